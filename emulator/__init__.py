@@ -1,0 +1,31 @@
+"""A local stand-in for LLM chat providers: exact wire formats, scripted answers, paced streams, faults on purpose."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emulator.embedded import Emulator
+    from emulator.errors import BindError, EmulatorError, Problem, ScenarioError, UsageError
+    from emulator.pace import Pace
+
+__version__ = "0.1.0"
+
+__all__ = ["BindError", "Emulator", "EmulatorError", "Pace", "Problem", "ScenarioError", "UsageError", "__version__"]
+
+_HOMES = {
+    "BindError": "emulator.errors",
+    "Emulator": "emulator.embedded",
+    "EmulatorError": "emulator.errors",
+    "Pace": "emulator.pace",
+    "Problem": "emulator.errors",
+    "ScenarioError": "emulator.errors",
+    "UsageError": "emulator.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for and nothing else: `emulator --help` and the pytest plugin need hardly anything."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emulator' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,49 @@
+"""Chance by hash: every roll is a function of what it is for, never the next number of a shared generator.
+
+So the same run gives the same bytes, in series or in parallel, and adding one roll changes no other.
+"""
+
+import random
+from hashlib import blake2b
+
+Ingredient = str | int | bytes
+
+
+def digest(*ingredients: Ingredient) -> bytes:
+    """32 bytes that depend on every ingredient and on their order."""
+    state = blake2b(digest_size=32)
+    for item in ingredients:
+        data = item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
+        state.update(b"%d:" % len(data))  # length first, so that ("ab", "c") and ("a", "bc") differ
+        state.update(data)
+    return state.digest()
+
+
+def roll(*ingredients: Ingredient) -> int:
+    """A whole number in [0, 2**64)."""
+    return int.from_bytes(digest(*ingredients)[:8], "big")
+
+
+def fraction(*ingredients: Ingredient) -> float:
+    """A number in [0, 1)."""
+    return (roll(*ingredients) >> 11) / (1 << 53)
+
+
+def generator(*ingredients: Ingredient) -> random.Random:
+    """A generator of its own for work that needs many numbers in a row, such as writing a text."""
+    return random.Random(roll(*ingredients))
+
+
+_ALPHANUMERIC = bytes(
+    b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"[byte % 62] for byte in range(256)
+)
+
+
+def letters(material: bytes, length: int) -> str:
+    """Letters and digits out of random bytes, at most as many as there are bytes."""
+    return material[:length].translate(_ALPHANUMERIC).decode()
+
+
+def alphanumeric(length: int, *ingredients: Ingredient) -> str:
+    """`length` (at most 32) letters and digits, for ids."""
+    return letters(digest(*ingredients), length)

@@ -1,0 +1,101 @@
+"""What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.request import ToolCall
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One source of a web search, as Nadles reports it. `error` is None when the source could be read."""
+
+    url: str
+    summary: str | None
+    status: int = 200
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens. `prompt` includes `cached`; `completion` includes `reasoning`."""
+
+    prompt: int
+    completion: int
+    total: int
+    reasoning: int = 0
+    cached: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as a scenario says it, before the request's own wishes are honoured."""
+
+    content: str = ""
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    summaries: tuple[Summary, ...] | None = None
+    usage: Mapping[str, int] = field(default_factory=dict)
+    """Counts that replace the computed ones: prompt, completion, total, reasoning, cached."""
+    finish_reason: str | None = None
+    native_finish_reason: str | None = None
+    id: str | None = None
+    created: int | None = None
+    model: str | None = None
+    system_fingerprint: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """A refusal. `name` is a word of the common vocabulary that the room maps to its own status and body;
+    every other field replaces that part of it."""
+
+    name: str | None = None
+    status: int | None = None
+    message: str | None = None
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = None
+    """The whole body: a string is sent as it is, anything else as JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """The log probability of one piece of a stream (as a rule a token) and of its likeliest rivals."""
+
+    token: str
+    logprob: float
+    top: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of the `n` answers, as it will be sent."""
+
+    index: int
+    content: str
+    reasoning: str | None
+    tool_calls: tuple[ToolCall, ...]
+    finish_reason: str
+    native_finish_reason: str
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    reasoning_logprobs: tuple[TokenLogprob, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A reply after the request was honoured: everything a room needs to render it, in either form."""
+
+    id: str
+    created: int
+    model: str
+    choices: tuple[Choice, ...]
+    usage: Usage
+    summaries: tuple[Summary, ...] = ()
+    system_fingerprint: str | None = None
+    request_id: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,103 @@
+"""What a client asks for, read once into plain data that matching, generation and rendering share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = str
+"""As on the wire: `system`, `user`, `assistant`, `tool`, …"""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One call of a tool, asked for by the model. `arguments` is JSON text, as on the wire."""
+
+    name: str
+    arguments: str
+    id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of the conversation; `content` is its text, list parts joined."""
+
+    role: Role
+    content: str = ""
+    reasoning: str | None = None
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    prefix: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function that the client offers. `parameters` is a JSON Schema."""
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """The parameters that shape an answer, after each provider's defaults. None: not asked for."""
+
+    max_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+    n: int = 1
+    logprobs: bool = False
+    top_logprobs: int = 0
+    response_format: Literal["text", "json_object", "json_schema"] = "text"
+    schema: Mapping[str, Any] | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: str = "auto"
+    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    thinking: bool | None = None
+    """True or False: the model is told to think or not to; None: the provider knows no such switch."""
+    reasoning_effort: str | None = None
+    include_usage: bool = False
+    search_web: bool = False
+
+
+@dataclass(slots=True)
+class Call:
+    """An HTTP request to a provider, and everything it carried."""
+
+    provider: str
+    method: str
+    path: str
+    """The documented path, without the emulator's own prefixes."""
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    query: str
+    body: bytes
+    operation: str = ""
+    """Which endpoint it is; empty when there is none at this path."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The variable parts of the path, such as `model_name`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRequest:
+    """A `Call` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
+
+    call: Call
+    model: str
+    messages: tuple[Message, ...]
+    stream: bool
+    controls: Controls
+    key: str
+    """The credential, without its scheme."""
+    body: Mapping[str, Any]
+    """The native body as sent."""
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last user message, or nothing."""
+        return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
+
+    @property
+    def turn(self) -> int:
+        """1 for the first answer of a conversation, 2 for the second, …"""
+        return 1 + sum(message.role == "assistant" for message in self.messages)

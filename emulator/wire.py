@@ -1,0 +1,136 @@
+"""An answer on its way, as data: what is sent, in which pieces and when. No sockets and no clocks here.
+
+A room renders a `Track`: the head and the runs of a healthy answer. Without faults the transport plays it as it is.
+A fault works on the same answer spelled out as a list of `Step`s (`Track.steps`), and may put anything in it.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Header = tuple[bytes, bytes]
+Part = Literal["body", "role", "reasoning", "content", "tool_calls", "finish", "usage", "done", "comment"]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Frames that differ only in their middle: frame k is `before + pieces[k] + after`.
+
+    A stream of 200 tokens is one run over pieces that were cut and escaped once for all requests. `tokens[k]` is how
+    many tokens frame k delivers: the pace counts them; a frame of 0 travels together with its neighbour."""
+
+    part: Part
+    before: bytes
+    pieces: Sequence[bytes]
+    after: bytes
+    tokens: Sequence[int]
+
+    def frames(self) -> Iterator[bytes]:
+        for piece in self.pieces:
+            yield self.before + piece + self.after
+
+    def joined(self) -> bytes:
+        """All frames in one piece, in one pass over memory."""
+        if not self.pieces:
+            return b""
+        return self.before + (self.after + self.before).join(self.pieces) + self.after
+
+
+def single(part: Part, frame: bytes, tokens: int = 0) -> Run:
+    """A run of one frame."""
+    return Run(part, b"", (frame,), b"", (tokens,))
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The status line and the headers."""
+
+    status: int
+    headers: tuple[Header, ...]
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Bytes of the body, framed as HTTP demands (one chunk, or as they are under a Content-Length)."""
+
+    data: bytes
+    part: Part = "body"
+    tokens: int = 0
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """Bytes past the HTTP layer, exactly as they are: anything, also before the head."""
+
+    data: bytes
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The body ends as HTTP demands; the connection stays open for the next request."""
+
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """The connection is closed with FIN, whatever the body still owes."""
+
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """The connection is reset: a real RST, unsent bytes are dropped."""
+
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hang:
+    """Nothing more is sent and nothing closed, until the client leaves."""
+
+    at: float = 0.0
+
+
+Step = Head | Data | Raw | End | Close | Reset | Hang
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A healthy answer: head, then runs. `at` holds the due moment of every frame in turn, in seconds from the start,
+    never falling; empty means that all is due at once."""
+
+    status: int
+    headers: tuple[Header, ...]
+    runs: tuple[Run, ...]
+    streamed: bool
+    at: Sequence[float] = field(default=())
+
+    def body(self) -> bytes:
+        """Everything that follows the head."""
+        if len(self.runs) == 1:
+            return self.runs[0].joined()
+        return b"".join([run.joined() for run in self.runs])
+
+    def frames(self) -> Iterator[bytes]:
+        for run in self.runs:
+            yield from run.frames()
+
+    def tokens(self) -> Iterator[int]:
+        for run in self.runs:
+            yield from run.tokens
+
+    def steps(self) -> list[Step]:
+        """The same answer spelled out. The head of a stream goes at once; a whole body brings its head along."""
+        moments = iter(self.at)
+        datas = [
+            Data(frame, run.part, tokens, next(moments, 0.0))
+            for run in self.runs
+            for frame, tokens in zip(run.frames(), run.tokens, strict=True)
+        ]
+        last = datas[-1].at if datas else 0.0
+        return [Head(self.status, self.headers, 0.0 if self.streamed else last), *datas, End(last)]
