@@ -1,0 +1,149 @@
+"""Time: the only module that asks what time it is, and the only one that waits.
+
+A `Clock` has two hands: `time()` in Unix seconds, for `created` and dates, and `now()`, a hand that never goes back and
+on which all deadlines stand. Waiting means being called at a deadline, so lateness never adds up.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import struct
+import sys
+from collections.abc import Callable
+from heapq import heappop, heappush
+from time import CLOCK_MONOTONIC, monotonic
+from time import time as wall_time
+from typing import Protocol
+
+Callback = Callable[[], None]
+
+
+class Alarm:
+    """One deadline on a clock. `cancel()` may be called at any time, also after it went off."""
+
+    __slots__ = ("callback", "when")
+
+    def __init__(self, when: float, callback: Callback) -> None:
+        self.when = when
+        self.callback: Callback | None = callback
+
+    def cancel(self) -> None:
+        self.callback = None
+
+    def __lt__(self, other: "Alarm") -> bool:
+        return self.when < other.when
+
+
+class Clock(Protocol):
+    def time(self) -> float:
+        """Unix seconds."""
+
+    def now(self) -> float:
+        """Seconds on the hand of deadlines."""
+
+    def call_at(self, when: float, callback: Callback) -> Alarm:
+        """Call back once `now()` has reached `when`, in the event loop, at once when it is past already."""
+
+
+class _Timerfd:
+    """Linux's timer as a file descriptor: due to the microsecond, where uvloop's own timers know whole milliseconds."""
+
+    def __init__(self) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._settime = libc.timerfd_settime
+        self.fd: int = libc.timerfd_create(CLOCK_MONOTONIC, os.O_NONBLOCK | os.O_CLOEXEC)
+        if self.fd < 0:
+            raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._value = ctypes.create_string_buffer(32)
+
+    def set(self, when: float) -> None:
+        seconds = int(when)
+        # A value of zero would disarm it, so the earliest moment is one nanosecond.
+        nanoseconds = int((when - seconds) * 1e9) or 1
+        struct.pack_into("qqqq", self._value, 0, 0, 0, seconds, nanoseconds)
+        self._settime(self.fd, 1, self._value, None)  # 1: TFD_TIMER_ABSTIME
+
+    def clear(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.fd, 8)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+class WallClock:
+    """Real time, for one event loop. All its alarms share one timer."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop or asyncio.get_running_loop()
+        self._alarms: list[Alarm] = []
+        self._armed = 0.0
+        self._timerfd: _Timerfd | None = None
+        if sys.platform == "linux":
+            try:
+                self._timerfd = _Timerfd()
+                self._loop.add_reader(self._timerfd.fd, self._on_timerfd)
+            except (OSError, AttributeError, NotImplementedError):  # pragma: no cover - a sandbox without timerfd
+                self._timerfd = None
+
+    time = staticmethod(wall_time)
+    now = staticmethod(monotonic)
+
+    def call_at(self, when: float, callback: Callback) -> Alarm:
+        alarm = Alarm(when, callback)
+        heappush(self._alarms, alarm)
+        if not self._armed or when < self._armed:
+            self._arm(when)
+        return alarm
+
+    def close(self) -> None:
+        """Forget all alarms and give the timer back."""
+        self._alarms.clear()
+        if self._timerfd is not None:
+            self._loop.remove_reader(self._timerfd.fd)
+            self._timerfd.close()
+            self._timerfd = None
+
+    def _arm(self, when: float) -> None:
+        self._armed = when
+        if self._timerfd is not None:
+            self._timerfd.set(when)
+        else:
+            self._loop.call_later(max(0.0, when - self.now()), self._go_off)
+
+    def _on_timerfd(self) -> None:
+        assert self._timerfd is not None
+        self._timerfd.clear()
+        self._go_off()
+
+    def _go_off(self) -> None:
+        alarms, now = self._alarms, self.now
+        self._armed = -1.0  # alarms set meanwhile need not arm the timer: it is armed once at the end
+        moment = now()
+        while alarms and alarms[0].when <= moment:
+            callback = heappop(alarms).callback
+            if callback is not None:
+                try:
+                    callback()
+                except Exception as error:  # one broken callback must not stop the clock for all the others
+                    context = {"message": "an alarm failed", "exception": error}
+                    self._loop.call_exception_handler(context)
+                moment = now()
+        self._armed = 0.0
+        while alarms and alarms[0].callback is None:
+            heappop(alarms)
+        if alarms:
+            self._arm(alarms[0].when)
+
+
+async def wait_until(clock: Clock, when: float) -> None:
+    """Return once the clock has reached `when`."""
+    if clock.now() >= when:
+        return
+    reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    alarm = clock.call_at(when, lambda: None if reached.done() else reached.set_result(None))
+    try:
+        await reached
+    finally:
+        alarm.cancel()

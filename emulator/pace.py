@@ -1,0 +1,58 @@
+"""When each frame is due: a pure function from tokens to moments."""
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from emulator import dice
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """The speed of an answer.
+
+    ttft: seconds from the request to the first token.
+    tokens_per_second: what follows it; infinite when all the rest comes at once.
+    jitter: each gap is lengthened or shortened by up to this share of itself (0 to 1), by seeded dice; the mean stays.
+    """
+
+    ttft: float = 0.0
+    tokens_per_second: float = inf
+    jitter: float = 0.0
+
+    def at_speed(self, speed: float) -> "Pace":
+        """The same pace, `speed` times as fast; infinitely fast means at once."""
+        if speed == 1:
+            return self
+        return Pace(self.ttft / speed, self.tokens_per_second * speed, self.jitter)
+
+
+AT_ONCE = Pace()
+
+
+def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> Sequence[float]:
+    """The moment of every frame, in seconds from the start, for frames that deliver `tokens` each.
+
+    The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute moments, so that lateness
+    never adds up. A frame of several tokens is due with its last one; a frame of none together with the one before it
+    (the first ones: with the first token). `material` seeds the jitter. Empty when everything is due at once."""
+    if pace.ttft <= 0 and pace.tokens_per_second == inf:
+        return ()
+    gap = 1 / pace.tokens_per_second
+    moments = array("d")
+    count = 0
+    if not pace.jitter or not gap:
+        for number in tokens:
+            count += number
+            moments.append(pace.ttft + (count - 1) * gap if count else pace.ttft)
+        return moments
+    uniform = dice.generator("jitter", *material).uniform
+    now = pace.ttft
+    for number in tokens:
+        for _ in range(number):
+            if count:
+                now += gap * (1 + uniform(-pace.jitter, pace.jitter))
+            count += 1
+        moments.append(now)
+    return moments
