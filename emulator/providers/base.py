@@ -1,0 +1,259 @@
+"""What every room offers: routes, credentials, parsing, rendering, and its own words for every refusal.
+
+A provider is one subclass of `Provider` in one file. It turns a `Call` into a `ModelRequest`, a `Completion` into a
+`Track` of bytes, and an `ErrorReply` into that provider's own status and body: no sockets, no clock, no dice.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Literal
+
+import orjson
+import pydantic
+
+from emulator.reply import Completion, ErrorReply, Reply
+from emulator.request import Call, ModelRequest
+from emulator.wire import Header, Track, single
+
+ERROR_NAMES = (
+    "unauthorized",
+    "forbidden",
+    "insufficient_balance",
+    "content_policy",
+    "rate_limited",
+    "server_error",
+    "overloaded",
+    "timeout",
+    "bad_request",
+    "model_not_found",
+    "not_found",
+)
+"""The common vocabulary: every room maps each of these to its own status and body."""
+
+INTERNAL_NAMES = ("method_not_allowed", "too_large")
+"""Refusals that only HTTP itself can cause; every room maps these too."""
+
+Mark = Literal["documented", "public", "inferred"]
+"""How sure a fact is: shown in the provider's document; in another public source; decided here."""
+
+JSON_HEADERS: tuple[Header, ...] = ((b"content-type", b"application/json"),)
+STREAM_HEADERS: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+)
+
+
+class Refused(Exception):
+    """The provider refuses this request; raised while it is authenticated and parsed."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        self.reply = reply
+        super().__init__(reply.name or reply.status)
+
+
+def refuse(name: str, message: str | None = None, **details: Any) -> Refused:
+    """`raise refuse("bad_request", "…")`."""
+    return Refused(ErrorReply(name=name, message=message, **details))
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`."""
+
+    name: str
+    method: Literal["GET", "POST"]
+    path: str
+    summary: str
+    mark: Mark = "documented"
+    pattern: re.Pattern[str] = field(init=False)
+    is_literal: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in self.path.split("/")]
+        object.__setattr__(self, "pattern", re.compile("/".join(parts)))
+        object.__setattr__(self, "is_literal", "{" not in self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of a room's table of errors: what an error name means on its wire."""
+
+    status: int
+    message: str
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    mark: Mark = "inferred"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Names = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
+"""A list of names in a scenario."""
+
+
+class Settings(pydantic.BaseModel):
+    """What a scenario may set under `providers: <name>:`; a room adds its own."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class Provider:
+    """One room. An instance belongs to one scenario and holds that scenario's settings."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    hosts: ClassVar[tuple[str, ...]]
+    document: ClassVar[str]
+    """Which document the contract comes from."""
+    auth_header: ClassVar[str]
+    """How a client shows its key, for people: `Authorization: Bearer sk-…`."""
+    operations: ClassVar[tuple[Operation, ...]]
+    refusals: ClassVar[Mapping[str, Refusal]]
+    example: ClassVar[tuple[str, Mapping[str, Any]]]
+    """A path and a body to paste, answered by the shipped scenario."""
+    Settings: ClassVar[type[pydantic.BaseModel]] = Settings
+    json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
+    stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
+    json_options: ClassVar[int] = 0
+    heartbeat_comment: ClassVar[bytes] = b""
+    """What a stream says while it waits, every `settings.heartbeat` seconds; empty for providers that say nothing."""
+
+    def __init__(self, settings: Any = None) -> None:
+        self.settings = settings if settings is not None else self.Settings()
+
+    # The way in
+
+    def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
+        """The operation behind a documented path. Raises Refused: `not_found`, or `method_not_allowed`."""
+        allowed: list[str] = []
+        for operation in self.operations:
+            if operation.is_literal:
+                parameters: Mapping[str, str] = {}
+                if operation.path != path:
+                    continue
+            else:
+                match = operation.pattern.fullmatch(path)
+                if match is None:
+                    continue
+                parameters = match.groupdict()
+            if operation.method == method:
+                return operation, parameters
+            allowed.append(operation.method)
+        if allowed:
+            raise refuse("method_not_allowed", headers={"allow": ", ".join(allowed)})
+        raise refuse("not_found")
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        """The key that a request carries, wherever this provider lets it stand; None when there is none."""
+        return bearer(headers)
+
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        """The key of a request. Raises Refused when it is missing or not in the form that the settings ask for."""
+        key = self.credential(headers)
+        if not key:
+            raise refuse("unauthorized")
+        return key
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        """Read a request body. Raises Refused with this provider's own complaint."""
+        raise NotImplementedError
+
+    # The answer
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        """The part of a reply that this provider has words for."""
+        return reply
+
+    def make_id(self, material: bytes) -> str:
+        """An id in this provider's form, from 32 random bytes."""
+        raise NotImplementedError
+
+    def request_id(self, moment: str, material: bytes) -> str:
+        """The id of a request, for providers that tell it; `moment` is the time in digits."""
+        return ""
+
+    def response_headers(self, request_id: str) -> tuple[Header, ...]:
+        """Headers that stand on every response, refusals too."""
+        return ()
+
+    def render(self, completion: Completion, request: ModelRequest) -> Track:
+        """The whole answer, as one JSON body or as a stream: as the request asks."""
+        raise NotImplementedError
+
+    def listing(self, request: ModelRequest) -> Any:
+        """The JSON answer of an operation that is not a completion, such as a list of models."""
+        raise NotImplementedError
+
+    # The way out for everything refused
+
+    def error(self, reply: ErrorReply, call: Call | None = None, request_id: str = "") -> Track:
+        """A refusal on this provider's wire."""
+        row = self.refusal(reply)
+        headers = [*self.json_headers, *self.response_headers(request_id)]
+        for name, value in {**row.headers, **reply.headers}.items():
+            lowered = name.lower().encode("latin-1")
+            headers = [header for header in headers if header[0] != lowered]
+            headers.append((lowered, value.encode("latin-1")))
+        if isinstance(reply.body, str):
+            body = reply.body.encode()
+        else:
+            body = self.dumps(self.error_body(row, request_id) if reply.body is None else reply.body)
+        return Track(row.status, tuple(headers), (single("body", body),), streamed=False)
+
+    def refusal(self, reply: ErrorReply) -> Refusal:
+        """The row of the table that a reply names, with everything replaced that the reply spells out."""
+        row = self.refusals.get(reply.name or "") or self._refusal_of_status(reply.status)
+        return Refusal(
+            status=reply.status or row.status,
+            message=row.message if reply.message is None else reply.message,
+            type=row.type if reply.type is None else reply.type,
+            code=row.code if reply.code is None else reply.code,
+            param=row.param if reply.param is None else reply.param,
+            mark=row.mark,
+            headers=row.headers,
+        )
+
+    def _refusal_of_status(self, status: int | None) -> Refusal:
+        status = status or 500
+        same = next((row for name, row in self.refusals.items() if row.status == status and name in ERROR_NAMES), None)
+        return same or Refusal(status, REASONS.get(status, "Error"), self.type_of_status(status))
+
+    def type_of_status(self, status: int) -> str | None:
+        """The `type` of an error that no table row names."""
+        return None
+
+    def error_body(self, row: Refusal, request_id: str) -> Any:
+        """The JSON body of a refusal."""
+        raise NotImplementedError
+
+    def dumps(self, value: Any) -> bytes:
+        """JSON as this provider writes it."""
+        return orjson.dumps(value, option=self.json_options)
+
+
+def bearer(headers: Mapping[str, str]) -> str | None:
+    """The key of `Authorization: Bearer KEY`."""
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() or None if scheme.lower() == "bearer" else None
+
+
+REASONS = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    402: "Payment Required",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    409: "Conflict",
+    413: "Payload Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Entity",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    502: "Bad Gateway",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    529: "Overloaded",
+}

@@ -1,0 +1,194 @@
+"""Cloudsway MaaS_DeepSeek: `POST /v1/ai/{endpointPath}/chat/completions` on genaiapi.cloudsway.net.
+
+Request and answer are documented in full. The stream is DeepSeek's with Cloudsway's keys, inferred: the documented
+fingerprint is DeepSeek's own, so Cloudsway forwards its answers. Statuses of errors are public, their bodies inferred.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+from emulator.providers.base import Names, Operation, Refusal, Settings, refuse
+from emulator.providers.deepseek_chat import DEEPSEEK_TEXTS, DeepSeekBody, DeepSeekDialect
+from emulator.providers.openai_chat import ChatBody
+from emulator.reply import Choice, Completion
+from emulator.request import Call, ModelRequest
+from emulator.wire import Run
+
+FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
+MODEL = "MaaS_Deepseek_V4_pro_20260424"
+
+
+class CloudswayBody(DeepSeekBody):
+    model: str = ""
+
+
+class CloudswaySettings(Settings):
+    effort: Literal["documented", "deepseek"] = "documented"
+    """Which values `reasoning_effort` may have: `high` and `max` as documented, or all that DeepSeek maps to them."""
+    thinking_default: Literal["enabled", "disabled"] = "enabled"
+    """The mode of a request that does not say `thinking`."""
+    usage_chunk: Literal["finish", "separate"] = "finish"
+    """Where a stream's usage stands: on the finish chunk as with DeepSeek, or in a chunk of its own as with OpenAI."""
+    lenient: bool = False
+    """Take requests without `model`, as another page of Cloudsway says."""
+    endpoints: Names | None = None
+    """The endpoint paths that exist; any when null."""
+    heartbeat: float | None = 10.0
+    """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
+
+
+class Cloudsway(DeepSeekDialect):
+    """https://genaiapi.cloudsway.net"""
+
+    name = "cloudsway"
+    title = "Cloudsway MaaS"
+    hosts = ("genaiapi.cloudsway.net",)
+    document = "MaaS_DeepSeek"
+    auth_header = "Authorization: Bearer sk-demo"
+    Settings = CloudswaySettings
+    settings: CloudswaySettings
+    Body: ClassVar[type[ChatBody]] = CloudswayBody
+    heartbeat_comment = b": keep-alive\n\n"
+    operations = (Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),)
+    example = (
+        "/v1/ai/sVUARttwSjilLOZY/chat/completions",
+        {
+            "model": MODEL,
+            "messages": [
+                {"role": "system", "content": "You are a helpful assistant"},
+                {"role": "user", "content": "Hi"},
+            ],
+        },
+    )
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        "unauthorized": Refusal(401, "Invalid API key or API key not provided", "authentication_error", "401"),
+        "forbidden": Refusal(403, "IP is not on the whitelist", "permission_error", "403"),
+        "insufficient_balance": Refusal(400, "No available passageway", "invalid_request_error", "NO_PASSAGEWAY"),
+        "content_policy": Refusal(400, "The response was filtered", "invalid_request_error", "content_filter"),
+        "rate_limited": Refusal(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "429"),
+        "server_error": Refusal(500, "Internal Server Error", "server_error", "500"),
+        "overloaded": Refusal(503, DEEPSEEK_TEXTS["busy"], "server_error", "503"),
+        "timeout": Refusal(504, "Gateway Timeout", "server_error", "504"),
+        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "invalid_request_error"),
+        "model_not_found": Refusal(404, "The resource or model does not exist", "not_found_error", "404"),
+        "no_endpoint": Refusal(400, "No available endpoint", "invalid_request_error", "NO_ENDPOINT"),
+        "conflict": Refusal(409, "Conflict", "conflict_error", "409"),
+        "not_found": Refusal(404, "Not Found", "not_found_error", "404"),
+        "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "405"),
+        "too_large": Refusal(413, "Payload Too Large", "invalid_request_error", "413"),
+    }
+
+    @property
+    def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
+        return self.settings.thinking_default == "enabled"
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        if self.settings.endpoints is not None and call.parameters["endpointPath"] not in self.settings.endpoints:
+            raise refuse("no_endpoint")
+        return super().parse(call, key)
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        if not body.model and not self.settings.lenient:
+            yield "Failed to deserialize the JSON body into the target type: missing field `model`"
+        if self.settings.effort == "documented":
+            given = body.reasoning_effort or (body.thinking and body.thinking.reasoning_effort)
+            if given not in (None, "high", "max"):
+                yield (
+                    "Failed to deserialize the JSON body into the target type: "
+                    f"reasoning_effort: unknown variant `{given}`, expected one of `high`, `max`"
+                )
+        yield from super().complaints(body)
+
+    def model_of(self, call: Call, body: Any) -> str:
+        return body.model or MODEL
+
+    # The documented order of keys
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return {
+            "id": completion.id,
+            "choices": [self.choice(choice, request) for choice in completion.choices],
+            "created": completion.created,
+            "model": completion.model,
+            "object": "chat.completion",
+            "system_fingerprint": completion.system_fingerprint or FINGERPRINT,
+            "usage": self.usage(completion),
+        }
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        row: dict[str, Any] = {"index": choice.index, "message": self.message(choice)}
+        logprobs = self.logprobs(choice)
+        if logprobs is not None:
+            row["logprobs"] = logprobs
+        row["finish_reason"] = choice.finish_reason
+        row["native_finish_reason"] = choice.native_finish_reason
+        return row
+
+    def usage(self, completion: Completion) -> dict[str, Any]:
+        usage = completion.usage
+        return {
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "total_tokens": usage.total,
+            "completion_tokens_details": {
+                "accepted_prediction_tokens": 0,
+                "audio_tokens": 0,
+                "image_tokens": 0,
+                "reasoning_tokens": usage.reasoning,
+                "rejected_prediction_tokens": 0,
+            },
+            "prompt_tokens_details": {"audio_tokens": 0, "cached_tokens": usage.cached, "image_tokens": 0},
+            "prompt_cache_hit_tokens": usage.cached,
+            "prompt_cache_miss_tokens": usage.prompt - usage.cached,
+        }
+
+    def chunk(
+        self,
+        completion: Completion,
+        request: ModelRequest,
+        choice: Choice,
+        delta: dict[str, Any],
+        *,
+        finished: bool = False,
+        is_last: bool = False,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        chunk = super().chunk(completion, request, choice, delta, finished=finished, is_last=is_last, logprobs=logprobs)
+        if self.settings.usage_chunk == "separate":
+            chunk.pop("usage", None)
+        return chunk
+
+    def bare_chunk(
+        self,
+        completion: Completion,
+        choice: Choice,
+        delta: dict[str, Any],
+        finished: bool,
+        logprobs: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        row: dict[str, Any] = {"index": choice.index, "delta": delta}
+        if logprobs is not None:
+            row["logprobs"] = logprobs
+        row["finish_reason"] = choice.finish_reason if finished else None
+        row["native_finish_reason"] = choice.native_finish_reason if finished else None
+        return {
+            "id": completion.id,
+            "choices": [row],
+            "created": completion.created,
+            "model": completion.model,
+            "object": "chat.completion.chunk",
+            "system_fingerprint": completion.system_fingerprint or FINGERPRINT,
+        }
+
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        if self.settings.usage_chunk == "separate" and request.controls.include_usage:
+            chunk = self.bare_chunk(completion, completion.choices[0], {}, True, None)
+            yield self.event("usage", {**chunk, "choices": [], "usage": self.usage(completion)})
+
+    # Refusals
+
+    def error_body(self, row: Refusal, request_id: str) -> Any:
+        return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
+
+    def type_of_status(self, status: int) -> str | None:
+        return "server_error" if status >= 500 else "invalid_request_error"

@@ -1,0 +1,200 @@
+"""DeepSeek's own dialect of chat completions: thinking, JSON mode, log probabilities, its words for every complaint.
+
+Its resellers forward it, so their rooms subclass `DeepSeekDialect` too. The order of complaints is the one observed:
+types first, then the prompt's shape, then ranges.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.providers.base import Refusal
+from emulator.providers.openai_chat import (
+    ChatBody,
+    ChatDialect,
+    MessageBody,
+    ResponseFormat,
+    StreamOptions,
+    Strict,
+    ToolBody,
+    read_stop,
+    read_tool_choice,
+    read_tools,
+    text_of,
+)
+from emulator.providers.serde import Range
+from emulator.reply import Choice, Completion
+from emulator.request import Controls, ModelRequest
+
+MOST_TOKENS = 393_216
+USER_ID = re.compile(r"[A-Za-z0-9\-_]{0,512}")
+
+
+class DeepSeekMessage(MessageBody):
+    role: Literal["system", "user", "assistant", "tool", "latest_reminder"]
+
+
+class Thinking(Strict):
+    type: Literal["adaptive", "enabled", "disabled"]
+    reasoning_effort: str | None = None
+
+
+class DeepSeekBody(ChatBody):
+    """Every member that DeepSeek reads. Null means the same as leaving it out."""
+
+    messages: list[DeepSeekMessage]
+    thinking: Thinking | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    response_format: ResponseFormat | None = None
+    stop: str | list[str] | None = None
+    stream_options: StreamOptions | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    tools: list[ToolBody] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    user_id: str | None = None
+    frequency_penalty: Any = Field(default=None)
+    presence_penalty: Any = Field(default=None)
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens to generate, under either name."""
+        return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
+
+
+class DeepSeekDialect(ChatDialect):
+    """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
+
+    Body: ClassVar[type[ChatBody]] = DeepSeekBody
+    ranges: ClassVar[tuple[Range, ...]] = (
+        Range("temperature", 0, 2, "[0, 2]"),
+        Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True),
+    )
+    most_tokens: ClassVar[int] = MOST_TOKENS
+    thinking_default: ClassVar[bool] = True
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        yield self.complaint_of_json_mode(body)
+        yield from super().complaints(body)
+        if body.limit is not None and not 1 <= body.limit <= self.most_tokens:
+            yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {self.most_tokens}]"
+        if body.top_logprobs is not None and not body.logprobs:
+            yield ("Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used.")
+        if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
+            yield "Invalid top_logprobs value, the valid range of top_logprobs is [0, 20]."
+        if body.stream_options is not None and not body.stream:
+            yield "stream_options should be set along with stream = true"
+        if isinstance(body.stop, list) and len(body.stop) > 16:
+            yield "Invalid stop value, the valid range of the length of stop is [0, 16]"
+        if body.user_id is not None and not USER_ID.fullmatch(body.user_id):
+            yield "Invalid user_id value, user_id must match [a-zA-Z0-9\\-_] and be at most 512 characters long"
+        if self.thinks(body) and read_tool_choice(body.tool_choice) not in ("auto", "none"):
+            yield "Thinking mode does not support this tool_choice"
+        if not body.messages:
+            yield "Empty input messages"
+
+    def complaint_of_json_mode(self, body: Any) -> str | None:
+        kind = body.response_format.type if body.response_format is not None else "text"
+        if kind == "json_object":
+            if not any("json" in text_of(message.content).lower() for message in body.messages):
+                return (
+                    "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
+                )
+        elif kind != "text":
+            return "This response_format type is unavailable now"
+        return None
+
+    def thinks(self, body: Any) -> bool:
+        """Whether this request is answered in thinking mode."""
+        if body.thinking is None:
+            return self.thinking_default and body.reasoning_effort != "none"
+        return bool(body.thinking.type != "disabled")
+
+    def effort(self, body: Any) -> str | None:
+        """The effort that is in force: minimal and low think little, medium to xhigh are `high`."""
+        given = body.reasoning_effort
+        if given is None and body.thinking is not None:
+            given = body.thinking.reasoning_effort
+        return {"minimal": "low", "medium": "high", "xhigh": "high"}.get(given, given) if given else None
+
+    def controls(self, body: Any, stream: bool) -> Controls:
+        kind: Any = body.response_format.type if body.response_format is not None else "text"
+        format_schema = (body.response_format.json_schema or {}) if body.response_format is not None else {}
+        thinking = self.thinks(body)
+        return Controls(
+            max_tokens=body.limit,
+            stop=read_stop(body.stop),
+            logprobs=bool(body.logprobs),
+            top_logprobs=body.top_logprobs or 0,
+            response_format=kind,
+            schema=format_schema.get("schema"),
+            tools=read_tools(body.tools),
+            tool_choice=read_tool_choice(body.tool_choice),
+            thinking=thinking,
+            reasoning_effort=self.effort(body) if thinking else None,
+            include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        )
+
+    # Usage stands on the finish chunk; with `include_usage` every other chunk says null
+
+    def chunk(
+        self,
+        completion: Completion,
+        request: ModelRequest,
+        choice: Choice,
+        delta: dict[str, Any],
+        *,
+        finished: bool = False,
+        is_last: bool = False,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        chunk = self.bare_chunk(completion, choice, delta, finished, logprobs)
+        if finished and is_last:
+            chunk["usage"] = self.usage(completion)
+        elif request.controls.include_usage:
+            chunk["usage"] = None
+        return chunk
+
+    def bare_chunk(
+        self,
+        completion: Completion,
+        choice: Choice,
+        delta: dict[str, Any],
+        finished: bool,
+        logprobs: dict[str, Any] | None,
+    ) -> dict[str, Any]:
+        """One event without its usage: DeepSeek's order of keys."""
+        return {
+            "id": completion.id,
+            "object": "chat.completion.chunk",
+            "created": completion.created,
+            "model": completion.model,
+            "system_fingerprint": completion.system_fingerprint,
+            "choices": [
+                {
+                    "index": choice.index,
+                    "delta": delta,
+                    "logprobs": logprobs,
+                    "finish_reason": choice.finish_reason if finished else None,
+                }
+            ],
+        }
+
+
+DEEPSEEK_TEXTS = {
+    "balance": "Insufficient Balance",
+    "policy": "Content Exists Risk",
+    "rate": "Rate Limit Reached",
+    "busy": "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
+}
+
+
+def refusal(status: int, message: str, type: str, code: str | None = None, **more: Any) -> Refusal:
+    """A row of a table of errors, in OpenAI's four members."""
+    return Refusal(status, message, type, code, **more)

@@ -1,0 +1,111 @@
+"""MaxToken: `POST /v1/chat/completions` on api.maxtoken.io, with four documented errors and `stream` true by default.
+
+The document shows requests and errors only. The answer is DeepSeek R1's shape of 2025, inferred.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from emulator.providers.base import Operation, Refusal, Settings, bearer, refuse
+from emulator.providers.openai_chat import ChatBody, ChatDialect, MessageBody
+from emulator.reply import Choice, Completion, ErrorReply
+from emulator.request import Controls, ModelRequest
+
+
+class MaxTokenMessage(MessageBody):
+    role: Literal["user", "assistant", "system"]
+
+
+class MaxTokenBody(ChatBody):
+    messages: list[MaxTokenMessage]
+
+
+class MaxTokenSettings(Settings):
+    auth: Literal["any", "strict"] = "any"
+    """`strict` takes the documented `x-api-key` only, `any` also `Authorization: Bearer KEY` or just `KEY`."""
+    stream_default: bool = True
+    """Whether a request that does not say `stream` is streamed: the document says true."""
+    content_policy_http_status: Literal[503, 400] = 503
+    """The HTTP status of a content policy error; its body says "503" either way."""
+
+
+class MaxToken(ChatDialect):
+    """https://api.maxtoken.io"""
+
+    name = "maxtoken"
+    title = "MaxToken"
+    hosts = ("api.maxtoken.io",)
+    document = "deepseek-r1 (Text To Text)"
+    auth_header = "x-api-key: sk-demo"
+    Settings = MaxTokenSettings
+    settings: MaxTokenSettings
+    Body: ClassVar[type[ChatBody]] = MaxTokenBody
+    operations = (Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),)
+    example = (
+        "/v1/chat/completions",
+        {"model": "deepseek-r1", "messages": [{"role": "user", "content": "Who are you?"}], "stream": False},
+    )
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        "unauthorized": Refusal(401, "Invalid signature", mark="documented"),
+        "forbidden": Refusal(403, "Forbidden"),
+        "insufficient_balance": Refusal(403, "Insufficient balance", mark="documented"),
+        "invalid_token": Refusal(403, "Invalid Token", mark="public"),
+        "content_policy": Refusal(
+            503, "Input may not meet the guidelines. Please adjust and try again.", "503", mark="documented"
+        ),
+        "rate_limited": Refusal(429, "Too Many Requests"),
+        "server_error": Refusal(500, "Internal server error", mark="documented"),
+        "overloaded": Refusal(503, "Service Unavailable"),
+        "timeout": Refusal(504, "Gateway Timeout"),
+        "bad_request": Refusal(400, "Bad Request"),
+        "model_not_found": Refusal(404, "Model not found"),
+        "not_found": Refusal(404, "Not Found"),
+        "method_not_allowed": Refusal(405, "Method Not Allowed"),
+        "too_large": Refusal(413, "Payload Too Large"),
+    }
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get("x-api-key") or bearer(headers) or headers.get("authorization")
+
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        if self.settings.auth == "strict" and not headers.get("x-api-key"):
+            raise refuse("unauthorized")
+        return super().authenticate(headers)
+
+    @property
+    def stream_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
+        return self.settings.stream_default
+
+    def controls(self, body: Any, stream: bool) -> Controls:
+        return Controls(thinking=True)
+
+    def usage(self, completion: Completion) -> dict[str, Any]:
+        usage = super().usage(completion)
+        usage["completion_tokens_details"] = {"reasoning_tokens": completion.usage.reasoning}
+        return usage
+
+    def chunk(
+        self,
+        completion: Completion,
+        request: ModelRequest,
+        choice: Choice,
+        delta: dict[str, Any],
+        *,
+        finished: bool = False,
+        is_last: bool = False,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        chunk = super().chunk(completion, request, choice, delta, finished=finished, logprobs=logprobs)
+        if finished and is_last:
+            chunk["usage"] = self.usage(completion)
+        return chunk
+
+    def refusal(self, reply: ErrorReply) -> Refusal:
+        row = super().refusal(reply)
+        if reply.name == "content_policy" and reply.status is None:
+            return Refusal(self.settings.content_policy_http_status, row.message, row.type, mark=row.mark)
+        return row
+
+    def error_body(self, row: Refusal, request_id: str) -> Any:
+        # The document's `type` is the status as a string, and there is no other member.
+        return {"error": {"message": row.message, "type": row.type or str(row.status)}}

@@ -1,0 +1,194 @@
+"""deadlock on the Nadles gateway: `POST /{model_name}/completion`, its own envelope, web search, sorted keys.
+
+Request and answer are documented; the stream and the error bodies are inferred.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+import orjson
+
+from emulator.providers.base import Names, Operation, Refusal, Settings, refuse
+from emulator.providers.openai_chat import ChatBody, ChatDialect, MessageBody
+from emulator.providers.serde import Range
+from emulator.reply import Choice, Completion, Reply, Summary
+from emulator.request import Call, Controls, ModelRequest
+from emulator.wire import Part, Run
+
+MODEL = "deepseek-r1-distill-llama-70b-websearch"
+MODEL_IN_ANSWERS = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
+
+
+class NadlesMessage(MessageBody):
+    role: Literal["user", "assistant", "system"]
+    content: str
+
+
+class NadlesBody(ChatBody):
+    model: str = ""
+    messages: list[NadlesMessage]
+    max_tokens: int = 2048
+    temperature: float = 0.7
+    top_p: float = 0.9
+    stream: bool = False
+    search_web: bool = False
+
+
+class NadlesSettings(Settings):
+    models: Names = (MODEL,)
+    """The models of the active plan; any other is forbidden."""
+    out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
+    """What happens to a number outside its documented range."""
+    inline_think: bool = True
+    """Reasoning stands in the content as `<think>…</think>`; false drops it."""
+    summaries: Literal["searched", "scripted"] = "searched"
+    """Whether a rule's summaries are told only when `search_web` is true, or always."""
+    stream_envelope: Literal["bare", "model_response"] = "bare"
+    """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
+
+
+class Nadles(ChatDialect):
+    """https://deadlock.p.nadles.com"""
+
+    name = "nadles"
+    title = "deadlock on Nadles"
+    hosts = ("deadlock.p.nadles.com",)
+    document = "deadlock: DeepSeek R1 with web search"
+    auth_header = "x-billing-token: demo"
+    Settings = NadlesSettings
+    settings: NadlesSettings
+    Body: ClassVar[type[ChatBody]] = NadlesBody
+    json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
+    operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
+    example = (
+        f"/{MODEL}/completion",
+        {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]},
+    )
+    ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        "unauthorized": Refusal(401, "Unauthorized"),
+        "forbidden": Refusal(403, "Forbidden"),
+        "insufficient_balance": Refusal(429, "Too Many Requests"),
+        "content_policy": Refusal(403, "Forbidden"),
+        "rate_limited": Refusal(429, "Too Many Requests", mark="public"),
+        "server_error": Refusal(500, "Internal Server Error", type="origin"),
+        "overloaded": Refusal(502, "Bad Gateway"),
+        "timeout": Refusal(504, "Gateway Timeout"),
+        "bad_request": Refusal(400, "Bad Request"),
+        "model_not_found": Refusal(403, "Forbidden"),
+        "not_found": Refusal(404, "Not Found"),
+        "method_not_allowed": Refusal(405, "Method Not Allowed"),
+        "too_large": Refusal(413, "Payload Too Large"),
+    }
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get("x-billing-token")
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        # The gateway looks at the plan before the origin looks at the body.
+        if call.parameters["model_name"] not in self.settings.models:
+            raise refuse("forbidden")
+        return super().parse(call, key)
+
+    def model_of(self, call: Call, body: Any) -> str:
+        return call.parameters["model_name"]
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        if not body.messages:
+            yield "messages must not be empty"
+        if body.max_tokens < 1 and self.settings.out_of_range == "reject":
+            yield "Invalid max_tokens value, max_tokens must be at least 1"
+        if self.settings.out_of_range == "reject":
+            yield from super().complaints(body)
+
+    def controls(self, body: Any, stream: bool) -> Controls:
+        # Temperature and top_p change nothing in an emulated answer, so clamping and ignoring them are the same.
+        return Controls(max_tokens=max(1, body.max_tokens), search_web=body.search_web)
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
+        if not request.controls.search_web and self.settings.summaries == "searched":
+            reply = replace(reply, summaries=())
+        if reply.reasoning is None:
+            return reply
+        content = reply.content
+        if self.settings.inline_think:
+            content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
+        return replace(reply, reasoning=None, content=content)
+
+    def make_id(self, material: bytes) -> str:
+        return f"chatcmpl-{material[:16].hex()}"
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return {
+            "model_response": {
+                "choices": [self.choice(choice, request) for choice in completion.choices],
+                "created": completion.created,
+                "id": completion.id,
+                "model": self.shown_model(completion),
+                "object": "chat.completion",
+            },
+            **self.search_and_tokens(completion),
+        }
+
+    def shown_model(self, completion: Completion) -> str:
+        """Answers name the model by its weights, not by its route."""
+        return MODEL_IN_ANSWERS if completion.model == MODEL else completion.model
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        return {"finish_reason": choice.finish_reason, "index": choice.index, "logprobs": None,
+                "message": self.message(choice)}  # fmt: skip
+
+    def message(self, choice: Choice) -> dict[str, Any]:
+        calls = self.tool_calls(choice) or None
+        return {"content": choice.content, "name": None, "role": "assistant", "tool_calls": calls}
+
+    def search_and_tokens(self, completion: Completion) -> dict[str, Any]:
+        usage = completion.usage
+        return {
+            "summaries": [_row(summary) for summary in completion.summaries],
+            "token_info": {
+                "prompt_tokens": usage.prompt,
+                "response_tokens": usage.completion,
+                "total_tokens": usage.total,
+            },
+        }
+
+    # The stream, inferred: chunks of the same software, then the rest of the envelope
+
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        yield from super().stream(replace(completion, model=self.shown_model(completion)), request)
+
+    def chunk(
+        self,
+        completion: Completion,
+        request: ModelRequest,
+        choice: Choice,
+        delta: dict[str, Any],
+        *,
+        finished: bool = False,
+        is_last: bool = False,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        chunk = super().chunk(completion, request, choice, delta, finished=finished, logprobs=logprobs)
+        return {"model_response": chunk} if self.settings.stream_envelope == "model_response" else chunk
+
+    def first_delta(self, choice: Choice) -> dict[str, Any]:
+        return {"content": "", "role": "assistant"}
+
+    def delta(self, part: Part, text: str, choice: Choice) -> dict[str, Any]:
+        return {"content": text}
+
+    def last_delta(self, choice: Choice) -> dict[str, Any]:
+        return {}
+
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        yield self.event("usage", self.search_and_tokens(completion))
+
+    def error_body(self, row: Refusal, request_id: str) -> Any:
+        return {"error": row.message} if row.type == "origin" else {"message": row.message}
+
+
+def _row(summary: Summary) -> dict[str, Any]:
+    return {"error": summary.error, "status": summary.status, "summary": summary.summary, "url": summary.url}

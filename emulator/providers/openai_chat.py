@@ -1,0 +1,435 @@
+"""The shared dialect: chat completions as OpenAI shaped them and DeepSeek's resellers speak them.
+
+A room that speaks it subclasses `ChatDialect` and states its differences: the body it accepts, the order of keys, which
+deltas a stream begins and ends with, where usage stands.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+
+from emulator import dice, tokens
+from emulator.providers.base import Provider, refuse
+from emulator.providers.serde import Range, first, not_json, not_of_type, serde
+from emulator.reply import Choice, Completion, TokenLogprob
+from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
+from emulator.wire import Part, Run, Track, single
+
+BodyType = TypeVar("BodyType", bound=BaseModel)
+PIECE = "\x1fpiece\x1f"
+"""Stands for the piece that differs from frame to frame while the frame around it is written once."""
+PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
+
+
+class Strict(BaseModel):
+    """A part of a body: types are not bent, unknown members are ignored, as the providers do."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+
+class ContentPart(Strict):
+    """One part of a message whose content is a list. Parts other than text are accepted and count nothing."""
+
+    type: str
+    text: str | None = None
+
+
+def _shape(value: Any) -> str:
+    return "parts" if isinstance(value, list) else "text"
+
+
+Content = Annotated[
+    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Tag("parts")],
+    Discriminator(_shape),
+]
+
+
+class FunctionCall(Strict):
+    name: str = ""
+    arguments: str = ""
+
+
+class ToolCallBody(Strict):
+    id: str = ""
+    type: str = "function"
+    function: FunctionCall
+
+
+class MessageBody(Strict):
+    """One message. Rooms narrow `role` and say what is required."""
+
+    role: str | None = None
+    content: Content | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ToolCallBody] | None = None
+    tool_call_id: str | None = None
+    prefix: bool | None = None
+
+
+class FunctionBody(Strict):
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+
+
+class ToolBody(Strict):
+    type: Literal["function"]
+    function: FunctionBody
+
+
+class ResponseFormat(Strict):
+    type: str
+    json_schema: dict[str, Any] | None = None
+
+
+class StreamOptions(Strict):
+    include_usage: bool | None = None
+
+
+class ChatBody(Strict):
+    """The members that every room of this dialect reads; a room's own body subclasses it."""
+
+    model: str
+    messages: Sequence[MessageBody]
+    stream: bool | None = None
+
+
+def text_of(content: str | list[ContentPart] | None) -> str:
+    """The text of a message's content: parts joined, other kinds left out."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    return "".join(part.text or "" for part in content if part.type == "text")
+
+
+def read_message(body: MessageBody) -> Message:
+    """A message in neutral terms."""
+    calls = body.tool_calls or ()
+    return Message(
+        role=body.role or "user",
+        content=text_of(body.content),
+        reasoning=body.reasoning_content,
+        tool_calls=tuple(ToolCall(call.function.name, call.function.arguments, call.id) for call in calls),
+        tool_call_id=body.tool_call_id,
+        name=body.name,
+        prefix=bool(body.prefix),
+    )
+
+
+def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
+    """The offered functions in neutral terms."""
+    return tuple(
+        Tool(tool.function.name, tool.function.description or "", tool.function.parameters or {})
+        for tool in tools or ()
+    )
+
+
+def read_tool_choice(choice: Any) -> str:
+    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    if isinstance(choice, Mapping):
+        function = choice.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else None
+        return f"name:{name}" if name else "auto"
+    return choice if isinstance(choice, str) else "auto"
+
+
+def read_stop(stop: Any) -> tuple[str, ...]:
+    """A string, a list of strings or nothing, as a tuple; empty strings stop nothing."""
+    if isinstance(stop, str):
+        return (stop,) if stop else ()
+    return tuple(item for item in stop or () if item)
+
+
+class ChatDialect(Provider):
+    """Parses and renders chat completions."""
+
+    Body: ClassVar[type[ChatBody]] = ChatBody
+    ranges: ClassVar[tuple[Range, ...]] = ()
+    stream_default: ClassVar[bool] = False
+
+    # The way in
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        body, native = self.read(call, self.Body)
+        complaint = first(self.complaints(body))
+        if complaint is not None:
+            raise self.bad_request(complaint)
+        stream = body.stream if body.stream is not None else self.stream_default
+        return ModelRequest(
+            call=call,
+            model=self.model_of(call, body),
+            messages=tuple([read_message(message) for message in body.messages]),
+            stream=stream,
+            controls=self.controls(body, stream),
+            key=key,
+            body=native,
+        )
+
+    def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+        """The typed body and the native one. Raises Refused."""
+        try:
+            native = orjson.loads(call.body)
+        except orjson.JSONDecodeError as error:
+            raise self.not_json(error) from None
+        try:
+            return model.model_validate(native), native
+        except ValidationError as error:
+            raise self.not_of_type(error) from None
+
+    def not_json(self, error: orjson.JSONDecodeError) -> Exception:
+        """The refusal of a body that is not JSON."""
+        reason = f"{str(error).partition(':')[0]} at line {error.lineno} column {error.colno}"
+        return self.bad_request(not_json(reason))
+
+    def not_of_type(self, error: ValidationError) -> Exception:
+        """The refusal of JSON that has a wrong type somewhere."""
+        return self.bad_request(not_of_type(serde(error.errors(include_url=False)[0])))
+
+    def bad_request(self, message: str) -> Exception:
+        """A refusal in the sender's own words."""
+        return refuse("bad_request", message)
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        """What may be wrong with a body of the right types, in the order in which the provider looks."""
+        for limits in self.ranges:
+            yield limits.complaint(body)
+
+    def model_of(self, call: Call, body: Any) -> str:
+        """The name of the model that is asked for."""
+        return str(body.model)
+
+    def controls(self, body: Any, stream: bool) -> Controls:
+        """The parameters that shape the answer."""
+        return Controls()
+
+    # The answer
+
+    def make_id(self, material: bytes) -> str:
+        return f"chatcmpl-{dice.letters(material, 24)}"
+
+    def headers_of(self, completion: Completion, stream: bool) -> tuple[tuple[bytes, bytes], ...]:
+        """The response headers, the reply's own last."""
+        own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in completion.headers.items()]
+        taken = {name for name, _ in own}
+        base = self.stream_headers if stream else self.json_headers
+        base = base + self.response_headers(completion.request_id)
+        return (*(header for header in base if header[0] not in taken), *own) if own else base
+
+    def render(self, completion: Completion, request: ModelRequest) -> Track:
+        headers = self.headers_of(completion, request.stream)
+        if request.stream:
+            return Track(200, headers, tuple(self.stream(completion, request)), streamed=True)
+        body = self.dumps(self.body(completion, request))
+        return Track(200, headers, (single("body", body, tokens=delivered(completion)),), streamed=False)
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        """The JSON of a whole answer."""
+        return {
+            "id": completion.id,
+            "object": "chat.completion",
+            "created": completion.created,
+            "model": completion.model,
+            "choices": [self.choice(choice, request) for choice in completion.choices],
+            "usage": self.usage(completion),
+        }
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        return {"index": choice.index, "message": self.message(choice), "finish_reason": choice.finish_reason}
+
+    def message(self, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.content}
+        if choice.reasoning is not None:
+            message["reasoning_content"] = choice.reasoning
+        if choice.tool_calls:
+            message["tool_calls"] = self.tool_calls(choice)
+        return message
+
+    def tool_calls(self, choice: Choice) -> list[dict[str, Any]]:
+        return [
+            {
+                "index": index,
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for index, call in enumerate(choice.tool_calls)
+        ]
+
+    def logprobs(self, choice: Choice) -> dict[str, Any] | None:
+        """Log probabilities of a whole choice; None when they were not asked for."""
+        if choice.logprobs is None and choice.reasoning_logprobs is None:
+            return None
+        return {
+            "content": logprob_rows(choice.logprobs),
+            "reasoning_content": logprob_rows(choice.reasoning_logprobs),
+        }
+
+    def usage(self, completion: Completion) -> dict[str, Any]:
+        usage = completion.usage
+        return {
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "total_tokens": usage.total,
+        }
+
+    # The stream: pure bytes, written once around the pieces that differ
+
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        """Every run of a stream, in order."""
+        choices = completion.choices
+        for choice in choices:
+            yield self.event("role", self.chunk(completion, request, choice, self.first_delta(choice)))
+        if len(choices) == 1:
+            yield from self.choice_runs(completion, request, choices[0])
+        else:
+            runs = [list(self.choice_runs(completion, request, choice)) for choice in choices]
+            yield from interleaved(runs)
+        for choice in choices:
+            is_last = choice is choices[-1]
+            chunk = self.chunk(completion, request, choice, self.last_delta(choice), finished=True, is_last=is_last)
+            yield self.event("finish", chunk)
+        yield from self.tail(completion, request)
+        yield single("done", b"data: [DONE]\n\n")
+
+    def choice_runs(self, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[Run]:
+        """The deltas of one choice: reasoning, content, tool calls."""
+        if choice.reasoning:
+            yield from self.text_runs("reasoning", completion, request, choice)
+        if choice.content:
+            yield from self.text_runs("content", completion, request, choice)
+        for index, call in enumerate(choice.tool_calls):
+            head = {
+                "index": index,
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": ""},
+            }
+            delta = self.tool_delta(choice, head)
+            yield self.event("tool_calls", self.chunk(completion, request, choice, delta))
+            pieces = tokens.pieces(call.arguments)
+            delta = self.tool_delta(choice, {"index": index, "function": {"arguments": PIECE}})
+            before, after = self.around(self.chunk(completion, request, choice, delta))
+            yield Run("tool_calls", before, pieces.escaped, after, pieces.counts)
+
+    def text_runs(self, part: Part, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[Run]:
+        """Reasoning or content, a token a frame; with log probabilities each frame is its own."""
+        is_reasoning = part == "reasoning"
+        pieces = tokens.pieces((choice.reasoning if is_reasoning else choice.content) or "")
+        logprobs = choice.reasoning_logprobs if is_reasoning else choice.logprobs
+        if logprobs is None:
+            before, after = self.around(self.chunk(completion, request, choice, self.delta(part, PIECE, choice)))
+            yield Run(part, before, pieces.escaped, after, pieces.counts)
+            return
+        for text, count, row in zip(pieces.texts, pieces.counts, logprobs, strict=True):
+            some = logprob_rows((row,))
+            shown = {
+                "content": None if is_reasoning else some,
+                "reasoning_content": some if is_reasoning else None,
+            }
+            delta = self.delta(part, text, choice)
+            yield self.event(part, self.chunk(completion, request, choice, delta, logprobs=shown), tokens=count)
+
+    def chunk(
+        self,
+        completion: Completion,
+        request: ModelRequest,
+        choice: Choice,
+        delta: dict[str, Any],
+        *,
+        finished: bool = False,
+        is_last: bool = False,
+        logprobs: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """The JSON of one event. `finished`: it carries the finish reason; `is_last`: of the last choice."""
+        return {
+            "id": completion.id,
+            "object": "chat.completion.chunk",
+            "created": completion.created,
+            "model": completion.model,
+            "choices": [
+                {
+                    "index": choice.index,
+                    "delta": delta,
+                    "logprobs": logprobs,
+                    "finish_reason": choice.finish_reason if finished else None,
+                }
+            ],
+        }
+
+    def first_delta(self, choice: Choice) -> dict[str, Any]:
+        if choice.reasoning is None:
+            return {"role": "assistant", "content": ""}
+        return {"role": "assistant", "content": None, "reasoning_content": ""}
+
+    def delta(self, part: Part, text: str, choice: Choice) -> dict[str, Any]:
+        if choice.reasoning is None:
+            return {"content": text}
+        if part == "reasoning":
+            return {"content": None, "reasoning_content": text}
+        return {"content": text, "reasoning_content": None}
+
+    def tool_delta(self, choice: Choice, call: dict[str, Any]) -> dict[str, Any]:
+        return {"tool_calls": [call]}
+
+    def last_delta(self, choice: Choice) -> dict[str, Any]:
+        if choice.reasoning is None:
+            return {"content": ""}
+        return {"content": "", "reasoning_content": None}
+
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        """What follows the finish events, before `[DONE]`."""
+        yield from ()
+
+    def event(self, part: Part, chunk: Any, tokens: int = 0) -> Run:
+        """One server-sent event."""
+        return single(part, b"data: %b\n\n" % self.dumps(chunk), tokens)
+
+    def around(self, chunk: Any) -> tuple[bytes, bytes]:
+        """What stands before and after the piece in an event."""
+        before, _, after = self.dumps(chunk).partition(PIECE_IN_JSON)
+        return b"data: " + before, after + b"\n\n"
+
+
+def interleaved(columns: Sequence[Sequence[Run]]) -> Iterator[Run]:
+    """The frames of several choices in turn, as parallel generation sends them. Only the longest counts as time."""
+    flat = [
+        [(run.part, frame, count) for run in runs for frame, count in zip(run.frames(), run.tokens, strict=True)]
+        for runs in columns
+    ]
+    for row in zip_longest(*flat):
+        present = [item for item in row if item is not None]
+        longest = max(count for _, _, count in present)
+        for position, (part, frame, _) in enumerate(present):
+            yield single(part, frame, longest if position == 0 else 0)
+
+
+def delivered(completion: Completion) -> int:
+    """How many tokens pass before the answer is whole: the longest choice."""
+    return max(
+        tokens.count(choice.reasoning or "")
+        + tokens.count(choice.content)
+        + sum(tokens.count(call.arguments) for call in choice.tool_calls)
+        for choice in completion.choices
+    )
+
+
+def logprob_rows(rows: Sequence[TokenLogprob] | None) -> list[dict[str, Any]] | None:
+    """Log probabilities as they stand on the wire."""
+    if rows is None:
+        return None
+    return [
+        {
+            "token": row.token,
+            "logprob": row.logprob,
+            "bytes": list(row.token.encode()),
+            "top_logprobs": [
+                {"token": token, "logprob": logprob, "bytes": list(token.encode())} for token, logprob in row.top
+            ],
+        }
+        for row in rows
+    ]

@@ -1,0 +1,258 @@
+"""Serevix: `POST /v1/chat/completions` and `GET /v1/models` on gateway.serevixai.ai, served by the New API gateway.
+
+Request and answer are documented. Errors, headers and the stream's details are New API's, inferred for Serevix from the
+fingerprint of its list of models.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal
+
+import orjson
+from pydantic import ValidationError
+
+from emulator import dice
+from emulator.providers.base import (
+    JSON_HEADERS,
+    STREAM_HEADERS,
+    Names,
+    Operation,
+    Refusal,
+    Settings,
+    refuse,
+)
+from emulator.providers.openai_chat import (
+    ChatBody,
+    ChatDialect,
+    MessageBody,
+    StreamOptions,
+    ToolBody,
+    read_stop,
+    read_tool_choice,
+    read_tools,
+)
+from emulator.providers.serde import Range
+from emulator.reply import Choice, Completion, ErrorReply
+from emulator.request import Call, Controls, ModelRequest
+from emulator.wire import Run
+
+MOST_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+
+
+class SerevixMessage(MessageBody):
+    """Role and content are both optional in the document."""
+
+    role: Literal["system", "user", "assistant", "tool"] | None = None
+
+
+class SerevixBody(ChatBody):
+    model: str = ""
+    messages: list[SerevixMessage] | None = None  # type: ignore[assignment]  # New API has its own text when missing
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    stop: str | list[str] | None = None
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stream_options: StreamOptions | None = None
+    tools: list[ToolBody] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+
+
+class SerevixSettings(Settings):
+    choice_index: Literal["omit", "include"] = "omit"
+    """The documented body has no `index` in its only choice; `include` adds it, as New API's upstream would."""
+    error_profile: Literal["new_api", "openai"] = "new_api"
+    """`new_api`: the gateway's own statuses and bodies; `openai`: OpenAI's, as other gateways send them."""
+    models: Names | None = None
+    """The models that are served; any name when null."""
+    strict: bool = False
+    """Refuse messages without `role` or `content`."""
+    heartbeat: float | None = 10.0
+    """Seconds between the `: PING` comments of a stream that waits for its first token."""
+
+
+class Serevix(ChatDialect):
+    """https://gateway.serevixai.ai"""
+
+    name = "serevix"
+    title = "Serevix"
+    hosts = ("gateway.serevixai.ai",)
+    document = "DeepSeek (Serevix gateway)"
+    auth_header = "Authorization: Bearer sk-demo"
+    Settings = SerevixSettings
+    settings: SerevixSettings
+    Body: ClassVar[type[ChatBody]] = SerevixBody
+    heartbeat_comment = b": PING\n\n"
+    operations = (
+        Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
+        Operation("models", "GET", "/v1/models", "the list of models", "public"),
+    )
+    example = (
+        "/v1/chat/completions",
+        {
+            "model": "deepseek-v3",
+            "messages": [{"role": "user", "content": "Hello, can you explain quantum mechanics to me?"}],
+        },
+    )
+    json_headers = JSON_HEADERS
+    stream_headers = ((b"content-type", b"text/event-stream"), STREAM_HEADERS[1], (b"x-accel-buffering", b"no"))
+    ranges = (
+        Range("temperature", 0, 2, "[0, 2]"),
+        Range("top_p", 0, 1, "[0, 1]"),
+        Range("presence_penalty", -2, 2, "[-2, 2]"),
+        Range("frequency_penalty", -2, 2, "[-2, 2]"),
+    )
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        "unauthorized": Refusal(401, "Invalid token", "new_api_error", ""),
+        "forbidden": Refusal(403, "This token has no access to this model", "new_api_error", ""),
+        "insufficient_balance": Refusal(
+            403, "用户额度不足, 剩余额度: ＄0.000000", "new_api_error", "insufficient_user_quota"
+        ),
+        "content_policy": Refusal(400, "Content Exists Risk", "invalid_request_error", "invalid_request_error", ""),
+        "rate_limited": Refusal(
+            429, "You have reached the request limit: maximum 60 requests in 1 minutes", "new_api_error", ""
+        ),
+        "server_error": Refusal(500, "Internal Server Error", "upstream_error", "bad_response_status_code", ""),
+        "overloaded": Refusal(
+            503,
+            "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
+            "service_unavailable_error",
+            "service_unavailable_error",
+            "",
+        ),
+        "timeout": Refusal(504, "Gateway Timeout", "upstream_error", "bad_response_status_code", ""),
+        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "invalid_request_error", ""),
+        "model_not_found": Refusal(
+            503, "No available channel for this model under group default (distributor)", "new_api_error",
+            "model_not_found",
+        ),
+        "not_found": Refusal(404, "Invalid URL", "invalid_request_error", "", ""),
+        "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "", ""),
+        "too_large": Refusal(413, "request body too large", "new_api_error", "read_request_body_failed"),
+    }  # fmt: skip
+    openai_profile: ClassVar[Mapping[str, Refusal]] = {
+        "unauthorized": Refusal(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
+        "insufficient_balance": Refusal(
+            429, "You exceeded your current quota, please check your plan and billing details.",
+            "insufficient_quota", "insufficient_quota",
+        ),
+        "rate_limited": Refusal(429, "Rate limit reached for requests", "requests", "rate_limit_exceeded"),
+        "model_not_found": Refusal(404, "The model does not exist", "invalid_request_error", "model_not_found"),
+    }  # fmt: skip
+
+    # The way in
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        if call.operation == "models":
+            return ModelRequest(call, "", (), False, Controls(), key, {})
+        request = super().parse(call, key)
+        if self.settings.models is not None and request.model not in self.settings.models:
+            message = f"No available channel for model {request.model} under group default (distributor)"
+            raise refuse("model_not_found", message)
+        return request
+
+    def not_json(self, error: orjson.JSONDecodeError) -> Exception:
+        return refuse("bad_request", "Invalid request: invalid JSON request body", type="new_api_error", code="")
+
+    def not_of_type(self, error: ValidationError) -> Exception:
+        first = error.errors(include_url=False)[0]
+        if first["loc"][:1] == ("model",):
+            return self.model_is_empty()
+        return super().not_of_type(error)
+
+    def model_is_empty(self) -> Exception:
+        message = "Model name not specified, model name cannot be empty"
+        return refuse("bad_request", message, type="new_api_error", code="")
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        if not body.model:
+            raise self.model_is_empty()
+        if not body.messages:
+            raise refuse("bad_request", "field messages is required", type="new_api_error", code="invalid_request")
+        limit = body.max_tokens
+        if limit is not None and not 0 <= limit <= MOST_TOKENS:
+            raise refuse("bad_request", "max_tokens is invalid", type="new_api_error", code="invalid_request")
+        yield from super().complaints(body)
+        if limit == 0:
+            yield "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
+        if isinstance(body.stop, list) and len(body.stop) > 4:
+            yield "Invalid stop value, up to 4 stop strings are supported"
+        if body.n is not None and not 1 <= body.n <= 128:
+            yield "Invalid n value, the valid range of n is [1, 128]"
+        if self.settings.strict and any(message.role is None or message.content is None for message in body.messages):
+            yield "Invalid messages value, role and content are required"
+
+    def controls(self, body: Any, stream: bool) -> Controls:
+        return Controls(
+            max_tokens=body.max_tokens if body.max_tokens is not None else body.max_completion_tokens,
+            stop=read_stop(body.stop),
+            n=body.n or 1,
+            tools=read_tools(body.tools),
+            tool_choice=read_tool_choice(body.tool_choice),
+            thinking=True if "r1" in body.model.lower() or "reasoner" in body.model.lower() else None,
+            include_usage=bool(body.stream_options and body.stream_options.include_usage),
+        )
+
+    # The answer
+
+    def request_id(self, moment: str, material: bytes) -> str:
+        """New API's: the time in digits, then eight random characters."""
+        return moment + dice.letters(material, 8)
+
+    def response_headers(self, request_id: str) -> tuple[tuple[bytes, bytes], ...]:
+        return ((b"x-oneapi-request-id", request_id.encode()),)
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        row: dict[str, Any] = {"message": self.message(choice), "finish_reason": choice.finish_reason}
+        if self.settings.choice_index == "include" or request.controls.n > 1:
+            return {"index": choice.index, **row}
+        return row
+
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        if request.controls.include_usage:
+            chunk = {
+                "id": completion.id,
+                "object": "chat.completion.chunk",
+                "created": completion.created,
+                "model": completion.model,
+                "choices": [],
+                "usage": self.usage(completion),
+            }
+            yield self.event("usage", chunk)
+
+    def listing(self, request: ModelRequest) -> Any:
+        names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")
+        rows = [
+            {
+                "id": name,
+                "object": "model",
+                "created": 1626777600,  # New API says the same moment for every model
+                "owned_by": "deepseek",
+                "supported_endpoint_types": ["openai"],
+            }
+            for name in names
+        ]
+        return {"data": rows, "object": "list", "success": True}
+
+    # Refusals
+
+    def refusal(self, reply: ErrorReply) -> Refusal:
+        row = self.openai_profile.get(reply.name or "") if self.settings.error_profile == "openai" else None
+        if row is not None:
+            return super().refusal(ErrorReply(
+                None, reply.status or row.status, reply.message or row.message, reply.type or row.type,
+                reply.code or row.code, reply.param, reply.headers, reply.body,
+            ))  # fmt: skip
+        return super().refusal(reply)
+
+    def error_body(self, row: Refusal, request_id: str) -> Any:
+        if row.type == "new_api_error":
+            # The gateway's own errors: a Go map, so its keys are sorted; the request id stands in the message.
+            message = f"{row.message} (request id: {request_id})"
+            return {"error": {"code": row.code or "", "message": message, "type": row.type}}
+        return {"error": {"message": row.message, "type": row.type, "param": row.param or "", "code": row.code or ""}}
+
+    def type_of_status(self, status: int) -> str | None:
+        return "upstream_error"
