@@ -1,0 +1,97 @@
+"""What happened: one `Exchange` for each request, kept in a bounded journal."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from emulator.reply import Usage
+from emulator.request import Call
+from emulator.transport import Playback
+
+LONGEST_BODY = 65536
+CREDENTIALS = ("authorization", "x-api-key", "x-billing-token", "cookie", "proxy-authorization")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and what became of it. Durations are seconds; `received` is Unix time."""
+
+    number: int
+    received: float
+    call: Call
+    model: str = ""
+    stream: bool = False
+    rule: str | None = None
+    """The rule that answered; None when the answer was generated or refused."""
+    outcome: str = "error"
+    """`reply`, `generated`, `listing` or `error`."""
+    error: str | None = None
+    status: int = 0
+    usage: Usage | None = None
+    playback: Playback | None = None
+    notes: tuple[str, ...] = ()
+    """What a user should know of this exchange: why no rule matched, which fault could not be applied."""
+    started: float = 0.0
+    """The moment on the clock's hand of deadlines from which all others count."""
+
+    def record(self) -> dict[str, Any]:
+        """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
+        headers = {name: "[redacted]" if name in CREDENTIALS else value for name, value in self.call.headers.items()}
+        playback = self.playback
+        return {
+            "number": self.number,
+            "received": self.received,
+            "provider": self.call.provider,
+            "operation": self.call.operation,
+            "method": self.call.method,
+            "path": self.call.path,
+            "headers": headers,
+            "body": self.call.body[:LONGEST_BODY].decode("utf-8", "replace"),
+            "model": self.model,
+            "stream": self.stream,
+            "rule": self.rule,
+            "outcome": self.outcome,
+            "error": self.error,
+            "status": self.status,
+            "notes": list(self.notes),
+            "ended": playback.ended if playback else None,
+            "bytes_sent": playback.bytes_sent if playback else 0,
+            "frames_sent": playback.frames_sent if playback else 0,
+            "first_sent": _since(self.started, playback.first_sent if playback else None),
+            "last_sent": _since(self.started, playback.last_sent if playback else None),
+            "late": playback.late if playback else 0.0,
+        }
+
+
+def _since(start: float, moment: float | None) -> float | None:
+    return None if moment is None else moment - start
+
+
+@dataclass(slots=True)
+class Journal:
+    """The last exchanges, oldest first; older ones are forgotten."""
+
+    capacity: int = 1000
+    count: int = 0
+    """How many exchanges there ever were."""
+    _kept: deque[Exchange] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kept = deque(maxlen=self.capacity)
+
+    def add(self, exchange: Exchange) -> None:
+        self._kept.append(exchange)
+
+    def next_number(self) -> int:
+        self.count += 1
+        return self.count
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+    def __iter__(self) -> Iterator[Exchange]:
+        return iter(tuple(self._kept))
+
+    def __len__(self) -> int:
+        return len(self._kept)
