@@ -1,0 +1,145 @@
+"""The door for HTTP: finds the provider by URL or host, reads the body, lets the engine answer and the transport play.
+
+A bare ASGI application: every layer around it would cost each token of each stream. Only what is not a provider's
+(the front page, the control API) goes through Starlette, which is loaded when first asked for.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from emulator.engine import Options, Plan, answer, refused
+from emulator.namespace import Namespace, Namespaces
+from emulator.providers import PROVIDERS
+from emulator.reply import ErrorReply
+from emulator.request import Call
+from emulator.transport import Playback, Players, Receive, Scope, Send, play
+from emulator.wire import Header, Track
+
+logger = logging.getLogger("emulator")
+
+LARGEST_BODY = 32 * 2**20
+CONTROL = "/__emulator"
+HOSTS: Mapping[str, str] = {
+    host: name for name, room in PROVIDERS.items() for host in (*room.hosts, f"{name}.localhost")
+}
+"""The provider behind each host name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: a provider and the documented path."""
+
+    provider: str
+    path: str
+
+
+class App:
+    """One server's application."""
+
+    def __init__(
+        self, namespaces: Namespaces, options: Options, provider: str | None = None, largest_body: int = LARGEST_BODY
+    ) -> None:
+        self.namespaces = namespaces
+        self.options = options
+        self.provider = provider
+        self.largest_body = largest_body
+        self.players = Players()
+        self._control: Any = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        target = self.locate(scope["path"], headers.get("host", ""))
+        if target is None:
+            await self._elsewhere(scope, receive, send)
+            return
+        namespace = self.namespaces.default
+        if scope["method"] == "OPTIONS":
+            await self._send(preflight(headers), namespace, scope, send)
+            return
+        body = await self._read(receive)
+        if body is None:
+            return  # the client left while it was sending
+        start = namespace.clock.now()
+        call = Call(
+            target.provider, scope["method"], target.path, headers, scope["query_string"].decode("latin-1"), body
+        )
+        plan = await self._plan(call, namespace)
+        if "origin" in headers:
+            plan = Plan(opened(plan.answer), plan.exchange)
+        plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
+
+    def locate(self, path: str, host: str) -> Target | None:
+        """The provider that a URL belongs to, by host name, by the server's own provider, or by the first segment."""
+        by_host = HOSTS.get(host.partition(":")[0].lower())
+        if path.startswith(CONTROL):
+            return None
+        if by_host is not None:
+            return Target(by_host, path)
+        if self.provider is not None:
+            return Target(self.provider, path)
+        name, slash, rest = path[1:].partition("/")
+        return Target(name, slash + rest) if name in PROVIDERS else None
+
+    async def _plan(self, call: Call, namespace: Namespace) -> Plan:
+        if len(call.body) > self.largest_body:
+            call.body = b""
+            return refused(call, namespace, ErrorReply(name="too_large"))
+        try:
+            return await answer(call, namespace, self.options)
+        except Exception:
+            logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
+            return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))
+
+    async def _read(self, receive: Receive) -> bytes | None:
+        """The whole body; None when the client has gone. A body over the limit is not read further."""
+        message = await receive()
+        if message["type"] == "http.request" and not message["more_body"]:
+            whole: bytes = message["body"]
+            return whole
+        parts: list[bytes] = []
+        size = 0
+        while message["type"] == "http.request":
+            parts.append(message["body"])
+            size += len(message["body"])
+            if not message["more_body"] or size > self.largest_body:
+                return b"".join(parts)
+            message = await receive()
+        return None
+
+    async def _send(self, track: Track, namespace: Namespace, scope: Scope, send: Send) -> Playback:
+        return await play(track, namespace.clock.now(), namespace.clock, scope, send, self.players)
+
+    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._control is None:
+            from emulator.control import control_app  # Starlette takes a tenth of a second to load
+
+            self._control = control_app(self.provider)
+        await self._control(scope, receive, send)
+
+
+def opened(answer: Any) -> Any:
+    """The same answer for a page of any origin."""
+    own: tuple[Header, ...] = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*"))
+    if isinstance(answer, Track):
+        return replace(answer, headers=answer.headers + own)
+    return [replace(step, headers=step.headers + own) if hasattr(step, "headers") else step for step in answer]
+
+
+def preflight(headers: Mapping[str, str]) -> Track:
+    """The answer to a browser that asks whether it may. The headers are named: `*` does not cover Authorization."""
+    wanted = headers.get("access-control-request-headers", "authorization, content-type, x-api-key, x-billing-token")
+    return Track(
+        204,
+        (
+            (b"access-control-allow-origin", b"*"),
+            (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+            (b"access-control-allow-headers", wanted.encode("latin-1")),
+            (b"access-control-max-age", b"600"),
+        ),
+        (),
+        streamed=True,  # a 204 has no body, so no length either
+    )

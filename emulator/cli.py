@@ -1,0 +1,219 @@
+"""The command `emulator`. Each command loads what it needs only once it runs."""
+
+import json
+import shlex
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from emulator.providers.base import Provider
+
+FINDINGS, BAD_USE, CANNOT_BIND = 1, 2, 3
+"""Exit codes beside 0."""
+
+
+class _Speed(click.ParamType[float]):
+    name = "speed"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        if value == "max":
+            return float("inf")
+        try:
+            speed = float(value)
+        except ValueError:
+            speed = 0.0
+        if not speed > 0:
+            self.fail(f"'{value}' is not a speed. Give a number above 0, such as 2, or max.", param, ctx)
+        return speed
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMULATOR"})
+@click.version_option(None, "-V", "--version", package_name="llm-provider-emulator", prog_name="emulator")
+def cli() -> None:
+    """A local stand-in for LLM chat providers: exact wire formats, scripted answers, paced streams."""
+
+
+@cli.command()
+@click.option("--scenario", "-s", metavar="PATH", help="The scenario file; the documented examples when left out.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", "-p", default=8080, show_default=True, help="The port to listen on; 0 takes a free one.")
+@click.option("--provider", metavar="NAME", help="Serve this provider alone, at the root of the port.")
+@click.option(
+    "--speed", type=_Speed(), default="1", show_default=True, help="How many times as fast all paces are, or max."
+)
+@click.option("--seed", type=int, help="Replaces the scenario's seed.")
+@click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True,
+              help="How each request is told.")  # fmt: skip
+def serve(
+    scenario: str | None, host: str, port: int, provider: str | None, speed: float, seed: int | None, log: str
+) -> None:
+    """Start the server."""
+    from emulator.engine import Options
+    from emulator.errors import BindError, EmulatorError
+    from emulator.namespace import script_of
+    from emulator.pace import Pace
+    from emulator.server import Server, ServerOptions, bind
+    from emulator.shipped import DEFAULT_SCENARIO
+    from emulator.sources import load
+
+    if provider is not None:
+        _room(provider)
+    try:
+        script = script_of(load(scenario or DEFAULT_SCENARIO))
+        sock = bind(host, port)
+    except BindError as error:
+        _fail(str(error), CANNOT_BIND)
+    except EmulatorError as error:
+        _fail(str(error), BAD_USE)
+    shown = f"[{host}]" if ":" in host else host
+    origin = f"http://{shown}:{sock.getsockname()[1]}"
+    options = ServerOptions(script, Options(Pace(ttft=0.2, tokens_per_second=60), speed), provider, seed)
+    _log_to_stderr(log)
+    Server(options).run(sock, lambda: click.echo(banner(origin, provider)))
+
+
+@cli.command()
+@click.argument("paths", nargs=-1, required=True, metavar="PATH…")
+@click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
+def check(paths: tuple[str, ...], as_json: bool) -> None:
+    """Check scenario files: every problem as file:line:column, what was found, what would do."""
+    from emulator.errors import Problem, ScenarioError
+    from emulator.sources import load
+
+    problems: list[Problem] = []
+    for path in paths:
+        try:
+            load(path)
+        except ScenarioError as error:
+            problems += error.problems
+    if as_json:
+        rows = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in problems]
+        click.echo(json.dumps({"problems": rows}, indent=2))
+    else:
+        for problem in problems:
+            click.echo(str(problem), err=True)
+        if not problems:
+            click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''} checked, no problems.")
+    if problems:
+        sys.exit(BAD_USE)
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def providers(name: str | None, as_json: bool) -> None:
+    """List the providers, or tell all about one: routes, settings, errors, what is documented and what inferred."""
+    from emulator.providers import PROVIDERS
+
+    facts = {key: described(room) for key, room in PROVIDERS.items()} if name is None else described(_room(name))
+    if as_json:
+        click.echo(json.dumps(facts, indent=2))
+    elif name is None:
+        for key, room in PROVIDERS.items():
+            click.echo(f"{key:<10} {room.title:<20} {room.auth_header}")
+            for operation in room.operations:
+                click.echo(f"{'':<10} {operation.method} {operation.path}")
+    else:
+        _tell(facts)
+
+
+def described(room: "type[Provider]") -> dict[str, Any]:
+    """Everything about a provider that a user may want to know, as plain data."""
+    return {
+        "name": room.name,
+        "title": room.title,
+        "document": room.document,
+        "hosts": list(room.hosts),
+        "auth": room.auth_header,
+        "operations": [
+            {"name": o.name, "method": o.method, "path": o.path, "summary": o.summary, "mark": o.mark}
+            for o in room.operations
+        ],
+        "settings": {
+            name: {"default": field.default, "description": field.description or ""}
+            for name, field in room.Settings.model_fields.items()
+        },
+        "errors": {
+            name: {"status": room().refusal(_named(name)).status, "mark": row.mark, "body": _body(room, name)}
+            for name, row in room.refusals.items()
+        },
+    }
+
+
+def _named(name: str) -> Any:
+    from emulator.reply import ErrorReply
+
+    return ErrorReply(name=name)
+
+
+def _body(room: "type[Provider]", name: str) -> str:
+    return room().error(_named(name), request_id="…").body().decode()
+
+
+def _tell(facts: dict[str, Any]) -> None:
+    click.echo(f"{facts['title']} ({facts['name']}), after the document “{facts['document']}”")
+    click.echo(f"\nHosts: {', '.join(facts['hosts'])}\nAuth:  {facts['auth']}\n\nOperations")
+    for row in facts["operations"]:
+        click.echo(f"  {row['method']:<5} {row['path']:<45} {row['summary']} ({row['mark']})")
+    click.echo("\nSettings, in a scenario under providers: " + facts["name"] + ":")
+    for name, row in facts["settings"].items():
+        click.echo(f"  {name}: {json.dumps(row['default'])}")
+        click.echo(f"      {row['description']}")
+    click.echo("\nErrors, in a scenario as `error: NAME`")
+    for name, row in facts["errors"].items():
+        click.echo(f"  {name:<21} {row['status']}  {row['mark']:<10}  {row['body']}")
+
+
+def banner(origin: str, provider: str | None = None) -> str:
+    """What `serve` says once it listens: how to reach each provider, and a line to paste."""
+    from emulator.providers import PROVIDERS
+
+    lines = [f"The emulator listens on {origin}. Ctrl-C stops it."]
+    for name, room in PROVIDERS.items():
+        if provider in (None, name):
+            base = origin if provider else f"{origin}/{name}"
+            path, body = room.example
+            lines += [
+                "",
+                f"{room.title}",
+                f"  base URL  {base}",
+                f"  auth      {room.auth_header}",
+                f"  try       curl {base}{path} -H 'Content-Type: application/json' "
+                f"-H {shlex.quote(room.auth_header)} -d {shlex.quote(json.dumps(body))}",
+            ]
+    return "\n".join(lines)
+
+
+def _room(name: str) -> "type[Provider]":
+    from emulator.errors import did_you_mean
+    from emulator.providers import PROVIDERS
+
+    if name not in PROVIDERS:
+        hint = did_you_mean(name, list(PROVIDERS))
+        _fail(f"There is no provider '{name}'.{hint} Providers: {', '.join(PROVIDERS)}", BAD_USE)
+    return PROVIDERS[name]
+
+
+def _log_to_stderr(style: str) -> None:
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("emulator")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO if style != "off" else logging.ERROR)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def main() -> NoReturn:
+    """The entry point of the command."""
+    cli(prog_name="emulator")
+    raise AssertionError("click leaves by itself")

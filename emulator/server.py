@@ -1,0 +1,156 @@
+"""Runs the application under uvicorn: the socket, the loop, the signals and an orderly end."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, Literal
+
+import uvicorn
+
+from emulator.app import App
+from emulator.clock import WallClock
+from emulator.engine import Options
+from emulator.errors import BindError
+from emulator.namespace import Namespaces, Script
+from emulator.transport import with_door
+
+GRACE = 2.0
+"""Seconds that a shutdown waits for answers to end."""
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
+BACKLOG = 2048
+PROTOCOLS = {
+    "httptools": ("uvicorn.protocols.http.httptools_impl", "HttpToolsProtocol"),
+    "h11": ("uvicorn.protocols.http.h11_impl", "H11Protocol"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How to serve."""
+
+    script: Script
+    options: Options = field(default_factory=Options)
+    provider: str | None = None
+    """Serve this provider alone, at the root."""
+    seed: int | None = None
+    """Replaces the scenario's seed."""
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto"
+    http: Literal["httptools", "h11"] = "httptools"
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Port 0 takes a free one. Raises BindError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host, port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        hint = "Another program listens there; choose another with --port." if error.errno == 98 else "Check --host."
+        raise BindError(f"Cannot listen on {host}:{port}: {error.strerror or error}. {hint}") from None
+    except OverflowError:
+        sock.close()
+        raise BindError(f"Cannot listen on {host}:{port}: a port is a number from 0 to 65535.") from None
+    sock.setblocking(False)
+    return sock
+
+
+class Server:
+    """One server in one event loop."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
+        self.app: App | None = None
+        self._uvicorn: _Uvicorn | None = None
+
+    def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until stopped, by a signal or by `stop()`. Blocks."""
+        with asyncio.Runner(loop_factory=loop_factory(self.options.loop)) as runner:
+            runner.run(self.serve(sock, on_ready))
+
+    async def serve(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
+        """The same inside a running loop."""
+        clock = WallClock()
+        namespaces = Namespaces(self.options.script, clock, self.options.seed)
+        self.app = App(namespaces, self.options.options, self.options.provider)
+        module, name = PROTOCOLS[self.options.http]
+        config = uvicorn.Config(
+            self.app,
+            http=with_door(getattr(import_module(module), name)),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE,
+            timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]  # typed as whole seconds, used as any
+        )
+        self._uvicorn = _Uvicorn(config, self.app, on_ready)
+        try:
+            await self._uvicorn.serve(sockets=[sock])
+        finally:
+            clock.close()
+
+    def stop(self) -> None:
+        """Ask for an orderly end; may be called from any thread."""
+        if self._uvicorn is not None:
+            self._uvicorn.should_exit = True
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server, which ends its streams when it is told to, and leaves with exit code 0."""
+
+    def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.players.drain()
+        logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
+        try:
+            await super().shutdown(sockets)
+        finally:
+            logging.getLogger("uvicorn.error").disabled = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Like uvicorn's, but a signal is an orderly end here, so it is not raised again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop where it is to be had, else asyncio's own loop."""
+    if name != "asyncio":
+        try:
+            uvloop: Any = import_module("uvloop")
+        except ImportError:
+            if name == "uvloop":
+                raise
+        else:
+            factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return factory
+    return asyncio.new_event_loop
