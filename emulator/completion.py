@@ -24,7 +24,8 @@ def complete(
 ) -> Completion:
     """The answer of `request` when its choices say `replies`, one each.
 
-    `prompt` is the prompt's tokens, to which search results add theirs; `cached` tells how many of the prompt's tokens were cached; `material` seeds what is rolled."""
+    `prompt` is the prompt's tokens, to which search results add theirs; `cached` tells how many of them were cached;
+    `material` seeds what is rolled."""
     first = replies[0]
     choices = tuple(_choice(index, reply, request.controls, material) for index, reply in enumerate(replies))
     summaries = first.summaries or ()
@@ -108,14 +109,12 @@ def _limited(
     return None
 
 
-def _usage(choices: Sequence[Choice], reply: Reply, request: ModelRequest, cached: Callable[[int], int]) -> Usage:
+def _usage(choices: Sequence[Choice], reply: Reply, prompt: int, cached: Callable[[int], int]) -> Usage:
     """Counted, except what the reply states."""
     stated = reply.usage
-    if {"prompt", "completion"} <= stated.keys():
-        prompt, completion, reasoning = stated["prompt"], stated["completion"], 0
-    else:
+    completion = reasoning = 0
+    if not {"prompt", "completion"} <= stated.keys():
         prompt += sum(tokens.count(summary.summary or "") for summary in reply.summaries or ())
-        completion = reasoning = 0
         for choice in choices:
             thought = tokens.count(choice.reasoning) if choice.reasoning else 0
             said = tokens.count(choice.content)
