@@ -1,0 +1,264 @@
+"""Whether a value is valid under a JSON Schema (draft 2020-12), one line for each keyword.
+
+It exists to check what `making` made and to choose among examples, so it follows the draft where instances are made
+from it and leaves out what no generated value depends on (`unevaluated…`, `content…`, vocabularies).
+"""
+
+import datetime
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+from urllib.parse import unquote, urljoin
+
+from emulator.errors import did_you_mean
+from emulator.instances.patterns import pattern_of
+from emulator.instances.search import Fuel, Miss
+
+Schema = Mapping[str, Any] | bool
+DEEPEST = 150
+DATA = frozenset({"enum", "const", "default", "examples"})
+LARGEST = 20_000
+"""Parts of one schema document that are searched for names."""
+
+
+class Document:
+    """A whole schema: follows its references and checks values against its parts."""
+
+    def __init__(self, root: Schema, fuel: Fuel) -> None:
+        self.root, self.fuel = root, fuel
+        self.base = str(root.get("$id", "")) if isinstance(root, Mapping) else ""
+        self.names: dict[str, Schema] | None = None
+        self.depth = 0
+
+    def resolve(self, reference: str) -> Schema:
+        """The schema that `$ref` or `$dynamicRef` names. Raises Miss when it is not in this document."""
+        if self.names is None:
+            self.names = self._named()
+        if reference not in self.names:
+            self.names[reference] = self._pointed(reference)
+        return self.names[reference]
+
+    def _pointed(self, reference: str) -> Schema:
+        name, _, fragment = reference.partition("#")
+        found: Any = self.names.get(name) if self.names else None
+        for step in unquote(fragment).split("/")[1:]:
+            step = step.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, list):
+                found = found[int(step)] if step.isdecimal() and int(step) < len(found) else None
+            else:
+                found = found.get(step) if isinstance(found, Mapping) else None
+        if not isinstance(found, Mapping | bool) or (fragment and fragment[0] != "/"):
+            raise Miss(f"'{reference}' is not in the schema.{did_you_mean(reference, list(self._references()))}")
+        return found
+
+    def _named(self) -> dict[str, Schema]:
+        """Every schema that has a name of its own, by `$id`, `$anchor` or `$dynamicAnchor`."""
+        names: dict[str, Schema] = {"": self.root, "#": self.root, self.base: self.root, f"{self.base}#": self.root}
+        waiting: list[Any] = [self.root]
+        for _ in range(LARGEST):
+            if not waiting:
+                break
+            part = waiting.pop()
+            if isinstance(part, Mapping):
+                self._name(part, names)
+                waiting += (inner for keyword, inner in part.items() if keyword not in DATA)
+            elif isinstance(part, list):
+                waiting += part
+        self.fuel.burn(len(names))
+        return names
+
+    def _name(self, part: Mapping[str, Any], names: dict[str, Schema]) -> None:
+        for keyword in ("$anchor", "$dynamicAnchor"):
+            if isinstance(part.get(keyword), str):
+                names.setdefault(f"#{part[keyword]}", part)
+                names.setdefault(f"{self.base}#{part[keyword]}", part)
+        if isinstance(part.get("$id"), str):
+            names.setdefault(part["$id"], part)
+            names.setdefault(urljoin(self.base, part["$id"]), part)
+
+    def _references(self) -> set[str]:
+        definitions = self.root if isinstance(self.root, Mapping) else {}
+        return {f"#/{place}/{name}" for place in ("$defs", "definitions") for name in definitions.get(place) or ()}
+
+    def fault(self, schema: Schema, value: Any) -> str | None:
+        """The first keyword of `schema` that `value` breaks, or None when the value is valid."""
+        self.fuel.burn(10)
+        if isinstance(schema, bool):
+            return None if schema else "false"
+        if self.depth > DEEPEST:
+            raise Miss("the schema nests too deeply, or refers to itself without end")
+        self.depth += 1
+        try:
+            for keyword, argument in schema.items():
+                check = CHECKS.get(keyword)
+                if check and not check(self, argument, value, schema):
+                    return keyword
+        finally:
+            self.depth -= 1
+        return None
+
+    def allows(self, schema: Schema, value: Any) -> bool:
+        """Whether the value is valid."""
+        return self.fault(schema, value) is None
+
+    def count(self, schemas: list[Schema], value: Any) -> int:
+        """How many of the schemas allow the value."""
+        return sum(self.allows(schema, value) for schema in schemas)
+
+
+def frozen(value: Any) -> Any:
+    """A hashable twin of a JSON value; two are equal just when JSON Schema calls the values equal."""
+    match value:
+        case bool():
+            return ("boolean", value)
+        case list():
+            return ("array", *map(frozen, value))
+        case Mapping():
+            return ("object", frozenset((name, frozen(part)) for name, part in value.items()))
+    return value
+
+
+def is_number(value: Any) -> bool:
+    """Whether JSON calls it a number: a boolean is none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_multiple(value: int | float, step: int | float) -> bool:
+    """Whether `value` is a multiple, by the arithmetic of the widely used validators: floats are divided as floats."""
+    if not isinstance(step, float):
+        return value % step == 0
+    try:
+        quotient = value / step
+        return int(quotient) == quotient
+    except OverflowError:
+        return (Fraction(value) / Fraction(step)).denominator == 1
+
+
+def is_type(value: Any, name: str) -> bool:
+    """Whether the value is of the JSON Schema type."""
+    match name:
+        case "integer":
+            return is_number(value) and (isinstance(value, int) or value.is_integer())
+        case "number":
+            return is_number(value)
+        case "null":
+            return value is None
+    kinds: dict[str, Any] = {"string": str, "boolean": bool, "array": list, "object": Mapping}
+    return name in kinds and isinstance(value, kinds[name])
+
+
+def type_list(types: Any) -> list[str]:
+    """The types of a `type` keyword, which may be one name or several."""
+    return [types] if isinstance(types, str) else list(types)
+
+
+def uncovered(schema: Mapping[str, Any], names: Mapping[str, Any], fuel: Fuel) -> list[str]:
+    """The names that neither `properties` nor `patternProperties` speaks of."""
+    patterns = [pattern_of(pattern) for pattern in schema.get("patternProperties", ())]
+    own = schema.get("properties", {})
+    return [name for name in names if name not in own and not any(each.matches(name, fuel) for each in patterns)]
+
+
+def _has_format(name: str, value: str) -> bool:
+    check = FORMATS.get(name)
+    try:
+        return check is None or bool(check(value))
+    except (ValueError, re.error):
+        return False
+
+
+def _contains(document: Document, schema: Schema, value: list[Any], whole: Mapping[str, Any]) -> bool:
+    found = sum(document.allows(schema, item) for item in value)
+    return bool(whole.get("minContains", 1) <= found <= whole.get("maxContains", math.inf))
+
+
+def _items(document: Document, rest: Schema | list[Schema], value: list[Any], whole: Mapping[str, Any]) -> bool:
+    if isinstance(rest, list):  # before draft 2020-12 this was what `prefixItems` is now
+        return all(map(document.allows, rest, value))
+    return all(document.allows(rest, item) for item in value[len(whole.get("prefixItems", ())) :])
+
+
+def _listed(document: Document, choices: list[Any], value: Any) -> bool:
+    document.fuel.burn(len(choices))
+    return frozen(value) in map(frozen, choices)
+
+
+def _patterned(document: Document, patterns: Mapping[str, Schema], value: Mapping[str, Any]) -> bool:
+    return all(
+        document.allows(schema, value[name])
+        for pattern, schema in patterns.items()
+        for name in value
+        if pattern_of(pattern).matches(name, document.fuel)
+    )
+
+
+def _conditioned(document: Document, condition: Schema, value: Any, whole: Mapping[str, Any]) -> bool:
+    return document.allows(whole.get("then" if document.allows(condition, value) else "else", True), value)
+
+
+# fmt: off
+DAY, CLOCK = r"\d{4}-\d\d-\d\d", r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([zZ]|[+-]([01]\d|2[0-3]):[0-5]\d)"
+LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+DURATION = r"P(?!$)((\d+Y)?(\d+M)?(\d+D)?(T(?=\d)(\d+H)?(\d+M)?(\d+S)?)?|\d+W)"
+FORMATS: dict[str, Callable[[str], Any]] = {
+    "date": lambda text: re.fullmatch(DAY, text, re.ASCII) and datetime.date.fromisoformat(text),
+    "time": lambda text: re.fullmatch(CLOCK, text, re.ASCII),
+    "date-time": lambda text: re.fullmatch(f"{DAY}[Tt]{CLOCK}", text, re.ASCII)
+                              and datetime.date.fromisoformat(text[:10]),
+    "duration": lambda text: re.fullmatch(DURATION, text, re.ASCII),
+    "email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),
+    "idn-email": lambda text: re.fullmatch(r"[^@\s]+@[^@\s]+", text),
+    "hostname": lambda text: len(text) < 254 and re.fullmatch(rf"{LABEL}(\.{LABEL})*", text),
+    "idn-hostname": lambda text: len(text) < 254 and re.fullmatch(r"[\w-]+(\.[\w-]+)*", text),
+    "ipv4": ipaddress.IPv4Address,
+    "ipv6": lambda text: "%" not in text and ipaddress.IPv6Address(text),
+    "uri": lambda text: re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\<>{}|^`\"]+", text),
+    "uri-reference": lambda text: re.fullmatch(r"[^\s\\<>{}|^`\"]*", text),
+    "uuid": lambda text: re.fullmatch(r"[\da-fA-F]{8}(-[\da-fA-F]{4}){3}-[\da-fA-F]{12}", text, re.ASCII),
+    "json-pointer": lambda text: re.fullmatch(r"(/([^~/]|~[01])*)*", text),
+    "regex": re.compile,
+}
+
+Check = Callable[[Document, Any, Any, Mapping[str, Any]], bool]
+CHECKS: dict[str, Check] = {
+    "$ref": lambda d, a, v, s: d.allows(d.resolve(a), v),
+    "$dynamicRef": lambda d, a, v, s: d.allows(d.resolve(a), v),
+    "allOf": lambda d, a, v, s: all(d.allows(each, v) for each in a),
+    "anyOf": lambda d, a, v, s: any(d.allows(each, v) for each in a),
+    "oneOf": lambda d, a, v, s: d.count(a, v) == 1,
+    "not": lambda d, a, v, s: not d.allows(a, v),
+    "if": _conditioned,
+    "type": lambda d, a, v, s: any(is_type(v, name) for name in type_list(a)),
+    "enum": lambda d, a, v, s: _listed(d, a, v),
+    "const": lambda d, a, v, s: frozen(v) == frozen(a),
+    "minimum": lambda d, a, v, s: not is_number(v) or v >= a,
+    "maximum": lambda d, a, v, s: not is_number(v) or v <= a,
+    "exclusiveMinimum": lambda d, a, v, s: not is_number(v) or v > a,
+    "exclusiveMaximum": lambda d, a, v, s: not is_number(v) or v < a,
+    "multipleOf": lambda d, a, v, s: not is_number(v) or is_multiple(v, a),
+    "minLength": lambda d, a, v, s: not isinstance(v, str) or len(v) >= a,
+    "maxLength": lambda d, a, v, s: not isinstance(v, str) or len(v) <= a,
+    "pattern": lambda d, a, v, s: not isinstance(v, str) or pattern_of(a).matches(v, d.fuel),
+    "format": lambda d, a, v, s: not isinstance(v, str) or _has_format(a, v),
+    "minItems": lambda d, a, v, s: not isinstance(v, list) or len(v) >= a,
+    "maxItems": lambda d, a, v, s: not isinstance(v, list) or len(v) <= a,
+    "uniqueItems": lambda d, a, v, s: not (a and isinstance(v, list)) or len({*map(frozen, v)}) == len(v),
+    "prefixItems": lambda d, a, v, s: not isinstance(v, list) or all(map(d.allows, a, v)),
+    "items": lambda d, a, v, s: not isinstance(v, list) or _items(d, a, v, s),
+    "contains": lambda d, a, v, s: not isinstance(v, list) or _contains(d, a, v, s),
+    "minProperties": lambda d, a, v, s: not isinstance(v, Mapping) or len(v) >= a,
+    "maxProperties": lambda d, a, v, s: not isinstance(v, Mapping) or len(v) <= a,
+    "required": lambda d, a, v, s: not isinstance(v, Mapping) or all(name in v for name in a),
+    "properties": lambda d, a, v, s: not isinstance(v, Mapping) or all(d.allows(a[n], v[n]) for n in a if n in v),
+    "patternProperties": lambda d, a, v, s: not isinstance(v, Mapping) or _patterned(d, a, v),
+    "additionalProperties": lambda d, a, v, s: not isinstance(v, Mapping)
+                            or all(d.allows(a, v[name]) for name in uncovered(s, v, d.fuel)),
+    "propertyNames": lambda d, a, v, s: not isinstance(v, Mapping) or all(d.allows(a, name) for name in v),
+    "dependentRequired": lambda d, a, v, s: not isinstance(v, Mapping)
+                         or all(name in v for key in a if key in v for name in a[key]),
+    "dependentSchemas": lambda d, a, v, s: not isinstance(v, Mapping) or all(d.allows(a[n], v) for n in a if n in v),
+}
+# fmt: on
