@@ -54,16 +54,15 @@ def serve(
     """Start the server."""
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
-    from emulator.namespace import script_of
+    from emulator.namespace import script_from
     from emulator.pace import Pace
     from emulator.server import Server, ServerOptions, bind
     from emulator.shipped import DEFAULT_SCENARIO
-    from emulator.sources import load
 
     if provider is not None:
         _room(provider)
     try:
-        script = script_of(load(scenario or DEFAULT_SCENARIO))
+        script = script_from(scenario or DEFAULT_SCENARIO)
         sock = bind(host, port)
     except BindError as error:
         _fail(str(error), CANNOT_BIND)

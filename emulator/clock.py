@@ -17,6 +17,8 @@ from time import time as wall_time
 from typing import Protocol
 
 Callback = Callable[[], None]
+VIRTUAL_START = 1767225600.0
+"""Where virtual time begins: 2026-01-01T00:00:00Z."""
 
 
 class Alarm:
@@ -135,6 +137,58 @@ class WallClock:
             heappop(alarms)
         if alarms:
             self._arm(alarms[0].when)
+
+
+class VirtualClock:
+    """Time that moves when it is told to, or, with `leaps`, by itself: whenever all that runs in the event loop only
+    waits, it leaps to the next deadline. An hour of streaming passes in the time that sending takes."""
+
+    def __init__(self, *, leaps: bool = True, start: float = VIRTUAL_START) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._leaps = leaps
+        self._start = start
+        self._elapsed = 0.0
+        self._alarms: list[Alarm] = []
+        self._is_leaping = False
+
+    def time(self) -> float:
+        return self._start + self._elapsed
+
+    def now(self) -> float:
+        return self._elapsed
+
+    def call_at(self, when: float, callback: Callback) -> Alarm:
+        alarm = Alarm(when, callback)
+        heappush(self._alarms, alarm)
+        if (self._leaps or when <= self._elapsed) and not self._is_leaping:
+            self._is_leaping = True
+            self._loop.call_soon(self._leap)
+        return alarm
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass: every alarm in between goes off at its own moment. To be called in the event loop."""
+        end = self._elapsed + seconds
+        while self._alarms and self._alarms[0].when <= end:
+            self._go_off()
+        self._elapsed = max(self._elapsed, end)
+
+    def _leap(self) -> None:
+        # One turn of the loop has passed since the alarm was set, so whatever was ready to run has run.
+        self._is_leaping = False
+        if self._alarms and (self._leaps or self._alarms[0].when <= self._elapsed):
+            self._go_off()
+        if self._alarms and (self._leaps or self._alarms[0].when <= self._elapsed) and not self._is_leaping:
+            self._is_leaping = True
+            self._loop.call_soon(self._leap)
+
+    def _go_off(self) -> None:
+        alarm = heappop(self._alarms)
+        if alarm.callback is not None:
+            self._elapsed = max(self._elapsed, alarm.when)
+            try:
+                alarm.callback()
+            except Exception as error:  # one broken callback must not stop the clock for all the others
+                self._loop.call_exception_handler({"message": "an alarm failed", "exception": error})
 
 
 async def wait_until(clock: Clock, when: float) -> None:

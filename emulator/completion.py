@@ -1,6 +1,6 @@
 """Makes a `Completion` of a `Reply`: what the request asked for is honoured here, for every provider alike."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from emulator import dice, tokens
@@ -19,12 +19,12 @@ def complete(
     created: int,
     request_id: str,
     prompt: int,
-    cached: Callable[[int], int] = lambda prompt: 0,
+    cached: int = 0,
     material: dice.Ingredient = "",
 ) -> Completion:
     """The answer of `request` when its choices say `replies`, one each.
 
-    `prompt` is the prompt's tokens, to which search results add theirs; `cached` tells how many of them were cached;
+    `prompt` is the prompt's tokens, to which search results add theirs; `cached` of them were cached;
     `material` seeds what is rolled."""
     first = replies[0]
     choices = tuple(_choice(index, reply, request.controls, material) for index, reply in enumerate(replies))
@@ -109,7 +109,7 @@ def _limited(
     return None
 
 
-def _usage(choices: Sequence[Choice], reply: Reply, prompt: int, cached: Callable[[int], int]) -> Usage:
+def _usage(choices: Sequence[Choice], reply: Reply, prompt: int, cached: int) -> Usage:
     """Counted, except what the reply states."""
     stated = reply.usage
     completion = reasoning = 0
@@ -129,11 +129,11 @@ def _usage(choices: Sequence[Choice], reply: Reply, prompt: int, cached: Callabl
         completion=completion,
         total=stated.get("total", prompt + completion),
         reasoning=stated.get("reasoning", reasoning),
-        cached=stated["cached"] if "cached" in stated else cached(prompt),
+        cached=stated.get("cached", min(cached, prompt)),
     )
 
 
-def texts(reply: Reply) -> list[str]:
+def said(reply: Reply) -> list[str]:
     """Everything of a reply that has to be counted."""
     summaries = [summary.summary or "" for summary in reply.summaries or ()]
     return [reply.content, reply.reasoning or "", *(call.arguments for call in reply.tool_calls), *summaries]

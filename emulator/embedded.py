@@ -9,13 +9,12 @@ from typing import Any, Literal, Self
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError, did_you_mean
 from emulator.journal import Exchange
-from emulator.namespace import script_of
+from emulator.namespace import script_from
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.scenario import Scenario
 from emulator.server import Server, ServerOptions, bind
 from emulator.shipped import DEFAULT_SCENARIO
-from emulator.sources import load
 
 START_TIMEOUT = 10.0
 
@@ -54,7 +53,7 @@ class Emulator:
         self.host = host
         self.port = port
         self.provider = provider
-        script = script_of(load(DEFAULT_SCENARIO if scenario is None else scenario))
+        script = script_from(DEFAULT_SCENARIO if scenario is None else scenario)
         self._server = Server(ServerOptions(script, Options(pace, speed), provider, seed, loop, http))
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None

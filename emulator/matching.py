@@ -2,22 +2,56 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from emulator import dice
 from emulator.pace import Pace
-from emulator.reply import ErrorReply, Reply
+from emulator.reply import Draft, ErrorReply
 from emulator.request import ModelRequest
-from emulator.scenario import Match, RuleModel, Scenario, TextCondition, glob_pattern
+from emulator.scenario import (
+    AnswerModel,
+    BodyCondition,
+    Match,
+    NumberCondition,
+    RuleModel,
+    Scenario,
+    TextCondition,
+    glob_pattern,
+)
 
 SHOWN = 60
+LONGEST_SEARCHED = 65536
+"""Regexes see this much of a text."""
+COMPLETIONS = ("chat", "completions")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request, and what the world knows of it: everything a condition may look at."""
+
+    request: ModelRequest
+    state: str = "start"
+    attempt: int = 1
+    identity: bytes = b""
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
     """One thing that must hold, and the sentence for when it does not."""
 
-    holds: Callable[[ModelRequest], bool]
-    miss: Callable[[ModelRequest], str]
+    holds: Callable[[Ask], bool]
+    miss: Callable[[Ask], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of a rule's answers."""
+
+    content: Draft | ErrorReply
+    chance: float | None = None
+    set_state: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,20 +60,56 @@ class Rule:
 
     name: str
     position: int
+    """Its place in the order of trying."""
+    origin: str
+    """Where it stands, as `path:line:column`."""
     conditions: tuple[Condition, ...]
-    answers: tuple[Reply | ErrorReply, ...]
+    answers: tuple[Answer, ...]
     then: str
+    times: int | None
+    chance: float | None
     pace: Pace | None
     literal: str | None
     """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
+    patterns: tuple[re.Pattern[str], ...]
+    """The regexes on the prompt, whose groups templates may use."""
 
-    def answer(self, used: int) -> Reply | ErrorReply | None:
+    def answer(self, used: int, ask: Ask) -> Answer | None:
         """The answer for the use number `used` (0 for the first); None when the rule is used up."""
-        if used < len(self.answers):
-            return self.answers[used]
+        answers = self.answers
+        if self.times is not None and used >= self.times:
+            return None
+        if any(item.chance is not None for item in answers):
+            return self._drawn(ask)
+        if used < len(answers):
+            return answers[used]
         if self.then == "cycle":
-            return self.answers[used % len(self.answers)]
-        return self.answers[-1] if self.then == "repeat_last" else None
+            return answers[used % len(answers)]
+        return answers[-1] if self.then == "repeat_last" else None
+
+    def _drawn(self, ask: Ask) -> Answer:
+        weights = [1.0 if item.chance is None else item.chance for item in self.answers]
+        point = dice.fraction(ask.seed, "weights", self.name, ask.identity, ask.attempt) * sum(weights)
+        for item, weight in zip(self.answers, weights, strict=True):
+            point -= weight
+            if point < 0:
+                return item
+        return self.answers[-1]
+
+    def skips(self, ask: Ask) -> bool:
+        """Whether the dice let this request pass on to the next rule."""
+        chance = self.chance
+        return chance is not None and dice.fraction(ask.seed, "chance", self.name, ask.identity, ask.attempt) >= chance
+
+    def groups(self, prompt: str) -> dict[str, Any]:
+        """What the regexes found in the prompt: named groups by name, all by number."""
+        found: dict[str, Any] = {}
+        for pattern in self.patterns:
+            match = pattern.search(prompt[:LONGEST_SEARCHED])
+            if match is not None:
+                found.update({str(number): text for number, text in enumerate(match.groups(), 1)})
+                found.update(match.groupdict())
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +117,12 @@ class Found:
     """A rule and which of its answers it is the turn of."""
 
     rule: Rule
-    answer: Reply | ErrorReply
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """All rules of a scenario, with those that want an exact prompt indexed by it."""
+    """All rules of a scenario in the order of trying, with those that want an exact prompt indexed by it."""
 
     rules: tuple[Rule, ...]
     by_prompt: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
@@ -60,96 +130,381 @@ class Rulebook:
 
     def candidates(self, request: ModelRequest) -> Sequence[Rule]:
         """The rules that may match, in order: a few, however many there are with other exact prompts."""
+        if not self.by_prompt:
+            return self.others
         exact = self.by_prompt.get(request.prompt, ())
         if not exact:
             return self.others
+        if not self.others:
+            return exact
         return sorted((*exact, *self.others), key=lambda rule: rule.position)
 
 
-def compile_rules(scenario: Scenario) -> Rulebook:
-    """Make a scenario's rules quick to ask."""
-    rules = tuple(_compiled(model, position, scenario) for position, model in enumerate(scenario.rules))
-    by_prompt: dict[str, tuple[Rule, ...]] = {}
+def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> Rulebook:
+    """Make a scenario's rules quick to ask. `origins` tells where each stands."""
+    told = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
+    compiled = [
+        _compiled(*pair, number, scenario) for number, pair in enumerate(zip(scenario.rules, told, strict=True))
+    ]
+    order = sorted(range(len(compiled)), key=lambda number: -scenario.rules[number].priority)
+    rules = tuple(replace(compiled[number], position=position) for position, number in enumerate(order))
+    by_prompt: dict[str, list[Rule]] = {}
     for rule in rules:
         if rule.literal is not None:
-            by_prompt[rule.literal] = (*by_prompt.get(rule.literal, ()), rule)
-    return Rulebook(rules, by_prompt, tuple(rule for rule in rules if rule.literal is None))
+            by_prompt.setdefault(rule.literal, []).append(rule)
+    others = tuple(rule for rule in rules if rule.literal is None)
+    return Rulebook(rules, {prompt: tuple(found) for prompt, found in by_prompt.items()}, others)
 
 
-def find(book: Rulebook, request: ModelRequest, used: Mapping[int, int]) -> Found | None:
+def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
-    for rule in book.candidates(request):
+    for rule in book.candidates(ask.request):
         for condition in rule.conditions:
-            if not condition.holds(request):
+            if not condition.holds(ask):
                 break
         else:
-            answer = rule.answer(used.get(rule.position, 0))
+            if rule.skips(ask):
+                continue
+            answer = rule.answer(used.get(rule.position, 0), ask)
             if answer is not None:
                 return Found(rule, answer)
     return None
 
 
-def misses(book: Rulebook, request: ModelRequest) -> Iterator[str]:
-    """For each rule, why it does not answer this request: its first condition that fails."""
+def misses(book: Rulebook, ask: Ask, most: int = 20) -> list[str]:
+    """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
+    stand first; at most `most` are told."""
+    told = []
     for rule in book.rules:
-        failed = next((condition for condition in rule.conditions if not condition.holds(request)), None)
-        yield f"{rule.name}: {failed.miss(request) if failed else 'it matches, but all its replies are used up'}"
+        held = 0
+        for condition in rule.conditions:
+            if not condition.holds(ask):
+                reason = condition.miss(ask)
+                break
+            held += 1
+        else:
+            held += 1
+            reason = "the dice let it pass" if rule.skips(ask) else "it matches, but all its replies are used up"
+        told.append((held / (len(rule.conditions) + 1), rule.position, f"{rule.name}: {reason}"))
+    told.sort(key=lambda row: (-row[0], row[1]))
+    left = len(told) - most
+    return [sentence for _, _, sentence in told[:most]] + ([f"… and {left} more rules"] if left > 0 else [])
 
 
-def _compiled(model: RuleModel, position: int, scenario: Scenario) -> Rule:
+def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) -> Rule:
     pace = model.pace or scenario.defaults.pace
+    normalize = scenario.defaults.normalize if model.match.normalize is None else model.match.normalize
     prompt = model.match.prompt
     return Rule(
-        name=model.name or f"rules[{position}]",
-        position=position,
-        conditions=tuple(_conditions(model.match)),
-        answers=model.answers(),
+        name=model.name or f"rules[{number}]",
+        position=number,
+        origin=origin,
+        conditions=tuple(_conditions(model.match, normalize, is_outermost=True)),
+        answers=tuple(_answer(item, model) for item in model.answers()),
         then=model.then or "repeat_last",
+        times=model.times,
+        chance=model.chance,
         pace=pace.to_pace() if pace else None,
-        literal=prompt.equals if prompt else None,
+        literal=prompt.equals if prompt and not normalize else None,
+        patterns=(re.compile(prompt.regex),) if prompt and prompt.regex is not None else (),
     )
 
 
-def _conditions(match: Match) -> Iterator[Condition]:
+def _answer(item: AnswerModel, model: RuleModel) -> Answer:
+    if item.reply is not None:
+        return Answer(item.reply.to_draft(), item.chance, item.set_state or model.set_state)
+    assert item.error is not None
+    return Answer(item.error.to_reply(), item.chance, item.set_state or model.set_state)
+
+
+# Conditions, cheap ones first
+
+
+def _conditions(match: Match, normalize: Sequence[str], *, is_outermost: bool = False) -> Iterator[Condition]:
     if match.provider is not None:
-        providers = match.provider
-        yield Condition(
-            lambda request: request.call.provider in providers,
-            lambda request: f"provider is '{request.call.provider}', the rule wants {_list(providers)}",
-        )
-    if match.model is not None:
-        globs = match.model
-        pattern = glob_pattern(globs)
-        yield Condition(
-            lambda request: pattern.match(request.model) is not None,
-            lambda request: f"model is '{request.model}', the rule wants {_list(globs)}",
-        )
+        yield _is_one_of("provider", lambda ask: ask.request.call.provider, match.provider)
+    if match.operation is not None or is_outermost:
+        yield _is_one_of("operation", lambda ask: ask.request.call.operation, match.operation or COMPLETIONS)
+    if match.state is not None:
+        yield _is_one_of("state", lambda ask: ask.state, (match.state,))
     if match.stream is not None:
         stream = match.stream
         yield Condition(
-            lambda request: request.stream is stream,
-            lambda request: f"stream is {str(request.stream).lower()}, the rule wants {str(stream).lower()}",
+            lambda ask: ask.request.stream is stream,
+            lambda ask: f"stream is {str(ask.request.stream).lower()}, the rule wants {str(stream).lower()}",
         )
+    if match.model is not None:
+        yield _fits_glob("model", lambda ask: ask.request.model, match.model)
+    yield from _numbers(match)
+    yield from _texts(match, normalize)
+    yield from _tools(match, normalize)
+    for wanted in match.body or ():
+        yield _body_condition(wanted)
+    yield from _combined(match, normalize)
+
+
+def _numbers(match: Match) -> Iterator[Condition]:
+    if match.turn is not None:
+        yield _number("turn", lambda ask: ask.request.turn, match.turn)
+    if match.messages is not None:
+        yield _number("the number of messages", lambda ask: len(ask.request.messages), match.messages)
+    if match.attempt is not None:
+        yield _number("attempt", lambda ask: ask.attempt, match.attempt)
+
+
+def _texts(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
     if match.prompt is not None:
-        yield from _text_conditions("prompt", lambda request: request.prompt, match.prompt)
+        yield _text("prompt", lambda ask: ask.request.prompt, match.prompt, normalize)
+    if match.system is not None:
+        yield _text("system", lambda ask: _joined(ask.request, "system"), match.system, normalize)
+    if match.message is not None:
+        fits, wish = _fitting(match.message, normalize)
+        yield Condition(
+            lambda ask: any(fits(message.content) for message in ask.request.messages),
+            lambda ask: f"none of the {len(ask.request.messages)} messages {wish}",
+        )
+    if match.key is not None:
+        fits_key, wish_key = _fitting(match.key, ())
+        yield Condition(lambda ask: fits_key(ask.request.key), lambda ask: f"the key {wish_key}")
+    for name, wanted in (match.header or {}).items():
+        yield _header(name.lower(), wanted)
 
 
-def _text_conditions(what: str, text: Callable[[ModelRequest], str], wanted: TextCondition) -> Iterator[Condition]:
-    def told(request: ModelRequest) -> str:
-        return f"{what} {_shown(text(request))}"
+def _header(name: str, wanted: TextCondition | None) -> Condition:
+    if wanted is None:
+        return Condition(
+            lambda ask: name not in ask.request.call.headers, lambda ask: f"header {name} is there, the rule wants none"
+        )
+    fits, wish = _fitting(wanted, ())
 
+    def miss(ask: Ask) -> str:
+        value = ask.request.call.headers.get(name)
+        return f"header {name} is missing" if value is None else f"header {name} {_shown(value)} {wish}"
+
+    return Condition(lambda ask: name in ask.request.call.headers and fits(ask.request.call.headers[name]), miss)
+
+
+def _tools(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
+    for glob in match.tools or ():
+        yield _tool(glob)
+    if match.tool_result is not None:
+        yield _tool_result(match.tool_result.name, match.tool_result.content, normalize)
+
+
+def _tool(glob: str) -> Condition:
+    pattern = glob_pattern((glob,))
+    return Condition(
+        lambda ask: any(pattern.match(tool.name) for tool in ask.request.controls.tools),
+        lambda ask: (
+            f"no tool '{glob}' is offered, only "
+            f"{', '.join(tool.name for tool in ask.request.controls.tools) or 'none at all'}"
+        ),
+    )
+
+
+def _tool_result(name: str | None, content: TextCondition | None, normalize: Sequence[str]) -> Condition:
+    pattern = glob_pattern((name,)) if name is not None else None
+    fits, wish = _fitting(content, normalize) if content is not None else ((lambda text: True), "fits")
+
+    def holds(ask: Ask) -> bool:
+        return any(
+            (pattern is None or pattern.match(called) is not None) and fits(text)
+            for called, text in tool_results(ask.request)
+        )
+
+    def miss(ask: Ask) -> str:
+        results = tool_results(ask.request)
+        if not results:
+            return "the conversation does not end with a tool result"
+        if pattern is not None and not any(pattern.match(called) for called, _ in results):
+            return f"the tool result is of '{results[-1][0]}', the rule wants '{name}'"
+        return f"the tool result {_shown(results[-1][1])} {wish}"
+
+    return Condition(holds, miss)
+
+
+def tool_results(request: ModelRequest) -> list[tuple[str, str]]:
+    """(function, content) of the tool messages that end a conversation."""
+    results = []
+    for message in reversed(request.messages):
+        if message.role != "tool":
+            break
+        results.append((message.name or _called(request, message.tool_call_id), message.content))
+    return results[::-1]
+
+
+def _called(request: ModelRequest, call_id: str | None) -> str:
+    calls = (call for message in request.messages for call in message.tool_calls)
+    return next((call.name for call in calls if call.id == call_id), "")
+
+
+def _body_condition(wanted: BodyCondition) -> Condition:
+    from jsonpath import JSONPathEnvironment
+
+    compiled = JSONPathEnvironment(strict=True).compile(wanted.path)
+    said = wanted.model_fields_set
+    pattern = None if wanted.regex is None else re.compile(wanted.regex)
+
+    def fits(value: Any) -> bool:
+        return (
+            ("equals" not in said or _same(value, wanted.equals))
+            and ("contains" not in said or (isinstance(value, str | list) and _holds(value, wanted.contains)))
+            and (pattern is None or (isinstance(value, str) and bool(pattern.search(value[:LONGEST_SEARCHED]))))
+            and (wanted.in_ is None or any(_same(value, item) for item in wanted.in_))
+            and (wanted.gt is None or (_is_number(value) and value > wanted.gt))
+            and (wanted.lt is None or (_is_number(value) and value < wanted.lt))
+        )
+
+    def holds(ask: Ask) -> bool:
+        values = compiled.findall(ask.request.body)
+        return not values if wanted.exists is False else any(fits(value) for value in values)
+
+    wishes = [name for name in BodyCondition.model_fields if name in said and name != "path"]
+    wish = " and ".join(f"{name.removesuffix('_')} {getattr(wanted, name)!r}" for name in wishes)
+
+    def miss(ask: Ask) -> str:
+        values = compiled.findall(ask.request.body)
+        found = _shown(str(values[0])) if values else "nothing"
+        return f"body at {wanted.path} is {found}, the rule wants {wish}"
+
+    return Condition(holds, miss)
+
+
+def _holds(value: Any, part: Any) -> bool:
+    return (
+        isinstance(part, str) and part in value if isinstance(value, str) else any(_same(item, part) for item in value)
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _combined(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
+    for part in match.all_of or ():
+        yield from _conditions(part, normalize)
+    if match.any_of is not None:
+        groups = [tuple(_conditions(part, normalize)) for part in match.any_of]
+        yield Condition(
+            lambda ask: any(all(condition.holds(ask) for condition in group) for group in groups),
+            lambda ask: (
+                "none of any_of holds: "
+                + "; ".join(
+                    next(condition.miss(ask) for condition in group if not condition.holds(ask)) for group in groups
+                )
+            ),
+        )
+    if match.not_ is not None:
+        forbidden = tuple(_conditions(match.not_, normalize))
+        yield Condition(
+            lambda ask: not all(condition.holds(ask) for condition in forbidden),
+            lambda ask: "everything under `not` holds",
+        )
+
+
+# Kinds of conditions
+
+
+def _is_one_of(what: str, value: Callable[[Ask], str], wanted: Sequence[str]) -> Condition:
+    return Condition(
+        lambda ask: value(ask) in wanted, lambda ask: f"{what} is '{value(ask)}', the rule wants {_list(wanted)}"
+    )
+
+
+def _fits_glob(what: str, value: Callable[[Ask], str], globs: tuple[str, ...]) -> Condition:
+    pattern = glob_pattern(globs)
+    return Condition(
+        lambda ask: pattern.match(value(ask)) is not None,
+        lambda ask: f"{what} is '{value(ask)}', the rule wants {_list(globs)}",
+    )
+
+
+def _number(what: str, value: Callable[[Ask], int], wanted: NumberCondition) -> Condition:
+    def holds(ask: Ask) -> bool:
+        number = value(ask)
+        return (
+            (wanted.equals is None or number == wanted.equals)
+            and (wanted.gt is None or number > wanted.gt)
+            and (wanted.lt is None or number < wanted.lt)
+            and (wanted.in_ is None or number in wanted.in_)
+        )
+
+    wish = " and ".join(
+        f"{word} {getattr(wanted, name):g}"
+        for name, word in (("equals", "exactly"), ("gt", "more than"), ("lt", "less than"))
+        if getattr(wanted, name) is not None
+    )
+    if wanted.in_ is not None:
+        wish = f"one of {', '.join(f'{number:g}' for number in wanted.in_)}"
+    return Condition(holds, lambda ask: f"{what} is {value(ask)}, the rule wants {wish}")
+
+
+def _text(what: str, text: Callable[[Ask], str], wanted: TextCondition, normalize: Sequence[str]) -> Condition:
+    fits, wish = _fitting(wanted, normalize)
+    return Condition(lambda ask: fits(text(ask)), lambda ask: f"{what} {_shown(text(ask))} {wish}")
+
+
+def _fitting(wanted: TextCondition, normalize: Sequence[str]) -> tuple[Callable[[str], bool], str]:
+    """A test of a text, and the end of the sentence for when it fails: `does not contain 'weather'`."""
+    if normalize:
+        inner, wish = _fitting_exactly(wanted, normalize)
+        return (lambda text: inner(normalized(text, normalize))), wish
+    return _fitting_exactly(wanted, ())
+
+
+def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> tuple[Callable[[str], bool], str]:
+    tests: list[Callable[[str], bool]] = []
+    wishes: list[str] = []
     if wanted.equals is not None:
-        equals = wanted.equals
-        yield Condition(lambda r: text(r) == equals, lambda r: f"{told(r)} is not {_shown(equals)}")
+        equals = normalized(wanted.equals, normalize)
+        tests.append(equals.__eq__)
+        wishes.append(f"is not {_shown(wanted.equals)}")
     if wanted.contains is not None:
-        contains = wanted.contains
-        yield Condition(lambda r: contains in text(r), lambda r: f"{told(r)} does not contain {_shown(contains)}")
+        contains = normalized(wanted.contains, normalize)
+        tests.append(lambda text: contains in text)
+        wishes.append(f"does not contain {_shown(wanted.contains)}")
     if wanted.regex is not None:
         pattern = re.compile(wanted.regex)
-        yield Condition(
-            lambda r: pattern.search(text(r)) is not None,
-            lambda r: f"{told(r)} does not match the regex {_shown(pattern.pattern)}",
-        )
+        tests.append(lambda text: pattern.search(text[:LONGEST_SEARCHED]) is not None)
+        wishes.append(f"does not match the regex {_shown(wanted.regex)}")
+    if wanted.glob is not None:
+        glob = glob_pattern((normalized(wanted.glob, normalize),))
+        tests.append(lambda text: glob.match(text) is not None)
+        wishes.append(f"does not fit {_shown(wanted.glob)}")
+    if wanted.any_of is not None:
+        parts = [_fitting_exactly(part, normalize) for part in wanted.any_of]
+        tests.append(lambda text: any(test(text) for test, _ in parts))
+        wishes.append(" and ".join(wish for _, wish in parts))
+    if wanted.not_ is not None:
+        forbidden, _ = _fitting_exactly(wanted.not_, normalize)
+        tests.append(lambda text: not forbidden(text))
+        wishes.append("is what `not` forbids")
+    if len(tests) == 1:
+        return tests[0], wishes[0]
+    return (lambda text: all(test(text) for test in tests)), " or ".join(wishes)
+
+
+_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+_DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\b")
+
+
+def normalized(text: str, how: Sequence[str]) -> str:
+    """A text with what varies from run to run made the same."""
+    if "uuids" in how:
+        text = _UUID.sub("<uuid>", text)
+    if "dates" in how:
+        text = _DATE.sub("<date>", text)
+    if "whitespace" in how:
+        text = " ".join(text.split())
+    return text.casefold() if "case" in how else text
+
+
+def _joined(request: ModelRequest, role: str) -> str:
+    return "\n".join(message.content for message in request.messages if message.role == role)
 
 
 def _shown(text: str) -> str:

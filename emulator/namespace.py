@@ -1,20 +1,25 @@
 """A world of its own: everything that one test may change without another noticing."""
 
-import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from emulator import dice
-from emulator.clock import Clock
+from emulator.clock import Clock, VirtualClock
 from emulator.journal import Exchange, Journal
-from emulator.matching import Found, Rulebook, compile_rules, find
+from emulator.matching import Ask, Found, Rulebook, compile_rules, find
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider, refuse
 from emulator.request import Call, ModelRequest
 from emulator.scenario import Scenario
+from emulator.sources import Source, load
 
+MOST_NAMESPACES = 1000
+IDLE = 3600.0
+"""Seconds after which a world that nobody uses may be forgotten."""
+CACHE_UNIT = 64
+MOST_PREFIXES = 4096
 MOST_ATTEMPTS = 10_000
 """How many different requests are remembered for counting attempts; the one longest unused is forgotten first."""
 
@@ -32,8 +37,14 @@ class Script:
     """The pace of what no rule answers, when the file gives one."""
 
 
-def script_of(scenario: Scenario) -> Script:
-    """Compile a scenario."""
+def script_from(*sources: Source) -> Script:
+    """Load and compile. Raises ScenarioError."""
+    loaded = load(*sources)
+    return script_of(loaded.scenario, loaded.origins)
+
+
+def script_of(scenario: Scenario, origins: Sequence[str] = ()) -> Script:
+    """Compile a scenario. `origins` tells where each rule stands."""
     keys = None
     if scenario.accounts:
         keys = {
@@ -42,7 +53,7 @@ def script_of(scenario: Scenario) -> Script:
         }
     return Script(
         scenario=scenario,
-        rules=compile_rules(scenario),
+        rules=compile_rules(scenario, origins),
         rooms={name: room(getattr(scenario.providers, name)) for name, room in PROVIDERS.items()},
         keys=keys,
         pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
@@ -50,16 +61,34 @@ def script_of(scenario: Scenario) -> Script:
 
 
 class Namespace:
-    """One world: its script, its counters, its seed, its clock and its journal. Lives in the event loop's thread."""
+    """One world: script, counters, state, seed, clock and journal. It lives in the event loop's thread."""
 
     def __init__(self, name: str, script: Script, clock: Clock, seed: int | None = None) -> None:
         self.name = name
-        self.script = script
         self.clock = clock
-        self.seed = script.scenario.seed if seed is None else seed
         self.journal = Journal()
+        self.cache = PromptCache()
+        self._given_seed = seed
+        self.script = script
+        self.last_used = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: counters, state and prompt cache; the journal stays."""
+        self.state = "start"
         self._used: dict[int, int] = {}
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
+        self.cache.clear()
+
+    def replace_script(self, script: Script) -> None:
+        """Answer from another script from now on; its rules count from the beginning."""
+        self.script = script
+        self._used = {}
+
+    @property
+    def seed(self) -> int:
+        """What all chance comes from: given to this world, else its scenario's."""
+        return self.script.scenario.seed if self._given_seed is None else self._given_seed
 
     def begin(self, call: Call) -> Exchange:
         """The record of a request that has just arrived."""
@@ -73,11 +102,18 @@ class Namespace:
         if keys is not None and key not in keys[provider]:
             raise refuse("unauthorized")
 
-    def find(self, request: ModelRequest) -> Found | None:
-        """The rule whose turn it is, counted as used."""
-        found = find(self.script.rules, request, self._used)
+    def ask(self, request: ModelRequest, identity: bytes, attempt: int) -> Ask:
+        """The request with what this world knows of it."""
+        return Ask(request, self.state, attempt, identity, self.seed)
+
+    def find(self, ask: Ask) -> Found | None:
+        """The rule whose turn it is, counted as used; it may move the state."""
+        found = find(self.script.rules, ask, self._used)
         if found is not None:
-            self._used[found.rule.position] = self._used.get(found.rule.position, 0) + 1
+            position = found.rule.position
+            self._used[position] = self._used.get(position, 0) + 1
+            if found.answer.set_state is not None:
+                self.state = found.answer.set_state
         return found
 
     def attempt(self, call: Call) -> tuple[bytes, int]:
@@ -91,9 +127,81 @@ class Namespace:
         return identity, number
 
 
+class PromptCache:
+    """Which prompts each key sent before, as DeepSeek's context cache remembers them: by prefix, in units of 64."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    def hit(self, key: str, parts: Sequence[tuple[str, int]]) -> int:
+        """How many tokens of a prompt were cached, and remember it. `parts` are its texts with their tokens."""
+        seen, chain, tokens, cached = self._seen, hash(key), 0, 0
+        for text, count in parts:
+            chain = hash((chain, text))
+            tokens += count
+            if (key, chain) in seen:
+                cached = tokens
+                seen.move_to_end((key, chain))
+            else:
+                seen[(key, chain)] = None
+        while len(seen) > MOST_PREFIXES:
+            seen.popitem(last=False)
+        return cached - cached % CACHE_UNIT
+
+
 class Namespaces:
-    """All worlds of one server, by name. The default one is there from the start."""
+    """All worlds of one server, by name: made on first use, bounded in number, forgotten when long unused."""
 
     def __init__(self, script: Script, clock: Clock, seed: int | None = None) -> None:
-        self.default = Namespace("default", script, clock, seed)
-        self.lock = threading.Lock()
+        self._clock = clock
+        self._seed = seed
+        self._named: OrderedDict[str, Namespace] = OrderedDict()
+        self.default = Namespace("default", script, self._clock_for(script), seed)
+
+    def get(self, name: str | None) -> Namespace:
+        """The world of that name. A new one has the default world's script, and nothing else of it."""
+        if name is None or name == "default":
+            return self.default
+        found = self._named.get(name)
+        now = self._clock.now()
+        if found is None:
+            self._forget_idle(now)
+            script = self.default.script
+            found = self._named[name] = Namespace(name, script, self._clock_for(script), self._seed)
+        self._named.move_to_end(name)
+        found.last_used = now
+        return found
+
+    def give(self, name: str, script: Script, seed: int | None = None) -> Namespace:
+        """A world of that name that starts anew with a script of its own."""
+        self._named.pop(name, None)
+        made = self._named[name] = Namespace(name, script, self._clock_for(script), seed)
+        made.last_used = self._clock.now()
+        return made
+
+    def reload(self, script: Script) -> None:
+        """Give a new version of the server's files to every world that answers from the old one."""
+        old = self.default.script
+        for namespace in (self.default, *self._named.values()):
+            if namespace.script is old:
+                namespace.replace_script(script)
+
+    def __iter__(self) -> Iterator[Namespace]:
+        return iter((self.default, *self._named.values()))
+
+    def __len__(self) -> int:
+        return 1 + len(self._named)
+
+    def _clock_for(self, script: Script) -> Clock:
+        kind = script.scenario.clock
+        return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
+
+    def _forget_idle(self, now: float) -> None:
+        named = self._named
+        for name in [name for name, namespace in named.items() if now - namespace.last_used > IDLE]:
+            del named[name]
+        while len(named) >= MOST_NAMESPACES:
+            named.popitem(last=False)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from emulator.request import ToolCall
 
@@ -30,7 +30,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as a scenario says it, before the request's own wishes are honoured."""
+    """An answer in its final words, before the request's own wishes are honoured."""
 
     content: str = ""
     reasoning: str | None = None
@@ -45,6 +45,23 @@ class Reply:
     model: str | None = None
     system_fingerprint: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An answer as a scenario says it: its texts may be templates, and what it leaves open is written for each request.
+
+    `reply` holds what is said; the rest tells what is to be written, as `emulator.scenario.ReplyModel` describes it."""
+
+    reply: Reply
+    alternatives: tuple[str, ...] = ()
+    is_templated: bool = False
+    writes_content: bool = False
+    writes_reasoning: bool | None = None
+    length: tuple[int, int] | None = None
+    style: Literal["plain", "markdown", "code"] = "plain"
+    locale: str | None = None
+    code: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

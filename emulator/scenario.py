@@ -9,14 +9,59 @@ from fnmatch import translate
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
-from emulator.errors import did_you_mean
+from emulator import templates
+from emulator.errors import UsageError, did_you_mean
+from emulator.languages import known_locale
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
-from emulator.reply import ErrorReply, Reply, Summary
+from emulator.reply import Draft, ErrorReply, Reply, Summary
 from emulator.request import ToolCall
+
+
+def _template(text: str) -> str:
+    try:
+        templates.check(text)
+    except templates.TemplateError as error:
+        hint = "Braces that are meant as they are stand between {% raw %} and {% endraw %}"
+        raise ValueError(f"is a template that cannot be read: {error}. {hint}") from None
+    return text
+
+
+def _length(value: Any) -> Any:
+    """`80`, `80 tokens` or `40..120 tokens` as (least, most)."""
+    match = re.fullmatch(r"\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*", str(value))
+    if match is None or isinstance(value, bool):
+        raise ValueError(f"is {value!r}: write '80 tokens' or '40..120 tokens'")
+    low = int(match[1])
+    high = int(match[2] or low)
+    if not 1 <= low <= high <= 100_000:
+        raise ValueError(f"is {value!r}: the first number is at least 1, the second not below it and at most 100000")
+    return (low, high)
+
+
+def _code(text: str) -> str:
+    if not re.fullmatch(r"python:[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
+        raise ValueError(f"is '{text}': write python:module:function")
+    return text
+
+
+def _locale(name: str) -> str:
+    try:
+        return known_locale(name)
+    except UsageError as error:
+        raise ValueError(f"is '{name}'. {error}") from None
 
 
 class Model(BaseModel):
@@ -44,9 +89,25 @@ def _pattern(text: str) -> str:
     return text
 
 
-ProviderName = Annotated[str, BeforeValidator(lambda value: value)]
+def _json_path(path: str) -> str:
+    from jsonpath import JSONPathEnvironment  # only files that ask for bodies pay for it
+    from jsonpath.exceptions import JSONPathError
+
+    try:
+        JSONPathEnvironment(strict=True).compile(path)
+    except JSONPathError as error:
+        raise ValueError(f"is not a JSONPath: {error}") from None
+    return path
+
+
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, dict) else value
+
+
+Template = Annotated[str, AfterValidator(_template)]
+Locale = Annotated[str, AfterValidator(_locale)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
-Regex = Annotated[str, Field(max_length=65536)]
+Regex = Annotated[str, Field(max_length=65536), AfterValidator(_pattern)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 366)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -57,13 +118,15 @@ class TextCondition(Model):
     equals: str | None = None
     contains: str | None = None
     regex: Regex | None = None
-
-    _regex_compiles = field_validator("regex")(lambda cls, value: value and _pattern(value))
+    """Searched anywhere in the text; its groups are there in templates as `groups`."""
+    glob: str | None = None
+    any_of: tuple["TextMatch", ...] | None = Field(default=None, strict=False)
+    not_: "TextMatch | None" = Field(default=None, alias="not")
 
     @model_validator(mode="after")
     def _says_something(self) -> "TextCondition":
         if not self.model_fields_set:
-            raise ValueError("says nothing: give equals, contains or regex")
+            raise ValueError("says nothing: give equals, contains, regex, glob, any_of or not")
         return self
 
 
@@ -72,17 +135,92 @@ def _text_condition(value: Any) -> Any:
 
 
 TextMatch = Annotated[TextCondition, BeforeValidator(_text_condition)]
+TextCondition.model_rebuild()
+
+
+class NumberCondition(Model):
+    """What a number must be. A plain number means `equals`."""
+
+    equals: float | None = None
+    gt: float | None = None
+    lt: float | None = None
+    in_: tuple[float, ...] | None = Field(default=None, alias="in", strict=False)
+
+
+def _number_condition(value: Any) -> Any:
+    return {"equals": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+NumberMatch = Annotated[NumberCondition, BeforeValidator(_number_condition)]
+
+
+class BodyCondition(Model):
+    """What the native body must hold at a JSONPath (RFC 9535). One node that fits is enough."""
+
+    path: Annotated[str, AfterValidator(_json_path)]
+    equals: Any = None
+    contains: Any = None
+    """A part of a text, or an item of a list."""
+    regex: Regex | None = None
+    in_: tuple[Any, ...] | None = Field(default=None, alias="in", strict=False)
+    gt: float | None = None
+    lt: float | None = None
+    exists: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "BodyCondition":
+        if self.model_fields_set == {"path"}:
+            raise ValueError("says nothing of what is there: give equals, contains, regex, in, gt, lt or exists")
+        return self
+
+
+class ToolResultCondition(Model):
+    """What the tool messages at the end of the conversation must be; one that fits is enough."""
+
+    name: str | None = None
+    """A glob over the name of the function whose result it is."""
+    content: TextMatch | None = None
+
+
+Normalisation = Literal["whitespace", "case", "uuids", "dates"]
 
 
 class Match(Model):
     """Which requests a rule answers. Every key that is given must hold; an empty match takes all completions."""
 
     provider: Names | None = None
+    operation: Names | None = None
+    """Which endpoint: `chat`, `completions`, `models`, `balance`. Completions of both kinds when left out."""
     model: Names | None = None
     """Globs; `*` stands for anything."""
     prompt: TextMatch | None = None
     """The text of the last user message."""
+    system: TextMatch | None = None
+    """The text of all system messages, joined by line ends."""
+    message: TextMatch | None = None
+    """The text of any message."""
+    turn: NumberMatch | None = None
+    """How many assistant messages came before, plus one."""
+    messages: NumberMatch | None = None
+    """How many messages there are."""
+    attempt: NumberMatch | None = None
+    """The how-manieth time this very request comes."""
+    tools: Names | None = None
+    """Globs; for each there is a function offered that fits."""
+    tool_result: ToolResultCondition | None = None
+    header: dict[str, TextMatch | None] | None = None
+    """Request headers by name; null means that the header is not there."""
+    key: TextMatch | None = None
+    """The credential, without its scheme."""
     stream: bool | None = None
+    body: Annotated[tuple[BodyCondition, ...], BeforeValidator(_one_or_more), Field(strict=False)] | None = None
+    state: str | None = None
+    """The state that the namespace is in: `start`, until a rule says `set_state`."""
+    any_of: tuple["Match", ...] | None = Field(default=None, strict=False)
+    all_of: tuple["Match", ...] | None = Field(default=None, strict=False)
+    not_: "Match | None" = Field(default=None, alias="not")
+    normalize: Annotated[tuple[Normalisation, ...], Field(strict=False)] | None = None
+    """What is made the same before texts are compared; the file's `defaults.normalize` when left out."""
 
     @field_validator("provider")
     @classmethod
@@ -95,8 +233,8 @@ class Match(Model):
 class SummaryModel(Model):
     """One source of a web search."""
 
-    url: str
-    summary: str | None = ""
+    url: Template
+    summary: Template | None = ""
     status: int = 200
     error: str | None = None
 
@@ -105,7 +243,7 @@ class ToolCallModel(Model):
     """A call of a tool: `arguments` as a mapping, or as the exact JSON text."""
 
     name: str
-    arguments: dict[str, Any] | str = Field(default_factory=dict)
+    arguments: dict[str, Any] | Template = Field(default_factory=dict)
     id: str = ""
 
 
@@ -120,10 +258,21 @@ class UsageModel(Model):
 
 
 class ReplyModel(Model):
-    """An answer in words."""
+    """An answer in words. Texts may hold `{{ … }}`. Without `content`, tool calls or code, it is generated."""
 
-    content: str = ""
-    reasoning: str | None = None
+    content: Template | None = None
+    reasoning: Template | bool | None = None
+    """The text, or true for a generated one; left out, a generated answer has one where the model thinks."""
+    length: Annotated[tuple[int, int], BeforeValidator(_length)] | None = None
+    """How long a generated text is, in tokens: `80 tokens`, `40..120 tokens`."""
+    style: Literal["plain", "markdown", "code"] = "plain"
+    """What a generated text looks like."""
+    locale: Locale | None = None
+    """The language of generated texts and of `fake`; the file's `locale` when left out."""
+    from_: Annotated[str, AfterValidator(_code)] | None = Field(default=None, alias="from")
+    """`python:module:function`, called with the request; needs `serve --allow-code`."""
+    alternatives: Annotated[tuple[Template, ...], Field(strict=False)] = ()
+    """The contents of the further choices when a request asks for several (`n`)."""
     tool_calls: tuple[ToolCallModel, ...] = Field(default=(), strict=False)
     summaries: tuple[SummaryModel, ...] | None = Field(default=None, strict=False)
     usage: UsageModel | None = None
@@ -135,22 +284,22 @@ class ReplyModel(Model):
     system_fingerprint: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
 
-    def to_reply(self) -> Reply:
+    @model_validator(mode="after")
+    def _generates_or_says(self) -> "ReplyModel":
+        shaped = [name for name in ("length", "style") if name in self.model_fields_set]
+        if self.content is not None and shaped:
+            raise ValueError(f"has content and {shaped[0]}, which is for generated texts: take one away")
+        return self
+
+    def to_draft(self) -> Draft:
         """The same in the emulator's own terms."""
-        calls = tuple(
-            ToolCall(
-                call.name,
-                call.arguments if isinstance(call.arguments, str) else orjson.dumps(call.arguments).decode(),
-                call.id,
-            )
-            for call in self.tool_calls
-        )
-        sources = [Summary(row.url, row.summary, row.status, row.error) for row in self.summaries or ()]
-        return Reply(
-            content=self.content,
-            reasoning=self.reasoning,
-            tool_calls=calls,
-            summaries=None if self.summaries is None else tuple(sources),
+        reply = Reply(
+            content=self.content or "",
+            reasoning=self.reasoning if isinstance(self.reasoning, str) else None,
+            tool_calls=tuple(ToolCall(call.name, _json_text(call.arguments), call.id) for call in self.tool_calls),
+            summaries=None
+            if self.summaries is None
+            else tuple(Summary(row.url, row.summary, row.status, row.error) for row in self.summaries),
             usage=self.usage.model_dump(exclude_none=True) if self.usage else {},
             finish_reason=self.finish_reason,
             native_finish_reason=self.native_finish_reason,
@@ -160,6 +309,29 @@ class ReplyModel(Model):
             system_fingerprint=self.system_fingerprint,
             headers=self.headers,
         )
+        said = [
+            reply.content,
+            reply.reasoning or "",
+            *self.alternatives,
+            *(call.arguments for call in reply.tool_calls),
+        ]
+        said += [part for row in reply.summaries or () for part in (row.url, row.summary or "")]
+        given = self.content is not None or self.tool_calls or self.from_ is not None
+        return Draft(
+            reply=reply,
+            alternatives=self.alternatives,
+            is_templated=any(map(templates.is_template, said)),
+            writes_content=not given,
+            writes_reasoning=self.reasoning if isinstance(self.reasoning, bool) else None,
+            length=self.length,
+            style=self.style,
+            locale=self.locale,
+            code=self.from_,
+        )
+
+
+def _json_text(arguments: dict[str, Any] | str) -> str:
+    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
 
 
 def known_errors() -> list[str]:
@@ -207,18 +379,16 @@ class AnswerModel(Model):
 
     reply: ReplyModel | None = None
     error: ErrorField | None = None
+    chance: Annotated[float, Field(gt=0)] | None = None
+    """A weight: with one on any item, the answer is drawn by seeded dice instead of taken in turn."""
+    set_state: str | None = None
+    """The state that the namespace is in afterwards."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "AnswerModel":
         if (self.reply is None) == (self.error is None):
             raise ValueError("needs exactly one of reply and error")
         return self
-
-    def to_answer(self) -> Reply | ErrorReply:
-        """The same in the emulator's own terms."""
-        given = self.reply or self.error
-        assert given is not None
-        return given.to_reply()
 
 
 class PaceModel(Model):
@@ -241,10 +411,20 @@ class RuleModel(Model):
 
     name: str | None = None
     match: Match = Match()
+    priority: int = 0
+    """Rules of a higher priority are tried first; among equals the order of the file counts."""
     reply: ReplyModel | None = None
     error: ErrorField | None = None
     replies: Annotated[tuple[AnswerModel, ...], Field(min_length=1, strict=False)] | None = None
+    """Answers in turn, counted in each namespace."""
     then: Literal["repeat_last", "cycle", "next_rule"] | None = None
+    """What follows the last of `replies`."""
+    times: Annotated[int, Field(ge=1)] | None = None
+    """How often the rule answers before it is used up and the next rule is tried."""
+    chance: Annotated[float, Field(gt=0, le=1)] | None = None
+    """The share of matching requests that it answers, by seeded dice; the others go on to the next rule."""
+    set_state: str | None = None
+    """The state that the namespace is in afterwards."""
     pace: PaceModel | None = None
 
     @model_validator(mode="after")
@@ -257,20 +437,16 @@ class RuleModel(Model):
             raise ValueError("has `then` without `replies`")
         return self
 
-    def answers(self) -> tuple[Reply | ErrorReply, ...]:
+    def answers(self) -> tuple[AnswerModel, ...]:
         """What is answered, in turn."""
-        if self.replies is not None:
-            return tuple(item.to_answer() for item in self.replies)
-        given = self.reply or self.error
-        assert given is not None
-        return (given.to_reply(),)
+        return self.replies or (AnswerModel(reply=self.reply, error=self.error),)
 
 
 class Account(Model):
     """A key that is accepted. Once a scenario lists accounts, no other key is."""
 
     key: Annotated[str, Field(min_length=1)]
-    provider: ProviderName | None = None
+    provider: str | None = None
     """Any provider when left out."""
     balance: Decimal | None = Field(default=None, strict=False)
     """What is left, in USD; unlimited when left out."""
@@ -290,6 +466,8 @@ class Defaults(Model):
     """What holds for every rule that does not say otherwise."""
 
     pace: PaceModel | None = None
+    normalize: Annotated[tuple[Normalisation, ...], Field(strict=False)] = ()
+    """What is made the same before texts are compared."""
 
 
 class Scenario(Model):
@@ -298,6 +476,15 @@ class Scenario(Model):
     version: Literal[1]
     name: str = "unnamed"
     seed: int = 0
+    """All chance comes from it: the same seed gives the same answers."""
+    locale: Locale = "en_US"
+    """The language of generated texts and of `fake`."""
+    clock: Literal["real", "virtual", "manual"] = "real"
+    """`virtual`: time leaps ahead whenever everything only waits; `manual`: it moves when it is told to."""
+    unmatched: Literal["generate", "error"] | None = None
+    """What a request gets that no rule answers; left out: generated under `serve`, an error in tests."""
+    include: Names = ()
+    """Further files, folders or globs, relative to this file. Their rules come after this file's."""
     defaults: Defaults = Defaults()
     providers: ProviderSettings = ProviderSettings()
     """Settings of single providers, by name."""

@@ -6,7 +6,7 @@ A provider is one subclass of `Provider` in one file. It turns a `Call` into a `
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
@@ -14,7 +14,7 @@ import pydantic
 
 from emulator.reply import Completion, ErrorReply, Reply
 from emulator.request import Call, ModelRequest
-from emulator.wire import Header, Track, single
+from emulator.wire import Header, Run, Track, single
 
 ERROR_NAMES = (
     "unauthorized",
@@ -37,6 +37,7 @@ INTERNAL_NAMES = ("method_not_allowed", "too_large")
 Mark = Literal["documented", "public", "inferred"]
 """How sure a fact is: shown in the provider's document; in another public source; decided here."""
 
+MOST_HEARTBEATS = 100_000
 JSON_HEADERS: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 STREAM_HEADERS: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -66,6 +67,8 @@ class Operation:
     path: str
     summary: str
     mark: Mark = "documented"
+    is_completion: bool = True
+    """Whether a model answers; else the room itself does, as with a list of models."""
     pattern: re.Pattern[str] = field(init=False)
     is_literal: bool = field(init=False)
 
@@ -169,8 +172,11 @@ class Provider:
         """An id in this provider's form, from 32 random bytes."""
         raise NotImplementedError
 
-    def request_id(self, moment: str, material: bytes) -> str:
-        """The id of a request, for providers that tell it; `moment` is the time in digits."""
+    def admit_length(self, request: ModelRequest, prompt: int) -> None:
+        """Raises Refused when `prompt` tokens and the answer that is asked for do not fit into the model's context."""
+
+    def request_id(self, received: float, material: bytes) -> str:
+        """The id of a request, for providers that tell it; `received` is Unix time."""
         return ""
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
@@ -180,6 +186,16 @@ class Provider:
     def render(self, completion: Completion, request: ModelRequest) -> Track:
         """The whole answer, as one JSON body or as a stream: as the request asks."""
         raise NotImplementedError
+
+    def waiting(self, track: Track) -> Track:
+        """A paced track with what the provider says while the client waits for the first token."""
+        interval = getattr(self.settings, "heartbeat", None)
+        if not interval or not self.heartbeat_comment or not track.streamed or track.at[0] <= interval:
+            return track
+        number = min(int(track.at[0] / interval - 1e-9), MOST_HEARTBEATS)
+        comments = Run("comment", b"", (self.heartbeat_comment,) * number, b"", (0,) * number)
+        moments = [interval * (count + 1) for count in range(number)]
+        return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at))
 
     def listing(self, request: ModelRequest) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
@@ -203,7 +219,7 @@ class Provider:
 
     def refusal(self, reply: ErrorReply) -> Refusal:
         """The row of the table that a reply names, with everything replaced that the reply spells out."""
-        row = self.refusals.get(reply.name or "") or self._refusal_of_status(reply.status)
+        row = self.refusals.get(reply.name or "") or self.refusal_of_status(reply.status or 500)
         return Refusal(
             status=reply.status or row.status,
             message=row.message if reply.message is None else reply.message,
@@ -214,14 +230,15 @@ class Provider:
             headers=row.headers,
         )
 
-    def _refusal_of_status(self, status: int | None) -> Refusal:
-        status = status or 500
-        same = next((row for name, row in self.refusals.items() if row.status == status and name in ERROR_NAMES), None)
-        return same or Refusal(status, REASONS.get(status, "Error"), self.type_of_status(status))
+    def refusal_of_status(self, status: int) -> Refusal:
+        """The row for a status alone: a documented one before the one that the status usually means."""
+        same = {name: row for name, row in self.refusals.items() if row.status == status}
+        documented = next((row for row in same.values() if row.mark == "documented"), None)
+        return documented or same.get(USUAL.get(status, "")) or self.unlisted(status)
 
-    def type_of_status(self, status: int) -> str | None:
-        """The `type` of an error that no table row names."""
-        return None
+    def unlisted(self, status: int) -> Refusal:
+        """The refusal with a status that the table does not have."""
+        return Refusal(status, REASONS.get(status, "Error"))
 
     def error_body(self, row: Refusal, request_id: str) -> Any:
         """The JSON body of a refusal."""
@@ -237,6 +254,23 @@ def bearer(headers: Mapping[str, str]) -> str | None:
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
+
+USUAL = {
+    400: "bad_request",
+    401: "unauthorized",
+    402: "insufficient_balance",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "too_large",
+    429: "rate_limited",
+    500: "server_error",
+    502: "overloaded",
+    503: "overloaded",
+    504: "timeout",
+}
+"""The error that a status stands for when a scenario gives the status only."""
 
 REASONS = {
     400: "Bad Request",

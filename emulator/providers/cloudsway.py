@@ -5,11 +5,20 @@ fingerprint is DeepSeek's own, so Cloudsway forwards its answers. Statuses of er
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from emulator.providers.base import Names, Operation, Refusal, Settings, refuse
-from emulator.providers.deepseek_chat import DEEPSEEK_TEXTS, DeepSeekBody, DeepSeekDialect
-from emulator.providers.openai_chat import ChatBody
+from pydantic import Discriminator, Tag
+
+from emulator.providers.base import REASONS, Names, Operation, Refusal, Settings, refuse
+from emulator.providers.deepseek_chat import (
+    DEEPSEEK_TEXTS,
+    DeepSeekBody,
+    DeepSeekDialect,
+    DeepSeekMessage,
+    Thinking,
+)
+from emulator.providers.openai_chat import ChatBody, ContentPart, Many, Strict, text_or_list
+from emulator.providers.serde import not_of_type
 from emulator.reply import Choice, Completion
 from emulator.request import Call, ModelRequest
 from emulator.wire import Run
@@ -18,13 +27,41 @@ FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 MODEL = "MaaS_Deepseek_V4_pro_20260424"
 
 
+class File(Strict):
+    file_id: str | None = None
+
+
+class CloudswayPart(ContentPart):
+    """Files are accepted and count nothing."""
+
+    type: Literal["text", "file"] = "text"
+    file: File | None = None
+
+
+class CloudswayMessage(DeepSeekMessage):
+    content: (
+        Annotated[
+            Annotated[str, Tag("<text>")] | Annotated[Many[CloudswayPart], Tag("<list>")], Discriminator(text_or_list)
+        ]
+        | None
+    ) = None  # type: ignore[assignment]  # the parts of this room
+
+
+class CloudswayThinking(Thinking):
+    """The table of parameters shows the effort inside, the example shows the type: neither is required."""
+
+    type: Literal["enabled", "disabled"] | None = None
+
+
 class CloudswayBody(DeepSeekBody):
-    model: str = ""
+    model: str | None = None  # type: ignore[assignment]  # its absence is judged by a setting
+    messages: Many[CloudswayMessage]  # type: ignore[assignment]  # a list of this room's messages
+    thinking: CloudswayThinking | None = None
 
 
 class CloudswaySettings(Settings):
     effort: Literal["documented", "deepseek"] = "documented"
-    """Which values `reasoning_effort` may have: `high` and `max` as documented, or all that DeepSeek maps to them."""
+    """Which values `reasoning_effort` may have: `high` and `max` as documented, or all that DeepSeek knows."""
     thinking_default: Literal["enabled", "disabled"] = "enabled"
     """The mode of a request that does not say `thinking`."""
     usage_chunk: Literal["finish", "separate"] = "finish"
@@ -64,12 +101,12 @@ class Cloudsway(DeepSeekDialect):
         "unauthorized": Refusal(401, "Invalid API key or API key not provided", "authentication_error", "401"),
         "forbidden": Refusal(403, "IP is not on the whitelist", "permission_error", "403"),
         "insufficient_balance": Refusal(400, "No available passageway", "invalid_request_error", "NO_PASSAGEWAY"),
-        "content_policy": Refusal(400, "The response was filtered", "invalid_request_error", "content_filter"),
+        "content_policy": Refusal(400, "The response was filtered", "invalid_request_error", "400"),
         "rate_limited": Refusal(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "429"),
         "server_error": Refusal(500, "Internal Server Error", "server_error", "500"),
         "overloaded": Refusal(503, DEEPSEEK_TEXTS["busy"], "server_error", "503"),
         "timeout": Refusal(504, "Gateway Timeout", "server_error", "504"),
-        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "invalid_request_error"),
+        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "400"),
         "model_not_found": Refusal(404, "The resource or model does not exist", "not_found_error", "404"),
         "no_endpoint": Refusal(400, "No available endpoint", "invalid_request_error", "NO_ENDPOINT"),
         "conflict": Refusal(409, "Conflict", "conflict_error", "409"),
@@ -77,6 +114,10 @@ class Cloudsway(DeepSeekDialect):
         "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "405"),
         "too_large": Refusal(413, "Payload Too Large", "invalid_request_error", "413"),
     }
+
+    @property
+    def efforts(self) -> tuple[str, ...]:  # type: ignore[override]  # a setting here, a constant elsewhere
+        return ("high", "max") if self.settings.effort == "documented" else DeepSeekDialect.efforts
 
     @property
     def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
@@ -89,14 +130,7 @@ class Cloudsway(DeepSeekDialect):
 
     def complaints(self, body: Any) -> Iterator[str | None]:
         if not body.model and not self.settings.lenient:
-            yield "Failed to deserialize the JSON body into the target type: missing field `model`"
-        if self.settings.effort == "documented":
-            given = body.reasoning_effort or (body.thinking and body.thinking.reasoning_effort)
-            if given not in (None, "high", "max"):
-                yield (
-                    "Failed to deserialize the JSON body into the target type: "
-                    f"reasoning_effort: unknown variant `{given}`, expected one of `high`, `max`"
-                )
+            yield not_of_type("missing field `model`")
         yield from super().complaints(body)
 
     def model_of(self, call: Call, body: Any) -> str:
@@ -154,8 +188,10 @@ class Cloudsway(DeepSeekDialect):
         logprobs: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
         chunk = super().chunk(completion, request, choice, delta, finished=finished, is_last=is_last, logprobs=logprobs)
-        if self.settings.usage_chunk == "separate":
-            chunk.pop("usage", None)
+        if self.settings.usage_chunk == "separate" and finished and is_last:
+            del chunk["usage"]
+            if request.controls.include_usage:
+                chunk["usage"] = None
         return chunk
 
     def bare_chunk(
@@ -190,5 +226,6 @@ class Cloudsway(DeepSeekDialect):
     def error_body(self, row: Refusal, request_id: str) -> Any:
         return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
 
-    def type_of_status(self, status: int) -> str | None:
-        return "server_error" if status >= 500 else "invalid_request_error"
+    def unlisted(self, status: int) -> Refusal:
+        kind = "server_error" if status >= 500 else "invalid_request_error"
+        return Refusal(status, REASONS.get(status, "Error"), kind, str(status))

@@ -5,30 +5,34 @@ types first, then the prompt's shape, then ranges.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.providers.base import Refusal
 from emulator.providers.openai_chat import (
     ChatBody,
     ChatDialect,
+    Many,
     MessageBody,
     ResponseFormat,
+    Stop,
     StreamOptions,
     Strict,
     ToolBody,
+    ToolChoice,
     read_stop,
     read_tool_choice,
     read_tools,
     text_of,
 )
-from emulator.providers.serde import Range
+from emulator.providers.serde import Range, not_of_type, unknown_variant
 from emulator.reply import Choice, Completion
 from emulator.request import Controls, ModelRequest
 
 MOST_TOKENS = 393_216
+EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
+"""What an effort means where it is not what it says."""
 USER_ID = re.compile(r"[A-Za-z0-9\-_]{0,512}")
 
 
@@ -37,25 +41,25 @@ class DeepSeekMessage(MessageBody):
 
 
 class Thinking(Strict):
-    type: Literal["adaptive", "enabled", "disabled"]
+    type: Literal["adaptive", "enabled", "disabled"] | None
     reasoning_effort: str | None = None
 
 
 class DeepSeekBody(ChatBody):
     """Every member that DeepSeek reads. Null means the same as leaving it out."""
 
-    messages: list[DeepSeekMessage]
+    messages: Many[DeepSeekMessage]
     thinking: Thinking | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: str | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     response_format: ResponseFormat | None = None
-    stop: str | list[str] | None = None
+    stop: Stop | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = None
     top_p: float | None = None
-    tools: list[ToolBody] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tools: Many[ToolBody] | None = None
+    tool_choice: ToolChoice | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     user_id: str | None = None
@@ -66,6 +70,13 @@ class DeepSeekBody(ChatBody):
     def limit(self) -> int | None:
         """The most tokens to generate, under either name."""
         return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
+
+    @property
+    def effort(self) -> str | None:
+        """The effort that is asked for, in either place; the one at the top wins."""
+        if self.reasoning_effort is not None:
+            return self.reasoning_effort
+        return self.thinking.reasoning_effort if self.thinking is not None else None
 
 
 class DeepSeekDialect(ChatDialect):
@@ -78,8 +89,11 @@ class DeepSeekDialect(ChatDialect):
     )
     most_tokens: ClassVar[int] = MOST_TOKENS
     thinking_default: ClassVar[bool] = True
+    efforts: ClassVar[tuple[str, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
     def complaints(self, body: Any) -> Iterator[str | None]:
+        yield self.complaint_of_variants(body)
+        yield self.complaint_of_content(body.messages)
         yield self.complaint_of_json_mode(body)
         yield from super().complaints(body)
         if body.limit is not None and not 1 <= body.limit <= self.most_tokens:
@@ -98,6 +112,47 @@ class DeepSeekDialect(ChatDialect):
             yield "Thinking mode does not support this tool_choice"
         if not body.messages:
             yield "Empty input messages"
+        yield self.complaint_of_tool_results(body.messages)
+
+    def complaint_of_variants(self, body: Any) -> str | None:
+        """Words out of a fixed list, which a type of their own would refuse."""
+        wanted = {"reasoning_effort": (body.effort, self.efforts)}
+        if isinstance(body.tool_choice, str):
+            wanted["tool_choice"] = (body.tool_choice, ("none", "auto", "required"))
+        for name, (given, known) in wanted.items():
+            if given is not None and given not in known:
+                listed = " or ".join([", ".join(f"`{word}`" for word in known[:-1]), f"`{known[-1]}`"])
+                return not_of_type(f"{name}: {unknown_variant(given, listed)}")
+        return None
+
+    def complaint_of_content(self, messages: Sequence[MessageBody]) -> str | None:
+        """Only an assistant that calls tools may leave its content out."""
+        for index, message in enumerate(messages):
+            if message.content is None and not message.tool_calls:
+                if message.role == "assistant":
+                    return "Invalid assistant message: content or tool_calls must be set"
+                if "content" in message.model_fields_set:
+                    return not_of_type(f"messages[{index}].content: invalid type: null, expected a string")
+                return not_of_type(f"messages[{index}]: missing field `content`")
+        return None
+
+    def complaint_of_tool_results(self, messages: Sequence[MessageBody]) -> str | None:
+        """Every call of a tool has to be answered before the conversation goes on."""
+        waiting: set[str | None] = set()
+        for message in messages:
+            if message.role == "tool":
+                waiting.discard(message.tool_call_id)
+                continue
+            if waiting:
+                break
+            if message.role == "assistant":
+                waiting = {call.id for call in message.tool_calls or ()}
+        if not waiting:
+            return None
+        return (
+            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+            "'tool_call_id'. (insufficient tool messages following tool_calls message)"
+        )
 
     def complaint_of_json_mode(self, body: Any) -> str | None:
         kind = body.response_format.type if body.response_format is not None else "text"
@@ -112,16 +167,10 @@ class DeepSeekDialect(ChatDialect):
 
     def thinks(self, body: Any) -> bool:
         """Whether this request is answered in thinking mode."""
-        if body.thinking is None:
-            return self.thinking_default and body.reasoning_effort != "none"
-        return bool(body.thinking.type != "disabled")
-
-    def effort(self, body: Any) -> str | None:
-        """The effort that is in force: minimal and low think little, medium to xhigh are `high`."""
-        given = body.reasoning_effort
-        if given is None and body.thinking is not None:
-            given = body.thinking.reasoning_effort
-        return {"minimal": "low", "medium": "high", "xhigh": "high"}.get(given, given) if given else None
+        mode = body.thinking.type if body.thinking is not None else None
+        if mode is None:
+            return self.thinking_default and body.effort != "none"
+        return bool(mode != "disabled")
 
     def controls(self, body: Any, stream: bool) -> Controls:
         kind: Any = body.response_format.type if body.response_format is not None else "text"
@@ -137,7 +186,7 @@ class DeepSeekDialect(ChatDialect):
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
             thinking=thinking,
-            reasoning_effort=self.effort(body) if thinking else None,
+            reasoning_effort=EFFORTS.get(body.effort, body.effort) if thinking else None,
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
@@ -193,8 +242,3 @@ DEEPSEEK_TEXTS = {
     "rate": "Rate Limit Reached",
     "busy": "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
 }
-
-
-def refusal(status: int, message: str, type: str, code: str | None = None, **more: Any) -> Refusal:
-    """A row of a table of errors, in OpenAI's four members."""
-    return Refusal(status, message, type, code, **more)

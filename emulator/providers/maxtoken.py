@@ -3,21 +3,23 @@
 The document shows requests and errors only. The answer is DeepSeek R1's shape of 2025, inferred.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from emulator.providers.base import Operation, Refusal, Settings, bearer, refuse
-from emulator.providers.openai_chat import ChatBody, ChatDialect, MessageBody
+from emulator.providers.openai_chat import ChatBody, ChatDialect, Content, Many, MessageBody
 from emulator.reply import Choice, Completion, ErrorReply
 from emulator.request import Controls, ModelRequest
 
 
 class MaxTokenMessage(MessageBody):
     role: Literal["user", "assistant", "system"]
+    content: Content
 
 
 class MaxTokenBody(ChatBody):
-    messages: list[MaxTokenMessage]
+    messages: Many[MaxTokenMessage]
 
 
 class MaxTokenSettings(Settings):
@@ -65,7 +67,7 @@ class MaxToken(ChatDialect):
     }
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
-        return headers.get("x-api-key") or bearer(headers) or headers.get("authorization")
+        return headers.get("x-api-key") or bearer(headers) or bare(headers)
 
     def authenticate(self, headers: Mapping[str, str]) -> str:
         if self.settings.auth == "strict" and not headers.get("x-api-key"):
@@ -75,6 +77,10 @@ class MaxToken(ChatDialect):
     @property
     def stream_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
         return self.settings.stream_default
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        if not body.messages:
+            yield "messages must not be empty"
 
     def controls(self, body: Any, stream: bool) -> Controls:
         return Controls(thinking=True)
@@ -103,9 +109,15 @@ class MaxToken(ChatDialect):
     def refusal(self, reply: ErrorReply) -> Refusal:
         row = super().refusal(reply)
         if reply.name == "content_policy" and reply.status is None:
-            return Refusal(self.settings.content_policy_http_status, row.message, row.type, mark=row.mark)
+            return replace(row, status=self.settings.content_policy_http_status)
         return row
 
     def error_body(self, row: Refusal, request_id: str) -> Any:
         # The document's `type` is the status as a string, and there is no other member.
         return {"error": {"message": row.message, "type": row.type or str(row.status)}}
+
+
+def bare(headers: Mapping[str, str]) -> str | None:
+    """The key of `Authorization: KEY`; a scheme, with or without something after it, is no key."""
+    value = headers.get("authorization", "")
+    return value if value and " " not in value and value.lower() != "bearer" else None

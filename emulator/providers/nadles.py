@@ -9,8 +9,9 @@ from typing import Any, ClassVar, Literal
 
 import orjson
 
+from emulator import tokens
 from emulator.providers.base import Names, Operation, Refusal, Settings, refuse
-from emulator.providers.openai_chat import ChatBody, ChatDialect, MessageBody
+from emulator.providers.openai_chat import PIECE, ChatBody, ChatDialect, Many, MessageBody
 from emulator.providers.serde import Range
 from emulator.reply import Choice, Completion, Reply, Summary
 from emulator.request import Call, Controls, ModelRequest
@@ -18,6 +19,7 @@ from emulator.wire import Part, Run
 
 MODEL = "deepseek-r1-distill-llama-70b-websearch"
 MODEL_IN_ANSWERS = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
+MAX_TOKENS = 2048
 
 
 class NadlesMessage(MessageBody):
@@ -27,8 +29,8 @@ class NadlesMessage(MessageBody):
 
 class NadlesBody(ChatBody):
     model: str = ""
-    messages: list[NadlesMessage]
-    max_tokens: int = 2048
+    messages: Many[NadlesMessage]
+    max_tokens: int = MAX_TOKENS
     temperature: float = 0.7
     top_p: float = 0.9
     stream: bool = False
@@ -39,7 +41,7 @@ class NadlesSettings(Settings):
     models: Names = (MODEL,)
     """The models of the active plan; any other is forbidden."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
-    """What happens to a number outside its documented range."""
+    """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
     inline_think: bool = True
     """Reasoning stands in the content as `<think>…</think>`; false drops it."""
     summaries: Literal["searched", "scripted"] = "searched"
@@ -103,8 +105,10 @@ class Nadles(ChatDialect):
             yield from super().complaints(body)
 
     def controls(self, body: Any, stream: bool) -> Controls:
-        # Temperature and top_p change nothing in an emulated answer, so clamping and ignoring them are the same.
-        return Controls(max_tokens=max(1, body.max_tokens), search_web=body.search_web)
+        limit = body.max_tokens
+        if limit < 1:  # temperature and top_p change nothing in an emulated answer
+            limit = 1 if self.settings.out_of_range == "clamp" else MAX_TOKENS
+        return Controls(max_tokens=limit, search_web=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
@@ -158,7 +162,17 @@ class Nadles(ChatDialect):
     # The stream, inferred: chunks of the same software, then the rest of the envelope
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
-        yield from super().stream(replace(completion, model=self.shown_model(completion)), request)
+        runs = super().stream(replace(completion, model=self.shown_model(completion)), request)
+        if completion.choices[0].content:
+            next(runs)  # no event has only the role: the first piece brings it along
+        yield from runs
+
+    def text_runs(self, part: Part, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[Run]:
+        pieces = tokens.pieces(choice.content)
+        delta = {"content": pieces.texts[0], "role": "assistant"}
+        yield self.event(part, self.chunk(completion, request, choice, delta), tokens=pieces.counts[0])
+        before, after = self.around(self.chunk(completion, request, choice, {"content": PIECE}))
+        yield Run(part, before, pieces.escaped[1:], after, pieces.counts[1:])
 
     def chunk(
         self,
@@ -177,9 +191,6 @@ class Nadles(ChatDialect):
     def first_delta(self, choice: Choice) -> dict[str, Any]:
         return {"content": "", "role": "assistant"}
 
-    def delta(self, part: Part, text: str, choice: Choice) -> dict[str, Any]:
-        return {"content": text}
-
     def last_delta(self, choice: Choice) -> dict[str, Any]:
         return {}
 
@@ -187,6 +198,7 @@ class Nadles(ChatDialect):
         yield self.event("usage", self.search_and_tokens(completion))
 
     def error_body(self, row: Refusal, request_id: str) -> Any:
+        # The gateway says `message`, the origin behind it `error`.
         return {"error": row.message} if row.type == "origin" else {"message": row.message}
 
 

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from emulator import dice, tokens
 from emulator.providers.base import Provider, refuse
@@ -22,6 +22,10 @@ BodyType = TypeVar("BodyType", bound=BaseModel)
 PIECE = "\x1fpiece\x1f"
 """Stands for the piece that differs from frame to frame while the frame around it is written once."""
 PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
+
+Item = TypeVar("Item")
+Many = Annotated[list[Item], Field(fail_fast=True)]
+"""A list that is given up at its first wrong item: only that one is told, and a body has room for millions."""
 
 
 class Strict(BaseModel):
@@ -37,13 +41,32 @@ class ContentPart(Strict):
     text: str | None = None
 
 
-def _shape(value: Any) -> str:
-    return "parts" if isinstance(value, list) else "text"
+class TextPart(ContentPart):
+    text: str
 
 
-Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Tag("parts")],
-    Discriminator(_shape),
+# The branch of a union is told by the value's shape: so there is one complaint, and not one for each branch.
+
+
+def _part_kind(value: Any) -> str:
+    return "<text>" if isinstance(value, Mapping) and value.get("type") == "text" else "<other>"
+
+
+def text_or_list(value: Any) -> str:
+    return "<list>" if isinstance(value, list) else "<text>"
+
+
+def text_or_map(value: Any) -> str:
+    return "<map>" if isinstance(value, Mapping) else "<text>"
+
+
+Parts = Many[
+    Annotated[Annotated[TextPart, Tag("<text>")] | Annotated[ContentPart, Tag("<other>")], Discriminator(_part_kind)]
+]
+Content = Annotated[Annotated[str, Tag("<text>")] | Annotated[Parts, Tag("<list>")], Discriminator(text_or_list)]
+Stop = Annotated[Annotated[str, Tag("<text>")] | Annotated[Many[str], Tag("<list>")], Discriminator(text_or_list)]
+ToolChoice = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[dict[str, Any], Tag("<map>")], Discriminator(text_or_map)
 ]
 
 
@@ -65,7 +88,7 @@ class MessageBody(Strict):
     content: Content | None = None
     name: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[ToolCallBody] | None = None
+    tool_calls: Many[ToolCallBody] | None = None
     tool_call_id: str | None = None
     prefix: bool | None = None
 
@@ -98,7 +121,7 @@ class ChatBody(Strict):
     stream: bool | None = None
 
 
-def text_of(content: str | list[ContentPart] | None) -> str:
+def text_of(content: str | Sequence[ContentPart] | None) -> str:
     """The text of a message's content: parts joined, other kinds left out."""
     if content is None:
         return ""

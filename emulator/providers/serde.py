@@ -24,9 +24,11 @@ EXPECTED = {
 
 
 def place(loc: Iterable[str | int]) -> str:
-    """`("messages", 0, "role")` as `messages[0].role`."""
+    """`("messages", 0, "role")` as `messages[0].role`. Names in `<>` are branches of a union: serde leaves them out."""
     text = ""
     for item in loc:
+        if isinstance(item, str) and item.startswith("<"):
+            continue
         text += f"[{item}]" if isinstance(item, int) else f".{item}" if text else item
     return text
 
@@ -59,14 +61,21 @@ def serde(error: ErrorDetails) -> str:
     where = place(loc)
     prefix = f"{where}: " if where else ""
     if kind == "literal_error":
-        known = str(error["ctx"]["expected"]).replace(" or ", ", ").replace("'", "`")
+        known = str(error["ctx"]["expected"]).replace("'", "`")
         value = error["input"]
         if isinstance(value, str):
-            return f"{prefix}unknown variant `{value}`, expected {'one of ' if ',' in known else ''}{known}"
+            return f"{prefix}{unknown_variant(value, known)}"
         return f"{prefix}invalid type: {described(value)}, expected string or map"
     if kind in EXPECTED:
         return f"{prefix}invalid type: {described(error['input'])}, expected {EXPECTED[kind]}"
     return f"{prefix}invalid value: {described(error['input'])}"
+
+
+def unknown_variant(value: str, known: str) -> str:
+    """A text that is none of the known ones, which are written as "`a`, `b` or `c`"."""
+    if "," in known:
+        return f"unknown variant `{value}`, expected one of {known.replace(' or ', ', ')}"
+    return f"unknown variant `{value}`, expected {known}"
 
 
 def not_json(reason: str) -> str:

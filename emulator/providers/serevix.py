@@ -5,6 +5,7 @@ fingerprint of its list of models.
 """
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -87,7 +88,7 @@ class Serevix(ChatDialect):
     heartbeat_comment = b": PING\n\n"
     operations = (
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
-        Operation("models", "GET", "/v1/models", "the list of models", "public"),
+        Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
     )
     example = (
         "/v1/chat/completions",
@@ -197,9 +198,9 @@ class Serevix(ChatDialect):
 
     # The answer
 
-    def request_id(self, moment: str, material: bytes) -> str:
+    def request_id(self, received: float, material: bytes) -> str:
         """New API's: the time in digits, then eight random characters."""
-        return moment + dice.letters(material, 8)
+        return datetime.fromtimestamp(received, UTC).strftime("%Y%m%d%H%M%S%f") + dice.letters(material, 8)
 
     def response_headers(self, request_id: str) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"x-oneapi-request-id", request_id.encode()),)

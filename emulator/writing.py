@@ -1,0 +1,226 @@
+"""Writes what a draft leaves open: templates rendered, texts, JSON and tool calls generated, code called.
+
+What is written depends on the question and the seed, never on the attempt or on whether it is streamed.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+import orjson
+
+from emulator import dice, templates, text, tokens
+from emulator.errors import EmulatorError
+from emulator.instances import instance
+from emulator.reply import Draft, Reply
+from emulator.request import Controls, ModelRequest, Tool, ToolCall
+
+LENGTH = (40, 120)
+REASONING_LENGTH = (20, 60)
+UNSAID = Draft(Reply(), writes_content=True)
+"""The draft of an answer that no rule gives: everything is to be written."""
+
+
+class WritingError(EmulatorError):
+    """A draft cannot be written out: its template or its code failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Occasion:
+    """What a draft may refer to beside the request. `now` is Unix time in ISO form."""
+
+    seed: int
+    locale: str
+    now: str = ""
+    timestamp: int = 0
+    state: str = "start"
+    attempt: int = 1
+    groups: Mapping[str, Any] = field(default_factory=dict)
+    allows_code: bool = False
+
+
+def is_plain(draft: Draft, request: ModelRequest) -> bool:
+    """Whether there is nothing to write: the draft says all, word for word."""
+    return request.controls.n == 1 and not draft.is_templated and draft.code is None and is_quick(draft, request)
+
+
+def is_quick(draft: Draft, request: ModelRequest) -> bool:
+    """Whether writing it out takes less than a millisecond or so: nothing is generated, faked or called."""
+    if draft.writes_content or draft.writes_reasoning or draft.code:
+        return False
+    if request.controls.search_web and draft.reply.summaries is None:
+        return False
+    return not draft.is_templated or "fake" not in str(draft.reply)
+
+
+def write(draft: Draft, request: ModelRequest, occasion: Occasion) -> list[Reply]:
+    """The replies of all choices. Raises WritingError."""
+    question = _question(request)
+    return [_choice(draft, request, occasion, question, index) for index in range(request.controls.n)]
+
+
+def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: bytes, index: int) -> Reply:
+    said = dice.roll(occasion.seed, "said", question, index)
+    reply = draft.reply
+    if index and draft.alternatives:
+        reply = replace(reply, content=draft.alternatives[(index - 1) % len(draft.alternatives)])
+    if draft.is_templated:
+        reply = _rendered(reply, request, replace(occasion, locale=draft.locale or occasion.locale), said)
+    if draft.code is not None:
+        reply = _called(draft.code, reply, request, occasion)
+    if draft.writes_content:
+        reply = _generated(draft, reply, request, occasion, said)
+    thinks = request.controls.thinking is True and draft.writes_content and draft.writes_reasoning is not False
+    if reply.reasoning is None and (draft.writes_reasoning or thinks):
+        locale = draft.locale or occasion.locale
+        thought = text.reasoning(said, about=_about(request), locale=locale, length=REASONING_LENGTH)
+        reply = replace(reply, reasoning=thought)
+    if request.controls.search_web and reply.summaries is None:
+        reply = replace(reply, summaries=text.summaries(said, _about(request), locale=occasion.locale))
+    return reply
+
+
+def _question(request: ModelRequest) -> bytes:
+    """What makes two requests the same question, however they want it answered."""
+    parts = [f"{message.role}:{message.content}" for message in request.messages]
+    controls = request.controls
+    asked = orjson.dumps([controls.schema, controls.response_format, controls.tool_choice], default=dict)
+    return dice.digest(request.call.provider, request.model, asked, *(tool.name for tool in controls.tools), "", *parts)
+
+
+def _about(request: ModelRequest) -> str:
+    return request.prompt[:200]
+
+
+# Templates
+
+
+def context(request: ModelRequest, occasion: Occasion, said: int) -> dict[str, Any]:
+    """Everything a template can name."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    known = {
+        "messages": messages,
+        "model": request.model,
+        "prompt": request.prompt,
+        "provider": request.call.provider,
+        "path": request.call.path,
+        "headers": dict(request.call.headers),
+        "stream": request.stream,
+        "body": dict(request.body),
+    }
+    return {
+        "request": {**request.body, **known},
+        "turn": request.turn,
+        "groups": dict(occasion.groups),
+        "now": occasion.now,
+        "timestamp": occasion.timestamp,
+        "state": occasion.state,
+        "attempt": occasion.attempt,
+        "fake": templates.Faked(text.fake(occasion.locale, said)),
+    }
+
+
+def _rendered(reply: Reply, request: ModelRequest, occasion: Occasion, said: int) -> Reply:
+    names = context(request, occasion, said)
+
+    def render(part: str) -> str:
+        try:
+            return templates.render(part, names)
+        except templates.TemplateError as error:
+            raise WritingError(f"a template failed: {error}") from None
+
+    return replace(
+        reply,
+        content=render(reply.content),
+        reasoning=reply.reasoning and render(reply.reasoning),
+        tool_calls=tuple(replace(call, arguments=render(call.arguments)) for call in reply.tool_calls),
+        summaries=reply.summaries
+        and tuple(
+            replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in reply.summaries
+        ),
+    )
+
+
+# Code
+
+
+def _called(code: str, reply: Reply, request: ModelRequest, occasion: Occasion) -> Reply:
+    if not occasion.allows_code:
+        raise WritingError(f"{code} is not called: start the server with --allow-code")
+    try:
+        answer = function_of(code)(request)
+    except Exception as error:
+        raise WritingError(f"{code} failed: {type(error).__name__}: {error}") from error
+    if isinstance(answer, Reply):
+        return answer
+    if isinstance(answer, str):
+        return replace(reply, content=answer)
+    raise WritingError(f"{code} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
+
+
+def function_of(code: str) -> Callable[[ModelRequest], Any]:
+    """The function behind `python:module:function`."""
+    _, module, name = code.split(":")
+    function: Callable[[ModelRequest], Any] = getattr(import_module(module), name)
+    return function
+
+
+# Generation
+
+
+def _generated(draft: Draft, reply: Reply, request: ModelRequest, occasion: Occasion, said: int) -> Reply:
+    controls = request.controls
+    tool = wanted_tool(request, said)
+    if tool is not None:
+        arguments = orjson.dumps(_instance(tool.parameters or {"type": "object"}, said)).decode()
+        return replace(reply, tool_calls=(ToolCall(tool.name, arguments),))
+    locale = draft.locale or occasion.locale
+    if controls.response_format != "text":
+        return replace(reply, content=orjson.dumps(_json(controls, request, locale, said)).decode())
+    length = draft.length or LENGTH
+    content = text.prose(said, locale=locale, length=length, style=draft.style, about=_about(request), fit=tokens.count)
+    return replace(reply, content=content)
+
+
+def _json(controls: Controls, request: ModelRequest, locale: str, said: int) -> Any:
+    if controls.schema is not None:
+        return _instance(controls.schema, said)
+    answer = text.prose(said, locale=locale, length=(10, 30), about=_about(request))
+    return {"answer": answer, "confidence": round(0.5 + dice.fraction(said, "confidence") / 2, 2)}
+
+
+def _instance(schema: Mapping[str, Any], said: int) -> Any:
+    try:
+        return instance(schema, said)
+    except EmulatorError as error:
+        raise WritingError(f"no JSON fits the schema of the request: {error}") from None
+
+
+def wanted_tool(request: ModelRequest, said: int) -> Tool | None:
+    """The tool that a generated answer calls. Told to, it calls one; free to choose, it calls one when the user has
+    just asked for something that a tool's name or description speaks of."""
+    controls = request.controls
+    tools = controls.tools
+    if not tools or controls.tool_choice == "none":
+        return None
+    kind, _, name = controls.tool_choice.partition(":")
+    if kind == "name":
+        return next((tool for tool in tools if tool.name == name), None)
+    asked = _words(request.prompt)
+    scores = [len(asked & _words(f"{tool.name} {tool.description}")) for tool in tools]
+    best = max(scores)
+    if kind == "required":
+        return tools[scores.index(best)] if best else tools[said % len(tools)]
+    is_asked_now = bool(request.messages) and request.messages[-1].role == "user"
+    return tools[scores.index(best)] if best and is_asked_now else None
+
+
+_COMMON = frozenset(
+    ["an", "and", "are", "for", "get", "in", "is", "it", "of", "on", "or", "the", "this", "to", "what", "with", "you"]
+)
+
+
+def _words(words: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[^\W_]{2,}", words.lower())) - _COMMON
