@@ -5,6 +5,7 @@ A bare ASGI application: every layer around it would cost each token of each str
 """
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,12 +28,19 @@ HOSTS: Mapping[str, str] = {
 """The provider behind each host name."""
 
 
+NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+NAMESPACE_HEADER = "x-emulator-namespace"
+NAMESPACE_KEY = "sk-emu-"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: a provider and the documented path."""
+    """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
 
     provider: str
     path: str
+    namespace: str | None = None
+    faults: tuple[str, ...] = ()
 
 
 class App:
@@ -56,7 +64,7 @@ class App:
         if target is None:
             await self._elsewhere(scope, receive, send)
             return
-        namespace = self.namespaces.default
+        namespace = self.namespaces.get(target.namespace or self.named(target.provider, headers))
         if scope["method"] == "OPTIONS":
             await self._send(preflight(headers), namespace, scope, send)
             return
@@ -64,25 +72,44 @@ class App:
         if body is None:
             return  # the client left while it was sending
         start = namespace.clock.now()
-        call = Call(
-            target.provider, scope["method"], target.path, headers, scope["query_string"].decode("latin-1"), body
-        )
+        query = scope["query_string"].decode("latin-1")
+        call = Call(target.provider, scope["method"], target.path, headers, query, body, faults=target.faults)
         plan = await self._plan(call, namespace)
         if "origin" in headers:
             plan = Plan(opened(plan.answer), plan.exchange)
         plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
 
     def locate(self, path: str, host: str) -> Target | None:
-        """The provider that a URL belongs to, by host name, by the server's own provider, or by the first segment."""
-        by_host = HOSTS.get(host.partition(":")[0].lower())
-        if path.startswith(CONTROL):
+        """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
+        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults."""
+        namespace = None
+        faults: list[str] = []
+        while path.startswith(("/@", "/~")):
+            name, slash, rest = path[2:].partition("/")
+            if path[1] == "~":
+                faults.append(name)
+            elif NAMESPACE.fullmatch(name):
+                namespace = name
+            else:
+                break
+            path = slash + rest
+        if path.startswith(CONTROL) and not faults:
             return None
+        by_host = HOSTS.get(host.partition(":")[0].lower()) or self.provider
         if by_host is not None:
-            return Target(by_host, path)
-        if self.provider is not None:
-            return Target(self.provider, path)
+            return Target(by_host, path, namespace, tuple(faults))
         name, slash, rest = path[1:].partition("/")
-        return Target(name, slash + rest) if name in PROVIDERS else None
+        return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
+
+    def named(self, provider: str, headers: Mapping[str, str]) -> str | None:
+        """The namespace that a request names by header or key."""
+        name = headers.get(NAMESPACE_HEADER)
+        if name is None:
+            key = self.namespaces.default.script.rooms[provider].credential(headers)
+            if key is None or not key.startswith(NAMESPACE_KEY):
+                return None
+            name = key.removeprefix(NAMESPACE_KEY)
+        return name if NAMESPACE.fullmatch(name) else None
 
     async def _plan(self, call: Call, namespace: Namespace) -> Plan:
         if len(call.body) > self.largest_body:

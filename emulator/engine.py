@@ -8,7 +8,11 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from emulator import dice, tokens
+from emulator.arming import KEY as FAULT_KEY
+from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
+from emulator.errors import UsageError
+from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import Exchange
 from emulator.matching import Ask, Found, misses
 from emulator.namespace import CACHE_UNIT, Namespace
@@ -33,6 +37,8 @@ class Options:
     """All paces are this many times as fast."""
     unmatched: Literal["generate", "error"] = "generate"
     """What a request gets that no rule answers, when no file says."""
+    faults: tuple[Fault, ...] = ()
+    """What goes wrong with every answer."""
     allows_code: bool = False
     """Whether scenarios may name Python functions."""
 
@@ -59,45 +65,106 @@ class Journey:
     material: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
+    request: ModelRequest | None = None
+    found: Found | None = None
+    faults: list[Armed] | None = None
 
 
 async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
     journey = _begin(call, namespace, options)
-    room = journey.room
-    found: Found | None = None
     try:
-        operation, call.parameters = room.route(call.method, call.path)
-        call.operation = operation.name
-        key = room.authenticate(call.headers)
-        namespace.admit(call.provider, key)
-        request = room.parse(call, key)
-        journey.exchange.model, journey.exchange.stream = request.model, request.stream
-        ask = namespace.ask(request, journey.identity, journey.attempt)
-        found = namespace.find(ask)
-        if found is not None:
-            journey.exchange.rule = found.rule.name
-            if isinstance(found.answer.content, ErrorReply):
-                return _refusal(found.answer.content, journey)
-        elif not operation.is_completion:
-            return _listing(request, journey)
-        elif (namespace.script.scenario.unmatched or options.unmatched) == "error":
-            return _unmatched(ask, journey)
-        else:
-            journey.exchange.notes = tuple(misses(namespace.script.rules, ask))
-        prompt = await _prompt_tokens(request)
-        room.admit_length(request, prompt.total)
-        replies = await _replies(found, ask, journey)
+        track = await _healthy(journey)
     except Refused as refusal:
-        return _refusal(refusal.reply, journey)
+        track = _refusal(refusal.reply, journey)
     except WritingError as error:
-        return _failed(error, found, journey)
-    return _answered(replies, prompt, request, found, journey)
+        track = _failed(error, journey)
+    except UsageError as error:  # a fault asked for by header, key or URL that there is not
+        return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
+    return Plan(_broken(track, journey), journey.exchange)
+
+
+async def _healthy(journey: Journey) -> Track:
+    """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
+    call, namespace, room, exchange = journey.call, journey.namespace, journey.room, journey.exchange
+    operation, call.parameters = room.route(call.method, call.path)
+    call.operation = operation.name
+    key = room.authenticate(call.headers)
+    if not key.startswith(FAULT_KEY):
+        namespace.admit(call.provider, key)
+    request = journey.request = room.parse(call, key)
+    exchange.model, exchange.stream = request.model, request.stream
+    ask = namespace.ask(request, journey.identity, journey.attempt)
+    found = journey.found = namespace.find(ask)
+    exchange.rule = found.rule.name if found is not None else None
+    for armed in _struck(journey):
+        refusal = armed.fault.refuse(_scene(journey))
+        if refusal is not None:
+            return _refusal(refusal, journey)
+    if found is not None and isinstance(found.answer.content, ErrorReply):
+        return _refusal(found.answer.content, journey)
+    if found is None and not operation.is_completion:
+        return _listing(request, journey)
+    if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
+        return _unmatched(ask, journey)
+    prompt = await _prompt_tokens(request)
+    room.admit_length(request, prompt.total)
+    replies = await _replies(ask, journey)
+    return _answered(replies, prompt, request, journey)
+
+
+# What goes wrong
+
+
+def _struck(journey: Journey) -> list[Armed]:
+    """The faults that strike this request: found once, as they are counted. Raises UsageError."""
+    if journey.faults is None:
+        journey.faults = []  # should one of them be misspelt, the answer to that is spared the others
+        namespace, found, script = journey.namespace, journey.found, journey.namespace.script
+        key = journey.room.credential(journey.call.headers)
+        armed = from_request(journey.call.headers, key, journey.call.faults)
+        armed += namespace.arsenal.armed()
+        if found is not None:
+            armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
+        armed += [Armed(f"scenario {n}", fault, "scenario") for n, fault in enumerate(script.scenario.faults)]
+        armed += [Armed(f"server {n}", fault, "server") for n, fault in enumerate(journey.options.faults)]
+        if armed:
+            journey.faults = namespace.arsenal.striking(
+                armed, namespace.clock.now(), namespace.seed, journey.identity, journey.attempt
+            )
+            journey.exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in journey.faults)
+    return journey.faults
+
+
+def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
+    return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received)
+
+
+def _broken(track: Track, journey: Journey) -> Track | list[Step]:
+    """The answer as the faults let it travel; those that cannot be applied are told."""
+    faults = _struck(journey)
+    if not faults:
+        return track
+    scene = _scene(journey, streamed=track.streamed)
+    steps = track.steps()
+    for armed in faults:
+        try:
+            steps = armed.fault.rewrite(steps, scene)
+        except NotApplicable as reason:
+            _bypassed(armed, reason, journey)
+    return steps
+
+
+def _bypassed(armed: Armed, reason: NotApplicable, journey: Journey) -> None:
+    note = f"fault {armed.fault.kind} ({armed.source}) was bypassed: {reason}"
+    journey.exchange.notes += (note,)
+    logger.warning("%s", note)
 
 
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
-    return _refusal(reply, _begin(call, namespace, Options()))
+    journey = _begin(call, namespace, Options())
+    return Plan(_refusal(reply, journey), journey.exchange)
 
 
 def _begin(call: Call, namespace: Namespace, options: Options) -> Journey:
@@ -112,21 +179,21 @@ def _begin(call: Call, namespace: Namespace, options: Options) -> Journey:
 # Ways to end early
 
 
-def _refusal(reply: ErrorReply, journey: Journey) -> Plan:
+def _refusal(reply: ErrorReply, journey: Journey) -> Track:
     track = journey.room.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, track.status
-    return Plan(track, exchange)
+    return track
 
 
-def _listing(request: ModelRequest, journey: Journey) -> Plan:
+def _listing(request: ModelRequest, journey: Journey) -> Track:
     room, exchange = journey.room, journey.exchange
     exchange.outcome, exchange.status = "listing", 200
     headers = room.json_headers + room.response_headers(journey.request_id)
-    return Plan(Track(200, headers, (single("body", room.dumps(room.listing(request))),), streamed=False), exchange)
+    return Track(200, headers, (single("body", room.dumps(room.listing(request))),), streamed=False)
 
 
-def _unmatched(ask: Ask, journey: Journey) -> Plan:
+def _unmatched(ask: Ask, journey: Journey) -> Track:
     """Strict: an error in the provider's own form that tells each rule and why not."""
     reasons = misses(journey.namespace.script.rules, ask)
     journey.exchange.notes = tuple(reasons)
@@ -136,7 +203,8 @@ def _unmatched(ask: Ask, journey: Journey) -> Plan:
     return _own_error(404, message, "unmatched", journey)
 
 
-def _failed(error: WritingError, found: Found | None, journey: Journey) -> Plan:
+def _failed(error: WritingError, journey: Journey) -> Track:
+    found = journey.found
     where = f"{found.rule.origin}: rule '{found.rule.name}': " if found is not None else ""
     message = f"{where}{error}"
     journey.exchange.notes = (message,)
@@ -144,7 +212,7 @@ def _failed(error: WritingError, found: Found | None, journey: Journey) -> Plan:
     return _own_error(500, message, "scenario", journey)
 
 
-def _own_error(status: int, message: str, kind: str, journey: Journey) -> Plan:
+def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
     """An error of the emulator itself, not of the provider: marked, and told not to be retried."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
     return _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
@@ -177,15 +245,15 @@ async def _prompt_tokens(request: ModelRequest) -> Prompt:
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
 
-async def _replies(found: Found | None, ask: Ask, journey: Journey) -> list[Reply]:
+async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
     """What the choices say, in this provider's words: scripted, or written for the occasion."""
-    request, room = ask.request, journey.room
+    request, room, found = ask.request, journey.room, journey.found
     draft = found.answer.content if found is not None else UNSAID
     assert isinstance(draft, Draft)
     if is_plain(draft, request):
         replies = [draft.reply]
     else:
-        occasion = _occasion(found, ask, journey)
+        occasion = _occasion(ask, journey)
         if is_quick(draft, request):
             replies = write(draft, request, occasion)
         else:
@@ -197,9 +265,9 @@ async def _replies(found: Found | None, ask: Ask, journey: Journey) -> list[Repl
     return replies
 
 
-def _occasion(found: Found | None, ask: Ask, journey: Journey) -> Occasion:
+def _occasion(ask: Ask, journey: Journey) -> Occasion:
     received = journey.exchange.received
-    scenario = journey.namespace.script.scenario
+    scenario, found = journey.namespace.script.scenario, journey.found
     return Occasion(
         seed=ask.seed,
         locale=scenario.locale,
@@ -226,11 +294,9 @@ async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
 # The answer
 
 
-def _answered(
-    replies: list[Reply], prompt: Prompt, request: ModelRequest, found: Found | None, journey: Journey
-) -> Plan:
+def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> Track:
     namespace, room, exchange = journey.namespace, journey.room, journey.exchange
-    exchange.outcome = "reply" if found else "generated"
+    exchange.outcome = "reply" if journey.found else "generated"
     cached = namespace.cache.hit(request.key, prompt.parts) if prompt.total >= CACHE_UNIT else 0
     completion = complete(
         replies,
@@ -242,16 +308,21 @@ def _answered(
         cached=min(cached, prompt.total),
         material=dice.digest(namespace.seed, "said", journey.identity),
     )
+    for armed in journey.faults or ():
+        try:
+            completion = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
+        except NotApplicable as reason:
+            _bypassed(armed, reason, journey)
     exchange.usage = completion.usage
     track = room.render(completion, request)
     exchange.status = track.status
-    return Plan(_paced(track, found, journey), exchange)
+    return _paced(track, journey)
 
 
-def _paced(track: Track, found: Found | None, journey: Journey) -> Track:
+def _paced(track: Track, journey: Journey) -> Track:
     """Give every frame its moment. A pace that a file gives holds for whole bodies too, the server's own only for
     streams: whoever asks for no stream asks for no show."""
-    options = journey.options
+    options, found = journey.options, journey.found
     given = found.rule.pace if found else journey.namespace.script.pace
     pace = given or (options.pace if track.streamed else None)
     if pace is None:

@@ -30,6 +30,8 @@ class Exchange:
     status: int = 0
     usage: Usage | None = None
     playback: Playback | None = None
+    faults: tuple[str, ...] = ()
+    """The faults that struck, as `kind (source)`."""
     notes: tuple[str, ...] = ()
     """What a user should know of this exchange: why no rule matched, which fault could not be applied."""
     started: float = 0.0
@@ -54,6 +56,7 @@ class Exchange:
             "outcome": self.outcome,
             "error": self.error,
             "status": self.status,
+            "faults": list(self.faults),
             "notes": list(self.notes),
             "ended": playback.ended if playback else None,
             "bytes_sent": playback.bytes_sent if playback else 0,

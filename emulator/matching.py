@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from emulator import dice
+from emulator.faults.base import Fault
 from emulator.pace import Pace
 from emulator.reply import Draft, ErrorReply
 from emulator.request import ModelRequest
@@ -69,6 +70,7 @@ class Rule:
     times: int | None
     chance: float | None
     pace: Pace | None
+    faults: tuple[Fault, ...]
     literal: str | None
     """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
     patterns: tuple[re.Pattern[str], ...]
@@ -205,6 +207,7 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
         times=model.times,
         chance=model.chance,
         pace=pace.to_pace() if pace else None,
+        faults=model.faults,
         literal=prompt.equals if prompt and not normalize else None,
         patterns=(re.compile(prompt.regex),) if prompt and prompt.regex is not None else (),
     )

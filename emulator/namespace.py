@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from emulator import dice
+from emulator.arming import Arsenal
 from emulator.clock import Clock, VirtualClock
 from emulator.journal import Exchange, Journal
 from emulator.matching import Ask, Found, Rulebook, compile_rules, find
@@ -68,17 +69,20 @@ class Namespace:
         self.clock = clock
         self.journal = Journal()
         self.cache = PromptCache()
+        self.arsenal = Arsenal()
         self._given_seed = seed
         self.script = script
         self.last_used = 0.0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: counters, state and prompt cache; the journal stays."""
+        """Begin anew: counters, state, faults and prompt cache; the journal stays."""
         self.state = "start"
         self._used: dict[int, int] = {}
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self.cache.clear()
+        self.arsenal.clear()
+        self.arsenal.started = self.clock.now()
 
     def replace_script(self, script: Script) -> None:
         """Answer from another script from now on; its rules count from the beginning."""

@@ -74,6 +74,8 @@ class Call:
     body: bytes
     operation: str = ""
     """Which endpoint it is; empty when there is none at this path."""
+    faults: tuple[str, ...] = ()
+    """The faults that the URL asks for, as they stand there."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The variable parts of the path, such as `model_name`."""
 

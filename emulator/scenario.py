@@ -22,6 +22,7 @@ from pydantic import (
 
 from emulator import templates
 from emulator.errors import UsageError, did_you_mean
+from emulator.faults import AnyFault
 from emulator.languages import known_locale
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
@@ -426,6 +427,8 @@ class RuleModel(Model):
     set_state: str | None = None
     """The state that the namespace is in afterwards."""
     pace: PaceModel | None = None
+    faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    """What goes wrong with its answers."""
 
     @model_validator(mode="after")
     def _has_one_answer(self) -> "RuleModel":
@@ -489,6 +492,8 @@ class Scenario(Model):
     providers: ProviderSettings = ProviderSettings()
     """Settings of single providers, by name."""
     accounts: Annotated[tuple[Account, ...], Field(strict=False)] = ()
+    faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    """What goes wrong with every answer, whichever rule gives it."""
     rules: Annotated[tuple[RuleModel, ...], Field(strict=False)] = ()
 
 

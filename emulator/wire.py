@@ -125,7 +125,7 @@ class Track:
             yield from run.tokens
 
     def steps(self) -> list[Step]:
-        """The same answer spelled out. The head of a stream goes at once; a whole body brings its head along."""
+        """The same answer spelled out. The head of a stream goes at once, that of a whole body with it."""
         moments = iter(self.at)
         datas = [
             Data(frame, run.part, tokens, next(moments, 0.0))
@@ -133,4 +133,7 @@ class Track:
             for frame, tokens in zip(run.frames(), run.tokens, strict=True)
         ]
         last = datas[-1].at if datas else 0.0
-        return [Head(self.status, self.headers, 0.0 if self.streamed else last), *datas, End(last)]
+        if self.streamed:
+            return [Head(self.status, self.headers), *datas, End(last)]
+        length = (b"content-length", b"%d" % sum(len(data.data) for data in datas))
+        return [Head(self.status, (*self.headers, length), last), *datas, End(last)]

@@ -1,0 +1,86 @@
+"""The faults, one per file, and the table of them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Union
+
+import yaml
+from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
+
+from emulator.errors import UsageError, did_you_mean
+from emulator.faults.base import Fault
+from emulator.faults.error import Error
+from emulator.faults.no_done import NoDone
+from emulator.faults.reset import ResetConnection
+from emulator.faults.stall import Stall
+
+KINDS: tuple[type[Fault], ...] = (
+    Error,
+    Stall,
+    NoDone,
+    ResetConnection,
+)
+
+FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
+"""Every kind by its name."""
+
+
+def spelled(value: Any) -> Any:
+    """A fault in one line as a mapping: `reset:after_tokens=5,probability=0.5`; also an error's name, or its status."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return value
+    kind, _, rest = str(value).partition(":")
+    parameters: dict[str, Any] = {}
+    for pair in filter(None, rest.split(",")):
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ValueError(f"is '{value}': after the kind come parameters, as in reset:after_tokens=5")
+        parameters[name.strip()] = _scalar(text.strip())
+    kind = kind.strip()
+    if kind.isdigit():
+        return {"kind": "error", "status": int(kind), **parameters}
+    if kind not in FAULTS and kind in error_names():
+        return {"kind": "error", "name": kind, **parameters}
+    return {"kind": kind, **parameters}
+
+
+def error_names() -> list[str]:
+    """Every documented or inferred error that a fault can be named by."""
+    from emulator.providers import PROVIDERS
+
+    return list({name: None for room in PROVIDERS.values() for name in room.refusals})
+
+
+def _scalar(text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, str | int | float) else text
+
+
+AnyFault = Annotated[Union[KINDS], Discriminator("kind"), BeforeValidator(spelled)]  # type: ignore[valid-type]  # noqa: UP007
+_ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)
+
+
+def fault_of(value: Any) -> Fault:
+    """A fault from a mapping or from one line. Raises UsageError with one clear sentence."""
+    if isinstance(value, Fault):
+        return value
+    kind = ""
+    try:
+        data = spelled(value)
+        kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
+        if kind not in FAULTS:
+            known = [*FAULTS, *error_names()]
+            raise UsageError(f"There is no fault '{kind}'.{did_you_mean(kind, known)} Kinds: {', '.join(FAULTS)}")
+        return _ADAPTER.validate_python(data)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"][1:])
+        said = first["msg"].removeprefix("Value error, ")
+        known = [name for name in FAULTS[kind].model_fields if name != "kind"]
+        if first["type"] == "extra_forbidden":
+            said = f"there is no such parameter.{did_you_mean(where, known)} Parameters: {', '.join(known)}"
+        raise UsageError(f"The fault '{kind}'{f', {where}' if where else ''}: {said}") from None
+    except ValueError as error:
+        raise UsageError(f"The fault {error}") from None

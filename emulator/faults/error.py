@@ -1,0 +1,67 @@
+"""An error instead of an answer: documented ones by name, any other by status."""
+
+from email.utils import formatdate
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from emulator.faults.base import Family, Fault, Scene
+from emulator.reply import ErrorReply
+
+RetryForm = Literal["seconds", "date", "ms", "none", "zero", "negative", "garbage", "huge"]
+
+
+class Error(Fault):
+    """Answers with an error of the provider."""
+
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = "The provider's own error: a documented one by `name`, or any `status`."
+    tests: ClassVar[str] = "Which errors are retried, how often, after how long; which are told to the user."
+
+    kind: Literal["error"] = "error"
+    name: str | None = None
+    """A word of the common vocabulary, such as `overloaded`."""
+    status: Annotated[int, Field(ge=200, le=599)] | None = None
+    message: str | None = None
+    retry_after: Annotated[float, Field(ge=0)] | None = None
+    """Seconds that the client is told to wait."""
+    retry_form: RetryForm = "seconds"
+    """How it is told: as seconds, as a date, in `retry-after-ms`, or as one of the absurd values."""
+    should_retry: bool | None = None
+    """`x-should-retry`, which OpenAI's clients obey."""
+
+    @model_validator(mode="after")
+    def _says_what(self) -> "Error":
+        if self.name is None and self.status is None:
+            raise ValueError("needs a name or a status")
+        return self
+
+    def refuse(self, scene: Scene) -> ErrorReply | None:
+        headers = dict(retry_headers(self.retry_after, self.retry_form, scene.now))
+        if self.should_retry is not None:
+            headers["x-should-retry"] = str(self.should_retry).lower()
+        return ErrorReply(name=self.name, status=self.status, message=self.message, headers=headers)
+
+
+def retry_headers(seconds: float | None, form: RetryForm, now: float) -> list[tuple[str, str]]:
+    """The header that says when to come again; `now` is Unix time."""
+    match form:
+        case "none":
+            return []
+        case "zero":
+            return [("retry-after", "0")]
+        case "negative":
+            return [("retry-after", "-5")]
+        case "garbage":
+            return [("retry-after", "soon")]
+        case "huge":
+            return [("retry-after", "31536000")]
+    if seconds is None:
+        return []
+    match form:
+        case "date":
+            return [("retry-after", formatdate(now + seconds, usegmt=True))]
+        case "ms":
+            return [("retry-after-ms", f"{seconds * 1000:g}")]
+        case _:
+            return [("retry-after", f"{seconds:g}")]

@@ -1,0 +1,20 @@
+"""The stream ends without `[DONE]`."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, need_stream
+from emulator.wire import Data, Step
+
+
+class NoDone(Fault):
+    """Leaves out the last event."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "The finish event comes, `data: [DONE]` does not."
+    tests: ClassVar[str] = "The answer is accepted as complete: its finish reason was told."
+
+    kind: Literal["no_done"] = "no_done"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        return [step for step in steps if not (isinstance(step, Data) and step.part == "done")]

@@ -1,0 +1,20 @@
+"""The connection is reset."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Scene, Staged
+from emulator.wire import Reset, Step
+
+
+class ResetConnection(Staged):
+    """Resets the connection: a real RST."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "A real RST: before the headers, or after so many tokens, events, bytes or seconds."
+    tests: ClassVar[str] = "A lost connection is retried if nothing was shown; partial output is told as partial."
+
+    kind: Literal["reset"] = "reset"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        before, _, moment = self.cut(steps)
+        return [*before, Reset(moment)]

@@ -1,0 +1,25 @@
+"""The answer stops coming, and the connection stays open."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Scene, Seconds, Stage, Staged, delayed
+from emulator.wire import Hang, Step
+
+
+class Stall(Staged):
+    """Falls silent in the middle of the answer."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "Silence with an open socket, for `seconds` or for ever; before it the answer is healthy."
+    tests: ClassVar[str] = "An idle timeout exists, also inside a stream; what came before is told as partial."
+    default_stage: ClassVar[Stage] = "after_headers"
+
+    kind: Literal["stall"] = "stall"
+    seconds: Seconds | None = None
+    """How long; for ever when left out."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        before, after, moment = self.cut(steps)
+        if self.seconds is None:
+            return [*before, Hang(moment)]
+        return [*before, *delayed(after, self.seconds)]
