@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emulator.engine import Options, Plan, answer, refused
+from emulator.engine import Options, Plan, answer, ended, refused
 from emulator.namespace import Namespace, Namespaces
 from emulator.providers import PROVIDERS
 from emulator.reply import ErrorReply
@@ -77,7 +77,10 @@ class App:
         plan = await self._plan(call, namespace)
         if "origin" in headers:
             plan = Plan(opened(plan.answer), plan.exchange)
-        plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
+        try:
+            plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
+        finally:
+            ended(plan.exchange, namespace)
 
     def locate(self, path: str, host: str) -> Target | None:
         """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.

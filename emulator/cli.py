@@ -31,16 +31,17 @@ class _Speed(click.ParamType[float]):
         return speed
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "EMULATOR"})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(None, "-V", "--version", package_name="llm-provider-emulator", prog_name="emulator")
 def cli() -> None:
     """A local stand-in for LLM chat providers: exact wire formats, scripted answers, paced streams."""
 
 
-@cli.command()
+@cli.command(context_settings={"auto_envvar_prefix": "EMULATOR"})
 @click.option("--scenario", "-s", metavar="PATH", help="The scenario file; the documented examples when left out.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", "-p", default=8080, show_default=True, help="The port to listen on; 0 takes a free one.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True,
+              help="The port to listen on; 0 takes a free one.")  # fmt: skip
 @click.option("--provider", metavar="NAME", help="Serve this provider alone, at the root of the port.")
 @click.option(
     "--speed", type=_Speed(), default="1", show_default=True, help="How many times as fast all paces are, or max."
@@ -51,7 +52,7 @@ def cli() -> None:
 def serve(
     scenario: str | None, host: str, port: int, provider: str | None, speed: float, seed: int | None, log: str
 ) -> None:
-    """Start the server."""
+    """Start the server. Every option may also be given as an environment variable: EMULATOR_PORT for --port."""
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.namespace import script_from

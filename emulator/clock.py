@@ -17,6 +17,9 @@ from time import time as wall_time
 from typing import Protocol
 
 Callback = Callable[[], None]
+
+FOREVER = 1e12
+"""A moment that no clock reaches, and that still fits into a timer."""
 VIRTUAL_START = 1767225600.0
 """Where virtual time begins: 2026-01-01T00:00:00Z."""
 
@@ -81,12 +84,13 @@ class WallClock:
         self._loop = loop or asyncio.get_running_loop()
         self._alarms: list[Alarm] = []
         self._armed = 0.0
+        self._timer: asyncio.TimerHandle | None = None  # instead of the timerfd, where there is none
         self._timerfd: _Timerfd | None = None
         if sys.platform == "linux":
             try:
                 self._timerfd = _Timerfd()
                 self._loop.add_reader(self._timerfd.fd, self._on_timerfd)
-            except (OSError, AttributeError, NotImplementedError):  # pragma: no cover - a sandbox without timerfd
+            except (OSError, AttributeError, NotImplementedError):  # a sandbox without timerfd
                 self._timerfd = None
 
     time = staticmethod(wall_time)
@@ -102,17 +106,21 @@ class WallClock:
     def close(self) -> None:
         """Forget all alarms and give the timer back."""
         self._alarms.clear()
+        if self._timer is not None:
+            self._timer.cancel()
         if self._timerfd is not None:
             self._loop.remove_reader(self._timerfd.fd)
             self._timerfd.close()
             self._timerfd = None
 
     def _arm(self, when: float) -> None:
-        self._armed = when
+        self._armed = when = min(when, FOREVER)
         if self._timerfd is not None:
             self._timerfd.set(when)
         else:
-            self._loop.call_later(max(0.0, when - self.now()), self._go_off)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_later(max(0.0, when - self.now()), self._go_off)
 
     def _on_timerfd(self) -> None:
         assert self._timerfd is not None

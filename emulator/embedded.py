@@ -33,7 +33,8 @@ class Emulator:
     pace: the pace of streams for which no file gives one; none: everything comes at once.
     seed: replaces the scenario's.
 
-    Raises ScenarioError for a scenario that cannot be used, and BindError when the address is taken."""
+    Raises ScenarioError for a scenario that cannot be used, UsageError for an option that makes no sense, and, once it
+    starts, BindError when the address is taken."""
 
     def __init__(
         self,
@@ -50,6 +51,8 @@ class Emulator:
     ) -> None:
         if provider is not None:
             _known(provider)
+        if not speed > 0:
+            raise UsageError(f"speed is {speed}. Give a number above 0, such as 2, or inf.")
         self.host = host
         self.port = port
         self.provider = provider

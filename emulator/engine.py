@@ -97,6 +97,9 @@ async def _healthy(journey: Journey) -> Track:
     ask = namespace.ask(request, journey.identity, journey.attempt)
     found = journey.found = namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
+    if operation.is_completion and not namespace.ledger.is_empty:
+        namespace.ledger.open(room, key, exchange.received)
+        exchange.open_key = key
     for armed in _struck(journey):
         refusal = armed.fault.refuse(_scene(journey))
         if refusal is not None:
@@ -159,6 +162,13 @@ def _bypassed(armed: Armed, reason: NotApplicable, journey: Journey) -> None:
     note = f"fault {armed.fault.kind} ({armed.source}) was bypassed: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note)
+
+
+def ended(exchange: Exchange, namespace: Namespace) -> None:
+    """An answer is over, however it ended: its place among the key's open ones is free."""
+    if exchange.open_key is not None:
+        room = namespace.script.rooms[exchange.call.provider]
+        namespace.ledger.close(room, exchange.open_key, namespace.clock.time())
 
 
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
@@ -314,6 +324,9 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
     exchange.usage = completion.usage
+    exchange.cost = room.cost(completion.usage, request.model)
+    if not namespace.ledger.is_empty:
+        namespace.ledger.charge(room, request.key, completion.usage, exchange.cost, exchange.received)
     track = room.render(completion, request)
     exchange.status = track.status
     return _paced(track, journey)

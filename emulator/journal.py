@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from emulator.reply import Usage
@@ -29,6 +30,10 @@ class Exchange:
     error: str | None = None
     status: int = 0
     usage: Usage | None = None
+    cost: Decimal = Decimal(0)
+    """What it cost, in USD."""
+    open_key: str | None = None
+    """The key whose open answers this one counts among, until it has ended."""
     playback: Playback | None = None
     faults: tuple[str, ...] = ()
     """The faults that struck, as `kind (source)`."""
@@ -56,6 +61,7 @@ class Exchange:
             "outcome": self.outcome,
             "error": self.error,
             "status": self.status,
+            "cost": str(self.cost),
             "faults": list(self.faults),
             "notes": list(self.notes),
             "ended": playback.ended if playback else None,

@@ -8,6 +8,7 @@ from emulator import dice
 from emulator.arming import Arsenal
 from emulator.clock import Clock, VirtualClock
 from emulator.journal import Exchange, Journal
+from emulator.ledger import Ledger, quota_of
 from emulator.matching import Ask, Found, Rulebook, compile_rules, find
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
@@ -83,11 +84,14 @@ class Namespace:
         self.cache.clear()
         self.arsenal.clear()
         self.arsenal.started = self.clock.now()
+        self.ledger = _ledger(self.script)
 
     def replace_script(self, script: Script) -> None:
         """Answer from another script from now on; its rules count from the beginning."""
         self.script = script
         self._used = {}
+        self.ledger.quotas = _ledger(script).quotas
+        self.ledger.accounts = script.scenario.accounts
 
     @property
     def seed(self) -> int:
@@ -129,6 +133,11 @@ class Namespace:
         if len(attempts) > MOST_ATTEMPTS:
             attempts.popitem(last=False)
         return identity, number
+
+
+def _ledger(script: Script) -> Ledger:
+    quotas = [quota_of(number, model) for number, model in enumerate(script.scenario.quotas)]
+    return Ledger(quotas, script.scenario.accounts)
 
 
 class PromptCache:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import inf
 
 from emulator import dice
+from emulator.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +16,16 @@ class Pace:
     ttft: seconds from the request to the first token.
     tokens_per_second: what follows it; infinite when all the rest comes at once.
     jitter: each gap is lengthened or shortened by up to this share of itself (0 to 1), by seeded dice; the mean stays.
-    """
+
+    Raises UsageError for what is no pace."""
 
     ttft: float = 0.0
     tokens_per_second: float = inf
     jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.ttft >= 0 and self.tokens_per_second > 0 and 0 <= self.jitter <= 1):
+            raise UsageError(f"{self}: ttft is at least 0, tokens_per_second is above 0, jitter is between 0 and 1.")
 
     def at_speed(self, speed: float) -> "Pace":
         """The same pace, `speed` times as fast; infinitely fast means at once."""

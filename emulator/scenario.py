@@ -460,6 +460,45 @@ class Account(Model):
         return None if name is None else _known_provider(name)
 
 
+def _per(value: Any) -> Any:
+    """The length of a window in seconds; None for the calendar month."""
+    if isinstance(value, str):
+        if value == "month":
+            return None
+        if value not in WINDOWS:
+            raise ValueError(f"is '{value}'.{did_you_mean(value, [*WINDOWS, 'month'])} Give seconds, or a word: "
+                             f"{', '.join(WINDOWS)}, month")  # fmt: skip
+        return WINDOWS[value]
+    return value
+
+
+WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
+
+class QuotaModel(Model):
+    """A limit for each key: beyond it the provider's own 429, with the seconds to wait in Retry-After."""
+
+    provider: Names | None = None
+    """Which providers it counts; all when left out."""
+    key: Names | None = None
+    """Globs; which keys it counts, each for itself; all when left out."""
+    requests: Count | None = None
+    """Requests in each window."""
+    tokens: Count | None = None
+    """Tokens in each window, prompt and answer. The request that crosses the limit still succeeds."""
+    concurrency: Count | None = None
+    """Answers that may be open at a time."""
+    per: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_per)] = 60.0
+    """The window: seconds, or second, minute, hour, day, month. It begins with the first request in it, a month with
+    the calendar's."""
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "QuotaModel":
+        if self.requests is None and self.tokens is None and self.concurrency is None:
+            raise ValueError("limits nothing: give requests, tokens or concurrency")
+        return self
+
+
 # One key for each provider, holding that room's own settings.
 _SETTINGS: dict[str, Any] = {name: (room.Settings, room.Settings()) for name, room in PROVIDERS.items()}
 ProviderSettings: Any = create_model("ProviderSettings", __base__=Model, **_SETTINGS)
@@ -492,6 +531,7 @@ class Scenario(Model):
     providers: ProviderSettings = ProviderSettings()
     """Settings of single providers, by name."""
     accounts: Annotated[tuple[Account, ...], Field(strict=False)] = ()
+    quotas: Annotated[tuple[QuotaModel, ...], Field(strict=False)] = ()
     faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed), Field(strict=False)] = ()
     """What goes wrong with every answer, whichever rule gives it."""
     rules: Annotated[tuple[RuleModel, ...], Field(strict=False)] = ()

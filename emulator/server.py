@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import signal
 import socket
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
+from types import FrameType
 from typing import Any, Literal
 
 import uvicorn
@@ -25,6 +27,10 @@ GRACE = 2.0
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
 BACKLOG = 2048
+HINTS = {
+    errno.EADDRINUSE: "Another program listens there; choose another with --port.",
+    errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
+}
 PROTOCOLS = {
     "httptools": ("uvicorn.protocols.http.httptools_impl", "HttpToolsProtocol"),
     "h11": ("uvicorn.protocols.http.h11_impl", "H11Protocol"),
@@ -55,7 +61,7 @@ def bind(host: str, port: int) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        hint = "Another program listens there; choose another with --port." if error.errno == 98 else "Check --host."
+        hint = HINTS.get(error.errno or 0, "Check --host.")
         raise BindError(f"Cannot listen on {host}:{port}: {error.strerror or error}. {hint}") from None
     except OverflowError:
         sock.close()
@@ -125,8 +131,17 @@ class _Uvicorn(uvicorn.Server):
         logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
         try:
             await super().shutdown(sockets)
+            for connection in tuple(self.server_state.connections):  # whoever does not even read what is there
+                connection.transport.abort()
+            if self.server_state.tasks:
+                await asyncio.wait(self.server_state.tasks)
         finally:
             logging.getLogger("uvicorn.error").disabled = False
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal asks for an orderly end, the second for an end at once, whichever they are."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

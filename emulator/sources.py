@@ -153,6 +153,7 @@ def _joined(parts: list[Scenario]) -> Scenario:
             **said,
             "providers": providers,
             "accounts": tuple(account for part in parts for account in part.accounts),
+            "quotas": tuple(quota for part in parts for quota in part.quotas),
             "faults": tuple(fault for part in parts for fault in part.faults),
             "rules": tuple(_with_defaults(rule, part) for part in parts for rule in part.rules),
         }

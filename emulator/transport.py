@@ -9,18 +9,24 @@ import socket
 import struct
 from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from itertools import accumulate
 from typing import Any, Literal, cast
 
 from emulator.clock import Alarm, Clock
-from emulator.wire import Close, Data, End, Hang, Head, Raw, Reset, Run, Step, Track
+from emulator.wire import Close, Data, End, Hang, Head, Header, Raw, Reset, Run, Step, Track
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
+Framing = Literal["chunks", "length", "close", "none"]
+"""How the client learns where a body ends: chunks, a Content-Length, the end of the connection; or there is no body."""
 
 DOOR = "emulator.door"
+CLOSE_HEADER: Header = (b"connection", b"close")
 LARGEST_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
 
@@ -115,71 +121,108 @@ async def play(
     answer: Track | Sequence[Step], start: float, clock: Clock, scope: Scope, send: Send, players: Players
 ) -> Playback:
     """Send an answer whose moments count from `start` on the clock. Returns when its last byte is handed to the
-    socket, the client has gone, or the server shuts down; never raises for what a client does."""
+    socket, the client has gone, or the server shuts down; never raises for what a client does.
+
+    `scope` and `send` are uvicorn's own: no middleware may stand between."""
+    cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's record of this request and its response
+    door = cast(Door, scope["state"][DOOR])
     if isinstance(answer, Track):
-        if not answer.at:
-            return await _send_whole(answer, start, clock, scope, send)
+        if not answer.at or scope["method"] == "HEAD":
+            return await _send_whole(answer, start, clock, cycle, door)
         if not answer.streamed:
             answer = answer.steps()
-    door = cast(Door, scope["state"][DOOR])
     player: _Player
     if isinstance(answer, Track):
-        await send(_start(answer.status, answer.headers))
-        player = _TrackPlayer(door, start, clock, answer)
+        player = _TrackPlayer(door, start, clock, cycle, answer)
     else:
-        player = _StepPlayer(door, start, clock, answer, send)
+        player = _StepPlayer(door, start, clock, cycle, answer)
     await player.play(players)
-    playback = player.playback
-    if playback.ended in ("complete", "shutdown") and not door.is_lost:
-        if player.head_sent:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        else:
-            await _close(door)
-    return playback
+    if door.is_lost:
+        cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
+    else:
+        await _settle(cycle, player.end())
+    return player.playback
 
 
-async def _close(door: Door) -> None:
-    """Close and wait until it is done: uvicorn logs an error when an answer without its end returns earlier."""
-    lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    door.on_lost = lambda: lost.set_result(None)
-    door.close()
-    await lost
+class _Mute:
+    """A transport that writes nothing."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
-def _start(status: int, headers: Sequence[tuple[bytes, bytes]]) -> Message:
-    return {"type": "http.response.start", "status": status, "headers": list(headers)}
+async def _settle(cycle: Any, is_last: bool) -> None:
+    """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
+    connection, or closes it after the last."""
+    cycle.transport = _Mute(cycle.transport)
+    await cycle.send({"type": "http.response.start", "status": 204, "headers": [CLOSE_HEADER] if is_last else []})
+    await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _send_whole(track: Track, start: float, clock: Clock, scope: Scope, send: Send) -> Playback:
+async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
     body = track.body()
     headers = list(track.headers)
-    if not track.streamed:
+    if not track.streamed or (body and cycle.scope["http_version"] == "1.0"):
         headers.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": track.status, "headers": headers})
-    offset = 0
-    while len(body) - offset > LARGEST_WRITE:
-        piece = body[offset : offset + LARGEST_WRITE]
-        await send({"type": "http.response.body", "body": piece, "more_body": True})
-        offset += LARGEST_WRITE
-    await send({"type": "http.response.body", "body": body[offset:] if offset else body, "more_body": False})
+    await cycle.send({"type": "http.response.start", "status": track.status, "headers": headers})
+    sent = 0
+    while len(body) - sent > LARGEST_WRITE and not door.is_lost:
+        piece = body[sent : sent + LARGEST_WRITE]
+        await cycle.send({"type": "http.response.body", "body": piece, "more_body": True})
+        sent += LARGEST_WRITE
+    if not door.is_lost:
+        await cycle.send({"type": "http.response.body", "body": body[sent:] if sent else body, "more_body": False})
     now = clock.now()
-    door: Door = scope["state"][DOOR]
-    ended: Ended = "client_closed" if door.is_lost and door.protocol.cycle.disconnected else "complete"
-    return Playback(ended, len(body), sum(len(run.pieces) for run in track.runs), now, now, now - start)
+    if cycle.response_complete:
+        return Playback("complete", len(body), sum(len(run.pieces) for run in track.runs), now, now, now - start)
+    cycle.disconnected = True
+    frames = sum(end <= sent for end in accumulate(map(len, track.frames())))
+    return Playback("client_closed", sent, frames, now, now, now - start)
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = ""
+    return b"HTTP/1.1 %d %b" % (status, reason.encode())
 
 
 class _Player:
     """Sends what is due, then sleeps until the next deadline: driven by alarms, without a task of its own."""
 
-    __slots__ = ("alarm", "clock", "done", "door", "ending", "head_sent", "index", "playback", "start")
+    __slots__ = (
+        "alarm",
+        "clock",
+        "cycle",
+        "done",
+        "door",
+        "ending",
+        "framing",
+        "index",
+        "is_last",
+        "playback",
+        "start",
+    )
 
-    def __init__(self, door: Door, start: float, clock: Clock) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any) -> None:
         self.door = door
         self.start = start
         self.clock = clock
+        self.cycle = cycle
         self.index = 0
-        self.head_sent = True
+        self.framing: Framing | None = None  # none until the head is sent
+        self.is_last = (
+            not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
+        )
         self.ending: Ended = "client_closed"  # how it will have ended when the connection is lost
         self.playback = Playback()
         self.alarm: Alarm | None = None
@@ -188,7 +231,8 @@ class _Player:
     async def play(self, players: Players) -> None:
         door = self.door
         door.on_lost = self._lost
-        door.on_resume = self.advance
+        door.on_resume = self._wake
+        door.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
         players.active.add(self)
         try:
             if players.draining:
@@ -196,7 +240,7 @@ class _Player:
             elif door.is_lost:
                 self._lost()
             else:
-                self.advance()
+                self._wake()
             await self.done
         finally:
             players.active.discard(self)
@@ -208,19 +252,59 @@ class _Player:
         """Do everything that is due, then set the alarm for what follows or finish."""
         raise NotImplementedError
 
+    def begin(self, status: int, headers: Sequence[Header]) -> None:
+        """Write the head, with what HTTP demands beside the given headers."""
+        scope = self.cycle.scope
+        given = dict(headers)
+        demanded: list[Header] = []
+        if _says_close(headers):
+            self.is_last = True
+        elif self.is_last:
+            demanded.append(CLOSE_HEADER)
+        if scope["method"] == "HEAD" or status in (204, 304):
+            self.framing = "none"
+        elif b"content-length" in given:
+            self.framing = "length"
+        elif scope["http_version"] == "1.0":
+            self.framing = "close"
+        else:
+            self.framing = "chunks"
+            if b"transfer-encoding" not in given:
+                demanded.append((b"transfer-encoding", b"chunked"))
+        lines = [
+            b"%b: %b" % header for header in (*self.door.protocol.server_state.default_headers, *headers, *demanded)
+        ]
+        if any(b"\r" in line or b"\n" in line for line in lines):
+            raise ValueError(f"a header holds a line end: {headers}")
+        self.door.write(b"\r\n".join((_status_line(status), *lines, b"", b"")))
+
+    def end(self) -> bool:
+        """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
+        if self.framing == "chunks":
+            self.door.write(b"0\r\n\r\n")
+        return self.is_last or self.playback.ended == "shutdown"
+
     def finish(self, ended: Ended) -> None:
-        if self.done.done():
-            return
-        self.playback.ended = ended
-        if self.alarm is not None:
-            self.alarm.cancel()
-        self.done.set_result(None)
+        if not self.done.done():
+            self.playback.ended = ended
+            self.done.set_result(None)
 
     def _lost(self) -> None:
         self.finish(self.ending)
 
+    def _wake(self) -> None:
+        if self.door.is_lost:
+            return  # what is left to do is told by `_lost`, which is on its way
+        try:
+            self.advance()
+        except Exception as error:
+            if not self.done.done():
+                self.done.set_exception(error)
+
     def _wake_at(self, when: float) -> None:
-        self.alarm = self.clock.call_at(when, self.advance)
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.alarm = self.clock.call_at(when, self._wake)
 
     def _note(self, size: int, frames: int, due: float, now: float) -> None:
         playback = self.playback
@@ -236,19 +320,22 @@ class _Player:
 class _TrackPlayer(_Player):
     """The way of nearly every stream: shared pieces, an index, and writes past ASGI."""
 
-    __slots__ = ("at", "offset", "run", "runs")
+    __slots__ = ("at", "offset", "run", "runs", "track")
 
-    def __init__(self, door: Door, start: float, clock: Clock, track: Track) -> None:
-        super().__init__(door, start, clock)
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, track: Track) -> None:
+        super().__init__(door, start, clock, cycle)
+        self.track = track
         self.at = track.at
         self.runs = iter([run for run in track.runs if run.pieces])
         self.run: Run | None = next(self.runs, None)
         self.offset = 0
 
     def advance(self) -> None:
-        if self.done.done():
-            return
         door, at, start = self.door, self.at, self.start
+        if self.done.done() or door.is_full:
+            return  # on_resume goes on
+        if self.framing is None:
+            self.begin(self.track.status, self.track.headers)
         now = self.clock.now()
         elapsed = now - start
         frames: list[bytes] = []
@@ -266,26 +353,25 @@ class _TrackPlayer(_Player):
             if size >= LARGEST_WRITE:
                 break
         if frames:
-            door.write(b"%x\r\n%b\r\n" % (size, frames[0] if len(frames) == 1 else b"".join(frames)))
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            if size and self.framing == "chunks":
+                data = b"%x\r\n%b\r\n" % (size, data)
+            door.write(data)
             self._note(size, len(frames), start + at[first], now)
         if self.run is None:
             self.finish("complete")
-        elif door.is_full:
-            self.alarm = None  # on_resume goes on
-        else:
+        elif not door.is_full:
             self._wake_at(start + at[self.index])
 
 
 class _StepPlayer(_Player):
     """The way of everything unusual: any steps in any order."""
 
-    __slots__ = ("send", "steps")
+    __slots__ = ("steps",)
 
-    def __init__(self, door: Door, start: float, clock: Clock, steps: Sequence[Step], send: Send) -> None:
-        super().__init__(door, start, clock)
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, steps: Sequence[Step]) -> None:
+        super().__init__(door, start, clock, cycle)
         self.steps = steps
-        self.send = send
-        self.head_sent = False
 
     def advance(self) -> None:
         while not self.done.done() and self.ending == "client_closed":
@@ -295,9 +381,8 @@ class _StepPlayer(_Player):
             now = self.clock.now()
             if step.at > now - self.start:
                 return self._wake_at(self.start + step.at)
-            if isinstance(step, Hang) or (self.door.is_full and isinstance(step, Data | Raw)):
-                self.alarm = None  # nothing more to do until the client leaves, or reads on
-                return None
+            if isinstance(step, Hang) or (self.door.is_full and isinstance(step, Head | Data | Raw)):
+                return None  # nothing more to do until the client leaves, or reads on
             self.index += 1
             self._do(step, now)
         return None
@@ -305,11 +390,13 @@ class _StepPlayer(_Player):
     def _do(self, step: Step, now: float) -> None:
         match step:
             case Head():
-                self.head_sent = True
-                _now(self.send(_start(step.status, self._sized(step))))
+                self.begin(step.status, self._sized(step))
             case Data():
-                _now(self.send({"type": "http.response.body", "body": step.data, "more_body": True}))
-                self._note(len(step.data), 1, self.start + step.at, now)
+                data = step.data
+                if self.framing == "none" or not data:
+                    return
+                self.door.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
+                self._note(len(data), 1, self.start + step.at, now)
             case Raw():
                 self.door.write(step.data)
                 self._note(len(step.data), 1, self.start + step.at, now)
@@ -324,22 +411,21 @@ class _StepPlayer(_Player):
             case Hang():  # never reached: `advance` stays before it
                 pass
 
-    def _sized(self, head: Head) -> list[tuple[bytes, bytes]]:
+    def _sized(self, head: Head) -> Sequence[Header]:
         """A whole body has a Content-Length, as its provider would send it; a stream goes in chunks."""
-        headers = list(head.headers)
         rest = self.steps[self.index :]
-        is_event_stream = any(name == b"content-type" and b"event-stream" in value for name, value in headers)
-        is_sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
-        if not is_event_stream and not is_sized and all(isinstance(step, Data | End) for step in rest):
-            headers.append((b"content-length", b"%d" % sum(len(step.data) for step in rest if isinstance(step, Data))))
-        return headers
+        is_event_stream = any(name == b"content-type" and b"event-stream" in value for name, value in head.headers)
+        is_sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in head.headers)
+        if (
+            head.status in (204, 304)
+            or is_event_stream
+            or is_sized
+            or not all(isinstance(step, Data | End) for step in rest)
+        ):
+            return head.headers
+        size = sum(len(step.data) for step in rest if isinstance(step, Data))
+        return (*head.headers, (b"content-length", b"%d" % size))
 
 
-def _now(sending: Any) -> None:
-    """Run one `send` of uvicorn to its end; it never waits while the connection has room, which was just checked."""
-    try:
-        sending.send(None)
-    except StopIteration:
-        return
-    sending.close()
-    raise RuntimeError("the server did not take bytes that it had room for")
+def _says_close(headers: Sequence[Header]) -> bool:
+    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)

@@ -7,12 +7,13 @@ A provider is one subclass of `Provider` in one file. It turns a `Call` into a `
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 import pydantic
 
-from emulator.reply import Completion, ErrorReply, Reply
+from emulator.reply import Completion, ErrorReply, Reply, Usage
 from emulator.request import Call, ModelRequest
 from emulator.wire import Header, Run, Track, single
 
@@ -95,10 +96,32 @@ Names = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
 """A list of names in a scenario."""
 
 
+class Price(pydantic.BaseModel):
+    """USD for one token of each kind. Write them as texts ("0.00000116"), so that they stay exact."""
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    prompt: Decimal
+    completion: Decimal
+    cached: Decimal
+    """Prompt tokens that the provider had in its cache."""
+
+
+def per_million(prompt: str, completion: str, cached: str) -> Price:
+    """A price as providers tell it, in USD for a million tokens."""
+    million = Decimal(1_000_000)
+    return Price(
+        prompt=Decimal(prompt) / million, completion=Decimal(completion) / million, cached=Decimal(cached) / million
+    )
+
+
 class Settings(pydantic.BaseModel):
     """What a scenario may set under `providers: <name>:`; a room adds its own."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+    price: Price | None = None
+    """What tokens cost; the provider's own price when null."""
 
 
 class Provider:
@@ -119,11 +142,13 @@ class Provider:
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
     json_options: ClassVar[int] = 0
+    price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")
+    """What tokens cost where a scenario does not say. DeepSeek's own price of V4 pro, where a document is silent."""
     heartbeat_comment: ClassVar[bytes] = b""
     """What a stream says while it waits, every `settings.heartbeat` seconds; empty for providers that say nothing."""
 
     def __init__(self, settings: Any = None) -> None:
-        self.settings = settings if settings is not None else self.Settings()
+        self.settings: Any = settings if settings is not None else self.Settings()
 
     # The way in
 
@@ -197,6 +222,20 @@ class Provider:
         moments = [interval * (count + 1) for count in range(number)]
         return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at))
 
+    def cost(self, usage: Usage, model: str) -> Decimal:
+        """What an answer costs, in USD."""
+        price = self.settings.price or self.price
+        uncached = usage.prompt - usage.cached
+        return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
+
+    def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
+        """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
+        return None
+
+    def words_for_concurrency(self, now: int, limit: int) -> str | None:
+        """The message of a 429 for too many open answers; None: the usual one."""
+        return None
+
     def listing(self, request: ModelRequest) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
         raise NotImplementedError
@@ -217,9 +256,14 @@ class Provider:
             body = self.dumps(self.error_body(row, request_id) if reply.body is None else reply.body)
         return Track(row.status, tuple(headers), (single("body", body),), streamed=False)
 
+    @property
+    def table(self) -> Mapping[str, Refusal]:
+        """The rows that are in force under these settings."""
+        return self.refusals
+
     def refusal(self, reply: ErrorReply) -> Refusal:
         """The row of the table that a reply names, with everything replaced that the reply spells out."""
-        row = self.refusals.get(reply.name or "") or self.refusal_of_status(reply.status or 500)
+        row = self.table.get(reply.name or "") or self.refusal_of_status(reply.status or 500)
         return Refusal(
             status=reply.status or row.status,
             message=row.message if reply.message is None else reply.message,
@@ -232,7 +276,7 @@ class Provider:
 
     def refusal_of_status(self, status: int) -> Refusal:
         """The row for a status alone: a documented one before the one that the status usually means."""
-        same = {name: row for name, row in self.refusals.items() if row.status == status}
+        same = {name: row for name, row in self.table.items() if row.status == status}
         documented = next((row for row in same.values() if row.mark == "documented"), None)
         return documented or same.get(USUAL.get(status, "")) or self.unlisted(status)
 

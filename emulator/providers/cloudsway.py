@@ -7,10 +7,11 @@ fingerprint is DeepSeek's own, so Cloudsway forwards its answers. Statuses of er
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag
 
 from emulator.providers.base import REASONS, Names, Operation, Refusal, Settings, refuse
 from emulator.providers.deepseek_chat import (
+    CONTEXT_LENGTH,
     DEEPSEEK_TEXTS,
     DeepSeekBody,
     DeepSeekDialect,
@@ -70,6 +71,8 @@ class CloudswaySettings(Settings):
     """Take requests without `model`, as another page of Cloudsway says."""
     endpoints: Names | None = None
     """The endpoint paths that exist; any when null."""
+    context_length: Annotated[int, Field(ge=1)] = CONTEXT_LENGTH
+    """The tokens that prompt and answer may have together."""
     heartbeat: float | None = 10.0
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
@@ -118,6 +121,10 @@ class Cloudsway(DeepSeekDialect):
     @property
     def efforts(self) -> tuple[str, ...]:  # type: ignore[override]  # a setting here, a constant elsewhere
         return ("high", "max") if self.settings.effort == "documented" else DeepSeekDialect.efforts
+
+    @property
+    def context_length(self) -> int:  # type: ignore[override]  # a setting here, a constant elsewhere
+        return self.settings.context_length
 
     @property
     def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere

@@ -31,6 +31,7 @@ from emulator.reply import Choice, Completion
 from emulator.request import Controls, ModelRequest
 
 MOST_TOKENS = 393_216
+CONTEXT_LENGTH = 1_048_576
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
 """What an effort means where it is not what it says."""
 USER_ID = re.compile(r"[A-Za-z0-9\-_]{0,512}")
@@ -88,6 +89,7 @@ class DeepSeekDialect(ChatDialect):
         Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True),
     )
     most_tokens: ClassVar[int] = MOST_TOKENS
+    context_length: ClassVar[int] = CONTEXT_LENGTH
     thinking_default: ClassVar[bool] = True
     efforts: ClassVar[tuple[str, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
@@ -171,6 +173,15 @@ class DeepSeekDialect(ChatDialect):
         if mode is None:
             return self.thinking_default and body.effort != "none"
         return bool(mode != "disabled")
+
+    def admit_length(self, request: ModelRequest, prompt: int) -> None:
+        asked = request.controls.max_tokens or 0
+        if prompt + asked > self.context_length:
+            raise self.bad_request(
+                f"This model's maximum context length is {self.context_length} tokens. However, you requested "
+                f"{prompt + asked} tokens ({prompt} in the messages, {asked} in the completion). "
+                "Please reduce the length of the messages or completion."
+            )
 
     def controls(self, body: Any, stream: bool) -> Controls:
         kind: Any = body.response_format.type if body.response_format is not None else "text"

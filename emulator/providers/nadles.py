@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from emulator import tokens
-from emulator.providers.base import Names, Operation, Refusal, Settings, refuse
+from emulator.providers.base import Names, Operation, Refusal, Settings, per_million, refuse
 from emulator.providers.openai_chat import PIECE, ChatBody, ChatDialect, Many, MessageBody
 from emulator.providers.serde import Range
 from emulator.reply import Choice, Completion, Reply, Summary
@@ -62,6 +62,7 @@ class Nadles(ChatDialect):
     settings: NadlesSettings
     Body: ClassVar[type[ChatBody]] = NadlesBody
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
+    price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
         f"/{MODEL}/completion",

@@ -5,6 +5,7 @@ fingerprint of its list of models.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
@@ -13,20 +14,23 @@ from pydantic import ValidationError
 
 from emulator import dice
 from emulator.providers.base import (
-    JSON_HEADERS,
-    STREAM_HEADERS,
+    REASONS,
     Names,
     Operation,
     Refusal,
+    Refused,
     Settings,
     refuse,
 )
 from emulator.providers.openai_chat import (
     ChatBody,
     ChatDialect,
+    Many,
     MessageBody,
+    Stop,
     StreamOptions,
     ToolBody,
+    ToolChoice,
     read_stop,
     read_tool_choice,
     read_tools,
@@ -34,9 +38,12 @@ from emulator.providers.openai_chat import (
 from emulator.providers.serde import Range
 from emulator.reply import Choice, Completion, ErrorReply
 from emulator.request import Call, Controls, ModelRequest
-from emulator.wire import Run
+from emulator.wire import Run, Track
 
 MOST_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+NO_MODEL = "Model name not specified, model name cannot be empty"
+INVALID_TOKEN = "Invalid token"
+INVALID_TOKEN_IN_CHINESE = "无效的令牌"
 
 
 class SerevixMessage(MessageBody):
@@ -47,18 +54,23 @@ class SerevixMessage(MessageBody):
 
 class SerevixBody(ChatBody):
     model: str = ""
-    messages: list[SerevixMessage] | None = None  # type: ignore[assignment]  # New API has its own text when missing
+    messages: Many[SerevixMessage] | None = None  # type: ignore[assignment]  # New API has its own text when missing
     temperature: float | None = None
     top_p: float | None = None
     n: int | None = None
-    stop: str | list[str] | None = None
+    stop: Stop | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     presence_penalty: float | None = None
     frequency_penalty: float | None = None
     stream_options: StreamOptions | None = None
-    tools: list[ToolBody] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    tools: Many[ToolBody] | None = None
+    tool_choice: ToolChoice | None = None
+
+    @property
+    def limit(self) -> int | None:
+        """The most tokens to generate, under either name."""
+        return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
 
 
 class SerevixSettings(Settings):
@@ -89,6 +101,7 @@ class Serevix(ChatDialect):
     operations = (
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
+        Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
     )
     example = (
         "/v1/chat/completions",
@@ -97,8 +110,12 @@ class Serevix(ChatDialect):
             "messages": [{"role": "user", "content": "Hello, can you explain quantum mechanics to me?"}],
         },
     )
-    json_headers = JSON_HEADERS
-    stream_headers = ((b"content-type", b"text/event-stream"), STREAM_HEADERS[1], (b"x-accel-buffering", b"no"))
+    stream_headers = (
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"no-cache"),
+        (b"connection", b"keep-alive"),
+        (b"x-accel-buffering", b"no"),
+    )
     ranges = (
         Range("temperature", 0, 2, "[0, 2]"),
         Range("top_p", 0, 1, "[0, 1]"),
@@ -106,75 +123,108 @@ class Serevix(ChatDialect):
         Range("frequency_penalty", -2, 2, "[-2, 2]"),
     )
     refusals: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(401, "Invalid token", "new_api_error", ""),
-        "forbidden": Refusal(403, "This token has no access to this model", "new_api_error", ""),
+        "unauthorized": Refusal(401, INVALID_TOKEN, "new_api_error", ""),
+        "forbidden": Refusal(403, "This token has no access to model {model}", "new_api_error", ""),
+        "access_denied": Refusal(403, "Your IP is not in the list of allowed access", "new_api_error", "access_denied"),
         "insufficient_balance": Refusal(
             403, "用户额度不足, 剩余额度: ＄0.000000", "new_api_error", "insufficient_user_quota"
         ),
-        "content_policy": Refusal(400, "Content Exists Risk", "invalid_request_error", "invalid_request_error", ""),
+        "token_quota": Refusal(
+            403, "token quota is not enough", "new_api_error", "pre_consume_token_quota_failed"
+        ),
+        "content_policy": Refusal(400, "Content Exists Risk", "invalid_request_error", "invalid_request_error"),
         "rate_limited": Refusal(
             429, "You have reached the request limit: maximum 60 requests in 1 minutes", "new_api_error", ""
         ),
-        "server_error": Refusal(500, "Internal Server Error", "upstream_error", "bad_response_status_code", ""),
+        "server_error": Refusal(500, "Internal Server Error", "upstream_error", "bad_response_status_code"),
         "overloaded": Refusal(
             503,
             "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
             "service_unavailable_error",
             "service_unavailable_error",
-            "",
         ),
-        "timeout": Refusal(504, "Gateway Timeout", "upstream_error", "bad_response_status_code", ""),
-        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "invalid_request_error", ""),
+        "timeout": Refusal(504, "Gateway Timeout", "upstream_error", "bad_response_status_code"),
+        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "invalid_request_error"),
         "model_not_found": Refusal(
-            503, "No available channel for this model under group default (distributor)", "new_api_error",
+            503, "No available channel for model {model} under group default (distributor)", "new_api_error",
             "model_not_found",
         ),
-        "not_found": Refusal(404, "Invalid URL", "invalid_request_error", "", ""),
-        "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "", ""),
+        "not_found": Refusal(404, "Invalid URL ({method} {path})", "invalid_request_error", ""),
+        "method_not_allowed": Refusal(404, "Invalid URL ({method} {path})", "invalid_request_error", ""),
+        "not_implemented": Refusal(501, "API not implemented", "new_api_error", "api_not_implemented"),
         "too_large": Refusal(413, "request body too large", "new_api_error", "read_request_body_failed"),
     }  # fmt: skip
     openai_profile: ClassVar[Mapping[str, Refusal]] = {
         "unauthorized": Refusal(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
+        "forbidden": Refusal(403, "You do not have access to {model}", "invalid_request_error", "model_not_found"),
         "insufficient_balance": Refusal(
             429, "You exceeded your current quota, please check your plan and billing details.",
             "insufficient_quota", "insufficient_quota",
         ),
+        "content_policy": Refusal(
+            400, "Your request was rejected as a result of our safety system.", "invalid_request_error",
+            "content_policy_violation",
+        ),
         "rate_limited": Refusal(429, "Rate limit reached for requests", "requests", "rate_limit_exceeded"),
-        "model_not_found": Refusal(404, "The model does not exist", "invalid_request_error", "model_not_found"),
+        "server_error": Refusal(
+            500, "The server had an error while processing your request. Sorry about that!", "server_error"
+        ),
+        "overloaded": Refusal(
+            503, "The engine is currently overloaded, please try again later", "service_unavailable_error"
+        ),
+        "timeout": Refusal(504, "Gateway Timeout", "server_error"),
+        "bad_request": Refusal(400, "Bad Request", "invalid_request_error"),
+        "model_not_found": Refusal(
+            404, "The model `{model}` does not exist or you do not have access to it.", "invalid_request_error",
+            "model_not_found",
+        ),
+        "not_found": Refusal(404, "Invalid URL ({method} {path})", "invalid_request_error"),
+        "method_not_allowed": Refusal(405, "Not allowed to {method} on {path}.", "invalid_request_error"),
+        "too_large": Refusal(413, "Request too large", "invalid_request_error"),
     }  # fmt: skip
 
     # The way in
+
+    def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
+        try:
+            return super().route(method, path)
+        except Refused:
+            if self.settings.error_profile == "new_api":  # its router knows methods and paths only together
+                raise refuse("not_found") from None
+            raise
 
     def parse(self, call: Call, key: str) -> ModelRequest:
         if call.operation == "models":
             return ModelRequest(call, "", (), False, Controls(), key, {})
         request = super().parse(call, key)
         if self.settings.models is not None and request.model not in self.settings.models:
-            message = f"No available channel for model {request.model} under group default (distributor)"
-            raise refuse("model_not_found", message)
+            raise refuse("model_not_found")
         return request
 
+    def gateway(self, message: str, code: str = "") -> Exception:
+        """A refusal of the gateway itself, before the upstream has seen the request."""
+        if self.settings.error_profile == "openai":
+            return self.bad_request(message)
+        return refuse("bad_request", message, type="new_api_error", code=code)
+
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
-        return refuse("bad_request", "Invalid request: invalid JSON request body", type="new_api_error", code="")
+        return self.gateway("Invalid request: invalid JSON request body")
 
     def not_of_type(self, error: ValidationError) -> Exception:
+        # The gateway is written in Go: null leaves a member empty, any other wrong type in what it reads is bad JSON.
         first = error.errors(include_url=False)[0]
-        if first["loc"][:1] == ("model",):
-            return self.model_is_empty()
-        return super().not_of_type(error)
-
-    def model_is_empty(self) -> Exception:
-        message = "Model name not specified, model name cannot be empty"
-        return refuse("bad_request", message, type="new_api_error", code="")
+        if first["loc"] not in ((), ("model",)):
+            return super().not_of_type(error)
+        return self.gateway(NO_MODEL) if first["input"] is None else self.not_json(orjson.JSONDecodeError("", "", 0))
 
     def complaints(self, body: Any) -> Iterator[str | None]:
         if not body.model:
-            raise self.model_is_empty()
+            raise self.gateway(NO_MODEL)
         if not body.messages:
-            raise refuse("bad_request", "field messages is required", type="new_api_error", code="invalid_request")
-        limit = body.max_tokens
+            raise self.gateway("field messages is required", "invalid_request")
+        limit = body.limit
         if limit is not None and not 0 <= limit <= MOST_TOKENS:
-            raise refuse("bad_request", "max_tokens is invalid", type="new_api_error", code="invalid_request")
+            raise self.gateway("max_tokens is invalid", "invalid_request")
         yield from super().complaints(body)
         if limit == 0:
             yield "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
@@ -187,7 +237,7 @@ class Serevix(ChatDialect):
 
     def controls(self, body: Any, stream: bool) -> Controls:
         return Controls(
-            max_tokens=body.max_tokens if body.max_tokens is not None else body.max_completion_tokens,
+            max_tokens=body.limit,
             stop=read_stop(body.stop),
             n=body.n or 1,
             tools=read_tools(body.tools),
@@ -235,25 +285,68 @@ class Serevix(ChatDialect):
             }
             for name in names
         ]
-        return {"data": rows, "object": "list", "success": True}
+        wanted = request.call.parameters.get("model")
+        if wanted is None:
+            return {"data": rows, "object": "list", "success": True}
+        return next((row for row in rows if row["id"] == wanted), None) or {
+            "error": {
+                "message": f"The model '{wanted}' does not exist",
+                "type": "invalid_request_error",
+                "param": "model",
+                "code": "model_not_found",
+            }
+        }  # with HTTP status 200, as New API does it
 
     # Refusals
 
-    def refusal(self, reply: ErrorReply) -> Refusal:
-        row = self.openai_profile.get(reply.name or "") if self.settings.error_profile == "openai" else None
-        if row is not None:
-            return super().refusal(ErrorReply(
-                None, reply.status or row.status, reply.message or row.message, reply.type or row.type,
-                reply.code or row.code, reply.param, reply.headers, reply.body,
-            ))  # fmt: skip
-        return super().refusal(reply)
+    def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
+        minutes = 43200 if seconds is None else max(1, round(seconds / 60))
+        return f"You have reached the request limit: maximum {requests} requests in {minutes} minutes"
+
+    @property
+    def table(self) -> Mapping[str, Refusal]:
+        return self.refusals if self.settings.error_profile == "new_api" else self.openai_profile
+
+    def error(self, reply: ErrorReply, call: Call | None = None, request_id: str = "") -> Track:
+        if call is not None and reply.message is None and reply.body is None:
+            reply = replace(reply, message=worded(self.refusal(reply).message, call))
+        return super().error(reply, call, request_id)
 
     def error_body(self, row: Refusal, request_id: str) -> Any:
         if row.type == "new_api_error":
             # The gateway's own errors: a Go map, so its keys are sorted; the request id stands in the message.
             message = f"{row.message} (request id: {request_id})"
             return {"error": {"code": row.code or "", "message": message, "type": row.type}}
-        return {"error": {"message": row.message, "type": row.type, "param": row.param or "", "code": row.code or ""}}
+        nothing = "" if self.settings.error_profile == "new_api" else None
+        return {
+            "error": {
+                "message": row.message,
+                "type": row.type,
+                "param": row.param or nothing,
+                "code": row.code or nothing,
+            }
+        }
 
-    def type_of_status(self, status: int) -> str | None:
-        return "upstream_error"
+    def unlisted(self, status: int) -> Refusal:
+        message = REASONS.get(status, "Error")
+        if self.settings.error_profile == "openai":
+            return Refusal(status, message, "server_error" if status >= 500 else "invalid_request_error")
+        return Refusal(status, message, "upstream_error", "bad_response_status_code")
+
+
+def worded(message: str, call: Call) -> str:
+    """A text of the table in the language of the request, with what the request asked for."""
+    if message == INVALID_TOKEN and call.headers.get("accept-language", "").lower().startswith("zh"):
+        return INVALID_TOKEN_IN_CHINESE
+    if "{model}" in message:
+        return message.replace("{model}", asked_model(call.body))
+    return message.replace("{method}", call.method).replace("{path}", call.path)
+
+
+def asked_model(body: bytes) -> str:
+    """The model that a body names, if it can be read."""
+    try:
+        model = orjson.loads(body)["model"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return ""
+    return model if isinstance(model, str) else ""

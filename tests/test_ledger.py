@@ -1,0 +1,91 @@
+"""Balances and quotas, through the front: what a key may still do, and the provider's own words when it may not."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator import Emulator
+
+NADLES = "/deepseek-r1-distill-llama-70b-websearch/completion"
+SAYS_HELLO = [{"reply": {"content": "Hello there"}}]
+"""Two tokens; the prompt `hello` has five, so one exchange has seven."""
+
+
+def scenario(**more: Any) -> dict[str, Any]:
+    return {"clock": "manual", "rules": SAYS_HELLO, **more}
+
+
+def ask_nadles(emulator: Emulator, key: str = "k") -> httpx.Response:
+    body = {"messages": [{"role": "user", "content": "hello"}]}
+    return httpx.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": key}, json=body)
+
+
+def ask(emulator: Emulator, provider: str, key: str = "k") -> httpx.Response:
+    body = {"model": "m", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.post(f"{emulator.url(provider)}/v1/chat/completions", headers=headers, json=body)
+
+
+def test_the_request_that_crosses_a_token_quota_succeeds_and_the_next_gets_429() -> None:
+    quotas = [{"provider": "nadles", "tokens": 10, "per": "month"}]
+    with Emulator(scenario(quotas=quotas)) as emulator:
+        answers = [ask_nadles(emulator) for _ in range(3)]
+        other = ask_nadles(emulator, "another-key")
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert answers[2].json() == {"message": "Too Many Requests"}
+    # Virtual time begins on 1 January, and the month has 31 days.
+    assert answers[2].headers["retry-after"] == str(31 * 86400)
+    assert other.status_code == 200
+
+
+def test_a_window_of_requests_opens_again_after_the_time_that_retry_after_tells() -> None:
+    with Emulator(scenario(quotas=[{"requests": 2, "per": 30}])) as emulator:
+        first = [ask(emulator, "serevix").status_code for _ in range(2)]
+        emulator.advance(12.5)
+        refused = ask(emulator, "serevix")
+        emulator.advance(17.5)
+        again = ask(emulator, "serevix")
+    assert first == [200, 200]
+    assert refused.status_code == 429
+    assert refused.headers["retry-after"] == "18"
+    assert refused.json()["error"]["message"].startswith(
+        "You have reached the request limit: maximum 2 requests in 1 minutes (request id: "
+    )
+    assert again.status_code == 200
+
+
+def test_only_as_many_answers_are_open_as_the_concurrency_allows() -> None:
+    slow = scenario(quotas=[{"concurrency": 1}], defaults={"pace": {"ttft": 5}})
+    with Emulator(slow) as emulator, httpx.Client() as client:
+        body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+        url = emulator.url("serevix") + "/v1/chat/completions"
+        headers = {"authorization": "Bearer k"}
+        with client.stream("POST", url, json=body, headers=headers) as open_answer:
+            refused = ask(emulator, "serevix")
+            emulator.advance(60)
+            open_answer.read()
+        emulator.wait_until_idle()
+        with client.stream("POST", url, json=body, headers=headers) as again:
+            emulator.advance(60)
+            again.read()
+    assert (open_answer.status_code, refused.status_code, again.status_code) == (200, 429, 200)
+
+
+@pytest.mark.parametrize(("provider", "status"), [("maxtoken", 403), ("serevix", 403)])
+def test_a_balance_is_spent_and_then_refused_in_the_providers_words(provider: str, status: int) -> None:
+    accounts = [{"key": "sk-poor", "balance": "0.000001"}, {"key": "sk-rich"}]
+    with Emulator(scenario(accounts=accounts)) as emulator:
+        poor = [ask(emulator, provider, "sk-poor").status_code for _ in range(2)]
+        rich = [ask(emulator, provider, "sk-rich").status_code for _ in range(2)]
+        unknown = ask(emulator, provider, "sk-unknown")
+    assert poor == [200, status]
+    assert rich == [200, 200]
+    assert unknown.status_code == 401
+
+
+def test_nadles_bills_the_documented_price_for_every_token() -> None:
+    with Emulator() as emulator:
+        body = {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]}
+        httpx.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": "k"}, json=body)
+        assert str(emulator.journal[-1].cost) == "0.00144420"
