@@ -4,6 +4,7 @@ A bare ASGI application: every layer around it would cost each token of each str
 (the front page, the control API) goes through Starlette, which is loaded when first asked for.
 """
 
+import asyncio
 import logging
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.engine import Options, Plan, answer, ended, refused
+from emulator.errors import Problem
 from emulator.namespace import Namespace, Namespaces
 from emulator.providers import PROVIDERS
 from emulator.reply import ErrorReply
@@ -54,6 +56,10 @@ class App:
         self.provider = provider
         self.largest_body = largest_body
         self.players = Players()
+        self.problems: tuple[Problem, ...] = ()
+        """What is wrong with the newest version of the files; the last good one answers meanwhile."""
+        self._open = 0
+        self._idle: list[asyncio.Future[None]] = []
         self._control: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,10 +83,27 @@ class App:
         plan = await self._plan(call, namespace)
         if "origin" in headers:
             plan = Plan(opened(plan.answer), plan.exchange)
+        self._open += 1
         try:
             plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
         finally:
             ended(plan.exchange, namespace)
+            self._open -= 1
+            if not self._open:
+                self._tell_idle()
+
+    async def until_idle(self) -> None:
+        """Return once no answer is being played."""
+        if self._open:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._idle.append(future)
+            await future
+
+    def _tell_idle(self) -> None:
+        for future in self._idle:
+            if not future.done():
+                future.set_result(None)
+        self._idle.clear()
 
     def locate(self, path: str, host: str) -> Target | None:
         """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.

@@ -1,25 +1,25 @@
 """The emulator inside a Python program: a server in a thread of its own, on a free port."""
 
 import threading
-from collections.abc import Mapping
-from os import PathLike
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from emulator.app import NAMESPACE
 from emulator.engine import Options
-from emulator.errors import EmulatorError, UsageError, did_you_mean
-from emulator.journal import Exchange
-from emulator.namespace import script_from
+from emulator.errors import EmulatorError, UsageError
+from emulator.faults import fault_of
+from emulator.faults.base import Fault
+from emulator.namespace import Script, script_from
 from emulator.pace import Pace
-from emulator.providers import PROVIDERS
-from emulator.scenario import Scenario
 from emulator.server import Server, ServerOptions, bind
 from emulator.shipped import DEFAULT_SCENARIO
+from emulator.worlds import ScenarioSource, World
 
 START_TIMEOUT = 10.0
 
 
-class Emulator:
+class Emulator(World):
     """A local stand-in for every documented provider.
 
         with Emulator(scenario="scenarios/weather.yaml") as emulator:
@@ -32,13 +32,20 @@ class Emulator:
     speed: all written paces are this many times as fast; `inf` makes everything come at once.
     pace: the pace of streams for which no file gives one; none: everything comes at once.
     seed: replaces the scenario's.
+    unmatched: what a request gets that no rule answers when the scenario does not say: `generate` or `error`. With a
+        scenario given it is an error that tells each rule and why it does not match.
+    faults: what goes wrong with every answer, as in `serve --fault`.
+    allow_code: whether scenarios may name Python functions.
+    reload: whether changed files are loaded again.
+
+    The emulator itself is the default namespace; `namespace(NAME)` gives others.
 
     Raises ScenarioError for a scenario that cannot be used, UsageError for an option that makes no sense, and, once it
     starts, BindError when the address is taken."""
 
     def __init__(
         self,
-        scenario: str | PathLike[str] | Mapping[str, Any] | Scenario | None = None,
+        scenario: ScenarioSource | None = None,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -46,18 +53,39 @@ class Emulator:
         speed: float = 1.0,
         pace: Pace | None = None,
         seed: int | None = None,
+        unmatched: Literal["generate", "error"] | None = None,
+        faults: Iterable[str | Mapping[str, Any] | Fault] = (),
+        allow_code: bool = False,
+        reload: bool = False,
         loop: Literal["auto", "uvloop", "asyncio"] = "auto",
         http: Literal["httptools", "h11"] = "httptools",
     ) -> None:
-        if provider is not None:
-            _known(provider)
         if not speed > 0:
             raise UsageError(f"speed is {speed}. Give a number above 0, such as 2, or inf.")
         self.host = host
         self.port = port
-        self.provider = provider
-        script = script_from(DEFAULT_SCENARIO if scenario is None else scenario)
-        self._server = Server(ServerOptions(script, Options(pace, speed), provider, seed, loop, http))
+        sources = (DEFAULT_SCENARIO if scenario is None else scenario,)
+        options = Options(
+            pace=pace,
+            speed=speed,
+            unmatched=unmatched or ("generate" if scenario is None else "error"),
+            faults=tuple(fault_of(fault) for fault in faults),
+            allows_code=allow_code,
+        )
+        server = Server(
+            ServerOptions(
+                script_from(*sources),
+                options,
+                provider=provider,
+                seed=seed,
+                sources=sources if reload else (),
+                loop=loop,
+                http=http,
+            )
+        )
+        super().__init__(server, "default")
+        if provider is not None:
+            self.url(provider)  # raises for one that there is not
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 
@@ -102,19 +130,18 @@ class Emulator:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
-    def url(self, provider: str) -> str:
-        """The base URL of a provider; its documented path follows."""
-        _known(provider)
-        return self.origin if self.provider == provider else f"{self.origin}/{provider}"
+    def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> World:
+        """Another namespace of this server, made on first use; with a scenario or a seed it starts anew.
 
-    @property
-    def journal(self) -> tuple[Exchange, ...]:
-        """What happened so far, oldest first."""
+        A client reaches it by its URL, by an API key `sk-emu-NAME`, or by the header `X-Emulator-Namespace`."""
+        if not NAMESPACE.fullmatch(name):
+            raise UsageError(f"'{name}' cannot be a namespace: letters, digits, '.', '_' and '-', at most 128.")
+        if scenario is not None or seed is not None:
+            script = None if scenario is None else script_from(scenario)
+            self._server.call(lambda: self._give(name, script, seed))
+        return World(self._server, name, self)
+
+    def _give(self, name: str, script: Script | None, seed: int | None) -> None:
         app = self._server.app
-        return tuple(app.namespaces.default.journal) if app is not None else ()
-
-
-def _known(provider: str) -> None:
-    if provider not in PROVIDERS:
-        hint = did_you_mean(provider, list(PROVIDERS))
-        raise UsageError(f"There is no provider '{provider}'.{hint} Providers: {', '.join(PROVIDERS)}")
+        assert app is not None
+        app.namespaces.give(name, script or app.namespaces.default.script, seed)

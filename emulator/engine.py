@@ -110,7 +110,7 @@ async def _healthy(journey: Journey) -> Track:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return _unmatched(ask, journey)
-    prompt = await _prompt_tokens(request)
+    prompt = await _prompt_tokens(request, room)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     return _answered(replies, prompt, request, journey)
@@ -240,16 +240,9 @@ class Prompt:
     total: int
 
 
-async def _prompt_tokens(request: ModelRequest) -> Prompt:
-    """What the conversation costs under the chat template."""
-    controls = request.controls
-    fixed, texts = tokens.prompt_texts(
-        request.messages,
-        thinking=bool(controls.thinking),
-        tools=controls.tools,
-        effort=controls.reasoning_effort,
-        schema=controls.schema,
-    )
+async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
+    """What the request costs as a prompt."""
+    fixed, texts = room.prompt_texts(request)
     await _counted(texts)
     parts = tuple([(text, tokens.count(text)) for text in texts])
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))

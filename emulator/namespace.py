@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from emulator import dice
 from emulator.arming import Arsenal
@@ -37,15 +38,17 @@ class Script:
     """The keys accepted by each provider; None when any is."""
     pace: Pace | None
     """The pace of what no rule answers, when the file gives one."""
+    files: tuple[Path, ...] = ()
+    """The files that it was read from."""
 
 
 def script_from(*sources: Source) -> Script:
     """Load and compile. Raises ScenarioError."""
     loaded = load(*sources)
-    return script_of(loaded.scenario, loaded.origins)
+    return script_of(loaded.scenario, loaded.origins, loaded.files)
 
 
-def script_of(scenario: Scenario, origins: Sequence[str] = ()) -> Script:
+def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> Script:
     """Compile a scenario. `origins` tells where each rule stands."""
     keys = None
     if scenario.accounts:
@@ -59,6 +62,7 @@ def script_of(scenario: Scenario, origins: Sequence[str] = ()) -> Script:
         rooms={name: room(getattr(scenario.providers, name)) for name, room in PROVIDERS.items()},
         keys=keys,
         pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
+        files=files,
     )
 
 

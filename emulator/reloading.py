@@ -1,13 +1,13 @@
 """Watches scenario files and delivers each new version that is sound; a broken one is told and changes nothing."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
 from emulator.errors import ScenarioError
-from emulator.namespace import Script, script_of
-from emulator.sources import Source, load
+from emulator.namespace import Script, script_from
+from emulator.sources import Source
 
 DEBOUNCE_MS = 50
 """Changes within this time are one change: editors write a file in several steps."""
@@ -15,19 +15,19 @@ DEBOUNCE_MS = 50
 
 async def watch(
     sources: Sequence[Source],
-    files: Iterable[Path],
+    script: Script,
     deliver: Callable[[Script], None],
     complain: Callable[[ScenarioError], None],
     stop: asyncio.Event,
 ) -> None:
-    """Run until `stop` is set. `files` are those that the present version was read from; `deliver` gets every further
+    """Run until `stop` is set. `script` is the present version; `deliver` gets every further
     version, `complain` what is wrong with one that cannot be used. Both are called in the event loop.
 
     The folders are watched, not the files: editors replace files, and deployments swap links to whole folders."""
     from watchfiles import awatch  # only servers that reload pay for it
 
     loop = asyncio.get_running_loop()
-    watched = tuple(files)
+    watched = script.files
     seen = await loop.run_in_executor(None, _fingerprint, watched)
     while not stop.is_set():
         folders = {path.parent for path in watched if path.parent.is_dir()}
@@ -40,14 +40,13 @@ async def watch(
                 continue
             seen = now
             try:
-                loaded = await loop.run_in_executor(None, lambda: load(*sources))
-                script = await loop.run_in_executor(None, script_of, loaded.scenario, loaded.origins)
+                script = await loop.run_in_executor(None, lambda: script_from(*sources))
             except ScenarioError as error:
                 complain(error)
                 continue
             deliver(script)
-            if set(loaded.files) != set(watched):
-                watched = loaded.files
+            if set(script.files) != set(watched):
+                watched = script.files
                 seen = await loop.run_in_executor(None, _fingerprint, watched)
                 break  # other folders may have to be watched now
 

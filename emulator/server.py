@@ -7,21 +7,27 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import FrameType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import uvicorn
 
 from emulator.app import App
 from emulator.clock import WallClock
 from emulator.engine import Options
-from emulator.errors import BindError
+from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.namespace import Namespaces, Script
+from emulator.reloading import watch
+from emulator.sources import Source
 from emulator.transport import with_door
 
+Result = TypeVar("Result")
+logger = logging.getLogger("emulator")
+
+CALL_TIMEOUT = 30.0
 GRACE = 2.0
 """Seconds that a shutdown waits for answers to end."""
 KEEP_ALIVE = 75
@@ -47,6 +53,8 @@ class ServerOptions:
     """Serve this provider alone, at the root."""
     seed: int | None = None
     """Replaces the scenario's seed."""
+    sources: tuple[Source, ...] = ()
+    """What to load again when its files change; empty: nothing is watched."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
@@ -76,6 +84,7 @@ class Server:
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
         self.app: App | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._uvicorn: _Uvicorn | None = None
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
@@ -103,10 +112,48 @@ class Server:
             timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]  # typed as whole seconds, used as any
         )
         self._uvicorn = _Uvicorn(config, self.app, on_ready)
+        self._loop = asyncio.get_running_loop()
+        stop = asyncio.Event()
+        watching = asyncio.create_task(self._watch(self.app, stop)) if self.options.sources else None
         try:
             await self._uvicorn.serve(sockets=[sock])
         finally:
+            self._loop = None
+            stop.set()
+            if watching is not None:
+                await watching
             clock.close()
+
+    async def _watch(self, app: App, stop: asyncio.Event) -> None:
+        def deliver(script: Script) -> None:
+            app.namespaces.reload(script)
+            app.problems = ()
+            logger.info("The scenario was loaded again: %d rules.", len(script.rules.rules))
+
+        def complain(error: ScenarioError) -> None:
+            app.problems = error.problems
+            logger.error("The scenario cannot be used, the last good version stays:\n%s", error)
+
+        await watch(self.options.sources, self.options.script, deliver, complain, stop)
+
+    def call(self, work: Callable[[], Result]) -> Result:
+        """Do something in the loop's thread, or here when the server does not run (any more)."""
+        loop = self._loop
+        if loop is None:
+            if self.app is None:
+                raise EmulatorError("The emulator was not started: use `with Emulator(…)` or call start().")
+            return work()
+
+        async def do() -> Result:
+            return work()
+
+        return asyncio.run_coroutine_threadsafe(do(), loop).result(CALL_TIMEOUT)
+
+    def call_async(self, work: Callable[[App], Coroutine[Any, Any, Result]], timeout: float) -> Result:
+        """Run a coroutine in the loop's thread and wait for it. Raises TimeoutError."""
+        if self._loop is None or self.app is None:
+            raise EmulatorError("The emulator does not run.")
+        return asyncio.run_coroutine_threadsafe(work(self.app), self._loop).result(timeout)
 
     def stop(self) -> None:
         """Ask for an orderly end; may be called from any thread."""

@@ -5,7 +5,7 @@ A provider is one subclass of `Provider` in one file. It turns a `Call` into a `
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
@@ -13,6 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 import pydantic
 
+from emulator import tokens
 from emulator.reply import Completion, ErrorReply, Reply, Usage
 from emulator.request import Call, ModelRequest
 from emulator.wire import Header, Run, Track, single
@@ -146,6 +147,8 @@ class Provider:
     """What tokens cost where a scenario does not say. DeepSeek's own price of V4 pro, where a document is silent."""
     heartbeat_comment: ClassVar[bytes] = b""
     """What a stream says while it waits, every `settings.heartbeat` seconds; empty for providers that say nothing."""
+    heartbeat_blank: ClassVar[bytes] = b""
+    """What a whole answer says before its JSON while it waits, in the same measure; it has no length then."""
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
@@ -197,6 +200,17 @@ class Provider:
         """An id in this provider's form, from 32 random bytes."""
         raise NotImplementedError
 
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        """What a request costs as a prompt: fixed tokens, and the texts between them. DeepSeek's chat template."""
+        controls = request.controls
+        return tokens.prompt_texts(
+            request.messages,
+            thinking=bool(controls.thinking),
+            tools=controls.tools,
+            effort=controls.reasoning_effort,
+            schema=controls.schema,
+        )
+
     def admit_length(self, request: ModelRequest, prompt: int) -> None:
         """Raises Refused when `prompt` tokens and the answer that is asked for do not fit into the model's context."""
 
@@ -213,28 +227,16 @@ class Provider:
         raise NotImplementedError
 
     def waiting(self, track: Track) -> Track:
-        """A paced track with what the provider says while the client waits for the first token."""
+        """A paced track with what the provider says while the client waits for the first token, or for the body."""
         interval = getattr(self.settings, "heartbeat", None)
-        if not interval or not self.heartbeat_comment or not track.streamed or track.at[0] <= interval:
+        said = self.heartbeat_comment if track.streamed else self.heartbeat_blank
+        if not interval or not said or track.at[0] <= interval:
             return track
         number = min(int(track.at[0] / interval - 1e-9), MOST_HEARTBEATS)
-        comments = Run("comment", b"", (self.heartbeat_comment,) * number, b"", (0,) * number)
+        comments = Run("comment", b"", (said,) * number, b"", (0,) * number)
         moments = [interval * (count + 1) for count in range(number)]
-        return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at))
-
-    def cost(self, usage: Usage, model: str) -> Decimal:
-        """What an answer costs, in USD."""
-        price = self.settings.price or self.price
-        uncached = usage.prompt - usage.cached
-        return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
-
-    def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
-        """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
-        return None
-
-    def words_for_concurrency(self, now: int, limit: int) -> str | None:
-        """The message of a 429 for too many open answers; None: the usual one."""
-        return None
+        # What has begun to be sent before its end is there goes like a stream: head first, in chunks.
+        return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at), streamed=True)
 
     def listing(self, request: ModelRequest) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
@@ -249,7 +251,8 @@ class Provider:
         for name, value in {**row.headers, **reply.headers}.items():
             lowered = name.lower().encode("latin-1")
             headers = [header for header in headers if header[0] != lowered]
-            headers.append((lowered, value.encode("latin-1")))
+            if value:  # an empty one takes the header away
+                headers.append((lowered, value.encode("latin-1")))
         if isinstance(reply.body, str):
             body = reply.body.encode()
         else:

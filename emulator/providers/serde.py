@@ -3,7 +3,7 @@
 The resellers pass them on. Observed texts are listed in docs/providers.md; the rest follows serde's own wording.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,8 +52,8 @@ def described(value: Any) -> str:
             return "map"
 
 
-def serde(error: ErrorDetails) -> str:
-    """One validation error as serde would tell it, without the position."""
+def serde(error: ErrorDetails, place: Callable[[Iterable[str | int]], str] = place) -> str:
+    """One validation error as serde would tell it, without the position. `place` writes the path to it."""
     kind, loc = error["type"], error["loc"]
     if kind == "missing":
         parent = place(loc[:-1])

@@ -1,0 +1,1 @@
+"""Measures the emulator beside bare floors and its peers."""

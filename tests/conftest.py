@@ -1,0 +1,62 @@
+"""Running emulators, and a client to talk to them."""
+
+import json
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from talk import KEYS, PATHS, Ask, Serving
+
+from emulator import Emulator
+
+
+@pytest.fixture(scope="session")
+def serving() -> Iterator[Serving]:
+    """`serving(scenario, **options)` gives a running emulator; the same arguments give the same one."""
+    running: dict[str, Emulator] = {}
+
+    def serve(scenario: Mapping[str, Any] | None = None, **options: Any) -> Emulator:
+        key = json.dumps([scenario, options], default=str)
+        if key not in running:
+            running[key] = Emulator(scenario, **options).start()
+        return running[key]
+
+    yield serve
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(Emulator.stop, running.values()))
+
+
+@pytest.fixture(scope="session")
+def documented(serving: Serving) -> Emulator:
+    """An emulator with the default scenario. It is shared: do not count on what it has answered before."""
+    return serving()
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[httpx.Client]:
+    """A client for everything; it follows nothing and trusts nothing of the environment."""
+    with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ask(http: httpx.Client) -> Ask:
+    """`ask(emulator, provider, body)` posts to the documented path with a key; bytes are sent as they are."""
+
+    def post(
+        emulator: Emulator,
+        provider: str,
+        body: Any,
+        *,
+        path: str | None = None,
+        method: str = "POST",
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        url = emulator.url(provider) + (PATHS[provider] if path is None else path)
+        given = KEYS[provider] if headers is None else headers
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return http.request(method, url, content=data, headers={"content-type": "application/json", **given})
+
+    return post

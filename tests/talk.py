@@ -1,0 +1,59 @@
+"""The few words that all tests need to talk to a provider."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import httpx
+
+from emulator import Emulator
+from emulator.providers import PROVIDERS
+
+PATHS = {name: room.example[0] for name, room in PROVIDERS.items()}
+"""The documented path of a completion."""
+KEYS = {
+    "maxtoken": {"x-api-key": "sk-test"},
+    "nadles": {"x-billing-token": "test"},
+    "serevix": {"authorization": "Bearer sk-test"},
+    "cloudsway": {"authorization": "Bearer sk-test"},
+}
+MODELS = {
+    "maxtoken": {"model": "deepseek-r1"},
+    "nadles": {},
+    "serevix": {"model": "deepseek-v3"},
+    "cloudsway": {"model": "MaaS_Deepseek_V4_pro_20260424"},
+}
+EVERY_PROVIDER = tuple(PROVIDERS)
+
+Serving = Callable[..., Emulator]
+Ask = Callable[..., httpx.Response]
+Events = list[dict[str, Any]]
+
+
+def question(provider: str, prompt: str = "Hi", **members: Any) -> dict[str, Any]:
+    """A small body that the provider takes; `members` are added or replaced."""
+    return {**MODELS[provider], "messages": [{"role": "user", "content": prompt}], "stream": False, **members}
+
+
+def script(provider: str, *rules: Mapping[str, Any], accounts: Any = (), **settings: Any) -> dict[str, Any]:
+    """A scenario of these rules, with settings for one provider."""
+    return {"rules": list(rules), "providers": {provider: settings}, "accounts": list(accounts)}
+
+
+def events(response: httpx.Response) -> Events:
+    """The JSON of every event of a stream, which is well-formed and ends with the only `[DONE]`."""
+    assert response.headers["content-type"].startswith("text/event-stream")
+    text = response.content.decode()
+    assert text.endswith("\n\n")
+    *frames, last = text[:-2].split("\n\n")
+    assert last == "data: [DONE]"
+    for frame in frames:
+        assert frame.startswith("data: {"), frame
+        assert "\n" not in frame
+        assert "\r" not in frame
+    return [json.loads(frame.removeprefix("data: ")) for frame in frames]
+
+
+def ordered(value: Any) -> str:
+    """JSON as text, so that a comparison sees the order of keys and 1 is not 1.0."""
+    return json.dumps(value, ensure_ascii=False)
