@@ -238,6 +238,20 @@ class Provider:
         # What has begun to be sent before its end is there goes like a stream: head first, in chunks.
         return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at), streamed=True)
 
+    def cost(self, usage: Usage, model: str) -> Decimal:
+        """What an answer costs, in USD."""
+        price = self.settings.price or self.price
+        uncached = usage.prompt - usage.cached
+        return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
+
+    def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
+        """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
+        return None
+
+    def words_for_concurrency(self, now: int, limit: int) -> str | None:
+        """The message of a 429 for too many open answers; None: the usual one."""
+        return None
+
     def listing(self, request: ModelRequest) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
         raise NotImplementedError
