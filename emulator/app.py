@@ -7,12 +7,13 @@ A bare ASGI application: every layer around it would cost each token of each str
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.engine import Options, Plan, answer, ended, refused
 from emulator.errors import Problem
+from emulator.journal import Exchange
 from emulator.namespace import Namespace, Namespaces
 from emulator.providers import PROVIDERS
 from emulator.reply import ErrorReply
@@ -56,6 +57,8 @@ class App:
         self.provider = provider
         self.largest_body = largest_body
         self.players = Players()
+        self.tell: Callable[[Exchange], None] | None = None
+        """What tells each exchange once it is over."""
         self.problems: tuple[Problem, ...] = ()
         """What is wrong with the newest version of the files; the last good one answers meanwhile."""
         self._open = 0
@@ -88,6 +91,8 @@ class App:
             plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
         finally:
             ended(plan.exchange, namespace)
+            if self.tell is not None:
+                self.tell(plan.exchange)
             self._open -= 1
             if not self._open:
                 self._tell_idle()

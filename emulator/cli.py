@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from emulator.journal import Exchange
     from emulator.providers.base import Provider
 
 FINDINGS, BAD_USE, CANNOT_BIND = 1, 2, 3
@@ -38,7 +41,8 @@ def cli() -> None:
 
 
 @cli.command(context_settings={"auto_envvar_prefix": "EMULATOR"})
-@click.option("--scenario", "-s", metavar="PATH", help="The scenario file; the documented examples when left out.")
+@click.option("--scenario", "-s", "scenarios", metavar="PATH", multiple=True,
+              help="A scenario file, folder or glob, or several; the documented examples when left out.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True,
               help="The port to listen on; 0 takes a free one.")  # fmt: skip
@@ -47,14 +51,32 @@ def cli() -> None:
     "--speed", type=_Speed(), default="1", show_default=True, help="How many times as fast all paces are, or max."
 )
 @click.option("--seed", type=int, help="Replaces the scenario's seed.")
+@click.option("--strict", is_flag=True, help="A request that no rule answers gets an error that tells why.")
+@click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True,
+              help="What goes wrong with every answer, or several; `emulator faults` lists the kinds.")  # fmt: skip
+@click.option("--reload/--no-reload", default=True, show_default=True, help="Load changed scenario files again.")
+@click.option(
+    "--allow-code", is_flag=True, help="Let scenarios name Python functions (`from: python:module:function`)."
+)
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True,
               help="How each request is told.")  # fmt: skip
 def serve(
-    scenario: str | None, host: str, port: int, provider: str | None, speed: float, seed: int | None, log: str
+    scenarios: tuple[str, ...],
+    host: str,
+    port: int,
+    provider: str | None,
+    speed: float,
+    seed: int | None,
+    strict: bool,
+    faults: tuple[str, ...],
+    reload: bool,
+    allow_code: bool,
+    log: str,
 ) -> None:
     """Start the server. Every option may also be given as an environment variable: EMULATOR_PORT for --port."""
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
+    from emulator.faults import fault_of
     from emulator.namespace import script_from
     from emulator.pace import Pace
     from emulator.server import Server, ServerOptions, bind
@@ -62,8 +84,10 @@ def serve(
 
     if provider is not None:
         _room(provider)
+    sources = scenarios or (str(DEFAULT_SCENARIO),)
     try:
-        script = script_from(scenario or DEFAULT_SCENARIO)
+        script = script_from(*sources)
+        armed = tuple(fault_of(fault) for fault in faults)
         sock = bind(host, port)
     except BindError as error:
         _fail(str(error), CANNOT_BIND)
@@ -71,8 +95,20 @@ def serve(
         _fail(str(error), BAD_USE)
     shown = f"[{host}]" if ":" in host else host
     origin = f"http://{shown}:{sock.getsockname()[1]}"
-    options = ServerOptions(script, Options(Pace(ttft=0.2, tokens_per_second=60), speed), provider, seed)
-    _log_to_stderr(log)
+    options = ServerOptions(
+        script,
+        Options(
+            pace=Pace(ttft=0.2, tokens_per_second=60),
+            speed=speed,
+            unmatched="error" if strict else "generate",
+            faults=armed,
+            allows_code=allow_code,
+        ),
+        provider=provider,
+        seed=seed,
+        sources=sources if reload else (),
+        tell=_teller(log),
+    )
     Server(options).run(sock, lambda: click.echo(banner(origin, provider)))
 
 
@@ -80,26 +116,83 @@ def serve(
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
 def check(paths: tuple[str, ...], as_json: bool) -> None:
-    """Check scenario files: every problem as file:line:column, what was found, what would do."""
+    """Check scenario files: every problem as file:line:column, what was found, what would do.
+
+    Exit code 0: nothing to say; 1: warnings only; 2: a file cannot be used."""
     from emulator.errors import Problem, ScenarioError
+    from emulator.lint import warnings
     from emulator.sources import load
 
     problems: list[Problem] = []
+    doubts: list[Problem] = []
     for path in paths:
         try:
-            load(path)
+            doubts += warnings(load(path))
         except ScenarioError as error:
             problems += error.problems
     if as_json:
-        rows = [{"path": p.path, "line": p.line, "column": p.column, "message": p.message} for p in problems]
+        told = [("error", each) for each in problems] + [("warning", each) for each in doubts]
+        rows = [{"level": level, "path": p.path, "line": p.line, "column": p.column, "message": p.message}
+                for level, p in told]  # fmt: skip
         click.echo(json.dumps({"problems": rows}, indent=2))
     else:
         for problem in problems:
             click.echo(str(problem), err=True)
-        if not problems:
+        for doubt in doubts:
+            click.echo(f"{doubt} (warning)", err=True)
+        if not problems and not doubts:
             click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''} checked, no problems.")
-    if problems:
-        sys.exit(BAD_USE)
+    sys.exit(BAD_USE if problems else FINDINGS if doubts else 0)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON Schema of scenario files, for editors."""
+    from emulator.schema import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+@cli.command()
+@click.argument("kind", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def faults(kind: str | None, as_json: bool) -> None:
+    """List the faults: what each does on the wire, and what it tests in a client."""
+    from emulator.errors import did_you_mean
+    from emulator.faults import FAULTS
+
+    if kind is not None and kind not in FAULTS:
+        _fail(f"There is no fault '{kind}'.{did_you_mean(kind, list(FAULTS))} Kinds: {', '.join(FAULTS)}", BAD_USE)
+    rows = [fault_facts(name) for name in (FAULTS if kind is None else [kind])]
+    if as_json:
+        click.echo(json.dumps(rows if kind is None else rows[0], indent=2))
+        return
+    family = ""
+    for row in rows:
+        if row["family"] != family:
+            family = row["family"]
+            click.echo(f"{'' if kind else chr(10)}{family}")
+        click.echo(f"  {row['kind']:<22} {row['effect']}\n{'':<24} tests: {row['tests']}")
+        for name, parameter in row["parameters"].items() if kind else ():
+            click.echo(f"{'':<24} {name} = {json.dumps(parameter['default'])}: {parameter['description']}")
+
+
+def fault_facts(kind: str) -> dict[str, Any]:
+    """Everything about a fault that a user may want to know, as plain data."""
+    from emulator.faults import FAULTS
+
+    fault = FAULTS[kind]
+    return {
+        "kind": kind,
+        "family": fault.family,
+        "effect": fault.effect,
+        "tests": fault.tests,
+        "parameters": {
+            name: {"default": None if field.is_required() else field.default, "description": field.description or ""}
+            for name, field in fault.model_fields.items()
+            if name != "kind"
+        },
+    }
 
 
 @cli.command()
@@ -198,7 +291,8 @@ def _room(name: str) -> "type[Provider]":
     return PROVIDERS[name]
 
 
-def _log_to_stderr(style: str) -> None:
+def _teller(style: str) -> "Callable[[Exchange], None] | None":
+    """What tells each request, and where the emulator's own words go."""
     import logging
 
     handler = logging.StreamHandler()
@@ -206,6 +300,11 @@ def _log_to_stderr(style: str) -> None:
     logger = logging.getLogger("emulator")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO if style != "off" else logging.ERROR)
+    if style == "off":
+        return None
+    if style == "json":
+        return lambda exchange: click.echo(json.dumps(exchange.record()))
+    return lambda exchange: click.echo(exchange.line())
 
 
 def _fail(message: str, code: int) -> NoReturn:

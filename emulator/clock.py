@@ -18,8 +18,8 @@ from typing import Protocol
 
 Callback = Callable[[], None]
 
-FOREVER = 1e12
-"""A moment that no clock reaches, and that still fits into a timer."""
+EARLIEST, LATEST = 1e-9, 1e12
+"""What a timer can be set to."""
 VIRTUAL_START = 1767225600.0
 """Where virtual time begins: 2026-01-01T00:00:00Z."""
 
@@ -64,8 +64,7 @@ class _Timerfd:
 
     def set(self, when: float) -> None:
         seconds = int(when)
-        # A value of zero would disarm it, so the earliest moment is one nanosecond.
-        nanoseconds = int((when - seconds) * 1e9) or 1
+        nanoseconds = int((when - seconds) * 1e9) or 1  # all zero would disarm it
         struct.pack_into("qqqq", self._value, 0, 0, 0, seconds, nanoseconds)
         self._settime(self.fd, 1, self._value, None)  # 1: TFD_TIMER_ABSTIME
 
@@ -114,13 +113,14 @@ class WallClock:
             self._timerfd = None
 
     def _arm(self, when: float) -> None:
-        self._armed = when = min(when, FOREVER)
+        self._armed = when = min(max(when, EARLIEST), LATEST)
         if self._timerfd is not None:
             self._timerfd.set(when)
         else:
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_later(max(0.0, when - self.now()), self._go_off)
+            # uvloop rounds to whole milliseconds: rounded down, it would turn without rest until the moment comes.
+            self._timer = self._loop.call_later(max(0.0, when - self.now() + 0.0005), self._go_off)
 
     def _on_timerfd(self) -> None:
         assert self._timerfd is not None

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal, TypeVar
 
 from emulator import dice, tokens
+from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
 from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
@@ -15,6 +16,7 @@ from emulator.errors import UsageError
 from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import Exchange
 from emulator.matching import Ask, Found, misses
+from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import CACHE_UNIT, Namespace
 from emulator.pace import Pace, schedule
 from emulator.providers.base import Provider, Refused
@@ -70,11 +72,21 @@ class Journey:
     faults: list[Armed] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """The prompt's tokens: the template's own, and those of each text in it."""
+
+    fixed: int
+    parts: tuple[tuple[str, int], ...]
+    total: int
+
+
 async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
-    journey = _begin(call, namespace, options)
+    known = namespace.memory.get(call) if _is_plain(call, namespace) else None
+    journey = _begin(call, namespace, options, known.identity if known else identity_of(call))
     try:
-        track = await _healthy(journey)
+        track = await _healthy(journey) if known is None else _remembered(known, journey)
     except Refused as refusal:
         track = _refusal(refusal.reply, journey)
     except WritingError as error:
@@ -113,7 +125,78 @@ async def _healthy(journey: Journey) -> Track:
     prompt = await _prompt_tokens(request, room)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
-    return _answered(replies, prompt, request, journey)
+    track = _answered(replies, prompt, request, journey)
+    if _is_steady(ask, prompt, replies, journey):
+        _remember(replies, prompt, request, journey)
+    return _paced(track, journey)
+
+
+# The same question again
+
+
+def _is_plain(call: Call, namespace: Namespace) -> bool:
+    """Whether nothing but the request and the script bears on the answer: no books are kept, no faults are armed."""
+    return (
+        namespace.ledger.is_empty
+        and namespace.arsenal.is_empty
+        and not call.faults
+        and FAULT_HEADER not in call.headers
+        and FAULT_KEY not in (namespace.script.rooms[call.provider].credential(call.headers) or "")
+    )
+
+
+def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey) -> bool:
+    """Whether the same request would get the same answer again, but for its ids and moments."""
+    namespace, found = journey.namespace, journey.found
+    return (
+        journey.attempt > 1  # most requests never come again
+        and not journey.faults
+        and _is_plain(journey.call, namespace)
+        and not (journey.room.shows_cache and prompt.total >= CACHE_UNIT)
+        and not any(reply.tool_calls for reply in replies)
+        and (found is None or found.is_steady)
+        and namespace.script.rules.is_steady(ask, found)
+        and not (namespace.script.scenario.faults or journey.options.faults)
+    )
+
+
+def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:
+    exchange = journey.exchange
+    completion = complete(
+        replies,
+        request,
+        id=ID,
+        created=CREATED,
+        request_id=REQUEST_ID,
+        prompt=prompt.total,
+        material=dice.digest(journey.namespace.seed, "said", journey.identity),
+    )
+    assert exchange.usage is not None
+    remembered = Remembered(
+        journey.room.render(completion, request),
+        journey.identity,
+        journey.call.operation,
+        request.model,
+        request.stream,
+        journey.found,
+        exchange.usage,
+        exchange.cost,
+    )
+    journey.namespace.memory.keep(journey.call, remembered)
+
+
+def _remembered(known: Remembered, journey: Journey) -> Track:
+    """The steps of `_healthy` that are not the same each time. Raises Refused."""
+    call, room, exchange = journey.call, journey.room, journey.exchange
+    call.operation = known.operation
+    journey.namespace.admit(call.provider, room.authenticate(call.headers))
+    journey.found, journey.faults = known.found, []
+    exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
+    exchange.rule = known.found.rule.name if known.found is not None else None
+    exchange.outcome = "reply" if known.found is not None else "generated"
+    exchange.status = known.track.status
+    track = known.filled(room.make_id(journey.material), int(exchange.received), journey.request_id)
+    return _paced(track, journey)
 
 
 # What goes wrong
@@ -173,14 +256,19 @@ def ended(exchange: Exchange, namespace: Namespace) -> None:
 
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
-def _begin(call: Call, namespace: Namespace, options: Options) -> Journey:
+def identity_of(call: Call) -> bytes:
+    """What makes this request the same as another."""
+    return dice.digest(call.provider, call.method, call.path, call.body)
+
+
+def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) -> Journey:
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
-    identity, attempt = namespace.attempt(call)
+    attempt = namespace.attempt(identity)
     material = dice.digest(namespace.seed, "id", identity, attempt)
     request_id = room.request_id(exchange.received, material)
     return Journey(call, namespace, options, room, exchange, identity, attempt, material, request_id)
@@ -229,15 +317,6 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 
 
 # What is said
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """The prompt's tokens: the template's own, and those of each text in it."""
-
-    fixed: int
-    parts: tuple[tuple[str, int], ...]
-    total: int
 
 
 async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
@@ -300,7 +379,9 @@ async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
 def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> Track:
     namespace, room, exchange = journey.namespace, journey.room, journey.exchange
     exchange.outcome = "reply" if journey.found else "generated"
-    cached = namespace.cache.hit(request.key, prompt.parts) if prompt.total >= CACHE_UNIT else 0
+    cached = 0
+    if room.shows_cache and prompt.total >= CACHE_UNIT:
+        cached = namespace.cache.hit(request.key, prompt.parts)
     completion = complete(
         replies,
         request,
@@ -322,7 +403,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         namespace.ledger.charge(room, request.key, completion.usage, exchange.cost, exchange.received)
     track = room.render(completion, request)
     exchange.status = track.status
-    return _paced(track, journey)
+    return track
 
 
 def _paced(track: Track, journey: Journey) -> Track:

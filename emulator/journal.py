@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -41,6 +42,20 @@ class Exchange:
     """What a user should know of this exchange: why no rule matched, which fault could not be applied."""
     started: float = 0.0
     """The moment on the clock's hand of deadlines from which all others count."""
+
+    def line(self) -> str:
+        """The exchange in one line, for people. Nothing in it can move the cursor of a terminal."""
+        call, playback = self.call, self.playback
+        moment = datetime.fromtimestamp(self.received).strftime("%H:%M:%S")  # noqa: DTZ006 - the reader's own time
+        took = f"{(playback.last_sent - self.started) * 1000:.0f} ms" if playback and playback.last_sent else "-"
+        told = [moment, call.provider, f"{call.method} {call.path}", str(self.status), took]
+        told.append(f"rule {self.rule}" if self.rule is not None else self.error or self.outcome)
+        if self.faults:
+            told.append(f"faults {', '.join(self.faults)}")
+        if playback is not None and playback.ended != "complete":
+            told.append(playback.ended)
+        told += self.notes if self.faults else ()
+        return "  ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in part) for part in told)
 
     def record(self) -> dict[str, Any]:
         """The exchange as plain data, without credentials, bodies cut at 64 KiB."""

@@ -1,9 +1,9 @@
 """Which rule answers a request, and why the others do not: pure functions over a compiled scenario."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from emulator import dice
 from emulator.faults.base import Fault
@@ -24,6 +24,7 @@ from emulator.scenario import (
 SHOWN = 60
 LONGEST_SEARCHED = 65536
 """Regexes see this much of a text."""
+LooksAt = Literal["class", "body", "more"]
 COMPLETIONS = ("chat", "completions")
 
 
@@ -44,6 +45,11 @@ class Condition:
 
     holds: Callable[[Ask], bool]
     miss: Callable[[Ask], str]
+    looks_at: LooksAt = "body"
+    """`class`: what many requests have in common (provider, operation, model, stream); `body`: what only the body
+    says; `more`: also headers, the key, or what changes from request to request."""
+    needle: str | None = None
+    """What the prompt has to contain, when that is the whole condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +104,11 @@ class Rule:
                 return item
         return self.answers[-1]
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether it matches the same request each time."""
+        return self.chance is None and not any(condition.looks_at == "more" for condition in self.conditions)
+
     def skips(self, ask: Ask) -> bool:
         """Whether the dice let this request pass on to the next rule."""
         chance = self.chance
@@ -121,56 +132,122 @@ class Found:
     rule: Rule
     answer: Answer
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether this rule always gives this answer, word for word."""
+        rule, content = self.rule, self.answer.content
+        return (
+            len(rule.answers) == 1
+            and rule.times is None
+            and not rule.faults
+            and self.answer.set_state is None
+            and isinstance(content, Draft)
+            and not content.is_templated
+            and content.code is None
+        )
+
+
+class Candidate(NamedTuple):
+    """A rule that requests of one class may match, and what is left to be asked."""
+
+    rule: Rule
+    needle: str | None
+    """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
+    tests: tuple[Callable[[Ask], bool], ...]
+
+
+class Candidates(NamedTuple):
+    """The rules for one class of requests, in order; those that want an exact prompt are looked up by it."""
+
+    by_prompt: Mapping[str, tuple[Candidate, ...]]
+    others: tuple[Candidate, ...]
+    first_unsteady: int
+    """The place of the first of them that may answer the same request once and not again."""
+
+    def of(self, prompt: str) -> Sequence[Candidate]:
+        exact = self.by_prompt.get(prompt, ())
+        if not exact or not self.others:
+            return exact or self.others
+        return sorted((*exact, *self.others), key=lambda candidate: candidate.rule.position)
+
+
+MOST_CLASSES = 256
+
 
 @dataclass(frozen=True, slots=True)
 class Rulebook:
-    """All rules of a scenario in the order of trying, with those that want an exact prompt indexed by it."""
+    """All rules of a scenario in the order of trying.
+
+    Requests that agree in provider, operation, model and stream are one class: which rules they can match at all is
+    found out once, so that a rule for another provider costs nothing."""
 
     rules: tuple[Rule, ...]
-    by_prompt: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict)
-    others: tuple[Rule, ...] = ()
+    _classes: dict[tuple[str, str, str, bool], Candidates] = field(default_factory=dict)
 
-    def candidates(self, request: ModelRequest) -> Sequence[Rule]:
-        """The rules that may match, in order: a few, however many there are with other exact prompts."""
-        if not self.by_prompt:
-            return self.others
-        exact = self.by_prompt.get(request.prompt, ())
-        if not exact:
-            return self.others
-        if not self.others:
-            return exact
-        return sorted((*exact, *self.others), key=lambda rule: rule.position)
+    def candidates(self, ask: Ask) -> Sequence[Candidate]:
+        """The rules that this request may match, in order: few, however many there are."""
+        return self._class_of(ask).of(ask.request.prompt)
+
+    def is_steady(self, ask: Ask, found: Found | None) -> bool:
+        """Whether the same request finds the same rule each time, whatever else there is to look at."""
+        last = found.rule.position if found is not None else len(self.rules) - 1
+        return last < self._class_of(ask).first_unsteady
+
+    def _class_of(self, ask: Ask) -> Candidates:
+        request = ask.request
+        key = (request.call.provider, request.call.operation, request.model, request.stream)
+        found = self._classes.get(key)
+        if found is None:
+            if len(self._classes) >= MOST_CLASSES:
+                self._classes.clear()
+            found = self._classes[key] = self._sorted_out(ask)
+        return found
+
+    def _sorted_out(self, ask: Ask) -> Candidates:
+        by_prompt: dict[str, list[Candidate]] = {}
+        others: list[Candidate] = []
+        first_unsteady = len(self.rules)
+        for rule in self.rules:
+            if all(condition.holds(ask) for condition in rule.conditions if condition.looks_at == "class"):
+                if not rule.is_steady:
+                    first_unsteady = min(first_unsteady, rule.position)
+                left = [condition for condition in rule.conditions if condition.looks_at != "class"]
+                needle = left[0].needle if len(left) == 1 else None
+                candidate = Candidate(rule, needle, tuple(condition.holds for condition in left))
+                (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
+        return Candidates({prompt: tuple(rules) for prompt, rules in by_prompt.items()}, tuple(others), first_unsteady)
 
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> Rulebook:
     """Make a scenario's rules quick to ask. `origins` tells where each stands."""
     told = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
-    compiled = [
-        _compiled(*pair, number, scenario) for number, pair in enumerate(zip(scenario.rules, told, strict=True))
-    ]
+    compiled = [_compiled(model, told[number], number, scenario) for number, model in enumerate(scenario.rules)]
     order = sorted(range(len(compiled)), key=lambda number: -scenario.rules[number].priority)
-    rules = tuple(replace(compiled[number], position=position) for position, number in enumerate(order))
-    by_prompt: dict[str, list[Rule]] = {}
-    for rule in rules:
-        if rule.literal is not None:
-            by_prompt.setdefault(rule.literal, []).append(rule)
-    others = tuple(rule for rule in rules if rule.literal is None)
-    return Rulebook(rules, {prompt: tuple(found) for prompt, found in by_prompt.items()}, others)
+    return Rulebook(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
 
 
 def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
-    for rule in book.candidates(ask.request):
-        for condition in rule.conditions:
-            if not condition.holds(ask):
-                break
-        else:
-            if rule.skips(ask):
+    prompt = ask.request.prompt
+    for rule, needle, tests in book.candidates(ask):
+        if needle is not None:
+            if needle not in prompt:
                 continue
-            answer = rule.answer(used.get(rule.position, 0), ask)
-            if answer is not None:
-                return Found(rule, answer)
+        elif not _all_hold(tests, ask):
+            continue
+        if rule.skips(ask):
+            continue
+        answer = rule.answer(used.get(rule.position, 0), ask)
+        if answer is not None:
+            return Found(rule, answer)
     return None
+
+
+def _all_hold(tests: Sequence[Callable[[Ask], bool]], ask: Ask) -> bool:
+    for test in tests:  # noqa: SIM110 - a generator would cost more than most tests do
+        if not test(ask):
+            return False
+    return True
 
 
 def misses(book: Rulebook, ask: Ask, most: int = 20) -> list[str]:
@@ -225,16 +302,17 @@ def _answer(item: AnswerModel, model: RuleModel) -> Answer:
 
 def _conditions(match: Match, normalize: Sequence[str], *, is_outermost: bool = False) -> Iterator[Condition]:
     if match.provider is not None:
-        yield _is_one_of("provider", lambda ask: ask.request.call.provider, match.provider)
+        yield _is_one_of("provider", lambda ask: ask.request.call.provider, match.provider, "class")
     if match.operation is not None or is_outermost:
-        yield _is_one_of("operation", lambda ask: ask.request.call.operation, match.operation or COMPLETIONS)
+        yield _is_one_of("operation", lambda ask: ask.request.call.operation, match.operation or COMPLETIONS, "class")
     if match.state is not None:
-        yield _is_one_of("state", lambda ask: ask.state, (match.state,))
+        yield _is_one_of("state", lambda ask: ask.state, (match.state,), "more")
     if match.stream is not None:
         stream = match.stream
         yield Condition(
             lambda ask: ask.request.stream is stream,
             lambda ask: f"stream is {str(ask.request.stream).lower()}, the rule wants {str(stream).lower()}",
+            "class",
         )
     if match.model is not None:
         yield _fits_glob("model", lambda ask: ask.request.model, match.model)
@@ -252,12 +330,14 @@ def _numbers(match: Match) -> Iterator[Condition]:
     if match.messages is not None:
         yield _number("the number of messages", lambda ask: len(ask.request.messages), match.messages)
     if match.attempt is not None:
-        yield _number("attempt", lambda ask: ask.attempt, match.attempt)
+        yield replace(_number("attempt", lambda ask: ask.attempt, match.attempt), looks_at="more")
 
 
 def _texts(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
     if match.prompt is not None:
-        yield _text("prompt", lambda ask: ask.request.prompt, match.prompt, normalize)
+        condition = _text("prompt", lambda ask: ask.request.prompt, match.prompt, normalize)
+        is_needle = match.prompt.model_fields_set == {"contains"} and not normalize
+        yield replace(condition, needle=match.prompt.contains) if is_needle else condition
     if match.system is not None:
         yield _text("system", lambda ask: _joined(ask.request, "system"), match.system, normalize)
     if match.message is not None:
@@ -268,7 +348,7 @@ def _texts(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
         )
     if match.key is not None:
         fits_key, wish_key = _fitting(match.key, ())
-        yield Condition(lambda ask: fits_key(ask.request.key), lambda ask: f"the key {wish_key}")
+        yield Condition(lambda ask: fits_key(ask.request.key), lambda ask: f"the key {wish_key}", "more")
     for name, wanted in (match.header or {}).items():
         yield _header(name.lower(), wanted)
 
@@ -276,7 +356,9 @@ def _texts(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
 def _header(name: str, wanted: TextCondition | None) -> Condition:
     if wanted is None:
         return Condition(
-            lambda ask: name not in ask.request.call.headers, lambda ask: f"header {name} is there, the rule wants none"
+            lambda ask: name not in ask.request.call.headers,
+            lambda ask: f"header {name} is there, the rule wants none",
+            "more",
         )
     fits, wish = _fitting(wanted, ())
 
@@ -284,7 +366,9 @@ def _header(name: str, wanted: TextCondition | None) -> Condition:
         value = ask.request.call.headers.get(name)
         return f"header {name} is missing" if value is None else f"header {name} {_shown(value)} {wish}"
 
-    return Condition(lambda ask: name in ask.request.call.headers and fits(ask.request.call.headers[name]), miss)
+    return Condition(
+        lambda ask: name in ask.request.call.headers and fits(ask.request.call.headers[name]), miss, "more"
+    )
 
 
 def _tools(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
@@ -400,21 +484,29 @@ def _combined(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
                     next(condition.miss(ask) for condition in group if not condition.holds(ask)) for group in groups
                 )
             ),
+            _looks_at(condition for group in groups for condition in group),
         )
     if match.not_ is not None:
         forbidden = tuple(_conditions(match.not_, normalize))
         yield Condition(
             lambda ask: not all(condition.holds(ask) for condition in forbidden),
             lambda ask: "everything under `not` holds",
+            _looks_at(forbidden),
         )
+
+
+def _looks_at(conditions: Iterable[Condition]) -> LooksAt:
+    return "more" if any(condition.looks_at == "more" for condition in conditions) else "body"
 
 
 # Kinds of conditions
 
 
-def _is_one_of(what: str, value: Callable[[Ask], str], wanted: Sequence[str]) -> Condition:
+def _is_one_of(what: str, value: Callable[[Ask], str], wanted: Sequence[str], looks_at: LooksAt) -> Condition:
     return Condition(
-        lambda ask: value(ask) in wanted, lambda ask: f"{what} is '{value(ask)}', the rule wants {_list(wanted)}"
+        lambda ask: value(ask) in wanted,
+        lambda ask: f"{what} is '{value(ask)}', the rule wants {_list(wanted)}",
+        looks_at,
     )
 
 
@@ -423,6 +515,7 @@ def _fits_glob(what: str, value: Callable[[Ask], str], globs: tuple[str, ...]) -
     return Condition(
         lambda ask: pattern.match(value(ask)) is not None,
         lambda ask: f"{what} is '{value(ask)}', the rule wants {_list(globs)}",
+        "class",
     )
 
 

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from emulator import dice
 from emulator.arming import Arsenal
 from emulator.clock import Clock, VirtualClock
 from emulator.journal import Exchange, Journal
 from emulator.ledger import Ledger, quota_of
 from emulator.matching import Ask, Found, Rulebook, compile_rules, find
+from emulator.memory import Memory
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider, refuse
@@ -75,6 +75,7 @@ class Namespace:
         self.journal = Journal()
         self.cache = PromptCache()
         self.arsenal = Arsenal()
+        self.memory = Memory()
         self._given_seed = seed
         self.script = script
         self.last_used = 0.0
@@ -86,6 +87,7 @@ class Namespace:
         self._used: dict[int, int] = {}
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self.cache.clear()
+        self.memory.clear()
         self.arsenal.clear()
         self.arsenal.started = self.clock.now()
         self.ledger = _ledger(self.script)
@@ -94,6 +96,7 @@ class Namespace:
         """Answer from another script from now on; its rules count from the beginning."""
         self.script = script
         self._used = {}
+        self.memory.clear()
         self.ledger.quotas = _ledger(script).quotas
         self.ledger.accounts = script.scenario.accounts
 
@@ -128,15 +131,14 @@ class Namespace:
                 self.state = found.answer.set_state
         return found
 
-    def attempt(self, call: Call) -> tuple[bytes, int]:
-        """What makes this request the same as another, and how many times it has come, from 1."""
-        identity = dice.digest(call.provider, call.method, call.path, call.body)
+    def attempt(self, identity: bytes) -> int:
+        """How many times this very request has come, from 1."""
         attempts = self._attempts
         number = attempts.pop(identity, 0) + 1
         attempts[identity] = number
         if len(attempts) > MOST_ATTEMPTS:
             attempts.popitem(last=False)
-        return identity, number
+        return number
 
 
 def _ledger(script: Script) -> Ledger:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Role = str
@@ -80,7 +81,7 @@ class Call:
     """The variable parts of the path, such as `model_name`."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ModelRequest:
     """A `Call` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
 
@@ -94,12 +95,12 @@ class ModelRequest:
     body: Mapping[str, Any]
     """The native body as sent."""
 
-    @property
+    @cached_property
     def prompt(self) -> str:
         """The text of the last user message, or nothing."""
         return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
 
-    @property
+    @cached_property
     def turn(self) -> int:
         """1 for the first answer of a conversation, 2 for the second, …"""
         return 1 + sum(message.role == "assistant" for message in self.messages)

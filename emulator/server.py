@@ -9,6 +9,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any, Literal, TypeVar
@@ -16,9 +17,10 @@ from typing import Any, Literal, TypeVar
 import uvicorn
 
 from emulator.app import App
-from emulator.clock import WallClock
+from emulator.clock import WallClock, wait_until
 from emulator.engine import Options
 from emulator.errors import BindError, EmulatorError, ScenarioError
+from emulator.journal import Exchange
 from emulator.namespace import Namespaces, Script
 from emulator.reloading import watch
 from emulator.sources import Source
@@ -55,18 +57,21 @@ class ServerOptions:
     """Replaces the scenario's seed."""
     sources: tuple[Source, ...] = ()
     """What to load again when its files change; empty: nothing is watched."""
+    tell: Callable[[Exchange], None] | None = None
+    """What tells each exchange once it is over."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Port 0 takes a free one. Raises BindError."""
+def bind(host: str, port: int, *, listens: bool = True) -> socket.socket:
+    """A listening socket, or one that refuses. Port 0 takes a free one. Raises BindError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host, port))
-        sock.listen(BACKLOG)
+        if listens:
+            sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         hint = HINTS.get(error.errno or 0, "Check --host.")
@@ -84,6 +89,7 @@ class Server:
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
         self.app: App | None = None
+        self.gate: Gate | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._uvicorn: _Uvicorn | None = None
 
@@ -97,10 +103,12 @@ class Server:
         clock = WallClock()
         namespaces = Namespaces(self.options.script, clock, self.options.seed)
         self.app = App(namespaces, self.options.options, self.options.provider)
+        self.app.tell = self.options.tell
         module, name = PROTOCOLS[self.options.http]
+        self.gate = Gate(clock)
         config = uvicorn.Config(
             self.app,
-            http=with_door(getattr(import_module(module), name)),
+            http=with_door(getattr(import_module(module), name), self.gate),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -111,7 +119,7 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]  # typed as whole seconds, used as any
         )
-        self._uvicorn = _Uvicorn(config, self.app, on_ready)
+        self._uvicorn = _Uvicorn(config, self.app, self.gate, on_ready)
         self._loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         watching = asyncio.create_task(self._watch(self.app, stop)) if self.options.sources else None
@@ -164,17 +172,20 @@ class Server:
 class _Uvicorn(uvicorn.Server):
     """uvicorn's server, which ends its streams when it is told to, and leaves with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, app: App, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, gate: "Gate", on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._app = app
+        self._gate = gate
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._gate.server = self
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.players.drain()
+        self._gate.close()
         logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
         try:
             await super().shutdown(sockets)
@@ -202,6 +213,64 @@ class _Uvicorn(uvicorn.Server):
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class Gate:
+    """A server's listening sockets: they can be closed for a while, and what they accept can be reset. To be used in
+    the event loop. Real time counts, for the port belongs to all namespaces."""
+
+    def __init__(self, clock: WallClock) -> None:
+        self.resets = 0
+        self.server: uvicorn.Server | None = None
+        self._clock = clock
+        self._until = 0.0
+        self._reopening: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._reopening is None or self._reopening.done()
+
+    def refuse(self, seconds: float) -> None:
+        """Refuse connections for so long, or longer if that was said before. Idle connections are closed and busy ones
+        end with their answer, as when a server goes down."""
+        if self.server is None:
+            return
+        self._until = max(self._until, self._clock.now() + seconds)
+        if self.is_open:
+            self._reopening = asyncio.create_task(self._reopen(self.server, self._shut(self.server)))
+
+    def close(self) -> None:
+        """Stay as it is: the server ends."""
+        self.server = None
+        if self._reopening is not None:
+            self._reopening.cancel()
+
+    def _shut(self, server: uvicorn.Server) -> list[socket.socket]:
+        addresses = [sock.getsockname()[:2] for listener in server.servers for sock in listener.sockets]
+        for listener in server.servers:
+            listener.close()
+        server.servers.clear()
+        for connection in tuple(server.server_state.connections):
+            connection.shutdown()
+        # Bound but not listening: connections are refused, and nobody else can take the port.
+        return [bind(host, port, listens=False) for host, port in addresses]
+
+    async def _reopen(self, server: uvicorn.Server, bound: list[socket.socket]) -> None:
+        loop, config = asyncio.get_running_loop(), server.config
+        state: dict[str, Any] = {"server_state": server.server_state, "app_state": server.lifespan.state}
+        protocol: Callable[[], Any] = partial(config.http_protocol_class, config=config, **state)  # type: ignore[call-arg]
+        try:
+            while True:
+                await wait_until(self._clock, self._until)
+                for sock in bound:
+                    server.servers.append(await loop.create_server(protocol, sock=sock, backlog=BACKLOG))
+                if self._clock.now() >= self._until:
+                    return
+                bound = self._shut(server)
+        except asyncio.CancelledError:
+            for sock in bound:
+                sock.close()
+            raise
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -12,18 +12,32 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
-from typing import Any, Literal, cast
+from typing import Any, Literal, Protocol, cast
 
 from emulator.clock import Alarm, Clock
-from emulator.wire import Close, Data, End, Hang, Head, Header, Raw, Reset, Run, Step, Track
+from emulator.wire import (
+    Afterwards,
+    Close,
+    Data,
+    End,
+    Framing,
+    Hang,
+    Head,
+    Header,
+    Raw,
+    Refuse,
+    Reset,
+    ResetAccepts,
+    Run,
+    Step,
+    Track,
+)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
-Framing = Literal["chunks", "length", "close", "none"]
-"""How the client learns where a body ends: chunks, a Content-Length, the end of the connection; or there is no body."""
 
 DOOR = "emulator.door"
 CLOSE_HEADER: Header = (b"connection", b"close")
@@ -31,15 +45,28 @@ LARGEST_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
 
 
+class Gate(Protocol):
+    """What the transport may do with the server's listening sockets."""
+
+    resets: int
+    """So many of the connections that come next are reset as soon as they are accepted."""
+
+    def refuse(self, seconds: float) -> None:
+        """Stop listening for so long."""
+
+
 class Door:
     """What the transport may do with one connection, beyond ASGI."""
 
-    __slots__ = ("on_lost", "on_resume", "protocol")
+    __slots__ = ("gate", "idle", "next", "on_lost", "on_resume", "protocol")
 
-    def __init__(self, protocol: Any) -> None:
+    def __init__(self, protocol: Any, gate: Gate) -> None:
         self.protocol = protocol
+        self.gate = gate
         self.on_lost: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
+        self.next: Literal["answer", "close", "reset"] = "answer"
+        self.idle: Alarm | None = None
 
     @property
     def is_lost(self) -> bool:
@@ -66,20 +93,49 @@ class Door:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.abort()
 
+    def prepare(self, afterwards: Afterwards, clock: Clock) -> None:
+        """From now on the connection waits for its next request, and behaves as it was told."""
+        self.next = afterwards.next
+        if afterwards.idle is not None:
+            self.idle = clock.call_at(clock.now() + afterwards.idle, self.close)
 
-def with_door(base: type[Any]) -> type[Any]:
+    def stop_waiting(self) -> None:
+        if self.idle is not None:
+            self.idle.cancel()
+            self.idle = None
+
+    def turn_away(self) -> None:
+        """Meet the next request with the end of the connection."""
+        if self.next == "reset":
+            self.reset()
+        else:
+            self.protocol.transport.write_eof()  # a close would send RST if the client is not done with its request
+
+
+def with_door(base: type[Any], gate: Gate) -> type[Any]:
     """A subclass of uvicorn's h11 or httptools protocol that puts a `Door` into every request's state."""
 
-    class Protocol(base):  # type: ignore[misc]
+    class HttpProtocol(base):  # type: ignore[misc]
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
-            self.door = Door(self)
+            self.door = Door(self, gate)
             self.app_state: dict[str, Any] = {**self.app_state, DOOR: self.door}
+            if gate.resets > 0:
+                gate.resets -= 1
+                self.door.reset()
+
+        def data_received(self, data: bytes) -> None:
+            self.door.stop_waiting()
+            if self.door.next == "answer":
+                super().data_received(data)
+            else:
+                self.door.turn_away()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
             self._unset_keepalive_if_required()
+            self.door.stop_waiting()
             if self.door.on_lost is not None:
                 self.door.on_lost()
 
@@ -88,7 +144,7 @@ def with_door(base: type[Any]) -> type[Any]:
             if self.door.on_resume is not None:
                 self.door.on_resume()
 
-    return Protocol
+    return HttpProtocol
 
 
 @dataclass(slots=True)
@@ -139,28 +195,38 @@ async def play(
     await player.play(players)
     if door.is_lost:
         cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
-    else:
-        await _settle(cycle, player.end())
+        return player.playback
+    is_last = player.end()
+    afterwards = player.afterwards if player.playback.ended == "complete" else None
+    lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
+    await _settle(cycle, is_last and not lingers, lingers=lingers)
+    if afterwards is not None and not door.is_lost:
+        door.prepare(afterwards, clock)
     return player.playback
 
 
 class _Mute:
-    """A transport that writes nothing."""
+    """A transport that writes nothing, and stays open if it `lingers`."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
+    def __init__(self, transport: asyncio.Transport, lingers: bool) -> None:
         self._transport = transport
+        self._lingers = lingers
 
     def write(self, data: bytes) -> None:
         pass
+
+    def close(self) -> None:
+        if not self._lingers:
+            self._transport.close()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
 
-async def _settle(cycle: Any, is_last: bool) -> None:
+async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
     """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
     connection, or closes it after the last."""
-    cycle.transport = _Mute(cycle.transport)
+    cycle.transport = _Mute(cycle.transport, lingers)
     await cycle.send({"type": "http.response.start", "status": 204, "headers": [CLOSE_HEADER] if is_last else []})
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
@@ -200,6 +266,7 @@ class _Player:
     """Sends what is due, then sleeps until the next deadline: driven by alarms, without a task of its own."""
 
     __slots__ = (
+        "afterwards",
         "alarm",
         "clock",
         "cycle",
@@ -225,6 +292,7 @@ class _Player:
         )
         self.ending: Ended = "client_closed"  # how it will have ended when the connection is lost
         self.playback = Playback()
+        self.afterwards: Afterwards | None = None
         self.alarm: Alarm | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -252,8 +320,8 @@ class _Player:
         """Do everything that is due, then set the alarm for what follows or finish."""
         raise NotImplementedError
 
-    def begin(self, status: int, headers: Sequence[Header]) -> None:
-        """Write the head, with what HTTP demands beside the given headers."""
+    def begin(self, status: int, headers: Sequence[Header], framing: Framing | None = None) -> bytes:
+        """The bytes of the head, with what HTTP demands beside the given headers."""
         scope = self.cycle.scope
         given = dict(headers)
         demanded: list[Header] = []
@@ -263,20 +331,24 @@ class _Player:
             demanded.append(CLOSE_HEADER)
         if scope["method"] == "HEAD" or status in (204, 304):
             self.framing = "none"
+        elif framing is not None:
+            self.framing = framing
         elif b"content-length" in given:
             self.framing = "length"
         elif scope["http_version"] == "1.0":
             self.framing = "close"
         else:
             self.framing = "chunks"
-            if b"transfer-encoding" not in given:
-                demanded.append((b"transfer-encoding", b"chunked"))
+        if self.framing == "close":
+            self.is_last = True
+        if self.framing == "chunks" and b"transfer-encoding" not in given:
+            demanded.append((b"transfer-encoding", b"chunked"))
         lines = [
             b"%b: %b" % header for header in (*self.door.protocol.server_state.default_headers, *headers, *demanded)
         ]
         if any(b"\r" in line or b"\n" in line for line in lines):
             raise ValueError(f"a header holds a line end: {headers}")
-        self.door.write(b"\r\n".join((_status_line(status), *lines, b"", b"")))
+        return b"\r\n".join((_status_line(status), *lines, b"", b""))
 
     def end(self) -> bool:
         """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
@@ -335,7 +407,7 @@ class _TrackPlayer(_Player):
         if self.done.done() or door.is_full:
             return  # on_resume goes on
         if self.framing is None:
-            self.begin(self.track.status, self.track.headers)
+            door.write(self.begin(self.track.status, self.track.headers))
         now = self.clock.now()
         elapsed = now - start
         frames: list[bytes] = []
@@ -379,8 +451,11 @@ class _StepPlayer(_Player):
                 return self.finish("complete")
             step = self.steps[self.index]
             now = self.clock.now()
-            if step.at > now - self.start:
-                return self._wake_at(self.start + step.at)
+            due = self.start + step.at
+            if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
+                due = max(due, self.playback.last_sent + step.gap)
+            if due > now:
+                return self._wake_at(due)
             if isinstance(step, Hang) or (self.door.is_full and isinstance(step, Head | Data | Raw)):
                 return None  # nothing more to do until the client leaves, or reads on
             self.index += 1
@@ -390,7 +465,12 @@ class _StepPlayer(_Player):
     def _do(self, step: Step, now: float) -> None:
         match step:
             case Head():
-                self.begin(step.status, self._sized(step))
+                head = self.begin(step.status, self._sized(step), step.framing)
+                if step.over:
+                    self.steps = [*_dribbled(head, step), *self.steps[self.index :]]
+                    self.index = 0
+                else:
+                    self.door.write(head)
             case Data():
                 data = step.data
                 if self.framing == "none" or not data:
@@ -408,6 +488,12 @@ class _StepPlayer(_Player):
             case Reset():
                 self.ending = "reset"
                 self.door.reset()
+            case Afterwards():
+                self.afterwards = step
+            case Refuse():
+                self.door.gate.refuse(step.seconds)
+            case ResetAccepts():
+                self.door.gate.resets += step.count
             case Hang():  # never reached: `advance` stays before it
                 pass
 
@@ -420,11 +506,16 @@ class _StepPlayer(_Player):
             head.status in (204, 304)
             or is_event_stream
             or is_sized
-            or not all(isinstance(step, Data | End) for step in rest)
+            or head.framing is not None
+            or not all(isinstance(step, Data | End | Afterwards) for step in rest)
         ):
             return head.headers
         size = sum(len(step.data) for step in rest if isinstance(step, Data))
         return (*head.headers, (b"content-length", b"%d" % size))
+
+
+def _dribbled(data: bytes, head: Head) -> list[Step]:
+    return [Raw(data[k : k + 1], head.at + head.over * k / len(data)) for k in range(len(data))]
 
 
 def _says_close(headers: Sequence[Header]) -> bool:

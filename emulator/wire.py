@@ -9,7 +9,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Header = tuple[bytes, bytes]
-Part = Literal["body", "role", "reasoning", "content", "tool_calls", "finish", "usage", "done", "comment"]
+Part = Literal[
+    "body", "role", "reasoning", "content", "tool_calls", "finish", "usage", "done", "comment", "piece", "packed"
+]
+"""What a frame is. Faults make two more kinds: `piece`, bytes whose event ends in a later frame, and `packed`, what
+counts as an event and is none that could be read: the last piece of one, several together, or a compressed one."""
+Framing = Literal["chunks", "length", "close", "none"]
+"""How the client learns where a body ends: chunks, a Content-Length, the end of the connection; or there is no body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,10 @@ class Head:
     status: int
     headers: tuple[Header, ...]
     at: float = 0.0
+    framing: Framing | None = None
+    """How the body is framed; None: as the headers and HTTP demand."""
+    over: float = 0.0
+    """Seconds over which it dribbles out, byte by byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class Data:
     part: Part = "body"
     tokens: int = 0
     at: float = 0.0
+    gap: float = 0.0
+    """At least so many seconds after the bytes before it, also when those were late: a segment of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +108,34 @@ class Hang:
     at: float = 0.0
 
 
-Step = Head | Data | Raw | End | Close | Reset | Hang
+@dataclass(frozen=True, slots=True)
+class Afterwards:
+    """How the connection behaves once this answer is over. Sends nothing itself."""
+
+    next: Literal["answer", "close", "reset"] = "answer"
+    """What the next request gets: an answer, or FIN or RST without a byte."""
+    idle: float | None = None
+    """Seconds without a request after which the connection is closed; also one that was to be closed at once."""
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The server stops listening for so many seconds of real time: new connections are refused, idle ones closed."""
+
+    seconds: float
+    at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ResetAccepts:
+    """So many of the connections that come next are reset as soon as they are accepted."""
+
+    count: int
+    at: float = 0.0
+
+
+Step = Head | Data | Raw | End | Close | Reset | Hang | Afterwards | Refuse | ResetAccepts
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,13 +145,14 @@ class Staged(Fault):
         if nothing and self.default_stage == "after_headers":
             return head + 1, 0
         tokens = events = size = 0
+        first = head + 1  # where the event begins of which this step is a piece
         for index, step in enumerate(steps[head + 1 :], head + 1):
             if isinstance(step, ENDS):
                 return index, 0
             if not isinstance(step, Data | Raw) or nothing:
                 continue
             if self.after_tokens is not None and tokens >= self.after_tokens and _delivers(step):
-                return index, 0
+                return first, 0
             if self.after_events is not None and events >= self.after_events:
                 return index, 0
             if self.after_bytes is not None and size + len(step.data) > self.after_bytes:
@@ -160,9 +161,13 @@ class Staged(Fault):
                 # A whole body has no events: the share of its tokens is the share of its bytes.
                 share = self.after_tokens / max(1, step.tokens)
                 return index, min(len(step.data), int(len(step.data) * share))
-            tokens += step.tokens if isinstance(step, Data) else 0
-            events += 1
+            is_piece = isinstance(step, Data) and step.part == "piece"
+            delivered = step.tokens if isinstance(step, Data) else 0
+            tokens += delivered
+            events += not is_piece
             size += len(step.data)
+            if delivered or not is_piece:
+                first = index + 1
         return len(steps), 0
 
 
@@ -212,7 +217,7 @@ def need_whole(scene: Scene) -> None:
 
 def is_event(step: Step) -> bool:
     """Whether a step is an event of the stream that carries JSON."""
-    return isinstance(step, Data) and step.part not in ("body", "comment", "done")
+    return isinstance(step, Data) and step.part not in ("body", "comment", "done", "piece", "packed")
 
 
 def events(steps: Sequence[Step], *parts: str) -> Iterator[tuple[int, Data]]:
@@ -224,7 +229,7 @@ def events(steps: Sequence[Step], *parts: str) -> Iterator[tuple[int, Data]]:
 
 def edited_event(step: Data, change: Callable[[Any], Any], scene: Scene) -> Data:
     """An event whose JSON was changed. `change` gets the chunk and gives another, or changes it in place (None)."""
-    native = orjson.loads(step.data.removeprefix(b"data: "))
+    native = _read(step.data.removeprefix(b"data: "))
     changed = change(native)
     return replace(step, data=b"data: %b\n\n" % scene.room.dumps(native if changed is None else changed))
 
@@ -234,7 +239,7 @@ def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scen
     step = next((step for step in steps if isinstance(step, Data) and step.part == "body"), None)
     if step is None:
         raise NotApplicable("the answer has no body")
-    native = orjson.loads(step.data)
+    native = _read(step.data)
     changed = change(native)
     return with_body(steps, scene.room.dumps(native if changed is None else changed))
 
@@ -245,6 +250,13 @@ def with_body(steps: Sequence[Step], body: bytes, **headers: str | None) -> list
     tokens = sum(step.tokens for step in steps if isinstance(step, Data))
     last = max((step.at for step in steps), default=0.0)
     return [head, Data(body, "body", tokens, last), End(last)]
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise NotApplicable("another fault left no JSON to change") from None
 
 
 def choices_of(chunk: Any) -> list[dict[str, Any]]:

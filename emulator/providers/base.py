@@ -143,6 +143,8 @@ class Provider:
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
     json_options: ClassVar[int] = 0
+    shows_cache: ClassVar[bool] = False
+    """Whether its usage tells how much of the prompt was cached."""
     price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")
     """What tokens cost where a scenario does not say. DeepSeek's own price of V4 pro, where a document is silent."""
     heartbeat_comment: ClassVar[bytes] = b""

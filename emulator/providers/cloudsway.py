@@ -73,6 +73,8 @@ class CloudswaySettings(Settings):
     """The endpoint paths that exist; any when null."""
     context_length: Annotated[int, Field(ge=1)] = CONTEXT_LENGTH
     """The tokens that prompt and answer may have together."""
+    json_schema: Literal["accept", "refuse"] = "accept"
+    """Whether `response_format` may be a schema, which the document does not list: SDKs ask for it."""
     heartbeat: float | None = 10.0
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
@@ -88,6 +90,7 @@ class Cloudsway(DeepSeekDialect):
     Settings = CloudswaySettings
     settings: CloudswaySettings
     Body: ClassVar[type[ChatBody]] = CloudswayBody
+    shows_cache = True
     heartbeat_comment = b": keep-alive\n\n"
     operations = (Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),)
     example = (
@@ -129,6 +132,10 @@ class Cloudsway(DeepSeekDialect):
     @property
     def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
         return self.settings.thinking_default == "enabled"
+
+    @property
+    def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
+        return self.settings.json_schema
 
     def parse(self, call: Call, key: str) -> ModelRequest:
         if self.settings.endpoints is not None and call.parameters["endpointPath"] not in self.settings.endpoints:

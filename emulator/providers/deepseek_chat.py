@@ -1,18 +1,24 @@
 """DeepSeek's own dialect of chat completions: thinking, JSON mode, log probabilities, its words for every complaint.
 
 Its resellers forward it, so their rooms subclass `DeepSeekDialect` too. The order of complaints is the one observed:
-types first, then the prompt's shape, then ranges.
+types first, then the prompt's shape, then ranges, then the conversation.
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+import orjson
+from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic_core import ErrorDetails
 
+from emulator.providers.base import Refusal
 from emulator.providers.openai_chat import (
+    BodyType,
     ChatBody,
     ChatDialect,
+    ContentPart,
     Many,
     MessageBody,
     ResponseFormat,
@@ -25,20 +31,42 @@ from emulator.providers.openai_chat import (
     read_tool_choice,
     read_tools,
     text_of,
+    text_or_list,
 )
-from emulator.providers.serde import Range, not_of_type, unknown_variant
-from emulator.reply import Choice, Completion
-from emulator.request import Controls, ModelRequest
+from emulator.providers.serde import Range, not_json, not_of_type, place, serde, unknown_variant
+from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
+from emulator.reply import Choice, Completion, Reply
+from emulator.request import Call, Controls, ModelRequest
 
 MOST_TOKENS = 393_216
 CONTEXT_LENGTH = 1_048_576
+FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
+"""What DeepSeek V4 signed its answers with when the documents were written."""
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
 """What an effort means where it is not what it says."""
+DEEPSEEK_TEXTS = {
+    "balance": "Insufficient Balance",
+    "policy": "Content Exists Risk",
+    "rate": "Rate Limit Reached",
+    "busy": "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
+}
 USER_ID = re.compile(r"[A-Za-z0-9\-_]{0,512}")
+
+
+class DeepSeekPart(ContentPart):
+    """One part of a message's content. Images are understood, to be refused."""
+
+    type: Literal["text", "image_url"]
 
 
 class DeepSeekMessage(MessageBody):
     role: Literal["system", "user", "assistant", "tool", "latest_reminder"]
+    content: (
+        Annotated[
+            Annotated[str, Tag("<text>")] | Annotated[Many[DeepSeekPart], Tag("<list>")], Discriminator(text_or_list)
+        ]
+        | None
+    ) = None  # type: ignore[assignment]  # the parts that DeepSeek knows
 
 
 class Thinking(Strict):
@@ -80,9 +108,21 @@ class DeepSeekBody(ChatBody):
         return self.thinking.reasoning_effort if self.thinking is not None else None
 
 
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A part of a body that has the wrong type or value."""
+
+    text: str
+    path: Path
+    """The value; or the map, where a field of it is missing."""
+    is_untaken: bool = False
+    """A list or a map that stands where neither may: the reader stops before it."""
+
+
 class DeepSeekDialect(ChatDialect):
     """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
 
+    auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"
     Body: ClassVar[type[ChatBody]] = DeepSeekBody
     ranges: ClassVar[tuple[Range, ...]] = (
         Range("temperature", 0, 2, "[0, 2]"),
@@ -92,14 +132,120 @@ class DeepSeekDialect(ChatDialect):
     context_length: ClassVar[int] = CONTEXT_LENGTH
     thinking_default: ClassVar[bool] = True
     efforts: ClassVar[tuple[str, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    effort_mapping: ClassVar[Mapping[str, str]] = EFFORTS
+    json_schema: ClassVar[Literal["accept", "refuse"]] = "accept"
+    """DeepSeek refuses a schema today. It is taken, because the helpers of the SDKs ask for nothing else."""
+    tells_position: ClassVar[bool] = False
+    """Whether a complaint names the line and the column: DeepSeek counts in the body that it gets, and a reseller does
+    not forward the very bytes."""
+    always_reasons: ClassVar[bool] = False
+    """Whether every answer in thinking mode has reasoning, if an empty one: as with DeepSeek. Answers that call tools
+    always do, as that reasoning has to be sent back."""
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        "unauthorized": Refusal(
+            401, "Authentication Fails, Your api key: ****demo is invalid",
+            "authentication_error", "invalid_request_error", mark="public",
+        ),
+        "forbidden": Refusal(403, "Forbidden", "permission_error", "invalid_request_error"),
+        "insufficient_balance": Refusal(
+            402, DEEPSEEK_TEXTS["balance"], "unknown_error", "invalid_request_error", mark="public"
+        ),
+        "content_policy": Refusal(
+            400, DEEPSEEK_TEXTS["policy"], "invalid_request_error", "invalid_request_error", mark="public"
+        ),
+        "rate_limited": Refusal(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "rate_limit_error"),
+        "concurrency_limited": Refusal(
+            429, "Your current concurrency is 40, which exceeds your concurrency limit of 39 based on your remaining "
+            "balance. Please top up your balance to restore your concurrency.", "rate_limit_error", "rate_limit_error",
+        ),
+        "server_error": Refusal(500, "Internal Server Error", "internal_error", "internal_error"),
+        "overloaded": Refusal(
+            503, DEEPSEEK_TEXTS["busy"], "service_unavailable_error", "service_unavailable_error", mark="public"
+        ),
+        "timeout": Refusal(504, "Gateway Timeout", "internal_error", "internal_error"),
+        "bad_request": Refusal(400, "Invalid Format", "invalid_request_error", "invalid_request_error", mark="public"),
+        "invalid_parameters": Refusal(422, "Invalid Parameters", "invalid_request_error", "invalid_request_error"),
+        "model_not_found": Refusal(
+            400, "Model Not Exist", "invalid_request_error", "invalid_request_error", mark="public"
+        ),
+        "context_length": Refusal(
+            400, "This model's maximum context length is 1048576 tokens. However, you requested 1048600 tokens "
+            "(1048500 in the messages, 100 in the completion). Please reduce the length of the messages or completion.",
+            "invalid_request_error", "invalid_request_error", mark="public",
+        ),
+        "not_found": Refusal(404, "Not Found", "invalid_request_error", "invalid_request_error"),
+        "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "invalid_request_error"),
+        "too_large": Refusal(413, "Payload Too Large", "invalid_request_error", "invalid_request_error"),
+    }  # fmt: skip
+
+    # The way in: what has a wrong type
+
+    def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+        try:
+            native = orjson.loads(call.body)
+        except orjson.JSONDecodeError as error:
+            raise self.unreadable(call.body, error) from None
+        try:
+            body = model.model_validate(native)
+        except ValidationError as error:
+            raise self.misfitting(call.body, [misfit_of(each) for each in error.errors(include_url=False)]) from None
+        misfits = [*self.misfits(body)] if isinstance(body, DeepSeekBody) else []
+        if misfits:
+            raise self.misfitting(call.body, misfits)
+        return body, native
+
+    def unreadable(self, data: bytes, error: orjson.JSONDecodeError) -> Exception:
+        """The refusal of a body that is not JSON, with the place where serde_json stops reading."""
+        try:
+            spans(data, ())
+        except Malformed as malformed:
+            where = "?" if malformed.path[-1:] == (None,) else ""
+            path = place([*[item for item in malformed.path if item is not None], *where])
+            told = f"{malformed.reason} at {position(data, malformed.index)}"
+            return self.not_fitting(not_json(f"{path}: {told}" if path.strip("?") else told))
+        return self.not_json(error)
+
+    def misfitting(self, data: bytes, misfits: Sequence[Misfit]) -> Exception:
+        """The refusal for the first misfit that a reader of the body comes upon."""
+        try:
+            found = spans(data, {part for misfit in misfits for part in (misfit.path, misfit.path[:2])})
+        except Malformed:  # nested deeper than serde_json goes
+            found = {}
+        first = min(misfits, key=lambda misfit: stop(misfit, data, found))
+        where = f" at {position(data, stop(first, data, found))}" if self.tells_position else ""
+        return self.not_fitting(not_of_type(first.text + where))
+
+    def not_fitting(self, message: str) -> Exception:
+        """The refusal of a body that could not be read as what it has to be."""
+        return self.bad_request(message)
+
+    def misfits(self, body: DeepSeekBody) -> Iterator[Misfit]:
+        """What the types of the body do not tell of it."""
+        for index, message in enumerate(body.messages):
+            at: Path = ("messages", index)
+            if message.role == "tool" and message.tool_call_id is None:
+                yield Misfit(f"{place(at)}: missing field `tool_call_id`", (*at, "tool_call_id"))
+            if message.content is None and message.role != "assistant":
+                is_null = "content" in message.model_fields_set
+                reason = "invalid type: null, expected a string" if is_null else "missing field `content`"
+                yield Misfit(f"{place(at)}: {reason}", (*at, "content"))
+        if body.effort is not None and body.effort not in self.efforts:
+            path: Path = ("reasoning_effort",)
+            if body.reasoning_effort is None:
+                path = ("thinking", "reasoning_effort")
+            yield Misfit(f"reasoning_effort: {unknown_variant(body.effort, listed(self.efforts))}", path)
+        if isinstance(body.tool_choice, str) and body.tool_choice not in TOOL_CHOICES:
+            variants = unknown_variant(body.tool_choice, listed(TOOL_CHOICES))
+            yield Misfit(f"tool_choice: {variants}", ("tool_choice",))
+
+    # … then what may not be asked for
 
     def complaints(self, body: Any) -> Iterator[str | None]:
-        yield self.complaint_of_variants(body)
-        yield self.complaint_of_content(body.messages)
-        yield self.complaint_of_json_mode(body)
+        yield self.complaint_of_format(body)
         yield from super().complaints(body)
-        if body.limit is not None and not 1 <= body.limit <= self.most_tokens:
-            yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {self.most_tokens}]"
+        most = self.most_tokens_of(body)
+        if body.limit is not None and not 1 <= body.limit <= most:
+            yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]"
         if body.top_logprobs is not None and not body.logprobs:
             yield ("Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used.")
         if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
@@ -112,60 +258,38 @@ class DeepSeekDialect(ChatDialect):
             yield "Invalid user_id value, user_id must match [a-zA-Z0-9\\-_] and be at most 512 characters long"
         if self.thinks(body) and read_tool_choice(body.tool_choice) not in ("auto", "none"):
             yield "Thinking mode does not support this tool_choice"
-        if not body.messages:
-            yield "Empty input messages"
-        yield self.complaint_of_tool_results(body.messages)
+        yield from self.complaints_of_conversation(body)
 
-    def complaint_of_variants(self, body: Any) -> str | None:
-        """Words out of a fixed list, which a type of their own would refuse."""
-        wanted = {"reasoning_effort": (body.effort, self.efforts)}
-        if isinstance(body.tool_choice, str):
-            wanted["tool_choice"] = (body.tool_choice, ("none", "auto", "required"))
-        for name, (given, known) in wanted.items():
-            if given is not None and given not in known:
-                listed = " or ".join([", ".join(f"`{word}`" for word in known[:-1]), f"`{known[-1]}`"])
-                return not_of_type(f"{name}: {unknown_variant(given, listed)}")
-        return None
-
-    def complaint_of_content(self, messages: Sequence[MessageBody]) -> str | None:
-        """Only an assistant that calls tools may leave its content out."""
-        for index, message in enumerate(messages):
-            if message.content is None and not message.tool_calls:
-                if message.role == "assistant":
-                    return "Invalid assistant message: content or tool_calls must be set"
-                if "content" in message.model_fields_set:
-                    return not_of_type(f"messages[{index}].content: invalid type: null, expected a string")
-                return not_of_type(f"messages[{index}]: missing field `content`")
-        return None
-
-    def complaint_of_tool_results(self, messages: Sequence[MessageBody]) -> str | None:
-        """Every call of a tool has to be answered before the conversation goes on."""
-        waiting: set[str | None] = set()
-        for message in messages:
-            if message.role == "tool":
-                waiting.discard(message.tool_call_id)
-                continue
-            if waiting:
-                break
-            if message.role == "assistant":
-                waiting = {call.id for call in message.tool_calls or ()}
-        if not waiting:
-            return None
-        return (
-            "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
-            "'tool_call_id'. (insufficient tool messages following tool_calls message)"
-        )
-
-    def complaint_of_json_mode(self, body: Any) -> str | None:
+    def complaint_of_format(self, body: Any) -> str | None:
         kind = body.response_format.type if body.response_format is not None else "text"
         if kind == "json_object":
             if not any("json" in text_of(message.content).lower() for message in body.messages):
                 return (
                     "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
                 )
-        elif kind != "text":
+        elif kind != "text" and (kind != "json_schema" or self.json_schema == "refuse"):
             return "This response_format type is unavailable now"
         return None
+
+    def complaints_of_conversation(self, body: Any) -> Iterator[str | None]:
+        """What may be wrong with the messages and their order."""
+        if not body.messages:
+            yield "Empty input messages"
+        for message in body.messages:
+            if message.role == "assistant" and message.content is None and not message.tool_calls:
+                yield "Invalid assistant message: content or tool_calls must be set"
+            if isinstance(message.content, list) and any(part.type == "image_url" for part in message.content):
+                yield "This model does not support image"
+        yield complaint_of_tool_messages(body.messages)
+        if self.thinks(body) and any(
+            message.role == "assistant" and message.tool_calls and message.reasoning_content is None
+            for message in body.messages
+        ):
+            yield "The reasoning_content in the thinking mode must be passed back to the API."
+
+    def most_tokens_of(self, body: Any) -> int:
+        """The highest `max_tokens` of the model that is asked for."""
+        return self.most_tokens
 
     def thinks(self, body: Any) -> bool:
         """Whether this request is answered in thinking mode."""
@@ -173,15 +297,6 @@ class DeepSeekDialect(ChatDialect):
         if mode is None:
             return self.thinking_default and body.effort != "none"
         return bool(mode != "disabled")
-
-    def admit_length(self, request: ModelRequest, prompt: int) -> None:
-        asked = request.controls.max_tokens or 0
-        if prompt + asked > self.context_length:
-            raise self.bad_request(
-                f"This model's maximum context length is {self.context_length} tokens. However, you requested "
-                f"{prompt + asked} tokens ({prompt} in the messages, {asked} in the completion). "
-                "Please reduce the length of the messages or completion."
-            )
 
     def controls(self, body: Any, stream: bool) -> Controls:
         kind: Any = body.response_format.type if body.response_format is not None else "text"
@@ -197,9 +312,52 @@ class DeepSeekDialect(ChatDialect):
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
             thinking=thinking,
-            reasoning_effort=EFFORTS.get(body.effort, body.effort) if thinking else None,
+            reasoning_effort=self.effort_mapping.get(body.effort, body.effort) if thinking else None,
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
+
+    def admit_length(self, request: ModelRequest, prompt: int) -> None:
+        wanted = request.controls.max_tokens or 0
+        if prompt + wanted > self.context_length:
+            raise self.bad_request(
+                f"This model's maximum context length is {self.context_length} tokens. However, you requested "
+                f"{prompt + wanted} tokens ({prompt} in the messages, {wanted} in the completion). Please reduce the "
+                "length of the messages or completion.",
+            )
+
+    # The answer
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        if request.controls.thinking and reply.reasoning is None and (self.always_reasons or reply.tool_calls):
+            return replace(reply, reasoning="")
+        return reply
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return {**super().body(completion, request), "system_fingerprint": self.fingerprint(completion)}
+
+    def fingerprint(self, completion: Completion) -> str:
+        return completion.system_fingerprint or FINGERPRINT
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        return {
+            "index": choice.index,
+            "message": self.message(choice),
+            "logprobs": self.logprobs(choice),
+            "finish_reason": choice.finish_reason,
+        }
+
+    def usage(self, completion: Completion) -> dict[str, Any]:
+        usage = completion.usage
+        thought = any(choice.reasoning is not None for choice in completion.choices)
+        return {
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "total_tokens": usage.total,
+            "prompt_tokens_details": {"cached_tokens": usage.cached},
+            **({"completion_tokens_details": {"reasoning_tokens": usage.reasoning}} if thought else {}),
+            "prompt_cache_hit_tokens": usage.cached,
+            "prompt_cache_miss_tokens": usage.prompt - usage.cached,
+        }
 
     # Usage stands on the finish chunk; with `include_usage` every other chunk says null
 
@@ -235,7 +393,7 @@ class DeepSeekDialect(ChatDialect):
             "object": "chat.completion.chunk",
             "created": completion.created,
             "model": completion.model,
-            "system_fingerprint": completion.system_fingerprint,
+            "system_fingerprint": self.fingerprint(completion),
             "choices": [
                 {
                     "index": choice.index,
@@ -246,10 +404,73 @@ class DeepSeekDialect(ChatDialect):
             ],
         }
 
+    def error_body(self, row: Refusal, request_id: str) -> Any:
+        return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
 
-DEEPSEEK_TEXTS = {
-    "balance": "Insufficient Balance",
-    "policy": "Content Exists Risk",
-    "rate": "Rate Limit Reached",
-    "busy": "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
-}
+
+# Misfits
+
+
+def misfit_of(error: ErrorDetails) -> Misfit:
+    """One validation error as DeepSeek tells it."""
+    path = tuple([item for item in error["loc"] if not (isinstance(item, str) and item.startswith("<"))])
+    if error["type"] == "missing" and not is_inside_message(path):
+        path = path[:-1]  # it is missed where its map ends
+    is_untaken = isinstance(error["input"], list | dict) and error["type"] != "missing"
+    return Misfit(serde(error, place_in_message), path, is_untaken)
+
+
+def place_in_message(loc: Iterable[str | int]) -> str:
+    """A path as far as DeepSeek tells it: a message is read by its role once it is there as a whole, and by then the
+    way to what is wrong in it is forgotten."""
+    path = tuple(loc)
+    return place(path[:2] if is_inside_message(path) else path)
+
+
+def is_inside_message(path: Sequence[str | int]) -> bool:
+    """Whether it leads to something in a message, other than the role."""
+    return len(path) > 2 and path[0] == "messages" and path[2] != "role"
+
+
+def stop(misfit: Misfit, data: bytes, found: Mapping[Path, Span]) -> int:
+    """How many bytes the reader has taken when it complains; all of them, where that could not be found out."""
+    if is_inside_message(misfit.path):
+        message = found.get(misfit.path[:2])
+        return after_item(data, message.end) if message is not None else len(data)
+    span = found.get(misfit.path)
+    if span is None:
+        return len(data)
+    return span.start if misfit.is_untaken else span.end
+
+
+TOOL_CHOICES = ("none", "auto", "required")
+
+
+def listed(words: Sequence[str]) -> str:
+    """As "`a`, `b` or `c`"."""
+    return " or ".join([", ".join(f"`{word}`" for word in words[:-1]), f"`{words[-1]}`"])
+
+
+# The conversation
+
+
+def complaint_of_tool_messages(messages: Sequence[MessageBody]) -> str | None:
+    """Every call of a tool has to be answered before the conversation goes on, and nothing else is answered so."""
+    is_open = False
+    waiting: set[str | None] = set()
+    for message in messages:
+        if message.role == "tool":
+            if not is_open:
+                return "Messages with role 'tool' must be a response to a preceding message with 'tool_calls'"
+            waiting.discard(message.tool_call_id)
+            continue
+        if waiting:
+            break
+        is_open = message.role == "assistant" and bool(message.tool_calls)
+        waiting = {call.id for call in message.tool_calls or ()} if is_open else set()
+    if not waiting:
+        return None
+    return (
+        "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
+        "'tool_call_id'. (insufficient tool messages following tool_calls message)"
+    )

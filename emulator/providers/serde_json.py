@@ -1,9 +1,9 @@
-"""Where in a body something stands, and why a body is no JSON: as serde_json, which DeepSeek's server reads with, tells.
+"""Where in a body something stands, and why a body is no JSON, as serde_json tells it: DeepSeek's server reads with it.
 
-serde_json tells the place of its complaints as `at line L column C`: columns count bytes, from 1, up to and with the last
-one that it has taken. So a complaint about a value points to its last byte, one about a list or a map to the byte
-before it, and one about a missing field to the brace that ends the map. Captured complaints about bodies in several
-lines agree (eclipse-theia/theia#15144, cline/cline#230); that it holds everywhere is inferred.
+It tells a place as `line L column C`. Columns count bytes, from 1, up to and with the last one that it has taken. So a
+complaint about a value points to its last byte, one about a list or a map to the byte before it, and one about a
+missing field to the brace that ends the map. Captured complaints about bodies of several lines agree
+(eclipse-theia/theia#15144, cline/cline#230); that it holds for all of them is inferred.
 """
 
 import re

@@ -22,6 +22,7 @@ from emulator.providers.base import (
     Settings,
     refuse,
 )
+from emulator.providers.deepseek_chat import complaint_of_tool_messages
 from emulator.providers.openai_chat import (
     ChatBody,
     ChatDialect,
@@ -234,6 +235,7 @@ class Serevix(ChatDialect):
             yield "Invalid n value, the valid range of n is [1, 128]"
         if self.settings.strict and any(message.role is None or message.content is None for message in body.messages):
             yield "Invalid messages value, role and content are required"
+        yield complaint_of_tool_messages(body.messages)
 
     def controls(self, body: Any, stream: bool) -> Controls:
         return Controls(

@@ -1,0 +1,95 @@
+"""Remembers answers that would come out the same again but for their ids and moments, so that they are made only once.
+
+The answer is kept with stand-ins where its id, its time and its request id belong. What makes an answer steady is
+decided by the engine; here is only the keeping and the filling in.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import orjson
+
+from emulator.matching import Found
+from emulator.reply import Usage
+from emulator.request import Call
+from emulator.wire import Header, Run, Track
+
+MOST = 512
+LONGEST_BODY = 16_384
+LONGEST_ANSWER = 262_144
+
+ID = "\x1fid\x1f"
+CREATED = 9_007_199_254_740_881
+REQUEST_ID = "stand-in-for-a-request-id"
+_ID = orjson.dumps(ID)[1:-1]
+_CREATED = b"%d" % CREATED
+_REQUEST_ID = REQUEST_ID.encode()
+
+Key = tuple[str, str, str, str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """An answer with stand-ins, and what its journal entry says."""
+
+    track: Track
+    identity: bytes
+    operation: str
+    model: str
+    stream: bool
+    found: Found | None
+    usage: Usage
+    cost: Decimal
+
+    def filled(self, id: str, created: int, request_id: str) -> Track:
+        """The answer with its own id, time and request id."""
+        track = self.track
+        shown = orjson.dumps(id)[1:-1]
+        moment = b"%d" % created
+        headers = track.headers
+        if request_id:
+            headers = tuple([_with(header, request_id.encode()) for header in headers])
+        return Track(track.status, headers, tuple([_fill(run, shown, moment) for run in track.runs]), track.streamed)
+
+
+def _with(header: Header, request_id: bytes) -> Header:
+    return (header[0], request_id) if header[1] == _REQUEST_ID else header
+
+
+def _fill(run: Run, id: bytes, created: bytes) -> Run:
+    if run.before or run.after:
+        before = run.before.replace(_ID, id).replace(_CREATED, created)
+        after = run.after.replace(_ID, id).replace(_CREATED, created)
+        return Run(run.part, before, run.pieces, after, run.tokens)
+    pieces: Sequence[bytes] = [piece.replace(_ID, id).replace(_CREATED, created) for piece in run.pieces]
+    return Run(run.part, b"", pieces, b"", run.tokens)
+
+
+class Memory:
+    """The answers of one namespace to the requests of late, least lately used forgotten first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, Remembered] = OrderedDict()
+
+    def get(self, call: Call) -> Remembered | None:
+        key = (call.provider, call.method, call.path, call.query, call.body)
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def keep(self, call: Call, remembered: Remembered) -> None:
+        if len(call.body) > LONGEST_BODY or sum(map(_size, remembered.track.runs)) > LONGEST_ANSWER:
+            return
+        self._kept[(call.provider, call.method, call.path, call.query, call.body)] = remembered
+        if len(self._kept) > MOST:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+def _size(run: Run) -> int:
+    return len(run.pieces) * (len(run.before) + len(run.after)) + sum(map(len, run.pieces))

@@ -1,0 +1,318 @@
+"""DeepSeek's own API on api.deepseek.com: chats, chats that go on from a prefix, texts with a gap, models, balance.
+
+What it sends was published by those who captured it, and by its reference (api-docs.deepseek.com); see
+docs/providers.md. It is what the resellers forward, so most of it stands in `deepseek_chat`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, with_config
+from typing_extensions import TypedDict  # pydantic takes Python's own from 3.12 on
+
+from emulator import tokens
+from emulator.providers import fim
+from emulator.providers.base import Names, Operation, Refusal, Settings, bearer, refuse
+from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MOST_TOKENS, DeepSeekBody, DeepSeekDialect
+from emulator.providers.openai_chat import PIECE, ChatBody
+from emulator.providers.serde import Range, first
+from emulator.reply import Completion, ErrorReply, Reply
+from emulator.request import Call, Controls, Message, ModelRequest
+from emulator.wire import Header, Run, Track, single
+
+MODELS = ("deepseek-v4-pro", "deepseek-v4-flash")
+EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
+MOST_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
+"""Where it is less than V4's: models of 2025, which are there when a scenario lists them."""
+R1 = "deepseek-reasoner"
+NO_KEY = "Authentication Fails (governor)"
+WRONG_SCHEME = "Authentication Fails (auth header format should be Bearer sk-...)"
+WRONG_TYPE = "Expected request with `Content-Type: application/json`"
+NO_TYPE = {"content-type": ""}
+BYTES = {"content-type": "application/octet-stream"}
+"""What every refusal with 400 is sent as, except those of bodies that cannot be read at all."""
+
+
+@with_config(ConfigDict(extra="forbid"))
+class Balance(TypedDict):
+    """One row of the balance. Amounts are texts, as on the wire."""
+
+    currency: Literal["CNY", "USD"]
+    total_balance: str
+    granted_balance: str
+    topped_up_balance: str
+
+
+BALANCE: Balance = {
+    "currency": "CNY",
+    "total_balance": "110.00",
+    "granted_balance": "10.00",
+    "topped_up_balance": "100.00",
+}
+
+
+class DeepSeekSettings(Settings):
+    models: Names | None = MODELS
+    """The models that are served; any name when null. `deepseek-chat` and `deepseek-reasoner` behave as in 2025."""
+    thinking_default: Literal["enabled", "disabled"] = "enabled"
+    """The mode of a request that does not say `thinking`."""
+    effort: Literal["current", "earlier"] = "current"
+    """What efforts mean: as now (minimal is low; medium and xhigh are high), or as in V4's first months (low and medium
+    are high, xhigh is max). Only max changes the number of tokens."""
+    json_schema: Literal["accept", "refuse"] = "accept"
+    """Whether `response_format` may be a schema. DeepSeek itself refuses it today, but the helpers of the SDKs that
+    parse answers into types ask for nothing else."""
+    context_length: int = CONTEXT_LENGTH
+    """How many tokens a prompt and its answer may have together."""
+    heartbeat: float | None = 10.0
+    """Seconds between what is said to who waits: `: keep-alive` in a stream, else empty lines before the JSON."""
+    balance: tuple[Balance, ...] = Field(default=(BALANCE,), strict=False)
+    """What `/user/balance` tells."""
+
+
+class PenaltyBody(DeepSeekBody):
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+
+
+class DeepSeek(DeepSeekDialect):
+    """https://api.deepseek.com"""
+
+    name = "deepseek"
+    title = "DeepSeek"
+    hosts = ("api.deepseek.com",)
+    document = "DeepSeek API (api-docs.deepseek.com)"
+    Settings = DeepSeekSettings
+    settings: DeepSeekSettings
+    Body: ClassVar[type[ChatBody]] = PenaltyBody
+    ranges: ClassVar[tuple[Range, ...]] = (
+        *DeepSeekDialect.ranges,
+        Range("presence_penalty", -2, 2, "[-2, 2]"),
+        Range("frequency_penalty", -2, 2, "[-2, 2]"),
+    )
+    heartbeat_comment = b": keep-alive\n\n"
+    heartbeat_blank = b"\n"
+    tells_position = True
+    always_reasons = True
+    operations = (
+        Operation("chat", "POST", "/chat/completions", "a chat completion", "public"),
+        Operation("chat", "POST", "/v1/chat/completions", "the same", "public"),
+        Operation("chat", "POST", "/beta/chat/completions", "the same, which may go on from a prefix", "public"),
+        Operation("completions", "POST", "/beta/completions", "the text in a gap", "public"),
+        Operation("models", "GET", "/models", "the list of models", "public", is_completion=False),
+        Operation("models", "GET", "/v1/models", "the same", "public", is_completion=False),
+        Operation("balance", "GET", "/user/balance", "what is left to spend", "public", is_completion=False),
+    )
+    example = (
+        "/chat/completions",
+        {
+            "model": "deepseek-v4-pro",
+            "messages": [
+                {"role": "system", "content": "You are a helpful assistant"},
+                {"role": "user", "content": "Hi"},
+            ],
+        },
+    )
+    refusals: ClassVar[Mapping[str, Refusal]] = {
+        **{
+            name: replace(row, headers=BYTES) if row.status == 400 else row
+            for name, row in DeepSeekDialect.refusals.items()
+        },
+        "not_found": Refusal(404, "Not Found", mark="public", headers=NO_TYPE),
+        "method_not_allowed": Refusal(405, "Method Not Allowed", headers=NO_TYPE),
+        "unsupported_media_type": Refusal(
+            415, WRONG_TYPE, mark="public", headers={"content-type": "text/plain; charset=utf-8"}
+        ),
+    }
+
+    @property
+    def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
+        return self.settings.thinking_default == "enabled"
+
+    @property
+    def effort_mapping(self) -> Mapping[str, str]:  # type: ignore[override]  # likewise
+        return EFFORTS if self.settings.effort == "current" else EARLIER_EFFORTS
+
+    @property
+    def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
+        return self.settings.json_schema
+
+    @property
+    def context_length(self) -> int:  # type: ignore[override]  # likewise
+        return self.settings.context_length
+
+    # The way in
+
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        if "authorization" not in headers:
+            raise refuse("unauthorized", body=NO_KEY, headers=NO_TYPE)
+        key = bearer(headers)
+        if not key:
+            raise refuse("unauthorized", WRONG_SCHEME)
+        return key
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        if call.operation in ("models", "balance"):
+            return ModelRequest(call, "", (), False, Controls(), key, {})
+        if not is_json(call.headers.get("content-type", "")):
+            raise refuse("unsupported_media_type")
+        if call.operation == "completions":
+            return self.parse_gap(call, key)
+        request = super().parse(call, key)
+        if not call.path.startswith("/beta/") and any(message.prefix for message in request.messages):
+            raise self.bad_request(
+                'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
+            )
+        return request
+
+    def parse_gap(self, call: Call, key: str) -> ModelRequest:
+        """A text with a gap: its beginning is matched and answered like a user's message."""
+        body, native = self.read(call, fim.FimBody)
+        complaint = first([self.complaint_of_model(body.model), *fim.complaints(body)])
+        if complaint is not None:
+            raise self.bad_request(complaint)
+        messages = (Message("user", body.prompt),)
+        return ModelRequest(call, body.model, messages, bool(body.stream), fim.controls(body), key, native)
+
+    def not_fitting(self, message: str) -> Exception:
+        return refuse("bad_request", message, headers={"content-type": "application/json"})
+
+    def complaints(self, body: Any) -> Iterator[str | None]:
+        yield self.complaint_of_model(body.model)
+        yield from super().complaints(body)
+        if body.model == R1:
+            yield complaint_of_r1(body.messages)
+
+    def complaint_of_model(self, model: str) -> str | None:
+        names = self.settings.models
+        if names is None or model in names:
+            return None
+        shown = " or ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])}, and {names[-1]}"
+        return f"The supported API model names are {shown}, but you passed {model}."
+
+    def most_tokens_of(self, body: Any) -> int:
+        return MOST_TOKENS_OF.get(body.model, MOST_TOKENS)
+
+    def thinks(self, body: Any) -> bool:
+        if body.thinking is None and body.model in MOST_TOKENS_OF:
+            return bool(body.model == R1)
+        return super().thinks(body)
+
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Any]:
+        if request.call.operation == "completions":
+            return 0, [request.messages[0].content, request.body.get("suffix") or ""]
+        return super().prompt_texts(request)
+
+    # The answer
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        """Who goes on from the beginning of an answer has done with thinking."""
+        last = request.messages[-1]
+        if last.prefix and last.content:
+            return replace(reply, reasoning=None)
+        return super().adapt(reply, request)
+
+    def make_id(self, material: bytes) -> str:
+        return str(UUID(bytes=material[:16], version=4))
+
+    def request_id(self, received: float, material: bytes) -> str:
+        return material[16:32].hex()
+
+    def response_headers(self, request_id: str) -> tuple[Header, ...]:
+        return (
+            (b"server", b"openresty"),
+            (b"vary", b"origin, access-control-request-method, access-control-request-headers"),
+            (b"access-control-allow-credentials", b"true"),
+            (b"x-ds-trace-id", request_id.encode()),
+            (b"strict-transport-security", b"max-age=31536000; includeSubDomains; preload"),
+            (b"x-content-type-options", b"nosniff"),
+        )
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        if request.call.operation != "completions":
+            return super().body(completion, request)
+        return {
+            **fim.envelope(completion),
+            "choices": [fim.choice(completion.choices[0], echoed(request))],
+            "usage": self.usage(completion),
+            "system_fingerprint": self.fingerprint(completion),
+        }
+
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        if request.call.operation == "completions":
+            return self.gap_runs(completion, request)
+        return super().stream(completion, request)
+
+    def gap_runs(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        """The frames of a text that fills a gap."""
+        told, start = completion.choices[0], echoed(request)
+        is_likely = told.logprobs is not None
+        head = {**fim.envelope(completion), "system_fingerprint": self.fingerprint(completion)}
+        tail = {"usage": None} if request.controls.include_usage else {}
+        if start:
+            rows = fim.logprobs(fim.unknown(start)) if is_likely else None
+            yield self.event("content", {**head, "choices": [fim.part(start, rows)], **tail})
+        pieces = tokens.pieces(told.content)
+        if told.logprobs is None and told.content:
+            before, after = self.around({**head, "choices": [fim.part(PIECE)], **tail})
+            yield Run("content", before, pieces.escaped, after, pieces.counts)
+        else:
+            offset = len(start)
+            for row, count in zip(told.logprobs or (), pieces.counts, strict=True):
+                rows = fim.logprobs([row], offset)
+                yield self.event("content", {**head, "choices": [fim.part(row.token, rows)], **tail}, tokens=count)
+                offset += len(row.token)
+        last = fim.part("", finish_reason=told.finish_reason)
+        yield self.event("finish", {**head, "choices": [last], "usage": self.usage(completion)})
+        yield single("done", b"data: [DONE]\n\n")
+
+    def listing(self, request: ModelRequest) -> Any:
+        if request.call.operation == "balance":
+            rows = self.settings.balance
+            return {"is_available": any(float(row["total_balance"]) > 0 for row in rows), "balance_infos": rows}
+        names = MODELS if self.settings.models is None else self.settings.models
+        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "deepseek"} for name in names]}
+
+    # Refusals
+
+    def error(self, reply: ErrorReply, call: Call | None = None, request_id: str = "") -> Track:
+        if reply.message is None and reply.body is None:
+            key = self.credential(call.headers) if call is not None else None
+            if reply.name == "unauthorized" and key:
+                reply = replace(reply, message=f"Authentication Fails, Your api key: ****{key[-4:]} is invalid")
+            elif reply.name in ("not_found", "method_not_allowed"):
+                reply = replace(reply, body="")
+            elif reply.name == "unsupported_media_type":
+                reply = replace(reply, body=WRONG_TYPE)
+        return super().error(reply, call, request_id)
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a content type says JSON, as axum sees it."""
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence.startswith("application/") and (essence == "application/json" or essence.endswith("+json"))
+
+
+def echoed(request: ModelRequest) -> str:
+    """The text that is to be repeated before the answer."""
+    return request.messages[0].content if request.body.get("echo") else ""
+
+
+def complaint_of_r1(messages: Any) -> str | None:
+    """What R1 could not do in 2025."""
+    for index, (message, following) in enumerate(pairwise(messages)):
+        if message.role == following.role and message.role in ("user", "assistant"):
+            return (
+                f"deepseek-reasoner does not support successive user or assistant messages (messages[{index}] and "
+                f"messages[{index + 1}] in your input). You should interleave the user/assistant messages in the "
+                "message sequence."
+            )
+    if messages and messages[-1].role in ("assistant", "system") and not messages[-1].prefix:
+        return (
+            "The last message of deepseek-reasoner must be a user message, or an assistant message with prefix mode on "
+            "(refer to https://api-docs.deepseek.com/guides/chat_prefix_completion)."
+        )
+    return None

@@ -1,0 +1,85 @@
+"""Rooms that other distributions bring along: entry points of the group `emulator.providers`.
+
+A room that cannot be used is refused with one sentence that names its distribution; nothing is left out in silence.
+docs/adding-a-provider.md shows a whole one.
+"""
+
+import re
+from collections.abc import Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from emulator.errors import UsageError
+from emulator.providers.base import ERROR_NAMES, INTERNAL_NAMES, Provider
+
+GROUP = "emulator.providers"
+NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
+FACTS = ("name", "title", "hosts", "document", "auth_header", "operations", "refusals", "example")
+"""What a room has to state."""
+
+
+def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provider]]:
+    """The emulator's own rooms, then those of installed distributions in the order of their names.
+
+    Raises UsageError for a room that cannot be loaded, is none, or takes the name or the host of another."""
+    rooms = dict(own)
+    brought_by: dict[str, str] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, distribution(point))):
+        if point.name in rooms:
+            other = brought_by.get(point.name, "the emulator itself")
+            raise refused(point, f"there is one of that name already, from {other}")
+        room = loaded(point)
+        taken = {host: name for name, present in rooms.items() for host in present.hosts}
+        for host in room.hosts:
+            if host in taken:
+                raise refused(point, f"its host {host} is that of the provider '{taken[host]}' already")
+        rooms[point.name] = room
+        brought_by[point.name] = distribution(point)
+    return rooms
+
+
+def loaded(point: EntryPoint) -> type[Provider]:
+    """The room behind an entry point. Raises UsageError."""
+    try:
+        room = point.load()
+    except Exception as error:
+        raise refused(point, f"loading {point.value} failed: {type(error).__name__}: {error}") from error
+    complaint = complaint_of(room, point)
+    if complaint is not None:
+        raise refused(point, complaint)
+    assert isinstance(room, type)
+    return room
+
+
+def complaint_of(room: Any, point: EntryPoint) -> str | None:
+    """Why something is no room that can be served."""
+    if not (isinstance(room, type) and issubclass(room, Provider)):
+        return f"{point.value} is {room!r}, a subclass of emulator.providers.base.Provider was expected"
+    missing = [fact for fact in FACTS if not hasattr(room, fact)]
+    if missing:
+        return f"{room.__qualname__} does not state {', '.join(missing)}"
+    if room.name != point.name:
+        return f"{room.__qualname__}.name is '{room.name}', the name of its entry point was expected"
+    if not NAME.fullmatch(room.name):
+        return "a name has lower-case letters and digits, with '-' or '_' between them"
+    unmapped = [name for name in (*ERROR_NAMES, *INTERNAL_NAMES) if name not in room.refusals]
+    if unmapped:
+        return f"{room.__qualname__}.refusals has no {', '.join(unmapped)}"
+    try:
+        room()
+    except Exception as error:
+        return f"{room.__qualname__}() failed: {type(error).__name__}: {error}"
+    return None
+
+
+def distribution(point: EntryPoint) -> str:
+    """The distribution that an entry point comes from, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
+
+
+def refused(point: EntryPoint, reason: str) -> UsageError:
+    name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
+    return UsageError(
+        f"The provider '{point.name}' of the distribution {distribution(point)} cannot be used: {reason}. "
+        f"Correct the distribution{name}."
+    )
