@@ -41,7 +41,7 @@ def cli() -> None:
 
 
 @cli.command(context_settings={"auto_envvar_prefix": "EMULATOR"})
-@click.option("--scenario", "-s", "scenarios", metavar="PATH", multiple=True,
+@click.option("--scenario", "-s", "scenarios", metavar="PATH", multiple=True, envvar="EMULATOR_SCENARIO",
               help="A scenario file, folder or glob, or several; the documented examples when left out.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True,
@@ -52,7 +52,7 @@ def cli() -> None:
 )
 @click.option("--seed", type=int, help="Replaces the scenario's seed.")
 @click.option("--strict", is_flag=True, help="A request that no rule answers gets an error that tells why.")
-@click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True,
+@click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True, envvar="EMULATOR_FAULT",
               help="What goes wrong with every answer, or several; `emulator faults` lists the kinds.")  # fmt: skip
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load changed scenario files again.")
 @click.option(
@@ -314,5 +314,10 @@ def _fail(message: str, code: int) -> NoReturn:
 
 def main() -> NoReturn:
     """The entry point of the command."""
-    cli(prog_name="emulator")
+    from emulator.errors import EmulatorError
+
+    try:
+        cli(prog_name="emulator")
+    except EmulatorError as error:  # such as a provider that an installed distribution brings along broken
+        _fail(str(error), BAD_USE)
     raise AssertionError("click leaves by itself")

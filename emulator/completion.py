@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from math import floor, log
 
 from emulator import dice, tokens
 from emulator.reply import Choice, Completion, Reply, TokenLogprob, Usage
@@ -21,20 +22,23 @@ def complete(
     prompt: int,
     cached: int = 0,
     material: dice.Ingredient = "",
+    seed: dice.Ingredient = "",
 ) -> Completion:
     """The answer of `request` when its choices say `replies`, one each.
 
-    `prompt` is the prompt's tokens, to which search results add theirs; `cached` of them were cached;
-    `material` seeds what is rolled."""
+    `prompt` is the prompt's tokens, to which search results add theirs; `cached` of them were cached. `material`
+    makes ids, which differ from attempt to attempt; `seed` makes log probabilities, which belong to the words: the
+    same words have the same ones, however they are asked for."""
     first = replies[0]
-    choices = tuple(_choice(index, reply, request.controls, material) for index, reply in enumerate(replies))
+    controls = request.controls
+    choices = tuple([_choice(index, reply, controls, material, seed) for index, reply in enumerate(replies)])
     summaries = first.summaries or ()
     return Completion(
         id=first.id or id,
         created=created if first.created is None else first.created,
         model=first.model or request.model,
         choices=choices,
-        usage=_usage(choices, first, prompt, cached),
+        usage=_usage(choices, replies, controls.max_tokens, prompt, cached),
         summaries=summaries,
         system_fingerprint=first.system_fingerprint,
         request_id=request_id,
@@ -42,7 +46,7 @@ def complete(
     )
 
 
-def _choice(index: int, reply: Reply, controls: Controls, material: dice.Ingredient) -> Choice:
+def _choice(index: int, reply: Reply, controls: Controls, material: dice.Ingredient, seed: dice.Ingredient) -> Choice:
     content, reasoning, calls = reply.content, reply.reasoning, reply.tool_calls
     finish = reply.finish_reason or ("tool_calls" if calls else "stop")
     native = reply.native_finish_reason or finish
@@ -56,19 +60,21 @@ def _choice(index: int, reply: Reply, controls: Controls, material: dice.Ingredi
             reasoning, content, calls = cut
             finish = native = "length"
     calls = tuple(
-        call if call.id else replace(call, id=f"call_{number:02d}_{_call_id(material, index, number)}")
-        for number, call in enumerate(calls)
+        [
+            call if call.id else replace(call, id=f"call_{number:02d}_{_call_id(material, index, number)}")
+            for number, call in enumerate(calls)
+        ]
     )
     choice = Choice(index, content, reasoning, calls, finish, native)
-    if controls.logprobs:
-        return replace(
-            choice,
-            logprobs=_logprobs(content, controls.top_logprobs, material, index, "content"),
-            reasoning_logprobs=_logprobs(reasoning, controls.top_logprobs, material, index, "reasoning")
-            if reasoning is not None
-            else None,
-        )
-    return choice
+    if not controls.logprobs:
+        return choice
+    return replace(
+        choice,
+        logprobs=_logprobs(content, controls.top_logprobs, seed, "content", index),
+        reasoning_logprobs=None
+        if reasoning is None
+        else _logprobs(reasoning, controls.top_logprobs, seed, "reasoning", index),
+    )
 
 
 def _call_id(material: dice.Ingredient, index: int, number: int) -> str:
@@ -90,45 +96,51 @@ def _limited(
         spent = tokens.count(reasoning)
         if spent > left:
             return tokens.cut(reasoning, left), "", ()
-        left -= spent
-        if left < THINK_END and (content or calls):
-            return reasoning, "", ()
-        left -= THINK_END
+        left -= spent + THINK_END
     spent = tokens.count(content)
     if spent > left:
         return reasoning, tokens.cut(content, max(0, left)), ()
     left -= spent
     kept: list[ToolCall] = []
     for call in calls:
+        left -= tokens.count(call.name)
+        if left < 0:
+            return reasoning, content, tuple(kept)
         spent = tokens.count(call.arguments)
         if spent > left:
-            kept.append(replace(call, arguments=tokens.cut(call.arguments, max(0, left))))
+            kept.append(replace(call, arguments=tokens.cut(call.arguments, left)))
             return reasoning, content, tuple(kept)
         left -= spent
         kept.append(call)
     return None
 
 
-def _usage(choices: Sequence[Choice], reply: Reply, prompt: int, cached: int) -> Usage:
+def _usage(choices: Sequence[Choice], replies: Sequence[Reply], limit: int | None, prompt: int, cached: int) -> Usage:
     """Counted, except what the reply states."""
-    stated = reply.usage
+    stated = replies[0].usage
+    prompt += sum([tokens.count(summary.summary or "") for summary in replies[0].summaries or ()])
     completion = reasoning = 0
-    if not {"prompt", "completion"} <= stated.keys():
-        prompt += sum(tokens.count(summary.summary or "") for summary in reply.summaries or ())
-        for choice in choices:
-            thought = tokens.count(choice.reasoning) if choice.reasoning else 0
-            said = tokens.count(choice.content)
-            said += sum(tokens.count(call.name) + tokens.count(call.arguments) for call in choice.tool_calls)
-            cut_short = choice.finish_reason == "length" and not said
-            completion += said if choice.reasoning is None else thought + said + (0 if cut_short else THINK_END)
-            reasoning += thought
+    for choice, reply in zip(choices, replies, strict=True):
+        thought = tokens.count(choice.reasoning) if choice.reasoning else 0
+        spoken = tokens.count(choice.content)
+        for call in choice.tool_calls:
+            spoken += tokens.count(call.name) + tokens.count(call.arguments)
+        completion += thought + spoken
+        if choice.reasoning is not None:
+            is_over = (
+                spoken > 0
+                or choice.finish_reason != "length"
+                or (limit is not None and thought < limit and choice.reasoning == reply.reasoning)
+            )
+            completion += THINK_END if is_over else 0
+        reasoning += thought
     prompt = stated.get("prompt", prompt)
     completion = stated.get("completion", completion)
     return Usage(
         prompt=prompt,
         completion=completion,
         total=stated.get("total", prompt + completion),
-        reasoning=stated.get("reasoning", reasoning),
+        reasoning=stated.get("reasoning", min(reasoning, completion)),
         cached=stated.get("cached", min(cached, prompt)),
     )
 
@@ -139,19 +151,45 @@ def said(reply: Reply) -> list[str]:
     return [reply.content, reply.reasoning or "", *(call.arguments for call in reply.tool_calls), *summaries]
 
 
-def _logprobs(
-    text: str | None, rivals: int, material: dice.Ingredient, index: int, part: str
-) -> tuple[TokenLogprob, ...]:
-    """Plausible values: mostly sure, sometimes not, rivals ever less likely and never more than all together."""
+# Log probabilities
+
+# fmt: off
+COMMON = (
+    " the", ",", " a", ".", " and", " of", " to", " in", " is", " that", " it", " for", " as", " with", " on", " this",
+    " be", " are", "\n", " or", " an", ":", "The", "I", "-", " we",
+)
+# fmt: on
+"""Tokens that are plausible anywhere: more of them than anyone may ask rivals for."""
+
+
+def _logprobs(text: str, most: int, *material: dice.Ingredient) -> tuple[TokenLogprob, ...]:
+    """Plausible values for every piece of a text, with the `most` likeliest tokens in its place.
+
+    The model is mostly sure. Where it is not, it sometimes took the second best. What is told of one place never adds
+    up to more than certainty. The rolls do not depend on `most`: who asks for more rivals sees the same chosen ones."""
+    pieces = tokens.pieces(text).texts
+    pool = tuple(dict.fromkeys((*pieces[:64], *COMMON)))
+    generator = dice.generator("logprobs", *material, text)
     rows = []
-    pieces = tokens.pieces(text or "").texts
-    generator = dice.generator("logprobs", material, index, part)
-    for position, piece in enumerate(pieces):
-        chosen = min(-1e-6, round(-(generator.expovariate(4.0) ** 2), 6))
-        top = [(piece, chosen)]
-        value = chosen
-        for number in range(rivals - 1):
-            value = round(min(value, -0.7) - generator.uniform(0.2, 1.5), 6)
-            top.append((pieces[(position + number + 1) % len(pieces)] if len(pieces) > 1 else f" {number}", value))
-        rows.append(TokenLogprob(piece, chosen, tuple(top[:rivals])))
+    for piece in pieces:
+        doubt, decay, taken, start = (generator.random() for _ in range(4))
+        rest = 0.9 * doubt**3 + 1e-6  # what the likeliest token leaves to all others
+        rank = 1 if taken < rest / 2 else 0
+        falling = _falling(1 - rest, 0.3 + 0.4 * decay, max(most, rank + 1))
+        first = int(start * len(pool))
+        rivals = [token for token in (*pool[first:], *pool[:first]) if token != piece][: max(0, len(falling) - 1)]
+        rivals.insert(rank, piece)
+        rows.append(TokenLogprob(piece, falling[rank], tuple(zip(rivals, falling, strict=True))[:most]))
     return tuple(rows)
+
+
+def _falling(likeliest: float, share: float, number: int) -> list[float]:
+    """The logarithms of `number` probabilities, ever smaller: each takes a share of what is left. They are rounded
+    down, so that they never add up to more than 1."""
+    found: list[float] = []
+    left, probability = 1.0, likeliest
+    for _ in range(number):
+        found.append(floor(log(probability) * 1e6) / 1e6)
+        left -= probability
+        probability = min(left * share, 0.9 * probability)
+    return found

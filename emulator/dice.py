@@ -11,12 +11,11 @@ Ingredient = str | int | bytes
 
 def digest(*ingredients: Ingredient) -> bytes:
     """32 bytes that depend on every ingredient and on their order."""
-    state = blake2b(digest_size=32)
+    parts = []
     for item in ingredients:
         data = item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
-        state.update(b"%d:" % len(data))  # length first, so that ("ab", "c") and ("a", "bc") differ
-        state.update(data)
-    return state.digest()
+        parts.append(b"%d:%b" % (len(data), data))  # length first, so that ("ab", "c") and ("a", "bc") differ
+    return blake2b(b"".join(parts), digest_size=32).digest()
 
 
 def roll(*ingredients: Ingredient) -> int:

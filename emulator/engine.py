@@ -169,7 +169,8 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         created=CREATED,
         request_id=REQUEST_ID,
         prompt=prompt.total,
-        material=dice.digest(journey.namespace.seed, "said", journey.identity),
+        material=journey.material,
+        seed=journey.namespace.seed,
     )
     assert exchange.usage is not None
     remembered = Remembered(
@@ -223,7 +224,8 @@ def _struck(journey: Journey) -> list[Armed]:
 
 
 def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
-    return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received)
+    answered = journey.exchange.outcome in ("reply", "generated")
+    return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received, answered)
 
 
 def _broken(track: Track, journey: Journey) -> Track | list[Step]:
@@ -231,7 +233,8 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
     faults = _struck(journey)
     if not faults:
         return track
-    scene = _scene(journey, streamed=track.streamed)
+    is_whole = any(run.part == "body" for run in track.runs)  # a whole body too goes like a stream behind heartbeats
+    scene = _scene(journey, streamed=track.streamed and not is_whole)
     steps = track.steps()
     for armed in faults:
         try:
@@ -390,8 +393,11 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         request_id=journey.request_id,
         prompt=prompt.total,
         cached=min(cached, prompt.total),
-        material=dice.digest(namespace.seed, "said", journey.identity),
+        material=journey.material,
+        seed=namespace.seed,
     )
+    for armed in journey.faults or ():
+        request = armed.fault.reshape(request)
     for armed in journey.faults or ():
         try:
             completion = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))

@@ -1,20 +1,36 @@
 """Templates in reply texts: `{{ request.model }}`, sandboxed and bounded.
 
-They are minijinja's: no Python is reachable from them, and a template that does not come to an end is stopped after a
-fixed amount of work, within milliseconds.
+They are minijinja's: no Python is reachable from them, and its fuel stops one that does not come to an end within
+milliseconds. Fuel counts steps and not memory, which is bounded here: a template is known to be small (`Cost`) before it
+is rendered, what it writes is counted, and filters that make large things out of small ones are our own.
 """
 
-from collections.abc import Callable, Mapping
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
-from emulator.errors import EmulatorError
+from emulator.errors import EmulatorError, did_you_mean
 
 FUEL = 200_000
 """Steps a template may take; a long reply takes some thousands."""
+LESS_FUEL = 20_000
+"""Steps for templates whose steps are heavy: long texts in their loops or in what they are given."""
 LONGEST = 2**20
 """Characters that a template, or one filter in it, may make."""
+LARGEST = 2**27
+"""Characters that all values in a template may have together, by an estimate that is too high."""
+LONGEST_RANGE = 10_000
+MOST_REPEATED = 20_000
+"""Characters of plain text that may stand in loops."""
+MOST_FAKES = 2000
+LARGEST_FAKE = 10_000
+
+NAMES = ("request", "turn", "attempt", "state", "groups", "now", "timestamp", "fake")
+"""What a template can refer to; `emulator.writing.context` gives the values."""
 
 
 class TemplateError(EmulatorError):
@@ -27,44 +43,35 @@ def is_template(text: str) -> bool:
 
 
 def check(text: str) -> None:
-    """Raises TemplateError when a text is no template."""
-    if is_template(text):
-        with _told():
-            _environment().undeclared_variables_in_str(text)
+    """Raises TemplateError when a text is no template, or refers to what is not there."""
+    if not is_template(text):
+        return
+    with _told():
+        named = _environment(FUEL).undeclared_variables_in_str(text)
+    cost(text)
+    for name in sorted(named):
+        if name not in (*NAMES, "range"):
+            hint = did_you_mean(name, NAMES)
+            raise TemplateError(f"there is no '{name}' in templates.{hint} Names: {', '.join(NAMES)}")
 
 
 def render(text: str, context: Mapping[str, Any]) -> str:
     """The text with everything in it rendered. Raises TemplateError, never gives half an answer."""
     if not is_template(text):
         return text
+    price = cost(text)
+    given = size(context)
+    unit = max(given, len(text), LONGEST_RANGE if price.has_range else 0)
+    if price.growth * unit > LARGEST:
+        raise TemplateError(
+            f"this could make more than {LARGEST} characters: up to {price.growth} times the {unit} that it is given"
+        )
+    is_heavy = price.repeated > 1000 or given > 100_000
     with _told():
-        rendered: str = _environment().render_str(text, **context)
-    if len(rendered) > LONGEST:
-        raise TemplateError(f"the text is longer than {LONGEST} characters")
-    return rendered
-
-
-class Faked:
-    """`fake.name` and `fake.name()` alike; `fake.date(pattern="%Y")` with arguments."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-
-    def __getattr__(self, name: str) -> "_Word":
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return _Word(getattr(self._source, name))
-
-
-class _Word:
-    def __init__(self, make: Callable[..., Any]) -> None:
-        self._make = make
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return self._make(*arguments, **options)
-
-    def __str__(self) -> str:
-        return str(self._make())
+        rendered: str = _environment(LESS_FUEL if is_heavy else FUEL).render_str(
+            text, **{name: view(value) for name, value in context.items()}
+        )
+    return rendered if len(rendered) <= LONGEST else _too_long("the text")
 
 
 class _told:
@@ -83,26 +90,346 @@ class _told:
 
 
 @cache
-def _environment() -> Any:
+def _environment(fuel: int) -> Any:
     import minijinja
 
     environment = minijinja.Environment()
-    environment.fuel = FUEL
+    environment.fuel = fuel
     environment.undefined_behavior = "strict"
     environment.auto_escape_callback = lambda name: False
     environment.keep_trailing_newline = True
-    environment.remove_filter("format")  # '%999999999d' fills the memory
-    environment.add_filter("replace", _replace)
-    environment.add_filter("date", _date)
+    environment.pycompat = False  # 'a'.replace(…) would make texts of any length
+    environment.finalizer = minijinja.pass_state(_counted)
+    for name in ("cycler", "debug", "dict", "joiner", "namespace"):
+        environment.remove_global(name)
+    environment.add_global("range", _range)
+    for name in ("attr", "batch", "format", "pprint", "slice", "wordwrap"):
+        environment.remove_filter(name)
+    for name, function in _FILTERS.items():
+        environment.add_filter(name, function)
     return environment
 
 
-def _replace(text: str, old: str, new: str) -> str:
+def _counted(state: Any, value: Any) -> Any:
+    """Called with everything that a template writes. Null, and a condition without `else`, write nothing."""
+    if value is None:
+        return ""
+    written = state.get_temp("written", 0) + (len(value) if isinstance(value, str) else size(value))
+    if written > LONGEST:
+        _too_long("the text")
+    state.set_temp("written", written)
+    return value
+
+
+def _too_long(what: str) -> Any:
+    raise TemplateError(f"{what} is longer than {LONGEST} characters")
+
+
+def _range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
+    numbers = range(start) if stop is None else range(start, stop, step)
+    if len(numbers) > LONGEST_RANGE:
+        raise TemplateError(f"range has more than {LONGEST_RANGE} numbers")
+    return list(numbers)
+
+
+# What templates see of the request: it can be read, and neither changed nor asked for anything else
+
+
+class _Mapping(Mapping[str, Any]):
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Mapping[str, Any]) -> None:
+        self._of = of
+
+    def __getitem__(self, key: str) -> Any:
+        return view(self._of[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __repr__(self) -> str:
+        return repr(self._of)
+
+
+class _Sequence(Sequence[Any]):
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Sequence[Any]) -> None:
+        self._of = of
+
+    def __getitem__(self, index: Any) -> Any:
+        return view(self._of[index])
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __repr__(self) -> str:
+        return repr(self._of)
+
+
+def view(value: Any) -> Any:
+    """The same value, to be read only."""
+    if isinstance(value, dict):
+        return _Mapping(value)
+    return _Sequence(value) if isinstance(value, list | tuple) else value
+
+
+def size(value: Any) -> int:
+    """About how many characters a value has when it is written."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(len(key) + size(item) + 4 for key, item in value.items())
+    if isinstance(value, list | tuple | _Sequence):
+        return sum(size(item) + 2 for item in value)
+    return 8
+
+
+class Faked:
+    """`fake.name` and `fake.name()` alike; `fake.date(pattern="%Y")` with arguments."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._left = MOST_FAKES
+
+    def __getattr__(self, name: str) -> "_Word":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in _BULKY:
+            raise TemplateError(f"fake.{name} is not for templates")
+        return _Word(name, getattr(self._source, name), self)
+
+    def __str__(self) -> str:
+        raise TemplateError("fake needs to know what: fake.name, fake.city, fake.sentence …")
+
+    def _spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TemplateError(f"fake is used more than {MOST_FAKES} times")
+
+
+_BULKY = frozenset(["binary", "csv", "dsv", "fixed_width", "image", "json", "json_bytes", "psv", "tar", "tsv", "xml", "zip"])  # fmt: skip
+"""Makers of files, of a size that no other argument bounds."""
+
+
+class _Word:
+    def __init__(self, name: str, make: Callable[..., Any], faked: Faked) -> None:
+        self._name = name
+        self._make = make
+        self._faked = faked
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self._faked._spend()
+        for value in (*arguments, *options.values()):
+            if self._name not in ("random_int", "pyint") and not _is_small(value):
+                raise TemplateError(f"fake.{self._name} takes numbers up to {LARGEST_FAKE} and texts of that length")
+        made = self._make(*arguments, **options)
+        return made if size(made) <= LONGEST else _too_long(f"fake.{self._name}")
+
+    def __str__(self) -> str:
+        return str(self())
+
+
+def _is_small(value: Any) -> bool:
+    return abs(value) <= LARGEST_FAKE if isinstance(value, int | float) else size(value) <= LARGEST_FAKE
+
+
+# Filters
+
+
+def replace(text: str, old: str, new: str) -> str:
     if len(text) + text.count(old) * len(new) > LONGEST:
-        raise TemplateError(f"replace makes a text of more than {LONGEST} characters")
+        _too_long("what replace makes")
     return text.replace(old, new)
 
 
-def _date(moment: str, pattern: str) -> str:
+def join(items: Any, between: str = "", attribute: str | None = None) -> str:
+    texts = [str(item if attribute is None else item[attribute]) for item in items]
+    if sum(map(len, texts)) + len(texts) * len(between) > LONGEST:
+        _too_long("what join makes")
+    return between.join(texts)
+
+
+def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
+    if len(text) + (text.count("\n") + 1) * width > LONGEST:
+        _too_long("what indent makes")
+    margin = " " * width
+    lines = [margin + line if line or blank else line for line in text.split("\n")]
+    return "\n".join(lines if first else [lines[0].removeprefix(margin), *lines[1:]])
+
+
+def string(value: Any) -> str:
+    if size(value) > LONGEST:
+        _too_long("what string makes")
+    return str(value)
+
+
+def tojson(value: Any, indent: int | None = None) -> str:
+    if indent is not None and indent > 16:
+        raise TemplateError("tojson indents by at most 16")
+    if size(value) > LONGEST:
+        _too_long("what tojson makes")
+    made = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
+    return made if len(made) <= LONGEST else _too_long("what tojson makes")
+
+
+def _plain(value: Any) -> Any:
+    return value._of if isinstance(value, _Mapping | _Sequence) else str(value)
+
+
+def date(moment: str, pattern: str) -> str:
     """`{{ now | date("%d.%m.%Y") }}`"""
-    return datetime.fromisoformat(moment).strftime(pattern[:200])
+    return datetime.fromisoformat(moment).strftime(re.sub(r"%\d+", "%", pattern[:200]))  # '%999Y' pads
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (replace, join, indent, string, tojson, date)
+}
+
+# What a template may come to, known from its text alone
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`growth`: how many times what it is given all values of a template have together, at most."""
+
+    growth: int
+    repeated: int
+    """Characters of plain text in its loops."""
+    has_range: bool
+
+
+_TAG = re.compile(r"\{\{|\{%|\{#")
+_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
+_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+) | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*') | (?P<name>[^\W\d]\w*) | (?P<number>\d[\w.]*)
+    | (?P<end>[-+]?%\}|-?\}\}) | (?P<sign>\*\*|//|[=!<>]=|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_STATEMENTS = frozenset("if elif else endif for endfor break continue set with endwith".split())
+_SAME_SIZE = frozenset(
+    "abs bool capitalize count d date default first float indent int join last length lower max min replace round "
+    "string sum title tojson trim truncate upper".split()
+)
+"""Filters that make a text no longer, or look after its length themselves."""
+_LISTED = 6
+"""How many times as long a text may get when it becomes a list of characters and is written as one."""
+
+
+@lru_cache(4096)
+def cost(text: str) -> Cost:
+    """Raises TemplateError for statements that templates do not have here."""
+    sizes: dict[str, int] = {}
+    total, repeated, loops, start, has_range = 1, 0, 0, 0, False
+    for kind, tokens, begin, end in _tags(text):
+        if loops:
+            repeated += begin - start
+        start = end
+        words = [value for kind_, value in tokens if kind_ == "name"]
+        has_range = has_range or "range" in words
+        if kind == "{{":
+            total += _grown(tokens, sizes)
+            continue
+        statement = words[0] if words else ""
+        if statement not in _STATEMENTS:
+            known = "if, for, set, with and raw"
+            raise TemplateError(f"there is no '{statement}' statement in templates. Statements: {known}")
+        loops += {"for": 1, "endfor": -1}.get(statement, 0)
+        if statement == "for" and "recursive" in words:
+            raise TemplateError("loops in templates are not recursive")
+        if statement == "set" and ("sign", "=") not in tokens:
+            raise TemplateError("set needs a value: {% set name = value %}")
+        grown = _grown(tokens[1:], sizes)
+        total += grown
+        for name in _targets(statement, tokens[1:]):
+            sizes[name] = max(sizes.get(name, 1), grown)
+    if repeated > MOST_REPEATED:
+        raise TemplateError(f"there are more than {MOST_REPEATED} characters of text in loops")
+    return Cost(total, repeated, has_range)
+
+
+Token = tuple[str | None, str]
+
+
+def _tags(text: str) -> Iterator[tuple[str, list[Token], int, int]]:
+    """Everything between braces: which, its tokens, where it begins and ends."""
+    position = 0
+    while (found := _TAG.search(text, position)) is not None:
+        begin, kind = found.span()[0], found[0]
+        if kind == "{#":
+            position = _after(text.find("#}", found.end()), 2, text)
+        elif (raw := _RAW.match(text, begin)) is not None:
+            closing = _END_RAW.search(text, raw.end())
+            position = closing.end() if closing else len(text)
+        else:
+            tokens, position = _tokens(text, found.end(), "%}" if kind == "{%" else "}}")
+            yield kind, tokens, begin, position
+
+
+def _after(position: int, length: int, text: str) -> int:
+    return len(text) if position < 0 else position + length
+
+
+def _tokens(text: str, position: int, closing: str) -> tuple[list[Token], int]:
+    tokens: list[Token] = []
+    braces = 0
+    while (found := _TOKEN.match(text, position)) is not None:
+        kind, value = found.lastgroup, found[0]
+        position = found.end()
+        if kind == "end" and value.endswith(closing) and not braces:
+            return tokens, position
+        if kind == "end":
+            position -= len(value) - 1  # an ordinary sign, and another
+            kind, value = "sign", value[0]
+        braces += {"{": 1, "}": -1}.get(value, 0) if kind == "sign" else 0
+        if kind != "blank":
+            tokens.append((kind, value))
+    return tokens, len(text)
+
+
+def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
+    """How many times as much as it is given an expression makes, at most."""
+    total = factor = 1
+    for index, (kind, value) in enumerate(tokens):
+        before = tokens[index - 1] if index else (None, "")
+        after = tokens[index + 1] if index + 1 < len(tokens) else (None, "")
+        if kind == "name":
+            total += sizes.get(value, 1)
+        elif kind == "text":
+            total += 1
+        elif value == "*":
+            factor *= _repeats(tokens, index)
+        elif value == "|" and after[1] not in _SAME_SIZE:
+            factor *= _LISTED
+        elif value in ("{", "[") and not (before[0] in ("name", "text") or before[1] in (")", "]", "}")):
+            factor *= 2  # texts in a list are written in quotes, and what is in quotes is escaped
+    return total * factor
+
+
+def _repeats(tokens: Sequence[Token], index: int) -> int:
+    """The number beside a `*`, which has to be that number and not the beginning of something else."""
+    for beside, beyond in ((index + 1, index + 2), (index - 1, index - 2)):
+        kind, value = tokens[beside] if 0 <= beside < len(tokens) else (None, "")
+        stranger = tokens[beyond][1] if 0 <= beyond < len(tokens) else ""
+        if kind == "number" and stranger not in ("**", "|", ".", "[", "("):
+            try:
+                return max(1, int(float(value.replace("_", ""))))
+            except (ValueError, OverflowError):
+                break
+    raise TemplateError("`*` in templates needs a number beside it: {{ turn * 2 }}")
+
+
+def _targets(statement: str, tokens: Sequence[Token]) -> Iterator[str]:
+    """The names that a statement gives values to."""
+    for index, (kind, value) in enumerate(tokens):
+        if statement == "for" and value == "in":
+            return
+        if statement == "set" and value == "=":
+            return
+        is_given = statement in ("for", "set") or tokens[index + 1 : index + 2] == [("sign", "=")]
+        if kind == "name" and is_given and statement in ("for", "set", "with"):
+            yield value

@@ -16,12 +16,14 @@ KEYS = {
     "nadles": {"x-billing-token": "test"},
     "serevix": {"authorization": "Bearer sk-test"},
     "cloudsway": {"authorization": "Bearer sk-test"},
+    "deepseek": {"authorization": "Bearer sk-test"},
 }
 MODELS = {
     "maxtoken": {"model": "deepseek-r1"},
     "nadles": {},
     "serevix": {"model": "deepseek-v3"},
     "cloudsway": {"model": "MaaS_Deepseek_V4_pro_20260424"},
+    "deepseek": {"model": "deepseek-v4-pro"},
 }
 EVERY_PROVIDER = tuple(PROVIDERS)
 
@@ -57,3 +59,9 @@ def events(response: httpx.Response) -> Events:
 def ordered(value: Any) -> str:
     """JSON as text, so that a comparison sees the order of keys and 1 is not 1.0."""
     return json.dumps(value, ensure_ascii=False)
+
+
+def sse(*chunks: Any) -> str:
+    """The text of a stream of these events, in compact JSON."""
+    frames = [json.dumps(chunk, ensure_ascii=False, separators=(",", ":")) for chunk in chunks]
+    return "".join(f"data: {frame}\n\n" for frame in (*frames, "[DONE]"))

@@ -1,7 +1,8 @@
-"""What every fault is: a kind, how often it strikes, and its two powers: what is said, and how it travels.
+"""What every fault is: a kind, how often it strikes, and its powers over what is said and how it travels.
 
-A fault is one small class in one file. It overrides what it needs of `refuse` (an error instead of an answer), `spoil`
-(the answer's content) and `rewrite` (the steps on the wire). All three are pure; sockets are the transport's.
+A fault is one small class in one file. It overrides what it needs of `refuse` (an error instead of an answer), `reshape`
+(the request that is answered), `spoil` (the answer's content) and `rewrite` (the steps on the wire). All are pure; sockets
+are the transport's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -9,17 +10,33 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from emulator import dice
-from emulator.providers.base import Provider
+from emulator.errors import did_you_mean
+from emulator.providers import PROVIDERS
+from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import Close, Data, End, Hang, Head, Raw, Reset, Step
+from emulator.wire import Close, Data, End, Hang, Head, Raw, Reset, Step, Track
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
+Times = Annotated[int, Field(ge=0, le=100_000)]
+"""How often something is said: each time is a step of its own."""
+Interval = Annotated[float, Field(gt=0, le=86400)]
+
+
+def _known_error(name: str) -> str:
+    known = list(dict.fromkeys([*ERROR_NAMES, *(name for room in PROVIDERS.values() for name in room.refusals)]))
+    if name not in known:
+        raise ValueError(f"is '{name}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
+    return name
+
+
+ErrorName = Annotated[str, AfterValidator(_known_error)]
+"""A word of the common vocabulary, such as `overloaded`, or one that a single provider adds."""
 
 
 class NotApplicable(Exception):
@@ -37,6 +54,13 @@ class Scene:
     material: bytes
     now: float = 0.0
     """Unix time on the namespace's clock."""
+    answered: bool = True
+    """Whether a model answers; else it is a refusal, or a list that the room itself gives."""
+
+    def error(self, reply: ErrorReply) -> Track:
+        """A refusal as the room would send it to this request."""
+        call = self.request.call if self.request is not None else None
+        return self.room.error(reply, call, self.room.request_id(self.now, self.material))
 
     def roll(self, *what: dice.Ingredient) -> int:
         """A whole number in [0, 2**64), the same for the same request, attempt and purpose."""
@@ -83,8 +107,13 @@ class Fault(BaseModel):
         """An error to give instead of an answer."""
         return None
 
+    def reshape(self, request: ModelRequest) -> ModelRequest:
+        """The request as the provider misreads it when it renders the answer."""
+        return request
+
     def spoil(self, completion: Completion, scene: Scene) -> Completion:
-        """The answer with something wrong in what it says. Raises NotApplicable."""
+        """The answer with something wrong in what it says. Raises NotApplicable. It is asked for answers of a model
+        only: a fault that does nothing else says `need_answer` in `rewrite`."""
         return completion
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
@@ -135,6 +164,15 @@ class Staged(Fault):
             after[0] = replace(step, data=step.data[rest:])
         moment = before[-1].at if before else 0.0
         return before, after, moment
+
+    def cut_body(self, steps: Sequence[Step]) -> tuple[list[Step], list[Step], float]:
+        """The same, but never before the head is sent. Raises NotApplicable when there is no head."""
+        before, after, moment = self.cut(steps)
+        head = head_of(steps)
+        if head in before:
+            return before, after, moment
+        index = steps.index(head) + 1
+        return list(steps[:index]), list(steps[index:]), head.at
 
     def _place(self, steps: Sequence[Step]) -> tuple[int, int]:
         """The index of the first step that is struck, and how many of its bytes still pass."""
@@ -215,6 +253,12 @@ def need_whole(scene: Scene) -> None:
         raise NotApplicable("the answer is a stream")
 
 
+def need_answer(scene: Scene) -> None:
+    """Raises NotApplicable when no model answers."""
+    if not scene.answered:
+        raise NotApplicable("it is no answer of a model")
+
+
 def is_event(step: Step) -> bool:
     """Whether a step is an event of the stream that carries JSON."""
     return isinstance(step, Data) and step.part not in ("body", "comment", "done", "piece", "packed")
@@ -235,13 +279,37 @@ def edited_event(step: Data, change: Callable[[Any], Any], scene: Scene) -> Data
 
 
 def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
-    """A whole answer whose JSON was changed, with the Content-Length that fits."""
-    step = next((step for step in steps if isinstance(step, Data) and step.part == "body"), None)
-    if step is None:
-        raise NotApplicable("the answer has no body")
+    """A whole answer whose JSON was changed, with the Content-Length that fits, if it has one."""
+    place, step = body_of(steps)
     native = _read(step.data)
     changed = change(native)
-    return with_body(steps, scene.room.dumps(native if changed is None else changed))
+    return with_body_at(steps, place, scene.room.dumps(native if changed is None else changed))
+
+
+def edited(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
+    """An answer of either form whose JSON was changed: that of every event, or that of the body."""
+    if not scene.streamed:
+        return edited_body(steps, change, scene)
+    return [edited_event(step, change, scene) if isinstance(step, Data) and is_event(step) else step for step in steps]
+
+
+def body_of(steps: Sequence[Step]) -> tuple[int, Data]:
+    """The body of a whole answer, with its place. Raises NotApplicable."""
+    for place, step in enumerate(steps):
+        if isinstance(step, Data) and step.part == "body":
+            return place, step
+    raise NotApplicable("another fault took the body of the answer")
+
+
+def with_body_at(steps: Sequence[Step], place: int, body: bytes) -> list[Step]:
+    """The same answer with other bytes for its body, and the Content-Length that fits, if it has one."""
+    changed = list(steps)
+    for index, step in enumerate(steps):
+        if isinstance(step, Head) and any(name == b"content-length" for name, _ in step.headers):
+            changed[index] = with_headers(step, content_length=str(len(body)))
+        if index == place and isinstance(step, Data):
+            changed[index] = replace(step, data=body)
+    return changed
 
 
 def with_body(steps: Sequence[Step], body: bytes, **headers: str | None) -> list[Step]:
@@ -252,15 +320,67 @@ def with_body(steps: Sequence[Step], body: bytes, **headers: str | None) -> list
     return [head, Data(body, "body", tokens, last), End(last)]
 
 
-def _read(data: bytes) -> Any:
+def of_stranger(steps: Sequence[Step], body: str, headers: Sequence[tuple[str, str]]) -> list[Step]:
+    """A refusal with this body as somebody else than the provider sends it: without the provider's headers.
+    Raises NotApplicable for any other answer: an error that came first has won."""
+    _, step = body_of(steps)
+    head = head_of(steps)
+    if step.data != body.encode():
+        raise NotApplicable("another error came first")
+    own = [(name.encode(), value.encode("latin-1")) for name, value in headers]
+    length = (b"content-length", b"%d" % len(step.data))
+    return [replace(head, headers=(*own, length)) if each is head else each for each in steps]
+
+
+def in_chunks(head: Head) -> Head:
+    """The head of a body that goes in chunks, as one of unknown length does."""
+    return replace(with_headers(head, content_length=None), framing="chunks")
+
+
+def repeated(data: bytes, count: int, interval: float, start: float = 0.0) -> list[Step]:
+    """What is said again and again while the client waits, after each interval."""
+    return [Data(data, "comment", 0, start + interval * (number + 1)) for number in range(count)]
+
+
+def unfinished(steps: Sequence[Step]) -> list[Step]:
+    """A stream without the events that tell how it ended."""
+    return [step for step in steps if not (isinstance(step, Data) and step.part in ("finish", "usage", "done"))]
+
+
+def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
+    """The events that bring something new, with their places: all, or the n-th, from 1. Raises NotApplicable."""
+    found = list(events(steps, "reasoning", "content", "tool_calls"))
+    if len(found) < (nth or 1):
+        raise NotApplicable(f"the stream has {len(found)} deltas")
+    return found if nth is None else [found[nth - 1]]
+
+
+def _read(data: bytes) -> dict[str, Any]:
     try:
-        return orjson.loads(data)
+        native = orjson.loads(data)
     except orjson.JSONDecodeError:
-        raise NotApplicable("another fault left no JSON to change") from None
+        native = None
+    if not isinstance(native, dict):
+        raise NotApplicable("there is no JSON object to change")
+    return native
 
 
-def choices_of(chunk: Any) -> list[dict[str, Any]]:
+def core_of(chunk: dict[str, Any]) -> dict[str, Any]:
+    """What holds the choices: the chunk or whole body itself, or what the provider wraps in an envelope."""
+    inner = chunk.get("model_response")
+    return inner if isinstance(inner, dict) else chunk
+
+
+def choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
     """The choices of a chunk or a whole body, wherever the provider puts them."""
-    inner = chunk.get("model_response", chunk)
-    found: list[dict[str, Any]] = inner.get("choices") or []
-    return found
+    found = core_of(chunk).get("choices")
+    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
+
+
+def words_of(choice: dict[str, Any]) -> dict[str, Any]:
+    """What holds the text of a choice: its delta, its message, or, in an answer that is no chat, the choice itself."""
+    for name in ("delta", "message"):
+        if isinstance(choice.get(name), dict):
+            found: dict[str, Any] = choice[name]
+            return found
+    return choice

@@ -240,9 +240,13 @@ class Provider:
         # What has begun to be sent before its end is there goes like a stream: head first, in chunks.
         return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at), streamed=True)
 
+    def price_of(self, model: str) -> Price:
+        """What tokens of a model cost where a scenario does not say."""
+        return self.price
+
     def cost(self, usage: Usage, model: str) -> Decimal:
         """What an answer costs, in USD."""
-        price = self.settings.price or self.price
+        price = self.settings.price or self.price_of(model)
         uncached = usage.prompt - usage.cached
         return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
 

@@ -126,16 +126,16 @@ class Cloudsway(DeepSeekDialect):
         return ("high", "max") if self.settings.effort == "documented" else DeepSeekDialect.efforts
 
     @property
-    def context_length(self) -> int:  # type: ignore[override]  # a setting here, a constant elsewhere
+    def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
+        return self.settings.json_schema
+
+    @property
+    def context_length(self) -> int:  # type: ignore[override]  # likewise
         return self.settings.context_length
 
     @property
-    def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
+    def thinking_default(self) -> bool:  # type: ignore[override]  # likewise
         return self.settings.thinking_default == "enabled"
-
-    @property
-    def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
-        return self.settings.json_schema
 
     def parse(self, call: Call, key: str) -> ModelRequest:
         if self.settings.endpoints is not None and call.parameters["endpointPath"] not in self.settings.endpoints:

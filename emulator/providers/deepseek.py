@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic takes Python's own from 3.12
 
 from emulator import tokens
 from emulator.providers import fim
-from emulator.providers.base import Names, Operation, Refusal, Settings, bearer, refuse
+from emulator.providers.base import Names, Operation, Price, Refusal, Settings, bearer, per_million, refuse
 from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MOST_TOKENS, DeepSeekBody, DeepSeekDialect
 from emulator.providers.openai_chat import PIECE, ChatBody
 from emulator.providers.serde import Range, first
@@ -25,6 +25,7 @@ from emulator.wire import Header, Run, Track, single
 
 MODELS = ("deepseek-v4-pro", "deepseek-v4-flash")
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
+FLASH = per_million("0.14", "0.28", "0.0028")
 MOST_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
 """Where it is less than V4's: models of 2025, which are there when a scenario lists them."""
 R1 = "deepseek-reasoner"
@@ -60,11 +61,9 @@ class DeepSeekSettings(Settings):
     thinking_default: Literal["enabled", "disabled"] = "enabled"
     """The mode of a request that does not say `thinking`."""
     effort: Literal["current", "earlier"] = "current"
-    """What efforts mean: as now (minimal is low; medium and xhigh are high), or as in V4's first months (low and medium
-    are high, xhigh is max). Only max changes the number of tokens."""
+    """What efforts mean: now minimal is low, medium and xhigh are high; earlier low and medium were high, xhigh max."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema. DeepSeek itself refuses it today, but the helpers of the SDKs that
-    parse answers into types ask for nothing else."""
+    """Whether `response_format` may be a schema: DeepSeek itself refuses it today, but helpers of SDKs ask for it."""
     context_length: int = CONTEXT_LENGTH
     """How many tokens a prompt and its answer may have together."""
     heartbeat: float | None = 10.0
@@ -268,6 +267,15 @@ class DeepSeek(DeepSeekDialect):
         last = fim.part("", finish_reason=told.finish_reason)
         yield self.event("finish", {**head, "choices": [last], "usage": self.usage(completion)})
         yield single("done", b"data: [DONE]\n\n")
+
+    def price_of(self, model: str) -> Price:
+        return FLASH if model == "deepseek-v4-flash" else self.price
+
+    def words_for_concurrency(self, now: int, limit: int) -> str | None:
+        return (
+            f"Your current concurrency is {now}, which exceeds your concurrency limit of {limit} based on your "
+            "remaining balance. Please top up your balance to restore your concurrency."
+        )
 
     def listing(self, request: ModelRequest) -> Any:
         if request.call.operation == "balance":

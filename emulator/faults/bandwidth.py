@@ -1,0 +1,40 @@
+"""The line is slow."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene
+from emulator.faults.framing import MOST_PIECES, cut_up
+from emulator.wire import Data, Raw, Step
+
+TICK = 0.05
+"""Seconds that one piece of a body fills the line for."""
+
+
+class Bandwidth(Fault):
+    """Lets only so many bytes through in a second."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "The body at `bytes_per_second`, in pieces of a twentieth of that."
+    tests: ClassVar[str] = "Progress is shown while an answer crawls, and idle timers are not overall deadlines."
+
+    kind: Literal["bandwidth"] = "bandwidth"
+    bytes_per_second: Annotated[float, Field(gt=0)] = 1000.0
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        total = sum(len(step.data) for step in steps if isinstance(step, Data))
+        size = max(1, int(self.bytes_per_second * TICK))
+        if total / size > MOST_PIECES:
+            raise NotApplicable(f"the answer would fall into more than {MOST_PIECES} pieces")
+        free = 0.0  # the moment at which the line has carried all that came before
+        slow: list[Step] = []
+        for step in steps:
+            pieces = cut_up(step, range(size, len(step.data), size)) if isinstance(step, Data) else [step]
+            for piece in pieces:
+                moment = max(piece.at, free)
+                slow.append(replace(piece, at=moment))
+                if isinstance(piece, Data | Raw):
+                    free = moment + len(piece.data) / self.bytes_per_second
+        return slow

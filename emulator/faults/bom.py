@@ -1,0 +1,34 @@
+"""A byte order mark stands first."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, head_of, with_headers
+from emulator.wire import Data, Head, Step
+
+BOM = b"\xef\xbb\xbf"
+
+
+class Bom(Fault):
+    """Begins the body with a byte order mark."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "EF BB BF before the first byte of the body, of a stream or of JSON."
+    tests: ClassVar[str] = "The mark is taken away: else the first event is lost, or the JSON refused."
+
+    kind: Literal["bom"] = "bom"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        index = next((index for index, step in enumerate(steps) if isinstance(step, Data)), None)
+        if index is None:
+            raise NotApplicable("the answer has no body")
+        marked = list(steps)
+        step = steps[index]
+        assert isinstance(step, Data)
+        marked[index] = replace(step, data=BOM + step.data)
+        length = dict(head.headers).get(b"content-length")
+        if length is not None:
+            longer = with_headers(head, content_length=str(int(length) + len(BOM)))
+            marked = [longer if isinstance(step, Head) else step for step in marked]
+        return marked

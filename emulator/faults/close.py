@@ -1,0 +1,31 @@
+"""The connection is closed."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, NotApplicable, Scene, Staged, with_headers
+from emulator.wire import Close, Head, Step
+
+
+class CloseConnection(Staged):
+    """Closes the connection with FIN, whatever the answer still owes."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "FIN: before the headers (an empty response), or in the body, whose end then never comes."
+    tests: ClassVar[str] = "A body without its end is no answer, even if the headers said `Connection: close`."
+
+    kind: Literal["close"] = "close"
+    announce: bool = False
+    """Whether the headers say `Connection: close`; Node then takes what came for the whole."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        before, _, moment = self.cut(steps)
+        if self.announce:
+            before = announced(before)
+        return [*before, Close(moment)]
+
+
+def announced(steps: list[Step]) -> list[Step]:
+    """The answer whose headers say that the connection will be closed."""
+    if not any(isinstance(step, Head) for step in steps):
+        raise NotApplicable("no headers are sent that could announce it")
+    return [with_headers(step, connection="close") if isinstance(step, Head) else step for step in steps]

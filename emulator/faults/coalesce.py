@@ -1,0 +1,40 @@
+"""Several events come in one segment."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.wire import Data, Step
+
+
+class Coalesce(Fault):
+    """Joins events, as a proxy that buffers does."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "Several events in one chunk and one segment, when the last of them is due."
+    tests: ClassVar[str] = "Events are told apart by blank lines, not by reads."
+
+    kind: Literal["coalesce"] = "coalesce"
+    events: Annotated[int, Field(ge=2)] | None = None
+    """So many at a time; all when left out. From then on they count as one event."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        joined: list[Step] = []
+        size = 0
+        for step in steps:
+            before = joined[-1] if joined else None
+            if not isinstance(step, Data) or step.part == "body":
+                size = 0
+                joined.append(step)
+            elif isinstance(before, Data) and 0 < size != self.events:
+                size += 1
+                part: Literal["piece", "packed"] = "piece" if step.part == "piece" else "packed"
+                joined[-1] = Data(before.data + step.data, part, before.tokens + step.tokens, step.at, before.gap)
+            else:
+                size = 1
+                joined.append(step)
+        if len(joined) == len(steps):
+            raise NotApplicable("there is nothing to join")
+        return joined

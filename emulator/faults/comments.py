@@ -1,0 +1,34 @@
+"""Comments stand in unusual places, or are very long."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Count, Family, Fault, NotApplicable, Scene
+from emulator.faults.framing import LARGEST, exchanged, inserted
+from emulator.faults.multi_line_data import on_lines
+from emulator.wire import Step
+
+
+class Comments(Fault):
+    """Puts comments into the stream."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "A comment between two events, as long as you like, or one inside of each, amid its data."
+    tests: ClassVar[str] = "Comments are passed over wherever they stand, and no line is too long."
+
+    kind: Literal["comments"] = "comments"
+    place: Literal["between", "inside"] = "between"
+    """Between two events, or between the `data:` lines of every one."""
+    length: Annotated[int, Field(ge=0, le=16 * 2**20)] = 16
+    """Characters of the comment."""
+    after_events: Count = 1
+    """The one `between` comes after so many events."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        comment = b": " + b"." * self.length + b"\n"
+        if self.place == "between":
+            return inserted(steps, scene, comment + b"\n", self.after_events)
+        if len(comment) * len(steps) > LARGEST:
+            raise NotApplicable(f"the comments would have more than {LARGEST} bytes")
+        return exchanged(steps, scene, lambda step, _: [on_lines(step, comment)])

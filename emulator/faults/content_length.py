@@ -1,0 +1,30 @@
+"""The Content-Length is wrong."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, Scene, head_of, with_headers
+from emulator.faults.no_length_close import closed
+from emulator.wire import Data, Head, Step
+
+
+class ContentLength(Fault):
+    """Announces more or fewer bytes than come."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "A Content-Length that is too long, with FIN after the body, or too short."
+    tests: ClassVar[str] = "A body that is cut is told; one that goes on is not silently cut."
+
+    kind: Literal["content_length"] = "content_length"
+    too: Literal["long", "short"] = "long"
+    by: Annotated[int, Field(ge=1, le=2**31)] = 10
+    """So many bytes."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        size = sum(len(step.data) for step in steps if isinstance(step, Data))
+        told = size + self.by if self.too == "long" else max(0, size - self.by)
+        head = with_headers(head_of(steps), content_length=str(told), transfer_encoding=None)
+        wrong: list[Step] = [replace(head, framing="length") if isinstance(step, Head) else step for step in steps]
+        return closed(wrong) if self.too == "long" else wrong

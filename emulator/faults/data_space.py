@@ -1,0 +1,30 @@
+"""Another number of spaces after `data:`."""
+
+import re
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.framing import exchanged
+from emulator.wire import Data, Step
+
+LINE = re.compile(rb"^data: ", re.MULTILINE)
+
+
+class DataSpace(Fault):
+    """Writes `data:` without its space, or with two."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "`data:{…}` or `data:  {…}`; of two spaces the second belongs to the data."
+    tests: ClassVar[str] = "The space after the colon is optional, and at most one is taken away."
+
+    kind: Literal["data_space"] = "data_space"
+    spaces: Literal["none", "two"] = "none"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        name = b"data:" if self.spaces == "none" else b"data:  "
+        return exchanged(steps, scene, lambda step, _: [_named(step, name)])
+
+
+def _named(step: Data, name: bytes) -> Data:
+    return replace(step, data=LINE.sub(name, step.data))

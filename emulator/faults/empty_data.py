@@ -1,0 +1,22 @@
+"""An event without data."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Count, Family, Fault, Scene
+from emulator.faults.framing import inserted
+from emulator.wire import Step
+
+
+class EmptyData(Fault):
+    """Sends an event whose data is empty."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "`data:` and nothing after it."
+    tests: ClassVar[str] = "An empty event is passed over, not read as JSON."
+
+    kind: Literal["empty_data"] = "empty_data"
+    after_events: Count = 1
+    """After so many events."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return inserted(steps, scene, b"data:\n\n", self.after_events)

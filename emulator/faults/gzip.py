@@ -1,0 +1,60 @@
+"""The body is compressed, or the compressed body cut."""
+
+import zlib
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, head_of, with_headers
+from emulator.wire import Data, End, Head, Step
+
+
+class Gzip(Fault):
+    """Compresses the body with gzip, whether or not the client asked for it."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "`content-encoding: gzip`, flushed after every event; `truncated` ends halfway, HTTP in order."
+    tests: ClassVar[str] = "A stream is decompressed as it comes; a compressed body that ends early is told."
+
+    kind: Literal["gzip"] = "gzip"
+    form: Literal["whole", "truncated"] = "whole"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        headers = dict(head.headers)
+        places = [index for index, step in enumerate(steps) if isinstance(step, Data)]
+        if not places or b"content-encoding" in headers:
+            raise NotApplicable("the body is compressed already" if places else "the answer has no body")
+        packer = zlib.compressobj(wbits=31)
+        packed: list[Step] = []
+        is_ended = any(isinstance(step, End) for step in steps)
+        for index, step in enumerate(steps):
+            if isinstance(step, Data):
+                flush = zlib.Z_FINISH if is_ended and index == places[-1] else zlib.Z_SYNC_FLUSH
+                data = packer.compress(step.data) + packer.flush(flush)
+                step = replace(step, data=data, part="piece" if step.part == "piece" else "packed")
+            packed.append(step)
+        if self.form == "truncated":
+            packed = _halved(packed)
+        length = str(_size(packed)) if b"content-length" in headers else None
+        zipped = with_headers(head, content_encoding="gzip", content_length=length)
+        return [zipped if isinstance(step, Head) else step for step in packed]
+
+
+def _size(steps: list[Step]) -> int:
+    return sum(len(step.data) for step in steps if isinstance(step, Data))
+
+
+def _halved(steps: list[Step]) -> list[Step]:
+    """The steps without the second half of the data; what follows comes as soon as it ends."""
+    rest = _size(steps) // 2
+    halved: list[Step] = []
+    moment = 0.0
+    for step in steps:
+        if isinstance(step, Data):
+            step = replace(step, data=step.data[:rest])
+            rest -= len(step.data)
+            if not step.data:
+                continue
+            moment = step.at
+        halved.append(step if rest else replace(step, at=min(step.at, moment)))
+    return halved

@@ -1,0 +1,22 @@
+"""The status line breaks off."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, head_of
+from emulator.wire import Close, Raw, Step
+
+HALF = b"HTTP/1.1 20"
+
+
+class HalfStatus(Fault):
+    """Closes the connection in the middle of the status line."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "`HTTP/1.1 20`, then FIN."
+    tests: ClassVar[str] = "A parser's error becomes a connection error, and is retried."
+
+    kind: Literal["half_status"] = "half_status"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        moment = head_of(steps).at
+        return [Raw(HALF, moment), Close(moment)]

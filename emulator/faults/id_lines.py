@@ -1,0 +1,29 @@
+"""Events have ids."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.framing import exchanged
+from emulator.wire import Data, Step
+
+PING = b": ping\n\n"
+
+
+class IdLines(Fault):
+    """Gives every event an `id:`, and lets comments follow."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "`id: 1` before the data of every event, and `: ping` as a block of its own after it."
+    tests: ClassVar[str] = "A comment is no event, also when an id was seen before it."
+
+    kind: Literal["id_lines"] = "id_lines"
+    pings: bool = True
+    """Whether the comments follow."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        def change(step: Data, number: int) -> list[Data]:
+            event = replace(step, data=b"id: %d\n%b" % (number + 1, step.data))
+            return [event, Data(PING, "comment", 0, step.at)] if self.pings and step.part != "done" else [event]
+
+        return exchanged(steps, scene, change)

@@ -1,0 +1,35 @@
+"""One event is very large."""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited_event, events, need_stream
+from emulator.wire import Data, Step
+
+
+class LargeEvent(Fault):
+    """Pads an event to a given size."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "A member `padding` that nobody knows makes the first event `size` bytes large."
+    tests: ClassVar[str] = "No buffer for lines or events is too small: 64 KiB, 128 KiB, 512 KiB and 1 MiB are in use."
+
+    kind: Literal["large_event"] = "large_event"
+    size: Annotated[int, Field(ge=1024, le=64 * 2**20)] = 65536
+    """Bytes of the event, with `data: ` and the blank line."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        for index, step in events(steps):
+            missing = self.size - len(_padded(step, 0, scene).data)
+            if missing >= 0:
+                return [*steps[:index], _padded(step, missing, scene), *steps[index + 1 :]]
+        raise NotApplicable("there is no event, or none so small")
+
+
+def _padded(step: Data, length: int, scene: Scene) -> Data:
+    def pad(chunk: Any) -> None:
+        chunk["padding"] = "." * length
+
+    return edited_event(step, pad, scene)

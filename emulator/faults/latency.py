@@ -1,0 +1,24 @@
+"""Everything comes later."""
+
+from typing import ClassVar, Literal
+
+from emulator import dice
+from emulator.faults.base import Family, Fault, Scene, Seconds, delayed
+from emulator.wire import Step
+
+
+class Latency(Fault):
+    """Delays the whole answer."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "Headers and body later by `seconds`, give or take the jitter."
+    tests: ClassVar[str] = "Timeouts are as long as meant, and slowness is not taken for failure."
+
+    kind: Literal["latency"] = "latency"
+    seconds: Seconds = 1.0
+    jitter: Seconds = 0.0
+    """So many seconds more or less, by seeded dice: one throw for each answer."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        throw = 2 * dice.fraction(scene.material, "latency") - 1
+        return delayed(steps, max(0.0, self.seconds + self.jitter * throw))

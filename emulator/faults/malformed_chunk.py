@@ -1,0 +1,31 @@
+"""A chunk has no size that could be read."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import STAGES, Family, NotApplicable, Scene, Staged, with_headers
+from emulator.wire import Close, Head, Raw, Step
+
+CHUNK = b"zz\r\n"
+
+
+class MalformedChunk(Staged):
+    """Sends a chunk whose size is no number, and closes the connection."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "Headers, one good event or what is said, `zz` where a chunk's size should stand, FIN."
+    tests: ClassVar[str] = "A protocol error in the body does not pass for its end."
+
+    kind: Literal["malformed_chunk"] = "malformed_chunk"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        is_placed = any(getattr(self, name) is not None for name in STAGES)
+        placed = self if is_placed else self.model_copy(update={"after_events": 1})
+        before, _, moment = placed.cut(steps)
+        if not any(isinstance(step, Head) for step in before):
+            raise NotApplicable("no headers are sent that a chunk could follow")
+        return [*map(_chunked, before), Raw(CHUNK, moment), Close(moment)]
+
+
+def _chunked(step: Step) -> Step:
+    return replace(with_headers(step, content_length=None), framing="chunks") if isinstance(step, Head) else step

@@ -1,0 +1,36 @@
+"""Nothing but the end of the connection says where the body ends."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import STAGES, Family, NotApplicable, Scene, Staged, with_headers
+from emulator.wire import Close, End, Head, Step
+
+
+class NoLengthClose(Staged):
+    """Sends the body without a length and without chunks, and closes the connection."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "No length, no chunks, FIN at the end of the body or where it is said: HTTP sees no difference."
+    tests: ClassVar[str] = "A cut answer is noticed where only its finish reason and `[DONE]` could tell."
+
+    kind: Literal["no_length_close"] = "no_length_close"
+    announce: bool = True
+    """Whether the headers say `Connection: close`."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        if any(getattr(self, name) is not None for name in STAGES):
+            before, _, moment = self.cut(steps)
+            steps = [*before, Close(moment)]
+        if not any(isinstance(step, Head) for step in steps):
+            raise NotApplicable("no headers are sent")
+        return closed([self._unframed(step) if isinstance(step, Head) else step for step in steps])
+
+    def _unframed(self, head: Head) -> Head:
+        bare = with_headers(head, content_length=None, transfer_encoding=None)
+        return replace(with_headers(bare, connection="close") if self.announce else bare, framing="close")
+
+
+def closed(steps: list[Step]) -> list[Step]:
+    """The answer with FIN instead of the end that HTTP demands."""
+    return [Close(step.at) if isinstance(step, End) else step for step in steps]

@@ -1,0 +1,39 @@
+"""Characters that some take for line ends stand in the text."""
+
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, choices_of, edited_event, events, need_stream
+from emulator.wire import Step
+
+UNICODE = "\u2028\u2029\u0085"
+CONTROL = "\v\f\x1c"
+STAND_IN = "\ue000"
+
+
+class OddSeparators(Fault):
+    """Writes odd line separators into the text, unescaped."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "Raw U+2028, U+2029, U+0085, or VT, FF, FS (no valid JSON), at the end of the first text."
+    tests: ClassVar[str] = "Lines end at CR and LF only: `str.splitlines` ends them at others too."
+
+    kind: Literal["odd_separators"] = "odd_separators"
+    characters: Literal["unicode", "control", "all"] = "unicode"
+    """`control`: characters that JSON wants escaped."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        def add(chunk: Any) -> None:
+            for choice in choices_of(chunk):
+                delta = choice.get("delta") or {}
+                for name in [name for name in ("content", "reasoning_content") if delta.get(name)]:
+                    delta[name] += STAND_IN
+
+        need_stream(scene)
+        raw = {"unicode": UNICODE, "control": CONTROL, "all": UNICODE + CONTROL}[self.characters].encode()
+        for index, step in events(steps, "content", "reasoning"):
+            event = edited_event(step, add, scene)
+            if STAND_IN.encode() in event.data:
+                event = replace(event, data=event.data.replace(STAND_IN.encode(), raw))
+                return [*steps[:index], event, *steps[index + 1 :]]
+        raise NotApplicable("no event has a text")

@@ -1,0 +1,21 @@
+"""Nobody listens at the port."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, Seconds
+from emulator.wire import Refuse, Reset, Step
+
+
+class RefuseConnections(Fault):
+    """Resets the request's connection, and closes the port for a while: an outage, for all namespaces."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "RST for this request, then connections are refused for `seconds` of real time."
+    tests: ClassVar[str] = "A connect error leads to a retry with a pause or to another provider, never to a busy loop."
+
+    kind: Literal["refuse_connections"] = "refuse_connections"
+    seconds: Seconds = 1.0
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        moment = steps[0].at if steps else 0.0
+        return [Refuse(self.seconds, moment), Reset(moment)]

@@ -1,0 +1,23 @@
+"""The stream says when to connect again."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Count, Family, Fault, Scene
+from emulator.faults.framing import inserted
+from emulator.wire import Step
+
+
+class RetryLines(Fault):
+    """Sends a block that is only a `retry:`."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "`retry: 3000` as a block of its own."
+    tests: ClassVar[str] = "A block without data is no event."
+
+    kind: Literal["retry_lines"] = "retry_lines"
+    milliseconds: Count = 3000
+    after_events: Count = 0
+    """After so many events."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return inserted(steps, scene, b"retry: %d\n\n" % self.milliseconds, self.after_events)

@@ -1,0 +1,22 @@
+"""The answer is complete, and the connection stays open."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, Seconds
+from emulator.faults.close import announced
+from emulator.faults.idle_close import afterwards
+from emulator.wire import Step
+
+
+class SlowClose(Fault):
+    """Announces that the connection will be closed, and is slow to do it."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "`Connection: close`, a complete body, and FIN only after `seconds`."
+    tests: ClassVar[str] = "A body ends where HTTP says so, not where the connection ends."
+
+    kind: Literal["slow_close"] = "slow_close"
+    seconds: Seconds = 5.0
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return afterwards(announced(steps), next="close", idle=self.seconds)

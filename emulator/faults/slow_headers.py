@@ -1,0 +1,24 @@
+"""The headers dribble."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, Seconds, delayed, head_of
+from emulator.wire import Step
+
+
+class SlowHeaders(Fault):
+    """Sends the status line and the headers byte by byte."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "Status line and headers byte by byte over `seconds`; then the body as it would have come."
+    tests: ClassVar[str] = "A timeout for the headers holds for all of them, not for each read."
+
+    kind: Literal["slow_headers"] = "slow_headers"
+    seconds: Seconds = 5.0
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        place = steps.index(head)
+        slow = replace(head, over=head.over + self.seconds)
+        return [*steps[:place], slow, *delayed(steps[place + 1 :], self.seconds)]

@@ -1,0 +1,38 @@
+"""One event comes in many segments."""
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, Scene, Seconds
+from emulator.faults.framing import GAP, all_cut_up
+from emulator.wire import Step
+
+
+class Split(Fault):
+    """Cuts the body into small segments."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "The body in single bytes, in pieces of `size`, or cut inside its characters."
+    tests: ClassVar[str] = "Bytes are gathered until an event is whole, and only then read as UTF-8 and JSON."
+
+    kind: Literal["split"] = "split"
+    into: Literal["bytes", "characters", "pieces"] = "bytes"
+    """`characters`: after the first byte of every character that has more than one."""
+    size: Annotated[int, Field(ge=1)] = 16
+    """Bytes of one of the `pieces`."""
+    gap: Seconds = GAP
+    """Seconds from one segment to the next, at least."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return all_cut_up(steps, self._offsets, self.gap)
+
+    def _offsets(self, data: bytes) -> Sequence[int]:
+        match self.into:
+            case "bytes":
+                return range(1, len(data))
+            case "pieces":
+                return range(self.size, len(data), self.size)
+            case "characters":
+                return [place + 1 for place, byte in enumerate(data) if byte >= 0xC0]

@@ -1,0 +1,21 @@
+"""The connection is kept alive, and dead when it is used again."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.idle_close import afterwards
+from emulator.wire import Step
+
+
+class StaleKeepalive(Fault):
+    """Ends the connection when its next request comes, without a byte."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "This answer is healthy; the next request on its connection gets FIN or RST, and is not counted."
+    tests: ClassVar[str] = "A request on a reused connection that died is sent again on a fresh one."
+
+    kind: Literal["stale_keepalive"] = "stale_keepalive"
+    end: Literal["close", "reset"] = "close"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return afterwards(steps, next=self.end)

@@ -1,0 +1,23 @@
+"""Events have fields that SSE does not know."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.framing import exchanged
+from emulator.wire import Step
+
+FIELDS = b"trace: 1\nbare\n"
+
+
+class UnknownSseFields(Fault):
+    """Writes unknown fields before the data of every event."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "`trace: 1` and a line without a colon, `bare`, before the data of every event."
+    tests: ClassVar[str] = "Unknown fields are passed over."
+
+    kind: Literal["unknown_sse_fields"] = "unknown_sse_fields"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return exchanged(steps, scene, lambda step, _: [replace(step, data=FIELDS + step.data)])

@@ -1,0 +1,79 @@
+"""The command `emulator` as a process of its own."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+COMMAND = (sys.executable, "-m", "emulator")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EMULATOR_")}
+
+
+class Served:
+    """`emulator serve`, running."""
+
+    def __init__(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        self.started = time.monotonic()
+        self.process = subprocess.Popen(
+            [*COMMAND, "serve", *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**ENVIRONMENT, **(environment or {})},
+        )
+        assert self.process.stdout is not None
+        first = self.process.stdout.readline()
+        found = re.search(r"http://[^ ]+:(\d+)", first)
+        if found is None:
+            raise AssertionError(first + self.process.communicate()[1])
+        self.port = int(found[1])
+        self.first_line = first
+
+    def lines(self, last: str) -> list[str]:
+        """What it printed after its first line, until a line that holds `last`."""
+        assert self.process.stdout is not None
+        lines: list[str] = []
+        while not lines or last not in lines[-1]:
+            line = self.process.stdout.readline()
+            assert line, "it printed no such line"
+            lines.append(line.rstrip("\n"))
+        return lines
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def finish(self, timeout: float = 20) -> tuple[int, str, str]:
+        """Wait for the end: the exit code, what else was printed, and the errors."""
+        out, err = self.process.communicate(timeout=timeout)
+        return self.process.returncode, self.first_line + out, err
+
+
+@contextmanager
+def served(*options: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+    """`emulator serve` on a free port, until the block ends."""
+    running = Served("--port", "0", *options, environment=environment)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.process.kill()
+            running.process.communicate()
+        for pipe in (running.process.stdout, running.process.stderr):
+            assert pipe is not None
+            pipe.close()
+
+
+def run(*arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
+    """One command, run to its end: exit code, output, errors."""
+    done = subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env={**ENVIRONMENT, **(environment or {})},
+    )
+    return done.returncode, done.stdout, done.stderr

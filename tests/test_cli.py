@@ -1,0 +1,315 @@
+"""The command line: what it prints, what it refuses and with which words, and its exit codes."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from served import ENVIRONMENT, run, served
+
+from emulator import __version__
+from emulator.cli import cli, described
+from emulator.providers import PROVIDERS
+from emulator.shipped import DEFAULT_SCENARIO
+
+NAMES = "maxtoken, nadles, serevix, cloudsway, deepseek"
+ANSWERS = {
+    "maxtoken": "I'm DeepSeek-R1, an AI assistant created by DeepSeek. How can I help you today?",
+    "nadles": "content text here",
+    "serevix": "Quantum mechanics is the branch of physics that studies the microscopic world...",
+    "cloudsway": "Hello! How can I help you today?",
+    "deepseek": "Hello! How can I help you today?",
+}
+"""What each document's own example is answered with."""
+
+
+def invoke(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """A command inside this process: exit code, output, errors."""
+    result = CliRunner(env=environment).invoke(cli, arguments, prog_name="emulator")
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def misuse(command: str, message: str) -> tuple[int, str, str]:
+    """How click refuses a command."""
+    return (
+        2,
+        "",
+        f"Usage: emulator {command} [OPTIONS]\nTry 'emulator {command} --help' for help.\n\nError: {message}\n",
+    )
+
+
+# serve
+
+
+def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_printed() -> None:
+    if shutil.which("curl") is None:
+        (pytest.fail if os.environ.get("EMULATOR_REQUIRE_ALL") else pytest.skip)("curl is not installed")
+    environment = {name: value for name, value in ENVIRONMENT.items() if not name.lower().endswith("_proxy")}
+    with served("--speed", "max", "--log", "off") as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        lines = server.lines("curl " + f"{origin}/{list(PROVIDERS)[-1]}")
+        assert server.first_line == f"The emulator listens on {origin}. Ctrl-C stops it.\n"
+        said = {}
+        for number, (name, room) in enumerate(PROVIDERS.items()):
+            blank, title, base, auth, example = lines[5 * number : 5 * number + 5]
+            assert (blank, title, base, auth) == (
+                "",
+                room.title,
+                f"  base URL  {origin}/{name}",
+                f"  auth      {room.auth_header}",
+            )
+            command = example.removeprefix("  try       ")
+            assert command.startswith(f"curl {origin}/{name}/")
+            done = subprocess.run(
+                command, shell=True, capture_output=True, text=True, timeout=30, check=True, env=environment
+            )
+            said[name] = content(done.stdout)
+        assert said == ANSWERS
+        server.signal(signal.SIGINT)
+        assert server.finish() == (0, server.first_line, "")
+
+
+def content(answer: str) -> str:
+    """What an answer says, whether it came as a stream or whole."""
+    if not answer.startswith("data: "):
+        message: str = json.loads(answer)["choices"][0]["message"]["content"]
+        return message
+    frames = [frame.removeprefix("data: ") for frame in answer.split("\n\n") if frame]
+    choices = [choice for frame in frames[:-1] for choice in json.loads(frame)["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
+
+
+def test_one_provider_alone_stands_at_the_root() -> None:
+    with served("--provider", "serevix", "--speed", "max", "--log", "off") as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        lines = server.lines("curl ")
+        assert lines[:3] == ["", "Serevix", f"  base URL  {origin}"]
+        assert lines[-1].startswith(f"  try       curl {origin}/v1/chat/completions -H ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--speed", "0"],
+            "Invalid value for '--speed': '0' is not a speed. Give a number above 0, such as 2, or max.",
+        ),
+        (
+            ["--speed", "-1"],
+            "Invalid value for '--speed': '-1' is not a speed. Give a number above 0, such as 2, or max.",
+        ),
+        (
+            ["--speed", "nan"],
+            "Invalid value for '--speed': 'nan' is not a speed. Give a number above 0, such as 2, or max.",
+        ),
+        (
+            ["--speed", "fast"],
+            "Invalid value for '--speed': 'fast' is not a speed. Give a number above 0, such as 2, or max.",
+        ),
+        (["--port", "http"], "Invalid value for '--port' / '-p': 'http' is not a valid integer."),
+        (["--port", "65536"], "Invalid value for '--port' / '-p': 65536 is not in the range 0<=x<=65535."),
+        (["--port", "-1"], "Invalid value for '--port' / '-p': -1 is not in the range 0<=x<=65535."),
+        (["--seed", "x"], "Invalid value for '--seed': 'x' is not a valid integer."),
+        (["--log", "loud"], "Invalid value for '--log': 'loud' is not one of 'pretty', 'json', 'off'."),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_refused(arguments: list[str], message: str) -> None:
+    assert invoke("serve", *arguments) == misuse("serve", message)
+
+
+def test_a_provider_that_there_is_not_is_refused_with_a_hint() -> None:
+    message = f"There is no provider 'cloudswy'. Did you mean 'cloudsway'? Providers: {NAMES}\n"
+    assert invoke("serve", "--provider", "cloudswy") == (2, "", message)
+    assert invoke("providers", "cloudswy") == (2, "", message)
+    assert invoke("providers", "xyz") == (2, "", f"There is no provider 'xyz'. Providers: {NAMES}\n")
+
+
+def test_a_scenario_that_cannot_be_used_is_refused_before_anything_listens(tmp_path: Path) -> None:
+    missing = tmp_path / "none.yaml"
+    assert invoke("serve", "--scenario", str(missing)) == (2, "", f"{missing}: there is no such file\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("EMULATOR_PORT", "http", misuse("serve", "Invalid value for '--port' / '-p': 'http' is not a valid integer.")),
+        (
+            "EMULATOR_SPEED",
+            "fast",
+            misuse(
+                "serve", "Invalid value for '--speed': 'fast' is not a speed. Give a number above 0, such as 2, or max."
+            ),
+        ),
+        ("EMULATOR_SEED", "x", misuse("serve", "Invalid value for '--seed': 'x' is not a valid integer.")),
+        ("EMULATOR_PROVIDER", "xyz", (2, "", f"There is no provider 'xyz'. Providers: {NAMES}\n")),
+        ("EMULATOR_SCENARIO", "/none.yaml", (2, "", "/none.yaml: there is no such file\n")),
+        (
+            "EMULATOR_HOST",
+            "192.0.2.1",
+            (3, "", "Cannot listen on 192.0.2.1:8080: Cannot assign requested address. Check --host.\n"),
+        ),
+        (
+            "EMULATOR_LOG",
+            "loud",
+            misuse("serve", "Invalid value for '--log': 'loud' is not one of 'pretty', 'json', 'off'."),
+        ),
+    ],
+)
+def test_every_option_is_an_environment_variable_too(variable: str, value: str, expected: tuple[int, str, str]) -> None:
+    assert invoke("serve", **{variable: value}) == expected
+
+
+def test_an_option_stands_above_its_environment_variable() -> None:
+    with served("--provider", "serevix", environment={"EMULATOR_PROVIDER": "nadles", "EMULATOR_PORT": "1"}) as server:
+        assert server.lines("curl ")[1] == "Serevix"
+
+
+# check
+
+
+def test_check_says_when_files_are_good() -> None:
+    good = str(DEFAULT_SCENARIO)
+    assert invoke("check", good) == (0, "1 file checked, no problems.\n", "")
+    assert invoke("check", good, good) == (0, "2 files checked, no problems.\n", "")
+    assert invoke("check", "--json", good) == (0, '{\n  "problems": []\n}\n', "")
+
+
+@pytest.fixture
+def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.yaml").write_text(
+        """\
+version: 1
+rules:
+  - name: a
+    reply: {contnt: hi}
+  - match: {provider: serevx}
+    error: unauthorised
+"""
+    )
+    return "bad.yaml"
+
+
+PROBLEMS: list[dict[str, Any]] = [
+    {
+        "line": 4,
+        "column": 13,
+        "message": "rules[0].reply has no key 'contnt'. Did you mean 'content'? Keys: alternatives, content, created, "
+        "finish_reason, from, headers, id, length, locale, model, native_finish_reason, reasoning, style, summaries, "
+        "system_fingerprint, tool_calls, usage",
+    },
+    {
+        "line": 5,
+        "column": 23,
+        "message": f"rules[1].match.provider is 'serevx'. Did you mean 'serevix'? Providers: {NAMES}",
+    },
+    {
+        "line": 6,
+        "column": 12,
+        "message": "rules[1].error is 'unauthorised'. Did you mean 'unauthorized'? Errors: unauthorized, forbidden, "
+        "insufficient_balance, content_policy, rate_limited, server_error, overloaded, timeout, bad_request, "
+        "model_not_found, not_found, invalid_token, method_not_allowed, too_large",
+    },
+]
+
+
+def test_check_tells_every_problem_with_its_place(bad: str) -> None:
+    told = "".join(f"bad.yaml:{p['line']}:{p['column']}: {p['message']}\n" for p in PROBLEMS)
+    assert invoke("check", bad) == (2, "", told)
+    assert invoke("check", str(DEFAULT_SCENARIO), bad) == (2, "", told)
+
+
+def test_check_tells_them_as_json(bad: str) -> None:
+    code, out, err = invoke("check", "--json", bad)
+    rows = [{"level": "error", "path": "bad.yaml", **problem} for problem in PROBLEMS]
+    assert (code, json.loads(out), err) == (2, {"problems": rows}, "")
+
+
+def test_check_tells_which_file_is_missing_and_what_stands_beside_it(bad: str) -> None:
+    assert invoke("check", "bas.yaml") == (2, "", "bas.yaml: there is no such file. Did you mean 'bad.yaml'?\n")
+    assert invoke("check", "xyz.toml") == (2, "", "xyz.toml: there is no such file\n")
+
+
+def test_check_needs_a_file() -> None:
+    message = "Usage: emulator check [OPTIONS] PATH…\nTry 'emulator check --help' for help.\n\nError: Missing argument 'PATH…'.\n"
+    assert invoke("check") == (2, "", message)
+
+
+# providers
+
+
+def test_providers_lists_them_with_their_routes() -> None:
+    code, out, err = invoke("providers")
+    assert (code, err) == (0, "")
+    expected = []
+    for name, room in PROVIDERS.items():
+        expected.append(f"{name:<10} {room.title:<20} {room.auth_header}")
+        expected += [f"{'':<10} {operation.method} {operation.path}" for operation in room.operations]
+    assert out.splitlines() == expected
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_providers_tells_all_about_one(name: str) -> None:
+    code, out, err = invoke("providers", name)
+    facts = described(PROVIDERS[name])
+    assert (code, err) == (0, "")
+    first, *lines = out.splitlines()
+    assert first == f"{facts['title']} ({name}), after the document “{facts['document']}”"
+    assert f"Hosts: {', '.join(facts['hosts'])}" in lines
+    assert f"Auth:  {facts['auth']}" in lines
+    words = [line.split() for line in lines]
+    for operation in facts["operations"]:
+        assert [operation["method"], operation["path"]] in [row[:2] for row in words]
+    for setting, row in facts["settings"].items():
+        assert f"  {setting}: {json.dumps(row['default'])}" in lines
+    for error, row in facts["errors"].items():
+        assert [error, str(row["status"]), row["mark"]] in [row[:3] for row in words]
+        assert any(line.endswith(row["body"]) for line in lines)
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_providers_tells_the_same_as_json(name: str) -> None:
+    code, out, err = invoke("providers", name, "--json")
+    assert (code, json.loads(out), err) == (0, described(PROVIDERS[name]), "")
+    code, out, err = invoke("providers", "--json")
+    assert (code, list(json.loads(out)), err) == (0, list(PROVIDERS), "")
+    assert json.loads(out)[name] == described(PROVIDERS[name])
+
+
+# The command itself
+
+
+def test_the_module_and_the_script_are_the_same_command() -> None:
+    script = subprocess.run(
+        [str(Path(sys.executable).with_name("emulator")), "--version"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    version = (0, f"emulator, version {__version__}\n", "")
+    assert (script.returncode, script.stdout, script.stderr) == version
+    assert run("--version") == version
+
+
+def test_a_command_that_there_is_not_is_refused() -> None:
+    message = "Usage: emulator [OPTIONS] COMMAND [ARGS]...\nTry 'emulator --help' for help.\n\nError: No such command 'srve'.\n"
+    code, out, err = invoke("srve")
+    assert (code, out) == (2, "")
+    assert err.startswith(message.removesuffix(".\n"))
+
+
+@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_every_command_tells_what_it_is_for(command: str) -> None:
+    code, out, err = invoke(command, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: emulator {command} [OPTIONS]")
+    assert cli.commands[command].help

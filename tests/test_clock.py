@@ -1,0 +1,338 @@
+"""Alarms go off when they are due: on both event loops, with Linux's timer and without it; and when time is virtual."""
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable, Coroutine
+from functools import partial
+from itertools import product
+from math import inf
+from typing import Any
+
+import pytest
+
+from emulator import clock as clock_module
+from emulator.clock import Clock, VirtualClock, WallClock, wait_until
+from emulator.server import loop_factory
+
+Run = Callable[[Callable[[WallClock], Coroutine[Any, Any, None]]], None]
+
+
+@pytest.fixture(params=product(["uvloop", "asyncio"], ["timerfd", "loop"]), ids="-".join)
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs a coroutine function with a clock of its own; every kind of loop, with each kind of timer."""
+    loop, timer = request.param
+    if timer == "loop":
+        monkeypatch.setattr(clock_module, "_Timerfd", unavailable)
+
+    def runner(main: Callable[[WallClock], Coroutine[Any, Any, None]]) -> None:
+        async def with_clock() -> None:
+            clock = WallClock()
+            assert (clock._timerfd is None) == (timer == "loop")
+            try:
+                await asyncio.wait_for(main(clock), 20)
+            finally:
+                clock.close()
+
+        with asyncio.Runner(loop_factory=loop_factory(loop)) as each:
+            each.run(with_clock())
+
+    return runner
+
+
+def unavailable() -> None:
+    raise OSError("there is no timerfd here")
+
+
+def test_alarms_go_off_in_the_order_of_their_deadlines_and_never_early(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        seen: list[float] = []
+        late: list[float] = []
+
+        def ring(at: float) -> None:
+            seen.append(at)
+            late.append(clock.now() - start - at)
+
+        for at in (0.03, 0.01, 0.05, 0.02, 0.04):
+            clock.call_at(start + at, partial(ring, at))
+        await wait_until(clock, start + 0.06)
+        assert seen == [0.01, 0.02, 0.03, 0.04, 0.05]
+        assert min(late) >= 0
+
+    run(main)
+
+
+def test_thousands_of_alarms_all_go_off_in_order(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        moments = [start + random.Random(number).uniform(0, 0.1) for number in range(5000)]
+        seen: list[float] = []
+        for moment in moments:
+            clock.call_at(moment, partial(seen.append, moment))
+        await wait_until(clock, start + 0.1)
+        assert seen == sorted(moments)
+
+    run(main)
+
+
+def test_a_deadline_in_the_past_is_due_at_once(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        for moment in (clock.now() - 1, 0.0, -5.0):
+            rung = asyncio.Event()
+            clock.call_at(clock.now() + 3600, pytest.fail)
+            clock.call_at(moment, rung.set)
+            assert not rung.is_set()  # in the event loop, not inside the call
+            clock.call_at(clock.now() + 3600, pytest.fail)
+            await rung.wait()
+
+    run(main)
+
+
+def test_a_cancelled_alarm_is_silent(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        seen: list[str] = []
+        first = clock.call_at(start + 0.01, partial(seen.append, "first"))
+        second = clock.call_at(start + 0.02, partial(seen.append, "second"))
+        clock.call_at(start + 0.03, partial(seen.append, "third"))
+        second.cancel()
+        await wait_until(clock, start + 0.04)
+        first.cancel()  # too late, and no error
+        assert seen == ["first", "third"]
+
+    run(main)
+
+
+def test_an_alarm_may_set_and_cancel_others(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        seen: list[str] = []
+        done = asyncio.Event()
+        doomed = clock.call_at(start + 0.02, partial(seen.append, "doomed"))
+
+        def first() -> None:
+            seen.append("first")
+            doomed.cancel()
+            clock.call_at(start + 0.03, last)
+            clock.call_at(start, partial(seen.append, "already due"))
+
+        def last() -> None:
+            seen.append("last")
+            done.set()
+
+        clock.call_at(start + 0.01, first)
+        await done.wait()
+        assert seen == ["first", "already due", "last"]
+
+    run(main)
+
+
+def test_an_alarm_that_raises_is_reported_and_does_not_stop_the_others(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        error = ValueError("broken")
+
+        def fail() -> None:
+            raise error
+
+        start = clock.now()
+        rung = asyncio.Event()
+        clock.call_at(start + 0.01, fail)
+        clock.call_at(start + 0.01, fail)
+        clock.call_at(start + 0.02, rung.set)
+        await rung.wait()
+        assert reported == [{"message": "an alarm failed", "exception": error}] * 2
+
+    run(main)
+
+
+def test_a_moment_that_never_comes_disturbs_nothing(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        for never in (inf, 1e300):
+            clock.call_at(never, pytest.fail)
+        await wait_until(clock, clock.now() + 0.01)
+
+    run(main)
+
+
+def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    go_off = WallClock._go_off
+
+    def counted(clock: WallClock) -> None:
+        calls.append(None)
+        go_off(clock)
+
+    monkeypatch.setattr(WallClock, "_go_off", counted)
+
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        for number in range(200, 0, -1):  # each one sooner than all before
+            clock.call_at(start + 0.05 + number / 10_000, lambda: None)
+        await wait_until(clock, start + 0.08)
+        assert len(calls) <= 202
+
+    run(main)
+
+
+def test_a_closed_clock_forgets_its_alarms_and_gives_the_timer_back(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        fd = clock._timerfd.fd if clock._timerfd else None
+        loop = asyncio.get_running_loop()
+        due = clock.now() + 0.01
+        clock.call_at(due, pytest.fail)
+        clock.close()
+        if fd is not None:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(fd)
+        later: asyncio.Future[None] = loop.create_future()
+        loop.call_later(0.03, later.set_result, None)
+        await later
+        clock.close()  # twice, and no error
+
+    run(main)
+
+
+def test_waiting_returns_at_once_when_the_moment_is_past(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        before = asyncio.create_task(wait_until(clock, clock.now() + 3600))
+        await wait_until(clock, clock.now())
+        assert not before.done()
+        before.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await before
+
+    run(main)
+
+
+def test_an_alarm_is_on_time_to_a_fraction_of_a_millisecond() -> None:
+    async def main() -> None:
+        clock = WallClock()
+        late: list[float] = []
+        try:
+            for _ in range(50):
+                due = clock.now() + 0.0013
+                await wait_until(clock, due)
+                late.append(clock.now() - due)
+        finally:
+            clock.close()
+        assert sorted(late)[len(late) // 4] < 0.0005  # the better ones: a busy machine may be late
+
+    with asyncio.Runner(loop_factory=loop_factory("uvloop")) as runner:
+        runner.run(main())
+
+
+def test_the_hands_of_a_wall_clock_are_those_of_the_machine(run: Run) -> None:
+    async def main(clock: WallClock) -> None:
+        before = time.time(), time.monotonic()
+        seen = clock.time(), clock.now()
+        after = time.time(), time.monotonic()
+        assert before[1] <= seen[1] <= after[1]
+        assert abs(seen[0] - after[0]) < 1
+
+    run(main)
+
+
+# Virtual time
+
+
+def virtually(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_virtual_time_leaps_to_the_next_deadline_when_everybody_waits() -> None:
+    async def main() -> None:
+        clock = VirtualClock(start=1000.0)
+        seen: list[tuple[str, float]] = []
+
+        async def sleeper(name: str, *moments: float) -> None:
+            for moment in moments:
+                await wait_until(clock, moment)
+                seen.append((name, clock.now()))
+
+        started = time.monotonic()
+        await asyncio.gather(sleeper("a", 10, 7200), sleeper("b", 5, 3600, 3600))
+        assert time.monotonic() - started < 5
+        assert seen == [("b", 5), ("a", 10), ("b", 3600), ("b", 3600), ("a", 7200)]
+        assert (clock.now(), clock.time()) == (7200, 8200)
+
+    virtually(main)
+
+
+def test_manual_time_stands_still_until_it_is_moved() -> None:
+    async def main() -> None:
+        clock = VirtualClock(leaps=False, start=0.0)
+        seen: list[float] = []
+
+        def ring() -> None:
+            seen.append(clock.now())
+            if clock.now() < 3:
+                clock.call_at(clock.now() + 1, ring)
+
+        clock.call_at(1, ring)
+        await turns()
+        assert (seen, clock.now()) == ([], 0)
+        clock.advance(0.5)
+        assert (seen, clock.now()) == ([], 0.5)
+        clock.advance(2)
+        assert (seen, clock.now()) == ([1, 2], 2.5)
+        clock.advance(10)
+        assert (seen, clock.now(), clock.time()) == ([1, 2, 3], 12.5, 12.5)
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("leaps", [True, False])
+def test_virtual_alarms_that_are_due_go_off_at_once_but_not_inside_the_call(leaps: bool) -> None:
+    async def main() -> None:
+        clock: Clock = VirtualClock(leaps=leaps)
+        seen: list[str] = []
+        clock.call_at(-1, partial(seen.append, "past"))
+        clock.call_at(0, partial(seen.append, "now"))
+        assert seen == []
+        await turns()
+        assert (seen, clock.now()) == (["past", "now"], 0)
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("leaps", [True, False])
+def test_a_cancelled_virtual_alarm_moves_nothing(leaps: bool) -> None:
+    async def main() -> None:
+        clock = VirtualClock(leaps=leaps)
+        clock.call_at(50, pytest.fail).cancel()
+        await turns()
+        clock.advance(1)
+        assert clock.now() == 1
+
+    virtually(main)
+
+
+@pytest.mark.parametrize("leaps", [True, False])
+def test_a_virtual_alarm_that_raises_is_reported_and_does_not_stop_the_others(leaps: bool) -> None:
+    async def main() -> None:
+        reported: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+        error = ValueError("broken")
+        seen: list[str] = []
+
+        def fail() -> None:
+            raise error
+
+        clock = VirtualClock(leaps=leaps)
+        clock.call_at(1, fail)
+        clock.call_at(2, partial(seen.append, "other"))
+        await turns()
+        clock.advance(5)
+        assert (reported, seen) == ([{"message": "an alarm failed", "exception": error}], ["other"])
+
+    virtually(main)
+
+
+async def turns() -> None:
+    """Let the event loop turn a few times."""
+    for _ in range(10):
+        await asyncio.sleep(0)

@@ -1,0 +1,136 @@
+"""When tokens really arrive, by the clock of a client with a raw socket."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import inf
+from typing import Any
+
+import pytest
+from rawhttp import Connection, request
+from talk import Serving
+
+from emulator import Emulator, Pace
+
+HOUR = 3600.0
+"""Nobody waits for it: what comes at all came at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """When the head and each token came, in seconds since the request was sent."""
+
+    head: float
+    tokens: list[float]
+
+    @property
+    def total(self) -> float:
+        return self.tokens[-1]
+
+
+def said(tokens: int) -> str:
+    """A text of so many tokens."""
+    return "word" + " word" * (tokens - 1)
+
+
+def scenario(tokens: int, **pace: float) -> dict[str, Any]:
+    rule: dict[str, Any] = {"reply": {"content": said(tokens)}}
+    return {"rules": [{**rule, "pace": pace} if pace else rule]}
+
+
+def listen(emulator: Emulator, *, stream: bool) -> Heard:
+    """Ask once, and note when what arrives."""
+    body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
+    wire = request("/serevix/v1/chat/completions", json.dumps(body).encode(), authorization="Bearer k")
+    with Connection(emulator.port) as client:
+        sent = time.monotonic()
+        client.send(wire)
+        client.read_until(b"\r\n\r\n")
+        head = time.monotonic() - sent
+        tokens: list[float] = []
+        last = b"[DONE]" if stream else b"}]"
+        seen = b""
+        while last not in seen:
+            data = client.read()
+            assert data, "the answer ended too early"
+            now = time.monotonic() - sent
+            seen += data
+            tokens += [now] * (seen.count(b"word") - len(tokens))
+    return Heard(head, tokens)
+
+
+def retried(measure: Callable[[], Heard], is_good: Callable[[Heard], bool]) -> Heard:
+    """A measurement; a second one when the machine was busy during the first."""
+    heard = measure()
+    return heard if is_good(heard) else measure()
+
+
+def near(expected: float) -> Callable[[Heard], bool]:
+    return lambda heard: abs(heard.total - expected) <= 0.02 * expected
+
+
+def error(heard: Heard, ttft: float, rate: float) -> list[float]:
+    """How much later than planned each token came, sorted."""
+    return sorted(at - (ttft + k / rate) for k, at in enumerate(heard.tokens))
+
+
+def test_a_hundred_tokens_at_fifty_a_second_come_when_they_should(serving: Serving) -> None:
+    emulator = serving(scenario(100, ttft=0.2, tokens_per_second=50))
+    expected = 0.2 + 99 / 50
+
+    def is_good(heard: Heard) -> bool:
+        return near(expected)(heard) and error(heard, 0.2, 50)[94] < 0.01
+
+    heard = retried(lambda: listen(emulator, stream=True), is_good)
+    late = error(heard, 0.2, 50)
+    assert len(heard.tokens) == 100
+    assert heard.total == pytest.approx(expected, rel=0.02)
+    assert heard.head < 0.15  # long before the first token
+    assert late[0] > -0.001  # never early
+    assert late[94] < 0.01  # and on time, nearly all of them
+    print(f"lateness: median {late[50] * 1e3:.2f} ms, p95 {late[94] * 1e3:.2f} ms, worst {late[99] * 1e3:.2f} ms")
+
+
+def test_a_whole_answer_with_a_written_pace_comes_when_its_last_token_would_have(serving: Serving) -> None:
+    emulator = serving(scenario(40, ttft=0.11, tokens_per_second=100))
+    heard = retried(lambda: listen(emulator, stream=False), near(0.5))
+    assert heard.total == pytest.approx(0.5, rel=0.02)
+    assert heard.head == pytest.approx(0.5, rel=0.02)
+    assert len(heard.tokens) == 40
+
+
+def test_a_speed_of_two_takes_half_the_time(serving: Serving) -> None:
+    emulator = serving(scenario(40, ttft=0.22, tokens_per_second=50), speed=2)
+    heard = retried(lambda: listen(emulator, stream=True), near(0.5))
+    assert heard.total == pytest.approx(0.5, rel=0.02)
+
+
+def test_the_servers_own_pace_holds_for_streams(serving: Serving) -> None:
+    emulator = serving(scenario(40), pace=Pace(ttft=0.11, tokens_per_second=100))
+    heard = retried(lambda: listen(emulator, stream=True), near(0.5))
+    assert heard.total == pytest.approx(0.5, rel=0.02)
+
+
+def test_the_servers_own_pace_does_not_hold_for_whole_answers(serving: Serving) -> None:
+    emulator = serving(scenario(40), pace=Pace(ttft=HOUR, tokens_per_second=0.01))
+    assert listen(emulator, stream=False).total < 5
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_at_infinite_speed_everything_comes_at_once(serving: Serving, stream: bool) -> None:
+    emulator = serving(scenario(40, ttft=HOUR, tokens_per_second=0.01, jitter=1), speed=inf, pace=Pace(HOUR, 0.01, 0.5))
+    assert listen(emulator, stream=stream).total < 5
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_embedded_and_without_a_pace_everything_comes_at_once(serving: Serving, stream: bool) -> None:
+    heard = listen(serving(scenario(2000)), stream=stream)
+    assert (len(heard.tokens), heard.total < 5) == (2000, True)
+
+
+def test_virtual_time_streams_an_hour_at_once(serving: Serving) -> None:
+    emulator = serving({**scenario(100, ttft=HOUR, tokens_per_second=0.1), "clock": "virtual"})
+    heard = listen(emulator, stream=True)
+    assert (len(heard.tokens), heard.total < 5) == (100, True)
+    assert emulator.journal[-1].record()["last_sent"] == pytest.approx(HOUR + 99 / 0.1)

@@ -1,0 +1,207 @@
+"""Providers that other distributions bring along: found, served, and refused in one sentence when they are broken."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import httpx
+import pytest
+from served import run, served
+from talk import ordered
+
+PAGE = Path(__file__).parent.parent / "docs" / "adding-a-provider.md"
+BLOCKS = dict(re.findall(r"```(python|toml|yaml)\n(.*?)```", PAGE.read_text(), re.DOTALL))
+ROOM = """
+from emulator.providers.base import Operation
+from emulator.providers.deepseek_chat import DeepSeekDialect
+
+class Room(DeepSeekDialect):
+    name = "acme"
+    title = "Acme LLM"
+    hosts = ("llm.acme.example",)
+    document = "none"
+    operations = (Operation("chat", "POST", "/chat", "a chat completion"),)
+    example = ("/chat", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+"""
+ADVICE = "Correct the distribution; or uninstall it: pip uninstall"
+
+
+def installed(
+    folder: Path, code: str, name: str = "acme-emulator", entry: str = "acme = acme_emulator:Room"
+) -> dict[str, str]:
+    """A folder that looks as if a distribution had been installed into it, as an environment."""
+    module = name.replace("-", "_")
+    (folder / f"{module}.py").write_text(code)
+    information = folder / f"{module}-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text(f"[emulator.providers]\n{entry}\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def documented(folder: Path) -> dict[str, str]:
+    """The distribution that the page shows."""
+    project = tomllib.loads(BLOCKS["toml"])["project"]
+    ((name, value),) = project["entry-points"]["emulator.providers"].items()
+    return installed(folder, BLOCKS["python"], project["name"], f"{name} = {value}")
+
+
+def refusal(folder: Path, code: str, entry: str = "acme = acme_emulator:Room") -> str:
+    """All that is said about a distribution that cannot be used, which is one line."""
+    code_of_exit, output, errors = run("providers", environment=installed(folder, code, entry=entry))
+    assert (code_of_exit, output) == (2, "")
+    assert errors.endswith(".\n")
+    assert errors.count("\n") == 1
+    return errors.rstrip("\n")
+
+
+class TestTheProviderThatThePageShows:
+    def test_has_about_twenty_lines(self) -> None:
+        assert len([line for line in BLOCKS["python"].splitlines() if line.strip()]) <= 25
+
+    def test_is_listed_after_the_others(self, tmp_path: Path) -> None:
+        code, output, errors = run("providers", "--json", environment=documented(tmp_path))
+        assert (code, errors) == (0, "")
+        assert list(json.loads(output))[-2:] == ["deepseek", "acme"]
+
+    def test_is_served_by_its_name_by_its_host_and_by_the_rules_of_a_file(self, tmp_path: Path) -> None:
+        environment = documented(tmp_path)
+        scenario = tmp_path / "acme.yaml"
+        scenario.write_text(BLOCKS["yaml"] + "  - reply: {reasoning: Hm., content: Hello!, id: '1', created: 1}\n")
+        with served("--scenario", str(scenario), "--speed", "max", environment=environment) as server:
+            base = f"http://127.0.0.1:{server.port}"
+
+            def ask(prompt: str, url: str = f"{base}/acme", model: str = "acme-large", **headers: str) -> httpx.Response:
+                body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
+                return httpx.post(
+                    f"{url}/v2/chat/completions", json=body, headers={"authorization": "Bearer sk-test", **headers}
+                )
+
+            answers = [ask("Hi"), ask("Hi", base, host="llm.acme.example")]
+            poor, wrong = ask("Who will pay?"), ask("Hi", model="gpt")
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert ordered(answers[0].json()) == ordered(
+            {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 1,
+                "model": "acme-large",
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": "Hello!", "reasoning_content": "Hm."},
+                        "logprobs": None,
+                        "finish_reason": "stop",
+                    }
+                ],
+                "usage": {
+                    "prompt_tokens": 5,
+                    "completion_tokens": 6,
+                    "total_tokens": 11,
+                    "prompt_tokens_details": {"cached_tokens": 0},
+                    "completion_tokens_details": {"reasoning_tokens": 3},
+                    "prompt_cache_hit_tokens": 0,
+                    "prompt_cache_miss_tokens": 5,
+                },
+                "system_fingerprint": "fp_9954b31ca7_prod0820_fp8_kvcache_20260402",
+            }
+        )
+        assert answers[1].content == answers[0].content
+        assert (poor.status_code, poor.json()) == (
+            403,
+            {
+                "error": {
+                    "message": "Your Acme credits are used up",
+                    "type": "billing_error",
+                    "param": None,
+                    "code": "no_credits",
+                }
+            },
+        )
+        assert (wrong.status_code, wrong.json()["error"]["message"]) == (400, "There is no model gpt")
+
+    def test_can_be_served_alone(self, tmp_path: Path) -> None:
+        with served("--provider", "acme", "--speed", "max", environment=documented(tmp_path)) as server:
+            response = httpx.post(
+                f"http://127.0.0.1:{server.port}/v2/chat/completions",
+                json={"model": "acme-large", "messages": [{"role": "user", "content": "Hi"}]},
+                headers={"authorization": "Bearer sk-test"},
+            )
+        assert response.status_code == 200
+
+    def test_has_settings_that_a_file_may_give(self, tmp_path: Path) -> None:
+        environment = documented(tmp_path)
+        scenario = tmp_path / "acme.yaml"
+        scenario.write_text('version: 1\nproviders:\n  acme: {price: {prompt: "1", completion: "1", cached: "1"}}\n')
+        assert run("check", str(scenario), environment=environment) == (0, "1 file checked, no problems.\n", "")
+
+
+class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
+    def test_when_its_module_fails(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path, "import acme_llm") == (
+            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
+            f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator."
+        )
+
+    def test_when_there_is_no_such_class(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path, "") == (
+            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
+            f"failed: AttributeError: module 'acme_emulator' has no attribute 'Room'. {ADVICE} acme-emulator."
+        )
+
+    def test_when_it_is_no_room(self, tmp_path: Path) -> None:
+        assert refusal(tmp_path, "Room = 1") == (
+            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: acme_emulator:Room is 1, a "
+            f"subclass of emulator.providers.base.Provider was expected. {ADVICE} acme-emulator."
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (("    title", "    label"), "Room does not state title"),
+            (('name = "acme"', 'name = "other"'), "Room.name is 'other', the name of its entry point was expected"),
+            (('name = "acme"', "name = 1 / 0"), "loading acme_emulator:Room failed: ZeroDivisionError: division by zero"),
+            (
+                ("llm.acme.example", "api.deepseek.com"),
+                "its host api.deepseek.com is that of the provider 'deepseek' already",
+            ),
+            (('document = "none"', 'document = "none"; refusals = {}'), "Room.refusals has no unauthorized, forbidden, "),
+            (("    title", "    def __init__(self): raise ValueError('no')\n    title"), "Room() failed: ValueError: no"),
+        ],
+        ids=["title", "name", "body", "host", "refusals", "init"],
+    )
+    def test_when_it_states_what_cannot_be(self, tmp_path: Path, change: tuple[str, str], reason: str) -> None:
+        assert reason in refusal(tmp_path, ROOM.replace(*change))
+
+    @pytest.mark.parametrize("name", ["Acme", "a/b", "__emulator", "@acme", "acme-"])
+    def test_when_its_name_cannot_stand_in_a_url(self, tmp_path: Path, name: str) -> None:
+        told = refusal(tmp_path, ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Room")
+        assert f"'{name}'" in told
+        assert "a name has lower-case letters and digits, with '-' or '_' between them" in told
+
+    def test_when_the_emulator_has_a_provider_of_that_name(self, tmp_path: Path) -> None:
+        told = refusal(tmp_path, ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
+        assert told == (
+            "The provider 'nadles' of the distribution acme-emulator 1.0 cannot be used: there is one of that name "
+            f"already, from the emulator itself. {ADVICE} acme-emulator."
+        )
+
+    def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path) -> None:
+        installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Room")
+        assert refusal(tmp_path, ROOM) == (
+            "The provider 'acme' of the distribution another-acme 1.0 cannot be used: there is one of that name "
+            f"already, from acme-emulator 1.0. {ADVICE} another-acme."
+        )
+
+    def test_and_nothing_is_served(self, tmp_path: Path) -> None:
+        code, output, errors = run("serve", "--port", "0", environment=installed(tmp_path, "import acme_llm"))
+        assert (code, output) == (2, "")
+        assert "acme-emulator" in errors
+        assert "Traceback" not in errors
+
+
+def test_a_broken_distribution_does_not_stand_in_the_way_of_help(tmp_path: Path) -> None:
+    code, output, errors = run("serve", "--help", environment=installed(tmp_path, "import acme_llm"))
+    assert (code, errors) == (0, "")
+    assert output.startswith("Usage: ")

@@ -1,0 +1,142 @@
+"""The server as a process: how fast it starts, and how it ends."""
+
+import json
+import signal
+import socket
+import statistics
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from rawhttp import Connection, eventually, request
+from served import run, served
+
+from emulator.errors import BindError
+from emulator.server import bind
+
+GRACE = 2.0
+"""Seconds that `docs` promise: answers are given this long to end."""
+EXAMPLE = {"model": "MaaS_Deepseek_V4_pro_20260424", "messages": [{"role": "user", "content": "Hi"}]}
+"""The request of the Cloudsway document."""
+
+
+def ask(port: int, *, stream: bool = False, receive_buffer: int | None = None) -> Connection:
+    client = Connection(port, receive_buffer=receive_buffer)
+    body = json.dumps({**EXAMPLE, "stream": stream}).encode()
+    client.send(request("/cloudsway/v1/ai/any/chat/completions", body, authorization="Bearer k"))
+    return client
+
+
+def scenario(path: Path, words: int, tokens_per_second: float | None = None) -> str:
+    rule: dict[str, object] = {"reply": {"content": "word " * words}}
+    if tokens_per_second is not None:
+        rule["pace"] = {"tokens_per_second": tokens_per_second}
+    file = path / "scenario.json"
+    file.write_text(json.dumps({"version": 1, "rules": [rule]}))
+    return str(file)
+
+
+def is_refused(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_fifty_open_streams_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
+    with served("--scenario", scenario(tmp_path, 500, tokens_per_second=1)) as server, ExitStack() as stack:
+        clients = [stack.enter_context(ask(server.port, stream=True)) for _ in range(50)]
+        for client in clients:
+            client.read_until(b"data: ")
+        told = time.monotonic()
+        server.signal(number)
+        for client in clients:
+            data, ending = client.read_rest()
+            assert (data[-5:], ending) == (b"0\r\n\r\n", "eof")
+        code, _, err = server.finish()
+        assert (code, err) == (0, "")
+        assert time.monotonic() - told < GRACE + 1
+        bind("127.0.0.1", server.port).close()  # the port is free again
+
+
+def test_an_idle_server_ends_at_once_with_idle_connections_open() -> None:
+    with served() as server, ask(server.port) as client:
+        assert client.response().status == 200
+        told = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert client.read_rest() == (b"", "eof")
+        code, _, err = server.finish()
+        assert (code, err) == (0, "")
+        assert time.monotonic() - told < GRACE
+
+
+def test_whoever_does_not_read_is_cut_off_after_the_grace(tmp_path: Path) -> None:
+    with (
+        served("--scenario", scenario(tmp_path, 50_000), "--speed", "max") as server,
+        ask(server.port, stream=True, receive_buffer=4096) as client,
+    ):
+        client.read_until(b"data: ")
+        told = time.monotonic()
+        server.signal(signal.SIGTERM)
+        code, _, err = server.finish()
+        assert (code, err) == (0, "")
+        assert GRACE - 0.5 < time.monotonic() - told < GRACE + 1.5
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGTERM, signal.SIGINT)],
+)
+def test_a_second_signal_ends_everything_at_once(tmp_path: Path, first: signal.Signals, second: signal.Signals) -> None:
+    with (
+        served("--scenario", scenario(tmp_path, 50_000), "--speed", "max") as server,
+        ask(server.port, stream=True, receive_buffer=4096) as client,
+    ):
+        client.read_until(b"data: ")
+        server.signal(first)
+        eventually(lambda: is_refused(server.port))
+        told = time.monotonic()
+        server.signal(second)
+        code, _, err = server.finish()
+        assert (code, err) == (0, "")
+        assert time.monotonic() - told < GRACE - 0.5
+
+
+def test_a_port_in_use_is_told_in_one_sentence() -> None:
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        message = (
+            f"Cannot listen on 127.0.0.1:{port}: Address already in use. "
+            "Another program listens there; choose another with --port.\n"
+        )
+        assert run("serve", "--port", str(port)) == (3, "", message)
+
+
+def test_an_address_that_is_not_here_is_told_in_one_sentence() -> None:
+    with pytest.raises(BindError) as caught:
+        bind("192.0.2.1", 0)
+    assert str(caught.value) == "Cannot listen on 192.0.2.1:0: Cannot assign requested address. Check --host."
+
+
+def test_it_answers_within_a_second_of_its_start() -> None:
+    seconds: list[float] = []
+    for _ in range(3):
+        with served("--speed", "max") as server, ask(server.port) as client:
+            response = client.response()
+            seconds.append(time.monotonic() - server.started)
+            assert json.loads(response.body)["choices"][0]["message"]["content"] == "Hello! How can I help you today?"
+            server.signal(signal.SIGTERM)
+            assert server.finish()[0] == 0
+    print(f"from start to first answer: {statistics.median(seconds):.2f} s, median of 3")
+    assert statistics.median(seconds) < 1.5
+
+
+def test_help_comes_at_once() -> None:
+    seconds: list[float] = []
+    for _ in range(3):
+        started = time.monotonic()
+        code, out, err = run("--help")
+        seconds.append(time.monotonic() - started)
+        assert (code, out.splitlines()[0], err) == (0, "Usage: emulator [OPTIONS] COMMAND [ARGS]...", "")
+    print(f"emulator --help: {statistics.median(seconds):.2f} s, median of 3")
+    assert statistics.median(seconds) < 0.6
