@@ -73,32 +73,36 @@ class App:
         if target is None:
             await self._elsewhere(scope, receive, send)
             return
-        namespace = self.namespaces.get(target.namespace or self.named(target.provider, headers))
+        key = self.namespaces.default.script.rooms[target.provider].credential(headers)
+        namespace = self.namespaces.get(target.namespace or named(headers, key))
         if scope["method"] == "OPTIONS":
             await self._send(preflight(headers), namespace, scope, send)
             return
         body = await self._read(receive)
         if body is None:
             return  # the client left while it was sending
-        start = namespace.clock.now()
+        clock = namespace.clock  # the world may be given another before this answer is over
+        start = clock.now()
         query = scope["query_string"].decode("latin-1")
-        call = Call(target.provider, scope["method"], target.path, headers, query, body, faults=target.faults)
-        plan = await self._plan(call, namespace)
-        if "origin" in headers:
-            plan = Plan(opened(plan.answer), plan.exchange)
+        call = Call(target.provider, scope["method"], target.path, headers, query, body, key=key, faults=target.faults)
         self._open += 1
         try:
-            plan.exchange.playback = await play(plan.answer, start, namespace.clock, scope, send, self.players)
+            plan = await self._plan(call, namespace)
+            if "origin" in headers:
+                plan = Plan(opened(plan.answer), plan.exchange)
+            try:
+                plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
+            finally:
+                ended(plan.exchange, namespace)
+                if self.tell is not None:
+                    self.tell(plan.exchange)
         finally:
-            ended(plan.exchange, namespace)
-            if self.tell is not None:
-                self.tell(plan.exchange)
             self._open -= 1
             if not self._open:
                 self._tell_idle()
 
     async def until_idle(self) -> None:
-        """Return once no answer is being played."""
+        """Return once no request is being answered."""
         if self._open:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(future)
@@ -131,16 +135,6 @@ class App:
             return Target(by_host, path, namespace, tuple(faults))
         name, slash, rest = path[1:].partition("/")
         return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
-
-    def named(self, provider: str, headers: Mapping[str, str]) -> str | None:
-        """The namespace that a request names by header or key."""
-        name = headers.get(NAMESPACE_HEADER)
-        if name is None:
-            key = self.namespaces.default.script.rooms[provider].credential(headers)
-            if key is None or not key.startswith(NAMESPACE_KEY):
-                return None
-            name = key.removeprefix(NAMESPACE_KEY)
-        return name if NAMESPACE.fullmatch(name) else None
 
     async def _plan(self, call: Call, namespace: Namespace) -> Plan:
         if len(call.body) > self.largest_body:
@@ -177,6 +171,16 @@ class App:
 
             self._control = control_app(self.provider)
         await self._control(scope, receive, send)
+
+
+def named(headers: Mapping[str, str], key: str | None) -> str | None:
+    """The namespace that a request names by header or key."""
+    name = headers.get(NAMESPACE_HEADER)
+    if name is None:
+        if key is None or not key.startswith(NAMESPACE_KEY):
+            return None
+        name = key.removeprefix(NAMESPACE_KEY)
+    return name if NAMESPACE.fullmatch(name) else None
 
 
 def opened(answer: Any) -> Any:

@@ -90,7 +90,9 @@ class Emulator(World):
         self._error: BaseException | None = None
 
     def start(self) -> Self:
-        """Listen, and return once requests are answered."""
+        """Listen, and return once requests are answered. Does nothing when it runs already."""
+        if self._thread is not None:
+            return self
         sock = bind(self.host, self.port)
         self.port = sock.getsockname()[1]
         ready = threading.Event()

@@ -141,7 +141,7 @@ def _is_plain(call: Call, namespace: Namespace) -> bool:
         and namespace.arsenal.is_empty
         and not call.faults
         and FAULT_HEADER not in call.headers
-        and FAULT_KEY not in (namespace.script.rooms[call.provider].credential(call.headers) or "")
+        and not (call.key or "").startswith(FAULT_KEY)
     )
 
 
@@ -208,7 +208,7 @@ def _struck(journey: Journey) -> list[Armed]:
     if journey.faults is None:
         journey.faults = []  # should one of them be misspelt, the answer to that is spared the others
         namespace, found, script = journey.namespace, journey.found, journey.namespace.script
-        key = journey.room.credential(journey.call.headers)
+        key = journey.call.key
         armed = from_request(journey.call.headers, key, journey.call.faults)
         armed += namespace.arsenal.armed()
         if found is not None:
@@ -384,7 +384,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     exchange.outcome = "reply" if journey.found else "generated"
     cached = 0
     if room.shows_cache and prompt.total >= CACHE_UNIT:
-        cached = namespace.cache.hit(request.key, prompt.parts)
+        cached = namespace.cache.hit(f"{room.name} {request.model} {request.key}", prompt.parts)
     completion = complete(
         replies,
         request,

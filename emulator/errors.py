@@ -9,6 +9,7 @@ EmulatorError
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class EmulatorError(Exception):
@@ -38,10 +39,12 @@ class Problem:
 
 
 class ScenarioError(EmulatorError):
-    """A scenario cannot be used; `problems` has at least one item, in the order of the file."""
+    """A scenario cannot be used; `problems` has at least one item, in the order of the file. `files` are those that
+    were read or missed, where more than one was asked for."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem], files: Sequence[Path] = ()) -> None:
         self.problems = tuple(problems)
+        self.files = tuple(files)
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 

@@ -23,6 +23,10 @@ IDLE = 3600.0
 """Seconds after which a world that nobody uses may be forgotten."""
 CACHE_UNIT = 64
 MOST_PREFIXES = 4096
+PREFIX_STEP = 128
+"""Characters: the least length at which the beginnings of two texts are found to be the same."""
+LASTING = ("live-", "queue-", "server ")
+"""What the ids of faults begin with that are not the script's: their counts outlive it."""
 MOST_ATTEMPTS = 10_000
 """How many different requests are remembered for counting attempts; the one longest unused is forgotten first."""
 
@@ -96,6 +100,7 @@ class Namespace:
         """Answer from another script from now on; its rules count from the beginning."""
         self.script = script
         self._used = {}
+        self.arsenal.counters = {id: counter for id, counter in self.arsenal.counters.items() if id.startswith(LASTING)}
         self.memory.clear()
         self.ledger.quotas = _ledger(script).quotas
         self.ledger.accounts = script.scenario.accounts
@@ -159,16 +164,31 @@ class PromptCache:
         """How many tokens of a prompt were cached, and remember it. `parts` are its texts with their tokens."""
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
         for text, count in parts:
-            chain = hash((chain, text))
+            start, size = 0, len(text)
+            for end in _ends(size):
+                chain = hash((chain, text[start:end] if end - start < size else text))
+                if (key, chain) in seen:
+                    cached = tokens + (count * end // size if size else count)
+                    seen.move_to_end((key, chain))
+                else:
+                    seen[(key, chain)] = None
+                start = end
             tokens += count
-            if (key, chain) in seen:
-                cached = tokens
-                seen.move_to_end((key, chain))
-            else:
-                seen[(key, chain)] = None
         while len(seen) > MOST_PREFIXES:
             seen.popitem(last=False)
         return cached - cached % CACHE_UNIT
+
+
+def _ends(size: int) -> Iterator[int]:
+    """Where the prefixes of a text end, the whole text last. Texts that begin alike share the ends of what they share;
+    steps double with the distance covered, so that a text of any length has few."""
+    end, step = PREFIX_STEP, PREFIX_STEP
+    while end < size:
+        yield end
+        if end >= 64 * step:
+            step *= 2
+        end += step
+    yield size
 
 
 class Namespaces:
@@ -196,17 +216,27 @@ class Namespaces:
 
     def give(self, name: str, script: Script, seed: int | None = None) -> Namespace:
         """A world of that name that starts anew with a script of its own."""
+        now = self._clock.now()
         self._named.pop(name, None)
+        self._forget_idle(now)
         made = self._named[name] = Namespace(name, script, self._clock_for(script), seed)
-        made.last_used = self._clock.now()
+        made.last_used = now
         return made
+
+    def load(self, namespace: Namespace, script: Script) -> None:
+        """Let a world answer from another script. If that wants another kind of clock, its time begins anew; answers
+        that are open keep theirs."""
+        if script.scenario.clock != namespace.script.scenario.clock:
+            namespace.clock = self._clock_for(script)
+            namespace.arsenal.started = namespace.clock.now()
+        namespace.replace_script(script)
 
     def reload(self, script: Script) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
         old = self.default.script
         for namespace in (self.default, *self._named.values()):
             if namespace.script is old:
-                namespace.replace_script(script)
+                self.load(namespace, script)
 
     def __iter__(self) -> Iterator[Namespace]:
         return iter((self.default, *self._named.values()))

@@ -73,6 +73,8 @@ class Call:
     """Names in lower case."""
     query: str
     body: bytes
+    key: str | None = None
+    """The credential, wherever the provider lets it stand; None when there is none."""
     operation: str = ""
     """Which endpoint it is; empty when there is none at this path."""
     faults: tuple[str, ...] = ()

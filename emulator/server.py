@@ -117,7 +117,7 @@ class Server:
             proxy_headers=False,
             backlog=BACKLOG,
             timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]  # typed as whole seconds, used as any
+            timeout_graceful_shutdown=GRACE + 1,  # type: ignore[arg-type]  # typed as whole seconds, used as any
         )
         self._uvicorn = _Uvicorn(config, self.app, self.gate, on_ready)
         self._loop = asyncio.get_running_loop()
@@ -187,14 +187,20 @@ class _Uvicorn(uvicorn.Server):
         self._app.players.drain()
         self._gate.close()
         logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
+        cutting = asyncio.get_running_loop().call_later(GRACE, self._cut_off)
         try:
             await super().shutdown(sockets)
-            for connection in tuple(self.server_state.connections):  # whoever does not even read what is there
-                connection.transport.abort()
+            self._cut_off()
             if self.server_state.tasks:
                 await asyncio.wait(self.server_state.tasks)
         finally:
+            cutting.cancel()
             logging.getLogger("uvicorn.error").disabled = False
+
+    def _cut_off(self) -> None:
+        """Leave those who do not even read what is there for them."""
+        for connection in tuple(self.server_state.connections):
+            connection.transport.abort()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal asks for an orderly end, the second for an end at once, whichever they are."""

@@ -47,7 +47,7 @@ def load(*sources: Source) -> Loaded:
             problems += error.problems
     problems += _said_twice(parts)
     if problems:
-        raise ScenarioError(problems)
+        raise ScenarioError(problems, files)
     origins = [origin for scenario, document in parts for origin in _origins(scenario, document)]
     return Loaded(_joined([scenario for scenario, _ in parts]), tuple(origins), tuple(files))
 
@@ -96,6 +96,8 @@ def _read_with_includes(
         except ScenarioError as error:
             trail = ("include", number) if isinstance(document.data.get("include"), list) else ("include",)
             problems += [document.problem(trail, problem.message) for problem in error.problems]
+            if "\0" not in included and not Path(included).is_absolute():
+                files.append(path.parent / included)  # it may come yet
             continue
         for each in found:
             _read_with_includes(each, root, parts, files, problems)

@@ -26,6 +26,9 @@ LARGEST = 2**27
 LONGEST_RANGE = 10_000
 MOST_REPEATED = 20_000
 """Characters of plain text that may stand in loops."""
+LONGEST_TAG = 1000
+"""Words and signs between braces: minijinja's recursion is not bounded everywhere."""
+MOST_BRANCHES = 500
 MOST_FAKES = 2000
 LARGEST_FAKE = 10_000
 
@@ -46,9 +49,9 @@ def check(text: str) -> None:
     """Raises TemplateError when a text is no template, or refers to what is not there."""
     if not is_template(text):
         return
+    cost(text)
     with _told():
         named = _environment(FUEL).undeclared_variables_in_str(text)
-    cost(text)
     for name in sorted(named):
         if name not in (*NAMES, "range"):
             hint = did_you_mean(name, NAMES)
@@ -63,9 +66,7 @@ def render(text: str, context: Mapping[str, Any]) -> str:
     given = size(context)
     unit = max(given, len(text), LONGEST_RANGE if price.has_range else 0)
     if price.growth * unit > LARGEST:
-        raise TemplateError(
-            f"this could make more than {LARGEST} characters: up to {price.growth} times the {unit} that it is given"
-        )
+        raise TemplateError(f"this could make more than {LARGEST} characters: it repeats what it is given too often")
     is_heavy = price.repeated > 1000 or given > 100_000
     with _told():
         rendered: str = _environment(LESS_FUEL if is_heavy else FUEL).render_str(
@@ -324,7 +325,7 @@ _LISTED = 6
 def cost(text: str) -> Cost:
     """Raises TemplateError for statements that templates do not have here."""
     sizes: dict[str, int] = {}
-    total, repeated, loops, start, has_range = 1, 0, 0, 0, False
+    total, repeated, loops, branches, start, has_range = 1, 0, 0, 0, 0, False
     for kind, tokens, begin, end in _tags(text):
         if loops:
             repeated += begin - start
@@ -332,19 +333,22 @@ def cost(text: str) -> Cost:
         words = [value for kind_, value in tokens if kind_ == "name"]
         has_range = has_range or "range" in words
         if kind == "{{":
-            total += _grown(tokens, sizes)
+            total = min(total + _grown(tokens, sizes), LARGEST)
             continue
         statement = words[0] if words else ""
         if statement not in _STATEMENTS:
             known = "if, for, set, with and raw"
             raise TemplateError(f"there is no '{statement}' statement in templates. Statements: {known}")
         loops += {"for": 1, "endfor": -1}.get(statement, 0)
+        branches += statement == "elif"
+        if branches > MOST_BRANCHES:
+            raise TemplateError(f"there are more than {MOST_BRANCHES} times elif")
         if statement == "for" and "recursive" in words:
             raise TemplateError("loops in templates are not recursive")
         if statement == "set" and ("sign", "=") not in tokens:
             raise TemplateError("set needs a value: {% set name = value %}")
         grown = _grown(tokens[1:], sizes)
-        total += grown
+        total = min(total + grown, LARGEST)
         for name in _targets(statement, tokens[1:]):
             sizes[name] = max(sizes.get(name, 1), grown)
     if repeated > MOST_REPEATED:
@@ -388,6 +392,8 @@ def _tokens(text: str, position: int, closing: str) -> tuple[list[Token], int]:
         braces += {"{": 1, "}": -1}.get(value, 0) if kind == "sign" else 0
         if kind != "blank":
             tokens.append((kind, value))
+            if len(tokens) > LONGEST_TAG:
+                raise TemplateError(f"there are more than {LONGEST_TAG} words and signs between two braces")
     return tokens, len(text)
 
 
@@ -407,7 +413,7 @@ def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
             factor *= _LISTED
         elif value in ("{", "[") and not (before[0] in ("name", "text") or before[1] in (")", "]", "}")):
             factor *= 2  # texts in a list are written in quotes, and what is in quotes is escaped
-    return total * factor
+    return min(total * factor, LARGEST)
 
 
 def _repeats(tokens: Sequence[Token], index: int) -> int:

@@ -116,6 +116,9 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
     """A subclass of uvicorn's h11 or httptools protocol that puts a `Door` into every request's state."""
 
     class HttpProtocol(base):  # type: ignore[misc]
+        # httptools only parses, so an answer may be written past it; h11 has to be told of every step.
+        keeps_no_books = base.__name__ == "HttpToolsProtocol"
+
         def connection_made(self, transport: asyncio.Transport) -> None:
             super().connection_made(transport)
             self.door = Door(self, gate)
@@ -182,8 +185,17 @@ async def play(
     `scope` and `send` are uvicorn's own: no middleware may stand between."""
     cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's record of this request and its response
     door = cast(Door, scope["state"][DOOR])
+    playback = await _play(answer, start, clock, cycle, door, players)
+    if players.draining and playback.ended == "client_closed":
+        playback.ended = "shutdown"  # it was not the client who closed
+    return playback
+
+
+async def _play(
+    answer: Track | Sequence[Step], start: float, clock: Clock, cycle: Any, door: Door, players: Players
+) -> Playback:
     if isinstance(answer, Track):
-        if not answer.at or scope["method"] == "HEAD":
+        if not answer.at or cycle.scope["method"] == "HEAD":
             return await _send_whole(answer, start, clock, cycle, door)
         if not answer.streamed:
             answer = answer.steps()
@@ -197,6 +209,9 @@ async def play(
         cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
         return player.playback
     is_last = player.end()
+    if door.protocol.keeps_no_books and not is_last and player.afterwards is None and cycle.keep_alive:
+        _close_books(cycle)
+        return player.playback
     afterwards = player.afterwards if player.playback.ended == "complete" else None
     lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
     await _settle(cycle, is_last and not lingers, lingers=lingers)
@@ -231,9 +246,22 @@ async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+def _close_books(cycle: Any) -> None:
+    """The same in four lines, as uvicorn does it for httptools after the last byte of an answer."""
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.message_event.set()
+    cycle.on_response()
+
+
 async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
     body = track.body()
+    if len(body) <= LARGEST_WRITE and _is_usual(cycle, door) and track.status != 204:
+        door.write(_in_one(track, body, door))
+        _close_books(cycle)
+        now = clock.now()
+        return Playback("complete", len(body), sum([len(run.pieces) for run in track.runs]), now, now, now - start)
     headers = list(track.headers)
     if not track.streamed or (body and cycle.scope["http_version"] == "1.0"):
         headers.append((b"content-length", b"%d" % len(body)))
@@ -251,6 +279,32 @@ async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door
     cycle.disconnected = True
     frames = sum(end <= sent for end in accumulate(map(len, track.frames())))
     return Playback("client_closed", sent, frames, now, now, now - start)
+
+
+def _is_usual(cycle: Any, door: Door) -> bool:
+    """Whether head and body may go in one write: nothing about the request asks for more."""
+    scope = cycle.scope
+    return (
+        door.protocol.keeps_no_books
+        and cycle.keep_alive
+        and not cycle.disconnected
+        and scope["method"] != "HEAD"
+        and scope["http_version"] == "1.1"
+        and not door.is_full
+        and not door.is_lost
+    )
+
+
+def _in_one(track: Track, body: bytes, door: Door) -> bytes:
+    """A whole answer as bytes, in chunks if it is a stream."""
+    headers = [*door.protocol.server_state.default_headers, *track.headers]
+    head = b"".join([_status_line(track.status), *[b"\r\n%b: %b" % header for header in headers]])
+    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
+        raise ValueError(f"a header holds a line end: {headers}")
+    if not track.streamed:
+        return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    end = b"0\r\n\r\n"
+    return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b" % (head, len(body), body, end)
 
 
 @cache

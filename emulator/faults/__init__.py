@@ -7,17 +7,77 @@ import yaml
 from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
 
 from emulator.errors import UsageError, did_you_mean
+from emulator.faults.bandwidth import Bandwidth
 from emulator.faults.base import Fault
+from emulator.faults.bom import Bom
+from emulator.faults.close import CloseConnection
+from emulator.faults.coalesce import Coalesce
+from emulator.faults.comments import Comments
+from emulator.faults.content_length import ContentLength
+from emulator.faults.data_space import DataSpace
+from emulator.faults.dribble import Dribble
+from emulator.faults.empty_data import EmptyData
 from emulator.faults.error import Error
+from emulator.faults.event_lines import EventLines
+from emulator.faults.garbage import Garbage
+from emulator.faults.gzip import Gzip
+from emulator.faults.half_status import HalfStatus
+from emulator.faults.id_lines import IdLines
+from emulator.faults.idle_close import IdleClose
+from emulator.faults.large_event import LargeEvent
+from emulator.faults.latency import Latency
+from emulator.faults.line_ends import LineEnds
+from emulator.faults.malformed_chunk import MalformedChunk
+from emulator.faults.multi_line_data import MultiLineData
 from emulator.faults.no_done import NoDone
+from emulator.faults.no_length_close import NoLengthClose
+from emulator.faults.odd_separators import OddSeparators
+from emulator.faults.refuse_connections import RefuseConnections
 from emulator.faults.reset import ResetConnection
+from emulator.faults.reset_on_accept import ResetOnAccept
+from emulator.faults.retry_lines import RetryLines
+from emulator.faults.slow_close import SlowClose
+from emulator.faults.slow_headers import SlowHeaders
+from emulator.faults.split import Split
+from emulator.faults.stale_keepalive import StaleKeepalive
 from emulator.faults.stall import Stall
+from emulator.faults.unknown_sse_fields import UnknownSseFields
 
 KINDS: tuple[type[Fault], ...] = (
     Error,
     Stall,
     NoDone,
+    OddSeparators,
+    LargeEvent,
+    DataSpace,
+    MultiLineData,
+    IdLines,
+    RetryLines,
+    EmptyData,
+    EventLines,
+    UnknownSseFields,
+    Comments,
+    LineEnds,
+    Bom,
+    Coalesce,
+    Gzip,
+    Split,
     ResetConnection,
+    CloseConnection,
+    HalfStatus,
+    Garbage,
+    MalformedChunk,
+    ContentLength,
+    NoLengthClose,
+    StaleKeepalive,
+    IdleClose,
+    SlowClose,
+    SlowHeaders,
+    Dribble,
+    Bandwidth,
+    Latency,
+    RefuseConnections,
+    ResetOnAccept,
 )
 
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}

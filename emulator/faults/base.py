@@ -1,8 +1,8 @@
 """What every fault is: a kind, how often it strikes, and its powers over what is said and how it travels.
 
-A fault is one small class in one file. It overrides what it needs of `refuse` (an error instead of an answer), `reshape`
-(the request that is answered), `spoil` (the answer's content) and `rewrite` (the steps on the wire). All are pure; sockets
-are the transport's.
+A fault is one small class in one file. It overrides what it needs of `refuse` (an error instead of an answer),
+`reshape` (the request that is answered), `spoil` (the answer's content) and `rewrite` (the steps on the wire). All are
+pure; sockets are the transport's.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -273,7 +273,7 @@ def events(steps: Sequence[Step], *parts: str) -> Iterator[tuple[int, Data]]:
 
 def edited_event(step: Data, change: Callable[[Any], Any], scene: Scene) -> Data:
     """An event whose JSON was changed. `change` gets the chunk and gives another, or changes it in place (None)."""
-    native = _read(step.data.removeprefix(b"data: "))
+    native = chunk_of(step)
     changed = change(native)
     return replace(step, data=b"data: %b\n\n" % scene.room.dumps(native if changed is None else changed))
 
@@ -281,7 +281,7 @@ def edited_event(step: Data, change: Callable[[Any], Any], scene: Scene) -> Data
 def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
     """A whole answer whose JSON was changed, with the Content-Length that fits, if it has one."""
     place, step = body_of(steps)
-    native = _read(step.data)
+    native = chunk_of(step)
     changed = change(native)
     return with_body_at(steps, place, scene.room.dumps(native if changed is None else changed))
 
@@ -355,9 +355,10 @@ def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
     return found if nth is None else [found[nth - 1]]
 
 
-def _read(data: bytes) -> dict[str, Any]:
+def chunk_of(step: Data) -> dict[str, Any]:
+    """The JSON of an event or a body. Raises NotApplicable."""
     try:
-        native = orjson.loads(data)
+        native = orjson.loads(step.data.removeprefix(b"data: "))
     except orjson.JSONDecodeError:
         native = None
     if not isinstance(native, dict):

@@ -1,12 +1,14 @@
 """The body dribbles."""
 
+from bisect import bisect_left
+from collections.abc import Iterator
 from itertools import accumulate
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from emulator.faults.base import Family, Fault, NotApplicable, Scene, Seconds
-from emulator.faults.framing import cut_up, in_order
+from emulator.faults.framing import in_order
 from emulator.wire import Data, Raw, Step
 
 
@@ -25,4 +27,19 @@ class Dribble(Fault):
         datas = [step for step in steps if isinstance(step, Data)]
         if not datas or any(isinstance(step, Raw) for step in steps):
             raise NotApplicable("another fault sends raw bytes" if datas else "the answer has no body")
-        ...
+        place = steps.index(datas[0])
+        rest = [step for step in steps[place:] if not isinstance(step, Data)]
+        return in_order([*steps[:place], *self._dribbled(datas), *rest])
+
+    def _dribbled(self, datas: list[Data]) -> Iterator[Data]:
+        """All of the body in equal pieces, each at its moment, but not before its bytes are there."""
+        body = b"".join(data.data for data in datas)
+        tokens = sum(data.tokens for data in datas)
+        ends = list(accumulate(len(data.data) for data in datas))
+        size, number = len(body), min(self.pieces, len(body))
+        for k in range(number):
+            start, end = size * k // number, size * (k + 1) // number
+            due = datas[0].at + self.seconds * k / max(1, number - 1)
+            there = datas[bisect_left(ends, end)].at
+            share = tokens * end // size - tokens * start // size
+            yield Data(body[start:end], "piece" if end < size else "packed", share, max(due, there))

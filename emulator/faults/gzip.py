@@ -12,7 +12,9 @@ class Gzip(Fault):
     """Compresses the body with gzip, whether or not the client asked for it."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`content-encoding: gzip`, flushed after every event; `truncated` ends halfway, HTTP in order."
+    effect: ClassVar[str] = (
+        "`content-encoding: gzip`, flushed after each event; `truncated` ends halfway, HTTP in order."
+    )
     tests: ClassVar[str] = "A stream is decompressed as it comes; a compressed body that ends early is told."
 
     kind: Literal["gzip"] = "gzip"

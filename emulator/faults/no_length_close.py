@@ -11,7 +11,7 @@ class NoLengthClose(Staged):
     """Sends the body without a length and without chunks, and closes the connection."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "No length, no chunks, FIN at the end of the body or where it is said: HTTP sees no difference."
+    effect: ClassVar[str] = "No length, no chunks, FIN after the body or where it is said: all the same to HTTP."
     tests: ClassVar[str] = "A cut answer is noticed where only its finish reason and `[DONE]` could tell."
 
     kind: Literal["no_length_close"] = "no_length_close"

@@ -11,7 +11,7 @@ class StaleKeepalive(Fault):
     """Ends the connection when its next request comes, without a byte."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "This answer is healthy; the next request on its connection gets FIN or RST, and is not counted."
+    effect: ClassVar[str] = "A healthy answer; the next request on its connection gets FIN or RST, and is not counted."
     tests: ClassVar[str] = "A request on a reused connection that died is sent again on a fresh one."
 
     kind: Literal["stale_keepalive"] = "stale_keepalive"

@@ -4,6 +4,7 @@ A room that speaks it subclasses `ChatDialect` and states its differences: the b
 deltas a stream begins and ends with, where usage stands.
 """
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
@@ -19,8 +20,9 @@ from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCa
 from emulator.wire import Part, Run, Track, single
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
-PIECE = "\x1fpiece\x1f"
-"""Stands for the piece that differs from frame to frame while the frame around it is written once."""
+PIECE = f"\x1f{secrets.token_hex(16)}\x1f"
+"""Stands for the piece that differs from frame to frame while the frame around it is written once. Nobody can ask for it,
+so it is nowhere else in the frame."""
 PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
 
 Item = TypeVar("Item")

@@ -7,6 +7,7 @@ fingerprint of its list of models.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -252,7 +253,8 @@ class Serevix(ChatDialect):
 
     def request_id(self, received: float, material: bytes) -> str:
         """New API's: the time in digits, then eight random characters."""
-        return datetime.fromtimestamp(received, UTC).strftime("%Y%m%d%H%M%S%f") + dice.letters(material, 8)
+        second = int(received)
+        return f"{_digits(second)}{int((received - second) * 1e6):06}{dice.letters(material, 8)}"
 
     def response_headers(self, request_id: str) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"x-oneapi-request-id", request_id.encode()),)
@@ -352,3 +354,9 @@ def asked_model(body: bytes) -> str:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return ""
     return model if isinstance(model, str) else ""
+
+
+@lru_cache(maxsize=2)
+def _digits(second: int) -> str:
+    """A second as New API writes it into ids; the same for many requests."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y%m%d%H%M%S")

@@ -1,0 +1,40 @@
+"""Blank lines come before the JSON."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import (
+    Family,
+    Fault,
+    Interval,
+    Scene,
+    Times,
+    body_of,
+    delayed,
+    head_of,
+    in_chunks,
+    need_whole,
+    repeated,
+)
+from emulator.wire import Step
+
+
+class BlankLines(Fault):
+    """Sends the head of a whole answer at once, and blank lines until the JSON is there."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "A chunked body: the headers at once, `\\n` again and again, then the JSON."
+    tests: ClassVar[str] = "White space before JSON is nothing, and does not count as an answer."
+
+    kind: Literal["blank_lines"] = "blank_lines"
+    count: Times = 3
+    """How many lines."""
+    interval: Interval = 10.0
+    """Seconds before each of them."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_whole(scene)
+        head = head_of(steps)
+        place, _ = body_of(steps)
+        early = [in_chunks(head) if step is head else step for step in steps[:place]]
+        lines = repeated(b"\n", self.count, self.interval, head.at)
+        return [*early, *lines, *delayed(steps[place:], self.count * self.interval)]

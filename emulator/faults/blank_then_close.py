@@ -1,0 +1,25 @@
+"""Blank lines come, and then the end."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Interval, Scene, Times, head_of, in_chunks, repeated
+from emulator.wire import End, Step
+
+
+class BlankThenClose(Fault):
+    """Sends blank lines, then ends the body as if it had been all."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "The headers, `count` times `\\n`, then a clean end: a body without JSON, a stream without events."
+    tests: ClassVar[str] = "`Expecting value: line 5 column 1 (char 4)` is known for what it is: a busy provider that gave up."
+
+    kind: Literal["blank_then_close"] = "blank_then_close"
+    count: Times = 4
+    """How many lines."""
+    interval: Interval = 10.0
+    """Seconds before each of them."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        lines = repeated(b"\n", self.count, self.interval, head.at)
+        return [in_chunks(head), *lines, End(head.at + self.count * self.interval)]

@@ -1,0 +1,23 @@
+"""The stream ends with `[DONE]`, but without a finish reason."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.wire import Data, Step
+
+
+class DoneNoFinish(Fault):
+    """Leaves out the event with the finish reason."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "All deltas and `data: [DONE]`; no event has a finish reason, or the usage that goes with it."
+    tests: ClassVar[str] = "Whether that is complete or cut off is decided on purpose."
+
+    kind: Literal["done_no_finish"] = "done_no_finish"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        kept = [step for step in steps if not (isinstance(step, Data) and step.part == "finish")]
+        if len(kept) == len(steps):
+            raise NotApplicable("another fault took the finish reason")
+        return kept

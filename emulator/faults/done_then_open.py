@@ -1,0 +1,25 @@
+"""`[DONE]` comes, the end of the body does not."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import ENDS, Family, Fault, Scene, Seconds, delayed, need_stream
+from emulator.wire import Hang, Step
+
+
+class DoneThenOpen(Fault):
+    """Sends all events and leaves the body open."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Every event, `data: [DONE]` too, then an open socket for `seconds` or for ever."
+    tests: ClassVar[str] = "The client stops at `[DONE]` and does not wait for the end of the body."
+
+    kind: Literal["done_then_open"] = "done_then_open"
+    seconds: Seconds | None = None
+    """How long until the body ends; never when left out."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        place = next((place for place, step in enumerate(steps) if isinstance(step, ENDS)), len(steps))
+        if self.seconds is None:
+            return [*steps[:place], Hang(steps[place - 1].at)]
+        return [*steps[:place], *delayed(steps[place:], self.seconds)]

@@ -1,0 +1,26 @@
+"""A delta comes twice."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, Scene, deltas, need_stream
+from emulator.wire import Step
+
+
+class DuplicateChunk(Fault):
+    """Sends the same event again."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Every delta, or one of them, twice in a row, byte for byte."
+    tests: ClassVar[str] = "Doubled text is noticed, or at least does not break tool calls."
+
+    kind: Literal["duplicate_chunk"] = "duplicate_chunk"
+    nth: Annotated[int, Field(ge=1)] | None = None
+    """Which delta, from 1; every one when left out."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        again = {place: replace(step, tokens=0) for place, step in deltas(steps, self.nth)}
+        return [each for place, step in enumerate(steps) for each in (step, again.get(place)) if each is not None]

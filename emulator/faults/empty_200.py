@@ -1,0 +1,22 @@
+"""An answer without a single byte, with status 200."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, head_of, with_body
+from emulator.wire import End, Step
+
+
+class Empty200(Fault):
+    """Sends the headers of an answer, and nothing else."""
+
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = "The healthy headers, then an empty body: `content-length: 0`, or a stream without events."
+    tests: ClassVar[str] = "Nothing is an error, not an empty answer."
+
+    kind: Literal["empty_200"] = "empty_200"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        if head.status != 200:
+            raise NotApplicable(f"the answer has status {head.status}")
+        return [head, End(head.at)] if scene.streamed else with_body(steps, b"")

@@ -1,0 +1,33 @@
+"""One event of the stream has no choices."""
+
+from typing import Any, ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, choices_of, core_of, edited_event, need_stream
+from emulator.faults.base import events as events_of
+from emulator.wire import Step
+
+
+class EmptyChoicesChunk(Fault):
+    """Adds an event with `choices: []`."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "An event with `choices: []` before all others, or after the last that has choices."
+    tests: ClassVar[str] = "An event without choices is skipped: it is no IndexError."
+
+    kind: Literal["empty_choices_chunk"] = "empty_choices_chunk"
+    where: Literal["first", "last"] = "first"
+    """Before the other events; or after them, as where usage has an event of its own."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        def empty(chunk: dict[str, Any]) -> None:
+            if not choices_of(chunk):
+                raise NotApplicable("another fault took the choices")
+            core_of(chunk)["choices"] = []
+
+        need_stream(scene)
+        found = list(events_of(steps, "role", "reasoning", "content", "tool_calls", "finish"))
+        if not found:
+            raise NotApplicable("there is no event")
+        place, model = found[0] if self.where == "first" else found[-1]
+        place += self.where == "last"
+        return [*steps[:place], edited_event(model, empty, scene), *steps[place:]]

@@ -1,0 +1,47 @@
+"""An error comes as an event of the stream."""
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from emulator.faults.base import STAGES, ErrorName, Family, Scene, Stage, Staged, head_of, need_stream, unfinished
+from emulator.reply import ErrorReply
+from emulator.wire import Data, End, Step
+
+
+class ErrorEvent(Staged):
+    """Breaks a stream off with an error in the provider's own form."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Deltas up to a point or all of them, then the JSON of an error as an event, then the end."
+    tests: ClassVar[str] = "The error is told, not swallowed, and what was shown is not asked for again blindly."
+    default_stage: ClassVar[Stage] = "end"
+
+    kind: Literal["error_event"] = "error_event"
+    form: Literal["data", "first", "event", "with_done"] = "data"
+    """As `data:`; the same as the very first event; under `event: error`; or followed by `data: [DONE]`."""
+    name: ErrorName = "overloaded"
+    """A word of the common vocabulary, such as `server_error`."""
+    message: str | None = None
+
+    @model_validator(mode="after")
+    def _is_first_or_placed(self) -> "ErrorEvent":
+        given = [name for name in STAGES if getattr(self, name) is not None]
+        if self.form == "first" and given:
+            raise ValueError(f"form=first is a place already: take {given[0]} away")
+        return self
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        if self.form == "first":
+            head = head_of(steps)
+            place = steps.index(head) + 1
+            first = next((step for step in steps[place:] if isinstance(step, Data)), head)
+            before, moment = steps[:place], first.at
+        else:
+            before, _, moment = self.cut_body(steps)
+        told = scene.error(ErrorReply(name=self.name, message=self.message)).body()
+        frame = b"data: %b\n\n" % told
+        error = Data(b"event: error\n" + frame if self.form == "event" else frame, "finish", 0, moment)
+        done: list[Step] = [Data(b"data: [DONE]\n\n", "done", 0, moment)] if self.form == "with_done" else []
+        return [*unfinished(before), error, *done, End(moment)]

@@ -1,0 +1,21 @@
+"""Nothing comes, not even the headers."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, Seconds, delayed
+from emulator.wire import Hang, Step
+
+
+class HangBeforeHeaders(Fault):
+    """Takes the request and falls silent."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "Silence with an open socket before the headers, for `seconds` or for ever."
+    tests: ClassVar[str] = "There is a timeout for the headers."
+
+    kind: Literal["hang"] = "hang"
+    seconds: Seconds | None = None
+    """How long, before a healthy answer; for ever when left out."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return [Hang()] if self.seconds is None else delayed(steps, self.seconds)

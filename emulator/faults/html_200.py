@@ -1,0 +1,39 @@
+"""A login page comes instead of the answer, with status 200."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, of_stranger
+from emulator.reply import ErrorReply
+from emulator.wire import Step
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><title>Sign in to continue</title></head>
+<body>
+<h1>Sign in to continue</h1>
+<p>This network asks you to sign in before you can reach the Internet.</p>
+<form method="post" action="/login">
+<label>Name <input name="name"></label>
+<label>Password <input name="password" type="password"></label>
+<button>Sign in</button>
+</form>
+</body>
+</html>
+"""
+HEADERS = (("content-type", "text/html; charset=utf-8"), ("cache-control", "no-store"))
+
+
+class Html200(Fault):
+    """Answers with the page of a captive portal."""
+
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = "The HTML page of a captive portal under status 200, whether a stream was asked for or not."
+    tests: ClassVar[str] = "The content type is checked: a page is an error, and not an empty answer."
+
+    kind: Literal["html_200"] = "html_200"
+
+    def refuse(self, scene: Scene) -> ErrorReply | None:
+        return ErrorReply(status=200, body=PAGE)
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        return of_stranger(steps, PAGE, HEADERS)

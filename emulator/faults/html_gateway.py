@@ -1,0 +1,63 @@
+"""A gateway before the provider answers with its own page instead of JSON."""
+
+from typing import ClassVar, Literal
+
+from pydantic import model_validator
+
+from emulator.faults.base import Family, Fault, Scene, of_stranger
+from emulator.reply import ErrorReply
+from emulator.wire import Step
+
+TITLES = {
+    500: "500 Internal Server Error",
+    502: "502 Bad Gateway",
+    503: "503 Service Temporarily Unavailable",
+    504: "504 Gateway Time-out",
+}
+"""As nginx and its descendants word them."""
+NEVER_CACHED = (
+    ("cache-control", "private, max-age=0, no-store, no-cache, must-revalidate, post-check=0, pre-check=0"),
+    ("expires", "Thu, 01 Jan 1970 00:00:01 GMT"),
+    ("referrer-policy", "same-origin"),
+    ("x-frame-options", "SAMEORIGIN"),
+)
+
+
+class HtmlGateway(Fault):
+    """Answers with the error page of a gateway."""
+
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = "The error page of nginx, openresty or Cloudflare, byte for byte, with its headers alone."
+    tests: ClassVar[str] = "An error that is no JSON is mapped by its status, and retried like any other."
+
+    kind: Literal["html_gateway"] = "html_gateway"
+    status: Literal[500, 502, 503, 504, 524] = 502
+    """524 is Cloudflare's alone; who asks for no page gets it as plain text: `error code: 524`."""
+    server: Literal["nginx", "openresty", "cloudflare"] = "nginx"
+    """Whose page it is."""
+
+    @model_validator(mode="after")
+    def _is_its_status(self) -> "HtmlGateway":
+        if self.status == 524 and self.server != "cloudflare":
+            raise ValueError("524 is known to Cloudflare only: say server=cloudflare")
+        return self
+
+    def refuse(self, scene: Scene) -> ErrorReply | None:
+        return ErrorReply(status=self.status, body=self._page())
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        headers = [("server", self.server), ("content-type", "text/html")]
+        if self.status == 524:
+            headers = [("server", self.server), ("content-type", "text/plain; charset=UTF-8"), *NEVER_CACHED]
+        if self.server == "cloudflare":
+            headers.append(("cf-ray", f"{scene.roll('ray'):016x}-FRA"))
+        ends = self.status == 500 and self.server != "cloudflare"  # nginx trusts no connection after a failure of its own
+        return of_stranger(steps, self._page(), [*headers, ("connection", "close" if ends else "keep-alive")])
+
+    def _page(self) -> str:
+        if self.status == 524:
+            return "error code: 524"
+        title = TITLES[self.status]
+        lines = ("<html>", f"<head><title>{title}</title></head>", "<body>", f"<center><h1>{title}</h1></center>",
+                 f"<hr><center>{self.server}</center>", "</body>", "</html>", "")  # fmt: skip
+        return "\r\n".join(lines)

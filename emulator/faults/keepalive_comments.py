@@ -1,0 +1,44 @@
+"""Comments come for a long time, and no event."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import (
+    Family,
+    Interval,
+    Scene,
+    Stage,
+    Staged,
+    Times,
+    delayed,
+    need_stream,
+    repeated,
+)
+from emulator.wire import Step
+
+
+class KeepaliveComments(Staged):
+    """Lets comments come before the first event, or at any other point of the stream."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "`: keep-alive` again and again, then the healthy rest of the stream."
+    tests: ClassVar[str] = "Comments are no data, and no sign of the first token: its budget goes on."
+    default_stage: ClassVar[Stage] = "after_headers"
+
+    kind: Literal["keepalive_comments"] = "keepalive_comments"
+    count: Times = 3
+    """How many comments."""
+    interval: Interval = 10.0
+    """Seconds before each of them."""
+    comment: Annotated[str, Field(pattern=r"^[^\r\n]*$", max_length=65536)] | None = None
+    """Their text; the provider's own when left out, else `keep-alive`."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        before, after, moment = self.cut_body(steps)
+        said = scene.room.heartbeat_comment or b": keep-alive\n\n"
+        if self.comment is not None:
+            said = f": {self.comment}\n\n".encode()
+        comments = repeated(said, self.count, self.interval, moment)
+        return [*before, *comments, *delayed(after, self.count * self.interval)]

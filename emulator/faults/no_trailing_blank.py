@@ -1,0 +1,31 @@
+"""The last event is not ended by a blank line."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.wire import Data, Step
+
+
+class NoTrailingBlank(Fault):
+    """Takes the line ends off the last event of a stream."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "The last event ends with one `\\n` or none; it is the last with JSON, unless `done`."
+    tests: ClassVar[str] = "An event that the end cuts short is dropped, as the specification says, and that is noticed."
+
+    kind: Literal["no_trailing_blank"] = "no_trailing_blank"
+    line_ends: Literal[0, 1] = 1
+    """How many are left."""
+    done: bool = False
+    """Whether `data: [DONE]` still comes: then it is the last event."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        kept = [step for step in steps if self.done or not (isinstance(step, Data) and step.part == "done")]
+        for place in range(len(kept) - 1, -1, -1):
+            step = kept[place]
+            if isinstance(step, Data) and step.part != "comment":
+                kept[place] = replace(step, data=step.data.rstrip(b"\r\n") + b"\n" * self.line_ends)
+                return kept
+        raise NotApplicable("there is no event")

@@ -1,0 +1,25 @@
+"""The headers come at once, the first token much later."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, Seconds, delayed, head_of
+from emulator.wire import Step
+
+
+class SlowFirstToken(Fault):
+    """Makes the first token late, and with it everything that follows."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "The headers at once, silence for `seconds`, then the healthy body at its own pace."
+    tests: ClassVar[str] = "The budget for the first token is not that for the gap between two; headers are no token."
+
+    kind: Literal["slow_first_token"] = "slow_first_token"
+    seconds: Seconds = 60.0
+    """How long the silence is."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        place = steps.index(head)
+        early = head if scene.streamed else replace(head, at=0.0)  # the head of a whole body waits for it
+        return [*steps[:place], early, *delayed(steps[place + 1 :], self.seconds)]

@@ -1,0 +1,52 @@
+"""The arguments of a tool call are not the JSON they should be."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_answer
+from emulator.reply import Choice, Completion
+from emulator.request import ToolCall
+from emulator.wire import Step
+
+
+class ToolArguments(Fault):
+    """Breaks the arguments of every tool call."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Arguments that stop half-way, are no JSON, or are the empty text."
+    tests: ClassVar[str] = "The agent does not crash, runs no tool, and does not replay what the provider will refuse."
+
+    kind: Literal["tool_arguments"] = "tool_arguments"
+    form: Literal["truncated", "invalid", "empty"] = "truncated"
+    """What is wrong; `invalid` has single quotes, as Python prints them."""
+    finish_reason: Annotated[str, Field(max_length=1000)] | None = None
+    """Such as `length`; the healthy one when left out."""
+
+    def spoil(self, completion: Completion, scene: Scene) -> Completion:
+        if not any(choice.tool_calls for choice in completion.choices):
+            raise NotApplicable("the answer calls no tool")
+        return replace(completion, choices=tuple([self._broken(choice) for choice in completion.choices]))
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_answer(scene)
+        return steps
+
+    def _broken(self, choice: Choice) -> Choice:
+        calls = tuple([self._called(call) for call in choice.tool_calls])
+        choice = replace(choice, tool_calls=calls)
+        if self.finish_reason is None or not calls:
+            return choice
+        return replace(choice, finish_reason=self.finish_reason, native_finish_reason=self.finish_reason)
+
+    def _called(self, call: ToolCall) -> ToolCall:
+        text = call.arguments
+        match self.form:
+            case "truncated":
+                text = text[: len(text) // 2]
+            case "invalid":
+                text = text.replace('"', "'") if '"' in text else text + "}"
+            case "empty":
+                text = ""
+        return replace(call, arguments=text)

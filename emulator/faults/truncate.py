@@ -1,0 +1,22 @@
+"""The stream ends cleanly in the middle of the answer."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Scene, Stage, Staged, need_stream, unfinished
+from emulator.wire import End, Step
+
+
+class Truncate(Staged):
+    """Ends a stream early, as if that had been all."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Deltas up to a point or all of them, neither finish reason nor `[DONE]`, a clean end of HTTP."
+    tests: ClassVar[str] = "An answer without a finish reason is cut off, and is not taken for a complete one."
+    default_stage: ClassVar[Stage] = "end"
+
+    kind: Literal["truncate"] = "truncate"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        before, _, moment = self.cut_body(steps)
+        return [*unfinished(before), End(moment)]

@@ -1,0 +1,27 @@
+"""A whole body stops in the middle of its JSON, and its Content-Length agrees."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Count, Family, Fault, NotApplicable, Scene, body_of, need_whole, with_body_at
+from emulator.wire import Step
+
+
+class TruncatedJson(Fault):
+    """Cuts the JSON of a whole answer."""
+
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = "The first part of the JSON, with a Content-Length that fits: HTTP sees nothing wrong."
+    tests: ClassVar[str] = "JSON that cannot be read is told as a failure of the provider, and retried or not on purpose."
+
+    kind: Literal["truncated_json"] = "truncated_json"
+    after_bytes: Count | None = None
+    """How many bytes are left; half of them when left out, and never all."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_whole(scene)
+        place, step = body_of(steps)
+        size = len(step.data)
+        if not size:
+            raise NotApplicable("the body is empty")
+        kept = size // 2 if self.after_bytes is None else min(self.after_bytes, size - 1)
+        return with_body_at(steps, place, step.data[:kept])

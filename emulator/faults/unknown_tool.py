@@ -1,0 +1,35 @@
+"""The model calls a tool that was not offered."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_answer
+from emulator.reply import Completion
+from emulator.wire import Step
+
+
+class UnknownTool(Fault):
+    """Renames every tool that is called."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Healthy tool calls with the name of a function that there is not."
+    tests: ClassVar[str] = "The model is told that there is no such tool; the agent does not crash."
+
+    kind: Literal["unknown_tool"] = "unknown_tool"
+    name: Annotated[str, Field(max_length=1000)] = "no_such_tool"
+    """What the function is called."""
+
+    def spoil(self, completion: Completion, scene: Scene) -> Completion:
+        if not any(choice.tool_calls for choice in completion.choices):
+            raise NotApplicable("the answer calls no tool")
+        choices = [
+            replace(choice, tool_calls=tuple([replace(call, name=self.name) for call in choice.tool_calls]))
+            for choice in completion.choices
+        ]
+        return replace(completion, choices=tuple(choices))
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_answer(scene)
+        return steps

@@ -1,0 +1,31 @@
+"""The provider keeps the client waiting as long as it may, then closes the connection."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
+from emulator.providers.base import MOST_HEARTBEATS
+from emulator.wire import Close, Step
+
+
+class WaitThenClose(Fault):
+    """Shows signs of life until the documented maximum, and never answers."""
+
+    family: ClassVar[Family] = "waiting"
+    effect: ClassVar[str] = "Comments (in a stream) or blank lines every `interval`, then FIN in the middle of the body."
+    tests: ClassVar[str] = "There is a deadline for the whole answer, which signs of life do not move."
+
+    kind: Literal["wait_then_close"] = "wait_then_close"
+    seconds: Seconds = 600.0
+    """How long; DeepSeek says 10 minutes."""
+    interval: Interval = 10.0
+    """Seconds before each sign of life."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        head = head_of(steps)
+        said = (scene.room.heartbeat_comment or b": keep-alive\n\n") if scene.streamed else b"\n"
+        count = min(int(self.seconds / self.interval), MOST_HEARTBEATS)
+        return [
+            in_chunks(head),
+            *repeated(said, count, self.interval, head.at),
+            Close(head.at + self.seconds),
+        ]
