@@ -46,6 +46,10 @@ class Target:
     faults: tuple[str, ...] = ()
 
 
+class _TooLarge(Exception):
+    """The body of a request is over the limit."""
+
+
 class App:
     """One server's application."""
 
@@ -78,7 +82,11 @@ class App:
         if scope["method"] == "OPTIONS":
             await self._send(preflight(headers), namespace, scope, send)
             return
-        body = await self._read(receive)
+        is_too_large = False
+        try:
+            body = await self._read(receive, headers)
+        except _TooLarge:
+            body, is_too_large = b"", True
         if body is None:
             return  # the client left while it was sending
         clock = namespace.clock  # the world may be given another before this answer is over
@@ -87,7 +95,7 @@ class App:
         call = Call(target.provider, scope["method"], target.path, headers, query, body, key=key, faults=target.faults)
         self._open += 1
         try:
-            plan = await self._plan(call, namespace)
+            plan = too_large(call, namespace) if is_too_large else await self._plan(call, namespace)
             if "origin" in headers:
                 plan = Plan(opened(plan.answer), plan.exchange)
             try:
@@ -137,17 +145,17 @@ class App:
         return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
 
     async def _plan(self, call: Call, namespace: Namespace) -> Plan:
-        if len(call.body) > self.largest_body:
-            call.body = b""
-            return refused(call, namespace, ErrorReply(name="too_large"))
         try:
             return await answer(call, namespace, self.options)
         except Exception:
             logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
             return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))
 
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body; None when the client has gone. A body over the limit is not read further."""
+    async def _read(self, receive: Receive, headers: Mapping[str, str]) -> bytes | None:
+        """The whole body; None when the client has gone. Raises _TooLarge, without reading the rest."""
+        declared = headers.get("content-length", "")
+        if len(declared) > 7 and int(declared) > self.largest_body:
+            raise _TooLarge
         message = await receive()
         if message["type"] == "http.request" and not message["more_body"]:
             whole: bytes = message["body"]
@@ -157,7 +165,9 @@ class App:
         while message["type"] == "http.request":
             parts.append(message["body"])
             size += len(message["body"])
-            if not message["more_body"] or size > self.largest_body:
+            if size > self.largest_body:
+                raise _TooLarge
+            if not message["more_body"]:
                 return b"".join(parts)
             message = await receive()
         return None
@@ -181,6 +191,11 @@ def named(headers: Mapping[str, str], key: str | None) -> str | None:
             return None
         name = key.removeprefix(NAMESPACE_KEY)
     return name if NAMESPACE.fullmatch(name) else None
+
+
+def too_large(call: Call, namespace: Namespace) -> Plan:
+    """What is left of the body is not read, so nothing can follow on its connection."""
+    return refused(call, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
 
 
 def opened(answer: Any) -> Any:

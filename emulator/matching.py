@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
+import orjson
+
 from emulator import dice
 from emulator.faults.base import Fault
 from emulator.pace import Pace
@@ -81,6 +83,7 @@ class Rule:
     """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
     patterns: tuple[re.Pattern[str], ...]
     """The regexes on the prompt, whose groups templates may use."""
+    normalize: tuple[str, ...] = ()
 
     def answer(self, used: int, ask: Ask) -> Answer | None:
         """The answer for the use number `used` (0 for the first); None when the rule is used up."""
@@ -119,6 +122,8 @@ class Rule:
         found: dict[str, Any] = {}
         for pattern in self.patterns:
             match = pattern.search(prompt[:LONGEST_SEARCHED])
+            if match is None and self.normalize:  # found as it stands if possible, else as it was compared
+                match = pattern.search(normalized(prompt, self.normalize)[:LONGEST_SEARCHED])
             if match is not None:
                 found.update({str(number): text for number, text in enumerate(match.groups(), 1)})
                 found.update(match.groupdict())
@@ -253,21 +258,26 @@ def _all_hold(tests: Sequence[Callable[[Ask], bool]], ask: Ask) -> bool:
 def misses(book: Rulebook, ask: Ask, most: int = 20) -> list[str]:
     """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
     stand first; at most `most` are told."""
-    told = []
+    tried: list[tuple[float, Rule, Condition | None]] = []
     for rule in book.rules:
         held = 0
         for condition in rule.conditions:
             if not condition.holds(ask):
-                reason = condition.miss(ask)
+                tried.append((held / (len(rule.conditions) + 1), rule, condition))
                 break
             held += 1
         else:
-            held += 1
-            reason = "the dice let it pass" if rule.skips(ask) else "it matches, but all its replies are used up"
-        told.append((held / (len(rule.conditions) + 1), rule.position, f"{rule.name}: {reason}"))
-    told.sort(key=lambda row: (-row[0], row[1]))
-    left = len(told) - most
-    return [sentence for _, _, sentence in told[:most]] + ([f"… and {left} more rules"] if left > 0 else [])
+            tried.append((1.0, rule, None))
+    tried.sort(key=lambda row: (-row[0], row[1].position))
+    told = [f"{rule.name}: {_reason(rule, failed, ask)}" for _, rule, failed in tried[:most]]
+    left = len(tried) - most
+    return told + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
+
+
+def _reason(rule: Rule, failed: Condition | None, ask: Ask) -> str:
+    if failed is not None:
+        return failed.miss(ask)
+    return "the dice let it pass" if rule.skips(ask) else "it matches, but all its replies are used up"
 
 
 def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) -> Rule:
@@ -286,8 +296,20 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
         pace=pace.to_pace() if pace else None,
         faults=model.faults,
         literal=prompt.equals if prompt and not normalize else None,
-        patterns=(re.compile(prompt.regex),) if prompt and prompt.regex is not None else (),
+        patterns=tuple(re.compile(regex) for regex in _regexes(model.match)),
+        normalize=tuple(normalize),
     )
+
+
+def _regexes(wanted: Match | TextCondition) -> Iterator[str]:
+    """The regexes that a prompt may have to match."""
+    if isinstance(wanted, TextCondition):
+        if wanted.regex is not None:
+            yield wanted.regex
+    elif wanted.prompt is not None:
+        yield from _regexes(wanted.prompt)
+    for part in (*(wanted.any_of or ()), *((wanted.all_of or ()) if isinstance(wanted, Match) else ())):
+        yield from _regexes(part)
 
 
 def _answer(item: AnswerModel, model: RuleModel) -> Answer:
@@ -301,6 +323,7 @@ def _answer(item: AnswerModel, model: RuleModel) -> Answer:
 
 
 def _conditions(match: Match, normalize: Sequence[str], *, is_outermost: bool = False) -> Iterator[Condition]:
+    normalize = normalize if match.normalize is None else match.normalize
     if match.provider is not None:
         yield _is_one_of("provider", lambda ask: ask.request.call.provider, match.provider, "class")
     if match.operation is not None or is_outermost:
@@ -427,6 +450,7 @@ def _called(request: ModelRequest, call_id: str | None) -> str:
 
 def _body_condition(wanted: BodyCondition) -> Condition:
     from jsonpath import JSONPathEnvironment
+    from jsonpath.exceptions import JSONPathError
 
     compiled = JSONPathEnvironment(strict=True).compile(wanted.path)
     said = wanted.model_fields_set
@@ -442,19 +466,36 @@ def _body_condition(wanted: BodyCondition) -> Condition:
             and (wanted.lt is None or (_is_number(value) and value < wanted.lt))
         )
 
+    def found(ask: Ask) -> list[Any]:
+        try:
+            return compiled.findall(ask.request.body)
+        except JSONPathError:  # `$..x` in a body that is nested too deep
+            return []
+
     def holds(ask: Ask) -> bool:
-        values = compiled.findall(ask.request.body)
+        values = found(ask)
         return not values if wanted.exists is False else any(fits(value) for value in values)
 
     wishes = [name for name in BodyCondition.model_fields if name in said and name != "path"]
-    wish = " and ".join(f"{name.removesuffix('_')} {getattr(wanted, name)!r}" for name in wishes)
+    wish = " and ".join(f"{name.removesuffix('_')} {_wished(getattr(wanted, name))}" for name in wishes)
 
     def miss(ask: Ask) -> str:
-        values = compiled.findall(ask.request.body)
-        found = _shown(str(values[0])) if values else "nothing"
-        return f"body at {wanted.path} is {found}, the rule wants {wish}"
+        values = found(ask)
+        shown = _wished(values[0]) if values else "nothing"
+        return f"body at {wanted.path} is {shown}, the rule wants {wish}"
 
     return Condition(holds, miss)
+
+
+def _wished(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.15g}"
+    if isinstance(value, tuple):
+        return " or ".join(map(_wished, value))
+    if isinstance(value, str):
+        return _shown(value)
+    written = orjson.dumps(value).decode()
+    return written if len(written) <= SHOWN else written[:SHOWN] + "…"
 
 
 def _holds(value: Any, part: Any) -> bool:
@@ -529,13 +570,14 @@ def _number(what: str, value: Callable[[Ask], int], wanted: NumberCondition) -> 
             and (wanted.in_ is None or number in wanted.in_)
         )
 
-    wish = " and ".join(
-        f"{word} {getattr(wanted, name):g}"
+    wishes = [
+        f"{word} {getattr(wanted, name):.15g}"
         for name, word in (("equals", "exactly"), ("gt", "more than"), ("lt", "less than"))
         if getattr(wanted, name) is not None
-    )
+    ]
     if wanted.in_ is not None:
-        wish = f"one of {', '.join(f'{number:g}' for number in wanted.in_)}"
+        wishes.append(f"one of {', '.join(f'{number:.15g}' for number in wanted.in_)}")
+    wish = " and ".join(wishes)
     return Condition(holds, lambda ask: f"{what} is {value(ask)}, the rule wants {wish}")
 
 

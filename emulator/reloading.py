@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import stat
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar
@@ -78,7 +78,7 @@ async def _away(work: Callable[..., Result], *arguments: object) -> Result:
     return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
 
-async def _ticks(folders: Sequence[Path], stop: asyncio.Event) -> AsyncIterator[bool]:
+async def _ticks(folders: Sequence[Path], stop: asyncio.Event) -> AsyncGenerator[bool, None]:
     """True at once and when something has changed in the folders, False every `LOOK_MS`, until stopped. It ends early
     where the system cannot watch: when a folder has gone, or everything is watched that may be."""
     from watchfiles import awatch  # only servers that reload pay for it

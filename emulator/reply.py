@@ -55,6 +55,8 @@ class Draft:
 
     reply: Reply
     alternatives: tuple[str, ...] = ()
+    arguments: tuple[Mapping[str, Any] | str, ...] = ()
+    """Those of the tool calls, as data where they were given as data: their texts are rendered one by one."""
     is_templated: bool = False
     writes_content: bool = False
     writes_reasoning: bool | None = None

@@ -4,6 +4,7 @@ The models hold what was written. `emulator.matching` turns rules into something
 """
 
 import re
+from collections.abc import Iterator
 from decimal import Decimal
 from fnmatch import translate
 from typing import Annotated, Any, Literal
@@ -105,6 +106,33 @@ def _one_or_more(value: Any) -> Any:
     return [value] if isinstance(value, dict) else value
 
 
+def _templates_inside(value: dict[str, Any]) -> dict[str, Any]:
+    for text in texts_of(value):
+        _template(text)
+    return value
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a value, however deep, except keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts_of(item)
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ValueError(f"has '{name}', which is no name for a header: letters, digits and - are")
+        if not HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"has a value for '{name}' that a header cannot carry: one line of Latin-1 is expected")
+    return headers
+
+
+HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Template = Annotated[str, AfterValidator(_template)]
 Locale = Annotated[str, AfterValidator(_locale)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
@@ -146,6 +174,12 @@ class NumberCondition(Model):
     gt: float | None = None
     lt: float | None = None
     in_: tuple[float, ...] | None = Field(default=None, alias="in", strict=False)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "NumberCondition":
+        if not self.model_fields_set:
+            raise ValueError("says nothing: give equals, gt, lt or in")
+        return self
 
 
 def _number_condition(value: Any) -> Any:
@@ -244,7 +278,7 @@ class ToolCallModel(Model):
     """A call of a tool: `arguments` as a mapping, or as the exact JSON text."""
 
     name: str
-    arguments: dict[str, Any] | Template = Field(default_factory=dict)
+    arguments: Annotated[dict[str, Any], AfterValidator(_templates_inside)] | Template = Field(default_factory=dict)
     id: str = ""
 
 
@@ -283,7 +317,7 @@ class ReplyModel(Model):
     created: int | None = None
     model: str | None = None
     system_fingerprint: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _generates_or_says(self) -> "ReplyModel":
@@ -314,13 +348,14 @@ class ReplyModel(Model):
             reply.content,
             reply.reasoning or "",
             *self.alternatives,
-            *(call.arguments for call in reply.tool_calls),
+            *(text for call in self.tool_calls for text in texts_of(call.arguments)),
         ]
         said += [part for row in reply.summaries or () for part in (row.url, row.summary or "")]
         given = self.content is not None or self.tool_calls or self.from_ is not None
         return Draft(
             reply=reply,
             alternatives=self.alternatives,
+            arguments=tuple(call.arguments for call in self.tool_calls),
             is_templated=any(map(templates.is_template, said)),
             writes_content=not given,
             writes_reasoning=self.reasoning if isinstance(self.reasoning, bool) else None,
@@ -350,7 +385,7 @@ class ErrorModel(Model):
     type: str | None = None
     code: str | None = None
     param: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: Headers = Field(default_factory=dict)
     body: Any = None
 
     @field_validator("name")
@@ -539,4 +574,4 @@ class Scenario(Model):
 
 def glob_pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
     """One pattern for several globs; letter case does not matter."""
-    return re.compile("|".join(translate(glob) for glob in globs), re.IGNORECASE)
+    return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)", re.IGNORECASE)

@@ -22,7 +22,7 @@ from emulator.engine import Options
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.journal import Exchange
 from emulator.namespace import Namespaces, Script
-from emulator.reloading import watch
+from emulator.reloading import fingerprint, watch
 from emulator.sources import Source
 from emulator.transport import with_door
 
@@ -92,6 +92,7 @@ class Server:
         self.gate: Gate | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._uvicorn: _Uvicorn | None = None
+        self._seen = fingerprint(options.sources, options.script.files) if options.sources else None
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped, by a signal or by `stop()`. Blocks."""
@@ -120,6 +121,8 @@ class Server:
             timeout_graceful_shutdown=GRACE + 1,  # type: ignore[arg-type]  # typed as whole seconds, used as any
         )
         self._uvicorn = _Uvicorn(config, self.app, self.gate, on_ready)
+        # Requests that are no HTTP are answered with 400; a warning about each would fill the log of a fuzz test.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._loop = asyncio.get_running_loop()
         stop = asyncio.Event()
         watching = asyncio.create_task(self._watch(self.app, stop)) if self.options.sources else None
@@ -142,7 +145,7 @@ class Server:
             app.problems = error.problems
             logger.error("The scenario cannot be used, the last good version stays:\n%s", error)
 
-        await watch(self.options.sources, self.options.script, deliver, complain, stop)
+        await watch(self.options.sources, self.options.script, deliver, complain, stop, self._seen)
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Do something in the loop's thread, or here when the server does not run (any more)."""

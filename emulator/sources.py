@@ -2,15 +2,16 @@
 
 import glob
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from emulator.document import Document
+from emulator.document import Document, Trail, quote, spell
 from emulator.errors import Problem, ScenarioError
 from emulator.loading import build, read
-from emulator.scenario import RuleModel, Scenario
+from emulator.providers import PROVIDERS
+from emulator.scenario import Defaults, RuleModel, Scenario
 
 Source = str | PathLike[str] | Mapping[str, Any] | Scenario
 
@@ -27,6 +28,16 @@ class Loaded:
     scenario: Scenario
     origins: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
+    parts: tuple[tuple[Scenario, Document], ...] = field(default=(), repr=False, compare=False)
+    """Every source by itself: what it says, and where."""
+
+    def problem(self, rule: int, trail: Trail, message: str) -> Problem:
+        """A problem in one of the scenario's rules, at the place that `trail` leads to from there."""
+        for scenario, document in self.parts:
+            if rule < len(scenario.rules):
+                return document.problem(("rules", rule, *trail), message)
+            rule -= len(scenario.rules)
+        return Problem(self.parts[0][1].path if self.parts else "scenario", 0, 0, message)
 
 
 def load(*sources: Source) -> Loaded:
@@ -34,38 +45,50 @@ def load(*sources: Source) -> Loaded:
     problems: list[Problem] = []
     parts: list[tuple[Scenario, Document]] = []
     files: list[Path] = []
+    known: set[Path] = set()
     for source in sources:
         try:
             if isinstance(source, Scenario):
                 parts.append((source, Document("scenario", {})))
             elif isinstance(source, Mapping):
                 parts.append(_built(Document("scenario", {"version": 1, **source})))
+                if parts[-1][0].include:
+                    problems.append(Problem("scenario", 0, 0, "include is for files: what is not one has no folder"))
             else:
                 for path in files_of(fspath(source)):
-                    _read_with_includes(path, path.parent.resolve(), parts, files, problems)
+                    _read_with_includes(path, parts, files, known, problems)
         except ScenarioError as error:
             problems += error.problems
     problems += _said_twice(parts)
     if problems:
         raise ScenarioError(problems, files)
     origins = [origin for scenario, document in parts for origin in _origins(scenario, document)]
-    return Loaded(_joined([scenario for scenario, _ in parts]), tuple(origins), tuple(files))
+    return Loaded(_joined([scenario for scenario, _ in parts]), tuple(origins), tuple(files), tuple(parts))
 
 
-def files_of(source: str) -> list[Path]:
-    """The files that a path, a folder or a glob stands for, in the order of their names. Raises ScenarioError."""
-    path = Path(source)
-    if path.is_dir():
-        found = sorted(entry for entry in path.iterdir() if _is_scenario(entry))
-        if not found:
-            raise ScenarioError([Problem(source, 0, 0, f"there is no scenario in this folder: {', '.join(SUFFIXES)}")])
-        return found
-    if glob.has_magic(source) and not path.exists():
-        found = sorted(Path(name) for name in glob.glob(source, recursive=True) if _is_scenario(Path(name)))
-        if not found:
-            raise ScenarioError([Problem(source, 0, 0, "no file fits this pattern")])
-        return found
+def files_of(source: str, folder: Path = Path()) -> list[Path]:
+    """The files that a path, a folder or a glob, from `folder` on, stands for, in the order of their names.
+    Raises ScenarioError."""
+    path = folder / source
+    try:
+        if path.is_dir():
+            found = sorted(entry for entry in path.iterdir() if _is_scenario(entry))
+            if not found:
+                raise _refused(source, f"there is no scenario in this folder: {', '.join(SUFFIXES)}")
+            return found
+        if glob.has_magic(source) and not path.exists():
+            names = glob.glob(source, root_dir=folder, recursive=True)
+            found = sorted(folder / name for name in names if _is_scenario(folder / name))
+            if not found:
+                raise _refused(source, "no file fits this pattern")
+            return found
+    except OSError as error:
+        raise _refused(source, f"this cannot be read: {error.strerror or error}") from None
     return [path]
+
+
+def _refused(source: str, message: str) -> ScenarioError:
+    return ScenarioError([Problem(source, 0, 0, message)])
 
 
 def _is_scenario(path: Path) -> bool:
@@ -77,42 +100,61 @@ def _built(document: Document) -> tuple[Scenario, Document]:
 
 
 def _read_with_includes(
-    path: Path, root: Path, parts: list[tuple[Scenario, Document]], files: list[Path], problems: list[Problem]
+    path: Path,
+    parts: list[tuple[Scenario, Document]],
+    files: list[Path],
+    known: set[Path],
+    problems: list[Problem],
 ) -> None:
-    if path in files:
-        return  # included twice, or in a circle: once is enough
-    files.append(path)
-    if len(files) > MOST_FILES:
-        raise ScenarioError([Problem(str(path), 0, 0, f"more than {MOST_FILES} files are included")])
-    try:
-        scenario, document = _built(read(path))
-    except ScenarioError as error:
-        problems += error.problems
-        return
-    parts.append((scenario, document))
-    for number, included in enumerate(scenario.include):
+    root = _real(path.parent)
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if _real(path) in known:
+            continue  # included twice, or in a circle: once is enough
+        known.add(_real(path))
+        files.append(path)
+        if len(known) > MOST_FILES:
+            raise _refused(str(path), f"more than {MOST_FILES} files are included")
         try:
-            found = _inside(root, path, included)
+            parts.append(_built(read(path)))
         except ScenarioError as error:
-            trail = ("include", number) if isinstance(document.data.get("include"), list) else ("include",)
-            problems += [document.problem(trail, problem.message) for problem in error.problems]
-            if "\0" not in included and not Path(included).is_absolute():
-                files.append(path.parent / included)  # it may come yet
+            problems += error.problems
             continue
-        for each in found:
-            _read_with_includes(each, root, parts, files, problems)
+        scenario, document = parts[-1]
+        found: list[Path] = []
+        for number, included in enumerate(scenario.include):
+            try:
+                found += _inside(root, path, included)
+            except ScenarioError as error:
+                trail = ("include", number) if isinstance(document.data.get("include"), list) else ("include",)
+                problems += [document.problem(trail, problem.message) for problem in error.problems]
+                if "\0" not in included and not Path(included).is_absolute():
+                    files.append(path.parent / included)  # it may come yet
+        waiting += reversed(found)
+
+
+def _real(path: Path) -> Path:
+    """The path without links; itself when they lead nowhere."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute()
 
 
 def _inside(root: Path, path: Path, included: str) -> list[Path]:
     """The included files, all of them under the folder of the file that was asked for."""
     if "\0" in included or Path(included).is_absolute():
-        raise ScenarioError([Problem(included, 0, 0, f"include '{included}' must be relative to this file")])
-    found = files_of(str(path.parent / included))
+        raise _refused(included, f"include '{included}' must be relative to this file")
+    try:
+        found = files_of(included, path.parent)
+    except ScenarioError as error:
+        raise _refused(included, f"include '{included}': {error.problems[0].message}") from None
     for each in found:
-        if not each.resolve().is_relative_to(root):
-            raise ScenarioError([Problem(included, 0, 0, f"include '{included}' leaves the folder {root.name}/")])
+        if not _real(each).is_relative_to(root):
+            raise _refused(included, f"include '{included}' leaves the folder {root.name}/")
         if not each.exists():
-            raise ScenarioError([Problem(included, 0, 0, f"include '{included}': there is no such file")])
+            raise _refused(included, f"include '{included}': there is no such file")
     return found
 
 
@@ -124,36 +166,45 @@ def _origins(scenario: Scenario, document: Document) -> Iterator[str]:
 
 
 def _said_twice(parts: list[tuple[Scenario, Document]]) -> Iterator[Problem]:
-    for key in SAID_ONCE[1:]:
+    trails: list[Trail] = [(key,) for key in SAID_ONCE[1:]]
+    trails += [("providers", name, key) for name, room in PROVIDERS.items() for key in room.Settings.model_fields]
+    for trail in trails:
         first: tuple[Any, str] | None = None
         for scenario, document in parts:
-            if key not in scenario.model_fields_set:
+            is_said, value = _said(scenario, trail)
+            if not is_said:
                 continue
-            value = getattr(scenario, key)
             if first is not None and first[0] != value:
-                yield document.problem((key,), f"{key} is {value!r} here and {first[0]!r} in {first[1]}: say it once")
+                told = f"{spell(trail)} is {quote(value)} here and {quote(first[0])} in {first[1]}: say it once"
+                yield document.problem(trail, told)
             first = first or (value, document.path)
 
 
+def _said(model: Any, trail: Trail) -> tuple[bool, Any]:
+    """Whether a model was told what is at a trail, and what it is."""
+    for key in map(str, trail):
+        if key not in model.model_fields_set:
+            return False, None
+        model = getattr(model, key)
+    return True, model
+
+
 def _joined(parts: list[Scenario]) -> Scenario:
-    """All parts as one: what one says holds for all, rules and accounts follow each other, and each file's defaults
-    hold for its own rules."""
+    """All parts as one: what one says holds for all, rules and accounts follow each other, and each part's defaults
+    hold for its own rules; what it leaves out there is the first part's."""
     if len(parts) == 1:
         return parts[0]
     said: dict[str, Any] = {}
-    for key in (*SAID_ONCE, "defaults"):
+    for key in SAID_ONCE:
         for part in reversed(parts):
             if key in part.model_fields_set:
                 said[key] = getattr(part, key)
-    settings: dict[str, Any] = {}
-    for part in reversed(parts):
-        settings.update({name: getattr(part.providers, name) for name in part.providers.model_fields_set})
-    providers = Scenario.model_fields["providers"].get_default().model_copy(update=settings)
     return Scenario.model_construct(
         **{
             **dict(Scenario.model_construct(version=1)),
             **said,
-            "providers": providers,
+            "defaults": parts[0].defaults if parts else Defaults(),
+            "providers": _joined_settings(parts),
             "accounts": tuple(account for part in parts for account in part.accounts),
             "quotas": tuple(quota for part in parts for quota in part.quotas),
             "faults": tuple(fault for part in parts for fault in part.faults),
@@ -162,8 +213,18 @@ def _joined(parts: list[Scenario]) -> Scenario:
     )
 
 
+def _joined_settings(parts: list[Scenario]) -> Any:
+    settings: dict[str, Any] = {}
+    for part in reversed(parts):
+        for name in part.providers.model_fields_set:
+            own = getattr(part.providers, name)
+            said = {key: getattr(own, key) for key in own.model_fields_set}
+            settings[name] = settings[name].model_copy(update=said) if name in settings else own
+    return Scenario.model_fields["providers"].get_default().model_copy(update=settings)
+
+
 def _with_defaults(rule: RuleModel, part: Scenario) -> RuleModel:
     match = rule.match
-    if match.normalize is None and part.defaults.normalize:
+    if match.normalize is None and "normalize" in part.defaults.model_fields_set:
         match = match.model_copy(update={"normalize": part.defaults.normalize})
     return rule.model_copy(update={"pace": rule.pace or part.defaults.pace, "match": match})

@@ -40,6 +40,13 @@ Send = Callable[[Message], Any]
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
 
 DOOR = "emulator.door"
+PATIENCE = 10.0
+"""Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
+LEAST_IN_TIME = 65536
+LARGEST_HEAD = 65536
+_REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+REQUEST_TIMEOUT = _REFUSED % b"408 Request Timeout"
+HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
 CLOSE_HEADER: Header = (b"connection", b"close")
 LARGEST_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
@@ -123,21 +130,57 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             super().connection_made(transport)
             self.door = Door(self, gate)
             self.app_state: dict[str, Any] = {**self.app_state, DOOR: self.door}
+            self.patience: asyncio.TimerHandle | None = None
+            self.unfinished = 0  # bytes of a request whose end has not come
+            self._be_patient()
             if gate.resets > 0:
                 gate.resets -= 1
                 self.door.reset()
 
         def data_received(self, data: bytes) -> None:
             self.door.stop_waiting()
-            if self.door.next == "answer":
-                super().data_received(data)
-            else:
+            if self.door.next != "answer":
                 self.door.turn_away()
+                return
+            before = self.cycle
+            was_in_body = before is not None and before.more_body
+            super().data_received(data)
+            cycle = self.cycle
+            if (cycle is before and not was_in_body) or cycle.more_body:
+                self._wait_for_rest(len(data), is_head=cycle is before and not was_in_body)
+            elif self.patience is not None:
+                self._stop_patience()
+
+        def _wait_for_rest(self, size: int, *, is_head: bool) -> None:
+            """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
+            self.unfinished += size
+            if is_head and self.unfinished > LARGEST_HEAD:
+                self._give_up(HEAD_TOO_LARGE)
+            elif self.patience is None or (not is_head and self.unfinished >= LEAST_IN_TIME):
+                self._be_patient()
+
+        def _be_patient(self) -> None:
+            self._stop_patience()
+            self.patience = self.loop.call_later(PATIENCE, self._give_up, REQUEST_TIMEOUT)
+
+        def _stop_patience(self) -> None:
+            self.unfinished = 0
+            if self.patience is not None:
+                self.patience.cancel()
+                self.patience = None
+
+        def _give_up(self, words: bytes) -> None:
+            self.patience = None
+            if not self.transport.is_closing():
+                if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+                    self.transport.write(words)
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
             # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
             self._unset_keepalive_if_required()
+            self._stop_patience()
             self.door.stop_waiting()
             if self.door.on_lost is not None:
                 self.door.on_lost()

@@ -2,18 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
+from emulator.app import App
+from emulator.arming import Arsenal
 from emulator.clock import VirtualClock
 from emulator.errors import UsageError, did_you_mean
-from emulator.faults import fault_of
+from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, script_from
 from emulator.providers import PROVIDERS
 from emulator.scenario import Scenario
-from emulator.server import Server
+from emulator.server import CALL_TIMEOUT, Server
 
+Result = TypeVar("Result")
+LONGEST = 100 * 366 * 86400.0
+"""The most seconds that may pass at once."""
+LATEST = 253_402_214_400.0
+"""The last moment that a virtual clock shows, in Unix time: dates end with the year 9999."""
 ScenarioSource = str | PathLike[str] | Mapping[str, Any] | Scenario
 
 
@@ -37,7 +44,12 @@ class World:
         if provider not in PROVIDERS:
             hint = did_you_mean(provider, list(PROVIDERS))
             raise UsageError(f"There is no provider '{provider}'.{hint} Providers: {', '.join(PROVIDERS)}")
-        return self.origin if self._server.options.provider == provider else f"{self.origin}/{provider}"
+        alone = self._server.options.provider
+        if alone is None:
+            return f"{self.origin}/{provider}"
+        if provider != alone:
+            raise UsageError(f"This server serves {alone} alone, at its root: there is no URL of {provider}.")
+        return self.origin
 
     @property
     def journal(self) -> tuple[Exchange, ...]:
@@ -50,24 +62,29 @@ class World:
         return self._server.call(lambda: self._namespace().state)
 
     def load(self, scenario: ScenarioSource) -> None:
-        """Answer from another scenario from now on. Raises ScenarioError, and then nothing has changed."""
+        """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
+        far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
         script = script_from(scenario)
-        self._server.call(lambda: self._namespace().replace_script(script))
+        self._change(lambda app: app.namespaces.load(app.namespaces.get(self.name), script))
 
     def reset(self) -> None:
         """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""
         self._server.call(lambda: self._namespace().reset())
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass; whatever is due in between happens at its own moment."""
+        """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+        if not 0 <= seconds <= LONGEST:
+            raise UsageError(f"Time cannot pass by {seconds} seconds: give a number from 0 to {LONGEST:.0f}.")
 
-        def work() -> None:
-            clock = self._namespace().clock
+        def work(app: App) -> None:
+            clock = app.namespaces.get(self.name).clock
             if not isinstance(clock, VirtualClock):
                 raise UsageError("This clock is real and cannot be moved: say `clock: manual` in the scenario.")
+            if clock.time() + seconds > LATEST:
+                raise UsageError("Time cannot pass beyond the year 9999.")
             clock.advance(seconds)
 
-        self._server.call(work)
+        self._change(work)
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
@@ -77,6 +94,14 @@ class World:
         app = self._server.app
         assert app is not None
         return app.namespaces.get(self.name)
+
+    def _change(self, work: Callable[[App], Result]) -> Result:
+        """Do what has an effect on requests to come, so it needs a server that runs. Raises EmulatorError."""
+
+        async def do(app: App) -> Result:
+            return work(app)
+
+        return self._server.call_async(do, CALL_TIMEOUT)
 
 
 class Faults:
@@ -91,29 +116,36 @@ class Faults:
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
         """Arm a fault for every request from now on; gives the id by which it can be removed."""
         made = _made(fault, parameters)
-        id: str = self._do(lambda namespace: namespace.arsenal.add(made))
-        return id
+        return self._arm(lambda arsenal: arsenal.add(made))
 
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
         """Arm a fault for one request: the next one that no earlier one of these waits for."""
         made = _made(fault, parameters)
-        self._do(lambda namespace: namespace.arsenal.queue.append(made))
+        self._arm(lambda arsenal: arsenal.queue.append(made))
 
     def remove(self, id: str) -> bool:
         """Disarm a fault that was added; whether it was still there."""
-        was_there: bool = self._do(lambda namespace: namespace.arsenal.remove(id))
-        return was_there
+        return self._disarm(lambda arsenal: arsenal.remove(id))
 
     def clear(self) -> None:
         """Disarm all of them."""
-        self._do(lambda namespace: namespace.arsenal.clear())
+        self._disarm(lambda arsenal: arsenal.clear())
 
-    def _do(self, work: Callable[[Namespace], Any]) -> Any:
-        return self._world._server.call(lambda: work(self._world._namespace()))
+    def _arm(self, work: Callable[[Arsenal], Result]) -> Result:
+        world = self._world
+        return world._change(lambda app: work(app.namespaces.get(world.name).arsenal))
+
+    def _disarm(self, work: Callable[[Arsenal], Result]) -> Result:
+        world = self._world  # also once the server has stopped: that is where tests clean up
+        return world._server.call(lambda: work(world._namespace().arsenal))
 
 
 def _made(fault: str | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
-    if not parameters or isinstance(fault, Fault):
+    if not parameters:
         return fault_of(fault)
-    given = {"kind": fault} if isinstance(fault, str) else dict(fault)
+    given = (
+        fault.model_dump(exclude_unset=True, by_alias=True) | {"kind": fault.kind}
+        if isinstance(fault, Fault)
+        else (spelled(fault))
+    )
     return fault_of({**given, **parameters})

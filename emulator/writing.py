@@ -4,7 +4,7 @@ What is written depends on the question and the seed, never on the attempt or on
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -52,7 +52,7 @@ def is_quick(draft: Draft, request: ModelRequest) -> bool:
         return False
     if request.controls.search_web and draft.reply.summaries is None:
         return False
-    return not draft.is_templated or "fake" not in str(draft.reply)
+    return not draft.is_templated or "fake" not in str(draft)
 
 
 def write(draft: Draft, request: ModelRequest, occasion: Occasion) -> list[Reply]:
@@ -67,7 +67,9 @@ def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: b
     if index and draft.alternatives:
         reply = replace(reply, content=draft.alternatives[(index - 1) % len(draft.alternatives)])
     if draft.is_templated:
-        reply = _rendered(reply, request, replace(occasion, locale=draft.locale or occasion.locale), said)
+        reply = _rendered(
+            reply, draft.arguments, request, replace(occasion, locale=draft.locale or occasion.locale), said
+        )
     if draft.code is not None:
         reply = _called(draft.code, reply, request, occasion)
     if draft.writes_content:
@@ -122,7 +124,13 @@ def context(request: ModelRequest, occasion: Occasion, said: int) -> dict[str, A
     }
 
 
-def _rendered(reply: Reply, request: ModelRequest, occasion: Occasion, said: int) -> Reply:
+def _rendered(
+    reply: Reply,
+    arguments: Sequence[Mapping[str, Any] | str],
+    request: ModelRequest,
+    occasion: Occasion,
+    said: int,
+) -> Reply:
     names = context(request, occasion, said)
 
     def render(part: str) -> str:
@@ -135,12 +143,28 @@ def _rendered(reply: Reply, request: ModelRequest, occasion: Occasion, said: int
         reply,
         content=render(reply.content),
         reasoning=reply.reasoning and render(reply.reasoning),
-        tool_calls=tuple(replace(call, arguments=render(call.arguments)) for call in reply.tool_calls),
+        tool_calls=tuple(
+            replace(call, arguments=_rendered_arguments(given, render))
+            for call, given in zip(reply.tool_calls, arguments, strict=True)
+        ),
         summaries=reply.summaries
         and tuple(
             replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in reply.summaries
         ),
     )
+
+
+def _rendered_arguments(given: Mapping[str, Any] | str, render: Callable[[str], str]) -> str:
+    """Exact text as text; data with each of its texts rendered, so that it stays JSON whatever they say."""
+    return render(given) if isinstance(given, str) else orjson.dumps(_rendered_data(given, render)).decode()
+
+
+def _rendered_data(value: Any, render: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return render(value)
+    if isinstance(value, Mapping):
+        return {key: _rendered_data(item, render) for key, item in value.items()}
+    return [_rendered_data(item, render) for item in value] if isinstance(value, list | tuple) else value
 
 
 # Code

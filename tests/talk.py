@@ -9,30 +9,24 @@ import httpx
 from emulator import Emulator
 from emulator.providers import PROVIDERS
 
-PATHS = {name: room.example[0] for name, room in PROVIDERS.items()}
-"""The documented path of a completion."""
-KEYS = {
-    "maxtoken": {"x-api-key": "sk-test"},
-    "nadles": {"x-billing-token": "test"},
-    "serevix": {"authorization": "Bearer sk-test"},
-    "cloudsway": {"authorization": "Bearer sk-test"},
-    "deepseek": {"authorization": "Bearer sk-test"},
-}
-MODELS = {
-    "maxtoken": {"model": "deepseek-r1"},
-    "nadles": {},
-    "serevix": {"model": "deepseek-v3"},
-    "cloudsway": {"model": "MaaS_Deepseek_V4_pro_20260424"},
-    "deepseek": {"model": "deepseek-v4-pro"},
-}
+DOCUMENTED = ("maxtoken", "nadles", "serevix", "cloudsway")
+"""The providers of the four documents."""
 EVERY_PROVIDER = tuple(PROVIDERS)
+PATHS = {name: room.example[0] for name, room in PROVIDERS.items()}
+"""The path of a completion."""
+KEYS = {name: dict([room.auth_header.split(": ", 1)]) for name, room in PROVIDERS.items()}
+"""The header that shows a key."""
+MODELS = {
+    name: {key: value for key, value in room.example[1].items() if key == "model"} for name, room in PROVIDERS.items()
+}
+"""The member of a body that names the model, for providers that have one."""
 
 Serving = Callable[..., Emulator]
 Ask = Callable[..., httpx.Response]
 Events = list[dict[str, Any]]
 
 
-def question(provider: str, prompt: str = "Hi", **members: Any) -> dict[str, Any]:
+def question(provider: str, prompt: str = "Hi", /, **members: Any) -> dict[str, Any]:
     """A small body that the provider takes; `members` are added or replaced."""
     return {**MODELS[provider], "messages": [{"role": "user", "content": prompt}], "stream": False, **members}
 

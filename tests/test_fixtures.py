@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from talk import EVERY_PROVIDER, Ask, Serving, ordered, question
+from talk import DOCUMENTED, Ask, Serving, ordered, question
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
@@ -44,8 +44,8 @@ def assert_documented(response: httpx.Response, case: Path) -> None:
     assert ordered(response.json()) == ordered(load(case / "response.json"))
 
 
-def test_every_provider_has_a_case_and_every_case_a_provider() -> None:
-    assert {case.parent.name for case in CASES} == set(PROVIDERS)
+def test_every_documented_provider_has_a_case_and_every_case_a_provider() -> None:
+    assert set(DOCUMENTED) <= {case.parent.name for case in CASES} <= set(PROVIDERS)
 
 
 @pytest.mark.parametrize("case", SUCCEEDING, ids=name_of)
@@ -137,7 +137,7 @@ def test_a_case_without_a_documented_answer_is_answered_in_the_inferred_shape(
     )
 
 
-@pytest.mark.parametrize("provider", EVERY_PROVIDER)
+@pytest.mark.parametrize("provider", DOCUMENTED)
 def test_the_example_that_each_provider_prints_is_the_documented_one(
     provider: str, documented: Emulator, ask: Ask
 ) -> None:

@@ -2,13 +2,19 @@
 
 import json
 import re
+import sys
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from served import run, served
 from talk import ordered
+
+from emulator.errors import UsageError
+from emulator.providers import PROVIDERS
+from emulator.providers.plugins import with_plugins
 
 PAGE = Path(__file__).parent.parent / "docs" / "adding-a-provider.md"
 BLOCKS = dict(re.findall(r"```(python|toml|yaml)\n(.*?)```", PAGE.read_text(), re.DOTALL))
@@ -47,13 +53,23 @@ def documented(folder: Path) -> dict[str, str]:
     return installed(folder, BLOCKS["python"], project["name"], f"{name} = {value}")
 
 
-def refusal(folder: Path, code: str, entry: str = "acme = acme_emulator:Room") -> str:
-    """All that is said about a distribution that cannot be used, which is one line."""
-    code_of_exit, output, errors = run("providers", environment=installed(folder, code, entry=entry))
-    assert (code_of_exit, output) == (2, "")
-    assert errors.endswith(".\n")
-    assert errors.count("\n") == 1
-    return errors.rstrip("\n")
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusal]:
+    """`refusal(code)` installs a distribution here and gives the sentence in which it is refused."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def told(code: str, entry: str = "acme = acme_emulator:Room") -> str:
+        installed(tmp_path, code, entry=entry)
+        with pytest.raises(UsageError) as refused:
+            with_plugins(PROVIDERS)
+        return str(refused.value)
+
+    yield told
+    for module in ("acme_emulator", "another_acme"):
+        sys.modules.pop(module, None)
 
 
 class TestTheProviderThatThePageShows:
@@ -72,7 +88,9 @@ class TestTheProviderThatThePageShows:
         with served("--scenario", str(scenario), "--speed", "max", environment=environment) as server:
             base = f"http://127.0.0.1:{server.port}"
 
-            def ask(prompt: str, url: str = f"{base}/acme", model: str = "acme-large", **headers: str) -> httpx.Response:
+            def ask(
+                prompt: str, url: str = f"{base}/acme", model: str = "acme-large", **headers: str
+            ) -> httpx.Response:
                 body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
                 return httpx.post(
                     f"{url}/v2/chat/completions", json=body, headers={"authorization": "Bearer sk-test", **headers}
@@ -138,20 +156,20 @@ class TestTheProviderThatThePageShows:
 
 
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
-    def test_when_its_module_fails(self, tmp_path: Path) -> None:
-        assert refusal(tmp_path, "import acme_llm") == (
+    def test_when_its_module_fails(self, refusal: Refusal) -> None:
+        assert refusal("import acme_llm") == (
             "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
             f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator."
         )
 
-    def test_when_there_is_no_such_class(self, tmp_path: Path) -> None:
-        assert refusal(tmp_path, "") == (
+    def test_when_there_is_no_such_class(self, refusal: Refusal) -> None:
+        assert refusal("") == (
             "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
             f"failed: AttributeError: module 'acme_emulator' has no attribute 'Room'. {ADVICE} acme-emulator."
         )
 
-    def test_when_it_is_no_room(self, tmp_path: Path) -> None:
-        assert refusal(tmp_path, "Room = 1") == (
+    def test_when_it_is_no_room(self, refusal: Refusal) -> None:
+        assert refusal("Room = 1") == (
             "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: acme_emulator:Room is 1, a "
             f"subclass of emulator.providers.base.Provider was expected. {ADVICE} acme-emulator."
         )
@@ -161,44 +179,56 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
         [
             (("    title", "    label"), "Room does not state title"),
             (('name = "acme"', 'name = "other"'), "Room.name is 'other', the name of its entry point was expected"),
-            (('name = "acme"', "name = 1 / 0"), "loading acme_emulator:Room failed: ZeroDivisionError: division by zero"),
+            (
+                ('name = "acme"', "name = 1 / 0"),
+                "loading acme_emulator:Room failed: ZeroDivisionError: division by zero",
+            ),
             (
                 ("llm.acme.example", "api.deepseek.com"),
                 "its host api.deepseek.com is that of the provider 'deepseek' already",
             ),
-            (('document = "none"', 'document = "none"; refusals = {}'), "Room.refusals has no unauthorized, forbidden, "),
-            (("    title", "    def __init__(self): raise ValueError('no')\n    title"), "Room() failed: ValueError: no"),
+            (
+                ('document = "none"', 'document = "none"; refusals = {}'),
+                "Room.refusals has no unauthorized, forbidden, ",
+            ),
+            (
+                ("    title", "    def __init__(self): raise ValueError('no')\n    title"),
+                "Room() failed: ValueError: no",
+            ),
         ],
         ids=["title", "name", "body", "host", "refusals", "init"],
     )
-    def test_when_it_states_what_cannot_be(self, tmp_path: Path, change: tuple[str, str], reason: str) -> None:
-        assert reason in refusal(tmp_path, ROOM.replace(*change))
+    def test_when_it_states_what_cannot_be(self, refusal: Refusal, change: tuple[str, str], reason: str) -> None:
+        assert reason in refusal(ROOM.replace(*change))
 
     @pytest.mark.parametrize("name", ["Acme", "a/b", "__emulator", "@acme", "acme-"])
-    def test_when_its_name_cannot_stand_in_a_url(self, tmp_path: Path, name: str) -> None:
-        told = refusal(tmp_path, ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Room")
+    def test_when_its_name_cannot_stand_in_a_url(self, refusal: Refusal, name: str) -> None:
+        told = refusal(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Room")
         assert f"'{name}'" in told
         assert "a name has lower-case letters and digits, with '-' or '_' between them" in told
 
-    def test_when_the_emulator_has_a_provider_of_that_name(self, tmp_path: Path) -> None:
-        told = refusal(tmp_path, ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
+    def test_when_the_emulator_has_a_provider_of_that_name(self, refusal: Refusal) -> None:
+        told = refusal(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
         assert told == (
             "The provider 'nadles' of the distribution acme-emulator 1.0 cannot be used: there is one of that name "
             f"already, from the emulator itself. {ADVICE} acme-emulator."
         )
 
-    def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path) -> None:
+    def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, refusal: Refusal) -> None:
         installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Room")
-        assert refusal(tmp_path, ROOM) == (
+        assert refusal(ROOM) == (
             "The provider 'acme' of the distribution another-acme 1.0 cannot be used: there is one of that name "
             f"already, from acme-emulator 1.0. {ADVICE} another-acme."
         )
 
-    def test_and_nothing_is_served(self, tmp_path: Path) -> None:
-        code, output, errors = run("serve", "--port", "0", environment=installed(tmp_path, "import acme_llm"))
-        assert (code, output) == (2, "")
-        assert "acme-emulator" in errors
-        assert "Traceback" not in errors
+    @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["providers"]], ids=["serve", "providers"])
+    def test_by_every_command(self, command: list[str], tmp_path: Path) -> None:
+        assert run(*command, environment=installed(tmp_path, "import acme_llm")) == (
+            2,
+            "",
+            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
+            f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator.\n",
+        )
 
 
 def test_a_broken_distribution_does_not_stand_in_the_way_of_help(tmp_path: Path) -> None:

@@ -7,46 +7,110 @@ import yaml
 from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
 
 from emulator.errors import UsageError, did_you_mean
+from emulator.faults.bad_json_event import BadJsonEvent
 from emulator.faults.bandwidth import Bandwidth
 from emulator.faults.base import Fault
+from emulator.faults.blank_lines import BlankLines
+from emulator.faults.blank_then_close import BlankThenClose
 from emulator.faults.bom import Bom
 from emulator.faults.close import CloseConnection
 from emulator.faults.coalesce import Coalesce
 from emulator.faults.comments import Comments
 from emulator.faults.content_length import ContentLength
+from emulator.faults.cumulative import Cumulative
+from emulator.faults.data_after_done import DataAfterDone
 from emulator.faults.data_space import DataSpace
+from emulator.faults.done_no_finish import DoneNoFinish
+from emulator.faults.done_then_open import DoneThenOpen
 from emulator.faults.dribble import Dribble
+from emulator.faults.duplicate_chunk import DuplicateChunk
+from emulator.faults.empty_200 import Empty200
+from emulator.faults.empty_choices import EmptyChoices
+from emulator.faults.empty_choices_chunk import EmptyChoicesChunk
 from emulator.faults.empty_data import EmptyData
 from emulator.faults.error import Error
+from emulator.faults.error_200 import Error200
+from emulator.faults.error_event import ErrorEvent
 from emulator.faults.event_lines import EventLines
+from emulator.faults.finish_reason import FinishReason
 from emulator.faults.garbage import Garbage
 from emulator.faults.gzip import Gzip
 from emulator.faults.half_status import HalfStatus
+from emulator.faults.hang import HangBeforeHeaders
+from emulator.faults.html_200 import Html200
+from emulator.faults.html_gateway import HtmlGateway
 from emulator.faults.id_lines import IdLines
 from emulator.faults.idle_close import IdleClose
+from emulator.faults.ignored_stream_flag import IgnoredStreamFlag
+from emulator.faults.keepalive_comments import KeepaliveComments
 from emulator.faults.large_event import LargeEvent
 from emulator.faults.latency import Latency
 from emulator.faults.line_ends import LineEnds
 from emulator.faults.malformed_chunk import MalformedChunk
+from emulator.faults.missing_fields import MissingFields
 from emulator.faults.multi_line_data import MultiLineData
 from emulator.faults.no_done import NoDone
 from emulator.faults.no_length_close import NoLengthClose
+from emulator.faults.no_trailing_blank import NoTrailingBlank
+from emulator.faults.null_content import NullContent
 from emulator.faults.odd_separators import OddSeparators
 from emulator.faults.refuse_connections import RefuseConnections
 from emulator.faults.reset import ResetConnection
 from emulator.faults.reset_on_accept import ResetOnAccept
 from emulator.faults.retry_lines import RetryLines
 from emulator.faults.slow_close import SlowClose
+from emulator.faults.slow_first_token import SlowFirstToken
 from emulator.faults.slow_headers import SlowHeaders
 from emulator.faults.split import Split
 from emulator.faults.stale_keepalive import StaleKeepalive
 from emulator.faults.stall import Stall
+from emulator.faults.tool_arguments import ToolArguments
+from emulator.faults.tool_index import ToolIndex
+from emulator.faults.truncate import Truncate
+from emulator.faults.truncated_json import TruncatedJson
+from emulator.faults.unknown_fields import UnknownFields
 from emulator.faults.unknown_sse_fields import UnknownSseFields
+from emulator.faults.unknown_tool import UnknownTool
+from emulator.faults.usage import WrongUsage
+from emulator.faults.wait_then_close import WaitThenClose
+from emulator.faults.wrong_content_type import WrongContentType
 
 KINDS: tuple[type[Fault], ...] = (
     Error,
+    HtmlGateway,
+    Html200,
+    Error200,
+    Empty200,
+    TruncatedJson,
+    WrongContentType,
+    IgnoredStreamFlag,
+    EmptyChoices,
+    KeepaliveComments,
+    BlankLines,
+    BlankThenClose,
+    WaitThenClose,
+    SlowFirstToken,
     Stall,
+    HangBeforeHeaders,
     NoDone,
+    DoneNoFinish,
+    Truncate,
+    ErrorEvent,
+    NoTrailingBlank,
+    DataAfterDone,
+    DoneThenOpen,
+    EmptyChoicesChunk,
+    WrongUsage,
+    DuplicateChunk,
+    Cumulative,
+    FinishReason,
+    ToolArguments,
+    ToolIndex,
+    UnknownTool,
+    UnknownFields,
+    MissingFields,
+    BadJsonEvent,
+    NullContent,
     OddSeparators,
     LargeEvent,
     DataSpace,

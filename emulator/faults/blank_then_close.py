@@ -10,8 +10,12 @@ class BlankThenClose(Fault):
     """Sends blank lines, then ends the body as if it had been all."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "The headers, `count` times `\\n`, then a clean end: a body without JSON, a stream without events."
-    tests: ClassVar[str] = "`Expecting value: line 5 column 1 (char 4)` is known for what it is: a busy provider that gave up."
+    effect: ClassVar[str] = (
+        "The headers, `count` times `\\n`, then a clean end: a body without JSON, a stream without events."
+    )
+    tests: ClassVar[str] = (
+        "`Expecting value: line 5 column 1 (char 4)` is known for what it is: a busy provider that gave up."
+    )
 
     kind: Literal["blank_then_close"] = "blank_then_close"
     count: Times = 4

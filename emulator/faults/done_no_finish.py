@@ -10,7 +10,9 @@ class DoneNoFinish(Fault):
     """Leaves out the event with the finish reason."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "All deltas and `data: [DONE]`; no event has a finish reason, or the usage that goes with it."
+    effect: ClassVar[str] = (
+        "All deltas and `data: [DONE]`; no event has a finish reason, or the usage that goes with it."
+    )
     tests: ClassVar[str] = "Whether that is complete or cut off is decided on purpose."
 
     kind: Literal["done_no_finish"] = "done_no_finish"

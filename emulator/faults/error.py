@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import ErrorName, Family, Fault, Scene
 from emulator.reply import ErrorReply
 
 RetryForm = Literal["seconds", "date", "ms", "none", "zero", "negative", "garbage", "huge"]
@@ -19,7 +19,7 @@ class Error(Fault):
     tests: ClassVar[str] = "Which errors are retried, how often, after how long; which are told to the user."
 
     kind: Literal["error"] = "error"
-    name: str | None = None
+    name: ErrorName | None = None
     """A word of the common vocabulary, such as `overloaded`."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     message: str | None = None

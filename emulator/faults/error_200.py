@@ -10,7 +10,9 @@ class Error200(Fault):
     """Answers with an error that the status denies."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "The JSON of the provider's own error under status 200, whether a stream was asked for or not."
+    effect: ClassVar[str] = (
+        "The JSON of the provider's own error under status 200, whether a stream was asked for or not."
+    )
     tests: ClassVar[str] = "The body is looked at: an answer without choices is an error."
 
     kind: Literal["error_200"] = "error_200"

@@ -15,7 +15,9 @@ class FinishReason(Fault):
     """Says any finish reason, and cuts the text if that is wanted."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Any literal as the finish reason, the provider's native one too; the text is whole, half or none."
+    effect: ClassVar[str] = (
+        "Any literal as the finish reason, the provider's native one too; the text is whole, half or none."
+    )
     tests: ClassVar[str] = "Reasons other than `stop` are told to the user; an unknown one does not lose the answer."
 
     kind: Literal["finish_reason"] = "finish_reason"

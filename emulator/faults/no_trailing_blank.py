@@ -12,7 +12,9 @@ class NoTrailingBlank(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "The last event ends with one `\\n` or none; it is the last with JSON, unless `done`."
-    tests: ClassVar[str] = "An event that the end cuts short is dropped, as the specification says, and that is noticed."
+    tests: ClassVar[str] = (
+        "An event that the end cuts short is dropped, as the specification says, and that is noticed."
+    )
 
     kind: Literal["no_trailing_blank"] = "no_trailing_blank"
     line_ends: Literal[0, 1] = 1

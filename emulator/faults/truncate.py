@@ -10,7 +10,9 @@ class Truncate(Staged):
     """Ends a stream early, as if that had been all."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Deltas up to a point or all of them, neither finish reason nor `[DONE]`, a clean end of HTTP."
+    effect: ClassVar[str] = (
+        "Deltas up to a point or all of them, neither finish reason nor `[DONE]`, a clean end of HTTP."
+    )
     tests: ClassVar[str] = "An answer without a finish reason is cut off, and is not taken for a complete one."
     default_stage: ClassVar[Stage] = "end"
 

@@ -11,7 +11,9 @@ class TruncatedJson(Fault):
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "The first part of the JSON, with a Content-Length that fits: HTTP sees nothing wrong."
-    tests: ClassVar[str] = "JSON that cannot be read is told as a failure of the provider, and retried or not on purpose."
+    tests: ClassVar[str] = (
+        "JSON that cannot be read is told as a failure of the provider, and retried or not on purpose."
+    )
 
     kind: Literal["truncated_json"] = "truncated_json"
     after_bytes: Count | None = None

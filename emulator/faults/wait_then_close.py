@@ -11,7 +11,9 @@ class WaitThenClose(Fault):
     """Shows signs of life until the documented maximum, and never answers."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "Comments (in a stream) or blank lines every `interval`, then FIN in the middle of the body."
+    effect: ClassVar[str] = (
+        "Comments (in a stream) or blank lines every `interval`, then FIN in the middle of the body."
+    )
     tests: ClassVar[str] = "There is a deadline for the whole answer, which signs of life do not move."
 
     kind: Literal["wait_then_close"] = "wait_then_close"

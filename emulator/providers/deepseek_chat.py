@@ -123,6 +123,7 @@ class DeepSeekDialect(ChatDialect):
     """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
 
     auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"
+    shows_cache: ClassVar[bool] = True
     Body: ClassVar[type[ChatBody]] = DeepSeekBody
     ranges: ClassVar[tuple[Range, ...]] = (
         Range("temperature", 0, 2, "[0, 2]"),

@@ -21,8 +21,8 @@ from emulator.wire import Part, Run, Track, single
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
 PIECE = f"\x1f{secrets.token_hex(16)}\x1f"
-"""Stands for the piece that differs from frame to frame while the frame around it is written once. Nobody can ask for it,
-so it is nowhere else in the frame."""
+"""Stands for the piece that differs from frame to frame while the frame around it is written once. As nobody can guess
+it, it is nowhere else in the frame, whatever the request says."""
 PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
 
 Item = TypeVar("Item")

@@ -1,0 +1,27 @@
+"""An event has only half of its JSON."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, Scene, deltas, need_stream
+from emulator.wire import Step
+
+
+class BadJsonEvent(Fault):
+    """Cuts the JSON of one event."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "One delta is a whole event with half an object in it; the others are healthy."
+    tests: ClassVar[str] = "The failure is told: the piece is not skipped in silence."
+
+    kind: Literal["bad_json_event"] = "bad_json_event"
+    nth: Annotated[int, Field(ge=1)] = 1
+    """Which delta, from 1."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        need_stream(scene)
+        ((place, step),) = deltas(steps, self.nth)
+        half = step.data.rstrip()[: len(step.data) // 2]
+        return [*steps[:place], replace(step, data=half + b"\n\n"), *steps[place + 1 :]]

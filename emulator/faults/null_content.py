@@ -1,0 +1,48 @@
+"""Where the text should stand there is null."""
+
+from typing import Any, ClassVar, Literal
+
+from emulator.faults.base import (
+    Family,
+    Fault,
+    NotApplicable,
+    Scene,
+    choices_of,
+    edited,
+    edited_event,
+    is_event,
+    words_of,
+)
+from emulator.wire import Data, Step
+
+
+class NullContent(Fault):
+    """Says null instead of a text."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = (
+        "`content: null`: in a whole message; in a stream's first and last delta, or in all of them."
+    )
+    tests: ClassVar[str] = "Null is no text: it is not concatenated, and not shown as `None`."
+
+    kind: Literal["null_content"] = "null_content"
+    where: Literal["edges", "all"] = "edges"
+    """In a stream: only in the deltas that bring no text, or in all of them, so that nothing is said."""
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        def forget(chunk: dict[str, Any]) -> None:
+            for choice in choices_of(chunk):
+                words_of(choice)["text" if "text" in choice else "content"] = None
+
+        if not scene.streamed or self.where == "all":
+            changed = edited(steps, forget, scene)
+        else:
+            changed = [
+                edited_event(step, forget, scene)
+                if isinstance(step, Data) and is_event(step) and step.part in ("role", "finish")
+                else step
+                for step in steps
+            ]
+        if changed == steps:
+            raise NotApplicable("there is no text that could be null")
+        return changed

@@ -1,0 +1,29 @@
+"""The answer has members that nobody knows."""
+
+from typing import Any, ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, Scene, choices_of, core_of, edited, words_of
+from emulator.wire import Step
+
+NAME = "x_unknown"
+VALUE = {"list": [1, None, "é"], "deep": {"er": True}}
+
+
+class UnknownFields(Fault):
+    """Adds a member at every level of the JSON."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = (
+        "A member `x_unknown` in the body or every event, in each choice, and in its message or delta."
+    )
+    tests: ClassVar[str] = "Providers add members at any time: a reader ignores what it does not know."
+
+    kind: Literal["unknown_fields"] = "unknown_fields"
+
+    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+        def add(chunk: dict[str, Any]) -> None:
+            chunk[NAME] = core_of(chunk)[NAME] = VALUE
+            for choice in choices_of(chunk):
+                choice[NAME] = words_of(choice)[NAME] = VALUE
+
+        return edited(steps, add, scene)

@@ -1,0 +1,25 @@
+"""Running emulators of every kind, for faults that the wire shows."""
+
+import logging
+from collections.abc import Iterator
+from typing import get_args
+
+import pytest
+from raw import SCENARIO, Live
+from rawhttp import eventually
+from talk import Serving
+
+from emulator.server import ServerOptions
+
+HTTP, LOOP = (get_args(ServerOptions.__annotations__[name]) for name in ("http", "loop"))
+
+
+@pytest.fixture(params=[(http, loop) for http in HTTP for loop in LOOP if loop != "auto"], ids="-".join)
+def live(request: pytest.FixtureRequest, serving: Serving, caplog: pytest.LogCaptureFixture) -> Iterator[Live]:
+    """An emulator of each kind in turn. No error may be logged, no exception lost, and nobody left behind."""
+    http, loop = request.param
+    on = Live(serving(SCENARIO, http=http, loop=loop))
+    with caplog.at_level(logging.WARNING):
+        yield on
+        eventually(on.is_alone)
+    assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
