@@ -1,5 +1,6 @@
 """The command `emulator`. Each command loads what it needs only once it runs."""
 
+import contextlib
 import json
 import shlex
 import sys
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
     from emulator.journal import Exchange
     from emulator.providers.base import Provider
+    from emulator.server import ServerOptions
 
 FINDINGS, BAD_USE, CANNOT_BIND = 1, 2, 3
 """Exit codes beside 0."""
@@ -54,6 +56,8 @@ def cli() -> None:
 @click.option("--strict", is_flag=True, help="A request that no rule answers gets an error that tells why.")
 @click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True, envvar="EMULATOR_FAULT",
               help="What goes wrong with every answer, or several; `emulator faults` lists the kinds.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="So many processes on the port, which share nothing.")  # fmt: skip
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load changed scenario files again.")
 @click.option(
     "--allow-code", is_flag=True, help="Let scenarios name Python functions (`from: python:module:function`)."
@@ -69,6 +73,7 @@ def serve(
     seed: int | None,
     strict: bool,
     faults: tuple[str, ...],
+    workers: int,
     reload: bool,
     allow_code: bool,
     log: str,
@@ -87,29 +92,57 @@ def serve(
     sources = scenarios or (str(DEFAULT_SCENARIO),)
     try:
         script = script_from(*sources)
-        armed = tuple(fault_of(fault) for fault in faults)
-        sock = bind(host, port)
+        options = Options(
+            pace=Pace(ttft=0.2, tokens_per_second=60),
+            speed=speed,
+            unmatched="error" if strict else "generate",
+            faults=tuple(fault_of(fault) for fault in faults),
+            allows_code=allow_code,
+        )
+        sock = bind(host, port, shares_port=workers > 1)
     except BindError as error:
         _fail(str(error), CANNOT_BIND)
     except EmulatorError as error:
         _fail(str(error), BAD_USE)
     shown = f"[{host}]" if ":" in host else host
-    origin = f"http://{shown}:{sock.getsockname()[1]}"
-    options = ServerOptions(
-        script,
-        Options(
-            pace=Pace(ttft=0.2, tokens_per_second=60),
-            speed=speed,
-            unmatched="error" if strict else "generate",
-            faults=armed,
-            allows_code=allow_code,
-        ),
-        provider=provider,
-        seed=seed,
-        sources=sources if reload else (),
-        tell=_teller(log),
+    port = sock.getsockname()[1]
+    server_options = ServerOptions(
+        script, options, provider=provider, seed=seed, sources=sources if reload else (), tell=_teller(log)
     )
-    Server(options).run(sock, lambda: click.echo(banner(origin, provider)))
+
+    def ready() -> None:
+        click.echo(banner(f"http://{shown}:{port}", provider))
+
+    if workers == 1:
+        Server(server_options).run(sock, ready)
+    else:
+        sock.close()
+        sys.exit(_serve_with_workers(workers, server_options, host, port, ready))
+
+
+def _serve_with_workers(
+    number: int, options: "ServerOptions", host: str, port: int, ready: "Callable[[], None]"
+) -> int:
+    """Fork before anything runs; each process binds the port for itself. Gives an exit code."""
+    from dataclasses import replace
+
+    from emulator.errors import UsageError
+    from emulator.server import Server, bind
+    from emulator.workers import needs_shared_state, run
+
+    reasons = needs_shared_state(options.script.scenario, options.script.origins)
+    if reasons:
+        told = "\n".join(f"  {reason}" for reason in reasons)
+        _fail(f"--workers {number}: workers share nothing, and this scenario needs them to:\n{told}", BAD_USE)
+
+    def serve_one(index: int, tell: "Callable[[], None]") -> None:
+        mine = replace(options, options=replace(options.options, worker=index))
+        Server(mine).run(bind(host, port, shares_port=True), tell)
+
+    try:
+        return run(number, serve_one, ready)
+    except UsageError as error:
+        _fail(str(error), BAD_USE)
 
 
 @cli.command()
@@ -302,9 +335,12 @@ def _teller(style: str) -> "Callable[[Exchange], None] | None":
     logger.setLevel(logging.INFO if style != "off" else logging.ERROR)
     if style == "off":
         return None
-    if style == "json":
-        return lambda exchange: click.echo(json.dumps(exchange.record()))
-    return lambda exchange: click.echo(exchange.line())
+
+    def tell(exchange: "Exchange") -> None:
+        with contextlib.suppress(OSError):  # whoever read it has gone
+            click.echo(json.dumps(exchange.record()) if style == "json" else exchange.line())
+
+    return tell
 
 
 def _fail(message: str, code: int) -> NoReturn:

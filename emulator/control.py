@@ -26,7 +26,10 @@ def control_app(provider: str | None) -> Starlette:
         return JSONResponse({"providers": where(request)})
 
     async def missing(request: Request, error: Exception) -> Response:
-        message = f"There is no provider at {request.url.path}. A provider's name stands first in the path."
+        path = request.url.path
+        message = f"There is no provider at {path}. A provider's name stands first in the path."
+        if path.startswith("/__emulator"):
+            message = f"There is nothing at {path}."
         return JSONResponse({"error": message, "providers": where(request)}, status_code=404)
 
     routes: list[Any] = [

@@ -10,7 +10,7 @@ from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
 from emulator.faults import fault_of
 from emulator.faults.base import Fault
-from emulator.namespace import Script, script_from
+from emulator.namespace import script_from
 from emulator.pace import Pace
 from emulator.server import Server, ServerOptions, bind
 from emulator.shipped import DEFAULT_SCENARIO
@@ -108,7 +108,8 @@ class Emulator(World):
         self._thread = threading.Thread(target=serve, name="emulator", daemon=True)
         self._thread.start()
         if not ready.wait(START_TIMEOUT) or self._error is not None:
-            raise EmulatorError(f"The emulator did not start: {self._error or 'no answer'}") from self._error
+            error, self._error, self._thread = self._error, None, None
+            raise EmulatorError(f"The emulator did not start: {error or 'no answer'}") from error
         return self
 
     def stop(self) -> None:
@@ -139,11 +140,8 @@ class Emulator(World):
         if not NAMESPACE.fullmatch(name):
             raise UsageError(f"'{name}' cannot be a namespace: letters, digits, '.', '_' and '-', at most 128.")
         if scenario is not None or seed is not None:
+            if name == "default":
+                raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
             script = None if scenario is None else script_from(scenario)
-            self._server.call(lambda: self._give(name, script, seed))
+            self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.script, seed))
         return World(self._server, name, self)
-
-    def _give(self, name: str, script: Script | None, seed: int | None) -> None:
-        app = self._server.app
-        assert app is not None
-        app.namespaces.give(name, script or app.namespaces.default.script, seed)

@@ -41,6 +41,8 @@ class Options:
     """What a request gets that no rule answers, when no file says."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong with every answer."""
+    worker: int = 0
+    """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
     """Whether scenarios may name Python functions."""
 
@@ -272,7 +274,7 @@ def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) 
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
     attempt = namespace.attempt(identity)
-    material = dice.digest(namespace.seed, "id", identity, attempt)
+    material = dice.digest(namespace.seed, "id", identity, attempt, options.worker)
     request_id = room.request_id(exchange.received, material)
     return Journey(call, namespace, options, room, exchange, identity, attempt, material, request_id)
 

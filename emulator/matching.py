@@ -260,12 +260,10 @@ def misses(book: Rulebook, ask: Ask, most: int = 20) -> list[str]:
     stand first; at most `most` are told."""
     tried: list[tuple[float, Rule, Condition | None]] = []
     for rule in book.rules:
-        held = 0
-        for condition in rule.conditions:
+        for held, condition in enumerate(rule.conditions):
             if not condition.holds(ask):
                 tried.append((held / (len(rule.conditions) + 1), rule, condition))
                 break
-            held += 1
         else:
             tried.append((1.0, rule, None))
     tried.sort(key=lambda row: (-row[0], row[1].position))

@@ -27,7 +27,7 @@ _ID = orjson.dumps(ID)[1:-1]
 _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
 
-Key = tuple[str, str, str, str, bytes]
+Key = tuple[str, str, str, str, str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Memory:
         self._kept: OrderedDict[Key, Remembered] = OrderedDict()
 
     def get(self, call: Call) -> Remembered | None:
-        key = (call.provider, call.method, call.path, call.query, call.body)
+        key = _key(call)
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
@@ -83,12 +83,16 @@ class Memory:
     def keep(self, call: Call, remembered: Remembered) -> None:
         if len(call.body) > LONGEST_BODY or sum(map(_size, remembered.track.runs)) > LONGEST_ANSWER:
             return
-        self._kept[(call.provider, call.method, call.path, call.query, call.body)] = remembered
+        self._kept[_key(call)] = remembered
         if len(self._kept) > MOST:
             self._kept.popitem(last=False)
 
     def clear(self) -> None:
         self._kept.clear()
+
+
+def _key(call: Call) -> Key:
+    return (call.provider, call.method, call.path, call.query, call.headers.get("content-type", ""), call.body)
 
 
 def _size(run: Run) -> int:

@@ -44,6 +44,8 @@ class Script:
     """The pace of what no rule answers, when the file gives one."""
     files: tuple[Path, ...] = ()
     """The files that it was read from."""
+    origins: tuple[str, ...] = ()
+    """Where each rule of the scenario stands."""
 
 
 def script_from(*sources: Source) -> Script:
@@ -67,6 +69,7 @@ def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path
         keys=keys,
         pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
         files=files,
+        origins=tuple(origins),
     )
 
 
@@ -195,6 +198,7 @@ class Namespaces:
     """All worlds of one server, by name: made on first use, bounded in number, forgotten when long unused."""
 
     def __init__(self, script: Script, clock: Clock, seed: int | None = None) -> None:
+        self._script = script
         self._clock = clock
         self._seed = seed
         self._named: OrderedDict[str, Namespace] = OrderedDict()
@@ -233,7 +237,7 @@ class Namespaces:
 
     def reload(self, script: Script) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
-        old = self.default.script
+        old, self._script = self._script, script
         for namespace in (self.default, *self._named.values()):
             if namespace.script is old:
                 self.load(namespace, script)

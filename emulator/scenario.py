@@ -16,8 +16,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
     create_model,
-    field_validator,
     model_validator,
 )
 
@@ -31,6 +31,9 @@ from emulator.providers.base import ERROR_NAMES
 from emulator.reply import Draft, ErrorReply, Reply, Summary
 from emulator.request import ToolCall
 
+LENGTH = r"^\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*$"
+CODE = r"^python:[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
+
 
 def _template(text: str) -> str:
     try:
@@ -43,7 +46,7 @@ def _template(text: str) -> str:
 
 def _length(value: Any) -> Any:
     """`80`, `80 tokens` or `40..120 tokens` as (least, most)."""
-    match = re.fullmatch(r"\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*", str(value))
+    match = re.fullmatch(LENGTH, str(value))
     if match is None or isinstance(value, bool):
         raise ValueError(f"is {value!r}: write '80 tokens' or '40..120 tokens'")
     low = int(match[1])
@@ -54,7 +57,7 @@ def _length(value: Any) -> Any:
 
 
 def _code(text: str) -> str:
-    if not re.fullmatch(r"python:[A-Za-z_][\w.]*:[A-Za-z_]\w*", text):
+    if not re.fullmatch(CODE, text):
         raise ValueError(f"is '{text}': write python:module:function")
     return text
 
@@ -75,6 +78,10 @@ class Model(BaseModel):
 def _listed(value: Any) -> Any:
     """One thing where a list may stand."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
+
+
+def _one_or_more(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) or value is None else [value]
 
 
 def _known_provider(name: str) -> str:
@@ -100,10 +107,6 @@ def _json_path(path: str) -> str:
     except JSONPathError as error:
         raise ValueError(f"is not a JSONPath: {error}") from None
     return path
-
-
-def _one_or_more(value: Any) -> Any:
-    return [value] if isinstance(value, dict) else value
 
 
 def _templates_inside(value: dict[str, Any]) -> dict[str, Any]:
@@ -132,10 +135,24 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+Length = Annotated[int, Field(ge=1, le=100_000)] | Annotated[str, Field(pattern=LENGTH)]
 Headers = Annotated[dict[str, str], AfterValidator(_headers)]
 Template = Annotated[str, AfterValidator(_template)]
+Code = Annotated[str, AfterValidator(_code), WithJsonSchema({"type": "string", "pattern": CODE})]
 Locale = Annotated[str, AfterValidator(_locale)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...])]
+ProviderName = Annotated[
+    str, AfterValidator(_known_provider), WithJsonSchema({"type": "string", "enum": list(PROVIDERS)})
+]
+ProviderNames = Annotated[
+    tuple[ProviderName, ...],
+    BeforeValidator(_listed, json_schema_input_type=ProviderName | tuple[ProviderName, ...]),
+]
+Faults = Annotated[
+    tuple[AnyFault, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=AnyFault | tuple[AnyFault, ...]),
+    Field(strict=False),
+]
 Regex = Annotated[str, Field(max_length=65536), AfterValidator(_pattern)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 366)]
 Count = Annotated[int, Field(ge=0)]
@@ -145,12 +162,17 @@ class TextCondition(Model):
     """What a text must be. All that is said must hold; a plain text means `equals`."""
 
     equals: str | None = None
+    """The whole text."""
     contains: str | None = None
+    """A part of it."""
     regex: Regex | None = None
     """Searched anywhere in the text; its groups are there in templates as `groups`."""
     glob: str | None = None
+    """The whole text, where `*` stands for anything; letter case does not matter."""
     any_of: tuple["TextMatch", ...] | None = Field(default=None, strict=False)
+    """At least one of these must hold."""
     not_: "TextMatch | None" = Field(default=None, alias="not")
+    """This must not hold."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "TextCondition":
@@ -163,7 +185,7 @@ def _text_condition(value: Any) -> Any:
     return {"equals": value} if isinstance(value, str) else value
 
 
-TextMatch = Annotated[TextCondition, BeforeValidator(_text_condition)]
+TextMatch = Annotated[TextCondition, BeforeValidator(_text_condition, json_schema_input_type=str | TextCondition)]
 TextCondition.model_rebuild()
 
 
@@ -171,9 +193,13 @@ class NumberCondition(Model):
     """What a number must be. A plain number means `equals`."""
 
     equals: float | None = None
+    """Exactly this."""
     gt: float | None = None
+    """More than this."""
     lt: float | None = None
+    """Less than this."""
     in_: tuple[float, ...] | None = Field(default=None, alias="in", strict=False)
+    """One of these."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "NumberCondition":
@@ -186,21 +212,30 @@ def _number_condition(value: Any) -> Any:
     return {"equals": value} if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
-NumberMatch = Annotated[NumberCondition, BeforeValidator(_number_condition)]
+NumberMatch = Annotated[
+    NumberCondition, BeforeValidator(_number_condition, json_schema_input_type=float | NumberCondition)
+]
 
 
 class BodyCondition(Model):
     """What the native body must hold at a JSONPath (RFC 9535). One node that fits is enough."""
 
     path: Annotated[str, AfterValidator(_json_path)]
+    """A JSONPath, such as `$.metadata.case` or `$.messages[0].role`."""
     equals: Any = None
+    """Exactly this value, null too."""
     contains: Any = None
     """A part of a text, or an item of a list."""
     regex: Regex | None = None
+    """Searched anywhere in a text."""
     in_: tuple[Any, ...] | None = Field(default=None, alias="in", strict=False)
+    """One of these values."""
     gt: float | None = None
+    """A number above this."""
     lt: float | None = None
+    """A number below this."""
     exists: bool | None = None
+    """Whether there is anything at the path."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "BodyCondition":
@@ -209,12 +244,20 @@ class BodyCondition(Model):
         return self
 
 
+BodyConditions = Annotated[
+    tuple[BodyCondition, ...],
+    BeforeValidator(_one_or_more, json_schema_input_type=BodyCondition | tuple[BodyCondition, ...]),
+    Field(strict=False),
+]
+
+
 class ToolResultCondition(Model):
     """What the tool messages at the end of the conversation must be; one that fits is enough."""
 
     name: str | None = None
     """A glob over the name of the function whose result it is."""
     content: TextMatch | None = None
+    """What the tool answered."""
 
 
 Normalisation = Literal["whitespace", "case", "uuids", "dates"]
@@ -223,7 +266,8 @@ Normalisation = Literal["whitespace", "case", "uuids", "dates"]
 class Match(Model):
     """Which requests a rule answers. Every key that is given must hold; an empty match takes all completions."""
 
-    provider: Names | None = None
+    provider: ProviderNames | None = None
+    """Which provider is asked."""
     operation: Names | None = None
     """Which endpoint: `chat`, `completions`, `models`, `balance`. Completions of both kinds when left out."""
     model: Names | None = None
@@ -243,81 +287,103 @@ class Match(Model):
     tools: Names | None = None
     """Globs; for each there is a function offered that fits."""
     tool_result: ToolResultCondition | None = None
+    """The conversation ends with a result of a tool."""
     header: dict[str, TextMatch | None] | None = None
     """Request headers by name; null means that the header is not there."""
     key: TextMatch | None = None
     """The credential, without its scheme."""
     stream: bool | None = None
-    body: Annotated[tuple[BodyCondition, ...], BeforeValidator(_one_or_more), Field(strict=False)] | None = None
+    """Whether a stream is asked for, as the provider understands the request."""
+    body: BodyConditions | None = None
+    """What the native body must hold; every item must fit."""
     state: str | None = None
     """The state that the namespace is in: `start`, until a rule says `set_state`."""
     any_of: tuple["Match", ...] | None = Field(default=None, strict=False)
+    """At least one of these must hold."""
     all_of: tuple["Match", ...] | None = Field(default=None, strict=False)
+    """All of these must hold."""
     not_: "Match | None" = Field(default=None, alias="not")
+    """This must not hold as a whole."""
     normalize: Annotated[tuple[Normalisation, ...], Field(strict=False)] | None = None
     """What is made the same before texts are compared; the file's `defaults.normalize` when left out."""
-
-    @field_validator("provider")
-    @classmethod
-    def _providers_exist(cls, names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        for name in names or ():
-            _known_provider(name)
-        return names
 
 
 class SummaryModel(Model):
     """One source of a web search."""
 
     url: Template
+    """Where it was found."""
     summary: Template | None = ""
+    """What it says; null where it could not be read."""
     status: int = 200
+    """The HTTP status that the source answered with."""
     error: str | None = None
+    """Why it could not be read."""
 
 
 class ToolCallModel(Model):
     """A call of a tool: `arguments` as a mapping, or as the exact JSON text."""
 
     name: str
+    """Which function."""
     arguments: Annotated[dict[str, Any], AfterValidator(_templates_inside)] | Template = Field(default_factory=dict)
+    """A mapping, whose texts may hold `{{ … }}`, or the exact text, which need not be JSON."""
     id: str = ""
+    """Made when left out."""
 
 
 class UsageModel(Model):
     """Counts that replace the computed ones."""
 
     prompt: Count | None = None
+    """Tokens of the prompt."""
     completion: Count | None = None
+    """Tokens of the answer, those of its reasoning included."""
     total: Count | None = None
+    """Both together."""
     reasoning: Count | None = None
+    """Tokens of the reasoning."""
     cached: Count | None = None
+    """Tokens of the prompt that were cached."""
 
 
 class ReplyModel(Model):
     """An answer in words. Texts may hold `{{ … }}`. Without `content`, tool calls or code, it is generated."""
 
     content: Template | None = None
+    """What is said."""
     reasoning: Template | bool | None = None
     """The text, or true for a generated one; left out, a generated answer has one where the model thinks."""
-    length: Annotated[tuple[int, int], BeforeValidator(_length)] | None = None
+    length: Annotated[tuple[int, int], BeforeValidator(_length, json_schema_input_type=Length)] | None = None
     """How long a generated text is, in tokens: `80 tokens`, `40..120 tokens`."""
     style: Literal["plain", "markdown", "code"] = "plain"
     """What a generated text looks like."""
     locale: Locale | None = None
     """The language of generated texts and of `fake`; the file's `locale` when left out."""
-    from_: Annotated[str, AfterValidator(_code)] | None = Field(default=None, alias="from")
+    from_: Code | None = Field(default=None, alias="from")
     """`python:module:function`, called with the request; needs `serve --allow-code`."""
     alternatives: Annotated[tuple[Template, ...], Field(strict=False)] = ()
     """The contents of the further choices when a request asks for several (`n`)."""
     tool_calls: tuple[ToolCallModel, ...] = Field(default=(), strict=False)
+    """The functions that the model wants called."""
     summaries: tuple[SummaryModel, ...] | None = Field(default=None, strict=False)
+    """The sources of a web search, for providers that tell them."""
     usage: UsageModel | None = None
+    """Counts that replace the computed ones."""
     finish_reason: str | None = None
+    """Replaces `stop`, `tool_calls` or whatever would be said."""
     native_finish_reason: str | None = None
+    """The same in the model's own words, for providers that tell both."""
     id: str | None = None
+    """The id of the completion; made when left out."""
     created: int | None = None
+    """Unix time of the completion; now when left out."""
     model: str | None = None
+    """The model that the answer names; the one that was asked for when left out."""
     system_fingerprint: str | None = None
+    """For providers that tell it."""
     headers: Headers = Field(default_factory=dict)
+    """Response headers, beside or instead of the provider's own."""
 
     @model_validator(mode="after")
     def _generates_or_says(self) -> "ReplyModel":
@@ -376,25 +442,35 @@ def known_errors() -> list[str]:
     return [*ERROR_NAMES, *extra]
 
 
+def _known_error(name: str) -> str:
+    known = known_errors()
+    if name not in known:
+        raise ValueError(f"is '{name}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
+    return name
+
+
+ErrorName = Annotated[str, AfterValidator(_known_error), WithJsonSchema({"type": "string", "enum": known_errors()})]
+
+
 class ErrorModel(Model):
     """A refusal: a name of the vocabulary, or any part of it spelled out. A plain text is the name."""
 
-    name: str | None = None
+    name: ErrorName | None = None
+    """A word of the vocabulary: each provider maps it to its own status and body."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
+    """The HTTP status."""
     message: str | None = None
+    """What went wrong, in words."""
     type: str | None = None
+    """For providers that tell it."""
     code: str | None = None
+    """For providers that tell it."""
     param: str | None = None
+    """For providers that tell it."""
     headers: Headers = Field(default_factory=dict)
+    """Response headers, beside or instead of the provider's own."""
     body: Any = None
-
-    @field_validator("name")
-    @classmethod
-    def _is_known(cls, name: str | None) -> str | None:
-        if name is not None and name not in known_errors():
-            known = known_errors()
-            raise ValueError(f"is '{name}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
-        return name
+    """The whole body: a text as it is, anything else as JSON."""
 
     @model_validator(mode="after")
     def _says_what(self) -> "ErrorModel":
@@ -407,14 +483,20 @@ class ErrorModel(Model):
         return ErrorReply(**dict(self))
 
 
-ErrorField = Annotated[ErrorModel, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)]
+def _error(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+ErrorField = Annotated[ErrorModel, BeforeValidator(_error, json_schema_input_type=ErrorName | ErrorModel)]
 
 
 class AnswerModel(Model):
     """One item of `replies`: either a reply or an error."""
 
     reply: ReplyModel | None = None
+    """An answer in words."""
     error: ErrorField | None = None
+    """A refusal: the name of an error, or a mapping."""
     chance: Annotated[float, Field(gt=0)] | None = None
     """A weight: with one on any item, the answer is drawn by seeded dice instead of taken in turn."""
     set_state: str | None = None
@@ -446,11 +528,15 @@ class RuleModel(Model):
     """When a request matches, this is the answer: exactly one of `reply`, `error` and `replies`."""
 
     name: str | None = None
+    """What logs and messages call it."""
     match: Match = Match()
+    """Which requests it answers; all completions when left out."""
     priority: int = 0
     """Rules of a higher priority are tried first; among equals the order of the file counts."""
     reply: ReplyModel | None = None
+    """An answer in words."""
     error: ErrorField | None = None
+    """A refusal: the name of an error, or a mapping."""
     replies: Annotated[tuple[AnswerModel, ...], Field(min_length=1, strict=False)] | None = None
     """Answers in turn, counted in each namespace."""
     then: Literal["repeat_last", "cycle", "next_rule"] | None = None
@@ -462,7 +548,8 @@ class RuleModel(Model):
     set_state: str | None = None
     """The state that the namespace is in afterwards."""
     pace: PaceModel | None = None
-    faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    """How fast its answers come."""
+    faults: Faults = ()
     """What goes wrong with its answers."""
 
     @model_validator(mode="after")
@@ -484,15 +571,11 @@ class Account(Model):
     """A key that is accepted. Once a scenario lists accounts, no other key is."""
 
     key: Annotated[str, Field(min_length=1)]
-    provider: str | None = None
+    """The key, without its scheme."""
+    provider: ProviderName | None = None
     """Any provider when left out."""
     balance: Decimal | None = Field(default=None, strict=False)
     """What is left, in USD; unlimited when left out."""
-
-    @field_validator("provider")
-    @classmethod
-    def _provider_exists(cls, name: str | None) -> str | None:
-        return None if name is None else _known_provider(name)
 
 
 def _per(value: Any) -> Any:
@@ -508,12 +591,13 @@ def _per(value: Any) -> Any:
 
 
 WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+Per = Annotated[float, Field(gt=0)] | Literal["second", "minute", "hour", "day", "month"] | None
 
 
 class QuotaModel(Model):
     """A limit for each key: beyond it the provider's own 429, with the seconds to wait in Retry-After."""
 
-    provider: Names | None = None
+    provider: ProviderNames | None = None
     """Which providers it counts; all when left out."""
     key: Names | None = None
     """Globs; which keys it counts, each for itself; all when left out."""
@@ -523,7 +607,7 @@ class QuotaModel(Model):
     """Tokens in each window, prompt and answer. The request that crosses the limit still succeeds."""
     concurrency: Count | None = None
     """Answers that may be open at a time."""
-    per: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_per)] = 60.0
+    per: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_per, json_schema_input_type=Per)] = 60.0
     """The window: seconds, or second, minute, hour, day, month. It begins with the first request in it, a month with
     the calendar's."""
 
@@ -543,6 +627,7 @@ class Defaults(Model):
     """What holds for every rule that does not say otherwise."""
 
     pace: PaceModel | None = None
+    """How fast answers come."""
     normalize: Annotated[tuple[Normalisation, ...], Field(strict=False)] = ()
     """What is made the same before texts are compared."""
 
@@ -551,7 +636,9 @@ class Scenario(Model):
     """A whole file."""
 
     version: Literal[1]
+    """The version of this format."""
     name: str = "unnamed"
+    """What the scenario is called."""
     seed: int = 0
     """All chance comes from it: the same seed gives the same answers."""
     locale: Locale = "en_US"
@@ -563,13 +650,17 @@ class Scenario(Model):
     include: Names = ()
     """Further files, folders or globs, relative to this file. Their rules come after this file's."""
     defaults: Defaults = Defaults()
+    """What holds for every rule that does not say otherwise."""
     providers: ProviderSettings = ProviderSettings()
     """Settings of single providers, by name."""
     accounts: Annotated[tuple[Account, ...], Field(strict=False)] = ()
+    """The keys that are accepted; any key when left out."""
     quotas: Annotated[tuple[QuotaModel, ...], Field(strict=False)] = ()
-    faults: Annotated[tuple[AnyFault, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    """Limits for each key."""
+    faults: Faults = ()
     """What goes wrong with every answer, whichever rule gives it."""
     rules: Annotated[tuple[RuleModel, ...], Field(strict=False)] = ()
+    """Which request gets which answer: the first that matches."""
 
 
 def glob_pattern(globs: tuple[str, ...]) -> re.Pattern[str]:

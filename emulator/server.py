@@ -63,12 +63,14 @@ class ServerOptions:
     http: Literal["httptools", "h11"] = "httptools"
 
 
-def bind(host: str, port: int, *, listens: bool = True) -> socket.socket:
+def bind(host: str, port: int, *, listens: bool = True, shares_port: bool = False) -> socket.socket:
     """A listening socket, or one that refuses. Port 0 takes a free one. Raises BindError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:  # each process gets an accept queue of its own
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         sock.bind((host, port))
         if listens:
             sock.listen(BACKLOG)

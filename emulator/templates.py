@@ -1,8 +1,8 @@
 """Templates in reply texts: `{{ request.model }}`, sandboxed and bounded.
 
 They are minijinja's: no Python is reachable from them, and its fuel stops one that does not come to an end within
-milliseconds. Fuel counts steps and not memory, which is bounded here: a template is known to be small (`Cost`) before it
-is rendered, what it writes is counted, and filters that make large things out of small ones are our own.
+milliseconds. Fuel counts steps and not memory, which is bounded here: a template is known to be small (`Cost`) before
+it is rendered, what it writes is counted, and filters that make large things out of small ones are our own.
 """
 
 import json
@@ -85,7 +85,7 @@ class _told:
         if error is None or isinstance(error, TemplateError):
             return
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        sentence, _, place = first.partition(" (in <string>:")
+        sentence, _, place = first.removeprefix("undefined value: ").partition(" (in <string>:")
         line = place.rstrip(")")
         raise TemplateError(f"{sentence} (line {line} of the text)" if line else sentence) from None
 
@@ -136,7 +136,7 @@ def _range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
 # What templates see of the request: it can be read, and neither changed nor asked for anything else
 
 
-class _Mapping(Mapping[str, Any]):
+class ReadOnlyMapping(Mapping[str, Any]):
     __slots__ = ("_of",)
 
     def __init__(self, of: Mapping[str, Any]) -> None:
@@ -155,7 +155,7 @@ class _Mapping(Mapping[str, Any]):
         return repr(self._of)
 
 
-class _Sequence(Sequence[Any]):
+class ReadOnlyList(Sequence[Any]):
     __slots__ = ("_of",)
 
     def __init__(self, of: Sequence[Any]) -> None:
@@ -174,8 +174,8 @@ class _Sequence(Sequence[Any]):
 def view(value: Any) -> Any:
     """The same value, to be read only."""
     if isinstance(value, dict):
-        return _Mapping(value)
-    return _Sequence(value) if isinstance(value, list | tuple) else value
+        return ReadOnlyMapping(value)
+    return ReadOnlyList(value) if isinstance(value, list | tuple) else value
 
 
 def size(value: Any) -> int:
@@ -184,7 +184,7 @@ def size(value: Any) -> int:
         return len(value)
     if isinstance(value, Mapping):
         return sum(len(key) + size(item) + 4 for key, item in value.items())
-    if isinstance(value, list | tuple | _Sequence):
+    if isinstance(value, list | tuple | ReadOnlyList):
         return sum(size(item) + 2 for item in value)
     return 8
 
@@ -212,7 +212,9 @@ class Faked:
             raise TemplateError(f"fake is used more than {MOST_FAKES} times")
 
 
-_BULKY = frozenset(["binary", "csv", "dsv", "fixed_width", "image", "json", "json_bytes", "psv", "tar", "tsv", "xml", "zip"])  # fmt: skip
+_BULKY = frozenset(
+    ["binary", "csv", "dsv", "fixed_width", "image", "json", "json_bytes", "psv", "tar", "tsv", "xml", "zip"]
+)
 """Makers of files, of a size that no other argument bounds."""
 
 
@@ -278,7 +280,7 @@ def tojson(value: Any, indent: int | None = None) -> str:
 
 
 def _plain(value: Any) -> Any:
-    return value._of if isinstance(value, _Mapping | _Sequence) else str(value)
+    return value._of if isinstance(value, ReadOnlyMapping | ReadOnlyList) else str(value)
 
 
 def date(moment: str, pattern: str) -> str:
@@ -311,12 +313,21 @@ _TOKEN = re.compile(
     | (?P<end>[-+]?%\}|-?\}\}) | (?P<sign>\*\*|//|[=!<>]=|.)""",
     re.VERBOSE | re.DOTALL,
 )
-_STATEMENTS = frozenset("if elif else endif for endfor break continue set with endwith".split())
-_SAME_SIZE = frozenset(
-    "abs bool capitalize count d date default first float indent int join last length lower max min replace round "
-    "string sum title tojson trim truncate upper".split()
+# fmt: off
+_STATEMENTS = ("if", "elif", "else", "endif", "for", "endfor", "break", "continue", "set", "with", "endwith")
+_SAME_SIZE = (
+    "abs", "bool", "capitalize", "count", "d", "date", "default", "first", "float", "indent", "int", "join", "last",
+    "length", "lower", "max", "min", "replace", "round", "string", "sum", "title", "tojson", "trim", "truncate",
+    "upper",
 )
 """Filters that make a text no longer, or look after its length themselves."""
+FILTERS = (
+    *_SAME_SIZE, "chain", "dictsort", "e", "escape", "filesizeformat", "groupby", "items", "lines", "list", "map",
+    "pluralize", "reject", "rejectattr", "reverse", "safe", "select", "selectattr", "sort", "split", "striptags",
+    "unique", "urlencode", "zip",
+)
+"""Everything that may stand after `|`."""
+# fmt: on
 _LISTED = 6
 """How many times as long a text may get when it becomes a list of characters and is written as one."""
 
@@ -409,6 +420,9 @@ def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
             total += 1
         elif value == "*":
             factor *= _repeats(tokens, index)
+        elif value == "|" and after[1] not in FILTERS:
+            known = ", ".join(sorted(FILTERS))
+            raise TemplateError(f"there is no filter '{after[1]}'.{did_you_mean(after[1], FILTERS)} Filters: {known}")
         elif value == "|" and after[1] not in _SAME_SIZE:
             factor *= _LISTED
         elif value in ("{", "[") and not (before[0] in ("name", "text") or before[1] in (")", "]", "}")):

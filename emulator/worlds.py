@@ -143,9 +143,10 @@ class Faults:
 def _made(fault: str | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
     if not parameters:
         return fault_of(fault)
-    given = (
-        fault.model_dump(exclude_unset=True, by_alias=True) | {"kind": fault.kind}
-        if isinstance(fault, Fault)
-        else (spelled(fault))
-    )
-    return fault_of({**given, **parameters})
+    if isinstance(fault, Fault):
+        return fault_of({**fault.model_dump(exclude_unset=True, by_alias=True), "kind": fault.kind, **parameters})
+    try:
+        given = spelled(fault)
+    except ValueError as error:
+        raise UsageError(f"The fault {error}") from None
+    return fault_of({**given, **parameters} if isinstance(given, Mapping) else given)

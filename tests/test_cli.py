@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from click.testing import CliRunner
 from served import ENVIRONMENT, run, served
@@ -170,6 +171,29 @@ def test_every_option_is_an_environment_variable_too(variable: str, value: str, 
 def test_an_option_stands_above_its_environment_variable() -> None:
     with served("--provider", "serevix", environment={"EMULATOR_PROVIDER": "nadles", "EMULATOR_PORT": "1"}) as server:
         assert server.lines("curl ")[1] == "Serevix"
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_each_request_is_told_in_a_line(style: str) -> None:
+    with (
+        served("--speed", "max", "--provider", "serevix", "--log", style) as server,
+        httpx.Client(trust_env=False) as http,
+    ):
+        server.lines("curl ")
+        assert http.get(f"http://127.0.0.1:{server.port}/v1/models").status_code == 401
+        (line,) = server.lines("/v1/models")
+        if style == "json":
+            record = json.loads(line)
+            assert (record["method"], record["path"], record["status"]) == ("GET", "/v1/models", 401)
+        else:
+            assert line.split("  ")[1:4] == ["serevix", "GET /v1/models", "401"]
+        assert server.process.stdout is not None
+        server.process.stdout.close()  # nobody reads any more, and nothing breaks
+        assert http.get(f"http://127.0.0.1:{server.port}/v1/models").status_code == 401
+        server.signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0
+        assert server.process.stderr is not None
+        assert server.process.stderr.read() == ""
 
 
 # check

@@ -38,6 +38,14 @@ class Stage:
         self.answers: list[Track | Sequence[Step]] = []
         self._before = 0
 
+    def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """From now on it answers what is put on it."""
+
+        async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+            return Plan(self.answers.pop(0), namespace.begin(call))
+
+        monkeypatch.setattr("emulator.app.answer", answer)
+
     def put(self, *answers: Track | Sequence[Step]) -> None:
         self.answers = list(answers)
         self._before = max((exchange.number for exchange in self.emulator.journal), default=0)
@@ -106,11 +114,7 @@ def stage(
 ) -> Iterator[Stage]:
     """A stage that nobody else is connected to. Nothing may be logged, and nobody may be left behind."""
     on = stages(*request.param)
-
-    async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
-        return Plan(on.answers.pop(0), namespace.begin(call))
-
-    monkeypatch.setattr("emulator.app.answer", answer)
+    on.prepare(monkeypatch)
     with caplog.at_level(logging.WARNING):
         yield on
         eventually(on.is_alone)
@@ -480,6 +484,39 @@ def test_a_client_that_sends_no_whole_body_leaves_nothing_behind(stage: Stage) -
     eventually(lambda: not stage.is_idle())
     client.leave()
     eventually(stage.is_alone)
+
+
+# A server that stops
+
+
+@pytest.mark.parametrize("http", get_args(Http))
+def test_a_server_that_stops_ends_what_can_be_ended_and_closes_the_rest(
+    http: Http, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    body = (*JSON, (b"content-length", b"10"))
+    answers: dict[str, tuple[Track | list[Step], bytes, bytes]] = {
+        "a stream": (track(b"a", b"b", at=[0.0, LONG_AGO]), b"data: a\n\n\r\n", b"0\r\n\r\n"),
+        "steps": ([Head(200, STREAM), Data(b"x"), Data(b"y", at=LONG_AGO)], b"x\r\n", b"0\r\n\r\n"),
+        "a stream that hangs": ([Head(200, STREAM), Data(b"x"), Hang()], b"x\r\n", b"0\r\n\r\n"),
+        "half a body": ([Head(200, body), Data(b"12345"), Data(b"67890", at=LONG_AGO), End()], b"12345", b""),
+        "nothing yet": ([Hang()], b"", b""),
+        "a paced body": (track(b"a", at=[LONG_AGO], streamed=False), b"", b""),
+    }
+    stage = Stage(http, "uvloop")
+    stage.prepare(monkeypatch)
+    clients: list[tuple[Connection, bytes]] = []
+    with stage.emulator:
+        for answer, before, after in answers.values():
+            stage.put(answer)
+            client = stage.connect()
+            client.send(ask())
+            client.read_until(before) if before else eventually(lambda: not stage.answers)
+            clients.append((client, after))
+    for client, after in clients:
+        assert client.read_rest() == (after, "eof")
+        client.leave()
+    assert [exchange.record()["ended"] for exchange in stage.emulator.journal] == ["shutdown"] * len(answers)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 # Clients that read slowly

@@ -51,10 +51,9 @@ class HtmlGateway(Fault):
             headers = [("server", self.server), ("content-type", "text/plain; charset=UTF-8"), *NEVER_CACHED]
         if self.server == "cloudflare":
             headers.append(("cf-ray", f"{scene.roll('ray'):016x}-FRA"))
-        ends = (
-            self.status == 500 and self.server != "cloudflare"
-        )  # nginx trusts no connection after a failure of its own
-        return of_stranger(steps, self._page(), [*headers, ("connection", "close" if ends else "keep-alive")])
+        elif self.status == 500:
+            headers.append(("connection", "close"))  # nginx trusts no connection after a failure of its own
+        return of_stranger(steps, self._page(), headers)
 
     def _page(self) -> str:
         if self.status == 524:

@@ -120,4 +120,4 @@ class MaxToken(ChatDialect):
 def bare(headers: Mapping[str, str]) -> str | None:
     """The key of `Authorization: KEY`; a scheme, with or without something after it, is no key."""
     value = headers.get("authorization", "")
-    return value if value and " " not in value and value.lower() != "bearer" else None
+    return value if value.split() == [value] and value.lower() != "bearer" else None

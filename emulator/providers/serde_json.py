@@ -9,6 +9,9 @@ missing field to the brace that ends the map. Captured complaints about bodies o
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from math import isinf
+
+import orjson
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the top: `("messages", 0, "role")`."""
@@ -153,7 +156,9 @@ class _Reader:
                 raise self.next("key must be a string")
             is_first = False
             self.index += 1
-            self.path[-1] = self.string()
+            start = self.index - 1
+            self.string()
+            self.path[-1] = orjson.loads(self.data[start : self.index])
             colon = self.peek_past_space()
             if colon != b":":
                 raise self.next("expected `:`" if colon else "EOF while parsing an object")
@@ -199,6 +204,7 @@ class _Reader:
         self.index += 1
 
     def number(self) -> None:
+        start = self.index
         if self.peek() == b"-":
             self.index += 1
         first = self.peek()
@@ -224,6 +230,8 @@ class _Reader:
                     raise self.taken("EOF while parsing a value")
                 self.index += 1
                 raise self.taken("invalid number")
+        if isinf(float(self.data[start : self.index])):
+            raise self.taken("number out of range")
 
     def digits(self) -> bool:
         """Take digits; tells whether there were any."""
@@ -232,8 +240,8 @@ class _Reader:
         self.index = found.end()
         return bool(found[0])
 
-    def string(self) -> str:
-        """Take a string whose opening quote has been taken. The text is told roughly: it is for paths."""
+    def string(self) -> None:
+        """Take a string whose opening quote has been taken."""
         start = self.index
         while True:
             plain = _PLAIN.match(self.data, self.index)
@@ -249,7 +257,7 @@ class _Reader:
                 raise self.taken("control character (\\u0000-\\u001F) found while parsing a string")
             self.escape()
         try:
-            return self.data[start : self.index - 1].decode()
+            self.data[start : self.index].decode()
         except UnicodeDecodeError:
             raise self.taken("invalid unicode code point") from None
 

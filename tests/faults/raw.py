@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from rawhttp import Connection, Ending, request, undated
+from rawhttp import Connection, Ending, undated
+from rawhttp import request as http_request
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
@@ -16,12 +17,12 @@ PROVIDER = "maxtoken"
 
 def exchange(address: Address, request: bytes, *, timeout: float = 2.0) -> tuple[bytes, Ending]:
     """Send a request on a fresh connection and read until it ends: by FIN, by RST, or `timeout` seconds of silence."""
-    with Connection(address[1]) as client:
-        try:
+    try:
+        with Connection(address[1]) as client:
             client.send(request)
-        except (ConnectionResetError, BrokenPipeError):
-            return b"", "reset"
-        return client.read_rest(timeout)
+            return client.read_rest(timeout)
+    except (ConnectionResetError, BrokenPipeError):  # it came before the connection was used
+        return b"", "reset"
 
 
 class Live:
@@ -46,7 +47,7 @@ class Live:
         """A request for an answer with this fault."""
         body = json.dumps(question(PROVIDER, stream=stream)).encode()
         prefix = f"/~{fault}" if fault else ""
-        return request(f"{prefix}/{PROVIDER}{PATHS[PROVIDER]}", body, **KEYS[PROVIDER], **headers)
+        return http_request(f"{prefix}/{PROVIDER}{PATHS[PROVIDER]}", body, **KEYS[PROVIDER], **headers)
 
     def exchange(
         self, fault: str = "", *, stream: bool = True, timeout: float = 10.0, **headers: str

@@ -19,6 +19,8 @@ from emulator.request import Call
 from emulator.transport import Door
 from emulator.wire import Close, Data, End, Head, Raw, Reset, Step
 
+pytest_plugins = ["running"]
+
 CHUNK = '{"id":"one","object":"chat.completion.chunk","created":1,"model":"deepseek-r1","choices":[%s]%s}'
 CHOICE = '{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}'
 USAGE = (
@@ -285,7 +287,7 @@ def test_pieces_come_one_after_the_other_and_nothing_overtakes_them() -> None:
 
 def test_the_tokens_of_a_whole_body_come_in_shares() -> None:
     head = Head(200, ((b"content-length", b"8"),))
-    steps = [head, Data(b'{"a": 1}', "body", 5), End()]
+    steps: list[Step] = [head, Data(b'{"a": 1}', "body", 5), End()]
     assert rewritten("split:into=pieces,size=3,gap=0", steps, streamed=False) == [
         head,
         Data(b'{"a', "piece", 1),
@@ -314,7 +316,7 @@ def test_a_truncated_gzip_body_is_over_when_its_last_byte_is_sent() -> None:
     assert end == End(last.at)
 
 
-OTHERS = {
+OTHERS: dict[str, tuple[str, list[Step], bool]] = {
     "the answer is not a stream": ("id_lines", STEPS, False),
     "another fault has cut or joined the events": ("id_lines", [STREAM, Data(b"d", "piece"), End()], True),
     "there is no event to change": ("line_ends", [Raw(b"x"), Close()], True),

@@ -1,0 +1,241 @@
+"""Answers on a virtual clock, where an hour of waiting takes no time, and what they are made of while healthy."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from raw import Live, exchange
+from rawhttp import Ending, eventually, request, undated
+from talk import KEYS, PATHS, question
+
+from emulator import Emulator
+from emulator.faults import KINDS
+from emulator.faults.base import Fault
+from emulator.journal import Exchange
+
+SCENARIO: dict[str, Any] = {
+    "clock": "virtual",
+    "rules": [
+        {"name": "text", "match": {"prompt": "Hi"}, "reply": {"content": "Hé, you", "id": "one", "created": 1}},
+        {
+            "name": "thought",
+            "match": {"prompt": "Think"},
+            "reply": {"reasoning": "So.", "content": "Hé, you", "id": "one", "created": 1},
+        },
+        {
+            "name": "tools",
+            "match": {"prompt": "Call"},
+            "reply": {
+                "tool_calls": [
+                    {"name": "weather", "arguments": '{"city":"Bern"}', "id": "call_1"},
+                    {"name": "time", "arguments": "{}", "id": "call_2"},
+                ],
+                "id": "one",
+                "created": 1,
+            },
+        },
+        {
+            "name": "slow",
+            "match": {"prompt": "Slow"},
+            "pace": {"ttft": 25, "tokens_per_second": 1},
+            "reply": {"content": "Hé, you", "id": "one", "created": 1},
+        },
+        {"name": "nothing", "match": {"prompt": "Silence"}, "reply": {"content": "", "id": "one", "created": 1}},
+        {"name": "refused", "match": {"prompt": "Refuse"}, "error": "overloaded"},
+    ],
+}
+PROMPTS = ("Hi", "Think", "Call", "Slow", "Silence", "Refuse")
+MAXTOKEN = "maxtoken"
+SILENCE = 0.1
+"""Seconds after which a connection counts as silent for ever."""
+
+# What maxtoken says
+
+CHUNK = '{"id":"one","object":"chat.completion.chunk","created":1,"model":"deepseek-r1","choices":[%s]%s}'
+CHOICE = '{"index":0,"delta":%s,"logprobs":null,"finish_reason":%s}'
+COUNTS = '{"prompt_tokens":5,"completion_tokens":4,"total_tokens":9,"completion_tokens_details":{"reasoning_tokens":0}}'
+USAGE = f',"usage":{COUNTS}'
+
+
+def event(delta: str, finish: str = "null", more: str = "") -> bytes:
+    return framed(CHUNK % (CHOICE % (delta, finish), more))
+
+
+def framed(text: str) -> bytes:
+    return f"data: {text}\n\n".encode()
+
+
+ROLE = event('{"role":"assistant","content":""}')
+TEXTS = [event('{"content":"%s"}' % text) for text in ("H", "é", ",", " you")]
+FINISH = event('{"content":""}', '"stop"', USAGE)
+DONE = b"data: [DONE]\n\n"
+EVENTS = [ROLE, *TEXTS, FINISH, DONE]
+STREAM_HEADERS = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\n"
+BODY = (
+    '{"id":"one","object":"chat.completion","created":1,"model":"deepseek-r1","choices":[{"index":0,"message":'
+    f'{{"role":"assistant","content":"Hé, you"}},"finish_reason":"stop"}}],"usage":{COUNTS}}}'
+)
+
+
+def head(headers: bytes, *, chunked: bool = True, status: bytes = b"200 OK") -> bytes:
+    framing = b"transfer-encoding: chunked\r\n" if chunked else b""
+    return b"HTTP/1.1 %b\r\n%bconnection: close\r\n%b\r\n" % (status, headers, framing)
+
+
+def chunks(frames: Sequence[bytes]) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(frame), frame) for frame in frames)
+
+
+def stream(*frames: bytes) -> bytes:
+    """A whole stream with these events."""
+    return head(STREAM_HEADERS) + chunks(frames) + b"0\r\n\r\n"
+
+
+def whole(
+    body: str | bytes, status: bytes = b"200 OK", headers: bytes = b"content-type: application/json\r\n"
+) -> bytes:
+    """A whole answer with this body."""
+    data = body.encode() if isinstance(body, str) else body
+    return head(headers + b"content-length: %d\r\n" % len(data), chunked=False, status=status) + data
+
+
+# Asking
+
+
+@dataclass(frozen=True)
+class Case:
+    """A fault, and exactly what it makes of an answer of maxtoken."""
+
+    fault: str
+    expected: bytes
+    ending: Ending = "eof"
+    prompt: str = "Hi"
+    streamed: bool = True
+    waits: float = 0.0
+    """Seconds until the last byte."""
+    __test__: ClassVar[bool] = False
+
+    def __str__(self) -> str:
+        return f"{self.fault} {self.prompt} {'stream' if self.streamed else 'whole'}"
+
+
+def whole_case(fault: str, expected: bytes, ending: Ending = "eof", prompt: str = "Hi", waits: float = 0.0) -> Case:
+    return Case(fault, expected, ending, prompt, False, waits)
+
+
+class Virtual(Live):
+    """A running emulator with `SCENARIO`. Faults are chosen by header, answers by prompt."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self._before = 0
+
+    def get(
+        self,
+        fault: str = "",
+        prompt: str = "Hi",
+        *,
+        streamed: bool = True,
+        provider: str = MAXTOKEN,
+        timeout: float = 10.0,
+        **members: Any,
+    ) -> tuple[bytes, Ending]:
+        """The answer and how the connection ended. The client asks for it to be closed."""
+        self._before = max((each.number for each in self.emulator.journal), default=0)
+        body = json.dumps(question(provider, prompt, stream=streamed, **members)).encode()
+        headers = {"content_type": "application/json", "connection": "close", **KEYS[provider]}
+        if fault:
+            headers["x_emulator_fault"] = fault
+        data, ending = exchange(
+            self.address, request(f"/{provider}{PATHS[provider]}", body, **headers), timeout=timeout
+        )
+        return undated(data), ending
+
+    def record(self) -> Exchange:
+        """The journal's record of the last answer."""
+        return next(each for each in reversed(self.emulator.journal) if each.number > self._before)
+
+    def waited(self) -> float:
+        """How long the last answer took until its last byte, on its own clock."""
+        exchange = self.record()
+        eventually(lambda: exchange.playback is not None)
+        assert exchange.playback is not None
+        return (exchange.playback.last_sent or exchange.started) - exchange.started
+
+    def body(self, fault: str = "", prompt: str = "Hi", **how: Any) -> Any:
+        """The JSON of a whole answer, whose Content-Length is right."""
+        data, ending = self.get(fault, prompt, streamed=False, **how)
+        head, _, body = data.partition(b"\r\n\r\n")
+        assert ending == "eof"
+        assert b"\r\ncontent-length: %d" % len(body) in head
+        return json.loads(body)
+
+    def events(self, fault: str = "", prompt: str = "Hi", **how: Any) -> list[Any]:
+        """The JSON of every event of a stream, without `[DONE]`."""
+        data, ending = self.get(fault, prompt, **how)
+        assert ending == "eof"
+        frames = unchunked(data).split(b"\n\n")
+        return [json.loads(frame.removeprefix(b"data: ")) for frame in frames if frame.startswith(b"data: {")]
+
+
+def unchunked(answer: bytes) -> bytes:
+    """The body of an answer in chunks that is complete."""
+    _, _, rest = answer.partition(b"\r\n\r\n")
+    body = b""
+    while True:
+        size, _, rest = rest.partition(b"\r\n")
+        length = int(size, 16)
+        if not length:
+            assert rest == b"\r\n"
+            return body
+        body += rest[:length]
+        assert rest[length : length + 2] == b"\r\n"
+        rest = rest[length + 2 :]
+
+
+def seen(answer: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    """An answer as a client sees it: status, headers but for those that are its own or tell the framing, and body."""
+    top, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = top.split(b"\r\n")
+    headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
+    if b"transfer-encoding" in headers:
+        body = unchunked(answer)
+    for name in (b"x-oneapi-request-id", b"x-ds-trace-id", b"transfer-encoding", b"content-length"):
+        headers.pop(name, None)
+    return first.split(b" ")[1], headers, body
+
+
+# Sweeping
+
+
+def of_family(family: str) -> dict[str, type[Fault]]:
+    """Every fault of a family by its kind."""
+    return {kind.model_fields["kind"].default: kind for kind in KINDS if kind.family == family}
+
+
+def is_well_told(kind: type[Fault]) -> bool:
+    """Whether a fault says in a sentence what it does and what it tests, and what each parameter means."""
+    texts = [kind.effect, kind.tests]
+    own = kind.model_fields.keys() - Fault.model_fields.keys() - {"message", "status"}
+    named = all(kind.model_fields[name].description for name in own)
+    return named and all(text[0].isupper() or text[0] == "`" for text in texts) and all(t.endswith(".") for t in texts)
+
+
+def sweep(on: Virtual, provider: str, cases: Sequence[Case]) -> None:
+    """Ask for each fault with every kind of answer: it comes, or the fault tells why it could not be applied."""
+    for case in cases:
+        for prompt in PROMPTS if case.ending != "timeout" else ("Hi", "Refuse"):
+            for streamed in (True, False):
+                timeout = SILENCE / 4 if case.ending == "timeout" else 10.0
+                data, _ = on.get(case.fault, prompt, streamed=streamed, provider=provider, timeout=timeout)
+                where = f"{provider}, {case.fault}, {prompt}, streamed: {streamed}: {data[:300]!r}"
+                assert b"x-emulator-error" not in data, where
+                head, _, body = data.partition(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 ") or case.ending == "timeout", where
+                if b"\r\ncontent-length: " in head:
+                    assert b"\r\ncontent-length: %d" % len(body) in head, where
+                elif case.ending == "eof":
+                    unchunked(data)
+                for note in on.record().notes:
+                    assert note.startswith(f"fault {case.fault.partition(':')[0]} (header) was bypassed: "), where
