@@ -18,6 +18,7 @@ from emulator.namespace import Namespace, Namespaces
 from emulator.providers import PROVIDERS
 from emulator.reply import ErrorReply
 from emulator.request import Call
+from emulator.timing import Timing
 from emulator.transport import Playback, Players, Receive, Scope, Send, play
 from emulator.wire import Header, Track
 
@@ -61,6 +62,7 @@ class App:
         self.provider = provider
         self.largest_body = largest_body
         self.players = Players()
+        self.timing = Timing()
         self.tell: Callable[[Exchange], None] | None = None
         """What tells each exchange once it is over."""
         self.problems: tuple[Problem, ...] = ()
@@ -99,7 +101,9 @@ class App:
             if "origin" in headers:
                 plan = Plan(opened(plan.answer), plan.exchange)
             try:
-                plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
+                playback = plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
+                if isinstance(plan.answer, Track) and plan.answer.at and playback.ended == "complete":
+                    self.timing.note(playback, plan.answer.at[-1] - plan.answer.at[0])
             finally:
                 ended(plan.exchange, namespace)
                 if self.tell is not None:
@@ -179,7 +183,7 @@ class App:
         if self._control is None:
             from emulator.control import control_app  # Starlette takes a tenth of a second to load
 
-            self._control = control_app(self.provider)
+            self._control = control_app(self)
         await self._control(scope, receive, send)
 
 

@@ -70,10 +70,10 @@ def _choice(index: int, reply: Reply, controls: Controls, material: dice.Ingredi
         return choice
     return replace(
         choice,
-        logprobs=_logprobs(content, controls.top_logprobs, seed, "content", index),
+        logprobs=_logprobs(content, reply.content, controls.top_logprobs, seed, "content", index),
         reasoning_logprobs=None
         if reasoning is None
-        else _logprobs(reasoning, controls.top_logprobs, seed, "reasoning", index),
+        else _logprobs(reasoning, reply.reasoning or "", controls.top_logprobs, seed, "reasoning", index),
     )
 
 
@@ -162,16 +162,16 @@ COMMON = (
 """Tokens that are plausible anywhere: more of them than anyone may ask rivals for."""
 
 
-def _logprobs(text: str, most: int, *material: dice.Ingredient) -> tuple[TokenLogprob, ...]:
+def _logprobs(text: str, uncut: str, most: int, *material: dice.Ingredient) -> tuple[TokenLogprob, ...]:
     """Plausible values for every piece of a text, with the `most` likeliest tokens in its place.
 
     The model is mostly sure. Where it is not, it sometimes took the second best. What is told of one place never adds
-    up to more than certainty. The rolls do not depend on `most`: who asks for more rivals sees the same chosen ones."""
-    pieces = tokens.pieces(text).texts
-    pool = tuple(dict.fromkeys((*pieces[:64], *COMMON)))
-    generator = dice.generator("logprobs", *material, text)
+    up to more than certainty. The rolls depend neither on `most` nor on where the text was cut: who asks for more
+    rivals sees the same chosen ones, who asks for fewer tokens the same beginning."""
+    pool = tuple(dict.fromkeys((*tokens.pieces(uncut).texts[:64], *COMMON)))
+    generator = dice.generator("logprobs", *material, uncut)
     rows = []
-    for piece in pieces:
+    for piece in tokens.pieces(text).texts:
         doubt, decay, taken, start = (generator.random() for _ in range(4))
         rest = 0.9 * doubt**3 + 1e-6  # what the likeliest token leaves to all others
         rank = 1 if taken < rest / 2 else 0

@@ -85,6 +85,10 @@ def bind(host: str, port: int, *, listens: bool = True, shares_port: bool = Fals
     return sock
 
 
+def _shares_port(sock: socket.socket) -> bool:
+    return hasattr(socket, "SO_REUSEPORT") and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+
+
 class Server:
     """One server in one event loop."""
 
@@ -107,6 +111,7 @@ class Server:
         namespaces = Namespaces(self.options.script, clock, self.options.seed)
         self.app = App(namespaces, self.options.options, self.options.provider)
         self.app.tell = self.options.tell
+        self.app.timing.watch(clock)
         module, name = PROTOCOLS[self.options.http]
         self.gate = Gate(clock)
         config = uvicorn.Config(
@@ -257,14 +262,16 @@ class Gate:
             self._reopening.cancel()
 
     def _shut(self, server: uvicorn.Server) -> list[socket.socket]:
-        addresses = [sock.getsockname()[:2] for listener in server.servers for sock in listener.sockets]
+        sockets = [sock for listener in server.servers for sock in listener.sockets]
+        addresses = [(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets]
         for listener in server.servers:
             listener.close()
         server.servers.clear()
         for connection in tuple(server.server_state.connections):
-            connection.shutdown()
+            if not connection.transport.is_closing():
+                connection.shutdown()
         # Bound but not listening: connections are refused, and nobody else can take the port.
-        return [bind(host, port, listens=False) for host, port in addresses]
+        return [bind(host, port, listens=False, shares_port=shares) for host, port, shares in addresses]
 
     async def _reopen(self, server: uvicorn.Server, bound: list[socket.socket]) -> None:
         loop, config = asyncio.get_running_loop(), server.config

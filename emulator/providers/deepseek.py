@@ -33,6 +33,7 @@ NO_KEY = "Authentication Fails (governor)"
 WRONG_SCHEME = "Authentication Fails (auth header format should be Bearer sk-...)"
 WRONG_TYPE = "Expected request with `Content-Type: application/json`"
 NO_TYPE = {"content-type": ""}
+PLAIN = {"content-type": "text/plain; charset=utf-8"}
 BYTES = {"content-type": "application/octet-stream"}
 """What every refusal with 400 is sent as, except those of bodies that cannot be read at all."""
 
@@ -120,11 +121,8 @@ class DeepSeek(DeepSeekDialect):
             name: replace(row, headers=BYTES) if row.status == 400 else row
             for name, row in DeepSeekDialect.refusals.items()
         },
-        "not_found": Refusal(404, "Not Found", mark="public", headers=NO_TYPE),
-        "method_not_allowed": Refusal(405, "Method Not Allowed", headers=NO_TYPE),
-        "unsupported_media_type": Refusal(
-            415, WRONG_TYPE, mark="public", headers={"content-type": "text/plain; charset=utf-8"}
-        ),
+        "not_found": replace(DeepSeekDialect.refusals["not_found"], mark="public"),
+        "unsupported_media_type": Refusal(415, WRONG_TYPE, mark="public"),
     }
 
     @property
@@ -292,9 +290,9 @@ class DeepSeek(DeepSeekDialect):
             if reply.name == "unauthorized" and key:
                 reply = replace(reply, message=f"Authentication Fails, Your api key: ****{key[-4:]} is invalid")
             elif reply.name in ("not_found", "method_not_allowed"):
-                reply = replace(reply, body="")
+                reply = replace(reply, body="", headers={**NO_TYPE, **reply.headers})
             elif reply.name == "unsupported_media_type":
-                reply = replace(reply, body=WRONG_TYPE)
+                reply = replace(reply, body=WRONG_TYPE, headers={**PLAIN, **reply.headers})
         return super().error(reply, call, request_id)
 
 

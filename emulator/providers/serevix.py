@@ -304,6 +304,8 @@ class Serevix(ChatDialect):
     # Refusals
 
     def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
+        if self.settings.error_profile == "openai":
+            return None
         minutes = 43200 if seconds is None else max(1, round(seconds / 60))
         return f"You have reached the request limit: maximum {requests} requests in {minutes} minutes"
 

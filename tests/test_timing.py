@@ -1,0 +1,32 @@
+"""The server tells how late it ran, from the loop's lag to the length of whole streams."""
+
+import httpx
+
+from emulator import Emulator
+from emulator.timing import Histogram
+
+
+def test_quantiles_are_right_to_a_quarter_and_never_above_the_most() -> None:
+    histogram = Histogram()
+    for number in range(1, 1001):
+        histogram.add(number / 1000)
+    assert 0.5 <= histogram.quantile(0.5) <= 0.5 * 1.25
+    assert 0.99 <= histogram.quantile(0.99) <= 1.0
+    assert histogram.told()["count"] == 1000
+    assert histogram.told()["max"] == 1000.0
+    assert Histogram().told() == {"count": 0, "p50": 0.0, "p99": 0.0, "max": 0.0}
+
+
+def test_paced_answers_are_counted_with_their_lateness_and_length() -> None:
+    scenario = {"defaults": {"pace": {"tokens_per_second": 200}}, "rules": [{"reply": {"content": "one two three"}}]}
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    with Emulator(scenario) as emulator:
+        url = emulator.url("serevix") + "/v1/chat/completions"
+        for _ in range(3):
+            httpx.post(url, json=body, headers={"authorization": "Bearer k"})
+        emulator.wait_until_idle()
+        told = httpx.get(f"{emulator.origin}/__emulator/timing").json()
+    assert set(told) == {"lateness_ms", "stream_too_long_ms", "loop_lag_ms"}
+    assert told["lateness_ms"]["count"] == 3
+    assert told["stream_too_long_ms"]["count"] == 3
+    assert 0 <= told["lateness_ms"]["p50"] <= told["lateness_ms"]["p99"] <= told["lateness_ms"]["max"] < 2000
