@@ -16,9 +16,14 @@ from emulator.timing import Timing
 class Controlled(Protocol):
     """What the control routes need to know of a server."""
 
-    provider: str | None
-    problems: Sequence[Problem]
-    timing: Timing
+    @property
+    def provider(self) -> str | None: ...
+
+    @property
+    def problems(self) -> Sequence[Problem]: ...
+
+    @property
+    def timing(self) -> Timing: ...
 
 
 def control_app(server: Controlled) -> Starlette:

@@ -128,6 +128,8 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name):
             raise ValueError(f"has '{name}', which is no name for a header: letters, digits and - are")
+        if name.lower() in ("content-length", "transfer-encoding"):
+            raise ValueError(f"has '{name}', which follows from the body: a fault (content_length) makes it wrong")
         if not HEADER_VALUE.fullmatch(value):
             raise ValueError(f"has a value for '{name}' that a header cannot carry: one line of Latin-1 is expected")
     return headers
@@ -524,6 +526,15 @@ class PaceModel(Model):
         return Pace(self.ttft, self.tokens_per_second or float("inf"), self.jitter)
 
 
+def _room_knows(error: str, providers: tuple[str, ...]) -> None:
+    """Raises when a rule for these providers names an error that one of them does not have."""
+    for name in providers:
+        known = list(PROVIDERS[name].refusals) if name in PROVIDERS else [error]
+        if error not in known:
+            raise ValueError(f"has error '{error}', which {name} does not have.{did_you_mean(error, known)} "
+                             f"Its errors: {', '.join(known)}")  # fmt: skip
+
+
 class RuleModel(Model):
     """When a request matches, this is the answer: exactly one of `reply`, `error` and `replies`."""
 
@@ -560,6 +571,9 @@ class RuleModel(Model):
             raise ValueError(f"needs exactly one of reply, error and replies, {found}")
         if self.then is not None and self.replies is None:
             raise ValueError("has `then` without `replies`")
+        for answer in self.answers():
+            if answer.error is not None and answer.error.name is not None:
+                _room_knows(answer.error.name, self.match.provider or ())
         return self
 
     def answers(self) -> tuple[AnswerModel, ...]:

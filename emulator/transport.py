@@ -48,6 +48,7 @@ _REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 REQUEST_TIMEOUT = _REFUSED % b"408 Request Timeout"
 HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
 CLOSE_HEADER: Header = (b"connection", b"close")
+BODILESS = (204, 304)
 LARGEST_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
 
@@ -299,14 +300,14 @@ def _close_books(cycle: Any) -> None:
 
 async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
-    body = track.body()
-    if len(body) <= LARGEST_WRITE and _is_usual(cycle, door) and track.status != 204:
+    body = b"" if track.status in BODILESS else track.body()
+    if len(body) <= LARGEST_WRITE and _is_usual(cycle, door) and track.status not in BODILESS:
         door.write(_in_one(track, body, door))
         _close_books(cycle)
         now = clock.now()
         return Playback("complete", len(body), sum([len(run.pieces) for run in track.runs]), now, now, now - start)
     headers = list(track.headers)
-    if not track.streamed or (body and cycle.scope["http_version"] == "1.0"):
+    if track.status not in BODILESS and (not track.streamed or (body and cycle.scope["http_version"] == "1.0")):
         headers.append((b"content-length", b"%d" % len(body)))
     await cycle.send({"type": "http.response.start", "status": track.status, "headers": headers})
     sent = 0

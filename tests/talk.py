@@ -1,7 +1,7 @@
 """The few words that all tests need to talk to a provider."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import httpx
@@ -34,6 +34,11 @@ def question(provider: str, prompt: str = "Hi", /, **members: Any) -> dict[str, 
 def script(provider: str, *rules: Mapping[str, Any], accounts: Any = (), **settings: Any) -> dict[str, Any]:
     """A scenario of these rules, with settings for one provider."""
     return {"rules": list(rules), "providers": {provider: settings}, "accounts": list(accounts)}
+
+
+def refusing(provider: str, names: Iterable[str], **settings: Any) -> dict[str, Any]:
+    """A scenario that answers the name of an error with that error."""
+    return script(provider, *[{"match": {"prompt": name}, "error": name} for name in names], **settings)
 
 
 def events(response: httpx.Response) -> Events:

@@ -5,7 +5,7 @@ from itertools import accumulate, pairwise
 from math import inf, nan
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import UsageError
@@ -72,6 +72,7 @@ def test_jitter_keeps_the_first_token_and_the_mean_and_stays_in_its_bounds() -> 
     assert sum(gaps) / len(gaps) == pytest.approx(0.02, rel=0.01)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 4), max_size=60),
     st.builds(
@@ -90,6 +91,7 @@ def test_moments_never_fall_and_never_come_before_ttft(tokens: list[int], pace: 
     assert all(moment >= pace.ttft for moment in at)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 4), max_size=60), st.floats(0, 10), st.floats(0.1, 1e4))
 def test_without_jitter_each_frame_is_due_with_its_last_token(tokens: list[int], ttft: float, rate: float) -> None:
     expected = [ttft + max(0, count - 1) / rate for count in accumulate(tokens)]

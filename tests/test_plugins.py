@@ -152,7 +152,11 @@ class TestTheProviderThatThePageShows:
         environment = documented(tmp_path)
         scenario = tmp_path / "acme.yaml"
         scenario.write_text('version: 1\nproviders:\n  acme: {price: {prompt: "1", completion: "1", cached: "1"}}\n')
-        assert run("check", str(scenario), environment=environment) == (0, "1 file checked, no problems.\n", "")
+        assert run("check", str(scenario), environment=environment)[0] == 0
+        scenario.write_text("version: 1\nproviders:\n  acme: {prise: null}\n")
+        code, _, errors = run("check", str(scenario), environment=environment)
+        assert code != 0
+        assert "Did you mean 'price'?" in errors
 
 
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:

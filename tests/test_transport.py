@@ -293,8 +293,8 @@ def test_steps_come_at_their_moments_and_not_before(stage: Stage) -> None:
     assert (playback.ended, playback.bytes_sent, playback.frames_sent) == ("complete", 3, 3)
     assert playback.first_sent is not None
     assert playback.last_sent is not None
-    assert 0.1 <= playback.first_sent - asked < 1
-    assert 0.2 <= playback.last_sent - asked < 1
+    assert playback.first_sent - asked >= 0.1
+    assert playback.last_sent - asked >= 0.2
 
 
 def test_a_header_with_a_line_end_becomes_a_500_and_no_second_header(
@@ -346,7 +346,7 @@ def test_a_paced_whole_body_comes_whole_when_its_last_frame_is_due(stage: Stage)
         client.send(ask())
         response = client.response()
         assert (response.headers["content-length"], response.body) == ("18", b"data: a\n\ndata: b\n\n")
-        assert 0.1 <= time.monotonic() - asked < 1
+        assert time.monotonic() - asked >= 0.1
 
 
 def test_empty_frames_do_not_end_a_stream(stage: Stage) -> None:

@@ -1,6 +1,6 @@
 """An answer as data: the same bytes whether it is taken whole, frame by frame or step by step."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.wire import Data, End, Head, Part, Run, Step, Track, single
@@ -30,6 +30,7 @@ def count(track: Track) -> int:
     return sum(len(run.pieces) for run in track.runs)
 
 
+@settings(deadline=None)
 @given(TRACKS)
 def test_the_body_is_its_frames_and_the_data_of_its_steps(track: Track) -> None:
     body = track.body()
@@ -37,6 +38,7 @@ def test_the_body_is_its_frames_and_the_data_of_its_steps(track: Track) -> None:
     assert body == b"".join(step.data for step in track.steps() if isinstance(step, Data))
 
 
+@settings(deadline=None)
 @given(TRACKS)
 def test_every_frame_has_its_tokens(track: Track) -> None:
     datas = [step for step in track.steps() if isinstance(step, Data)]
@@ -45,6 +47,7 @@ def test_every_frame_has_its_tokens(track: Track) -> None:
     assert [step.part for step in datas] == [run.part for run in track.runs for _ in run.pieces]
 
 
+@settings(deadline=None)
 @given(TRACKS)
 def test_steps_begin_with_a_head_and_finish_with_an_end_when_the_last_frame_is_due(track: Track) -> None:
     head, *datas, end = timed(track).steps()

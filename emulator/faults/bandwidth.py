@@ -22,6 +22,7 @@ class Bandwidth(Fault):
 
     kind: Literal["bandwidth"] = "bandwidth"
     bytes_per_second: Annotated[float, Field(gt=0)] = 1000.0
+    """Of the body; headers come at once."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         total = sum(len(step.data) for step in steps if isinstance(step, Data))

@@ -36,5 +36,5 @@ class BlankLines(Fault):
         head = head_of(steps)
         place, _ = body_of(steps)
         early = [in_chunks(head) if step is head else step for step in steps[:place]]
-        lines = repeated(b"\n", self.count, self.interval, head.at)
+        lines = repeated(b"\n", self.count, self.interval, early[-1].at)
         return [*early, *lines, *delayed(steps[place:], self.count * self.interval)]

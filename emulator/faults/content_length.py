@@ -19,6 +19,7 @@ class ContentLength(Fault):
 
     kind: Literal["content_length"] = "content_length"
     too: Literal["long", "short"] = "long"
+    """Whether more bytes are announced than come, or fewer."""
     by: Annotated[int, Field(ge=1, le=2**31)] = 10
     """So many bytes."""
 

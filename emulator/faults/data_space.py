@@ -20,6 +20,7 @@ class DataSpace(Fault):
 
     kind: Literal["data_space"] = "data_space"
     spaces: Literal["none", "two"] = "none"
+    """How many spaces stand after the colon."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         name = b"data:" if self.spaces == "none" else b"data:  "

@@ -21,7 +21,9 @@ class Dribble(Fault):
 
     kind: Literal["dribble"] = "dribble"
     pieces: Annotated[int, Field(ge=2, le=100_000)] = 5
+    """How many; at most one for each byte."""
     seconds: Seconds = 1.0
+    """From the first piece to the last."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         datas = [step for step in steps if isinstance(step, Data)]

@@ -12,13 +12,12 @@ class Gzip(Fault):
     """Compresses the body with gzip, whether or not the client asked for it."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = (
-        "`content-encoding: gzip`, flushed after each event; `truncated` ends halfway, HTTP in order."
-    )
+    effect: ClassVar[str] = "`content-encoding: gzip`, flushed after each event; or cut in the middle, HTTP in order."
     tests: ClassVar[str] = "A stream is decompressed as it comes; a compressed body that ends early is told."
 
     kind: Literal["gzip"] = "gzip"
     form: Literal["whole", "truncated"] = "whole"
+    """`truncated`: the body ends amid its middle event, and its length fits."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         head = head_of(steps)
@@ -36,7 +35,7 @@ class Gzip(Fault):
                 step = replace(step, data=data, part="piece" if step.part == "piece" else "packed")
             packed.append(step)
         if self.form == "truncated":
-            packed = _halved(packed)
+            packed = _halved(packed, places)
         length = str(_size(packed)) if b"content-length" in headers else None
         zipped = with_headers(head, content_encoding="gzip", content_length=length)
         return [zipped if isinstance(step, Head) else step for step in packed]
@@ -46,17 +45,10 @@ def _size(steps: list[Step]) -> int:
     return sum(len(step.data) for step in steps if isinstance(step, Data))
 
 
-def _halved(steps: list[Step]) -> list[Step]:
-    """The steps without the second half of the data; what follows comes as soon as it ends."""
-    rest = _size(steps) // 2
-    halved: list[Step] = []
-    moment = 0.0
-    for step in steps:
-        if isinstance(step, Data):
-            step = replace(step, data=step.data[:rest])
-            rest -= len(step.data)
-            if not step.data:
-                continue
-            moment = step.at
-        halved.append(step if rest else replace(step, at=min(step.at, moment)))
-    return halved
+def _halved(steps: list[Step], places: list[int]) -> list[Step]:
+    """The steps up to the middle of their middle data; what follows these comes at once."""
+    cut = places[len(places) // 2]
+    middle = steps[cut]
+    assert isinstance(middle, Data)
+    rest = [replace(step, at=middle.at) for step in steps[cut + 1 :] if not isinstance(step, Data)]
+    return [*steps[:cut], replace(middle, data=middle.data[: len(middle.data) // 2]), *rest]

@@ -16,6 +16,7 @@ class IdleClose(Fault):
 
     kind: Literal["idle_close"] = "idle_close"
     seconds: Seconds = 1.0
+    """How long it may be idle."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         return afterwards(steps, idle=self.seconds)

@@ -16,6 +16,7 @@ class Latency(Fault):
 
     kind: Literal["latency"] = "latency"
     seconds: Seconds = 1.0
+    """How much later."""
     jitter: Seconds = 0.0
     """So many seconds more or less, by seeded dice: one throw for each answer."""
 

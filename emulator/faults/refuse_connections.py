@@ -15,6 +15,7 @@ class RefuseConnections(Fault):
 
     kind: Literal["refuse_connections"] = "refuse_connections"
     seconds: Seconds = 1.0
+    """How long the port stays closed."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         moment = steps[0].at if steps else 0.0

@@ -17,6 +17,7 @@ class ResetOnAccept(Fault):
 
     kind: Literal["reset_on_accept"] = "reset_on_accept"
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """How many connections."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         moment = steps[0].at if steps else 0.0

@@ -16,6 +16,7 @@ class RetryLines(Fault):
 
     kind: Literal["retry_lines"] = "retry_lines"
     milliseconds: Count = 3000
+    """What it says."""
     after_events: Count = 0
     """After so many events."""
 

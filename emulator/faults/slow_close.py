@@ -17,6 +17,7 @@ class SlowClose(Fault):
 
     kind: Literal["slow_close"] = "slow_close"
     seconds: Seconds = 5.0
+    """How long the connection stays open."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         return afterwards(announced(steps), next="close", idle=self.seconds)

@@ -16,6 +16,7 @@ class SlowHeaders(Fault):
 
     kind: Literal["slow_headers"] = "slow_headers"
     seconds: Seconds = 5.0
+    """How long the headers take."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         head = head_of(steps)

@@ -16,6 +16,7 @@ class StaleKeepalive(Fault):
 
     kind: Literal["stale_keepalive"] = "stale_keepalive"
     end: Literal["close", "reset"] = "close"
+    """What the next request gets: FIN or RST."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         return afterwards(steps, next=self.end)

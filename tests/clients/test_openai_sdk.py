@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletion
-from talk import DOCUMENTED, KEYS, PATHS, Serving, question, script
+from talk import DOCUMENTED, KEYS, PATHS, Serving, question, refusing, script
 
 from emulator import Emulator
 
@@ -178,11 +178,10 @@ class TestMaxTokenStreamsUnasked:
     def test_so_a_plain_call_gets_the_text_of_a_stream(self, documented: Emulator) -> None:
         with client_of(documented, "maxtoken") as client:
             answer: Any = client.chat.completions.create(**asking("maxtoken"))
-        assert type(answer) is str
-        assert answer.startswith('data: {"id":"chatcmpl-')
-        assert answer.endswith("data: [DONE]\n\n")
         with pytest.raises(AttributeError, match="'str' object has no attribute 'choices'"):
             _ = answer.choices
+        assert answer.startswith('data: {"id":"chatcmpl-')
+        assert answer.endswith("data: [DONE]\n\n")
 
     def test_and_a_setting_makes_a_plain_call_work(self, serving: Serving) -> None:
         emulator = serving(script("maxtoken", {"reply": {"content": "Hello there!"}}, stream_default=False))
@@ -238,9 +237,10 @@ class TestAnErrorIsRaised:
     )
     @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
     def test_as_the_class_of_its_status(self, provider: str, name: str, stream: bool, serving: Serving) -> None:
-        emulator = serving(script(provider, {"error": name}))
+        emulator = serving(refusing(provider, EXCEPTIONS[provider]))
+        messages = [{"role": "user", "content": name}]
         with client_of(emulator, provider) as client, pytest.raises(EXCEPTIONS[provider][name]) as caught:
-            client.chat.completions.create(**asking(provider, stream=stream))
+            client.chat.completions.create(**asking(provider, stream=stream, messages=messages))
         assert type(caught.value) is EXCEPTIONS[provider][name]
         assert caught.value.body == caught.value.response.json()["error"]
         body: Any = caught.value.body

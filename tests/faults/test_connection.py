@@ -174,7 +174,7 @@ def test_a_port_that_refuses_opens_again_after_its_time(live: Live) -> None:
         time.sleep(0.01)
     assert refused > 0
     assert time.monotonic() - start >= 0.3
-    assert answer == (JSON + b"content-length: %d\r\nconnection: close\r\n\r\n" % len(BODY) + BODY, "eof")
+    assert (answer[0].endswith(b"\r\n\r\n" + BODY), answer[1]) == (True, "eof")
 
 
 def answered_or_refused(live: Live) -> tuple[bytes, Ending] | None:

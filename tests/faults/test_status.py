@@ -30,6 +30,8 @@ from virtual import (
 from emulator.errors import UsageError
 from emulator.faults import fault_of
 
+pytest_plugins = ["leaping"]
+
 JSON = b"content-type: application/json\r\n"
 ERROR = '{"error":{"message":"%s","type":"%s"}}'
 BUSY = ERROR % ("Service Unavailable", "503")

@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 import pytest
-from talk import Ask, Serving, events, ordered, question, script, sse
+from talk import Ask, Serving, events, ordered, question, refusing, script, sse
 
 from emulator import Emulator
 from emulator.providers.base import ERROR_NAMES
@@ -657,7 +657,8 @@ class TestAnError:
     @pytest.mark.parametrize("name", ERRORS)
     def test_has_the_four_members_of_openai(self, serving: Serving, ask: Ask, name: str) -> None:
         status, message, kind, code = ERRORS[name]
-        response = ask(serving(script("cloudsway", {"error": name})), "cloudsway", question("cloudsway", stream=True))
+        emulator = serving(refusing("cloudsway", ERRORS))
+        response = ask(emulator, "cloudsway", question("cloudsway", name, stream=True))
         expected = {"error": {"message": message, "type": kind, "param": None, "code": code}}
         assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
         assert ordered(response.json()) == ordered(expected)

@@ -10,6 +10,7 @@ from talk import Ask, Serving, events, ordered, question, script, sse
 
 from emulator import Emulator
 from emulator.providers.base import ERROR_NAMES, INTERNAL_NAMES
+from emulator.providers.deepseek import DeepSeek
 
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 ID = "d5f0d4b6-7f5d-4f5b-9f3e-0123456789ab"
@@ -470,6 +471,11 @@ class TestARefusal:
         wrong = ask(scripted, "deepseek", b"", path="/chat/completions", method="GET")
         assert (wrong.status_code, wrong.content, wrong.headers["allow"]) == (405, b"", "POST")
 
+    def test_of_what_no_rule_answers_is_json_as_ever(self, serving: Serving, ask: Ask) -> None:
+        response = ask(serving({"rules": [], "unmatched": "error"}), "deepseek", question("deepseek"))
+        assert (response.status_code, response.headers["content-type"]) == (404, "application/json")
+        assert response.json()["error"]["message"].startswith("No rule matches this deepseek request.")
+
     @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonp"])
     def test_of_another_type_of_content_is_plain(
         self, content_type: str, scripted: Emulator, http: httpx.Client
@@ -871,3 +877,10 @@ def test_flash_costs_less_than_pro(serving: Serving, ask: Ask) -> None:
         ask(emulator, "deepseek", question("deepseek", model=model))
     pro, flash = (exchange.cost for exchange in emulator.journal)
     assert [str(cost.normalize()) for cost in (pro, flash)] == ["0.000005655", "0.00000182"]
+
+
+def test_the_question_of_cloudsways_document_costs_the_same_tokens_here(documented: Emulator, ask: Ask) -> None:
+    path, body = DeepSeek.example
+    answer = ask(documented, "deepseek", body, path=path).json()
+    assert answer["choices"][0]["message"]["content"] == "Hello! How can I help you today?"
+    assert ordered(answer["usage"]) == ordered(usage(10, 68, 58))

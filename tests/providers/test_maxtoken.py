@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from talk import Ask, Serving, events, ordered, question, script, sse
+from talk import Ask, Serving, events, ordered, question, refusing, script, sse
 
 from emulator import Emulator
 from emulator.providers.base import ERROR_NAMES
@@ -311,7 +311,8 @@ class TestAnError:
     @pytest.mark.parametrize("name", ERRORS)
     def test_has_a_message_and_the_status_as_text(self, serving: Serving, ask: Ask, name: str) -> None:
         status, message, kind = ERRORS[name]
-        response = ask(serving(script("maxtoken", {"error": name})), "maxtoken", question("maxtoken", stream=True))
+        emulator = serving(refusing("maxtoken", ERRORS))
+        response = ask(emulator, "maxtoken", question("maxtoken", name, stream=True))
         assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
         assert ordered(response.json()) == ordered({"error": {"message": message, "type": kind}})
 

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from talk import Ask, Serving, events, ordered, question, script, sse
+from talk import Ask, Serving, events, ordered, question, refusing, script, sse
 
 from emulator import Emulator
 from emulator.providers.base import ERROR_NAMES
@@ -333,7 +333,7 @@ class TestAnError:
 
     @pytest.mark.parametrize("name", ERRORS)
     def test_has_only_a_message(self, serving: Serving, ask: Ask, name: str) -> None:
-        response = ask(serving(script("nadles", {"error": name})), "nadles", question("nadles", stream=True))
+        response = ask(serving(refusing("nadles", ERRORS)), "nadles", question("nadles", name, stream=True))
         assert response.headers["content-type"] == "application/json"
         assert (response.status_code, response.json()) == ERRORS[name]
 

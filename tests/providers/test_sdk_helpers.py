@@ -64,7 +64,7 @@ def client(provider: str, serving: Serving) -> Iterator[OpenAI]:
 
 @pytest.fixture
 def model(provider: str) -> str:
-    return MODELS[provider]["model"]
+    return str(MODELS[provider]["model"])
 
 
 class TestAnAnswerParsedIntoAType:

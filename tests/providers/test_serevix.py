@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
-from talk import Ask, Serving, events, ordered, question, script, sse
+from talk import Ask, Serving, events, ordered, question, refusing, script, sse
 
 from emulator import Emulator
 from emulator.providers.base import ERROR_NAMES
@@ -498,22 +498,23 @@ class TestAnError:
     @pytest.mark.parametrize("name", GATEWAY_ERRORS)
     def test_of_the_gateway_has_sorted_keys_and_the_request_id(self, serving: Serving, ask: Ask, name: str) -> None:
         status, message, code = GATEWAY_ERRORS[name]
-        response = ask(serving(script("serevix", {"error": name})), "serevix", question("serevix", stream=True))
+        emulator = serving(refusing("serevix", GATEWAY_ERRORS))
+        response = ask(emulator, "serevix", question("serevix", name, stream=True))
         assert (response.status_code, response.headers["content-type"]) == (status, "application/json")
         assert ordered(response.json()) == ordered(gateway(response, message, code))
 
     @pytest.mark.parametrize("name", UPSTREAM_ERRORS)
     def test_of_the_upstream_has_four_members(self, serving: Serving, ask: Ask, name: str) -> None:
         status, message, kind, code = UPSTREAM_ERRORS[name]
-        response = ask(serving(script("serevix", {"error": name})), "serevix", question("serevix"))
+        response = ask(serving(refusing("serevix", UPSTREAM_ERRORS)), "serevix", question("serevix", name))
         expected = {"error": {"message": message, "type": kind, "param": "", "code": code}}
         assert (response.status_code, ordered(response.json())) == (status, ordered(expected))
 
     @pytest.mark.parametrize("name", OPENAI_ERRORS)
     def test_is_that_of_openai_if_the_setting_says_so(self, serving: Serving, ask: Ask, name: str) -> None:
         status, message, kind, code = OPENAI_ERRORS[name]
-        emulator = serving(script("serevix", {"error": name}, error_profile="openai"))
-        response = ask(emulator, "serevix", question("serevix"))
+        emulator = serving(refusing("serevix", OPENAI_ERRORS, error_profile="openai"))
+        response = ask(emulator, "serevix", question("serevix", name))
         expected = {"error": {"message": message, "type": kind, "param": None, "code": code}}
         assert (response.status_code, ordered(response.json())) == (status, ordered(expected))
 

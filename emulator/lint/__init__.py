@@ -1,0 +1,390 @@
+"""What is allowed in a scenario and yet hardly meant: rules that never answer, words without effect, slow patterns.
+
+Every warning is sure of what it says, as far as the files alone can tell; where a case is not decidable there is none.
+"""
+
+import ast
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any
+
+from emulator import templates
+from emulator.arming import KEY
+from emulator.document import Document, Trail, quote, spell
+from emulator.errors import Problem, did_you_mean
+from emulator.lint.overlap import contradiction, covers, texts_in
+from emulator.lint.slow import is_slow
+from emulator.matching import COMPLETIONS
+from emulator.providers import PROVIDERS
+from emulator.scenario import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
+from emulator.sources import Loaded
+
+MOST_COMPARED = 500_000
+"""How many pairs of rules are compared before it is left at that: some seconds."""
+START = "start"
+"""The state that every namespace begins in."""
+COUNTED = ("content-length", "transfer-encoding")
+"""Headers that follow from the body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something hardly meant in one rule: the place, from the rule on, and the sentence."""
+
+    trail: Trail
+    message: str
+
+
+def warnings(loaded: Loaded) -> list[Problem]:
+    """Everything in a scenario that is hardly meant, in the order of its files. Nothing is run or imported."""
+    scenario = loaded.scenario
+    found = [
+        loaded.problem(number, doubt.trail, f"{_name(rule, number)}: {doubt.message}")
+        for number, rule in enumerate(scenario.rules)
+        for doubt in _in_rule(rule, scenario)
+    ]
+    for doubts in (_never_reached, _same_names, _states):
+        found += [loaded.problem(number, doubt.trail, doubt.message) for number, doubt in doubts(loaded)]
+    for part, document in loaded.parts:
+        found += _accounts(part, scenario, document)
+    order = {str(path): place for place, path in enumerate(loaded.files)}
+    unique = dict.fromkeys(found)
+    return sorted(unique, key=lambda problem: (order.get(problem.path, 0), problem.line, problem.column))
+
+
+def _name(rule: RuleModel, number: int) -> str:
+    return f"rule '{rule.name}'" if rule.name else f"rules[{number}]"
+
+
+def _in_rule(rule: RuleModel, scenario: Scenario) -> Iterator[Doubt]:
+    yield from _matches_nothing(rule.match, scenario)
+    yield from _without_effect(rule)
+    yield from _slow_patterns(rule.match)
+    yield from _code(rule)
+    yield from _headers(rule)
+    yield from _groups(rule)
+
+
+# Rules that never answer
+
+
+def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[Doubt]:
+    normalize = match.normalize if match.normalize is not None else scenario.defaults.normalize
+    wrong = contradiction(match, normalize)
+    if wrong is not None:
+        trail, reason = wrong
+        yield Doubt(("match", *trail), f"no request can match: {reason}")
+        return
+    asked = match.provider or tuple(PROVIDERS)
+    operations = {operation.name for name in asked for operation in PROVIDERS[name].operations}
+    for name in match.operation or ():
+        if name not in operations:
+            whose = f"{' and '.join(asked)} have" if len(asked) > 1 else f"{asked[0]} has"
+            known = f"{did_you_mean(name, sorted(operations))} Operations: {', '.join(sorted(operations))}"
+            where = "no provider has" if match.provider is None else f"{whose} no"
+            yield Doubt(("match", "operation"), f"{where} operation '{name}'.{known}")
+    yield from _model_not_served(match, asked, scenario)
+    if match.key is not None and match.key.equals is not None and scenario.accounts:
+        keys = {account.key for account in scenario.accounts if account.provider in (None, *asked)}
+        if match.key.equals not in keys and not match.key.equals.startswith(KEY):
+            yield Doubt(("match", "key"), f"no request can match: the key {quote(match.key.equals)} is no account")
+
+
+def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) -> Iterator[Doubt]:
+    if match.provider is None or match.model is None or set(match.operation or COMPLETIONS) - set(COMPLETIONS):
+        return
+    served: list[str] = []
+    for name in asked:
+        models = getattr(getattr(scenario.providers, name), "models", None)
+        if models is None:
+            return  # any name will do
+        served += models
+    pattern = glob_pattern(match.model)
+    if not any(pattern.match(model) for model in served):
+        wanted = " or ".join(map(quote, match.model))
+        where = " and ".join(asked)
+        yield Doubt(
+            ("match", "model"),
+            f"no request can match: {where} refuses the model {wanted}. Models, set under providers.{asked[0]}.models: "
+            f"{', '.join(served)}",
+        )
+
+
+def _never_reached(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
+    scenario = loaded.scenario
+    numbers = sorted(range(len(scenario.rules)), key=lambda number: -scenario.rules[number].priority)
+    takers: list[int] = []
+    by_prompt: dict[str, list[int]] = {}
+    compared = 0
+    for number in numbers:
+        match = _with_normalize(scenario.rules[number].match, scenario)
+        if contradiction(match) is not None:
+            continue  # that is told already
+        exact = match.prompt.equals if match.prompt else None
+        for earlier in [*by_prompt.get(exact or "", ()), *takers] if exact is not None else takers:
+            compared += 1
+            if compared > MOST_COMPARED:
+                return
+            if covers(_with_normalize(scenario.rules[earlier].match, scenario), match):
+                name, where = _name(scenario.rules[earlier], earlier), _where(loaded, earlier)
+                told = f"{_name(scenario.rules[number], number)} never answers: {name}{where} takes all that it matches"
+                yield number, Doubt((), told)
+                break
+        if _always_answers(scenario.rules[number]):
+            (takers if exact is None else by_prompt.setdefault(exact, [])).append(number)
+
+
+def _where(loaded: Loaded, number: int) -> str:
+    problem = loaded.problem(number, (), "")
+    return f" ({problem.path}:{problem.line})" if problem.line else ""
+
+
+def _with_normalize(match: Match, scenario: Scenario) -> Match:
+    return match if match.normalize is not None else match.model_copy(update={"normalize": scenario.defaults.normalize})
+
+
+def _always_answers(rule: RuleModel) -> bool:
+    is_drawn = any(item.chance is not None for item in rule.answers())
+    return rule.times is None and rule.chance in (None, 1.0) and (rule.then != "next_rule" or is_drawn)
+
+
+# Names and states
+
+
+def _same_names(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
+    first: dict[str, int] = {}
+    for number, rule in enumerate(loaded.scenario.rules):
+        if rule.name is None:
+            continue
+        if rule.name in first:
+            where = _where(loaded, first[rule.name]) or f" (rules[{first[rule.name]}])"
+            told = f"there is a rule '{rule.name}' already{where}: nobody can tell which of them answered"
+            yield number, Doubt(("name",), told)
+        first.setdefault(rule.name, number)
+
+
+def _states(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
+    rules = loaded.scenario.rules
+    wanted = [(number, trail, state) for number, rule in enumerate(rules) for trail, state in _wanted(rule.match)]
+    reached = [(number, trail, state) for number, rule in enumerate(rules) for trail, state in _reached(rule)]
+    known = {state for _, _, state in reached} | {START}
+    for number, trail, state in wanted:
+        if state not in known:
+            hint = did_you_mean(state, sorted(known))
+            yield number, Doubt(("match", *trail), f"no rule sets the state '{state}'.{hint}")
+    asked = {state for _, _, state in wanted}
+    is_told = any("state" in text for rule in rules for text in _templates(rule))
+    for number, trail, state in reached:
+        if state in asked or is_told or (asked and not did_you_mean(state, sorted(asked - known))):
+            continue  # it may be there to leave another state
+        hint = did_you_mean(state, sorted(asked))
+        yield number, Doubt(trail, f"no rule wants the state '{state}'.{hint}")
+
+
+def _wanted(match: Match) -> Iterator[tuple[Trail, str]]:
+    for trail, part in _parts(match):
+        if part.state is not None:
+            yield (*trail, "state"), part.state
+
+
+def _reached(rule: RuleModel) -> Iterator[tuple[Trail, str]]:
+    if rule.set_state is not None:
+        yield ("set_state",), rule.set_state
+    for number, item in enumerate(rule.replies or ()):
+        if item.set_state is not None:
+            yield ("replies", number, "set_state"), item.set_state
+
+
+def _parts(match: Match, trail: Trail = ()) -> Iterator[tuple[Trail, Match]]:
+    """A match and every match in it."""
+    yield trail, match
+    for key, parts in (("any_of", match.any_of), ("all_of", match.all_of)):
+        for number, part in enumerate(parts or ()):
+            yield from _parts(part, (*trail, key, number))
+    if match.not_ is not None:
+        yield from _parts(match.not_, (*trail, "not"))
+
+
+# Words without effect
+
+
+def _without_effect(rule: RuleModel) -> Iterator[Doubt]:
+    answers = rule.answers()
+    is_drawn = any(item.chance is not None for item in answers)
+    if rule.chance == 1:
+        yield Doubt(("chance",), "chance is 1, so the dice never let a request pass")
+    if len(answers) == 1 and is_drawn:
+        yield Doubt(("replies", 0, "chance"), "a weight has no effect where there is nothing else to draw")
+    elif is_drawn and rule.then is not None:
+        yield Doubt(("then",), f"then: {rule.then} has no effect: with chances, answers are drawn and never run out")
+    elif rule.times is not None and rule.times < len(answers) and not is_drawn:
+        trail: Trail = ("replies", rule.times)
+        yield Doubt(trail, f"{spell(trail)} is never given: with times: {rule.times} the rule is used up before")
+    elif rule.times is not None and rule.then is not None and rule.times <= len(answers):
+        yield Doubt(
+            ("then",), f"then: {rule.then} has no effect: with times: {rule.times} nothing follows the last reply"
+        )
+    if rule.pace is not None and all(item.error is not None for item in answers):
+        yield Doubt(("pace",), "pace has no effect: errors come at once")
+    for trail, reply in _replies(rule):
+        is_written = reply.content is None and not reply.tool_calls and reply.from_ is None
+        for name in ("length", "style"):
+            if name in reply.model_fields_set and not is_written:
+                yield Doubt((*trail, name), f"{name} has no effect: no text is generated")
+    for trail, part in _parts(rule.match):
+        for number, wanted in enumerate(part.body or ()):
+            idle = wanted.model_fields_set - {"path", "exists"}
+            if wanted.exists is False and idle:
+                told = f"{', '.join(sorted(idle))} has no effect beside exists: false"
+                yield Doubt(("match", *trail, "body", number, "exists"), told)
+
+
+def _replies(rule: RuleModel) -> Iterator[tuple[Trail, Any]]:
+    if rule.reply is not None:
+        yield ("reply",), rule.reply
+    for number, item in enumerate(rule.replies or ()):
+        if item.reply is not None:
+            yield ("replies", number, "reply"), item.reply
+
+
+def _templates(rule: RuleModel) -> Iterator[str]:
+    for _, reply in _replies(rule):
+        yield from filter(templates.is_template, texts_of(reply.model_dump()))
+
+
+def _groups(rule: RuleModel) -> Iterator[Doubt]:
+    patterns = [text.regex for _, part in _parts(rule.match) if part.prompt for _, text in texts_in(part.prompt)]
+    if not any(pattern and re.compile(pattern).groups for pattern in patterns):
+        for trail, reply in _replies(rule):
+            if any(templates.is_template(text) and "groups" in text for text in texts_of(reply.model_dump())):
+                yield Doubt(trail, "groups is empty in its templates: no regex on the prompt has groups")
+
+
+# Patterns, code, headers
+
+
+def _slow_patterns(match: Match) -> Iterator[Doubt]:
+    for trail, pattern in _patterns(match):
+        if is_slow(pattern):
+            told = f"the regex {quote(pattern)} repeats what repeats itself: on some texts it takes for ever"
+            yield Doubt(("match", *trail), told)
+
+
+def _patterns(match: Match) -> Iterator[tuple[Trail, str]]:
+    for trail, part in _parts(match):
+        for place, text in _texts(part):
+            if text.regex is not None:
+                yield (*trail, *place, "regex"), text.regex
+        for number, wanted in enumerate(part.body or ()):
+            if wanted.regex is not None:
+                yield (*trail, "body", number, "regex"), wanted.regex
+
+
+def _texts(match: Match) -> Iterator[tuple[Trail, TextCondition]]:
+    """Every condition on a text in a match, those inside of others too."""
+    named: list[tuple[Trail, TextCondition | None]] = [
+        (("prompt",), match.prompt),
+        (("system",), match.system),
+        (("message",), match.message),
+        (("key",), match.key),
+        (("tool_result", "content"), match.tool_result.content if match.tool_result else None),
+        *((("header", name), wanted) for name, wanted in (match.header or {}).items()),
+    ]
+    for trail, condition in named:
+        if condition is not None:
+            for inner, part in texts_in(condition):
+                yield (*trail, *inner), part
+
+
+def _code(rule: RuleModel) -> Iterator[Doubt]:
+    for trail, reply in _replies(rule):
+        if reply.from_ is not None:
+            _, module, function = reply.from_.split(":")
+            missing = _missing(module, function)
+            if missing is not None:
+                yield Doubt((*trail, "from"), missing)
+
+
+def _missing(module: str, function: str) -> str | None:
+    """Why a function cannot be found. Packages are looked for and files are read, nothing is imported."""
+    path: Sequence[str] | None = [str(Path.cwd()), *sys.path]
+    spec: ModuleSpec | None = None
+    names = module.split(".")
+    if names[0] in sys.builtin_module_names:
+        return None
+    for depth in range(len(names)):
+        name = ".".join(names[: depth + 1])
+        spec = PathFinder.find_spec(name, path) if path is not None else None
+        if spec is None:
+            return f"there is no module '{name}' where Python looks for modules"
+        path = spec.submodule_search_locations
+    defined = _defined(spec)
+    if defined is None or function in defined:
+        return None
+    return f"there is no '{function}' in {module}.{did_you_mean(function, sorted(defined))}"
+
+
+def _defined(spec: ModuleSpec | None) -> set[str] | None:
+    """The names that a module gives itself at its top; None where that cannot be told."""
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    try:
+        tree = ast.parse(Path(spec.origin).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return None
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                names.add(name)
+            case ast.Name(id=name, ctx=ast.Store()):
+                names.add(name)
+            case ast.alias(name=name, asname=other):
+                names.add(other or name.partition(".")[0])
+    return None if {"*", "__getattr__"} & names else names
+
+
+def _headers(rule: RuleModel) -> Iterator[Doubt]:
+    for trail, part in _parts(rule.match):
+        for name in part.header or {}:
+            if not HEADER_NAME.fullmatch(name):
+                told = f"no request has a header {quote(name)}: that is no name for one"
+                yield Doubt(("match", *trail, "header", name), told)
+    for place, answer in (*_replies(rule), *_errors(rule)):
+        for name in answer.headers:
+            if name.lower() in COUNTED:
+                told = f"{name} follows from the body; to send a wrong one there is the fault content_length"
+                yield Doubt((*place, "headers", name), told)
+
+
+def _errors(rule: RuleModel) -> Iterator[tuple[Trail, Any]]:
+    if rule.error is not None:
+        yield ("error",), rule.error
+    for number, item in enumerate(rule.replies or ()):
+        if item.error is not None:
+            yield ("replies", number, "error"), item.error
+
+
+# Accounts
+
+
+def _accounts(part: Scenario, scenario: Scenario, document: Document) -> Iterable[Problem]:
+    if not scenario.accounts:
+        return
+    open_to = {account.provider for account in scenario.accounts}
+    if None not in open_to:
+        for number, rule in enumerate(part.rules):
+            closed = [name for name in rule.match.provider or () if name not in open_to]
+            if closed:
+                told = f"no account is for {' or '.join(closed)}, so that every request there is refused"
+                yield document.problem(("rules", number, "match", "provider"), f"{_name(rule, number)}: {told}")
+    seen: set[tuple[str, str | None]] = set()
+    for number, account in enumerate(part.accounts):
+        if (account.key, account.provider) in seen:
+            told = f"accounts[{number}]: the key {quote(account.key)} is there twice"
+            yield document.problem(("accounts", number), told)
+        seen.add((account.key, account.provider))

@@ -1,0 +1,99 @@
+"""Every fault together with every other: on steps, all of them; on the wire, a sample."""
+
+import asyncio
+import json
+import random
+from functools import partial
+from itertools import product
+
+import pytest
+from rawhttp import eventually
+from talk import KEYS, PATHS, question
+from virtual import MAXTOKEN, SCENARIO, Virtual
+
+from emulator.clock import VirtualClock
+from emulator.engine import Options, answer
+from emulator.faults import FAULTS, fault_of
+from emulator.faults.base import ENDS
+from emulator.namespace import Namespace, script_from
+from emulator.request import Call
+from emulator.wire import Close, Data, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step, Track
+
+pytest_plugins = ["leaping"]
+
+PARAMETERS = {
+    "error": "status=503,retry_after=1",
+    "reset": "after_events=2",
+    "close": "after_tokens=2",
+    "stall": "seconds=60",
+    "garbage": "after_bytes=300",
+    "large_event": "size=4096",
+    "refuse_connections": "seconds=0.01",
+    "dribble": "pieces=7,seconds=3",
+}
+"""What a kind is asked for with, where it does little by itself or takes real time."""
+SPELLED = [f"{kind}:{PARAMETERS[kind]}" if kind in PARAMETERS else kind for kind in FAULTS]
+SENT = (Head, Data, Raw, Refuse, ResetAccepts)
+Pair = tuple[str, str]
+
+
+def composed(pairs: list[Pair], prompt: str, *, streamed: bool) -> list[list[Step]]:
+    """An answer with each of these pairs, as the engine plans it."""
+
+    async def plan() -> list[list[Step]]:
+        namespace = Namespace("pairs", script_from(SCENARIO), VirtualClock())
+        body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
+        planned: list[list[Step]] = []
+        for pair in pairs:
+            call = Call(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, faults=pair)
+            plan = await answer(call, namespace, Options())
+            planned.append(plan.answer.steps() if isinstance(plan.answer, Track) else list(plan.answer))
+        return planned
+
+    return asyncio.run(plan())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "streamed"), [("Slow", True), ("Call", True), ("Slow", False)], ids=["text", "tools", "whole"]
+)
+@pytest.mark.parametrize("first", SPELLED)
+def test_any_two_faults_make_an_answer_that_can_be_played(first: str, prompt: str, streamed: bool) -> None:
+    pairs = [(first, second) for second in SPELLED]
+    for pair, steps in zip(pairs, composed(pairs, prompt, streamed=streamed), strict=True):
+        assert is_playable(steps), f"{pair}: {steps}"
+
+
+def is_playable(steps: list[Step]) -> bool:
+    """Moments never fall, there is one head at most, and nothing follows the end that would be sent."""
+    moments = [step.at for step in steps]
+    end = next((index for index, step in enumerate(steps) if isinstance(step, ENDS)), len(steps))
+    return (
+        bool(steps)
+        and moments == sorted(moments)
+        and sum(isinstance(step, Head) for step in steps) <= 1
+        and not any(isinstance(step, SENT) for step in steps[end:])
+    )
+
+
+EVERY_PAIR = list(product(SPELLED, SPELLED))
+SAMPLE = random.Random(11).sample(EVERY_PAIR, 60)
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_pairs_end_on_the_wire_as_their_steps_say(each: Virtual, part: int) -> None:
+    gate = each.emulator._server.gate
+    assert gate is not None
+    for number, pair in enumerate(SAMPLE[part::4]):
+        streamed = number % 2 == 0
+        (steps,) = composed([pair], "Hi", streamed=streamed)
+        end = next((step for step in steps if isinstance(step, ENDS)), None)
+        expected = {Reset: "reset", Hang: "timeout", Close: "eof"}.get(type(end), "eof")
+        timeout = 0.05 if expected == "timeout" else 10.0
+        _, ending = each.get("; ".join(pair), streamed=streamed, timeout=timeout)
+        assert ending == expected, f"{pair}: {steps}"
+        eventually(lambda: gate.is_open)
+        each.emulator._server.call(partial(setattr, gate, "resets", 0))
+
+
+def test_every_kind_can_be_asked_for() -> None:
+    assert [fault_of(spelled).kind for spelled in SPELLED] == list(FAULTS)
