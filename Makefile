@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format typecheck clean
+.PHONY: help run test check lint format typecheck docs bench bench-quick clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -35,7 +35,25 @@ check: lint typecheck test ## Lint, type check and test: what has to hold before
 lint: $(DEV_STAMP) ## Check style and the direction of imports
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: make format"; exit 1; }
-	@$(BIN)/lint-imports --no-logo 2>&1 | tail -n 4
+	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
+	@$(BIN)/python docs/tables.py --check
+
+docs: $(DEV_STAMP) ## Renew the generated tables in README.md and docs/
+	@$(BIN)/python docs/tables.py
+
+bench: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## Measure against the floors and the peers, into docs/performance.md
+	@$(BIN)/python -m benchmarks.bench --write docs/performance.md
+
+bench-quick: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## The same in under three minutes, not kept
+	@$(BIN)/python -m benchmarks.bench --quick
+
+benchmarks/bin/client: benchmarks/client.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 -std=c11 -Wall -Wextra -o $@ $< -lm
+
+benchmarks/bin/floor: benchmarks/floor.c
+	@mkdir -p $(@D)
+	@$(CC) -O2 -std=c11 -Wall -Wextra -o $@ $<
 
 format: $(DEV_STAMP) ## Format the code and sort the imports
 	@$(BIN)/ruff check --fix --quiet . || true

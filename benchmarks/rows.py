@@ -268,7 +268,7 @@ def _reload(server: Server) -> str:
 
 def _arm_a_fault(server: Server) -> str:
     # By URL and in a namespace of its own, or it would hit the streams that are measured.
-    path = f"/@disturbance/~error:name=overloaded{server.wish.path}"
+    path = f"/@disturbance/~error:name=overloaded{server.target.path}"
     status, _ = server.ask("POST", path, request_body(stream=False))
     return f"fault armed: {status}"
 

@@ -56,6 +56,8 @@ def cli() -> None:
 @click.option("--strict", is_flag=True, help="A request that no rule answers gets an error that tells why.")
 @click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True, envvar="EMULATOR_FAULT",
               help="What goes wrong with every answer, or several; `emulator faults` lists the kinds.")  # fmt: skip
+@click.option("--fault-header/--no-fault-header", default=True, show_default=True,
+              help="Whether requests may ask for faults by X-Emulator-Fault.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
               help="So many processes on the port, which share nothing.")  # fmt: skip
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load changed scenario files again.")
@@ -73,6 +75,7 @@ def serve(
     seed: int | None,
     strict: bool,
     faults: tuple[str, ...],
+    fault_header: bool,
     workers: int,
     reload: bool,
     allow_code: bool,
@@ -97,6 +100,7 @@ def serve(
             speed=speed,
             unmatched="error" if strict else "generate",
             faults=tuple(fault_of(fault) for fault in faults),
+            allows_fault_header=fault_header,
             allows_code=allow_code,
         )
         sock = bind(host, port, shares_port=workers > 1)

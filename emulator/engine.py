@@ -41,6 +41,8 @@ class Options:
     """What a request gets that no rule answers, when no file says."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong with every answer."""
+    allows_fault_header: bool = True
+    """Whether requests may ask for faults by header."""
     worker: int = 0
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
@@ -211,7 +213,9 @@ def _struck(journey: Journey) -> list[Armed]:
         journey.faults = []  # should one of them be misspelt, the answer to that is spared the others
         namespace, found, script = journey.namespace, journey.found, journey.namespace.script
         key = journey.call.key
-        armed = from_request(journey.call.headers, key, journey.call.faults)
+        armed = from_request(
+            journey.call.headers, key, journey.call.faults, allows_header=journey.options.allows_fault_header
+        )
         armed += namespace.arsenal.armed()
         if found is not None:
             armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
@@ -293,7 +297,8 @@ def _listing(request: ModelRequest, journey: Journey) -> Track:
     room, exchange = journey.room, journey.exchange
     exchange.outcome, exchange.status = "listing", 200
     headers = room.json_headers + room.response_headers(journey.request_id)
-    return Track(200, headers, (single("body", room.dumps(room.listing(request))),), streamed=False)
+    balance = journey.namespace.ledger.balance(room.name, request.key)
+    return Track(200, headers, (single("body", room.dumps(room.listing(request, balance))),), streamed=False)
 
 
 def _unmatched(ask: Ask, journey: Journey) -> Track:

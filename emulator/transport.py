@@ -105,6 +105,7 @@ class Door:
         """From now on the connection waits for its next request, and behaves as it was told."""
         self.next = afterwards.next
         if afterwards.idle is not None:
+            self.protocol._unset_keepalive_if_required()  # uvicorn would not wait for ever
             self.idle = clock.call_at(clock.now() + afterwards.idle, self.close)
 
     def stop_waiting(self) -> None:
@@ -139,10 +140,10 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                 self.door.reset()
 
         def data_received(self, data: bytes) -> None:
-            self.door.stop_waiting()
             if self.door.next != "answer":
                 self.door.turn_away()
                 return
+            self.door.stop_waiting()
             before = self.cycle
             was_in_body = before is not None and before.more_body
             super().data_received(data)

@@ -10,16 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
+import yaml
 from click.testing import CliRunner
 from served import ENVIRONMENT, run, served
 
 from emulator import __version__
-from emulator.cli import cli, described
+from emulator.cli import cli, described, fault_facts
+from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
+from emulator.scenario import known_errors
 from emulator.shipped import DEFAULT_SCENARIO
 
-NAMES = "maxtoken, nadles, serevix, cloudsway, deepseek"
+NAMES = ", ".join(PROVIDERS)
 ANSWERS = {
     "maxtoken": "I'm DeepSeek-R1, an AI assistant created by DeepSeek. How can I help you today?",
     "nadles": "content text here",
@@ -212,35 +216,28 @@ def bad(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     Path("bad.yaml").write_text(
         """\
 version: 1
+seed: forty-two
 rules:
-  - name: a
-    reply: {contnt: hi}
   - match: {provider: serevx}
-    error: unauthorised
+    reply: {content: hi}
+  - error: unauthorised
 """
     )
     return "bad.yaml"
 
 
 PROBLEMS: list[dict[str, Any]] = [
+    {"line": 2, "column": 1, "message": "seed is 'forty-two', a whole number was expected"},
     {
         "line": 4,
         "column": 13,
-        "message": "rules[0].reply has no key 'contnt'. Did you mean 'content'? Keys: alternatives, content, created, "
-        "finish_reason, from, headers, id, length, locale, model, native_finish_reason, reasoning, style, summaries, "
-        "system_fingerprint, tool_calls, usage",
-    },
-    {
-        "line": 5,
-        "column": 23,
-        "message": f"rules[1].match.provider is 'serevx'. Did you mean 'serevix'? Providers: {NAMES}",
+        "message": f"rules[0].match.provider is 'serevx'. Did you mean 'serevix'? Providers: {NAMES}",
     },
     {
         "line": 6,
-        "column": 12,
-        "message": "rules[1].error is 'unauthorised'. Did you mean 'unauthorized'? Errors: unauthorized, forbidden, "
-        "insufficient_balance, content_policy, rate_limited, server_error, overloaded, timeout, bad_request, "
-        "model_not_found, not_found, invalid_token, method_not_allowed, too_large",
+        "column": 5,
+        "message": "rules[1].error.name is 'unauthorised'. Did you mean 'unauthorized'? "
+        f"Errors: {', '.join(known_errors())}",
     },
 ]
 
@@ -255,6 +252,23 @@ def test_check_tells_them_as_json(bad: str) -> None:
     code, out, err = invoke("check", "--json", bad)
     rows = [{"level": "error", "path": "bad.yaml", **problem} for problem in PROBLEMS]
     assert (code, json.loads(out), err) == (2, {"problems": rows}, "")
+
+
+def test_check_warns_of_what_is_allowed_and_hardly_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("odd.yaml").write_text(
+        """\
+version: 1
+rules:
+  - reply: {content: hi}
+  - reply: {content: never}
+"""
+    )
+    message = "rules[1] never answers: rules[0] (odd.yaml:3) takes all that it matches"
+    assert invoke("check", "odd.yaml") == (1, "", f"odd.yaml:4:5: {message} (warning)\n")
+    code, out, err = invoke("check", "--json", "odd.yaml")
+    row = {"level": "warning", "path": "odd.yaml", "line": 4, "column": 5, "message": message}
+    assert (code, json.loads(out), err) == (1, {"problems": [row]}, "")
 
 
 def test_check_tells_which_file_is_missing_and_what_stands_beside_it(bad: str) -> None:
@@ -307,6 +321,44 @@ def test_providers_tells_the_same_as_json(name: str) -> None:
     code, out, err = invoke("providers", "--json")
     assert (code, list(json.loads(out)), err) == (0, list(PROVIDERS), "")
     assert json.loads(out)[name] == facts
+
+
+# faults and schema
+
+
+def test_faults_lists_every_kind_with_what_it_does_and_tests() -> None:
+    code, out, err = invoke("faults")
+    assert (code, err) == (0, "")
+    for kind, fault in FAULTS.items():
+        assert f"  {kind:<22} {fault.effect}\n{'':<24} tests: {fault.tests}\n" in out
+    code, out, err = invoke("faults", "--json")
+    assert (code, [row["kind"] for row in json.loads(out)], err) == (0, list(FAULTS), "")
+
+
+def test_faults_tells_all_about_one() -> None:
+    code, out, err = invoke("faults", "reset", "--json")
+    facts = json.loads(json.dumps(fault_facts("reset")))
+    assert (code, json.loads(out), err) == (0, facts, "")
+    code, out, err = invoke("faults", "reset")
+    assert (code, err) == (0, "")
+    for name, parameter in facts["parameters"].items():
+        assert f" {name} = {json.dumps(parameter['default'])}: {parameter['description']}" in out
+
+
+def test_a_fault_that_there_is_not_is_refused_with_a_hint() -> None:
+    message = f"There is no fault 'resett'. Did you mean 'reset'? Kinds: {', '.join(FAULTS)}\n"
+    assert invoke("faults", "resett") == (2, "", message)
+
+
+def test_the_schema_is_one_and_the_shipped_scenario_fits_it() -> None:
+    code, out, err = invoke("schema")
+    assert (code, err) == (0, "")
+    schema = json.loads(out)
+    validator = jsonschema.Draft202012Validator
+    validator.check_schema(schema)
+    assert [
+        error.message for error in validator(schema).iter_errors(yaml.safe_load(DEFAULT_SCENARIO.read_text()))
+    ] == []
 
 
 # The command itself

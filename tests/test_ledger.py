@@ -84,6 +84,14 @@ def test_a_balance_is_spent_and_then_refused_in_the_providers_words(provider: st
     assert unknown.status_code == 401
 
 
+def test_deepseek_tells_the_balance_that_is_left() -> None:
+    with Emulator(scenario(accounts=[{"key": "sk-poor", "balance": "1.5"}])) as emulator:
+        headers = {"authorization": "Bearer sk-poor"}
+        told = httpx.get(emulator.url("deepseek") + "/user/balance", headers=headers).json()
+    left = {"currency": "USD", "total_balance": "1.50", "granted_balance": "0.00", "topped_up_balance": "1.50"}
+    assert told == {"is_available": True, "balance_infos": [left]}
+
+
 def test_nadles_bills_the_documented_price_for_every_token() -> None:
     with Emulator() as emulator:
         body = {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]}

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -35,6 +35,12 @@ SCENARIO: dict[str, Any] = {
         {"match": {"prompt": "plain"}, "reply": {"content": "Plain."}},
     ],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def client_is_closed() -> Iterator[None]:
+    yield
+    CLIENT.close()
 
 
 @pytest.fixture(scope="module")

@@ -30,10 +30,7 @@ class FinishReason(Fault):
 
     def spoil(self, completion: Completion, scene: Scene) -> Completion:
         choices = tuple([self._ended(choice) for choice in completion.choices])
-        lost = sum(
-            tokens.count(before.content) - tokens.count(after.content)
-            for before, after in zip(completion.choices, choices, strict=True)
-        )
+        lost = sum(map(_tokens, completion.choices)) - sum(map(_tokens, choices))
         usage = completion.usage
         lost = min(lost, usage.completion)
         usage = replace(usage, completion=usage.completion - lost, total=usage.total - lost)
@@ -53,3 +50,8 @@ class FinishReason(Fault):
         logprobs = None if choice.logprobs is None else choice.logprobs[:pieces]
         calls = choice.tool_calls if self.content == "half" else ()
         return replace(choice, content=text, logprobs=logprobs, tool_calls=calls)
+
+
+def _tokens(choice: Choice) -> int:
+    calls = sum(tokens.count(call.name) + tokens.count(call.arguments) for call in choice.tool_calls)
+    return tokens.count(choice.content) + calls

@@ -258,7 +258,7 @@ class Provider:
         """The message of a 429 for too many open answers; None: the usual one."""
         return None
 
-    def listing(self, request: ModelRequest) -> Any:
+    def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
         raise NotImplementedError
 

@@ -7,6 +7,7 @@ docs/providers.md. It is what the resellers forward, so most of it stands in `de
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import pairwise
+from decimal import Decimal
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 
@@ -54,6 +55,12 @@ BALANCE: Balance = {
     "granted_balance": "10.00",
     "topped_up_balance": "100.00",
 }
+
+
+def balance_of_account(balance: Decimal) -> Balance:
+    """What is left on an account that the scenario lists, as `/user/balance` tells it."""
+    left = f"{max(balance, Decimal(0)):.2f}"
+    return {"currency": "USD", "total_balance": left, "granted_balance": "0.00", "topped_up_balance": left}
 
 
 class DeepSeekSettings(Settings):
@@ -275,9 +282,9 @@ class DeepSeek(DeepSeekDialect):
             "remaining balance. Please top up your balance to restore your concurrency."
         )
 
-    def listing(self, request: ModelRequest) -> Any:
+    def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         if request.call.operation == "balance":
-            rows = self.settings.balance
+            rows = self.settings.balance if balance is None else (balance_of_account(balance),)
             return {"is_available": any(float(row["total_balance"]) > 0 for row in rows), "balance_infos": rows}
         names = MODELS if self.settings.models is None else self.settings.models
         return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "deepseek"} for name in names]}

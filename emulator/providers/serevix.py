@@ -7,6 +7,7 @@ fingerprint of its list of models.
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -277,7 +278,7 @@ class Serevix(ChatDialect):
             }
             yield self.event("usage", chunk)
 
-    def listing(self, request: ModelRequest) -> Any:
+    def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")
         rows = [
             {

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import pytest
 from raw import SCENARIO, Live, exchange
 from rawhttp import Connection, Ending, eventually, undated
+from running import HTTP
 from test_framing import BODY, EVENTS, chunked
 
 from emulator import Emulator
@@ -219,6 +220,15 @@ def test_a_server_can_be_stopped_while_its_port_refuses(loop: Literal["uvloop", 
         assert on.exchange("refuse_connections:seconds=60") == (b"", "reset")
     with Emulator(SCENARIO, loop=loop, port=emulator.port) as again:
         assert Live(again).exchange("close") == (b"", "eof")
+
+
+def test_a_server_can_be_stopped_while_a_connection_lingers() -> None:
+    for http in HTTP:
+        with Emulator(SCENARIO, http=http) as emulator, Live(emulator).connect() as client:
+            client.send(Live(emulator).ask("slow_close:seconds=60", connection="close"))
+            assert client.response().body == b"".join(EVENTS)
+            emulator.stop()
+            assert client.read_rest() == (b"", "eof")
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -63,12 +63,17 @@ def event(delta: str, finish: str = "null", more: str = "") -> bytes:
     return framed(CHUNK % (CHOICE % (delta, finish), more))
 
 
+def content(text: str) -> str:
+    """A delta with a piece of the text."""
+    return f'{{"content":"{text}"}}'
+
+
 def framed(text: str) -> bytes:
     return f"data: {text}\n\n".encode()
 
 
 ROLE = event('{"role":"assistant","content":""}')
-TEXTS = [event('{"content":"%s"}' % text) for text in ("H", "é", ",", " you")]
+TEXTS = [event(content(text)) for text in ("H", "é", ",", " you")]
 FINISH = event('{"content":""}', '"stop"', USAGE)
 DONE = b"data: [DONE]\n\n"
 EVENTS = [ROLE, *TEXTS, FINISH, DONE]
@@ -140,21 +145,22 @@ class Virtual(Live):
     def get(
         self,
         fault: str = "",
-        prompt: str = "Hi",
+        saying: str = "Hi",
         *,
         streamed: bool = True,
         provider: str = MAXTOKEN,
+        path: str | None = None,
         timeout: float = 10.0,
         **members: Any,
     ) -> tuple[bytes, Ending]:
         """The answer and how the connection ended. The client asks for it to be closed."""
         self._before = max((each.number for each in self.emulator.journal), default=0)
-        body = json.dumps(question(provider, prompt, stream=streamed, **members)).encode()
+        body = json.dumps(question(provider, saying, stream=streamed, **members)).encode()
         headers = {"content_type": "application/json", "connection": "close", **KEYS[provider]}
         if fault:
             headers["x_emulator_fault"] = fault
         data, ending = exchange(
-            self.address, request(f"/{provider}{PATHS[provider]}", body, **headers), timeout=timeout
+            self.address, request(f"/{provider}{path or PATHS[provider]}", body, **headers), timeout=timeout
         )
         return undated(data), ending
 
@@ -169,17 +175,17 @@ class Virtual(Live):
         assert exchange.playback is not None
         return (exchange.playback.last_sent or exchange.started) - exchange.started
 
-    def body(self, fault: str = "", prompt: str = "Hi", **how: Any) -> Any:
+    def body(self, fault: str = "", saying: str = "Hi", **how: Any) -> Any:
         """The JSON of a whole answer, whose Content-Length is right."""
-        data, ending = self.get(fault, prompt, streamed=False, **how)
+        data, ending = self.get(fault, saying, streamed=False, **how)
         head, _, body = data.partition(b"\r\n\r\n")
         assert ending == "eof"
         assert b"\r\ncontent-length: %d" % len(body) in head
         return json.loads(body)
 
-    def events(self, fault: str = "", prompt: str = "Hi", **how: Any) -> list[Any]:
+    def events(self, fault: str = "", saying: str = "Hi", **how: Any) -> list[Any]:
         """The JSON of every event of a stream, without `[DONE]`."""
-        data, ending = self.get(fault, prompt, **how)
+        data, ending = self.get(fault, saying, **how)
         assert ending == "eof"
         frames = unchunked(data).split(b"\n\n")
         return [json.loads(frame.removeprefix(b"data: ")) for frame in frames if frame.startswith(b"data: {")]

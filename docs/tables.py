@@ -1,0 +1,107 @@
+"""Writes the generated tables into the documents: `python docs/tables.py`; `--check` tells whether they are current.
+
+A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; NAME is one of those in TABLES.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from emulator.cli import described, fault_facts
+from emulator.faults import FAULTS
+from emulator.providers import PROVIDERS
+
+ROOT = Path(__file__).parent.parent
+SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
+COMMON = ("probability", "times", "skip", "window")
+
+
+def cell(text: str) -> str:
+    """A text as the cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def faults() -> Iterator[str]:
+    """Every fault: what it does, what it tests, what can be said of it."""
+    family = ""
+    for kind in FAULTS:
+        facts = fault_facts(kind)
+        if facts["family"] != family:
+            family = facts["family"]
+            yield f"\n**{family}**\n\n| kind | on the wire | tests in a client | parameters |\n|---|---|---|---|\n"
+        parameters = ", ".join(f"`{name}`" for name in facts["parameters"] if name not in COMMON)
+        yield f"| `{kind}` | {cell(facts['effect'])} | {cell(facts['tests'])} | {parameters} |\n"
+    yield "\n"
+
+
+def kinds() -> Iterator[str]:
+    """The kinds of faults by family."""
+    families: dict[str, list[str]] = {}
+    for kind, fault in FAULTS.items():
+        families.setdefault(fault.family, []).append(f"`{kind}`")
+    yield "| what breaks | kinds |\n|---|---|\n"
+    for family, names in families.items():
+        yield f"| {family} | {' '.join(names)} |\n"
+
+
+def providers() -> Iterator[str]:
+    """Every provider: how it is reached."""
+    yield "| provider | base URL | documented host | auth | operations |\n|---|---|---|---|---|\n"
+    for name, room in PROVIDERS.items():
+        operations = "<br>".join(f"`{o.method} {o.path}`" for o in room.operations)
+        yield f"| {room.title} | `/{name}` | {', '.join(room.hosts)} | `{room.auth_header}` | {operations} |\n"
+
+
+def errors() -> Iterator[str]:
+    """Every error by name and provider: status, and where it is known from."""
+    names = list(dict.fromkeys(name for room in PROVIDERS.values() for name in room.refusals))
+    yield f"| error | {' | '.join(PROVIDERS)} |\n|---|{'---|' * len(PROVIDERS)}\n"
+    for name in names:
+        cells = []
+        for room in PROVIDERS.values():
+            row = described(room)["errors"].get(name)
+            cells.append("" if row is None else f"{row['status']} {row['mark']}")
+        yield f"| `{name}` | {' | '.join(cells)} |\n"
+
+
+def settings() -> Iterator[str]:
+    """Every setting of every provider."""
+    yield "| provider | setting | default | what it does |\n|---|---|---|---|\n"
+    for name, room in PROVIDERS.items():
+        for setting, facts in described(room)["settings"].items():
+            default = json.dumps(facts["default"], default=str, ensure_ascii=False)
+            yield f"| {name} | `{setting}` | `{cell(default)}` | {cell(facts['description'])} |\n"
+
+
+TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "faults": faults,
+    "kinds": kinds,
+    "providers": providers,
+    "errors": errors,
+    "settings": settings,
+}
+
+
+def current(text: str) -> str:
+    """A document with its tables as they should be."""
+    return SECTION.sub(lambda found: found[1] + "".join(TABLES[found[2]]()) + found[3], text)
+
+
+def main() -> None:
+    """Rewrite the documents, or tell which are stale."""
+    stale = []
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
+        before = path.read_text()
+        after = current(before)
+        if after != before:
+            stale.append(path.relative_to(ROOT))
+            if "--check" not in sys.argv:
+                path.write_text(after)
+    if stale and "--check" in sys.argv:
+        sys.exit(f"Stale tables in {', '.join(map(str, stale))}. Renew them with: make docs")
+
+
+if __name__ == "__main__":
+    main()
