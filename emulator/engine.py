@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, TypeVar
 
 from emulator import dice, tokens
@@ -126,6 +127,8 @@ async def _healthy(journey: Journey) -> Track:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return _unmatched(ask, journey)
+    if found is None:
+        exchange.why = partial(misses, namespace.script.rules, ask)
     prompt = await _prompt_tokens(request, room)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
@@ -186,6 +189,7 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         journey.found,
         exchange.usage,
         exchange.cost,
+        exchange.why,
     )
     journey.namespace.memory.keep(journey.call, remembered)
 
@@ -199,6 +203,7 @@ def _remembered(known: Remembered, journey: Journey) -> Track:
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
     exchange.rule = known.found.rule.name if known.found is not None else None
     exchange.outcome = "reply" if known.found is not None else "generated"
+    exchange.why = known.why
     exchange.status = known.track.status
     track = known.filled(room.make_id(journey.material), int(exchange.received), journey.request_id)
     return _paced(track, journey)

@@ -1,7 +1,7 @@
 """What happened: one `Exchange` for each request, kept in a bounded journal."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -40,6 +40,8 @@ class Exchange:
     """The faults that struck, as `kind (source)`."""
     notes: tuple[str, ...] = ()
     """What a user should know of this exchange: why no rule matched, which fault could not be applied."""
+    why: Callable[[], list[str]] | None = None
+    """For an answer that no rule gave: tells for each rule why, the nearest first."""
     started: float = 0.0
     """The moment on the clock's hand of deadlines from which all others count."""
 
@@ -55,6 +57,8 @@ class Exchange:
         if playback is not None and playback.ended != "complete":
             told.append(playback.ended)
         told += self.notes if self.faults else ()
+        nearest = self.why()[:1] if self.why is not None else []
+        told += [f"nearest rule {reason}" for reason in nearest]
         return "  ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in part) for part in told)
 
     def record(self) -> dict[str, Any]:
@@ -79,6 +83,7 @@ class Exchange:
             "cost": str(self.cost),
             "faults": list(self.faults),
             "notes": list(self.notes),
+            "misses": self.why() if self.why is not None else [],
             "ended": playback.ended if playback else None,
             "bytes_sent": playback.bytes_sent if playback else 0,
             "frames_sent": playback.frames_sent if playback else 0,

@@ -5,7 +5,7 @@ decided by the engine; here is only the keeping and the filling in.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -42,6 +42,7 @@ class Remembered:
     found: Found | None
     usage: Usage
     cost: Decimal
+    why: Callable[[], list[str]] | None
 
     def filled(self, id: str, created: int, request_id: str) -> Track:
         """The answer with its own id, time and request id."""

@@ -30,7 +30,7 @@ async def watch(
     deliver: Callable[[Script], None],
     complain: Callable[[ScenarioError], None],
     stop: asyncio.Event,
-    seen: bytes | None = None,
+    seen: bytes,
 ) -> None:
     """Run until `stop` is set. `script` is the present version, and `seen` the `fingerprint` of its files when it was
     read, so that a change since is not missed; `deliver` gets every further version, `complain` what is wrong with one
@@ -40,8 +40,6 @@ async def watch(
     files = script.files
     if not files:
         return
-    if seen is None:
-        seen = await _away(fingerprint, sources, files)
     is_broken = looks_again = False
     while not stop.is_set():
         stamps: object = None
@@ -141,16 +139,18 @@ def fingerprint(sources: Sequence[Source], files: Sequence[Path]) -> bytes:
 def _content(path: Path) -> bytes:
     """The hash of a file's content, or what stands for there being none. Nothing that could be waited for is read."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):
         return b"gone"
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return b"no file"
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             return blake2b(file.read(MAX_BYTES + 1)).digest()
-        except OSError:
-            return b"unreadable"
+    except OSError:
+        return b"unreadable"
+    finally:
+        os.close(descriptor)
 
 
 def _stamps(sources: Sequence[Source], files: Sequence[Path]) -> object:

@@ -98,7 +98,7 @@ class Server:
         self.gate: Gate | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._uvicorn: _Uvicorn | None = None
-        self._seen = fingerprint(options.sources, options.script.files) if options.sources else None
+        self._seen = fingerprint(options.sources, options.script.files) if options.sources else b""
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped, by a signal or by `stop()`. Blocks."""
