@@ -106,6 +106,7 @@ class App:
                     self.timing.note(playback, plan.answer.at[-1] - plan.answer.at[0])
             finally:
                 ended(plan.exchange, namespace)
+                plan.exchange.shorten()
                 if self.tell is not None:
                     self.tell(plan.exchange)
         finally:

@@ -115,6 +115,7 @@ def serve(
     )
 
     def ready() -> None:
+        _stay()
         click.echo(banner(f"http://{shown}:{port}", provider))
 
     if workers == 1:
@@ -141,7 +142,12 @@ def _serve_with_workers(
 
     def serve_one(index: int, tell: "Callable[[], None]") -> None:
         mine = replace(options, options=replace(options.options, worker=index))
-        Server(mine).run(bind(host, port, shares_port=True), tell)
+
+        def ready_too() -> None:
+            _stay()
+            tell()
+
+        Server(mine).run(bind(host, port, shares_port=True), ready_too)
 
     try:
         return run(number, serve_one, ready)
@@ -326,6 +332,14 @@ def _room(name: str) -> "type[Provider]":
         hint = did_you_mean(name, list(PROVIDERS))
         _fail(f"There is no provider '{name}'.{hint} Providers: {', '.join(PROVIDERS)}", BAD_USE)
     return PROVIDERS[name]
+
+
+def _stay() -> None:
+    """What is loaded by now stays: without this, looking for garbage among it would stop every stream for a while."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
 
 
 def _teller(style: str) -> "Callable[[Exchange], None] | None":

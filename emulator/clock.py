@@ -12,6 +12,7 @@ import struct
 import sys
 from collections.abc import Callable
 from heapq import heappop, heappush
+from itertools import count
 from time import CLOCK_MONOTONIC, monotonic
 from time import time as wall_time
 from typing import Protocol
@@ -22,6 +23,10 @@ EARLIEST, LATEST = 1e-9, 1e12
 """What a timer can be set to."""
 VIRTUAL_START = 1767225600.0
 """Where virtual time begins: 2026-01-01T00:00:00Z."""
+
+
+LONGEST_TURN = 0.002
+"""Seconds for which alarms are served in a row; then the event loop has its turn, and new requests are heard."""
 
 
 class Alarm:
@@ -36,8 +41,10 @@ class Alarm:
     def cancel(self) -> None:
         self.callback = None
 
-    def __lt__(self, other: "Alarm") -> bool:
-        return self.when < other.when
+
+Entry = tuple[float, int, Alarm]
+"""An alarm on a heap: compared by its moment, then by its number, without a call into Python."""
+_serial = count()
 
 
 class Clock(Protocol):
@@ -81,7 +88,7 @@ class WallClock:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or asyncio.get_running_loop()
-        self._alarms: list[Alarm] = []
+        self._alarms: list[Entry] = []
         self._armed = 0.0
         self._timer: asyncio.TimerHandle | None = None  # instead of the timerfd, where there is none
         self._timerfd: _Timerfd | None = None
@@ -97,7 +104,7 @@ class WallClock:
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
         alarm = Alarm(when, callback)
-        heappush(self._alarms, alarm)
+        heappush(self._alarms, (when, next(_serial), alarm))
         if not self._armed or when < self._armed:
             self._arm(when)
         return alarm
@@ -131,8 +138,9 @@ class WallClock:
         alarms, now = self._alarms, self.now
         self._armed = -1.0  # alarms set meanwhile need not arm the timer: it is armed once at the end
         moment = now()
-        while alarms and alarms[0].when <= moment:
-            callback = heappop(alarms).callback
+        pause = moment + LONGEST_TURN
+        while alarms and alarms[0][0] <= moment < pause:
+            callback = heappop(alarms)[2].callback
             if callback is not None:
                 try:
                     callback()
@@ -141,10 +149,10 @@ class WallClock:
                     self._loop.call_exception_handler(context)
                 moment = now()
         self._armed = 0.0
-        while alarms and alarms[0].callback is None:
+        while alarms and alarms[0][2].callback is None:
             heappop(alarms)
         if alarms:
-            self._arm(alarms[0].when)
+            self._arm(alarms[0][0])
 
 
 class VirtualClock:
@@ -156,7 +164,7 @@ class VirtualClock:
         self._leaps = leaps
         self._start = start
         self._elapsed = 0.0
-        self._alarms: list[Alarm] = []
+        self._alarms: list[Entry] = []
         self._is_leaping = False
 
     def time(self) -> float:
@@ -167,7 +175,7 @@ class VirtualClock:
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
         alarm = Alarm(when, callback)
-        heappush(self._alarms, alarm)
+        heappush(self._alarms, (when, next(_serial), alarm))
         if (self._leaps or when <= self._elapsed) and not self._is_leaping:
             self._is_leaping = True
             self._loop.call_soon(self._leap)
@@ -176,21 +184,21 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Let time pass: every alarm in between goes off at its own moment. To be called in the event loop."""
         end = self._elapsed + seconds
-        while self._alarms and self._alarms[0].when <= end:
+        while self._alarms and self._alarms[0][0] <= end:
             self._go_off()
         self._elapsed = max(self._elapsed, end)
 
     def _leap(self) -> None:
         # One turn of the loop has passed since the alarm was set, so whatever was ready to run has run.
         self._is_leaping = False
-        if self._alarms and (self._leaps or self._alarms[0].when <= self._elapsed):
+        if self._alarms and (self._leaps or self._alarms[0][0] <= self._elapsed):
             self._go_off()
-        if self._alarms and (self._leaps or self._alarms[0].when <= self._elapsed) and not self._is_leaping:
+        if self._alarms and (self._leaps or self._alarms[0][0] <= self._elapsed) and not self._is_leaping:
             self._is_leaping = True
             self._loop.call_soon(self._leap)
 
     def _go_off(self) -> None:
-        alarm = heappop(self._alarms)
+        alarm = heappop(self._alarms)[2]
         if alarm.callback is not None:
             self._elapsed = max(self._elapsed, alarm.when)
             try:

@@ -1,18 +1,31 @@
 """What happened: one `Exchange` for each request, kept in a bounded journal."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from urllib.parse import unquote_plus
 
 from emulator.reply import Usage
 from emulator.request import Call
 from emulator.transport import Playback
 
 LONGEST_BODY = 65536
-CREDENTIALS = ("authorization", "x-api-key", "x-billing-token", "cookie", "proxy-authorization")
+CREDENTIALS = (
+    "authorization",
+    "x-api-key",
+    "x-billing-token",
+    "api-key",
+    "x-goog-api-key",
+    "cookie",
+    "proxy-authorization",
+)
+SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
+"""Names of query parameters that hold a credential, in any case."""
+REDACTED = "[redacted]"
 
 
 @dataclass(slots=True)
@@ -45,6 +58,11 @@ class Exchange:
     started: float = 0.0
     """The moment on the clock's hand of deadlines from which all others count."""
 
+    def shorten(self) -> None:
+        """Let go of what no record will show: many large requests are not to fill the memory."""
+        if len(self.call.body) > LONGEST_BODY:
+            self.call.body = self.call.body[:LONGEST_BODY]
+
     def line(self) -> str:
         """The exchange in one line, for people. Nothing in it can move the cursor of a terminal."""
         call, playback = self.call, self.playback
@@ -63,7 +81,7 @@ class Exchange:
 
     def record(self) -> dict[str, Any]:
         """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
-        headers = {name: "[redacted]" if name in CREDENTIALS else value for name, value in self.call.headers.items()}
+        headers = {name: REDACTED if name in CREDENTIALS else value for name, value in self.call.headers.items()}
         playback = self.playback
         return {
             "number": self.number,
@@ -72,6 +90,7 @@ class Exchange:
             "operation": self.call.operation,
             "method": self.call.method,
             "path": self.call.path,
+            "query": _without_secrets(self.call.query),
             "headers": headers,
             "body": self.call.body[:LONGEST_BODY].decode("utf-8", "replace"),
             "model": self.model,
@@ -91,6 +110,16 @@ class Exchange:
             "last_sent": _since(self.started, playback.last_sent if playback else None),
             "late": playback.late if playback else 0.0,
         }
+
+
+def _without_secrets(query: str) -> str:
+    """A query string as it was sent, but for the values of parameters that hold a credential."""
+    parts = re.split("([&;])", query)
+    for place, part in enumerate(parts):
+        name, equals, _ = part.partition("=")
+        if equals and unquote_plus(name).strip().lower() in SECRETS:
+            parts[place] = f"{name}={REDACTED}"
+    return "".join(parts)
 
 
 def _since(start: float, moment: float | None) -> float | None:

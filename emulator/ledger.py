@@ -102,7 +102,8 @@ class Ledger:
         """The answer is known: its tokens and its price are put down."""
         for quota in self._covering(room.name, key):
             self._tally(quota, room.name, key, now).tokens += usage.total
-        self.spent[key] = self.spent.get(key, Decimal(0)) + cost
+        if any(account.key == key for account in self.accounts):
+            self.spent[key] = self.spent.get(key, Decimal(0)) + cost
 
     def close(self, room: Provider, key: str, now: float) -> None:
         """The answer is over, however it ended."""

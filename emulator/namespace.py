@@ -105,8 +105,12 @@ class Namespace:
         self._used = {}
         self.arsenal.counters = {id: counter for id, counter in self.arsenal.counters.items() if id.startswith(LASTING)}
         self.memory.clear()
-        self.ledger.quotas = _ledger(script).quotas
-        self.ledger.accounts = script.scenario.accounts
+        books = _ledger(script)
+        if books.quotas == self.ledger.quotas:
+            self.ledger.accounts = books.accounts
+        else:  # what was counted was counted against other limits
+            books.spent = self.ledger.spent
+            self.ledger = books
 
     @property
     def seed(self) -> int:

@@ -7,7 +7,7 @@ where every token would cost a coroutine, lets a fault do what HTTP forbids, and
 import asyncio
 import socket
 import struct
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, MutableMapping, Sequence, Sized
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -44,6 +44,9 @@ PATIENCE = 10.0
 """Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
 LEAST_IN_TIME = 65536
 LARGEST_HEAD = 65536
+MOST_PIPELINED = 1000
+LARGEST_BACKLOG = 2**20
+"""How much of what a client sends ahead is kept: requests by httptools, bytes by h11."""
 _REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 REQUEST_TIMEOUT = _REFUSED % b"408 Request Timeout"
 HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
@@ -134,6 +137,9 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             self.app_state: dict[str, Any] = {**self.app_state, DOOR: self.door}
             self.patience: asyncio.TimerHandle | None = None
             self.unfinished = 0  # bytes of a request whose end has not come
+            # Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes.
+            self.backlog: Sized = self.pipeline if self.keeps_no_books else self.conn._receive_buffer
+            self.most_backlog = MOST_PIPELINED if self.keeps_no_books else LARGEST_BACKLOG
             self._be_patient()
             if gate.resets > 0:
                 gate.resets -= 1
@@ -146,24 +152,58 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             self.door.stop_waiting()
             before = self.cycle
             was_in_body = before is not None and before.more_body
+            self.unfinished += len(data)
             super().data_received(data)
             cycle = self.cycle
-            if (cycle is before and not was_in_body) or cycle.more_body:
-                self._wait_for_rest(len(data), is_head=cycle is before and not was_in_body)
-            elif self.patience is not None:
+            if (
+                cycle is before
+                or cycle.more_body
+                or self.scope is not cycle.scope
+                or self.unfinished > LARGEST_HEAD
+                or len(self.backlog) > self.most_backlog
+            ):
+                self._consider(before, was_in_body)
+            elif self.patience is None:
+                self.unfinished = 0
+            else:
                 self._stop_patience()
 
-        def _wait_for_rest(self, size: int, *, is_head: bool) -> None:
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            self.cycle.more_body = False  # uvicorn leaves it be when the answer went out before the body was in
+
+        def _consider(self, before: Any, was_in_body: bool) -> None:
             """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
-            self.unfinished += size
-            if is_head and self.unfinished > LARGEST_HEAD:
+            cycle = self.cycle
+            is_new = cycle is not before
+            is_large = self.unfinished > LARGEST_HEAD
+            if len(self.backlog) > self.most_backlog or (
+                is_large and is_new and _head_size(cycle.scope) > LARGEST_HEAD
+            ):
                 self._give_up(HEAD_TOO_LARGE)
-            elif self.patience is None or (not is_head and self.unfinished >= LEAST_IN_TIME):
-                self._be_patient()
+            elif (not is_new and not was_in_body) or self.scope is not cycle.scope:  # in a head
+                if is_new:
+                    self.unfinished = 0
+                if self.unfinished > LARGEST_HEAD:
+                    self._give_up(HEAD_TOO_LARGE)
+                elif self.patience is None:
+                    self._be_patient()
+            elif self._is_in_body(cycle):
+                if is_new or self.patience is None or self.unfinished >= LEAST_IN_TIME:
+                    self._be_patient()
+                    self.unfinished = 0
+            else:
+                self._stop_patience()
+
+        def _is_in_body(self, cycle: Any) -> bool:
+            if cycle.response_complete and not self.keeps_no_books:
+                cycle.more_body = self.conn.their_state.__name__ == "SEND_BODY"
+            return bool(cycle.more_body)
 
         def _be_patient(self) -> None:
-            self._stop_patience()
-            self.patience = self.loop.call_later(PATIENCE, self._give_up, REQUEST_TIMEOUT)
+            if self.patience is not None:
+                self.patience.cancel()
+            self.patience = self.loop.call_later(PATIENCE, self._run_out)
 
         def _stop_patience(self) -> None:
             self.unfinished = 0
@@ -171,12 +211,37 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                 self.patience.cancel()
                 self.patience = None
 
-        def _give_up(self, words: bytes) -> None:
+        def _run_out(self) -> None:
+            """Too little has come in time. An answer under way is let end first: its client may pipeline."""
             self.patience = None
-            if not self.transport.is_closing():
-                if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-                    self.transport.write(words)
-                self.transport.close()
+            if self._is_answering():
+                self._be_patient()
+            else:
+                self._give_up(REQUEST_TIMEOUT)
+
+        def _is_writing(self) -> bool:
+            """Whether an answer has begun and not ended, so that nothing may be written between."""
+            cycle = self.cycle
+            return (
+                self.door.on_lost is not None
+                or (self.keeps_no_books and bool(self.pipeline))
+                or (cycle is not None and cycle.response_started and not cycle.response_complete)
+            )
+
+        def _is_answering(self) -> bool:
+            cycle = self.cycle
+            return self._is_writing() or (cycle is not None and not cycle.response_complete and not cycle.more_body)
+
+        def _give_up(self, words: bytes) -> None:
+            """Close the connection."""
+            self._stop_patience()
+            if self.transport.is_closing():
+                return
+            if not self._is_writing():
+                self.transport.write(words)
+                if self.cycle is not None:
+                    self.cycle.disconnected = True  # what was asked for is answered already
+            self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             super().connection_lost(exc)
@@ -193,6 +258,11 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                 self.door.on_resume()
 
     return HttpProtocol
+
+
+def _head_size(scope: Scope) -> int:
+    lines = sum([len(name) + len(value) + 4 for name, value in scope["headers"]])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + lines
 
 
 @dataclass(slots=True)
