@@ -75,6 +75,8 @@ class Journey:
     request: ModelRequest | None = None
     found: Found | None = None
     faults: list[Armed] | None = None
+    refusing: Armed | None = None
+    """The fault whose error is the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,7 @@ async def _healthy(journey: Journey) -> Track:
     for armed in _struck(journey):
         refusal = armed.fault.refuse(_scene(journey))
         if refusal is not None:
+            journey.refusing = armed
             return _refusal(refusal, journey)
     if found is not None and isinstance(found.answer.content, ErrorReply):
         return _refusal(found.answer.content, journey)
@@ -248,6 +251,9 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
     scene = _scene(journey, streamed=track.streamed and not is_whole)
     steps = track.steps()
     for armed in faults:
+        if armed is not journey.refusing and armed.fault.refuse(scene) is not None:
+            _bypassed(armed, NotApplicable("the request got another error before"), journey)
+            continue
         try:
             steps = armed.fault.rewrite(steps, scene)
         except NotApplicable as reason:

@@ -497,6 +497,7 @@ class _Player:
         if _says_close(headers):
             self.is_last = True
         elif self.is_last:
+            headers = [header for header in headers if header[0] != b"connection"]
             demanded.append(CLOSE_HEADER)
         if scope["method"] == "HEAD" or status in (204, 304):
             self.framing = "none"

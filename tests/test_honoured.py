@@ -897,7 +897,7 @@ CONTROLS = st.builds(
     top_logprobs=st.integers(0, 20),
 )
 CALL = Call("deepseek", "POST", "/chat/completions", {}, "", b"{}", "chat")
-common_settings = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+common_settings = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def completed(replies: Sequence[Reply], controls: Controls, **options: Any) -> Completion:

@@ -1,7 +1,8 @@
 """A client that knows nothing of HTTP: it tells which bytes came and how the connection ended."""
 
 import json
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
 from rawhttp import Connection, Ending, undated
 from rawhttp import request as http_request
@@ -13,6 +14,9 @@ Address = tuple[str, int]
 SCENARIO = {"rules": [{"name": "hello", "reply": {"content": "Hé, you", "id": "one", "created": 1}}]}
 """Six events and `[DONE]`, as maxtoken says it: a role, four tokens, the finish."""
 PROVIDER = "maxtoken"
+HTTP: tuple[Literal["httptools", "h11"], ...] = ("httptools", "h11")
+SERVERS = tuple(product(HTTP, ("uvloop", "asyncio")))
+"""Every kind of server: its parser and its event loop."""
 
 
 def exchange(address: Address, request: bytes, *, timeout: float = 2.0) -> tuple[bytes, Ending]:

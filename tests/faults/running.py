@@ -2,19 +2,14 @@
 
 import logging
 from collections.abc import Iterator
-from typing import get_args
 
 import pytest
-from raw import SCENARIO, Live
+from raw import SCENARIO, SERVERS, Live
 from rawhttp import eventually
 from talk import Serving
 
-from emulator.server import ServerOptions
 
-HTTP, LOOP = (get_args(ServerOptions.__annotations__[name]) for name in ("http", "loop"))
-
-
-@pytest.fixture(params=[(http, loop) for http in HTTP for loop in LOOP if loop != "auto"], ids="-".join)
+@pytest.fixture(params=SERVERS, ids="-".join)
 def live(request: pytest.FixtureRequest, serving: Serving, caplog: pytest.LogCaptureFixture) -> Iterator[Live]:
     """An emulator of each kind in turn. No error may be logged, no exception lost, and nobody left behind."""
     http, loop = request.param

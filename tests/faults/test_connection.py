@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import pytest
-from raw import SCENARIO, Live, exchange
+from raw import HTTP, SCENARIO, Live, exchange
 from rawhttp import Connection, Ending, eventually, undated
-from running import HTTP
 from test_framing import BODY, EVENTS, chunked
 
 from emulator import Emulator

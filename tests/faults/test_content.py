@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from rawhttp import PATIENCE
 from talk import EVERY_PROVIDER
 from virtual import (
     BODY,
@@ -319,8 +320,7 @@ SWEPT = {case.fault: case for case in CASES}
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
-    timeout = SILENCE if case.ending == "timeout" else 10.0
-    data, ending = each.get(case.fault, case.prompt, streamed=case.streamed, timeout=timeout)
+    data, ending = each.get(case.fault, case.prompt, streamed=case.streamed, until=case.until)
     assert data.decode() == case.expected.decode()
     assert ending == case.ending
     assert each.record().notes == ()
@@ -473,7 +473,7 @@ def test_a_text_with_a_gap_is_no_chat_and_breaks_all_the_same(virtual: Virtual) 
 def test_every_fault_of_content_suits_a_text_with_a_gap(virtual: Virtual) -> None:
     for case in SWEPT.values():
         for streamed in (True, False):
-            timeout = SILENCE if case.ending == "timeout" else 10.0
+            timeout = SILENCE if case.ending == "timeout" else PATIENCE
             data, _ = virtual.get(
                 case.fault, "", streamed=streamed, timeout=timeout, provider="deepseek", path="/beta/completions",
                 prompt="Hi",

@@ -1,14 +1,17 @@
 """Every fault together with every other: on steps, all of them; on the wire, a sample."""
 
 import asyncio
+import gc
 import json
+import logging
 import random
 from functools import partial
 from itertools import product
 
 import pytest
+from raw import SERVERS
 from rawhttp import eventually
-from talk import KEYS, PATHS, question
+from talk import KEYS, PATHS, Serving, question
 from virtual import MAXTOKEN, SCENARIO, Virtual
 
 from emulator.clock import VirtualClock
@@ -19,8 +22,6 @@ from emulator.namespace import Namespace, script_from
 from emulator.request import Call
 from emulator.wire import Close, Data, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step, Track
 
-pytest_plugins = ["leaping"]
-
 PARAMETERS = {
     "error": "status=503,retry_after=1",
     "reset": "after_events=2",
@@ -30,6 +31,7 @@ PARAMETERS = {
     "large_event": "size=4096",
     "refuse_connections": "seconds=0.01",
     "dribble": "pieces=7,seconds=3",
+    "split": "into=pieces,size=50",
 }
 """What a kind is asked for with, where it does little by itself or takes real time."""
 SPELLED = [f"{kind}:{PARAMETERS[kind]}" if kind in PARAMETERS else kind for kind in FAULTS]
@@ -57,7 +59,10 @@ def composed(pairs: list[Pair], prompt: str, *, streamed: bool) -> list[list[Ste
     ("prompt", "streamed"), [("Slow", True), ("Call", True), ("Slow", False)], ids=["text", "tools", "whole"]
 )
 @pytest.mark.parametrize("first", SPELLED)
-def test_any_two_faults_make_an_answer_that_can_be_played(first: str, prompt: str, streamed: bool) -> None:
+def test_any_two_faults_make_an_answer_that_can_be_played(
+    first: str, prompt: str, streamed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR, "emulator")  # each fault that is bypassed is told
     pairs = [(first, second) for second in SPELLED]
     for pair, steps in zip(pairs, composed(pairs, prompt, streamed=streamed), strict=True):
         assert is_playable(steps), f"{pair}: {steps}"
@@ -79,20 +84,27 @@ EVERY_PAIR = list(product(SPELLED, SPELLED))
 SAMPLE = random.Random(11).sample(EVERY_PAIR, 60)
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_pairs_end_on_the_wire_as_their_steps_say(each: Virtual, part: int) -> None:
-    gate = each.emulator._server.gate
+@pytest.mark.parametrize(("http", "loop"), SERVERS)
+def test_pairs_end_on_the_wire_as_their_steps_say(
+    serving: Serving, caplog: pytest.LogCaptureFixture, http: str, loop: str
+) -> None:
+    on = Virtual(serving({**SCENARIO, "name": "pairs"}, http=http, loop=loop))
+    gate = on.emulator._server.gate
     assert gate is not None
-    for number, pair in enumerate(SAMPLE[part::4]):
+    mine = SAMPLE[SERVERS.index((http, loop)) :: len(SERVERS)]
+    for number, pair in enumerate(mine):
         streamed = number % 2 == 0
         (steps,) = composed([pair], "Hi", streamed=streamed)
         end = next((step for step in steps if isinstance(step, ENDS)), None)
         expected = {Reset: "reset", Hang: "timeout", Close: "eof"}.get(type(end), "eof")
         timeout = 0.05 if expected == "timeout" else 10.0
-        _, ending = each.get("; ".join(pair), streamed=streamed, timeout=timeout)
+        _, ending = on.get("; ".join(pair), streamed=streamed, timeout=timeout)
         assert ending == expected, f"{pair}: {steps}"
         eventually(lambda: gate.is_open)
-        each.emulator._server.call(partial(setattr, gate, "resets", 0))
+        on.emulator._server.call(partial(setattr, gate, "resets", 0))
+    eventually(on.is_alone)
+    gc.collect()  # an exception that nobody fetched is told when it is forgotten
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 def test_every_kind_can_be_asked_for() -> None:

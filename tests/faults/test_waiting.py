@@ -10,7 +10,6 @@ from virtual import (
     EVENTS,
     FINISH,
     ROLE,
-    SILENCE,
     STREAM_HEADERS,
     TEXTS,
     Case,
@@ -78,8 +77,7 @@ SWEPT = {case.fault: case for case in CASES}
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
-    timeout = SILENCE if case.ending == "timeout" else 10.0
-    answer = each.get(case.fault, case.prompt, streamed=case.streamed, timeout=timeout)
+    answer = each.get(case.fault, case.prompt, streamed=case.streamed, until=case.until)
     assert answer == (case.expected, case.ending)
     assert each.record().notes == ()
     assert each.waited() == case.waits
@@ -149,9 +147,10 @@ def test_waiting_adds_to_the_pace(virtual: Virtual, fault: str, streamed: bool, 
 
 def test_the_headers_of_a_late_answer_come_at_once(virtual: Virtual) -> None:
     """A proxy that waits for headers only sees nothing of it."""
-    data, ending = virtual.get("slow_first_token; stall:after_bytes=0", "Slow", streamed=False, timeout=SILENCE)
-    assert (data, ending) == (head(b"content-type: application/json\r\ncontent-length: %d\r\n" % len(BODY.encode()),
-                                   chunked=False), "timeout")  # fmt: skip
+    length = b"content-length: %d\r\n" % len(BODY.encode())
+    expected = head(b"content-type: application/json\r\n" + length, chunked=False)
+    answer = virtual.get("slow_first_token; stall:after_bytes=0", "Slow", streamed=False, until=expected)
+    assert answer == (expected, "timeout")
 
 
 def test_a_whole_answer_behind_heartbeats_is_still_whole(virtual: Virtual) -> None:

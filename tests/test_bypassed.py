@@ -1,0 +1,32 @@
+"""A fault that cannot be applied is told in the journal and in the log, never silently lost."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from emulator import Emulator
+
+
+def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -> httpx.Response:
+    body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **members}
+    headers = {"x-emulator-fault": fault} | ({"authorization": f"Bearer {key}"} if key else {})
+    return httpx.post(emulator.url("serevix") + "/v1/chat/completions", json=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("fault", "key", "members", "status", "note"),
+    [
+        ("no_done", "k", {}, 200, "fault no_done (header) was bypassed: the answer is not a stream"),
+        ("overloaded", None, {}, 401, "fault error (header) was bypassed: the request got another error before"),
+        ("429; overloaded", "k", {}, 429, "fault error (header) was bypassed: the request got another error before"),
+    ],
+)
+def test_what_could_not_be_broken_is_told(
+    fault: str, key: str | None, members: dict[str, Any], status: int, note: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
+        assert ask(emulator, fault, key, **members).status_code == status
+        emulator.wait_until_idle()
+        assert emulator.journal[-1].notes == (note,)
+    assert note in caplog.messages
