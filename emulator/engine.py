@@ -14,6 +14,7 @@ from emulator.arming import KEY as FAULT_KEY
 from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
 from emulator.errors import UsageError
+from emulator.faults import ORDER
 from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import Exchange
 from emulator.matching import Ask, Found, misses
@@ -93,14 +94,15 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
     known = namespace.memory.get(call) if _is_plain(call, namespace) else None
     journey = _begin(call, namespace, options, known.identity if known else identity_of(call))
     try:
-        track = await _healthy(journey) if known is None else _remembered(known, journey)
-    except Refused as refusal:
-        track = _refusal(refusal.reply, journey)
-    except WritingError as error:
-        track = _failed(error, journey)
+        try:
+            track = await _healthy(journey) if known is None else _remembered(known, journey)
+        except Refused as refusal:
+            track = _refusal(refusal.reply, journey)
+        except WritingError as error:
+            track = _failed(error, journey)
+        return Plan(_broken(track, journey), journey.exchange)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
-    return Plan(_broken(track, journey), journey.exchange)
 
 
 async def _healthy(journey: Journey) -> Track:
@@ -250,9 +252,10 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
     is_whole = any(run.part == "body" for run in track.runs)  # a whole body too goes like a stream behind heartbeats
     scene = _scene(journey, streamed=track.streamed and not is_whole)
     steps = track.steps()
-    for armed in faults:
+    # From what is said to bytes to connections, as in the table of faults: what is text must still be text.
+    for armed in sorted(faults, key=lambda each: ORDER[each.fault.kind]):
         if armed is not journey.refusing and armed.fault.refuse(scene) is not None:
-            _bypassed(armed, NotApplicable("the request got another error before"), journey)
+            _bypassed(armed, NotApplicable("another error came first"), journey)
             continue
         try:
             steps = armed.fault.rewrite(steps, scene)

@@ -362,16 +362,24 @@ def _texts(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
     if match.system is not None:
         yield _text("system", lambda ask: _joined(ask.request, "system"), match.system, normalize)
     if match.message is not None:
-        fits, wish = _fitting(match.message, normalize)
-        yield Condition(
-            lambda ask: any(fits(message.content) for message in ask.request.messages),
-            lambda ask: f"none of the {len(ask.request.messages)} messages {wish}",
-        )
+        yield _message(match.message, normalize)
     if match.key is not None:
         fits_key, wish_key = _fitting(match.key, ())
-        yield Condition(lambda ask: fits_key(ask.request.key), lambda ask: f"the key {wish_key}", "more")
+        yield Condition(
+            lambda ask: fits_key(ask.request.key), lambda ask: f"the key {wish_key(ask.request.key)}", "more"
+        )
     for name, wanted in (match.header or {}).items():
         yield _header(name.lower(), wanted)
+
+
+def _message(wanted: TextCondition, normalize: Sequence[str]) -> Condition:
+    fits, wish = _fitting(wanted, normalize)
+
+    def miss(ask: Ask) -> str:
+        messages = ask.request.messages
+        return f"none of {len(messages)} messages fits{f': the last {wish(messages[-1].content)}' if messages else ''}"
+
+    return Condition(lambda ask: any(fits(message.content) for message in ask.request.messages), miss)
 
 
 def _header(name: str, wanted: TextCondition | None) -> Condition:
@@ -385,7 +393,7 @@ def _header(name: str, wanted: TextCondition | None) -> Condition:
 
     def miss(ask: Ask) -> str:
         value = ask.request.call.headers.get(name)
-        return f"header {name} is missing" if value is None else f"header {name} {_shown(value)} {wish}"
+        return f"header {name} is missing" if value is None else f"header {name} {_shown(value)} {wish(value)}"
 
     return Condition(
         lambda ask: name in ask.request.call.headers and fits(ask.request.call.headers[name]), miss, "more"
@@ -412,7 +420,7 @@ def _tool(glob: str) -> Condition:
 
 def _tool_result(name: str | None, content: TextCondition | None, normalize: Sequence[str]) -> Condition:
     pattern = glob_pattern((name,)) if name is not None else None
-    fits, wish = _fitting(content, normalize) if content is not None else ((lambda text: True), "fits")
+    fits, wish = _fitting(content or TextCondition(glob="*"), normalize)
 
     def holds(ask: Ask) -> bool:
         return any(
@@ -426,7 +434,7 @@ def _tool_result(name: str | None, content: TextCondition | None, normalize: Seq
             return "the conversation does not end with a tool result"
         if pattern is not None and not any(pattern.match(called) for called, _ in results):
             return f"the tool result is of '{results[-1][0]}', the rule wants '{name}'"
-        return f"the tool result {_shown(results[-1][1])} {wish}"
+        return f"the tool result {_shown(results[-1][1])} {wish(results[-1][1])}"
 
     return Condition(holds, miss)
 
@@ -581,20 +589,23 @@ def _number(what: str, value: Callable[[Ask], int], wanted: NumberCondition) -> 
 
 def _text(what: str, text: Callable[[Ask], str], wanted: TextCondition, normalize: Sequence[str]) -> Condition:
     fits, wish = _fitting(wanted, normalize)
-    return Condition(lambda ask: fits(text(ask)), lambda ask: f"{what} {_shown(text(ask))} {wish}")
+    return Condition(lambda ask: fits(text(ask)), lambda ask: f"{what} {_shown(text(ask))} {wish(text(ask))}")
 
 
-def _fitting(wanted: TextCondition, normalize: Sequence[str]) -> tuple[Callable[[str], bool], str]:
-    """A test of a text, and the end of the sentence for when it fails: `does not contain 'weather'`."""
+Fitting = tuple[Callable[[str], bool], Callable[[str], str]]
+"""A test of a text, and for one that fails the end of the sentence: `does not contain 'weather'`."""
+
+
+def _fitting(wanted: TextCondition, normalize: Sequence[str]) -> Fitting:
     if normalize:
-        inner, wish = _fitting_exactly(wanted, normalize)
-        return (lambda text: inner(normalized(text, normalize))), wish
+        fits, wish = _fitting_exactly(wanted, normalize)
+        return (lambda text: fits(normalized(text, normalize))), (lambda text: wish(normalized(text, normalize)))
     return _fitting_exactly(wanted, ())
 
 
-def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> tuple[Callable[[str], bool], str]:
+def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> Fitting:
     tests: list[Callable[[str], bool]] = []
-    wishes: list[str] = []
+    wishes: list[str | Callable[[str], str]] = []
     if wanted.equals is not None:
         equals = normalized(wanted.equals, normalize)
         tests.append(equals.__eq__)
@@ -614,14 +625,17 @@ def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> tuple[C
     if wanted.any_of is not None:
         parts = [_fitting_exactly(part, normalize) for part in wanted.any_of]
         tests.append(lambda text: any(test(text) for test, _ in parts))
-        wishes.append(" and ".join(wish for _, wish in parts))
+        wishes.append(lambda text: " and ".join(wish(text) for _, wish in parts) or "is none of an empty list")
     if wanted.not_ is not None:
         forbidden, _ = _fitting_exactly(wanted.not_, normalize)
         tests.append(lambda text: not forbidden(text))
         wishes.append("is what `not` forbids")
-    if len(tests) == 1:
-        return tests[0], wishes[0]
-    return (lambda text: all(test(text) for test in tests)), " or ".join(wishes)
+
+    def wish(text: str) -> str:
+        failed = [wish for test, wish in zip(tests, wishes, strict=True) if not test(text)]
+        return " and ".join(each if isinstance(each, str) else each(text) for each in failed)
+
+    return (tests[0] if len(tests) == 1 else lambda text: all(test(text) for test in tests)), wish
 
 
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)

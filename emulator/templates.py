@@ -28,7 +28,7 @@ MOST_REPEATED = 20_000
 """Characters of plain text that may stand in loops."""
 LONGEST_TAG = 1000
 """Words and signs between braces: minijinja's recursion is not bounded everywhere."""
-MOST_BRANCHES = 500
+MOST_STATEMENTS = 1000
 MOST_FAKES = 2000
 LARGEST_FAKE = 10_000
 
@@ -72,6 +72,9 @@ def render(text: str, context: Mapping[str, Any]) -> str:
         rendered: str = _environment(LESS_FUEL if is_heavy else FUEL).render_str(
             text, **{name: view(value) for name, value in context.items()}
         )
+        for value in context.values():
+            if isinstance(value, Faked) and value.error is not None:
+                raise value.error
     return rendered if len(rendered) <= LONGEST else _too_long("the text")
 
 
@@ -115,6 +118,8 @@ def _counted(state: Any, value: Any) -> Any:
     """Called with everything that a template writes. Null, and a condition without `else`, write nothing."""
     if value is None:
         return ""
+    if isinstance(value, Faked):
+        raise TemplateError("fake needs to know what: fake.name, fake.city, fake.sentence …")
     written = state.get_temp("written", 0) + (len(value) if isinstance(value, str) else size(value))
     if written > LONGEST:
         _too_long("the text")
@@ -195,6 +200,8 @@ class Faked:
     def __init__(self, source: Any) -> None:
         self._source = source
         self._left = MOST_FAKES
+        self.error: Exception | None = None
+        """What went wrong where nothing can be raised."""
 
     def __getattr__(self, name: str) -> "_Word":
         if name.startswith("_"):
@@ -202,9 +209,6 @@ class Faked:
         if name in _BULKY:
             raise TemplateError(f"fake.{name} is not for templates")
         return _Word(name, getattr(self._source, name), self)
-
-    def __str__(self) -> str:
-        raise TemplateError("fake needs to know what: fake.name, fake.city, fake.sentence …")
 
     def _spend(self) -> None:
         self._left -= 1
@@ -233,7 +237,11 @@ class _Word:
         return made if size(made) <= LONGEST else _too_long(f"fake.{self._name}")
 
     def __str__(self) -> str:
-        return str(self())
+        try:
+            return str(self())
+        except Exception as error:  # minijinja would go on as if nothing had happened
+            self._faked.error = self._faked.error or error
+            return ""
 
 
 def _is_small(value: Any) -> bool:
@@ -336,7 +344,7 @@ _LISTED = 6
 def cost(text: str) -> Cost:
     """Raises TemplateError for statements that templates do not have here."""
     sizes: dict[str, int] = {}
-    total, repeated, loops, branches, start, has_range = 1, 0, 0, 0, 0, False
+    total, repeated, loops, statements, start, has_range = 1, 0, 0, 0, 0, False
     for kind, tokens, begin, end in _tags(text):
         if loops:
             repeated += begin - start
@@ -351,9 +359,9 @@ def cost(text: str) -> Cost:
             known = "if, for, set, with and raw"
             raise TemplateError(f"there is no '{statement}' statement in templates. Statements: {known}")
         loops += {"for": 1, "endfor": -1}.get(statement, 0)
-        branches += statement == "elif"
-        if branches > MOST_BRANCHES:
-            raise TemplateError(f"there are more than {MOST_BRANCHES} times elif")
+        statements += 1
+        if statements > MOST_STATEMENTS:
+            raise TemplateError(f"there are more than {MOST_STATEMENTS} statements")
         if statement == "for" and "recursive" in words:
             raise TemplateError("loops in templates are not recursive")
         if statement == "set" and ("sign", "=") not in tokens:

@@ -160,7 +160,7 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                 or cycle.more_body
                 or self.scope is not cycle.scope
                 or self.unfinished > LARGEST_HEAD
-                or len(self.backlog) > self.most_backlog
+                or self.flow.read_paused
             ):
                 self._consider(before, was_in_body)
             elif self.patience is None:
@@ -176,6 +176,8 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
             cycle = self.cycle
             is_new = cycle is not before
+            if self.flow.read_paused and self._is_writing() and (cycle is None or len(cycle.body) < LEAST_IN_TIME):
+                self.flow.resume_reading()  # uvicorn stops to read after a second request: nobody would see who leaves
             is_large = self.unfinished > LARGEST_HEAD
             if len(self.backlog) > self.most_backlog or (
                 is_large and is_new and _head_size(cycle.scope) > LARGEST_HEAD

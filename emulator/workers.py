@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 
 from emulator.errors import UsageError
+from emulator.faults.base import Fault
 from emulator.scenario import Match, RuleModel, Scenario
 
-START_TIMEOUT = 30.0
+LISTENING = ("refuse_connections", "reset_on_accept")
+"""Faults that bear on the listening socket."""
 
 
 def needs_shared_state(scenario: Scenario, origins: tuple[str, ...] = ()) -> list[str]:
@@ -25,8 +27,11 @@ def needs_shared_state(scenario: Scenario, origins: tuple[str, ...] = ()) -> lis
         reasons.append("balances are spent by all requests")
     if scenario.clock != "real":
         reasons.append(f"the clock is {scenario.clock}, and each process would have its own")
-    if any(fault.times is not None or fault.skip for fault in scenario.faults):
+    if any(map(_counts, scenario.faults)):
         reasons.append("faults with times or skip count over all requests")
+    everywhere = [*scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
+    if any(fault.kind in LISTENING for fault in everywhere):
+        reasons.append("faults that stop listening would stop one process, and the others would go on")
     for number, rule in enumerate(scenario.rules):
         name = rule.name or f"rules[{number}]"
         where = f"{origins[number]}: " if number < len(origins) else ""
@@ -43,8 +48,12 @@ def _reasons(rule: RuleModel) -> Iterator[str]:
         yield "moves the state"
     if _looks_back(rule.match):
         yield "looks at the state or at the attempt"
-    if any(fault.times is not None or fault.skip for fault in rule.faults):
+    if any(map(_counts, rule.faults)):
         yield "has faults that count"
+
+
+def _counts(fault: Fault) -> bool:
+    return fault.times is not None or fault.skip > 0
 
 
 def _looks_back(match: Match) -> bool:

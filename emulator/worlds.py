@@ -101,6 +101,8 @@ class World:
         async def do(app: App) -> Result:
             return work(app)
 
+        if self._server.app is None:
+            self._server.call(lambda: None)  # which tells that it was never started
         return self._server.call_async(do, CALL_TIMEOUT)
 
 

@@ -68,7 +68,7 @@ class Watched:
         """How many tasks the event loop has, the one that counts left out."""
         return self.emulator._server.call(lambda: len(asyncio.all_tasks())) - 1
 
-    def assert_at_rest(self, within: float = 10.0) -> None:
+    def assert_at_rest(self, within: float = 5.0) -> None:
         """All that was used is given back: connections, tasks, answers, timers of requests."""
         eventually(self.is_alone, within)
         eventually(lambda: self.tasks() == self.tasks_at_rest, within)
@@ -257,9 +257,10 @@ class Met:
         assert len(failures) <= self.got.count(b"model_not_found"), self
 
 
-def meet(port: int, requests: Iterable[bytes], *, silence: float = 0.15, width: int = 50) -> Iterator[Met]:
+def meet(port: int, requests: Iterable[bytes], *, silence: float = 0.15, width: int = 50) -> list[Met]:
     """Send each request on a connection of its own, `width` at a time, and leave after some silence: half by RST."""
     waiting = list(requests)
+    met: list[Met] = []
     while waiting:
         batch, waiting = waiting[:width], waiting[width:]
         clients = [Connection(port) for _ in batch]
@@ -274,7 +275,8 @@ def meet(port: int, requests: Iterable[bytes], *, silence: float = 0.15, width: 
                 while more := client.read():
                     got += more
             client.leave(reset=number % 2 == 0)
-            yield Met(data, got)
+            met.append(Met(data, got))
+    return met
 
 
 # Clients that leave

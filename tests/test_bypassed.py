@@ -18,8 +18,8 @@ def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -
     ("fault", "key", "members", "status", "note"),
     [
         ("no_done", "k", {}, 200, "fault no_done (header) was bypassed: the answer is not a stream"),
-        ("overloaded", None, {}, 401, "fault error (header) was bypassed: the request got another error before"),
-        ("429; overloaded", "k", {}, 429, "fault error (header) was bypassed: the request got another error before"),
+        ("overloaded", None, {}, 401, "fault error (header) was bypassed: another error came first"),
+        ("429; overloaded", "k", {}, 429, "fault error (header) was bypassed: another error came first"),
     ],
 )
 def test_what_could_not_be_broken_is_told(

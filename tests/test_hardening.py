@@ -280,7 +280,7 @@ def test_a_head_over_64_kib_is_refused_however_it_comes(server: Watched, what: s
         "a path": request(f"{PATH}/{large}"),
         "a query": request(f"{PATH}?{large}"),
         "a header": request(PATH, x_large=large),
-        "ten thousand headers": request(PATH, **{f"x-{number}": "y" for number in range(10_000)}),
+        "ten thousand headers": request(PATH, method="GET")[:-2] + b"x: yyyyyy\r\n" * 10_000 + b"\r\n",
     }[what]
     with Connection(server.port) as client:
         with suppress(ConnectionError):
@@ -306,13 +306,13 @@ def test_of_a_body_over_the_limit_no_more_is_read(server: Watched, monkeypatch: 
     assert app is not None
     monkeypatch.setattr(app, "largest_body", MEBIBYTE)
     before = resident()
-    declared = request(PATH, content_length=str(10**9), **KEYS["serevix"])
+    declared = request(PATH, b"", content_length=str(10**9), **KEYS["serevix"])
     with Connection(server.port) as client:
         if way == "declared":
             client.send(declared)
             assert client.response().status == 413
         else:
-            client.send(in_chunks(b"")[:-7])
+            client.send(in_chunks(b"")[:-10])
             sent, got = _flood(client, b"4000\r\n" + b"x" * 16_384 + b"\r\n", 40 * MEBIBYTE)
             assert sent < 30 * MEBIBYTE
             assert Met(b"", got).statuses in ([413], [])
@@ -321,7 +321,7 @@ def test_of_a_body_over_the_limit_no_more_is_read(server: Watched, monkeypatch: 
 
 def test_a_client_that_waits_for_100_continue_is_told_413_instead(server: Watched) -> None:
     with Connection(server.port) as client:
-        client.send(request(PATH, content_length=str(10**9), expect="100-continue", **KEYS["serevix"]))
+        client.send(request(PATH, b"", content_length=str(10**9), expect="100-continue", **KEYS["serevix"]))
         assert client.response().status == 413
 
 

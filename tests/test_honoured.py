@@ -11,7 +11,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from talk import KEYS, Ask, Serving, events, question
 
@@ -886,7 +886,9 @@ REPLIES = st.builds(
     reasoning=st.none() | PROSE,
     tool_calls=st.lists(CALLS, max_size=3).map(tuple),
     summaries=st.none() | st.lists(st.builds(Summary, st.just("u"), PROSE), max_size=2).map(tuple),
-    usage=st.dictionaries(st.sampled_from(["prompt", "completion"]), st.integers(0, 300), max_size=1),
+    usage=st.dictionaries(
+        st.sampled_from(["prompt", "completion"]), st.integers(0, 5) | st.integers(0, 300), max_size=1
+    ),
     finish_reason=st.sampled_from([None, None, "stop", "content_filter", "length"]),
 )
 CONTROLS = st.builds(
@@ -955,6 +957,7 @@ def test_the_finish_reason_tells_what_happened(reply: Reply, controls: Controls)
 
 @common_settings
 @given(st.lists(REPLIES, min_size=1, max_size=3), CONTROLS, st.integers(0, 500), st.integers(0, 500))
+@example([Reply(CONTENT, REASONING, usage={"completion": 3})], Controls(), 30, 64)
 def test_usage_adds_up(replies: list[Reply], controls: Controls, prompt: int, cached: int) -> None:
     completion = completed(replies, controls, prompt=prompt, cached=cached)
     usage, first = completion.usage, replies[0]

@@ -147,6 +147,9 @@ KINDS: tuple[type[Fault], ...] = (
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""
 
+ORDER: Mapping[str, int] = {kind: place for place, kind in enumerate(FAULTS)}
+"""In which order faults are applied to an answer: from what is said to how it is framed to how it travels."""
+
 
 def spelled(value: Any) -> Any:
     """A fault in one line as a mapping: `reset:after_tokens=5,probability=0.5`; also an error's name, or its status."""

@@ -6,8 +6,8 @@ docs/providers.md. It is what the resellers forward, so most of it stands in `de
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from itertools import pairwise
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any, ClassVar, Literal
 from uuid import UUID
 

@@ -12,7 +12,7 @@ import pytest
 from raw import SERVERS
 from rawhttp import eventually
 from talk import KEYS, PATHS, Serving, question
-from virtual import MAXTOKEN, SCENARIO, Virtual
+from virtual import MAXTOKEN, SCENARIO, Virtual, is_well_told, of_family
 
 from emulator.clock import VirtualClock
 from emulator.engine import Options, answer
@@ -109,3 +109,8 @@ def test_pairs_end_on_the_wire_as_their_steps_say(
 
 def test_every_kind_can_be_asked_for() -> None:
     assert [fault_of(spelled).kind for spelled in SPELLED] == list(FAULTS)
+
+
+@pytest.mark.parametrize("kind", [*of_family("framing"), *of_family("connection")])
+def test_every_fault_says_what_it_does_and_what_it_tests(kind: str) -> None:
+    assert is_well_told(FAULTS[kind])
