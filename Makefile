@@ -7,7 +7,7 @@ DEV_STAMP := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint format typecheck docs bench bench-quick clean
+.PHONY: help run test soak check lint format typecheck docs bench bench-quick clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ run: $(STAMP) ## Start the server on 127.0.0.1:8080 (ARGS='--speed max' adds opt
 
 test: $(DEV_STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n auto $(ARGS)
+
+soak: $(DEV_STAMP) ## Run the long tests
+	@$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
 
 check: lint typecheck test ## Lint, type check and test: what has to hold before every commit
 

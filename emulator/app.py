@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from emulator.clock import VirtualClock
 from emulator.engine import Options, Plan, answer, ended, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
@@ -150,8 +151,12 @@ class App:
         return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
 
     async def _plan(self, call: Call, namespace: Namespace) -> Plan:
+        clock = namespace.clock
         try:
-            return await answer(call, namespace, self.options)
+            if not isinstance(clock, VirtualClock):
+                return await answer(call, namespace, self.options)
+            with clock.working():
+                return await answer(call, namespace, self.options)
         except Exception:
             logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
             return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))

@@ -222,16 +222,18 @@ def faults(kind: str | None, as_json: bool) -> None:
 
 def fault_facts(kind: str) -> dict[str, Any]:
     """Everything about a fault that a user may want to know, as plain data."""
+    from emulator import docstrings
     from emulator.faults import FAULTS
 
     fault = FAULTS[kind]
+    words = docstrings.of(fault)
     return {
         "kind": kind,
         "family": fault.family,
         "effect": fault.effect,
         "tests": fault.tests,
         "parameters": {
-            name: {"default": None if field.is_required() else field.default, "description": field.description or ""}
+            name: {"default": None if field.is_required() else field.default, "description": words.get(name, "")}
             for name, field in fault.model_fields.items()
             if name != "kind"
         },
@@ -259,6 +261,9 @@ def providers(name: str | None, as_json: bool) -> None:
 
 def described(room: "type[Provider]") -> dict[str, Any]:
     """Everything about a provider that a user may want to know, as plain data."""
+    from emulator import docstrings
+
+    words = docstrings.of(room.Settings)
     return {
         "name": room.name,
         "title": room.title,
@@ -270,7 +275,7 @@ def described(room: "type[Provider]") -> dict[str, Any]:
             for o in room.operations
         ],
         "settings": {
-            name: {"default": field.default, "description": field.description or ""}
+            name: {"default": field.default, "description": words.get(name, "")}
             for name, field in room.Settings.model_fields.items()
         },
         "errors": {

@@ -10,7 +10,7 @@ import ctypes
 import os
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from time import CLOCK_MONOTONIC, monotonic
@@ -166,6 +166,7 @@ class VirtualClock:
         self._elapsed = 0.0
         self._alarms: list[Entry] = []
         self._is_leaping = False
+        self._working = 0
 
     def time(self) -> float:
         return self._start + self._elapsed
@@ -188,14 +189,31 @@ class VirtualClock:
             self._go_off()
         self._elapsed = max(self._elapsed, end)
 
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Meanwhile somebody works, perhaps in a thread, so not everybody waits: time does not leap."""
+        self._working += 1
+        try:
+            yield
+        finally:
+            self._working -= 1
+            self._leap_soon()
+
+    def _is_due(self) -> bool:
+        may_leap = self._leaps and not self._working
+        return bool(self._alarms) and (may_leap or self._alarms[0][0] <= self._elapsed)
+
+    def _leap_soon(self) -> None:
+        if self._is_due() and not self._is_leaping:
+            self._is_leaping = True
+            self._loop.call_soon(self._leap)
+
     def _leap(self) -> None:
         # One turn of the loop has passed since the alarm was set, so whatever was ready to run has run.
         self._is_leaping = False
-        if self._alarms and (self._leaps or self._alarms[0][0] <= self._elapsed):
+        if self._is_due():
             self._go_off()
-        if self._alarms and (self._leaps or self._alarms[0][0] <= self._elapsed) and not self._is_leaping:
-            self._is_leaping = True
-            self._loop.call_soon(self._leap)
+        self._leap_soon()
 
     def _go_off(self) -> None:
         alarm = heappop(self._alarms)[2]

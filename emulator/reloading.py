@@ -22,6 +22,8 @@ STEP_MS = 10
 LOOK_MS = 250
 """How often files are looked at although no change was told: some file systems tell none, and links further up in a
 path may be turned elsewhere."""
+REST = 50
+"""How many times as long as a look took there is none after it: a glob may lead through a large tree."""
 
 
 async def watch(
@@ -40,12 +42,18 @@ async def watch(
     files = script.files
     if not files:
         return
+    moment = asyncio.get_running_loop().time
     is_broken = looks_again = False
     while not stop.is_set():
         stamps: object = None
+        rested = 0.0
         async with contextlib.aclosing(_ticks(await _away(_folders, files), stop)) as ticks:
             async for is_told in ticks:
+                if not is_told and moment() < rested:
+                    continue
+                began = moment()
                 before, stamps = stamps, await _away(_stamps, sources, files)
+                rested = moment() + REST * (moment() - began)
                 if not is_told and stamps == before:
                     continue
                 now = await _away(fingerprint, sources, files)

@@ -72,7 +72,7 @@ def _locale(name: str) -> str:
 class Model(BaseModel):
     """A mapping of a scenario file: unknown keys are errors, types are not bent."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _listed(value: Any) -> Any:
@@ -94,7 +94,7 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except re.error as error:
-        raise ValueError(f"is not a regular expression: {error}") from None
+        raise ValueError(f"is '{text}', which is not a regular expression: {error}") from None
     return text
 
 
@@ -105,7 +105,8 @@ def _json_path(path: str) -> str:
     try:
         JSONPathEnvironment(strict=True).compile(path)
     except JSONPathError as error:
-        raise ValueError(f"is not a JSONPath: {error}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
+        raise ValueError(f"is '{path}', which is not a JSONPath: {reason}") from None
     return path
 
 
@@ -511,6 +512,17 @@ class AnswerModel(Model):
         return self
 
 
+def _not_empty(answers: tuple[AnswerModel, ...]) -> tuple[AnswerModel, ...]:
+    if not answers:  # a bound of pydantic's would complain of a list whose only item is wrong as well
+        raise ValueError("is empty: give at least one reply or error")
+    return answers
+
+
+Replies = Annotated[
+    tuple[AnswerModel, ...], AfterValidator(_not_empty), Field(strict=False, json_schema_extra={"minItems": 1})
+]
+
+
 class PaceModel(Model):
     """How fast an answer comes."""
 
@@ -548,7 +560,7 @@ class RuleModel(Model):
     """An answer in words."""
     error: ErrorField | None = None
     """A refusal: the name of an error, or a mapping."""
-    replies: Annotated[tuple[AnswerModel, ...], Field(min_length=1, strict=False)] | None = None
+    replies: Replies | None = None
     """Answers in turn, counted in each namespace."""
     then: Literal["repeat_last", "cycle", "next_rule"] | None = None
     """What follows the last of `replies`."""
@@ -628,7 +640,7 @@ class QuotaModel(Model):
     @model_validator(mode="after")
     def _limits_something(self) -> "QuotaModel":
         if self.requests is None and self.tokens is None and self.concurrency is None:
-            raise ValueError("limits nothing: give requests, tokens or concurrency")
+            raise ValueError("has no limit: give requests, tokens or concurrency")
         return self
 
 

@@ -5,12 +5,14 @@ tells. Where null means the same as leaving a key out, the schema says so too.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
+from emulator import docstrings
 from emulator.faults import FAULTS
 from emulator.faults.base import STAGES
 from emulator.providers import PROVIDERS
@@ -25,6 +27,10 @@ def json_schema() -> Schema:
     """The schema of a whole file, in the draft 2020-12."""
     schema = Scenario.model_json_schema(by_alias=True, schema_generator=_Untitled)
     definitions = schema.pop("$defs")
+    models = {model.__name__: model for model in _models(BaseModel)}
+    for name, definition in [*definitions.items(), (Scenario.__name__, schema)]:
+        if name in models:
+            _describe(definition, models[name])
     for name, more in _rules().items():
         definitions[name].update(more)
     for model in FAULTS.values():
@@ -52,6 +58,20 @@ class _Untitled(GenerateJsonSchema):
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
+
+
+def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        if model.__module__.startswith("emulator."):
+            yield model
+        yield from _models(model)
+
+
+def _describe(definition: Schema, model: type[BaseModel]) -> None:
+    """Give each property the words that stand under its field."""
+    for name, text in docstrings.of(model).items():
+        shown = model.model_fields[name].alias or name
+        definition["properties"][shown]["description"] = text
 
 
 def _rules() -> Mapping[str, Schema]:

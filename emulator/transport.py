@@ -44,6 +44,10 @@ PATIENCE = 10.0
 """Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
 LEAST_IN_TIME = 65536
 LARGEST_HEAD = 65536
+LINGER = 2.0
+MOST_DISCARDED = 2**24
+"""After an answer that came before its request was over: so long and so much is still taken and thrown away. A close
+at once would be a reset, and could cost the client its answer."""
 MOST_PIPELINED = 1000
 LARGEST_BACKLOG = 2**20
 """How much of what a client sends ahead is kept: requests by httptools, bytes by h11."""
@@ -76,7 +80,7 @@ class Door:
         self.gate = gate
         self.on_lost: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
-        self.next: Literal["answer", "close", "reset"] = "answer"
+        self.next: Literal["answer", "close", "reset", "discard"] = "answer"
         self.idle: Alarm | None = None
 
     @property
@@ -147,7 +151,10 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
 
         def data_received(self, data: bytes) -> None:
             if self.door.next != "answer":
-                self.door.turn_away()
+                if self.door.next == "discard":
+                    self._discard(len(data))
+                else:
+                    self.door.turn_away()
                 return
             self.door.stop_waiting()
             before = self.cycle
@@ -196,6 +203,19 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                     self.unfinished = 0
             else:
                 self._stop_patience()
+
+        def part(self) -> None:
+            """Close the connection, after what the client still sends."""
+            self._stop_patience()
+            self.door.next = "discard"
+            self.patience = self.loop.call_later(LINGER, self.transport.close)
+            self.flow.resume_reading()
+            self.transport.write_eof()
+
+        def _discard(self, size: int) -> None:
+            self.unfinished += size
+            if self.unfinished > MOST_DISCARDED:
+                self.transport.close()
 
         def _is_in_body(self, cycle: Any) -> bool:
             if cycle.response_complete and not self.keeps_no_books:
@@ -355,6 +375,21 @@ class _Mute:
         return getattr(self._transport, name)
 
 
+class _Parting:
+    """The transport of a protocol whose close waits for the client to end."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def close(self) -> None:
+        transport = self._protocol.transport
+        if not transport.is_closing():
+            self._protocol.part()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol.transport, name)
+
+
 async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
     """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
     connection, or closes it after the last."""
@@ -374,11 +409,14 @@ def _close_books(cycle: Any) -> None:
 async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
     body = b"" if track.status in BODILESS else track.body()
-    if len(body) <= LARGEST_WRITE and _is_usual(cycle, door) and track.status not in BODILESS:
+    is_small = len(body) <= LARGEST_WRITE and track.status not in BODILESS
+    if is_small and _is_usual(cycle, door) and CLOSE_HEADER not in track.headers:
         door.write(_in_one(track, body, door))
         _close_books(cycle)
         now = clock.now()
         return Playback("complete", len(body), sum([len(run.pieces) for run in track.runs]), now, now, now - start)
+    if cycle.more_body:
+        cycle.transport = _Parting(door.protocol)
     headers = list(track.headers)
     if track.status not in BODILESS and (not track.streamed or (body and cycle.scope["http_version"] == "1.0")):
         headers.append((b"content-length", b"%d" % len(body)))

@@ -138,6 +138,21 @@ def test_streams_that_leap_together_all_keep_their_moments(emulator: Emulator) -
         assert record["late"] == 0.0
 
 
+def test_time_stands_still_while_an_answer_is_being_made(emulator: Emulator, http: httpx.Client) -> None:
+    slow, code = paced("slow", ttft=HOUR), {"match": {"prompt": {"contains": "word"}}, "reply": {"content": "x"}}
+    world = world_of(emulator, "virtual", slow, code)
+    prompt = "word " * 60_000  # counted in a thread
+    working = threading.Thread(target=lambda: ask(http, world, prompt=prompt))
+    working.start()
+    eventually(lambda: len(world.journal) == 1)
+    ask(http, world, prompt="slow")
+    working.join(PATIENCE)
+    emulator.wait_until_idle()
+    first, second = [exchange.record() for exchange in world.journal]
+    assert (first["received"], first["first_sent"]) == (VIRTUAL_START, 0.0)
+    assert (second["first_sent"], second["late"]) == (HOUR, 0.0)
+
+
 def test_each_answer_is_dated_by_its_world(emulator: Emulator, http: httpx.Client) -> None:
     world = world_of(emulator, "virtual", paced(ttft=86400.0))
     dates = [ask(http, world, "deepseek").json()["created"] - VIRTUAL_START for _ in range(3)]

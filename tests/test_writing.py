@@ -257,7 +257,8 @@ def test_templates_know_the_request_and_the_occasion() -> None:
     text = (
         "{{ request.model }} {{ request.user_id }} {{ request.prompt }} {{ request.provider }} {{ request.path }} "
         "{{ request.headers['user-agent'] }} {{ request.stream }} {{ request.body.user_id }} "
-        "{{ request.messages[0].role }} {{ turn }} {{ attempt }} {{ state }} {{ groups.city }} {{ now }} {{ timestamp }}"
+        "{{ request.messages[0].role }} {{ turn }} {{ attempt }} {{ state }} {{ groups.city }} "
+        "{{ now }} {{ timestamp }}"
     )
     occasion = Occasion(
         seed=1, locale="en_US", now="now", timestamp=5, state="asked", attempt=3, groups={"city": "Paris"}

@@ -70,7 +70,7 @@ class Scene:
 class Window(BaseModel):
     """A span of the namespace's time, counted from its start."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     after: Seconds = 0.0
     """Seconds from the start of the namespace until the fault begins."""
@@ -85,7 +85,7 @@ class Window(BaseModel):
 class Fault(BaseModel):
     """One way in which an answer goes wrong."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     family: ClassVar[Family]
     effect: ClassVar[str]

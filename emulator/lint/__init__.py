@@ -23,12 +23,10 @@ from emulator.providers import PROVIDERS
 from emulator.scenario import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
 from emulator.sources import Loaded
 
-MOST_COMPARED = 500_000
+MOST_COMPARED = 300_000
 """How many pairs of rules are compared before it is left at that: some seconds."""
 START = "start"
 """The state that every namespace begins in."""
-COUNTED = ("content-length", "transfer-encoding")
-"""Headers that follow from the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +115,12 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
 def _never_reached(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
     scenario = loaded.scenario
     numbers = sorted(range(len(scenario.rules)), key=lambda number: -scenario.rules[number].priority)
+    matches = [_with_normalize(rule.match, scenario) for rule in scenario.rules]
     takers: list[int] = []
     by_prompt: dict[str, list[int]] = {}
     compared = 0
     for number in numbers:
-        match = _with_normalize(scenario.rules[number].match, scenario)
+        match = matches[number]
         if contradiction(match) is not None:
             continue  # that is told already
         exact = match.prompt.equals if match.prompt else None
@@ -129,7 +128,7 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
             compared += 1
             if compared > MOST_COMPARED:
                 return
-            if covers(_with_normalize(scenario.rules[earlier].match, scenario), match):
+            if covers(matches[earlier], match):
                 name, where = _name(scenario.rules[earlier], earlier), _where(loaded, earlier)
                 told = f"{_name(scenario.rules[number], number)} never answers: {name}{where} takes all that it matches"
                 yield number, Doubt((), told)
@@ -354,19 +353,6 @@ def _headers(rule: RuleModel) -> Iterator[Doubt]:
             if not HEADER_NAME.fullmatch(name):
                 told = f"no request has a header {quote(name)}: that is no name for one"
                 yield Doubt(("match", *trail, "header", name), told)
-    for place, answer in (*_replies(rule), *_errors(rule)):
-        for name in answer.headers:
-            if name.lower() in COUNTED:
-                told = f"{name} follows from the body; to send a wrong one there is the fault content_length"
-                yield Doubt((*place, "headers", name), told)
-
-
-def _errors(rule: RuleModel) -> Iterator[tuple[Trail, Any]]:
-    if rule.error is not None:
-        yield ("error",), rule.error
-    for number, item in enumerate(rule.replies or ()):
-        if item.error is not None:
-            yield ("replies", number, "error"), item.error
 
 
 # Accounts

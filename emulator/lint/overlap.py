@@ -35,40 +35,47 @@ def texts_in(condition: TextCondition, trail: Trail = ()) -> Iterator[tuple[Trai
 def covers(wide: Match, narrow: Match) -> bool:
     """Whether every request that `narrow` matches is matched by `wide`, as far as can be told. Both stand outermost
     in their rules, with `normalize` filled in."""
+    if wide == narrow:
+        return True
     if not set(narrow.operation or COMPLETIONS) <= set(wide.operation or COMPLETIONS):
         return False
-    return _implies(narrow, wide.model_copy(update={"operation": None}))
+    return _implies(narrow, wide if wide.operation is None else wide.model_copy(update={"operation": None}))
 
 
 def _implies(narrow: Match, wide: Match) -> bool:
     """Whether each condition of `wide` follows from `narrow`."""
+    if wide == narrow:
+        return True
     needs_texts = any(getattr(wide, name) is not None for name in TEXTS) or wide.tool_result or _nested(wide)
     if needs_texts and (wide.normalize or ()) != (narrow.normalize or ()):
         return False
     how = wide.normalize or ()
-    checks = [
-        _subset(narrow.provider, wide.provider, PROVIDERS),
-        wide.operation is None or (narrow.operation is not None and set(narrow.operation) <= set(wide.operation)),
-        wide.model is None or (narrow.model is not None and _globs_cover(wide.model, narrow.model)),
-        all(_text_follows(getattr(narrow, name), getattr(wide, name), how) for name in TEXTS),
-        all(_number_follows(getattr(narrow, name), getattr(wide, name), least) for name, least in NUMBERS.items()),
-        set(wide.tools or ()) <= set(narrow.tools or ()),
-        wide.stream is None or wide.stream is narrow.stream,
-        wide.state is None or wide.state == narrow.state,
-        wide.tool_result is None or wide.tool_result == narrow.tool_result or _any_result(wide, narrow),
-        _headers_follow(narrow, wide),
-        all(condition in (narrow.body or ()) for condition in wide.body or ()),
-    ]
-    if all(checks):
-        plain = wide.any_of is None or any(_implies(narrow, _inheriting(part, wide)) for part in wide.any_of)
-        plain = plain or wide.any_of == narrow.any_of
+    if _plain_follows(narrow, wide, how):
+        some = wide.any_of is None or wide.any_of == narrow.any_of
+        some = some or any(_implies(narrow, _inheriting(part, wide)) for part in wide.any_of or ())
         every = all(_implies(narrow, _inheriting(part, wide)) for part in wide.all_of or ())
-        if plain and every and (wide.not_ is None or wide.not_ == narrow.not_):
+        if some and every and (wide.not_ is None or wide.not_ == narrow.not_):
             return True
     # What is required beside counts as well: any part of all_of, or every part of any_of.
     if any(_implies(_inheriting(part, narrow), wide) for part in narrow.all_of or ()):
         return True
     return bool(narrow.any_of) and all(_implies(_inheriting(part, narrow), wide) for part in narrow.any_of or ())
+
+
+def _plain_follows(narrow: Match, wide: Match, how: Sequence[str]) -> bool:
+    return (
+        _subset(narrow.provider, wide.provider, PROVIDERS)
+        and (wide.operation is None or (narrow.operation is not None and set(narrow.operation) <= set(wide.operation)))
+        and (wide.stream is None or wide.stream is narrow.stream)
+        and (wide.state is None or wide.state == narrow.state)
+        and (wide.model is None or (narrow.model is not None and _globs_cover(wide.model, narrow.model)))
+        and all(_text_follows(getattr(narrow, name), getattr(wide, name), how) for name in TEXTS)
+        and all(_number_follows(getattr(narrow, name), getattr(wide, name), least) for name, least in NUMBERS.items())
+        and set(wide.tools or ()) <= set(narrow.tools or ())
+        and (wide.tool_result is None or wide.tool_result == narrow.tool_result or _any_result(wide, narrow))
+        and _headers_follow(narrow, wide)
+        and all(condition in (narrow.body or ()) for condition in wide.body or ())
+    )
 
 
 def _inheriting(part: Match, outer: Match) -> Match:

@@ -100,7 +100,7 @@ Names = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
 class Price(pydantic.BaseModel):
     """USD for one token of each kind. Write them as texts ("0.00000116"), so that they stay exact."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     prompt: Decimal
     completion: Decimal
@@ -119,7 +119,7 @@ def per_million(prompt: str, completion: str, cached: str) -> Price:
 class Settings(pydantic.BaseModel):
     """What a scenario may set under `providers: <name>:`; a room adds its own."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
     price: Price | None = None
     """What tokens cost; the provider's own price when null."""

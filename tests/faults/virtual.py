@@ -10,7 +10,7 @@ from raw import Live
 from rawhttp import PATIENCE, Connection, Ending, eventually, request, undated
 from talk import KEYS, PATHS, question
 
-from emulator import Emulator
+from emulator import Emulator, docstrings
 from emulator.faults import KINDS
 from emulator.faults.base import Fault
 from emulator.journal import Exchange
@@ -251,7 +251,7 @@ def is_well_told(kind: type[Fault]) -> bool:
     """Whether a fault says in a sentence what it does and what it tests, and what each parameter means."""
     texts = [kind.effect, kind.tests]
     own = kind.model_fields.keys() - Fault.model_fields.keys() - {"message", "status"}
-    named = all(kind.model_fields[name].description for name in own)
+    named = all(docstrings.of(kind).get(name) for name in own)
     return named and all(text[0].isupper() or text[0] == "`" for text in texts) and all(t.endswith(".") for t in texts)
 
 

@@ -1,0 +1,485 @@
+"""What `emulator check` warns of: rules that never answer, words without effect, names that lead nowhere."""
+
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_matching import book_of, request_of
+
+from emulator.lint import warnings
+from emulator.lint.overlap import contradiction, covers
+from emulator.lint.slow import is_slow
+from emulator.matching import Ask
+from emulator.scenario import Match
+from emulator.sources import load
+
+R = {"reply": {"content": "x"}}
+
+
+def told(*rules: Mapping[str, Any], **more: Any) -> list[str]:
+    return [problem.message for problem in warnings(load({"rules": list(rules), **more}))]
+
+
+def on(**match: Any) -> dict[str, Any]:
+    """A rule that matches this and says something."""
+    return {"match": {key.rstrip("_"): value for key, value in match.items()}, **R}
+
+
+# Rules behind others
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow"),
+    [
+        ({}, {}),
+        ({}, {"provider": "nadles", "prompt": "x", "turn": 3}),
+        ({"prompt": "x"}, {"prompt": "x"}),
+        ({"prompt": "x"}, {"prompt": "x", "stream": True}),
+        ({"prompt": {"contains": "a"}}, {"prompt": "cat"}),
+        ({"prompt": {"contains": "a"}}, {"prompt": {"contains": "cat"}}),
+        ({"prompt": {"regex": "^c"}}, {"prompt": "cat"}),
+        ({"prompt": {"glob": "c*"}}, {"prompt": "CAT"}),
+        ({"prompt": {"glob": "*"}}, {"prompt": {"regex": "x"}}),
+        ({"prompt": {"any_of": ["cat", "dog"]}}, {"prompt": "dog"}),
+        ({"prompt": {"any_of": ["cat", {"contains": "d"}]}}, {"prompt": {"any_of": ["cat", "dog"]}}),
+        ({"prompt": {"not": "cat"}}, {"prompt": "dog"}),
+        ({"provider": ["nadles", "serevix"]}, {"provider": "nadles"}),
+        ({"model": "deep*"}, {"model": ["deepseek-v3", "DEEPSEEK-r1"]}),
+        ({"model": "*"}, {"model": "a?"}),
+        ({"turn": {"gt": 1}}, {"turn": 2}),
+        ({"turn": {"gt": 1}}, {"turn": {"in": [2, 9]}}),
+        ({"turn": {"lt": 9}}, {"turn": {"gt": 2, "lt": 5}}),
+        ({"turn": {"gt": 0}}, {}),
+        ({"turn": 1}, {"turn": {"lt": 2}}),
+        ({"tools": "a"}, {"tools": ["a", "b"]}),
+        ({"state": "start"}, {"state": "start", "prompt": "x"}),
+        ({"header": {"X": None, "y": {"contains": "a"}}}, {"header": {"x": None, "Y": "ab"}}),
+        ({"body": {"path": "$.a", "equals": 1}}, {"body": [{"path": "$.b", "gt": 1}, {"path": "$.a", "equals": 1}]}),
+        ({"tool_result": {}}, {"tool_result": {"name": "f"}}),
+        ({"any_of": [{"turn": 1}, {"stream": True}]}, {"stream": True, "prompt": "x"}),
+        ({"all_of": [{"turn": 1}, {"stream": True}]}, {"turn": 1, "stream": True}),
+        ({"turn": 1}, {"all_of": [{"turn": 1}, {"stream": True}]}),
+        ({"stream": True}, {"any_of": [{"stream": True, "turn": 1}, {"stream": True, "turn": 2}]}),
+        ({"not": {"turn": 1}}, {"not": {"turn": 1}, "stream": True}),
+        ({"operation": ["chat", "models"]}, {"operation": "chat"}),
+    ],
+)
+def test_a_rule_behind_one_that_takes_all_of_it_is_told(wide: dict[str, Any], narrow: dict[str, Any]) -> None:
+    found = told({"match": wide, **R}, {"match": narrow, **R})
+    assert found[-1:] == ["rules[1] never answers: rules[0] takes all that it matches"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"provider": "nadles"}, {}),
+        ({"prompt": "x"}, {"prompt": "y"}),
+        ({"prompt": {"contains": "cat"}}, {"prompt": {"contains": "a"}}),
+        ({"prompt": {"contains": "a"}}, {"prompt": {"regex": "a"}}),
+        ({"prompt": {"regex": "a"}}, {"prompt": {"regex": "ab"}}),
+        ({"prompt": "cat", "normalize": ["case"]}, {"prompt": "Cat"}),
+        ({"system": "x"}, {"prompt": "x"}),
+        ({"turn": {"gt": 1}}, {"turn": {"gt": 0}}),
+        ({"turn": 1}, {"turn": {"in": [1, 2]}}),
+        ({"model": "deepseek-*"}, {"model": "d*"}),
+        ({"tools": ["a", "b"]}, {"tools": "a"}),
+        ({"state": "start"}, {"prompt": "x"}),
+        ({"stream": False}, {}),
+        ({"attempt": 1}, {}),
+        ({"header": {"x": None}}, {"header": {"x": "a"}}),
+        ({"body": {"path": "$.a", "gt": 1}}, {"body": {"path": "$.a", "gt": 2}}),
+        ({"any_of": [{"turn": 1}, {"turn": 2}]}, {"prompt": "x"}),
+        ({"not": {"turn": 1}}, {"prompt": "x"}),
+        ({"operation": "models"}, {}),
+        ({}, {"operation": "models", "provider": "serevix"}),
+    ],
+)
+def test_a_rule_that_has_something_left_is_not_told(first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert told({"match": first, **R}, {"match": second, **R}) == []
+
+
+def test_a_rule_that_lets_requests_pass_takes_nothing_away() -> None:
+    for passing in (
+        {**R, "times": 2},
+        {**R, "chance": 0.5},
+        {"replies": [R, R], "then": "next_rule"},
+        {**on(state="start"), "set_state": "later"},
+        {**R, "priority": -1},
+    ):
+        assert told(passing, on(prompt="x")) == []
+    always = {"replies": [{**R, "chance": 1}, R]}
+    assert told(always, R) == ["rules[1] never answers: rules[0] takes all that it matches"]
+
+
+def test_priority_decides_which_of_them_stands_before() -> None:
+    first = {"name": "narrow", **on(prompt="x")}
+    last = {"name": "wide", **R, "priority": 1}
+    assert told(first, last) == ["rule 'narrow' never answers: rule 'wide' takes all that it matches"]
+
+
+def test_texts_that_are_made_the_same_are_compared_so() -> None:
+    rules = (on(prompt={"contains": "HI"}), on(prompt="hi"))
+    assert told(*rules) == []
+    assert told(*rules, defaults={"normalize": ["case"]}) == [
+        "rules[1] never answers: rules[0] takes all that it matches"
+    ]
+
+
+def test_many_rules_are_compared_within_a_moment() -> None:
+    rules = [on(prompt=f"question {number}") for number in range(5000)]
+    rules += [on(prompt={"contains": f"part {number} of it"}) for number in range(3000)]
+    loaded = load({"rules": rules})
+    begin = time.process_time()
+    assert warnings(loaded) == []
+    assert time.process_time() - begin < 10
+
+
+# Rules that nothing matches
+
+
+@pytest.mark.parametrize(
+    ("match", "reason"),
+    [
+        ({"provider": []}, "provider is an empty list"),
+        ({"model": []}, "model is an empty list"),
+        ({"any_of": []}, "any_of is an empty list"),
+        ({"prompt": {"any_of": []}}, "prompt has an empty any_of"),
+        ({"turn": {"in": []}}, "turn is in an empty list"),
+        ({"turn": 0}, "turn counts in whole numbers from 1 and is never 0 as it is wanted"),
+        ({"turn": 1.5}, "turn counts in whole numbers from 1 and is never 1.5 as it is wanted"),
+        ({"attempt": {"in": [1, 2], "gt": 2}},
+         "attempt counts in whole numbers from 1 and is never 1 or 2 as it is wanted"),
+        ({"turn": {"gt": 2, "lt": 3}}, "turn counts in whole numbers from 1, and none is in the range that is wanted"),
+        ({"messages": {"lt": 0}}, "messages counts in whole numbers from 0, and none is in the range that is wanted"),
+        ({"prompt": {"equals": "a", "contains": "b"}}, "prompt cannot equal 'a' and contain 'b'"),
+        ({"prompt": {"equals": "a", "regex": "^b"}}, "prompt cannot equal 'a' and match the regex '^b'"),
+        ({"prompt": {"equals": "a", "glob": "b*"}}, "prompt cannot equal 'a' and fit the glob 'b*'"),
+        ({"prompt": {"equals": "a", "any_of": ["b", "c"]}}, "prompt cannot equal 'a' and be any of the others"),
+        ({"prompt": {"equals": "a", "not": "a"}}, "prompt is what `not` forbids whenever the rest holds"),
+        ({"system": {"contains": "cat", "not": {"contains": "a"}}},
+         "system is what `not` forbids whenever the rest holds"),
+        ({"prompt": {"any_of": [{"equals": "a", "contains": "b"}]}}, "prompt cannot equal 'a' and contain 'b'"),
+        ({"header": {"x": {"equals": "a", "contains": "b"}}}, "x cannot equal 'a' and contain 'b'"),
+        ({"not": {}}, "`not` forbids what the rest requires"),
+        ({"provider": "nadles", "not": {"provider": ["nadles", "serevix"]}}, "`not` forbids what the rest requires"),
+        ({"all_of": [{"provider": "nadles"}, {"provider": "serevix"}]}, "no provider is in all of the lists"),
+        ({"stream": True, "all_of": [{"stream": False}]}, "stream cannot be false and true at once"),
+        ({"prompt": "a", "all_of": [{"prompt": "b"}]}, "the prompt cannot be two texts at once"),
+        ({"all_of": [{"turn": 0}]}, "turn counts in whole numbers from 1 and is never 0 as it is wanted"),
+        ({"any_of": [{"turn": 0}, {"model": []}]},
+         "turn counts in whole numbers from 1 and is never 0 as it is wanted"),
+        ({"body": {"path": "$.a", "gt": 2, "lt": 1}}, "body at $.a cannot be above 2 and below 1"),
+        ({"body": {"path": "$.a", "gt": 2, "regex": "x"}}, "body at $.a cannot be a number and a text"),
+        ({"body": {"path": "$.a", "in": []}}, "body at $.a is never in an empty list"),
+    ],
+)  # fmt: skip
+def test_a_rule_that_no_request_can_match_is_told_with_the_reason(match: dict[str, Any], reason: str) -> None:
+    assert told({"match": match, **R}) == [f"rules[0]: no request can match: {reason}"]
+
+
+def test_a_part_that_may_hold_is_enough() -> None:
+    assert told(on(any_of=[{"turn": 0}, {"turn": 1}])) == []
+    assert told(on(provider="nadles", not_={"provider": "nadles", "stream": True})) == []
+    assert told(on(prompt={"contains": "a", "not": {"contains": "cat"}})) == []
+
+
+def test_operations_that_nobody_has_are_told() -> None:
+    assert told(on(operation="chats")) == [
+        "rules[0]: no provider has operation 'chats'. Did you mean 'chat'? "
+        "Operations: balance, chat, completions, models"
+    ]
+    assert told(on(provider="nadles", operation="models")) == [
+        "rules[0]: nadles has no operation 'models'. Operations: chat"
+    ]
+
+
+def test_a_model_that_the_provider_refuses_is_told() -> None:
+    rule = on(provider="nadles", model="deepseek-r1")
+    served = "deepseek-r1-distill-llama-70b-websearch"
+    assert told(rule) == [
+        "rules[0]: no request can match: nadles refuses the model 'deepseek-r1'. "
+        f"Models, set under providers.nadles.models: {served}"
+    ]
+    assert told(rule, providers={"nadles": {"models": ["deepseek-r1"]}}) == []
+    assert told(on(provider="nadles", model="deepseek-r1*")) == []
+    assert told(on(provider=["nadles", "serevix"], model="deepseek-r1")) == []  # serevix serves any
+
+
+# Accounts, names, states
+
+
+def test_accounts_that_fit_no_rule_are_told() -> None:
+    accounts = [{"key": "a", "provider": "serevix"}, {"key": "a", "provider": "serevix"}]
+    assert told(on(provider="nadles"), on(prompt="x"), accounts=accounts) == [
+        "rules[0]: no account is for nadles, so that every request there is refused",
+        "accounts[1]: the key 'a' is there twice",
+    ]
+    assert told(on(provider="nadles"), accounts=[{"key": "a"}, {"key": "a", "provider": "serevix"}]) == []
+    assert told(on(key="b"), accounts=[{"key": "a"}]) == ["rules[0]: no request can match: the key 'b' is no account"]
+    assert told(on(key="sk-fault-reset"), on(prompt="x", key={"glob": "b*"}), accounts=[{"key": "a"}]) == []
+
+
+def test_two_rules_of_one_name_are_told() -> None:
+    rules = [{"name": "a", **on(prompt="1")}, {"name": "b", **on(prompt="2")}, {"name": "a", **on(prompt="3")}]
+    assert told(*rules) == ["there is a rule 'a' already (rules[0]): nobody can tell which of them answered"]
+
+
+def test_states_that_lead_nowhere_are_told() -> None:
+    asked = {**on(prompt="x"), "set_state": "asked"}
+    assert told(asked, on(state="aksed")) == [
+        "no rule sets the state 'aksed'. Did you mean 'asked'?",
+        "no rule wants the state 'asked'. Did you mean 'aksed'?",
+    ]
+    assert told(asked) == ["no rule wants the state 'asked'."]
+    assert told(on(any_of=[{"state": "gone"}, {"not": {"state": "away"}}])) == [
+        "no rule sets the state 'gone'.",
+        "no rule sets the state 'away'.",
+    ]
+    replies = {"replies": [{**R, "set_state": "one"}, {**R, "set_state": "two"}]}
+    assert told(replies) == ["no rule wants the state 'one'.", "no rule wants the state 'two'."]
+
+
+def test_states_that_are_left_or_shown_are_not_told() -> None:
+    assert told({**on(state="start"), "set_state": "done"}) == []  # so that it answers once
+    assert told({**on(prompt="x"), "set_state": "a"}, {**on(state="a"), "set_state": "end"}) == []
+    assert told({**on(prompt="x"), "set_state": "a"}, {"reply": {"content": "{{ state }}"}}) == []
+
+
+# Words without effect
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"replies": [{**R, "chance": 1}, R], "then": "next_rule"},
+         "then: next_rule has no effect: with chances, answers are drawn and never run out"),
+        ({"replies": [{**R, "chance": 1}]}, "a weight has no effect where there is nothing else to draw"),
+        ({"replies": [R, R], "times": 1}, "replies[1] is never given: with times: 1 the rule is used up before"),
+        ({"replies": [R, R], "times": 2, "then": "cycle"},
+         "then: cycle has no effect: with times: 2 nothing follows the last reply"),
+        ({**R, "chance": 1}, "chance is 1, so the dice never let a request pass"),
+        ({"error": "overloaded", "pace": {"ttft": 1}}, "pace has no effect: errors come at once"),
+        ({"reply": {"tool_calls": [{"name": "f"}], "length": 80}}, "length has no effect: no text is generated"),
+        ({"reply": {"from": "python:json:dumps", "style": "code"}}, "style has no effect: no text is generated"),
+        ({"match": {"body": {"path": "$.a", "exists": False, "equals": 1}}, **R},
+         "equals has no effect beside exists: false"),
+        ({"match": {"prompt": {"regex": "a"}}, "reply": {"content": "{{ groups['1'] }}"}},
+         "groups is empty in its templates: no regex on the prompt has groups"),
+        ({"match": {"header": {"x y": "a"}}, **R}, "no request has a header 'x y': that is no name for one"),
+    ],
+)  # fmt: skip
+def test_words_without_effect_are_told(rule: dict[str, Any], message: str) -> None:
+    assert told(rule) == [f"rules[0]: {message}"]
+
+
+def test_words_with_effect_are_not_told() -> None:
+    assert told({"replies": [R, {"error": "overloaded"}], "times": 5, "then": "cycle", "pace": {"ttft": 1}}) == []
+    assert told({"reply": {"length": 80, "style": "code"}}) == []
+    named = {"prompt": {"any_of": ["x", {"regex": "in (.*)"}]}}
+    assert told({"match": named, "reply": {"content": "{{ groups['1'] }}"}}) == []
+
+
+# Code
+
+
+def test_code_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "answers").mkdir()
+    (tmp_path / "answers" / "__init__.py").write_text("raise SystemExit('imported')\n")
+    (tmp_path / "answers" / "weather.py").write_text("def sun(request): ...\nfrom x import rain as wet\n")
+    (tmp_path / "answers" / "starred.py").write_text("from x import *\n")
+    (tmp_path / "answers" / "broken.py").write_text("def (:\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def said(code: str) -> list[str]:
+        return told({"reply": {"from": f"python:{code}"}})
+
+    assert said("answers.weather:sun") == said("answers.weather:wet") == []
+    assert said("answers.starred:anything") == said("answers.broken:anything") == []
+    assert said("json:dumps") == said("math:sin") == said("sys:exit") == []
+    assert said("answers.weather:snu") == ["rules[0]: there is no 'snu' in answers.weather. Did you mean 'sun'?"]
+    assert said("answers.wether:sun") == [
+        "rules[0]: there is no module 'answers.wether' where Python looks for modules"
+    ]
+    assert said("nowhere.at.all:f") == ["rules[0]: there is no module 'nowhere' where Python looks for modules"]
+    assert "answers" not in sys.modules
+
+
+def test_code_beside_the_working_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "answers_here.py").write_text("def f(request): ...\n")
+    monkeypatch.chdir(tmp_path)
+    assert told({"reply": {"from": "python:answers_here:f"}}) == []
+
+
+# Slow regexes
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"^(a+)+$", r"(a*)*b", r"(.*a)+x", r"(\w+\s?)+$", r"(?:\s*\w+\s*)*!", r"((a+))+b", r"(\w+)*@", r"(x+x+)+y",
+     r"(?:.*?,)*$", r"([a-zA-Z]+)*\d", r"(a+|b)+c", r"x(?=(a+)+b)", r"(?:(?:a|b+)+|c)d"],
+)  # fmt: skip
+def test_regexes_that_take_for_ever_are_told(pattern: str) -> None:
+    assert is_slow(pattern)
+    shown = f"the regex {pattern!r} repeats what repeats itself: on some texts it takes for ever"
+    assert told(on(prompt={"regex": pattern})) == [f"rules[0]: {shown}"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [r"^retry (\d+)", r"(\w+\s)+", r"([a-z]+,)*", r"^(\d+\.)+\d+$", r"(a+)++", r"(?>a+)+b", r"(a|b)+", r"(ab+c)+",
+     r"([^,]*,)*", r"(\"[^\"]*\"\s*)+", r"(a{1,5}){1,5}", r"(?i)weather in (?P<city>\w+)", r".*", r"(a+)?b",
+     r"(a+){3}"],
+)  # fmt: skip
+def test_regexes_that_do_not_are_not_told(pattern: str) -> None:
+    assert not is_slow(pattern)
+
+
+def test_regexes_are_looked_for_everywhere() -> None:
+    slow = {"regex": "(a+)+b"}
+    places = {"system": slow, "message": {"not": slow}, "key": {"any_of": ["x", slow]}, "header": {"x": slow},
+              "tool_result": {"content": slow}, "body": {"path": "$.a", **slow}, "not": {"prompt": slow}}  # fmt: skip
+    for key, value in places.items():
+        assert len(told({"match": {key: value}, **R})) == 1, key
+
+
+# Places
+
+
+def test_warnings_stand_where_the_words_stand_in_the_order_of_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("z.yaml").write_text(
+        "version: 1\n"
+        "include: a.yaml\n"
+        "rules:\n"
+        "  - name: all\n"
+        "    reply: {}\n"
+        "  - name: never\n"
+        "    match:\n"
+        "      prompt: {regex: '(a+)+'}\n"
+        "      turn: 0\n"
+        "    reply: {}\n"
+    )
+    Path("a.yaml").write_text(
+        "version: 1\n"
+        "accounts: [{key: a, provider: serevix}]\n"
+        "rules:\n"
+        "  - name: all\n"
+        "    match: {provider: nadles}\n"
+        "    replies:\n"
+        "      - {reply: {}, set_state: on}\n"
+        "      - {reply: {tool_calls: [{name: f}], length: 9}}\n"
+    )
+    assert [str(problem) for problem in warnings(load("z.yaml"))] == [
+        "z.yaml:8:16: rule 'never': the regex '(a+)+' repeats what repeats itself: on some texts it takes for ever",
+        "z.yaml:9:7: rule 'never': no request can match: turn counts in whole numbers from 1 and is never 0 as it is "
+        "wanted",
+        "a.yaml:4:5: rule 'all' never answers: rule 'all' (z.yaml:4) takes all that it matches",
+        "a.yaml:4:5: there is a rule 'all' already (z.yaml:4): nobody can tell which of them answered",
+        "a.yaml:5:13: rule 'all': no account is for nadles, so that every request there is refused",
+        "a.yaml:7:21: no rule wants the state 'on'.",
+        "a.yaml:8:43: rule 'all': length has no effect: no text is generated",
+    ]
+
+
+# What is said is so
+
+
+TEXTS = st.sampled_from(["", "a", "b", "ab", "A"])
+TEXT_CONDITIONS = st.recursive(
+    st.one_of(
+        TEXTS.map(lambda text: {"equals": text}),
+        TEXTS.map(lambda text: {"contains": text}),
+        st.sampled_from([{"regex": "^a"}, {"regex": "b"}, {"glob": "a*"}, {"glob": "*"}]),
+        st.builds(lambda one, two: {"equals": one, "contains": two}, TEXTS, TEXTS),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=2).map(lambda parts: {"any_of": parts}),
+        inner.map(lambda part: {"not": part}),
+        st.builds(lambda one, two: {**one, "not": two}, inner, inner),
+    ),
+    max_leaves=3,
+)
+NUMBERS = st.sampled_from([0, 1, 2, 3, 1.5, {"gt": 1}, {"lt": 2}, {"gt": 1, "lt": 3}, {"in": [1, 2]}, {"in": []}])
+PLAIN = st.fixed_dictionaries(
+    {},
+    optional={
+        "prompt": TEXT_CONDITIONS,
+        "message": TEXT_CONDITIONS,
+        "turn": NUMBERS,
+        "messages": NUMBERS,
+        "provider": st.sampled_from(["serevix", ["serevix", "nadles"], []]),
+        "operation": st.sampled_from(["chat", "models", ["chat", "completions", "models"]]),
+        "model": st.sampled_from(["deepseek-*", "deepseek-v3", "*", "x*", []]),
+        "stream": st.booleans(),
+        "state": st.sampled_from(["start", "later"]),
+        "tools": st.sampled_from(["f", ["f", "g"], "*"]),
+        "header": st.sampled_from([{"x": None}, {"X": "1"}, {"x": {"contains": "1"}}]),
+        "normalize": st.sampled_from([[], ["case"]]),
+    },
+)
+MATCHES = st.recursive(
+    PLAIN,
+    lambda inner: st.one_of(
+        st.builds(lambda outer, parts: {**outer, "any_of": parts}, PLAIN, st.lists(inner, max_size=2)),
+        st.builds(lambda outer, parts: {**outer, "all_of": parts}, PLAIN, st.lists(inner, max_size=2)),
+        st.builds(lambda outer, part: {**outer, "not": part}, PLAIN, inner),
+    ),
+    max_leaves=3,
+)
+ASKED = st.builds(
+    lambda prompt, provider, model, stream, state, operation, tools, header: Ask(
+        request_of(
+            prompt,
+            provider=provider,
+            model=model,
+            stream=stream,
+            operation=operation,
+            tools=tools,
+            headers={} if header is None else {"x": header},
+        ),
+        state=state,
+    ),
+    TEXTS,
+    st.sampled_from(["serevix", "nadles", "cloudsway"]),
+    st.sampled_from(["deepseek-v3", "x1"]),
+    st.booleans(),
+    st.sampled_from(["start", "later"]),
+    st.sampled_from(["chat", "models", "completions"]),
+    st.sampled_from([(), ("f",), ("f", "g")]),
+    st.sampled_from([None, "1", "21"]),
+)
+
+
+def match_of(wanted: Mapping[str, Any]) -> Match:
+    return Match.model_validate({"normalize": [], **wanted})
+
+
+def holds(wanted: Mapping[str, Any], ask: Ask) -> bool:
+    (rule,) = book_of({"match": wanted}).rules
+    return all(condition.holds(ask) for condition in rule.conditions)
+
+
+@given(MATCHES, MATCHES, st.lists(ASKED, min_size=5, max_size=20))
+def test_what_is_covered_is_really_taken(wide: dict[str, Any], narrow: dict[str, Any], asked: list[Ask]) -> None:
+    if covers(match_of(wide), match_of(narrow)):
+        for ask in asked:
+            assert not holds(narrow, ask) or holds(wide, ask)
+
+
+@given(MATCHES, st.lists(ASKED, min_size=1, max_size=10))
+def test_everything_covers_itself(wanted: dict[str, Any], asked: list[Ask]) -> None:
+    assert covers(match_of(wanted), match_of(wanted))
+    assert covers(match_of({"operation": ["chat", "models", "completions"]}), match_of(wanted))
+
+
+@given(MATCHES, st.lists(ASKED, min_size=5, max_size=20))
+def test_what_contradicts_itself_really_matches_nothing(wanted: dict[str, Any], asked: list[Ask]) -> None:
+    if contradiction(match_of(wanted)) is not None:
+        assert not any(holds(wanted, ask) for ask in asked)
