@@ -139,7 +139,20 @@ def _headers(headers: dict[str, str]) -> dict[str, str]:
 HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 Length = Annotated[int, Field(ge=1, le=100_000)] | Annotated[str, Field(pattern=LENGTH)]
-Headers = Annotated[dict[str, str], AfterValidator(_headers)]
+Headers = Annotated[
+    dict[str, str],
+    AfterValidator(_headers),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "propertyNames": {
+                "pattern": f"^{HEADER_NAME.pattern}$",
+                "not": {"pattern": "^([Cc]ontent-[Ll]ength|[Tt]ransfer-[Ee]ncoding)$"},
+            },
+            "additionalProperties": {"type": "string", "pattern": f"^{HEADER_VALUE.pattern}$"},
+        }
+    ),
+]
 Template = Annotated[str, AfterValidator(_template)]
 Code = Annotated[str, AfterValidator(_code), WithJsonSchema({"type": "string", "pattern": CODE})]
 Locale = Annotated[str, AfterValidator(_locale)]

@@ -199,13 +199,14 @@ def test_a_large_body_may_take_its_time_as_long_as_it_comes(server: Watched, imp
         assert client.response().status == 200
 
 
-def test_time_that_a_head_took_is_not_missing_for_its_body(server: Watched, impatient: float) -> None:
+def test_time_that_a_head_took_is_not_missing_for_its_body(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.transport.PATIENCE", 1.0)
     data = ask()
     head = data.index(b"\r\n\r\n") + 4
     with Connection(server.port) as client:
         for part in (data[:20], data[20:head], data[head : head + 10], data[head + 10 :]):
             client.send(part)
-            time.sleep(impatient * 0.4)
+            time.sleep(0.4)
         assert client.response().status == 200
 
 
