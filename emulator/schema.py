@@ -41,7 +41,9 @@ def json_schema() -> Schema:
             definition["allOf"] = [_reference("OnePlace")]
     definitions["OnePlace"] = {"allOf": [_not_both(one, other) for one, other in combinations(STAGES, 2)]}
     for name, room in PROVIDERS.items():
-        definitions["ProviderSettings"]["properties"][name]["description"] = f"Settings of {room.title}."
+        own = definitions["ProviderSettings"]["properties"][name]
+        own["description"] = f"Settings of {room.title}."
+        definitions[own["$ref"].rpartition("/")[2]].setdefault("description", own["description"])
     definitions["Fault"] = _fault({kind: model.__name__ for kind, model in FAULTS.items()})
     tidied: Schema = _tidied({**schema, "$defs": dict(sorted(definitions.items()))})
     title = {"$schema": DIALECT, "title": "A scenario of llm-provider-emulator"}

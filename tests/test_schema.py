@@ -50,7 +50,7 @@ def test_every_shipped_scenario_is_valid(path: Path, validator: Draft202012Valid
 def test_every_key_is_described(schema: dict[str, Any]) -> None:
     faults = {model.__name__ for model in FAULTS.values()}
     for name, definition in (("Scenario", schema), *schema["$defs"].items()):
-        if name in (*faults, "Fault", "OnePlace", "ProviderSettings", "Price", "Balance"):
+        if name in faults or name in ("Fault", "OnePlace", "ProviderSettings", "Price", "Balance"):
             continue
         assert definition["description"], name
         for key, value in definition["properties"].items():
