@@ -9,9 +9,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from pydantic import BaseModel
+
+from emulator import docstrings
 from emulator.cli import described, fault_facts
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
+from emulator.scenario import Match, ReplyModel, RuleModel, Scenario
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -75,12 +79,28 @@ def settings() -> Iterator[str]:
             yield f"| {name} | `{setting}` | `{cell(default)}` | {cell(facts['description'])} |\n"
 
 
+def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
+    """A table of the keys of one mapping in a scenario."""
+
+    def table() -> Iterator[str]:
+        words = docstrings.of(model)
+        yield "| key | what it says |\n|---|---|\n"
+        for name, field in model.model_fields.items():
+            yield f"| `{field.alias or name}` | {cell(words.get(name, ''))} |\n"
+
+    return table
+
+
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "faults": faults,
     "kinds": kinds,
     "providers": providers,
     "errors": errors,
     "settings": settings,
+    "match": keys_of(Match),
+    "reply": keys_of(ReplyModel),
+    "rule": keys_of(RuleModel),
+    "scenario": keys_of(Scenario),
 }
 
 
