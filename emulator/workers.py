@@ -7,6 +7,7 @@ process, so it is refused, with the reasons.
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -67,7 +68,8 @@ def run(number: int, serve: Callable[[int, Callable[[], None]], None], on_ready:
     if not hasattr(os, "fork"):
         raise UsageError("Several workers need a system that can fork; run several servers on ports of their own.")
     reader, writer = os.pipe()
-    children = {_forked(index, serve, reader, writer) for index in range(1, number + 1)}
+    lifeline = os.pipe()  # its end tells the children that their parent is gone, however it went
+    children = {_forked(index, serve, reader, writer, lifeline) for index in range(1, number + 1)}
     os.close(writer)
 
     def forward(signum: int, frame: FrameType | None) -> None:
@@ -81,15 +83,23 @@ def run(number: int, serve: Callable[[int, Callable[[], None]], None], on_ready:
     return _wait_for_all(children)
 
 
-def _forked(index: int, serve: Callable[[int, Callable[[], None]], None], reader: int, writer: int) -> int:
+def _forked(
+    index: int,
+    serve: Callable[[int, Callable[[], None]], None],
+    reader: int,
+    writer: int,
+    lifeline: tuple[int, int],
+) -> int:
     pid = os.fork()
     if pid:
         return pid
     os.close(reader)
+    os.close(lifeline[1])
     code = 1
     try:
         # The terminal sends Ctrl-C to every process; the parent passes on what it gets, once.
         os.setpgid(0, 0)
+        threading.Thread(target=_end_with, args=(lifeline[0],), daemon=True).start()
         serve(index, lambda: _tell(writer))
         code = 0
     except BaseException as error:
@@ -98,6 +108,11 @@ def _forked(index: int, serve: Callable[[int, Callable[[], None]], None], reader
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _end_with(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _tell(writer: int) -> None:

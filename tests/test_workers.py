@@ -54,6 +54,15 @@ def test_workers_answer_alike_with_ids_of_their_own_and_end_together() -> None:
     assert errors == ""
 
 
+def test_workers_end_when_their_parent_is_killed() -> None:
+    process = serve("--workers", "2")
+    url = origin_of(process) + "/__emulator/health"
+    process.kill()
+    process.communicate(timeout=10)  # returns once the last worker has closed its end of the pipes
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
 def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path: Path) -> None:
     scenario = tmp_path / "counts.json"
     rules = [{"name": "flaky", "replies": [{"error": "overloaded"}, {"reply": {"content": "ok"}}]}]
