@@ -9,6 +9,7 @@ import orjson
 
 from emulator import dice
 from emulator.faults.base import Fault
+from emulator.hints import literal_in
 from emulator.pace import Pace
 from emulator.reply import Draft, ErrorReply
 from emulator.request import ModelRequest
@@ -52,6 +53,8 @@ class Condition:
     says; `more`: also headers, the key, or what changes from request to request."""
     needle: str | None = None
     """What the prompt has to contain, when that is the whole condition."""
+    hint: str | None = None
+    """What the prompt, if it is ASCII, has to contain in lower case for the condition to hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,8 @@ class Candidate(NamedTuple):
     rule: Rule
     needle: str | None
     """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
+    hint: str | None
+    """What an ASCII prompt in lower case has to contain at least."""
     tests: tuple[Callable[[Ask], bool], ...]
 
 
@@ -218,7 +223,8 @@ class Rulebook:
                     first_unsteady = min(first_unsteady, rule.position)
                 left = [condition for condition in rule.conditions if condition.looks_at != "class"]
                 needle = left[0].needle if len(left) == 1 else None
-                candidate = Candidate(rule, needle, tuple(condition.holds for condition in left))
+                hint = next((condition.hint for condition in left if condition.hint is not None), None)
+                candidate = Candidate(rule, needle, hint, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
         return Candidates({prompt: tuple(rules) for prompt, rules in by_prompt.items()}, tuple(others), first_unsteady)
 
@@ -234,11 +240,12 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> Rulebook:
 def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
     prompt = ask.request.prompt
-    for rule, needle, tests in book.candidates(ask):
+    lowered = prompt.lower() if prompt.isascii() else None
+    for rule, needle, hint, tests in book.candidates(ask):
         if needle is not None:
             if needle not in prompt:
                 continue
-        elif not _all_hold(tests, ask):
+        elif (hint is not None and lowered is not None and hint not in lowered) or not _all_hold(tests, ask):
             continue
         if rule.skips(ask):
             continue
@@ -358,7 +365,8 @@ def _texts(match: Match, normalize: Sequence[str]) -> Iterator[Condition]:
     if match.prompt is not None:
         condition = _text("prompt", lambda ask: ask.request.prompt, match.prompt, normalize)
         is_needle = match.prompt.model_fields_set == {"contains"} and not normalize
-        yield replace(condition, needle=match.prompt.contains) if is_needle else condition
+        hint = literal_in(match.prompt.regex) if match.prompt.regex is not None and not normalize else None
+        yield replace(condition, needle=match.prompt.contains if is_needle else None, hint=hint)
     if match.system is not None:
         yield _text("system", lambda ask: _joined(ask.request, "system"), match.system, normalize)
     if match.message is not None:
