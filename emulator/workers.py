@@ -123,12 +123,11 @@ def _tell(writer: int) -> None:
 def _wait_for_all(children: set[int]) -> int:
     code = 0
     while children:
-        try:
-            pid, status = os.wait()
-        except InterruptedError:
-            continue
+        pid, status = os.wait()
         children.discard(pid)
-        if status and not code:
+        # One that is told to end before it can listen to signals dies of them, which is an orderly end as well.
+        was_told = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGINT, signal.SIGTERM)
+        if status and not was_told:
             code = 1
         _signal(children, signal.SIGTERM)
     return code
