@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import shlex
 import sys
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -92,6 +93,8 @@ def serve(
 
     if provider is not None:
         _room(provider)
+    if allow_code:
+        sys.path.insert(0, os.getcwd())  # as with `python -m`: the script of a package does not look there
     sources = scenarios or (str(DEFAULT_SCENARIO),)
     try:
         script = script_from(*sources)
@@ -191,9 +194,9 @@ def check(paths: tuple[str, ...], as_json: bool) -> None:
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
-    from emulator.schema import json_schema
+    from emulator.schema import as_text
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    click.echo(as_text(), nl=False)
 
 
 @cli.command()

@@ -619,11 +619,10 @@ class _TrackPlayer(_Player):
         if self.framing is None:
             door.write(self.begin(self.track.status, self.track.headers))
         now = self.clock.now()
-        elapsed = now - start
         frames: list[bytes] = []
         size = 0
         first = self.index
-        while (run := self.run) is not None and at[self.index] <= elapsed:
+        while (run := self.run) is not None and start + at[self.index] <= now:
             frame = run.before + run.pieces[self.offset] + run.after
             frames.append(frame)
             size += len(frame)

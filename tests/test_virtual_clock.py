@@ -428,3 +428,15 @@ def test_a_whole_answer_of_deepseek_is_preceded_by_empty_lines(emulator: Emulato
     assert response.json()["choices"][0]["message"]["content"] == WORDS
     for provider in ("serevix", "cloudsway", "maxtoken", "nadles"):
         assert ask(http, world, provider).text.startswith("{")
+
+
+def test_later_streams_of_one_world_end_though_their_moments_are_no_round_numbers() -> None:
+    """Deadlines are compared as they were set: a sum of floats is not undone by a difference."""
+    pace = {"ttft": 0.1, "tokens_per_second": 7, "jitter": 0.3}
+    scenario = {"clock": "virtual", "defaults": {"pace": pace}, "rules": [{"reply": {"length": "60 tokens"}}]}
+    with Emulator(scenario) as emulator:
+        url = emulator.url("serevix") + "/v1/chat/completions"
+        for number in range(12):
+            body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"question {number}"}]}
+            answer = httpx.post(url, json=body, headers={"authorization": "Bearer k"}, timeout=10)
+            assert answer.text.endswith("data: [DONE]\n\n")
