@@ -20,6 +20,8 @@ HEADER = "x-emulator-fault"
 KEY = "sk-fault-"
 MOST_QUEUED = 10_000
 MOST_PER_REQUEST = 32
+MOST_COUNTERS = 10_000
+"""How many faults are counted; the one longest known is forgotten first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,14 @@ class Arsenal:
         for id, fault in self.live.items():
             yield Armed(id, fault, "live")
 
+    def _counter(self, id: str) -> Counter:
+        counter = self.counters.get(id)
+        if counter is None:
+            if len(self.counters) >= MOST_COUNTERS:
+                del self.counters[next(iter(self.counters))]
+            counter = self.counters[id] = Counter()
+        return counter
+
     def striking(self, armed: Iterable[Armed], now: float, seed: int, identity: bytes, attempt: int) -> list[Armed]:
         """Those that strike this request, counted."""
         struck = []
@@ -85,7 +95,7 @@ class Arsenal:
             fault = each.fault
             if fault.window is not None and not fault.window.holds(now - self.started):
                 continue
-            counter = self.counters.setdefault(each.id, Counter())
+            counter = self._counter(each.id)
             counter.seen += 1
             if counter.seen <= fault.skip or (fault.times is not None and counter.struck >= fault.times):
                 continue
