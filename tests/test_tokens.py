@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import ModuleSpec
-from itertools import accumulate
 from pathlib import Path
 from random import Random
 from threading import Thread
@@ -14,7 +13,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator import tokens
@@ -190,13 +189,8 @@ def test_what_is_on_either_side_of_a_safe_place_can_be_counted_singly(text: str)
 @given(st.lists(TRICKY, min_size=1, max_size=20), st.sampled_from(["\n", " x ", "\n    y", "1a"]))
 def test_a_long_text_counts_the_same_in_slices_as_in_one(parts: list[str], between: str) -> None:
     text = between.join(parts * 60)
-    engine = tokens._loaded()
-    # Where there is no safe place for long enough, a cut is forced, which may cost a token: that is said of it.
-    safe = {place.start() for place in tokens._CUT.finditer(text)}
-    ends = list(accumulate(len(part) for part in engine.slices(text)))
-    assume(safe.issuperset(ends[:-1]))
 
-    assert tokens.count(text) == engine.count(text)
+    assert tokens.count(text) == tokens._loaded().count(text)
 
 
 @pytest.mark.parametrize(
