@@ -686,6 +686,8 @@ class _StepPlayer(_Player):
                     return
                 self.door.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
                 self._note(len(data), 1, self.start + step.at, now)
+                if step.gap:
+                    self.playback.last_sent = self.clock.now()  # writing may have taken its time
             case Raw():
                 self.door.write(step.data)
                 self._note(len(step.data), 1, self.start + step.at, now)
