@@ -3,6 +3,8 @@
 from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from math import inf
 
 from emulator import dice
@@ -35,6 +37,7 @@ class Pace:
 
 
 AT_ONCE = Pace()
+LONGEST_KEPT = 4096
 
 
 def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> Sequence[float]:
@@ -46,13 +49,11 @@ def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> S
     if pace.ttft <= 0 and pace.tokens_per_second == inf:
         return ()
     gap = 1 / pace.tokens_per_second
+    if not pace.jitter or not gap:
+        counts = tuple(tokens)
+        return _even(counts, pace.ttft, gap) if len(counts) <= LONGEST_KEPT else _evenly(counts, pace.ttft, gap)
     moments = array("d")
     count = 0
-    if not pace.jitter or not gap:
-        for number in tokens:
-            count += number
-            moments.append(pace.ttft + (count - 1) * gap if count else pace.ttft)
-        return moments
     uniform = dice.generator("jitter", *material).uniform
     now = pace.ttft
     for number in tokens:
@@ -62,3 +63,12 @@ def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> S
             count += 1
         moments.append(now)
     return moments
+
+
+def _evenly(tokens: tuple[int, ...], ttft: float, gap: float) -> Sequence[float]:
+    counts = accumulate(tokens)
+    return array("d", [ttft + (count - 1) * gap if count else ttft for count in counts])
+
+
+_even = lru_cache(maxsize=256)(_evenly)
+"""The same text at the same pace is the same moments for all its streams."""

@@ -6,6 +6,7 @@ A fault works on the same answer spelled out as a list of `Step`s (`Track.steps`
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
 Header = tuple[bytes, bytes]
@@ -160,8 +161,7 @@ class Track:
             yield from run.frames()
 
     def tokens(self) -> Iterator[int]:
-        for run in self.runs:
-            yield from run.tokens
+        return chain.from_iterable([run.tokens for run in self.runs])
 
     def steps(self) -> list[Step]:
         """The same answer spelled out. The head of a stream goes at once, that of a whole body with it."""
