@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from itertools import count
+from operator import attrgetter
 from time import CLOCK_MONOTONIC, monotonic
 from time import time as wall_time
 from typing import Protocol
@@ -23,10 +24,10 @@ EARLIEST, LATEST = 1e-9, 1e12
 """What a timer can be set to."""
 VIRTUAL_START = 1767225600.0
 """Where virtual time begins: 2026-01-01T00:00:00Z."""
-
-
-LONGEST_TURN = 0.002
+LONGEST_TURN = 0.001
 """Seconds for which alarms are served in a row; then the event loop has its turn, and new requests are heard."""
+SLOTS, NEVER = 4000, 2**62
+"""Parts of a second. Several alarms in one part go off together at its end: waking up costs more than sending."""
 
 
 class Alarm:
@@ -45,6 +46,7 @@ class Alarm:
 Entry = tuple[float, int, Alarm]
 """An alarm on a heap: compared by its moment, then by its number, without a call into Python."""
 _serial = count()
+_moment = attrgetter("when")
 
 
 class Clock(Protocol):
@@ -84,11 +86,14 @@ class _Timerfd:
 
 
 class WallClock:
-    """Real time, for one event loop. All its alarms share one timer."""
+    """Real time, for one event loop. All its alarms share one timer.
+
+    An alarm with a slot of time to itself goes off at its very moment, several in one go off together at its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or asyncio.get_running_loop()
-        self._alarms: list[Entry] = []
+        self._slots: dict[int, list[Alarm]] = {}
+        self._order: list[int] = []  # a heap of the slots that hold alarms
         self._armed = 0.0
         self._timer: asyncio.TimerHandle | None = None  # instead of the timerfd, where there is none
         self._timerfd: _Timerfd | None = None
@@ -104,14 +109,15 @@ class WallClock:
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
         alarm = Alarm(when, callback)
-        heappush(self._alarms, (when, next(_serial), alarm))
+        self._keep(alarm)
         if not self._armed or when < self._armed:
             self._arm(when)
         return alarm
 
     def close(self) -> None:
         """Forget all alarms and give the timer back."""
-        self._alarms.clear()
+        self._slots.clear()
+        self._order.clear()
         if self._timer is not None:
             self._timer.cancel()
         if self._timerfd is not None:
@@ -135,24 +141,65 @@ class WallClock:
         self._go_off()
 
     def _go_off(self) -> None:
-        alarms, now = self._alarms, self.now
+        now = self.now
         self._armed = -1.0  # alarms set meanwhile need not arm the timer: it is armed once at the end
         moment = now()
         pause = moment + LONGEST_TURN
-        while alarms and alarms[0][0] <= moment < pause:
-            callback = heappop(alarms)[2].callback
-            if callback is not None:
-                try:
-                    callback()
-                except Exception as error:  # one broken callback must not stop the clock for all the others
-                    context = {"message": "an alarm failed", "exception": error}
-                    self._loop.call_exception_handler(context)
-                moment = now()
+        while moment < pause and (due := self._due(moment)):
+            for served, alarm in enumerate(due, 1):
+                callback = alarm.callback
+                if callback is not None:
+                    try:
+                        callback()
+                    except Exception as error:  # one broken callback must not stop the clock for all the others
+                        context = {"message": "an alarm failed", "exception": error}
+                        self._loop.call_exception_handler(context)
+                    moment = now()
+                    if moment >= pause:
+                        for left in due[served:]:
+                            self._keep(left)
+                        break
         self._armed = 0.0
-        while alarms and alarms[0][2].callback is None:
-            heappop(alarms)
-        if alarms:
-            self._arm(alarms[0][0])
+        self._arm_next()
+
+    def _due(self, moment: float) -> list[Alarm]:
+        """Takes out the alarms of the earliest slot, as far as they are due."""
+        if not self._order:
+            return []
+        slot, current = self._order[0], int(moment * SLOTS)
+        if slot > current:
+            return []
+        alarms = self._slots[slot]
+        rest = [alarm for alarm in alarms if alarm.when > moment] if slot == current else []
+        if rest:
+            alarms = [alarm for alarm in alarms if alarm.when <= moment]
+            self._slots[slot] = rest
+        else:
+            del self._slots[heappop(self._order)]
+        if len(alarms) > 1:
+            alarms.sort(key=_moment)
+        return alarms
+
+    def _keep(self, alarm: Alarm) -> None:
+        slot = int(alarm.when * SLOTS) if alarm.when < LATEST else NEVER
+        together = self._slots.get(slot)
+        if together is not None:
+            together.append(alarm)
+        else:
+            self._slots[slot] = [alarm]
+            heappush(self._order, slot)
+
+    def _arm_next(self) -> None:
+        while self._order:
+            slot = self._order[0]
+            alarms = self._slots[slot]
+            if len(alarms) == 1:
+                if alarms[0].callback is not None:
+                    return self._arm(alarms[0].when)
+            elif any(alarm.callback is not None for alarm in alarms):
+                return self._arm((slot + 1.001) / SLOTS)  # a little behind the end, lest it be a nanosecond before
+            del self._slots[heappop(self._order)]
+        return None
 
 
 class VirtualClock:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from emulator import clock as clock_module
-from emulator.clock import Clock, VirtualClock, WallClock, wait_until
+from emulator.clock import SLOTS, Clock, VirtualClock, WallClock, wait_until
 from emulator.server import loop_factory
 
 Run = Callable[[Callable[[WallClock], Coroutine[Any, Any, None]]], None]
@@ -181,6 +181,29 @@ def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, monkeypatch: p
             clock.call_at(start + 0.05 + number / 10_000, lambda: None)
         await rung_at(clock, start + 0.08)
         assert len(calls) <= 400  # 201, and a few that come a nanosecond early
+
+    run(main)
+
+
+def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[None] = []
+    go_off = WallClock._go_off
+
+    def counted(clock: WallClock) -> None:
+        calls.append(None)
+        go_off(clock)
+
+    monkeypatch.setattr(WallClock, "_go_off", counted)
+
+    async def main(clock: WallClock) -> None:
+        slot = int(clock.now() * SLOTS) + SLOTS // 50
+        moments = [(slot + part / 100) / SLOTS for part in range(5, 95)]
+        late: list[float] = []
+        for moment in reversed(moments):
+            clock.call_at(moment, lambda moment=moment: late.append(clock.now() - moment))  # type: ignore[misc]
+        await rung_at(clock, (slot + 2) / SLOTS)
+        assert (len(late), min(late) >= 0) == (90, True)
+        assert len(calls) <= 4  # once for them, once to end the test, and a nanosecond early
 
     run(main)
 
