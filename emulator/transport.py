@@ -73,13 +73,13 @@ class Gate(Protocol):
 class Door:
     """What the transport may do with one connection, beyond ASGI."""
 
-    __slots__ = ("gate", "idle", "next", "on_lost", "on_resume", "protocol")
+    __slots__ = ("gate", "idle", "next", "player", "protocol")
 
     def __init__(self, protocol: Any, gate: Gate) -> None:
         self.protocol = protocol
         self.gate = gate
-        self.on_lost: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
+        self.player: _Player | None = None
+        """What is told when the connection is lost, and when the client reads too slowly."""
         self.next: Literal["answer", "close", "reset", "discard"] = "answer"
         self.idle: Alarm | None = None
 
@@ -90,7 +90,7 @@ class Door:
 
     @property
     def is_full(self) -> bool:
-        """The client reads too slowly; `on_resume` is called when there is room again."""
+        """The client reads too slowly."""
         return bool(self.protocol.flow.write_paused)
 
     def write(self, data: bytes) -> None:
@@ -126,6 +126,27 @@ class Door:
             self.reset()
         else:
             self.protocol.transport.write_eof()  # a close would send RST if the client is not done with its request
+
+
+class _Gone:
+    """What a door knows of a connection that is lost. The protocol and the door would keep each other in memory until
+    Python looks for such pairs, which stops every stream for a while."""
+
+    keeps_no_books = write_paused = False
+
+    def __init__(self) -> None:
+        self.transport = self.flow = self
+
+    def is_closing(self) -> bool:
+        return True
+
+    def resume_reading(self) -> None:
+        pass
+
+    write = close = abort = write_eof = get_extra_info = lambda *_: None
+
+
+GONE = _Gone()
 
 
 def with_door(base: type[Any], gate: Gate) -> type[Any]:
@@ -245,7 +266,7 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             """Whether an answer has begun and not ended, so that nothing may be written between."""
             cycle = self.cycle
             return (
-                self.door.on_lost is not None
+                self.door.player is not None
                 or (self.keeps_no_books and bool(self.pipeline))
                 or (cycle is not None and cycle.response_started and not cycle.response_complete)
             )
@@ -271,13 +292,20 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             self._unset_keepalive_if_required()
             self._stop_patience()
             self.door.stop_waiting()
-            if self.door.on_lost is not None:
-                self.door.on_lost()
+            if self.door.player is not None:
+                self.door.player.lost()
+            self.door.protocol = GONE
+
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            if self.door.player is not None:
+                self.door.player.is_held = True
 
         def resume_writing(self) -> None:
             super().resume_writing()
-            if self.door.on_resume is not None:
-                self.door.on_resume()
+            if self.door.player is not None:
+                self.door.player.is_held = False
+                self.door.player.wake()
 
     return HttpProtocol
 
@@ -472,7 +500,10 @@ def _status_line(status: int) -> bytes:
 
 
 class _Player:
-    """Sends what is due, then sleeps until the next deadline: driven by alarms, without a task of its own."""
+    """Sends what is due, then sleeps until the next deadline: driven by alarms, without a task of its own.
+
+    It keeps at hand what each token needs: with a thousand streams, every further object is one more that the
+    processor has to fetch from memory."""
 
     __slots__ = (
         "afterwards",
@@ -484,13 +515,20 @@ class _Player:
         "ending",
         "framing",
         "index",
+        "is_held",
         "is_last",
+        "is_over",
         "playback",
         "start",
+        "transport",
     )
 
     def __init__(self, door: Door, start: float, clock: Clock, cycle: Any) -> None:
         self.door = door
+        self.transport = door.protocol.transport
+        self.is_held = door.is_full
+        """The client reads too slowly: `wake` is called when there is room again."""
+        self.is_over = False
         self.start = start
         self.clock = clock
         self.cycle = cycle
@@ -507,21 +545,20 @@ class _Player:
 
     async def play(self, players: Players) -> None:
         door = self.door
-        door.on_lost = self._lost
-        door.on_resume = self._wake
+        door.player = self
         door.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
         players.active.add(self)
         try:
             if players.draining:
                 self.finish("shutdown")
             elif door.is_lost:
-                self._lost()
+                self.lost()
             else:
-                self._wake()
+                self.wake()
             await self.done
         finally:
             players.active.discard(self)
-            door.on_lost = door.on_resume = None
+            door.player = None
             if self.alarm is not None:
                 self.alarm.cancel()
 
@@ -567,26 +604,31 @@ class _Player:
         return self.is_last or self.playback.ended == "shutdown"
 
     def finish(self, ended: Ended) -> None:
-        if not self.done.done():
+        if not self.is_over:
+            self.is_over = True
             self.playback.ended = ended
-            self.done.set_result(None)
+            if not self.done.done():  # its task may have been cancelled
+                self.done.set_result(None)
 
-    def _lost(self) -> None:
+    def lost(self) -> None:
+        """The connection is gone."""
         self.finish(self.ending)
 
-    def _wake(self) -> None:
-        if self.door.is_lost:
-            return  # what is left to do is told by `_lost`, which is on its way
+    def wake(self) -> None:
+        """Go on, if there is anything to do and it can be done."""
+        if self.is_over or self.transport.is_closing():
+            return  # what is left to do then is told by `lost`, which is on its way
         try:
             self.advance()
         except Exception as error:
+            self.is_over = True
             if not self.done.done():
                 self.done.set_exception(error)
 
-    def _wake_at(self, when: float) -> None:
+    def wake_at(self, when: float) -> None:
         if self.alarm is not None:
             self.alarm.cancel()
-        self.alarm = self.clock.call_at(when, self._wake)
+        self.alarm = self.clock.call_at(when, self.wake)
 
     def _note(self, size: int, frames: int, due: float, now: float) -> None:
         playback = self.playback
@@ -613,36 +655,35 @@ class _TrackPlayer(_Player):
         self.offset = 0
 
     def advance(self) -> None:
-        door, at, start = self.door, self.at, self.start
-        if self.done.done() or door.is_full:
-            return  # on_resume goes on
+        if self.is_held:
+            return
+        transport, at, start = self.transport, self.at, self.start
         if self.framing is None:
-            door.write(self.begin(self.track.status, self.track.headers))
+            transport.write(self.begin(self.track.status, self.track.headers))
         now = self.clock.now()
+        first = index = self.index
+        run, offset = self.run, self.offset
         frames: list[bytes] = []
         size = 0
-        first = self.index
-        while (run := self.run) is not None and start + at[self.index] <= now:
-            frame = run.before + run.pieces[self.offset] + run.after
+        while run is not None and start + at[index] <= now:
+            frame = run.before + run.pieces[offset] + run.after
             frames.append(frame)
             size += len(frame)
-            self.index += 1
-            self.offset += 1
-            if self.offset == len(run.pieces):
-                self.run = next(self.runs, None)
-                self.offset = 0
+            index += 1
+            offset += 1
+            if offset == len(run.pieces):
+                run, offset = next(self.runs, None), 0
             if size >= LARGEST_WRITE:
                 break
         if frames:
+            self.index, self.run, self.offset = index, run, offset
             data = frames[0] if len(frames) == 1 else b"".join(frames)
-            if size and self.framing == "chunks":
-                data = b"%x\r\n%b\r\n" % (size, data)
-            door.write(data)
+            transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
             self._note(size, len(frames), start + at[first], now)
-        if self.run is None:
+        if run is None:
             self.finish("complete")
-        elif not door.is_full:
-            self._wake_at(start + at[self.index])
+        else:
+            self.wake_at(start + at[index])
 
 
 class _StepPlayer(_Player):
@@ -655,7 +696,7 @@ class _StepPlayer(_Player):
         self.steps = steps
 
     def advance(self) -> None:
-        while not self.done.done() and self.ending == "client_closed":
+        while not self.is_over and self.ending == "client_closed":
             if self.index == len(self.steps):
                 return self.finish("complete")
             step = self.steps[self.index]
@@ -664,8 +705,8 @@ class _StepPlayer(_Player):
             if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
                 due = max(due, self.playback.last_sent + step.gap)
             if due > now:
-                return self._wake_at(due)
-            if isinstance(step, Hang) or (self.door.is_full and isinstance(step, Head | Data | Raw)):
+                return self.wake_at(due)
+            if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
                 return None  # nothing more to do until the client leaves, or reads on
             self.index += 1
             self._do(step, now)

@@ -1,8 +1,10 @@
 """What the transport puts on the wire, seen by raw sockets: over both parsers of uvicorn and on both event loops."""
 
+import gc
 import logging
 import socket
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, get_args
 
@@ -66,12 +68,14 @@ class Stage:
         """Nobody is connected, and every request is done with."""
         return not self._state.connections and self.is_idle()
 
+    def protocols(self) -> tuple[Any, ...]:
+        """The server's side of each connection."""
+        return tuple(self._state.connections)
+
     def buffered(self) -> int:
         """How many bytes wait in the server for the client to read on; 0 as long as it may write."""
         return sum(
-            protocol.transport.get_write_buffer_size()
-            for protocol in tuple(self._state.connections)
-            if protocol.flow.write_paused
+            protocol.transport.get_write_buffer_size() for protocol in self.protocols() if protocol.flow.write_paused
         )
 
     def playback(self) -> Playback:
@@ -457,6 +461,23 @@ def test_a_client_that_leaves_ends_its_answer_at_once(stage: Stage, kind: str, r
         eventually(lambda: not stage.is_idle() and not stage.answers)
     client.leave(reset=reset)
     assert stage.ended() == ("client_closed", sent, 1 if sent else 0)
+
+
+def test_a_connection_that_is_over_is_forgotten_without_a_search_for_garbage(stage: Stage) -> None:
+    gc.collect()
+    gc.disable()  # a search stops every stream while it lasts
+    try:
+        steps: list[Step] = [Head(200, STREAM), Data(b"x"), End()]
+        for answer in (track(b"x"), track(b"x", b"x", at=[0.0, 0.01]), steps):
+            stage.put(answer)
+            with stage.connect() as client:
+                client.send(ask())
+                client.response()
+                left = [weakref.ref(protocol) for protocol in stage.protocols()]
+            assert len(left) == 1
+            eventually(lambda left=left: left[0]() is None)  # type: ignore[misc]
+    finally:
+        gc.enable()
 
 
 def test_a_client_that_leaves_after_a_large_body_is_noticed_too(stage: Stage) -> None:
