@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import VirtualClock
+from emulator.door import Scope
 from emulator.engine import Options, Plan, answer, ended, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
@@ -20,7 +21,7 @@ from emulator.providers import PROVIDERS
 from emulator.reply import ErrorReply
 from emulator.request import Call
 from emulator.timing import Timing
-from emulator.transport import Playback, Players, Receive, Scope, Send, play
+from emulator.transport import Playback, Players, Receive, Send, play
 from emulator.wire import Header, Track
 
 logger = logging.getLogger("emulator")

@@ -18,13 +18,13 @@ import uvicorn
 
 from emulator.app import App
 from emulator.clock import WallClock, wait_until
+from emulator.door import with_door
 from emulator.engine import Options
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.journal import Exchange
 from emulator.namespace import Namespaces, Script
 from emulator.reloading import fingerprint, watch
 from emulator.sources import Source
-from emulator.transport import with_door
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")

@@ -1,20 +1,15 @@
-"""The one place where bytes and time are real: plays a track or a list of steps on a connection.
-
-The door to the socket is a subclass of uvicorn's own protocol class (`with_door`). It lets a stream write past ASGI,
-where every token would cost a coroutine, lets a fault do what HTTP forbids, and tells when the client has gone.
-"""
+"""The one place where bytes and time are real: plays a track or a list of steps on a connection."""
 
 import asyncio
-import socket
-import struct
-from collections.abc import Callable, MutableMapping, Sequence, Sized
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, cast
 
 from emulator.clock import Alarm, Clock
+from emulator.door import DOOR, Door, Scope
 from emulator.wire import (
     Afterwards,
     Close,
@@ -33,286 +28,15 @@ from emulator.wire import (
     Track,
 )
 
-Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
 
-DOOR = "emulator.door"
-PATIENCE = 10.0
-"""Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
-LEAST_IN_TIME = 65536
-LARGEST_HEAD = 65536
-LINGER = 2.0
-MOST_DISCARDED = 2**24
-"""After an answer that came before its request was over: so long and so much is still taken and thrown away. A close
-at once would be a reset, and could cost the client its answer."""
-MOST_PIPELINED = 1000
-LARGEST_BACKLOG = 2**20
-"""How much of what a client sends ahead is kept: requests by httptools, bytes by h11."""
-_REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-REQUEST_TIMEOUT = _REFUSED % b"408 Request Timeout"
-HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
 CLOSE_HEADER: Header = (b"connection", b"close")
 BODILESS = (204, 304)
 LARGEST_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
-
-
-class Gate(Protocol):
-    """What the transport may do with the server's listening sockets."""
-
-    resets: int
-    """So many of the connections that come next are reset as soon as they are accepted."""
-
-    def refuse(self, seconds: float) -> None:
-        """Stop listening for so long."""
-
-
-class Door:
-    """What the transport may do with one connection, beyond ASGI."""
-
-    __slots__ = ("gate", "idle", "next", "player", "protocol")
-
-    def __init__(self, protocol: Any, gate: Gate) -> None:
-        self.protocol = protocol
-        self.gate = gate
-        self.player: _Player | None = None
-        """What is told when the connection is lost, and when the client reads too slowly."""
-        self.next: Literal["answer", "close", "reset", "discard"] = "answer"
-        self.idle: Alarm | None = None
-
-    @property
-    def is_lost(self) -> bool:
-        """The connection is closing or gone."""
-        return bool(self.protocol.transport.is_closing())
-
-    @property
-    def is_full(self) -> bool:
-        """The client reads too slowly."""
-        return bool(self.protocol.flow.write_paused)
-
-    def write(self, data: bytes) -> None:
-        self.protocol.transport.write(data)
-
-    def close(self) -> None:
-        """Send what is buffered, then FIN."""
-        self.protocol.transport.close()
-
-    def reset(self) -> None:
-        """A real RST: without the linger option an abort sends FIN."""
-        transport = self.protocol.transport
-        sock = transport.get_extra_info("socket")
-        if sock is not None:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        transport.abort()
-
-    def prepare(self, afterwards: Afterwards, clock: Clock) -> None:
-        """From now on the connection waits for its next request, and behaves as it was told."""
-        self.next = afterwards.next
-        if afterwards.idle is not None:
-            self.protocol._unset_keepalive_if_required()  # uvicorn would not wait for ever
-            self.idle = clock.call_at(clock.now() + afterwards.idle, self.close)
-
-    def stop_waiting(self) -> None:
-        if self.idle is not None:
-            self.idle.cancel()
-            self.idle = None
-
-    def turn_away(self) -> None:
-        """Meet the next request with the end of the connection."""
-        if self.next == "reset":
-            self.reset()
-        else:
-            self.protocol.transport.write_eof()  # a close would send RST if the client is not done with its request
-
-
-class _Gone:
-    """What a door knows of a connection that is lost. The protocol and the door would keep each other in memory until
-    Python looks for such pairs, which stops every stream for a while."""
-
-    keeps_no_books = write_paused = False
-
-    def __init__(self) -> None:
-        self.transport = self.flow = self
-
-    def is_closing(self) -> bool:
-        return True
-
-    def resume_reading(self) -> None:
-        pass
-
-    write = close = abort = write_eof = get_extra_info = lambda *_: None
-
-
-GONE = _Gone()
-
-
-def with_door(base: type[Any], gate: Gate) -> type[Any]:
-    """A subclass of uvicorn's h11 or httptools protocol that puts a `Door` into every request's state."""
-
-    class HttpProtocol(base):  # type: ignore[misc]
-        # httptools only parses, so an answer may be written past it; h11 has to be told of every step.
-        keeps_no_books = base.__name__ == "HttpToolsProtocol"
-
-        def connection_made(self, transport: asyncio.Transport) -> None:
-            super().connection_made(transport)
-            self.door = Door(self, gate)
-            self.app_state: dict[str, Any] = {**self.app_state, DOOR: self.door}
-            self.patience: asyncio.TimerHandle | None = None
-            self.unfinished = 0  # bytes of a request whose end has not come
-            # Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes.
-            self.backlog: Sized = self.pipeline if self.keeps_no_books else self.conn._receive_buffer
-            self.most_backlog = MOST_PIPELINED if self.keeps_no_books else LARGEST_BACKLOG
-            self._be_patient()
-            if gate.resets > 0:
-                gate.resets -= 1
-                self.door.reset()
-
-        def data_received(self, data: bytes) -> None:
-            if self.door.next != "answer":
-                if self.door.next == "discard":
-                    self._discard(len(data))
-                else:
-                    self.door.turn_away()
-                return
-            self.door.stop_waiting()
-            before = self.cycle
-            was_in_body = before is not None and before.more_body
-            self.unfinished += len(data)
-            super().data_received(data)
-            cycle = self.cycle
-            if (
-                cycle is before
-                or cycle.more_body
-                or self.scope is not cycle.scope
-                or self.unfinished > LARGEST_HEAD
-                or self.flow.read_paused
-            ):
-                self._consider(before, was_in_body)
-            elif self.patience is None:
-                self.unfinished = 0
-            else:
-                self._stop_patience()
-
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self.cycle.more_body = False  # uvicorn leaves it be when the answer went out before the body was in
-
-        def _consider(self, before: Any, was_in_body: bool) -> None:
-            """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
-            cycle = self.cycle
-            is_new = cycle is not before
-            if self.flow.read_paused and self._is_writing() and (cycle is None or len(cycle.body) < LEAST_IN_TIME):
-                self.flow.resume_reading()  # uvicorn stops to read after a second request: nobody would see who leaves
-            is_large = self.unfinished > LARGEST_HEAD
-            if len(self.backlog) > self.most_backlog or (
-                is_large and is_new and _head_size(cycle.scope) > LARGEST_HEAD
-            ):
-                self._give_up(HEAD_TOO_LARGE)
-            elif (not is_new and not was_in_body) or self.scope is not cycle.scope:  # in a head
-                if is_new:
-                    self.unfinished = 0
-                if self.unfinished > LARGEST_HEAD:
-                    self._give_up(HEAD_TOO_LARGE)
-                elif self.patience is None:
-                    self._be_patient()
-            elif self._is_in_body(cycle):
-                if is_new or self.patience is None or self.unfinished >= LEAST_IN_TIME:
-                    self._be_patient()
-                    self.unfinished = 0
-            else:
-                self._stop_patience()
-
-        def part(self) -> None:
-            """Close the connection, after what the client still sends."""
-            self._stop_patience()
-            self.door.next = "discard"
-            self.patience = self.loop.call_later(LINGER, self.transport.close)
-            self.flow.resume_reading()
-            self.transport.write_eof()
-
-        def _discard(self, size: int) -> None:
-            self.unfinished += size
-            if self.unfinished > MOST_DISCARDED:
-                self.transport.close()
-
-        def _is_in_body(self, cycle: Any) -> bool:
-            if cycle.response_complete and not self.keeps_no_books:
-                cycle.more_body = self.conn.their_state.__name__ == "SEND_BODY"
-            return bool(cycle.more_body)
-
-        def _be_patient(self) -> None:
-            if self.patience is not None:
-                self.patience.cancel()
-            self.patience = self.loop.call_later(PATIENCE, self._run_out)
-
-        def _stop_patience(self) -> None:
-            self.unfinished = 0
-            if self.patience is not None:
-                self.patience.cancel()
-                self.patience = None
-
-        def _run_out(self) -> None:
-            """Too little has come in time. An answer under way is let end first: its client may pipeline."""
-            self.patience = None
-            if self._is_answering():
-                self._be_patient()
-            else:
-                self._give_up(REQUEST_TIMEOUT)
-
-        def _is_writing(self) -> bool:
-            """Whether an answer has begun and not ended, so that nothing may be written between."""
-            cycle = self.cycle
-            return (
-                self.door.player is not None
-                or (self.keeps_no_books and bool(self.pipeline))
-                or (cycle is not None and cycle.response_started and not cycle.response_complete)
-            )
-
-        def _is_answering(self) -> bool:
-            cycle = self.cycle
-            return self._is_writing() or (cycle is not None and not cycle.response_complete and not cycle.more_body)
-
-        def _give_up(self, words: bytes) -> None:
-            """Close the connection."""
-            self._stop_patience()
-            if self.transport.is_closing():
-                return
-            if not self._is_writing():
-                self.transport.write(words)
-                if self.cycle is not None:
-                    self.cycle.disconnected = True  # what was asked for is answered already
-            self.transport.close()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
-            self._unset_keepalive_if_required()
-            self._stop_patience()
-            self.door.stop_waiting()
-            if self.door.player is not None:
-                self.door.player.lost()
-            self.door.protocol = GONE
-
-        def pause_writing(self) -> None:
-            super().pause_writing()
-            if self.door.player is not None:
-                self.door.player.is_held = True
-
-        def resume_writing(self) -> None:
-            super().resume_writing()
-            if self.door.player is not None:
-                self.door.player.is_held = False
-                self.door.player.wake()
-
-    return HttpProtocol
-
-
-def _head_size(scope: Scope) -> int:
-    lines = sum([len(name) + len(value) + 4 for name, value in scope["headers"]])
-    return len(scope["raw_path"]) + len(scope["query_string"]) + lines
 
 
 @dataclass(slots=True)

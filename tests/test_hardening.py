@@ -38,12 +38,12 @@ from hostile import (
 from rawhttp import Connection, eventually, request
 from talk import EVERY_PROVIDER, KEYS, PATHS, question
 
+from emulator.door import LARGEST_HEAD, MOST_PIPELINED
 from emulator.engine import Options, Plan
 from emulator.journal import LONGEST_BODY, Exchange
 from emulator.namespace import Namespace
 from emulator.reply import ErrorReply
 from emulator.request import Call
-from emulator.transport import LARGEST_HEAD, MOST_PIPELINED
 
 KINDS = tuple(product(get_args(Http), get_args(Loop)))
 MEBIBYTE = 2**20
@@ -99,7 +99,7 @@ parser = _server([("httptools", "asyncio"), ("h11", "uvloop")])
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """Servers that wait for a fraction of a second only."""
-    monkeypatch.setattr("emulator.transport.PATIENCE", 0.3)
+    monkeypatch.setattr("emulator.door.PATIENCE", 0.3)
     return 0.3
 
 
@@ -200,7 +200,7 @@ def test_a_large_body_may_take_its_time_as_long_as_it_comes(server: Watched, imp
 
 
 def test_time_that_a_head_took_is_not_missing_for_its_body(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.transport.PATIENCE", 1.0)
+    monkeypatch.setattr("emulator.door.PATIENCE", 1.0)
     data = ask()
     head = data.index(b"\r\n\r\n") + 4
     with Connection(server.port) as client:

@@ -10,10 +10,10 @@ from rawhttp import Connection, Ending, eventually, undated
 from test_framing import BODY, EVENTS, chunked
 
 from emulator import Emulator
+from emulator.door import Door
 from emulator.faults import fault_of
 from emulator.faults.base import NotApplicable, Scene
 from emulator.providers import PROVIDERS
-from emulator.transport import Door
 from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step
 
 pytest_plugins = ["running"]

@@ -10,13 +10,13 @@ import pytest
 from raw import Live
 from rawhttp import Response
 
+from emulator.door import Door
 from emulator.engine import Options, Plan
 from emulator.faults import fault_of
 from emulator.faults.base import NotApplicable, Scene
 from emulator.namespace import Namespace
 from emulator.providers import PROVIDERS
 from emulator.request import Call
-from emulator.transport import Door
 from emulator.wire import Close, Data, End, Head, Raw, Reset, Step
 
 pytest_plugins = ["running"]

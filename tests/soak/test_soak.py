@@ -25,7 +25,7 @@ from hostile import (
 )
 from rawhttp import eventually
 
-from emulator.transport import PATIENCE
+from emulator.door import PATIENCE
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(600)]
 MEBIBYTE = 2**20
