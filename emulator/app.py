@@ -13,7 +13,7 @@ from typing import Any
 
 from emulator.clock import VirtualClock
 from emulator.door import Scope
-from emulator.engine import Options, Plan, answer, ended, refused
+from emulator.engine import Options, Plan, answer, ended, recall, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, Namespaces
@@ -28,6 +28,8 @@ logger = logging.getLogger("emulator")
 
 LARGEST_BODY = 32 * 2**20
 CONTROL = "/__emulator"
+READ = "emulator.read"
+"""Where a scope holds an Envelope and a Call that have been read already."""
 HOSTS: Mapping[str, str] = {
     host: name for name, room in PROVIDERS.items() for host in (*room.hosts, f"{name}.localhost")
 }
@@ -47,6 +49,34 @@ class Target:
     path: str
     namespace: str | None = None
     faults: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What the head of a request says: all that is to be known before its body is read."""
+
+    target: Target
+    method: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    query: str
+    key: str | None
+    """The credential, wherever the provider lets it stand."""
+    namespace: str | None
+
+    def call(self, body: bytes) -> Call:
+        """The whole request."""
+        target = self.target
+        return Call(
+            target.provider,
+            self.method,
+            target.path,
+            self.headers,
+            self.query,
+            body,
+            key=self.key,
+            faults=target.faults,
+        )
 
 
 class _TooLarge(Exception):
@@ -76,45 +106,70 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        target = self.locate(scope["path"], headers.get("host", ""))
-        if target is None:
-            await self._elsewhere(scope, receive, send)
-            return
-        key = self.namespaces.default.script.rooms[target.provider].credential(headers)
-        namespace = self.namespaces.get(target.namespace or named(headers, key))
-        if scope["method"] == "OPTIONS":
-            await self._send(preflight(headers), namespace, scope, send)
-            return
         is_too_large = False
-        try:
-            body = await self._read(receive, headers)
-        except _TooLarge:
-            body, is_too_large = b"", True
-        if body is None:
-            return  # the client left while it was sending
+        if READ in scope:
+            envelope, call = scope[READ]
+            namespace = self.namespaces.get(envelope.namespace)
+        else:
+            envelope = self.open(scope)
+            if envelope is None:
+                await self._elsewhere(scope, receive, send)
+                return
+            namespace = self.namespaces.get(envelope.namespace)
+            if envelope.method == "OPTIONS":
+                await self._send(preflight(envelope.headers), namespace, scope, send)
+                return
+            try:
+                body = await self._read(receive, envelope.headers)
+            except _TooLarge:
+                body, is_too_large = b"", True
+            if body is None:
+                return  # the client left while it was sending
+            call = envelope.call(body)
         clock = namespace.clock  # the world may be given another before this answer is over
         start = clock.now()
-        query = scope["query_string"].decode("latin-1")
-        call = Call(target.provider, scope["method"], target.path, headers, query, body, key=key, faults=target.faults)
         self._open += 1
         try:
             plan = too_large(call, namespace) if is_too_large else await self._plan(call, namespace)
-            if "origin" in headers:
+            if "origin" in envelope.headers:
                 plan = Plan(opened(plan.answer), plan.exchange)
             try:
-                playback = plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
-                if isinstance(plan.answer, Track) and plan.answer.at and playback.ended == "complete":
-                    self.timing.note(playback, plan.answer.at[-1] - plan.answer.at[0])
+                plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
             finally:
-                ended(plan.exchange, namespace)
-                plan.exchange.shorten()
-                if self.tell is not None:
-                    self.tell(plan.exchange)
+                self.close(plan, namespace)
         finally:
             self._open -= 1
             if not self._open:
                 self._tell_idle()
+
+    def open(self, scope: Scope) -> Envelope | None:
+        """Read the head of a request; None when it is for no provider."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        target = self.locate(scope["path"], headers.get("host", ""))
+        if target is None:
+            return None
+        key = self.namespaces.default.script.rooms[target.provider].credential(headers)
+        query = scope["query_string"].decode("latin-1")
+        return Envelope(target, scope["method"], headers, query, key, target.namespace or named(headers, key))
+
+    def close(self, plan: Plan, namespace: Namespace) -> None:
+        """An answer is over: put it into the books."""
+        exchange, answer = plan.exchange, plan.answer
+        playback = exchange.playback
+        if playback is not None and isinstance(answer, Track) and answer.at and playback.ended == "complete":
+            self.timing.note(playback, answer.at[-1] - answer.at[0])
+        ended(exchange, namespace)
+        exchange.shorten()
+        if self.tell is not None:
+            self.tell(exchange)
+
+    def recall(self, call: Call, namespace: Namespace) -> Plan | None:
+        """The answer to a question that came before, if all of it is due at once; None when it has to be worked out."""
+        try:
+            return recall(call, namespace, self.options)
+        except Exception:
+            logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
+            return None
 
     async def until_idle(self) -> None:
         """Return once no request is being answered."""

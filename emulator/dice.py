@@ -11,11 +11,26 @@ Ingredient = str | int | bytes
 
 def digest(*ingredients: Ingredient) -> bytes:
     """32 bytes that depend on every ingredient and on their order."""
+    return hashed(mixed(*ingredients))
+
+
+def mixed(*ingredients: Ingredient) -> bytes:
+    """Ingredients to be hashed. What is mixed in turn can be joined: `mixed(a, b) == mixed(a) + mixed(b)`."""
     parts = []
     for item in ingredients:
-        data = item if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
+        if isinstance(item, bytes):
+            data = item
+        elif item.__class__ is int:
+            data = b"%d" % item
+        else:
+            data = str(item).encode("utf-8", "surrogatepass")
         parts.append(b"%d:%b" % (len(data), data))  # length first, so that ("ab", "c") and ("a", "bc") differ
-    return blake2b(b"".join(parts), digest_size=32).digest()
+    return b"".join(parts)
+
+
+def hashed(mixture: bytes) -> bytes:
+    """The digest of what was mixed."""
+    return blake2b(mixture, digest_size=32).digest()
 
 
 def roll(*ingredients: Ingredient) -> int:

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import MutableMapping, Sized
+from importlib import import_module
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock
@@ -134,8 +135,20 @@ class _Gone:
 GONE = _Gone()
 
 
-def with_door(base: type[Any], gate: Gate) -> type[Any]:
+class Shortcut(Protocol):
+    """What may answer a packet before uvicorn parses it."""
+
+    def take(self, protocol: Any, data: bytes) -> bool:
+        """Whether that was done."""
+
+    def learn(self, data: bytes, scope: Scope) -> None:
+        """A packet was one whole request; this is what it said."""
+
+
+def with_door(base: type[Any], gate: Gate, shortcut: Shortcut | None = None) -> type[Any]:
     """A subclass of uvicorn's h11 or httptools protocol that puts a `Door` into every request's state."""
+
+    cycle_class = import_module(base.__module__).RequestResponseCycle
 
     class HttpProtocol(base):  # type: ignore[misc]
         # httptools only parses, so an answer may be written past it; h11 has to be told of every step.
@@ -147,6 +160,7 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
             self.app_state: dict[str, Any] = {**self.app_state, DOOR: self.door}
             self.patience: asyncio.TimerHandle | None = None
             self.unfinished = 0  # bytes of a request whose end has not come
+            self.answered = 0.0  # when the short-cut last answered, by the loop's time
             # Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes.
             self.backlog: Sized = self.pipeline if self.keeps_no_books else self.conn._receive_buffer
             self.most_backlog = MOST_PIPELINED if self.keeps_no_books else LARGEST_BACKLOG
@@ -164,6 +178,9 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                 return
             self.door.stop_waiting()
             before = self.cycle
+            short = shortcut if not self.unfinished and self._is_between_requests() else None
+            if short is not None and short.take(self, data):
+                return
             was_in_body = before is not None and before.more_body
             self.unfinished += len(data)
             super().data_received(data)
@@ -176,14 +193,64 @@ def with_door(base: type[Any], gate: Gate) -> type[Any]:
                 or self.flow.read_paused
             ):
                 self._consider(before, was_in_body)
-            elif self.patience is None:
-                self.unfinished = 0
             else:
-                self._stop_patience()
+                if self.patience is None:
+                    self.unfinished = 0
+                else:
+                    self._stop_patience()
+                if short is not None and not self.pipeline:
+                    short.learn(data, self.scope)
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
             self.cycle.more_body = False  # uvicorn leaves it be when the answer went out before the body was in
+
+        def _is_between_requests(self) -> bool:
+            """Whether nothing is open: no answer, and no part of a request."""
+            cycle = self.cycle
+            if cycle is None:
+                return self.scope is None
+            return cycle.response_complete and not cycle.more_body and self.scope is cycle.scope
+
+        def begin(self, scope: Scope) -> None:
+            """Let the application answer a request that needs no parsing and no reading, as uvicorn does it."""
+            if self.patience is not None:
+                self._stop_patience()
+            self._unset_keepalive_if_required()
+            state = {"client": self.client, "server": self.server, "scheme": self.scheme, "state": self.app_state}
+            self.scope = {**scope, **state}
+            self.cycle = cycle_class(
+                scope=self.scope,
+                transport=self.transport,
+                flow=self.flow,
+                logger=self.logger,
+                access_logger=self.access_logger,
+                access_log=self.access_log,
+                default_headers=self.server_state.default_headers,
+                message_event=asyncio.Event(),
+                expect_100_continue=False,
+                keep_alive=True,
+                on_response=self.on_response_complete,
+            )
+            self.cycle.more_body = False
+            self._start_asgi_task(self.cycle, self.app)
+
+        def rest(self) -> None:
+            """An answer went out past uvicorn: the connection waits for its next request."""
+            if self.patience is not None:
+                self._stop_patience()
+            self.server_state.total_requests += 1
+            self.answered = self.loop.time()
+            if self.timeout_keep_alive_task is None:
+                self.timeout_keep_alive_handler()
+
+        def timeout_keep_alive_handler(self) -> None:
+            """uvicorn sets a timer for each answer; the short-cut has this one set again when it was too early."""
+            left = self.answered + self.timeout_keep_alive - self.loop.time()
+            if left > 0:
+                self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            else:
+                super().timeout_keep_alive_handler()
 
         def _consider(self, before: Any, was_in_body: bool) -> None:
             """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""

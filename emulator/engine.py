@@ -20,7 +20,7 @@ from emulator.journal import Exchange
 from emulator.matching import Ask, Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import CACHE_UNIT, Namespace
-from emulator.pace import Pace, schedule
+from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.reply import Draft, ErrorReply, Reply
 from emulator.request import Call, ModelRequest
@@ -91,11 +91,11 @@ class Prompt:
 
 async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
-    known = namespace.memory.get(call) if _is_plain(call, namespace) else None
-    journey = _begin(call, namespace, options, known.identity if known else identity_of(call))
+    known = _known(call, namespace)
+    journey = _begin(call, namespace, options, known)
     try:
         try:
-            track = await _healthy(journey) if known is None else _remembered(known, journey)
+            track = await _healthy(journey) if known is None else _recalled(known, journey)
         except Refused as refusal:
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
@@ -103,6 +103,16 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
         return Plan(_broken(track, journey), journey.exchange)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
+
+
+def recall(call: Call, namespace: Namespace, options: Options) -> Plan | None:
+    """The same for a question that came before, if all of its answer is due at once; None, and nothing is counted,
+    when only the whole journey can tell."""
+    known = _known(call, namespace)
+    if known is None or not known.is_at_once:
+        return None
+    journey = _begin(call, namespace, options, known)
+    return Plan(_recalled(known, journey), journey.exchange)
 
 
 async def _healthy(journey: Journey) -> Track:
@@ -144,6 +154,17 @@ async def _healthy(journey: Journey) -> Track:
 
 
 # The same question again
+
+
+def _known(call: Call, namespace: Namespace) -> Remembered | None:
+    """The answer to this very question, if it may be given to whoever asks now."""
+    known = namespace.memory.get(call) if _is_plain(call, namespace) else None
+    if known is not None:
+        try:
+            namespace.admit(call.provider, namespace.script.rooms[call.provider].authenticate(call.headers))
+        except Refused:
+            return None
+    return known
 
 
 def _is_plain(call: Call, namespace: Namespace) -> bool:
@@ -188,6 +209,7 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     remembered = Remembered(
         journey.room.render(completion, request),
         journey.identity,
+        dice.mixed(journey.namespace.seed, "id", journey.identity),
         journey.call.operation,
         request.model,
         request.stream,
@@ -195,23 +217,23 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         exchange.usage,
         exchange.cost,
         exchange.why,
+        _pace(request.stream, journey).is_at_once,
     )
     journey.namespace.memory.keep(journey.call, remembered)
 
 
-def _remembered(known: Remembered, journey: Journey) -> Track:
-    """The steps of `_healthy` that are not the same each time. Raises Refused."""
-    call, room, exchange = journey.call, journey.room, journey.exchange
-    call.operation = known.operation
-    journey.namespace.admit(call.provider, room.authenticate(call.headers))
+def _recalled(known: Remembered, journey: Journey) -> Track:
+    """The steps of `_healthy` that are not the same each time."""
+    exchange = journey.exchange
+    journey.call.operation = known.operation
     journey.found, journey.faults = known.found, []
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
     exchange.rule = known.found.rule.name if known.found is not None else None
     exchange.outcome = "reply" if known.found is not None else "generated"
     exchange.why = known.why
     exchange.status = known.track.status
-    track = known.filled(room.make_id(journey.material), int(exchange.received), journey.request_id)
-    return _paced(track, journey)
+    track = known.filled(journey.room.make_id(journey.material), int(exchange.received), journey.request_id)
+    return track if known.is_at_once else _paced(track, journey)
 
 
 # What goes wrong
@@ -279,7 +301,7 @@ def ended(exchange: Exchange, namespace: Namespace) -> None:
 
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
-    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey = _begin(call, namespace, Options())
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
@@ -288,11 +310,13 @@ def identity_of(call: Call) -> bytes:
     return dice.digest(call.provider, call.method, call.path, call.body)
 
 
-def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) -> Journey:
+def _begin(call: Call, namespace: Namespace, options: Options, known: Remembered | None = None) -> Journey:
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
+    identity = known.identity if known is not None else identity_of(call)
+    mixture = known.mixture if known is not None else dice.mixed(namespace.seed, "id", identity)
     attempt = namespace.attempt(identity)
-    material = dice.digest(namespace.seed, "id", identity, attempt, options.worker)
+    material = dice.hashed(mixture + dice.mixed(attempt, options.worker))
     request_id = room.request_id(exchange.received, material)
     return Journey(call, namespace, options, room, exchange, identity, attempt, material, request_id)
 
@@ -434,12 +458,18 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
 
 
 def _paced(track: Track, journey: Journey) -> Track:
-    """Give every frame its moment. A pace that a file gives holds for whole bodies too, the server's own only for
-    streams: whoever asks for no stream asks for no show."""
+    """Give every frame its moment."""
+    pace = _pace(track.streamed, journey)
+    if pace.is_at_once:
+        return track
+    moments = schedule(track.tokens(), pace, journey.material)
+    return journey.room.waiting(replace(track, at=moments)) if moments else track
+
+
+def _pace(streamed: bool, journey: Journey) -> Pace:
+    """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
+    stream asks for no show."""
     options, found = journey.options, journey.found
     given = found.rule.pace if found else journey.namespace.script.pace
-    pace = given or (options.pace if track.streamed else None)
-    if pace is None:
-        return track
-    moments = schedule(track.tokens(), pace.at_speed(options.speed), journey.material)
-    return journey.room.waiting(replace(track, at=moments)) if moments else track
+    pace = given or (options.pace if streamed else None)
+    return pace.at_speed(options.speed) if pace is not None else AT_ONCE

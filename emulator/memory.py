@@ -36,6 +36,8 @@ class Remembered:
 
     track: Track
     identity: bytes
+    mixture: bytes
+    """What the material of its ids begins with."""
     operation: str
     model: str
     stream: bool
@@ -43,6 +45,8 @@ class Remembered:
     usage: Usage
     cost: Decimal
     why: Callable[[], list[str]] | None
+    is_at_once: bool
+    """Whether all of it is due when it is asked for."""
 
     def filled(self, id: str, created: int, request_id: str) -> Track:
         """The answer with its own id, time and request id."""

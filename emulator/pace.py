@@ -29,6 +29,11 @@ class Pace:
         if not (self.ttft >= 0 and self.tokens_per_second > 0 and 0 <= self.jitter <= 1):
             raise UsageError(f"{self}: ttft is at least 0, tokens_per_second is above 0, jitter is between 0 and 1.")
 
+    @property
+    def is_at_once(self) -> bool:
+        """Whether there is nothing to wait for."""
+        return self.ttft <= 0 and self.tokens_per_second == inf
+
     def at_speed(self, speed: float) -> "Pace":
         """The same pace, `speed` times as fast; infinitely fast means at once."""
         if speed == 1:
@@ -46,7 +51,7 @@ def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> S
     The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute moments, so that lateness
     never adds up. A frame of several tokens is due with its last one; a frame of none together with the one before it
     (the first ones: with the first token). `material` seeds the jitter. Empty when everything is due at once."""
-    if pace.ttft <= 0 and pace.tokens_per_second == inf:
+    if pace.is_at_once:
         return ()
     gap = 1 / pace.tokens_per_second
     if not pace.jitter or not gap:

@@ -24,6 +24,7 @@ from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.journal import Exchange
 from emulator.namespace import Namespaces, Script
 from emulator.reloading import fingerprint, watch
+from emulator.shortcut import shortcut_for
 from emulator.sources import Source
 
 Result = TypeVar("Result")
@@ -113,10 +114,11 @@ class Server:
         self.app.tell = self.options.tell
         self.app.timing.watch(clock)
         module, name = PROTOCOLS[self.options.http]
+        protocol = getattr(import_module(module), name)
         self.gate = Gate(clock)
         config = uvicorn.Config(
             self.app,
-            http=with_door(getattr(import_module(module), name), self.gate),
+            http=with_door(protocol, self.gate, shortcut_for(self.app, protocol)),
             ws="none",
             lifespan="off",
             log_config=None,

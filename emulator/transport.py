@@ -160,13 +160,13 @@ def _close_books(cycle: Any) -> None:
 
 async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
+    if _is_usual(cycle, door) and track.status not in BODILESS and CLOSE_HEADER not in track.headers:
+        body = track.body()
+        if len(body) <= LARGEST_WRITE:
+            playback = send_in_one(track, body, start, clock, door)
+            _close_books(cycle)
+            return playback
     body = b"" if track.status in BODILESS else track.body()
-    is_small = len(body) <= LARGEST_WRITE and track.status not in BODILESS
-    if is_small and _is_usual(cycle, door) and CLOSE_HEADER not in track.headers:
-        door.write(_in_one(track, body, door))
-        _close_books(cycle)
-        now = clock.now()
-        return Playback("complete", len(body), sum([len(run.pieces) for run in track.runs]), now, now, now - start)
     if cycle.more_body:
         cycle.transport = _Parting(door.protocol)
     headers = list(track.headers)
@@ -186,6 +186,13 @@ async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door
     cycle.disconnected = True
     frames = sum(end <= sent for end in accumulate(map(len, track.frames())))
     return Playback("client_closed", sent, frames, now, now, now - start)
+
+
+def send_in_one(track: Track, body: bytes, start: float, clock: Clock, door: Door) -> Playback:
+    """Head and body in one write, on a connection that has room for them and stays open."""
+    door.write(_in_one(track, body, door))
+    now = clock.now()
+    return Playback("complete", len(body), sum([len(run.pieces) for run in track.runs]), now, now, now - start)
 
 
 def _is_usual(cycle: Any, door: Door) -> bool:

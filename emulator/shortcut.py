@@ -1,0 +1,107 @@
+"""A short-cut for requests whose head came before: they need not be parsed again.
+
+A client says the same head with every request of a kind. So the bytes of a head are remembered with what uvicorn and
+the application made of them, and a packet that begins with them and holds the whole body goes straight to the
+application. If the engine knows the answer and all of it is due, it is sent on the spot, without a task.
+
+Everything unusual goes the long way: a new head, a request in several packets or with others behind it, an answer that
+is still being sent, a client that expects a `100 Continue`, an upgrade, a page of another origin.
+"""
+
+import logging
+from typing import Any, NamedTuple
+
+import uvicorn
+
+from emulator.app import READ, App, Envelope
+from emulator.door import Scope
+from emulator.transport import send_in_one
+from emulator.wire import Track
+
+logger = logging.getLogger("emulator")
+
+MOST_HEADS = 256
+LONGEST_HEAD = 4096
+END_OF_HEAD = b"\r\n\r\n"
+OF_THE_CONNECTION = ("client", "server", "scheme", "state")
+"""What a scope says that is not in the head."""
+TESTED = "0.54."
+"""The uvicorn whose protocol this was made for."""
+
+
+def shortcut_for(app: App, protocol_class: type[Any]) -> "Shortcut | None":
+    """The short-cut, where the server's protocol allows one; with another uvicorn it stays off, and says so."""
+    if protocol_class.__name__ != "HttpToolsProtocol":
+        return None  # h11 has to be told of every byte
+    if not uvicorn.__version__.startswith(TESTED):
+        words = "The short-cut for known requests is off: it was made for uvicorn %sx, this is %s."
+        logger.warning(words, TESTED, uvicorn.__version__)
+        return None
+    return Shortcut(app)
+
+
+class Known(NamedTuple):
+    """What was made of a head."""
+
+    scope: Scope
+    envelope: Envelope
+    length: int
+    """Bytes of the body that has to follow."""
+
+
+class Shortcut:
+    """The heads of late, for all connections of one server."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._heads: dict[bytes, Known] = {}
+        self._script = app.namespaces.default.script
+
+    def learn(self, data: bytes, scope: Scope) -> None:
+        """Remember the head of a request that came whole and alone in one packet."""
+        end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+        length = len(data) - end
+        headers = dict(scope["headers"])
+        if (
+            end < len(END_OF_HEAD)
+            or scope["method"] != "POST"
+            or scope["http_version"] != "1.1"
+            or headers.get(b"content-length") != b"%d" % length
+            or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"connection", b"upgrade", b"origin"))
+        ):
+            return
+        envelope = self._app.open(scope)
+        if envelope is not None:
+            if len(self._heads) >= MOST_HEADS:
+                self._heads.clear()
+            shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}
+            self._heads[data[:end]] = Known(shared, envelope, length)
+
+    def take(self, protocol: Any, data: bytes) -> bool:
+        """Answer a packet or let the application do it; False when it has to be parsed."""
+        end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
+        known = self._heads.get(data[:end])
+        if known is None:
+            return False
+        scope, envelope, length = known
+        app = self._app
+        namespaces = app.namespaces
+        if namespaces.default.script is not self._script:  # a room may look for the key elsewhere now
+            self._heads.clear()
+            self._script = namespaces.default.script
+            return False
+        door = protocol.door
+        if len(data) - end != length or door.is_full or door.is_lost or app.players.draining:
+            return False
+        namespace = namespaces.get(envelope.namespace)
+        start = namespace.clock.now()
+        call = envelope.call(data[end:])
+        plan = app.recall(call, namespace)
+        if plan is None:
+            protocol.begin({**scope, READ: (envelope, call)})
+            return True
+        assert isinstance(plan.answer, Track)
+        plan.exchange.playback = send_in_one(plan.answer, plan.answer.body(), start, namespace.clock, door)
+        app.close(plan, namespace)
+        protocol.rest()
+        return True
