@@ -7,13 +7,13 @@ A bare ASGI application: every layer around it would cost each token of each str
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from emulator.clock import VirtualClock
+from emulator.clock import Clock, VirtualClock
 from emulator.door import Scope
-from emulator.engine import Options, Plan, answer, ended, recall, refused
+from emulator.engine import Options, Plan, answer, ended, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, Namespaces
@@ -28,8 +28,8 @@ logger = logging.getLogger("emulator")
 
 LARGEST_BODY = 32 * 2**20
 CONTROL = "/__emulator"
-READ = "emulator.read"
-"""Where a scope holds an Envelope and a Call that have been read already."""
+BEGUN = "emulator.begun"
+"""Where a scope holds an answer that has been begun already."""
 HOSTS: Mapping[str, str] = {
     host: name for name, room in PROVIDERS.items() for host in (*room.hosts, f"{name}.localhost")
 }
@@ -79,6 +79,16 @@ class Envelope:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An answer of which the beginning is made, before there was a task for it."""
+
+    plan: Plan | Awaitable[Plan]
+    namespace: Namespace
+    clock: Clock
+    start: float
+
+
 class _TooLarge(Exception):
     """The body of a request is over the limit."""
 
@@ -106,32 +116,39 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
+        if BEGUN in scope:
+            begun: Begun = scope[BEGUN]
+            await self._answer(begun.plan, begun.namespace, begun.clock, begun.start, scope, send)
+            return
+        envelope = self.open(scope)
+        if envelope is None:
+            await self._elsewhere(scope, receive, send)
+            return
+        namespace = self.namespaces.get(envelope.namespace)
+        if envelope.method == "OPTIONS":
+            await self._send(preflight(envelope.headers), namespace, scope, send)
+            return
         is_too_large = False
-        if READ in scope:
-            envelope, call = scope[READ]
-            namespace = self.namespaces.get(envelope.namespace)
-        else:
-            envelope = self.open(scope)
-            if envelope is None:
-                await self._elsewhere(scope, receive, send)
-                return
-            namespace = self.namespaces.get(envelope.namespace)
-            if envelope.method == "OPTIONS":
-                await self._send(preflight(envelope.headers), namespace, scope, send)
-                return
-            try:
-                body = await self._read(receive, envelope.headers)
-            except _TooLarge:
-                body, is_too_large = b"", True
-            if body is None:
-                return  # the client left while it was sending
-            call = envelope.call(body)
+        try:
+            body = await self._read(receive, envelope.headers)
+        except _TooLarge:
+            body, is_too_large = b"", True
+        if body is None:
+            return  # the client left while it was sending
         clock = namespace.clock  # the world may be given another before this answer is over
         start = clock.now()
+        call = envelope.call(body)
+        plan = too_large(call, namespace) if is_too_large else self.plan(call, namespace)
+        await self._answer(plan, namespace, clock, start, scope, send)
+
+    async def _answer(
+        self, plan: Plan | Awaitable[Plan], namespace: Namespace, clock: Clock, start: float, scope: Scope, send: Send
+    ) -> None:
         self._open += 1
         try:
-            plan = too_large(call, namespace) if is_too_large else await self._plan(call, namespace)
-            if "origin" in envelope.headers:
+            if not isinstance(plan, Plan):
+                plan = await plan
+            if any(name == b"origin" for name, _ in scope["headers"]):
                 plan = Plan(opened(plan.answer), plan.exchange)
             try:
                 plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
@@ -162,14 +179,6 @@ class App:
         exchange.shorten()
         if self.tell is not None:
             self.tell(exchange)
-
-    def recall(self, call: Call, namespace: Namespace) -> Plan | None:
-        """The answer to a question that came before, if all of it is due at once; None when it has to be worked out."""
-        try:
-            return recall(call, namespace, self.options)
-        except Exception:
-            logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
-            return None
 
     async def until_idle(self) -> None:
         """Return once no request is being answered."""
@@ -206,7 +215,8 @@ class App:
         name, slash, rest = path[1:].partition("/")
         return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
 
-    async def _plan(self, call: Call, namespace: Namespace) -> Plan:
+    async def plan(self, call: Call, namespace: Namespace) -> Plan:
+        """What is to be sent. Never raises."""
         clock = namespace.clock
         try:
             if not isinstance(clock, VirtualClock):

@@ -105,16 +105,6 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
         return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
 
 
-def recall(call: Call, namespace: Namespace, options: Options) -> Plan | None:
-    """The same for a question that came before, if all of its answer is due at once; None, and nothing is counted,
-    when only the whole journey can tell."""
-    known = _known(call, namespace)
-    if known is None or not known.is_at_once:
-        return None
-    journey = _begin(call, namespace, options, known)
-    return Plan(_recalled(known, journey), journey.exchange)
-
-
 async def _healthy(journey: Journey) -> Track:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
     call, namespace, room, exchange = journey.call, journey.namespace, journey.room, journey.exchange

@@ -2,22 +2,27 @@
 
 A client says the same head with every request of a kind. So the bytes of a head are remembered with what uvicorn and
 the application made of them, and a packet that begins with them and holds the whole body goes straight to the
-application. If the engine knows the answer and all of it is due, it is sent on the spot, without a task.
+engine. An answer that needs no waiting, neither for work in a thread nor for its pace, is sent on the spot; for every
+other one, a task of the application goes on where the engine has come to.
 
 Everything unusual goes the long way: a new head, a request in several packets or with others behind it, an answer that
 is still being sent, a client that expects a `100 Continue`, an upgrade, a page of another origin.
 """
 
 import logging
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from types import coroutine
+from typing import Any, NamedTuple, TypeVar
 
 import uvicorn
 
-from emulator.app import READ, App, Envelope
+from emulator.app import BEGUN, App, Begun, Envelope
 from emulator.door import Scope
+from emulator.engine import Plan
 from emulator.transport import send_in_one
-from emulator.wire import Track
 
+Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
 
 MOST_HEADS = 256
@@ -94,14 +99,41 @@ class Shortcut:
         if len(data) - end != length or door.is_full or door.is_lost or app.players.draining:
             return False
         namespace = namespaces.get(envelope.namespace)
-        start = namespace.clock.now()
-        call = envelope.call(data[end:])
-        plan = app.recall(call, namespace)
-        if plan is None:
-            protocol.begin({**scope, READ: (envelope, call)})
-            return True
-        assert isinstance(plan.answer, Track)
-        plan.exchange.playback = send_in_one(plan.answer, plan.answer.body(), start, namespace.clock, door)
-        app.close(plan, namespace)
-        protocol.rest()
+        clock = namespace.clock
+        start = clock.now()
+        plan = started(app.plan(envelope.call(data[end:]), namespace))
+        playback = send_in_one(plan.answer, start, clock, door) if isinstance(plan, Plan) else None
+        if isinstance(plan, Plan) and playback is not None:
+            plan.exchange.playback = playback
+            app.close(plan, namespace)
+            protocol.rest()
+        else:
+            protocol.begin({**scope, BEGUN: Begun(plan, namespace, clock, start)})
         return True
+
+
+def started(coroutine: Coroutine[Any, Any, Result]) -> Result | Awaitable[Result]:
+    """Run a coroutine here and now: its result, or the rest of it when it has to wait."""
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration as stop:
+        result: Result = stop.value
+        return result
+    return _rest(coroutine, awaited)
+
+
+@coroutine
+def _rest(coroutine: Coroutine[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
+    """What is left of a coroutine that waits for something: to be awaited in a task."""
+    while True:
+        try:
+            sent = yield awaited
+        except BaseException as error:  # the task was cancelled
+            go_on: Callable[[], Any] = partial(coroutine.throw, error)
+        else:
+            go_on = partial(coroutine.send, sent)
+        try:
+            awaited = go_on()
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result

@@ -160,12 +160,10 @@ def _close_books(cycle: Any) -> None:
 
 async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
-    if _is_usual(cycle, door) and track.status not in BODILESS and CLOSE_HEADER not in track.headers:
-        body = track.body()
-        if len(body) <= LARGEST_WRITE:
-            playback = send_in_one(track, body, start, clock, door)
-            _close_books(cycle)
-            return playback
+    playback = send_in_one(track, start, clock, door) if _is_usual(cycle, door) else None
+    if playback is not None:
+        _close_books(cycle)
+        return playback
     body = b"" if track.status in BODILESS else track.body()
     if cycle.more_body:
         cycle.transport = _Parting(door.protocol)
@@ -188,11 +186,17 @@ async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door
     return Playback("client_closed", sent, frames, now, now, now - start)
 
 
-def send_in_one(track: Track, body: bytes, start: float, clock: Clock, door: Door) -> Playback:
-    """Head and body in one write, on a connection that has room for them and stays open."""
-    door.write(_in_one(track, body, door))
+def send_in_one(answer: Track | Sequence[Step], start: float, clock: Clock, door: Door) -> Playback | None:
+    """Head and body in one write, on a connection that has room for them and stays open. None when that cannot be: it
+    is not all due, or too much, or the connection is to be closed after it."""
+    if not isinstance(answer, Track) or answer.at or answer.status in BODILESS or CLOSE_HEADER in answer.headers:
+        return None
+    body = answer.body()
+    if len(body) > LARGEST_WRITE:
+        return None
+    door.write(_in_one(answer, body, door))
     now = clock.now()
-    return Playback("complete", len(body), sum([len(run.pieces) for run in track.runs]), now, now, now - start)
+    return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
 def _is_usual(cycle: Any, door: Door) -> bool:

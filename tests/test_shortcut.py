@@ -1,5 +1,6 @@
 """The short-cut for known requests: a client cannot tell whether it was taken."""
 
+import asyncio
 import itertools
 import json
 import logging
@@ -15,7 +16,7 @@ from rawhttp import Connection, Response, eventually, request
 from talk import EVERY_PROVIDER, KEYS, PATHS, question
 
 from emulator import Emulator
-from emulator.shortcut import MOST_HEADS, Shortcut
+from emulator.shortcut import MOST_HEADS, Shortcut, started
 
 SCENARIO: dict[str, Any] = {
     "clock": "virtual",
@@ -285,3 +286,40 @@ def test_another_uvicorn_than_the_tested_one_goes_without(
     assert [record.getMessage() for record in caplog.records] == [
         "The short-cut for known requests is off: it was made for uvicorn 0.54.x, this is 0.55.1."
     ]
+
+
+async def waiting(*seconds: float) -> str:
+    for each in seconds:
+        await asyncio.sleep(each)
+    return "over"
+
+
+@pytest.mark.parametrize("seconds", [(), (0,), (0, 0), (0.001, 0, 0.001)], ids=str)
+def test_a_coroutine_that_was_started_goes_on_in_a_task(seconds: tuple[float, ...]) -> None:
+    async def main() -> str:
+        begun = started(waiting(*seconds))
+        assert (begun == "over") == (not seconds)
+        return begun if isinstance(begun, str) else await begun
+
+    assert asyncio.run(main()) == "over"
+
+
+def test_what_is_left_of_a_coroutine_can_fail_and_be_cancelled() -> None:
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise ValueError("broken")
+
+    async def main() -> None:
+        rest = started(failing())
+        assert rest is not None
+        with pytest.raises(ValueError, match="broken"):
+            await rest
+        left = started(waiting(3600))
+        assert not isinstance(left, str)
+        task = asyncio.ensure_future(left)
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
