@@ -97,10 +97,16 @@ class ModelRequest:
     body: Mapping[str, Any]
     """The native body as sent."""
 
-    @cached_property
-    def prompt(self) -> str:
-        """The text of the last user message, or nothing."""
-        return next((message.content for message in reversed(self.messages) if message.role == "user"), "")
+    prompt: str = field(init=False)
+    """The text of the last user message, or nothing."""
+
+    def __post_init__(self) -> None:
+        prompt = ""
+        for message in reversed(self.messages):
+            if message.role == "user":
+                prompt = message.content
+                break
+        object.__setattr__(self, "prompt", prompt)
 
     @cached_property
     def turn(self) -> int:

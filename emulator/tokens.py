@@ -175,10 +175,12 @@ def prompt_texts(
     return fixed + 2 if asking else fixed, texts
 
 
-def is_quick(texts: Iterable[str]) -> bool:
+def is_quick(texts: Sequence[str]) -> bool:
     """Whether counting these now takes less than about 2 ms: the data are loaded, and hardly anything is unknown."""
     if _tokenizer is None:
         return False
+    if sum(map(len, texts)) <= _QUICK:
+        return True
     unknown = 0
     for text in texts:
         if _counts.get(_key(text)) is None:
@@ -326,6 +328,12 @@ _RULES = [
 _WORD = re.compile(
     "n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+"
 )
+# For ASCII the kinds can be said as they are, which is quicker.
+_ASCII = {"a": "A-Za-z", "n": "0-9", "q": r"!-/:-@\[-`{-~", "r": "\r\n", "s": "\t\v\f", "o": "\0-\x08\x0e-\x1f\x7f"}
+_ASCII_WORD = re.compile(
+    "[ {s}{o}]?[{a}]+|[{n}]{{1,3}}|[{q}][{a}]+| ?[{q}]+[{r}]*|[ {s}{r}]*[{r}]|[ {s}{r}]+(?![{a}{q}{o}])|[ {s}{r}]+"
+    "|[{o}]+(?=[{o}][{a}])|[{o}]+".format(**_ASCII)
+)
 _KINDS = {"L": "l", "M": "l", "N": "n", "P": "p", "S": "p"}
 _SPACES = (*b"\t\v\f\x85\xa0", 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
 
@@ -389,15 +397,17 @@ class _Tokenizer:
     def words(self, part: str) -> list[_Word]:
         if part in self._special:
             return [(1, (part,), (1,))]
-        known, end, words = self._known.get, 0, []
-        for kinds in _WORD.findall(part.translate(self._kinds)):
-            start, end = end, end + len(kinds)
-            word = part[start:end]
-            words.append(known(word) or self._learn(word))
-        return words
+        known = self._known.get
+        return [known(word) or self._learn(word) for word in self._cut(part)]
 
     def count(self, part: str) -> int:
         return sum([word[0] for word in self.words(part)])
+
+    def _cut(self, part: str) -> Iterable[str]:
+        if part.isascii():
+            return _ASCII_WORD.findall(part)
+        ends = accumulate(map(len, _WORD.findall(part.translate(self._kinds))), initial=0)
+        return [part[start:end] for start, end in pairwise(ends)]
 
     def _learn(self, word: str) -> _Word:
         data, texts, counts = word.encode(), [], []
