@@ -22,6 +22,7 @@ from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import CACHE_UNIT, Namespace
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
+from emulator.records import record
 from emulator.reply import Draft, ErrorReply, Reply
 from emulator.request import Call, ModelRequest
 from emulator.wire import Step, Track, single
@@ -51,7 +52,7 @@ class Options:
     """Whether scenarios may name Python functions."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Plan:
     """What will be sent, and the record of it."""
 
@@ -80,7 +81,7 @@ class Journey:
     """The fault whose error is the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Prompt:
     """The prompt's tokens: the template's own, and those of each text in it."""
 
@@ -360,7 +361,8 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
     """What the request costs as a prompt."""
     fixed, texts = room.prompt_texts(request)
-    await _counted(texts)
+    if not tokens.is_quick(texts):
+        await _elsewhere(tokens.warm, texts)
     parts = tuple([(text, tokens.count(text)) for text in texts])
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
@@ -381,7 +383,9 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
     replies = [room.adapt(reply, request) for reply in replies]
-    await _counted([part for reply in replies for part in said(reply)])
+    texts = [part for reply in replies for part in said(reply)]
+    if not tokens.is_quick(texts):
+        await _elsewhere(tokens.warm, texts)
     return replies
 
 
@@ -398,12 +402,6 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
         groups=found.rule.groups(ask.request.prompt) if found is not None else {},
         allows_code=journey.options.allows_code,
     )
-
-
-async def _counted(texts: Sequence[str]) -> None:
-    """Have the tokens of long texts counted before they are needed, where that delays nobody."""
-    if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
 
 
 async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -11,6 +11,7 @@ from emulator import dice
 from emulator.faults.base import Fault
 from emulator.hints import literal_in
 from emulator.pace import Pace
+from emulator.records import record
 from emulator.reply import Draft, ErrorReply
 from emulator.request import ModelRequest
 from emulator.scenario import (
@@ -31,7 +32,7 @@ LooksAt = Literal["class", "body", "more"]
 COMPLETIONS = ("chat", "completions")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ask:
     """A request, and what the world knows of it: everything a condition may look at."""
 
@@ -42,7 +43,7 @@ class Ask:
     seed: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Condition:
     """One thing that must hold, and the sentence for when it does not."""
 
@@ -57,7 +58,7 @@ class Condition:
     """What the prompt, if it is ASCII, has to contain in lower case for the condition to hold."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Answer:
     """One of a rule's answers."""
 
@@ -66,7 +67,7 @@ class Answer:
     set_state: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rule:
     """A rule ready to be asked."""
 
@@ -133,7 +134,7 @@ class Rule:
         return found
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """A rule and which of its answers it is the turn of."""
 
@@ -184,7 +185,7 @@ class Candidates(NamedTuple):
 MOST_CLASSES = 256
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rulebook:
     """All rules of a scenario in the order of trying.
 

@@ -1,13 +1,14 @@
 """What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
+from emulator.records import record
 from emulator.request import ToolCall
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Summary:
     """One source of a web search, as Nadles reports it. `error` is None when the source could be read."""
 
@@ -17,7 +18,7 @@ class Summary:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Usage:
     """Tokens. `prompt` includes `cached`; `completion` includes `reasoning`."""
 
@@ -28,7 +29,7 @@ class Usage:
     cached: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reply:
     """An answer in its final words, before the request's own wishes are honoured."""
 
@@ -47,7 +48,7 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Draft:
     """An answer as a scenario says it: its texts may be templates, and what it leaves open is written for each request.
 
@@ -66,7 +67,7 @@ class Draft:
     code: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ErrorReply:
     """A refusal. `name` is a word of the common vocabulary that the room maps to its own status and body;
     every other field replaces that part of it."""
@@ -82,7 +83,7 @@ class ErrorReply:
     """The whole body: a string is sent as it is, anything else as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TokenLogprob:
     """The log probability of one piece of a stream (as a rule a token) and of its likeliest rivals."""
 
@@ -91,7 +92,7 @@ class TokenLogprob:
     top: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One of the `n` answers, as it will be sent."""
 
@@ -105,7 +106,7 @@ class Choice:
     reasoning_logprobs: tuple[TokenLogprob, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Completion:
     """A reply after the request was honoured: everything a room needs to render it, in either form."""
 

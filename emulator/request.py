@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
+
+from emulator.records import record
 
 Role = str
 """As on the wire: `system`, `user`, `assistant`, `tool`, …"""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ToolCall:
     """One call of a tool, asked for by the model. `arguments` is JSON text, as on the wire."""
 
@@ -18,7 +19,7 @@ class ToolCall:
     id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Message:
     """One message of the conversation; `content` is its text, list parts joined."""
 
@@ -31,7 +32,7 @@ class Message:
     prefix: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Tool:
     """A function that the client offers. `parameters` is a JSON Schema."""
 
@@ -40,7 +41,7 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Controls:
     """The parameters that shape an answer, after each provider's defaults. None: not asked for."""
 
@@ -83,7 +84,7 @@ class Call:
     """The variable parts of the path, such as `model_name`."""
 
 
-@dataclass(frozen=True)
+@record
 class ModelRequest:
     """A `Call` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
 
@@ -108,7 +109,7 @@ class ModelRequest:
                 break
         object.__setattr__(self, "prompt", prompt)
 
-    @cached_property
+    @property
     def turn(self) -> int:
         """1 for the first answer of a conversation, 2 for the second, …"""
         return 1 + sum(message.role == "assistant" for message in self.messages)

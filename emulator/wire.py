@@ -5,9 +5,11 @@ A fault works on the same answer spelled out as a list of `Step`s (`Track.steps`
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 from typing import Literal
+
+from emulator.records import record
 
 Header = tuple[bytes, bytes]
 Part = Literal[
@@ -19,7 +21,7 @@ Framing = Literal["chunks", "length", "close", "none"]
 """How the client learns where a body ends: chunks, a Content-Length, the end of the connection; or there is no body."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Run:
     """Frames that differ only in their middle: frame k is `before + pieces[k] + after`.
 
@@ -48,7 +50,7 @@ def single(part: Part, frame: bytes, tokens: int = 0) -> Run:
     return Run(part, b"", (frame,), b"", (tokens,))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Head:
     """The status line and the headers."""
 
@@ -61,7 +63,7 @@ class Head:
     """Seconds over which it dribbles out, byte by byte."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Data:
     """Bytes of the body, framed as HTTP demands (one chunk, or as they are under a Content-Length)."""
 
@@ -73,7 +75,7 @@ class Data:
     """At least so many seconds after the bytes before it, also when those were late: a segment of its own."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Raw:
     """Bytes past the HTTP layer, exactly as they are: anything, also before the head."""
 
@@ -81,35 +83,35 @@ class Raw:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class End:
     """The body ends as HTTP demands; the connection stays open for the next request."""
 
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Close:
     """The connection is closed with FIN, whatever the body still owes."""
 
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Reset:
     """The connection is reset: a real RST, unsent bytes are dropped."""
 
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Hang:
     """Nothing more is sent and nothing closed, until the client leaves."""
 
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Afterwards:
     """How the connection behaves once this answer is over. Sends nothing itself."""
 
@@ -120,7 +122,7 @@ class Afterwards:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refuse:
     """The server stops listening for so many seconds of real time: new connections are refused, idle ones closed."""
 
@@ -128,7 +130,7 @@ class Refuse:
     at: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ResetAccepts:
     """So many of the connections that come next are reset as soon as they are accepted."""
 
@@ -139,7 +141,7 @@ class ResetAccepts:
 Step = Head | Data | Raw | End | Close | Reset | Hang | Afterwards | Refuse | ResetAccepts
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Track:
     """A healthy answer: head, then runs. `at` holds the due moment of every frame in turn, in seconds from the start,
     never falling; empty means that all is due at once."""

@@ -134,12 +134,14 @@ def text_of(content: str | Sequence[ContentPart] | None) -> str:
 
 def read_message(body: MessageBody) -> Message:
     """A message in neutral terms."""
-    calls = body.tool_calls or ()
+    calls = body.tool_calls
     return Message(
         role=body.role or "user",
         content=text_of(body.content),
         reasoning=body.reasoning_content,
-        tool_calls=tuple(ToolCall(call.function.name, call.function.arguments, call.id) for call in calls),
+        tool_calls=tuple([ToolCall(call.function.name, call.function.arguments, call.id) for call in calls])
+        if calls
+        else (),
         tool_call_id=body.tool_call_id,
         name=body.name,
         prefix=bool(body.prefix),
@@ -148,9 +150,10 @@ def read_message(body: MessageBody) -> Message:
 
 def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
     """The offered functions in neutral terms."""
+    if not tools:
+        return ()
     return tuple(
-        Tool(tool.function.name, tool.function.description or "", tool.function.parameters or {})
-        for tool in tools or ()
+        [Tool(tool.function.name, tool.function.description or "", tool.function.parameters or {}) for tool in tools]
     )
 
 
@@ -167,7 +170,7 @@ def read_stop(stop: Any) -> tuple[str, ...]:
     """A string, a list of strings or nothing, as a tuple; empty strings stop nothing."""
     if isinstance(stop, str):
         return (stop,) if stop else ()
-    return tuple(item for item in stop or () if item)
+    return tuple([item for item in stop if item]) if stop else ()
 
 
 class ChatDialect(Provider):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -369,7 +370,7 @@ def test_steps_are_rewritten(fault: str) -> None:
 
 
 def rounded(step: Step) -> Step:
-    return type(step)(**{name: getattr(step, name) for name in step.__slots__} | {"at": round(step.at, 9)})
+    return replace(step, at=round(step.at, 9))
 
 
 def test_a_slow_line_is_busy_until_it_has_carried_what_came_before() -> None:
