@@ -13,7 +13,7 @@ from typing import Any
 
 from emulator.clock import Clock, VirtualClock
 from emulator.door import Scope
-from emulator.engine import Options, Plan, answer, ended, refused
+from emulator.engine import Options, Plan, answer, ended, misused, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, Namespaces
@@ -37,6 +37,7 @@ HOSTS: Mapping[str, str] = {
 
 
 NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
+NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
 NAMESPACE_HEADER = "x-emulator-namespace"
 NAMESPACE_KEY = "sk-emu-"
 
@@ -63,6 +64,8 @@ class Envelope:
     key: str | None
     """The credential, wherever the provider lets it stand."""
     namespace: str | None
+    complaint: str = ""
+    """Why the request cannot be sent to the world that it names."""
 
     def call(self, body: bytes) -> Call:
         """The whole request."""
@@ -138,7 +141,13 @@ class App:
         clock = namespace.clock  # the world may be given another before this answer is over
         start = clock.now()
         call = envelope.call(body)
-        plan = too_large(call, namespace) if is_too_large else self.plan(call, namespace)
+        plan: Plan | Awaitable[Plan]
+        if is_too_large:
+            plan = too_large(call, namespace)
+        elif envelope.complaint:
+            plan = misused(call, namespace, envelope.complaint, "namespace")
+        else:
+            plan = self.plan(call, namespace)
         await self._answer(plan, namespace, clock, start, scope, send)
 
     async def _answer(
@@ -167,7 +176,10 @@ class App:
             return None
         key = self.namespaces.default.script.rooms[target.provider].credential(headers)
         query = scope["query_string"].decode("latin-1")
-        return Envelope(target, scope["method"], headers, query, key, target.namespace or named(headers, key))
+        name = target.namespace or named(headers, key)
+        if name is None or NAMESPACE.fullmatch(name):
+            return Envelope(target, scope["method"], headers, query, key, name)
+        return Envelope(target, scope["method"], headers, query, key, None, f"{name!r} {NO_NAMESPACE}")
 
     def close(self, plan: Plan, namespace: Namespace) -> None:
         """An answer is over: put it into the books."""
@@ -260,13 +272,11 @@ class App:
 
 
 def named(headers: Mapping[str, str], key: str | None) -> str | None:
-    """The namespace that a request names by header or key."""
+    """What a request names by header or key as its namespace."""
     name = headers.get(NAMESPACE_HEADER)
-    if name is None:
-        if key is None or not key.startswith(NAMESPACE_KEY):
-            return None
-        name = key.removeprefix(NAMESPACE_KEY)
-    return name if NAMESPACE.fullmatch(name) else None
+    if name is None and key is not None and key.startswith(NAMESPACE_KEY):
+        return key.removeprefix(NAMESPACE_KEY)
+    return name
 
 
 def too_large(call: Call, namespace: Namespace) -> Plan:

@@ -231,7 +231,7 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Let time pass: every alarm in between goes off at its own moment. To be called in the event loop."""
-        end = self._elapsed + seconds
+        end = round(self._elapsed + seconds, 9)  # ten tenths are one second
         while self._alarms and self._alarms[0][0] <= end:
             self._go_off()
         self._elapsed = max(self._elapsed, end)

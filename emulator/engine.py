@@ -296,6 +296,12 @@ def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
+def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan:
+    """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
+    journey = _begin(call, namespace, Options())
+    return Plan(_own_error(400, complaint, kind, journey), journey.exchange)
+
+
 def identity_of(call: Call) -> bytes:
     """What makes this request the same as another."""
     return dice.digest(call.provider, call.method, call.path, call.body)

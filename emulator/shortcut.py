@@ -76,7 +76,7 @@ class Shortcut:
         ):
             return
         envelope = self._app.open(scope)
-        if envelope is not None:
+        if envelope is not None and not envelope.complaint:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}

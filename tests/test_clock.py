@@ -315,6 +315,18 @@ def test_manual_time_stands_still_until_it_is_moved() -> None:
     virtually(main)
 
 
+def test_small_steps_add_up_to_a_whole() -> None:
+    async def main() -> None:
+        clock = VirtualClock(leaps=False)
+        seen: list[float] = []
+        clock.call_at(1, lambda: seen.append(clock.now()))
+        for _ in range(10):
+            clock.advance(0.1)
+        assert (seen, clock.now()) == ([1], 1)
+
+    virtually(main)
+
+
 @pytest.mark.parametrize("leaps", [True, False])
 def test_virtual_alarms_that_are_due_go_off_at_once_but_not_inside_the_call(leaps: bool) -> None:
     async def main() -> None:

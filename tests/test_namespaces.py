@@ -118,6 +118,16 @@ def test_a_url_with_a_name_that_cannot_be_is_told(emulator: Emulator, http: http
     assert response.status_code == 404
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 129])
+@pytest.mark.parametrize("header", ["x-emulator-namespace", "authorization"])
+def test_a_request_that_names_no_possible_world_goes_to_none(emulator: Emulator, header: str, name: str) -> None:
+    key = KEYS["serevix"]["Authorization"]
+    value = f"Bearer sk-emu-{name}" if header == "authorization" else name
+    response = ask(emulator, "count", headers={"authorization": key, header: value})
+    assert (response.status_code, response.headers["x-emulator-error"]) == (400, "namespace")
+    assert "is not the name of a namespace: 1 to 128 letters" in response.json()["error"]["message"]
+
+
 def test_a_name_of_the_greatest_length_is_one(emulator: Emulator) -> None:
     world = emulator.namespace("x" * 128)
     assert said(ask(world, "count")) == "1"
