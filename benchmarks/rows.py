@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from benchmarks.scenario import TOKENS, TTFT, Kind, scenario
+from benchmarks.scenario import SYSTEM, TOKENS, TTFT, Kind, scenario
 from benchmarks.servers import CORES, SCENARIO, Load, Server, Target, Unavailable, load, request_body, warm_up
 
 Figures = dict[str, float]
@@ -321,8 +321,9 @@ def rules(target: Target, effort: Effort) -> Figures:
             file.write_text(scenario(count, kind))
             with Server(target, effort.directory, scenario=file) as server:
                 warm_up(server, effort.warm_up)
-                # `equals` needs the one prompt; `contains` gets prompts that no cache has seen.
-                body = request_body(stream=False, is_new=kind == "contains")
+                # No memory of answers helps: `equals` needs the one prompt, so what is new is said by the system.
+                system = f"{SYSTEM} Case %d." if kind == "equals" else SYSTEM
+                body = request_body(stream=False, is_new=kind == "contains", system=system)
                 result = load(server, "json", body, connections=32, seconds=effort.seconds, counter=100_000_000)
             _refuse_failures(result)
             figures[f"{kind}_{count}"] = result["server_cpu_seconds"] / result["answers"] * 1e6

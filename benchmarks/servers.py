@@ -72,12 +72,14 @@ class Target:
         return self.stream_path or self.path
 
 
-def request_body(*, stream: bool, is_new: bool = False, max_tokens: int = 0, prompt: str = "") -> bytes:
-    """A chat request. With `is_new` the client puts a number into the prompt that no other request has."""
+def request_body(
+    *, stream: bool, is_new: bool = False, max_tokens: int = 0, prompt: str = "", system: str = SYSTEM
+) -> bytes:
+    """A chat request. With `is_new` the client puts a number into the prompt that no other request has: for `%d`."""
     body: dict[str, Any] = {
         "model": "deepseek-v3",
         "messages": [
-            {"role": "system", "content": SYSTEM},
+            {"role": "system", "content": system},
             {"role": "user", "content": prompt or PROMPT.format(number="%d" if is_new else SAME_NUMBER)},
         ],
         "temperature": 0.7,

@@ -1,6 +1,7 @@
 """Which rule answers a request, and why the others do not: pure functions over a compiled scenario."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Literal, NamedTuple
@@ -175,14 +176,28 @@ class Candidates(NamedTuple):
     first_unsteady: int
     """The place of the first of them that may answer the same request once and not again."""
 
-    def of(self, prompt: str) -> Sequence[Candidate]:
-        exact = self.by_prompt.get(prompt, ())
-        if not exact or not self.others:
-            return exact or self.others
-        return sorted((*exact, *self.others), key=lambda candidate: candidate.rule.position)
+    by_gram: Mapping[str, tuple[Candidate, ...]]
+    """Those of the others that want something of the prompt, each under a part of it that few of them share."""
+    unindexed: tuple[Candidate, ...]
+    """The others that are not there."""
+
+    def of(self, prompt: str, lowered: str | None) -> Sequence[Candidate]:
+        """Those that this prompt may fit, in order; `lowered` is the prompt in lower case, if it is ASCII."""
+        exact, others = self.by_prompt.get(prompt, ()), self.others
+        if lowered is not None and len(lowered) < len(others) - len(self.unindexed):
+            grams = {lowered[start : start + GRAM] for start in range(len(lowered) - GRAM + 1)}
+            likely = [candidate for gram in grams & self.by_gram.keys() for candidate in self.by_gram[gram]]
+            if not likely and not exact:
+                return self.unindexed
+            others = (*self.unindexed, *likely)
+        elif not exact or not others:
+            return exact or others
+        return sorted((*exact, *others), key=lambda candidate: candidate.rule.position)
 
 
 MOST_CLASSES = 256
+GRAM = 4
+"""Characters of the parts of prompts under which rules are looked up, when there are many."""
 
 
 @record
@@ -195,9 +210,9 @@ class Rulebook:
     rules: tuple[Rule, ...]
     _classes: dict[tuple[str, str, str, bool], Candidates] = field(default_factory=dict)
 
-    def candidates(self, ask: Ask) -> Sequence[Candidate]:
+    def candidates(self, ask: Ask, lowered: str | None) -> Sequence[Candidate]:
         """The rules that this request may match, in order: few, however many there are."""
-        return self._class_of(ask).of(ask.request.prompt)
+        return self._class_of(ask).of(ask.request.prompt, lowered)
 
     def is_steady(self, ask: Ask, found: Found | None) -> bool:
         """Whether the same request finds the same rule each time, whatever else there is to look at."""
@@ -227,7 +242,25 @@ class Rulebook:
                 hint = next((condition.hint for condition in left if condition.hint is not None), None)
                 candidate = Candidate(rule, needle, hint, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
-        return Candidates({prompt: tuple(rules) for prompt, rules in by_prompt.items()}, tuple(others), first_unsteady)
+        exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
+        return Candidates(exact, tuple(others), first_unsteady, *_indexed(others))
+
+
+def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:
+    """Candidates by the rarest gram of what they want, in lower case; and those that want nothing so plain."""
+    wanted = [_wanted(candidate) for candidate in candidates]
+    counts = Counter(gram for grams in wanted for gram in set(grams))
+    index: dict[str, list[Candidate]] = {}
+    for candidate, grams in zip(candidates, wanted, strict=True):
+        if grams:
+            index.setdefault(min(grams, key=counts.__getitem__), []).append(candidate)
+    unindexed = [candidate for candidate, grams in zip(candidates, wanted, strict=True) if not grams]
+    return {gram: tuple(found) for gram, found in index.items()}, tuple(unindexed)
+
+
+def _wanted(candidate: Candidate) -> list[str]:
+    text = (candidate.needle or candidate.hint or "").lower()
+    return [text[start : start + GRAM] for start in range(len(text) - GRAM + 1)] if text.isascii() else []
 
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> Rulebook:
@@ -242,7 +275,7 @@ def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
     prompt = ask.request.prompt
     lowered = prompt.lower() if prompt.isascii() else None
-    for rule, needle, hint, tests in book.candidates(ask):
+    for rule, needle, hint, tests in book.candidates(ask, lowered):
         if needle is not None:
             if needle not in prompt:
                 continue

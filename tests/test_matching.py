@@ -466,6 +466,40 @@ def test_the_index_finds_what_trying_every_rule_finds(
             assert len(misses(book, ask)) == len(rules)
 
 
+WORDS = [
+    "order",
+    "Order",
+    "ORDERS",
+    "cancel",
+    "number",
+    "numb",
+    "0001",
+    "0002",
+    "00",
+    "er n",
+    "KELVIN",
+    "\u212aelvin",
+    "straße",
+    "é",
+]
+WANTED = st.lists(st.sampled_from(WORDS), min_size=1, max_size=3).map(" ".join)
+MANY = st.one_of(
+    st.builds(lambda text: {"contains": text}, WANTED),
+    st.builds(lambda text: {"regex": rf"\b{text}\b"}, WANTED),
+    st.builds(lambda text: {"regex": f"(?i){text}.*er"}, WANTED),
+    st.builds(lambda text, part: {"contains": text, "regex": part}, WANTED, WANTED),
+    WANTED,
+)
+
+
+@given(st.lists(MANY, min_size=30, max_size=60), st.lists(WANTED, min_size=1, max_size=8))
+def test_many_rules_are_looked_up_by_what_they_want(prompts: list[Any], asked: list[str]) -> None:
+    book = book_of(*[{"match": {"prompt": prompt}} for prompt in prompts])
+    for prompt in asked:
+        found = find(book, Ask(request_of(prompt)), {})
+        assert (found.rule.name if found else None) == tried_one_by_one(book, Ask(request_of(prompt)), {})
+
+
 def test_ten_thousand_literal_prompts_cost_no_more_than_one() -> None:
     book = book_of(*[{"name": str(number), "match": {"prompt": f"question {number}"}} for number in range(10_000)])
     asks = [Ask(request_of(f"question {number}")) for number in range(0, 10_000, 100)]
