@@ -478,7 +478,7 @@ WORDS = [
     "00",
     "er n",
     "KELVIN",
-    "\u212aelvin",
+    "Kelvin",
     "straße",
     "é",
 ]
