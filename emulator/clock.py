@@ -109,7 +109,13 @@ class WallClock:
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
         alarm = Alarm(when, callback)
-        self._keep(alarm)
+        slot = int(when * SLOTS) if when < LATEST else NEVER
+        together = self._slots.get(slot)
+        if together is not None:
+            together.append(alarm)
+        else:
+            self._slots[slot] = [alarm]
+            heappush(self._order, slot)
         if not self._armed or when < self._armed:
             self._arm(when)
         return alarm
@@ -156,8 +162,7 @@ class WallClock:
                         self._loop.call_exception_handler(context)
                     moment = now()
                     if moment >= pause:
-                        for left in due[served:]:
-                            self._keep(left)
+                        self._put_back(due[served:])
                         break
         self._armed = 0.0
         self._arm_next()
@@ -180,14 +185,13 @@ class WallClock:
             alarms.sort(key=_moment)
         return alarms
 
-    def _keep(self, alarm: Alarm) -> None:
-        slot = int(alarm.when * SLOTS) if alarm.when < LATEST else NEVER
-        together = self._slots.get(slot)
-        if together is not None:
-            together.append(alarm)
-        else:
-            self._slots[slot] = [alarm]
-            heappush(self._order, slot)
+    def _put_back(self, alarms: list[Alarm]) -> None:
+        """Alarms of the slot that was taken out last."""
+        if alarms:
+            slot = int(alarms[0].when * SLOTS)
+            if slot not in self._slots:
+                heappush(self._order, slot)
+            self._slots[slot] = alarms + self._slots.get(slot, [])
 
     def _arm_next(self) -> None:
         while self._order:

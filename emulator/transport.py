@@ -379,12 +379,13 @@ class _Player:
 class _TrackPlayer(_Player):
     """The way of nearly every stream: shared pieces, an index, and writes past ASGI."""
 
-    __slots__ = ("at", "offset", "run", "runs", "track")
+    __slots__ = ("at", "due", "offset", "run", "runs", "track")
 
     def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, track: Track) -> None:
         super().__init__(door, start, clock, cycle)
         self.track = track
         self.at = track.at
+        self.due = start + track.at[0]
         self.runs = iter([run for run in track.runs if run.pieces])
         self.run: Run | None = next(self.runs, None)
         self.offset = 0
@@ -392,33 +393,33 @@ class _TrackPlayer(_Player):
     def advance(self) -> None:
         if self.is_held:
             return
-        transport, at, start = self.transport, self.at, self.start
         if self.framing is None:
-            transport.write(self.begin(self.track.status, self.track.headers))
+            self.transport.write(self.begin(self.track.status, self.track.headers))
         now = self.clock.now()
-        first = index = self.index
-        run, offset = self.run, self.offset
+        run, due = self.run, self.due
         frames: list[bytes] = []
         size = 0
-        while run is not None and start + at[index] <= now:
-            frame = run.before + run.pieces[offset] + run.after
+        while run is not None and due <= now and size < LARGEST_WRITE:
+            frame = run.before + run.pieces[self.offset] + run.after
             frames.append(frame)
             size += len(frame)
-            index += 1
-            offset += 1
-            if offset == len(run.pieces):
-                run, offset = next(self.runs, None), 0
-            if size >= LARGEST_WRITE:
-                break
+            self.index += 1
+            self.offset += 1
+            if self.offset == len(run.pieces):
+                run = self.run = next(self.runs, None)
+                self.offset = 0
+                if run is None:
+                    break
+            due = self.start + self.at[self.index]
         if frames:
-            self.index, self.run, self.offset = index, run, offset
             data = frames[0] if len(frames) == 1 else b"".join(frames)
-            transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
-            self._note(size, len(frames), start + at[first], now)
+            self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
+            self._note(size, len(frames), self.due, now)
+            self.due = due
         if run is None:
             self.finish("complete")
         else:
-            self.wake_at(start + at[index])
+            self.wake_at(due)
 
 
 class _StepPlayer(_Player):
