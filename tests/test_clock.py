@@ -166,11 +166,11 @@ def test_a_moment_that_never_comes_disturbs_nothing(run: Run) -> None:
 
 
 def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[None] = []
+    calls: list[WallClock] = []
     go_off = WallClock._go_off
 
     def counted(clock: WallClock) -> None:
-        calls.append(None)
+        calls.append(clock)
         go_off(clock)
 
     monkeypatch.setattr(WallClock, "_go_off", counted)
@@ -180,17 +180,17 @@ def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, monkeypatch: p
         for number in range(200, 0, -1):  # each one sooner than all before
             clock.call_at(start + 0.05 + number / 10_000, lambda: None)
         await rung_at(clock, start + 0.08)
-        assert len(calls) <= 400  # 201, and a few that come a nanosecond early
+        assert calls.count(clock) <= 400  # 201, and a few that come a nanosecond early
 
     run(main)
 
 
 def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[None] = []
+    calls: list[WallClock] = []
     go_off = WallClock._go_off
 
     def counted(clock: WallClock) -> None:
-        calls.append(None)
+        calls.append(clock)
         go_off(clock)
 
     monkeypatch.setattr(WallClock, "_go_off", counted)
@@ -203,7 +203,8 @@ def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, monkeypat
             clock.call_at(moment, lambda moment=moment: late.append(clock.now() - moment))  # type: ignore[misc]
         await rung_at(clock, (slot + 2) / SLOTS)
         assert (len(late), min(late) >= 0) == (90, True)
-        assert len(calls) <= 20  # two for them, one to end the test, and a few when a busy machine interrupts a turn
+        # Two for them, one to end the test, and a few when a busy machine interrupts; others may have clocks too.
+        assert calls.count(clock) <= 10
 
     run(main)
 
