@@ -18,9 +18,10 @@ from typing import Any, NamedTuple, TypeVar
 import uvicorn
 
 from emulator.app import BEGUN, App, Begun, Envelope
-from emulator.door import Scope
+from emulator.clock import Clock
+from emulator.door import Door, Scope
 from emulator.engine import Plan
-from emulator.transport import send_in_one
+from emulator.transport import Playback, send_in_one
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -72,7 +73,8 @@ class Shortcut:
             or scope["method"] != "POST"
             or scope["http_version"] != "1.1"
             or headers.get(b"content-length") != b"%d" % length
-            or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"connection", b"upgrade", b"origin"))
+            or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+            or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
         ):
             return
         envelope = self._app.open(scope)
@@ -102,14 +104,20 @@ class Shortcut:
         clock = namespace.clock
         start = clock.now()
         plan = started(app.plan(envelope.call(data[end:]), namespace))
-        playback = send_in_one(plan.answer, start, clock, door) if isinstance(plan, Plan) else None
-        if isinstance(plan, Plan) and playback is not None:
+        if isinstance(plan, Plan) and (playback := _sent(plan, start, clock, door)) is not None:
             plan.exchange.playback = playback
             app.close(plan, namespace)
             protocol.rest()
         else:
             protocol.begin({**scope, BEGUN: Begun(plan, namespace, clock, start)})
         return True
+
+
+def _sent(plan: Plan, start: float, clock: Clock, door: Door) -> Playback | None:
+    try:
+        return send_in_one(plan.answer, start, clock, door)
+    except ValueError:  # a header that HTTP cannot carry, as a provider from elsewhere may write it
+        return None  # the task will fail in the same way, and is answered for
 
 
 def started(coroutine: Coroutine[Any, Any, Result]) -> Result | Awaitable[Result]:

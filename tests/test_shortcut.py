@@ -16,6 +16,7 @@ from rawhttp import Connection, Response, eventually, request
 from talk import EVERY_PROVIDER, KEYS, PATHS, question
 
 from emulator import Emulator
+from emulator.providers.serevix import Serevix
 from emulator.shortcut import MOST_HEADS, Shortcut, started
 
 SCENARIO: dict[str, Any] = {
@@ -142,6 +143,7 @@ def test_from_the_second_on_requests_are_not_parsed(provider: str, stream: bool,
 UNUSUAL: dict[str, Callable[[bytes], bytes]] = {
     "a client that expects a word": lambda asked: with_header(asked, b"expect: 100-continue"),
     "an upgrade": lambda asked: with_header(asked, b"connection: upgrade\r\nupgrade: h2c"),
+    "a connection for something else": lambda asked: with_header(asked, b"connection: keep-alive, te"),
     "the last request": lambda asked: with_header(asked, b"connection: close"),
     "a page of another origin": lambda asked: with_header(asked, b"origin: http://localhost:3000"),
     "an old client": lambda asked: asked.replace(b"HTTP/1.1", b"HTTP/1.0").replace(
@@ -151,6 +153,23 @@ UNUSUAL: dict[str, Callable[[bytes], bytes]] = {
     "two lengths": lambda asked: asked.replace(b"content-length", b"content-length: 1\r\ncontent-length", 1),
     "another port of call": lambda asked: asked.replace(b"/serevix/", b"/nobody/"),
 }
+
+
+def test_a_client_may_say_that_it_keeps_the_connection(taken: list[bool]) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        for _ in range(3):
+            client.send(ask("serevix", "steady", connection="keep-alive"))
+            assert client.response().status == 200
+    assert taken == [False, True, True]
+
+
+def test_an_answer_that_cannot_be_sent_gets_a_500(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Serevix, "response_headers", lambda *_: ((b"x-broken", b"a\r\nb"),))
+    with Emulator(SCENARIO) as emulator:
+        for _ in range(2):
+            with Connection(emulator.port) as client:
+                client.send(ask("serevix", "steady"))
+                assert client.response().status == 500
 
 
 @pytest.mark.parametrize("way", UNUSUAL)
