@@ -131,6 +131,7 @@ class Server:
     def __enter__(self) -> "Server":
         command = self.target.command(self.wish)
         environment = {**os.environ, **self.target.environment(self.wish)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled, so everything is
         began = time.monotonic()
         try:
             with self.log.open("wb") as log, on_cores(self.cores):
