@@ -13,11 +13,12 @@ from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
 from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
+from emulator.conditions import Ask
 from emulator.errors import UsageError
 from emulator.faults import ORDER
 from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import Exchange
-from emulator.matching import Ask, Found, misses
+from emulator.matching import Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import CACHE_UNIT, Namespace
 from emulator.pace import AT_ONCE, Pace, schedule

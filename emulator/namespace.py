@@ -7,9 +7,10 @@ from pathlib import Path
 
 from emulator.arming import Arsenal
 from emulator.clock import Clock, VirtualClock
+from emulator.conditions import Ask
 from emulator.journal import Exchange, Journal
 from emulator.ledger import Ledger, quota_of
-from emulator.matching import Ask, Found, Rulebook, compile_rules, find
+from emulator.matching import Found, Rulebook, compile_rules, find
 from emulator.memory import Memory
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS

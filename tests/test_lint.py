@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_matching import book_of, request_of
 
+from emulator.conditions import Ask
 from emulator.lint import warnings
 from emulator.lint.overlap import contradiction, covers
 from emulator.lint.slow import is_slow
-from emulator.matching import Ask
 from emulator.scenario import Match
 from emulator.sources import load
 

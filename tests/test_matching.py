@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.matching import Ask, Found, Rulebook, compile_rules, find, misses, normalized, tool_results
+from emulator.conditions import Ask, normalized, tool_results
+from emulator.matching import Found, Rulebook, compile_rules, find, misses
 from emulator.reply import Draft, ErrorReply
 from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
 from emulator.sources import load

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from re import compile as compiled
 from typing import Any
 
+from emulator.conditions import COMPLETIONS, normalized
 from emulator.document import Trail, quote
-from emulator.matching import COMPLETIONS, normalized
 from emulator.providers import PROVIDERS
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
