@@ -41,6 +41,20 @@ def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
     return runner
 
 
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[WallClock]:
+    """The clocks whose timer went off, each time."""
+    seen: list[WallClock] = []
+    go_off = WallClock._go_off
+
+    def counted(clock: WallClock) -> None:
+        seen.append(clock)
+        go_off(clock)
+
+    monkeypatch.setattr(WallClock, "_go_off", counted)
+    return seen
+
+
 def unavailable() -> None:
     raise OSError("there is no timerfd here")
 
@@ -165,16 +179,7 @@ def test_a_moment_that_never_comes_disturbs_nothing(run: Run) -> None:
     run(main)
 
 
-def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[WallClock] = []
-    go_off = WallClock._go_off
-
-    def counted(clock: WallClock) -> None:
-        calls.append(clock)
-        go_off(clock)
-
-    monkeypatch.setattr(WallClock, "_go_off", counted)
-
+def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, calls: list[WallClock]) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
         for number in range(200, 0, -1):  # each one sooner than all before
@@ -185,16 +190,7 @@ def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, monkeypatch: p
     run(main)
 
 
-def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[WallClock] = []
-    go_off = WallClock._go_off
-
-    def counted(clock: WallClock) -> None:
-        calls.append(clock)
-        go_off(clock)
-
-    monkeypatch.setattr(WallClock, "_go_off", counted)
-
+def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, calls: list[WallClock]) -> None:
     async def main(clock: WallClock) -> None:
         slot = int(clock.now() * SLOTS) + SLOTS // 50
         moments = [(slot + part / 100) / SLOTS for part in range(5, 95)]
