@@ -4,6 +4,7 @@ So the same run gives the same bytes, in series or in parallel, and adding one r
 """
 
 import random
+from functools import lru_cache
 from hashlib import blake2b
 
 Ingredient = str | int | bytes
@@ -26,6 +27,10 @@ def mixed(*ingredients: Ingredient) -> bytes:
             data = str(item).encode("utf-8", "surrogatepass")
         parts.append(b"%d:%b" % (len(data), data))  # length first, so that ("ab", "c") and ("a", "bc") differ
     return b"".join(parts)
+
+
+mixed_before = lru_cache(maxsize=1024)(mixed)
+"""The same for ingredients that come again and again."""
 
 
 def hashed(mixture: bytes) -> bytes:

@@ -75,6 +75,8 @@ class Journey:
     material: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
+    stands_alone: bool = False
+    """Whether nothing but the request and the script bears on the answer."""
     request: ModelRequest | None = None
     found: Found | None = None
     faults: list[Armed] | None = None
@@ -93,8 +95,10 @@ class Prompt:
 
 async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
-    known = _known(call, namespace)
+    stands_alone = _stands_alone(call, namespace)
+    known = _known(call, namespace) if stands_alone else None
     journey = _begin(call, namespace, options, known)
+    journey.stands_alone = stands_alone
     try:
         try:
             track = await _healthy(journey) if known is None else _recalled(known, journey)
@@ -150,7 +154,7 @@ async def _healthy(journey: Journey) -> Track:
 
 def _known(call: Call, namespace: Namespace) -> Remembered | None:
     """The answer to this very question, if it may be given to whoever asks now."""
-    known = namespace.memory.get(call) if _is_plain(call, namespace) else None
+    known = namespace.memory.get(call)
     if known is not None:
         try:
             namespace.admit(call.provider, namespace.script.rooms[call.provider].authenticate(call.headers))
@@ -159,7 +163,7 @@ def _known(call: Call, namespace: Namespace) -> Remembered | None:
     return known
 
 
-def _is_plain(call: Call, namespace: Namespace) -> bool:
+def _stands_alone(call: Call, namespace: Namespace) -> bool:
     """Whether nothing but the request and the script bears on the answer: no books are kept, no faults are armed."""
     return (
         namespace.ledger.is_empty
@@ -176,7 +180,7 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
     return (
         journey.attempt > 1  # most requests never come again
         and not journey.faults
-        and _is_plain(journey.call, namespace)
+        and journey.stands_alone
         and not (journey.room.shows_cache and prompt.total >= CACHE_UNIT)
         and not any(reply.tool_calls for reply in replies)
         and (found is None or found.is_steady)
@@ -201,7 +205,6 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     remembered = Remembered(
         journey.room.render(completion, request),
         journey.identity,
-        dice.mixed(journey.namespace.seed, "id", journey.identity),
         journey.call.operation,
         request.model,
         request.stream,
@@ -236,6 +239,9 @@ def _struck(journey: Journey) -> list[Armed]:
     if journey.faults is None:
         journey.faults = []  # should one of them be misspelt, the answer to that is spared the others
         namespace, found, script = journey.namespace, journey.found, journey.namespace.script
+        of_the_script = script.scenario.faults or (found is not None and found.rule.faults)
+        if journey.stands_alone and not of_the_script and not journey.options.faults:
+            return journey.faults
         key = journey.call.key
         armed = from_request(
             journey.call.headers, key, journey.call.faults, allows_header=journey.options.allows_fault_header
@@ -305,16 +311,16 @@ def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan
 
 def identity_of(call: Call) -> bytes:
     """What makes this request the same as another."""
-    return dice.digest(call.provider, call.method, call.path, call.body)
+    return dice.hashed(dice.mixed_before(call.provider, call.method, call.path) + dice.mixed(call.body))
 
 
 def _begin(call: Call, namespace: Namespace, options: Options, known: Remembered | None = None) -> Journey:
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
     identity = known.identity if known is not None else identity_of(call)
-    mixture = known.mixture if known is not None else dice.mixed(namespace.seed, "id", identity)
     attempt = namespace.attempt(identity)
-    material = dice.hashed(mixture + dice.mixed(attempt, options.worker))
+    mixture = dice.mixed_before(namespace.seed, "id") + dice.mixed(identity, attempt, options.worker)
+    material = dice.hashed(mixture)
     request_id = room.request_id(exchange.received, material)
     return Journey(call, namespace, options, room, exchange, identity, attempt, material, request_id)
 

@@ -36,8 +36,6 @@ class Remembered:
 
     track: Track
     identity: bytes
-    mixture: bytes
-    """What the material of its ids begins with."""
     operation: str
     model: str
     stream: bool

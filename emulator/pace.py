@@ -38,6 +38,8 @@ class Pace:
         """The same pace, `speed` times as fast; infinitely fast means at once."""
         if speed == 1:
             return self
+        if speed == inf:
+            return AT_ONCE
         return Pace(self.ttft / speed, self.tokens_per_second * speed, self.jitter)
 
 

@@ -225,7 +225,8 @@ class ChatDialect(Provider):
     def complaints(self, body: Any) -> Iterator[str | None]:
         """What may be wrong with a body of the right types, in the order in which the provider looks."""
         for limits in self.ranges:
-            yield limits.complaint(body)
+            if getattr(body, limits.name, None) is not None:
+                yield limits.complaint(body)
 
     def model_of(self, call: Call, body: Any) -> str:
         """The name of the model that is asked for."""
