@@ -262,6 +262,28 @@ def test_an_answer_that_is_still_being_sent_is_not_interrupted() -> None:
         assert [b"Slowly" in client.response().body for _ in range(2)] == [True, False]
 
 
+def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    size = 40_000
+    asked = ask("serevix", "Hi")
+    with Emulator({"rules": [{"reply": {"content": "x" * size}}]}) as emulator:
+        with Connection(emulator.port) as client:
+            for _ in range(3):
+                client.send(asked)
+                assert client.response().status == 200
+        server: Any = emulator._server._uvicorn
+        with Connection(emulator.port, receive_buffer=4096) as client:
+            sent = 0
+            protocol: Any = None
+            for sent in range(1, 200):
+                client.send(asked)
+                eventually(lambda sent=sent: len(emulator.journal) == 3 + sent)  # type: ignore[misc]
+                (protocol,) = server.server_state.connections
+                if protocol.cycle is not None and not protocol.cycle.response_complete:
+                    break
+            assert protocol.transport.get_write_buffer_size() < 8 * size
+            assert {len(client.response().body) > size for _ in range(sent)} == {True}
+
+
 def test_a_new_script_is_followed_at_once() -> None:
     with Emulator({"rules": [{"reply": {"content": "old"}}]}) as emulator, Connection(emulator.port) as client:
         seen = []
