@@ -415,7 +415,7 @@ def test_a_file_that_cannot_be_read_is_one_problem(tmp_path: Path, monkeypatch: 
     assert told(".") == "x: this is a directory, a file was expected"
     assert told("a.txt") == "x: the ending '.txt' is not known. Endings: .yaml, .yml, .json, .toml"
     assert told("large.json") == "x: this file is larger than 10 MiB"
-    assert told("a\0.yaml") == "x: this file cannot be read: embedded null byte"
+    assert told("a\0.yaml").startswith("x: this file cannot be read: ")  # Python's own words differ by version
     assert told("a" * 300 + ".yaml") == "x: this file cannot be read: File name too long"
     assert told("/dev/null") == "x: this is not a regular file"
 
