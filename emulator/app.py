@@ -84,12 +84,14 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """An answer of which the beginning is made, before there was a task for it."""
+    """An answer on its way, with the world and the clock that it began with."""
 
     plan: Plan | Awaitable[Plan]
     namespace: Namespace
     clock: Clock
     start: float
+    is_for_a_page: bool = False
+    """Whether a browser asks for a page, which has to be allowed to read it."""
 
 
 class _TooLarge(Exception):
@@ -120,8 +122,7 @@ class App:
         if scope["type"] != "http":
             return
         if BEGUN in scope:
-            begun: Begun = scope[BEGUN]
-            await self._answer(begun.plan, begun.namespace, begun.clock, begun.start, scope, send)
+            await self._answer(scope[BEGUN], scope, send)
             return
         envelope = self.open(scope)
         if envelope is None:
@@ -148,19 +149,18 @@ class App:
             plan = misused(call, namespace, envelope.complaint, "namespace")
         else:
             plan = self.plan(call, namespace)
-        await self._answer(plan, namespace, clock, start, scope, send)
+        await self._answer(Begun(plan, namespace, clock, start, "origin" in envelope.headers), scope, send)
 
-    async def _answer(
-        self, plan: Plan | Awaitable[Plan], namespace: Namespace, clock: Clock, start: float, scope: Scope, send: Send
-    ) -> None:
+    async def _answer(self, begun: Begun, scope: Scope, send: Send) -> None:
+        plan, namespace = begun.plan, begun.namespace
         self._open += 1
         try:
             if not isinstance(plan, Plan):
                 plan = await plan
-            if any(name == b"origin" for name, _ in scope["headers"]):
+            if begun.is_for_a_page:
                 plan = Plan(opened(plan.answer), plan.exchange)
             try:
-                plan.exchange.playback = await play(plan.answer, start, clock, scope, send, self.players)
+                plan.exchange.playback = await play(plan.answer, begun.start, begun.clock, scope, send, self.players)
             finally:
                 self.close(plan, namespace)
         finally:

@@ -204,6 +204,13 @@ def test_what_is_unusual_is_always_parsed(way: str, taken: list[bool]) -> None:
     assert taken == [False] * 3
 
 
+def known(client: Connection, asked: bytes) -> None:
+    """Ask until head and answer are known."""
+    for _ in range(3):
+        client.send(asked)
+        assert client.response().status == 200
+
+
 def with_header(asked: bytes, line: bytes) -> bytes:
     return asked.replace(b"\r\n\r\n", b"\r\n" + line + b"\r\n\r\n", 1)
 
@@ -211,9 +218,7 @@ def with_header(asked: bytes, line: bytes) -> bytes:
 def test_a_head_that_has_begun_is_not_taken_for_none() -> None:
     asked = ask("serevix", "steady")
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
-        for _ in range(3):
-            client.send(asked)
-            assert client.response().status == 200
+        known(client, asked)
         client.send(asked + b"POST /nobody HTTP/1.1\r\nx-note: ")  # what follows belongs to this head
         assert client.response().status == 200
         client.send(asked)
@@ -223,9 +228,7 @@ def test_a_head_that_has_begun_is_not_taken_for_none() -> None:
 def test_a_body_that_goes_on_is_not_taken_for_a_request() -> None:
     asked = ask("serevix", "steady")
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
-        for _ in range(3):
-            client.send(asked)
-            assert client.response().status == 200
+        known(client, asked)
         client.send(request("/serevix/v1/chat/completions", asked, **KEYS["serevix"])[: -len(asked)])
         client.send(asked)
         assert client.response().status == 400  # a request is no JSON
@@ -234,9 +237,7 @@ def test_a_body_that_goes_on_is_not_taken_for_a_request() -> None:
 def test_a_body_that_comes_after_its_answer_is_not_taken_for_a_request() -> None:
     asked = ask("serevix", "steady")
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
-        for _ in range(3):
-            client.send(asked)
-            assert client.response().status == 200
+        known(client, asked)
         client.send(request("/serevix/v1/models", b"", method="OPTIONS", content_length=str(len(asked))))
         assert client.response().status == 204
         client.send(asked)
@@ -267,9 +268,7 @@ def test_a_client_that_reads_slowly_is_waited_for() -> None:
     asked = ask("serevix", "Hi")
     with Emulator({"rules": [{"reply": {"content": "x" * size}}]}) as emulator:
         with Connection(emulator.port) as client:
-            for _ in range(3):
-                client.send(asked)
-                assert client.response().status == 200
+            known(client, asked)
         server: Any = emulator._server._uvicorn
         with Connection(emulator.port, receive_buffer=4096) as client:
             sent = 0
@@ -297,9 +296,7 @@ def test_a_new_script_is_followed_at_once() -> None:
 
 def test_a_fault_that_is_armed_strikes_known_requests_too() -> None:
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
-        for _ in range(3):
-            client.send(ask("serevix", "steady"))
-            assert client.response().status == 200
+        known(client, ask("serevix", "steady"))
         emulator.faults.next("overloaded")
         client.send(ask("serevix", "steady"))
         assert client.response().status == 503
@@ -310,9 +307,7 @@ def test_a_fault_that_is_armed_strikes_known_requests_too() -> None:
 def test_a_key_that_is_no_longer_accepted_is_refused() -> None:
     accounts = {"accounts": [{"key": KEYS["serevix"]["Authorization"].removeprefix("Bearer ")}]}
     with Emulator({**SCENARIO, **accounts}) as emulator, Connection(emulator.port) as client:
-        for _ in range(3):
-            client.send(ask("serevix", "steady"))
-            assert client.response().status == 200
+        known(client, ask("serevix", "steady"))
         emulator.load({**SCENARIO, "accounts": [{"key": "another"}]})
         client.send(ask("serevix", "steady"))
         assert client.response().status == 401
@@ -341,9 +336,7 @@ def test_another_uvicorn_than_the_tested_one_goes_without(
 ) -> None:
     monkeypatch.setattr(uvicorn, "__version__", "0.55.1")
     with caplog.at_level(logging.WARNING), Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
-        for _ in range(3):
-            client.send(ask("serevix", "steady"))
-            assert client.response().status == 200
+        known(client, ask("serevix", "steady"))
     assert taken == []
     assert [record.getMessage() for record in caplog.records] == [
         "The short-cut for known requests is off: it was made for uvicorn 0.54.x, this is 0.55.1."
