@@ -3,18 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
 from emulator import dice, tokens
+from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
 from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
-from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
 from emulator.conditions import Ask
-from emulator.errors import UsageError
+from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import Exchange
@@ -45,8 +45,8 @@ class Options:
     """What a request gets that no rule answers, when no file says."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong with every answer."""
-    allows_fault_header: bool = True
-    """Whether requests may ask for faults by header."""
+    request_faults: frozenset[Source] = frozenset(BY_REQUEST)
+    """Where requests may ask for faults: header, key, url."""
     worker: int = 0
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
@@ -82,6 +82,8 @@ class Journey:
     faults: list[Armed] | None = None
     refusing: Armed | None = None
     """The fault whose error is the answer."""
+    acted: set[int] = field(default_factory=set)
+    """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
 
 @record
@@ -117,7 +119,7 @@ async def _healthy(journey: Journey) -> Track:
     operation, call.parameters = room.route(call.method, call.path)
     call.operation = operation.name
     key = room.authenticate(call.headers)
-    if not key.startswith(FAULT_KEY):
+    if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
     request = journey.request = room.parse(call, key)
     exchange.model, exchange.stream = request.model, request.stream
@@ -242,10 +244,7 @@ def _struck(journey: Journey) -> list[Armed]:
         of_the_script = script.scenario.faults or (found is not None and found.rule.faults)
         if journey.stands_alone and not of_the_script and not journey.options.faults:
             return journey.faults
-        key = journey.call.key
-        armed = from_request(
-            journey.call.headers, key, journey.call.faults, allows_header=journey.options.allows_fault_header
-        )
+        armed = _asked_for(journey)
         armed += namespace.arsenal.armed()
         if found is not None:
             armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
@@ -257,6 +256,17 @@ def _struck(journey: Journey) -> list[Armed]:
             )
             journey.exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in journey.faults)
     return journey.faults
+
+
+def _asked_for(journey: Journey) -> list[Armed]:
+    """The faults that the request asks for and may ask for; of the others is said that they do nothing."""
+    call, options = journey.call, journey.options
+    asked = asked_by(call.headers, call.key, call.faults)
+    for source, text in asked:
+        if source not in options.request_faults:
+            _note_bypassed(f"{shortened(text)} ({source})", "the server lets no request ask for it there", journey)
+    permitted = [each for each in asked if each[0] in options.request_faults]
+    return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
 
 
 def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
@@ -278,14 +288,26 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
             _bypassed(armed, NotApplicable("another error came first"), journey)
             continue
         try:
-            steps = armed.fault.rewrite(steps, scene)
+            changed = armed.fault.rewrite(steps, scene)
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if changed == steps and armed is not journey.refusing and id(armed) not in journey.acted:
+            _bypassed(armed, NO_CHANGE, journey)
+        steps = changed
     return steps
 
 
-def _bypassed(armed: Armed, reason: NotApplicable, journey: Journey) -> None:
-    note = f"fault {armed.fault.kind} ({armed.source}) was bypassed: {reason}"
+NO_CHANGE = "it leaves this answer as it is"
+
+
+def _bypassed(armed: Armed, reason: NotApplicable | str, journey: Journey) -> None:
+    journey.acted.add(id(armed))  # one reason is enough
+    _note_bypassed(f"{armed.fault.kind} ({armed.source})", str(reason), journey)
+
+
+def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
+    note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note)
 
@@ -443,12 +465,19 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         seed=namespace.seed,
     )
     for armed in journey.faults or ():
-        request = armed.fault.reshape(request)
+        reshaped = armed.fault.reshape(request)
+        if reshaped != request:
+            journey.acted.add(id(armed))
+        request = reshaped
     for armed in journey.faults or ():
         try:
-            completion = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
+            spoiled = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if spoiled != completion:
+            journey.acted.add(id(armed))
+        completion = spoiled
     exchange.usage = completion.usage
     exchange.cost = room.cost(completion.usage, request.model)
     if not namespace.ledger.is_empty:

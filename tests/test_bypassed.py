@@ -7,6 +7,8 @@ import pytest
 
 from emulator import Emulator
 
+NO_CHANGE = "it leaves this answer as it is"
+
 
 def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **members}
@@ -19,6 +21,9 @@ def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -
     [
         ("no_done", "k", {}, 200, "fault no_done (header) was bypassed: the answer is not a stream"),
         ("overloaded", None, {}, 401, "fault error (header) was bypassed: another error came first"),
+        ("no_done; no_done", "k", {"stream": True}, 200, "fault no_done (header) was bypassed: " + NO_CHANGE),
+        ("latency:seconds=0", "k", {}, 200, "fault latency (header) was bypassed: " + NO_CHANGE),
+        ("finish_reason:value=stop", "k", {}, 200, "fault finish_reason (header) was bypassed: " + NO_CHANGE),
         ("429; overloaded", "k", {}, 429, "fault error (header) was bypassed: another error came first"),
     ],
 )
@@ -30,3 +35,10 @@ def test_what_could_not_be_broken_is_told(
         emulator.wait_until_idle()
         assert emulator.journal[-1].notes == (note,)
     assert note in caplog.messages
+
+
+def test_each_of_three_that_do_the_same_is_told_of_by_itself() -> None:
+    with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
+        ask(emulator, "no_done; no_done; no_done", stream=True)
+        emulator.wait_until_idle()
+        assert emulator.journal[-1].notes == (f"fault no_done (header) was bypassed: {NO_CHANGE}",) * 2

@@ -2,11 +2,11 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds
+from emulator.faults.base import Family, ListenerFault, Scene, Seconds
 from emulator.wire import Refuse, Reset, Step
 
 
-class RefuseConnections(Fault):
+class RefuseConnections(ListenerFault):
     """Resets the request's connection, and closes the port for a while: an outage, for all namespaces."""
 
     family: ClassVar[Family] = "connection"
