@@ -8,6 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from emulator.hints import literal_in
+from emulator.providers import COMPLETION_OPERATIONS
 from emulator.records import record
 from emulator.request import ModelRequest
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
@@ -16,7 +17,6 @@ SHOWN = 60
 LONGEST_SEARCHED = 65536
 """Regexes see this much of a text."""
 LooksAt = Literal["class", "body", "more"]
-COMPLETIONS = ("chat", "completions")
 
 
 @record
@@ -53,7 +53,9 @@ def conditions(match: Match, normalize: Sequence[str], *, is_outermost: bool = F
     if match.provider is not None:
         yield _is_one_of("provider", lambda ask: ask.request.call.provider, match.provider, "class")
     if match.operation is not None or is_outermost:
-        yield _is_one_of("operation", lambda ask: ask.request.call.operation, match.operation or COMPLETIONS, "class")
+        yield _is_one_of(
+            "operation", lambda ask: ask.request.call.operation, match.operation or COMPLETION_OPERATIONS, "class"
+        )
     if match.state is not None:
         yield _is_one_of("state", lambda ask: ask.state, (match.state,), "more")
     if match.stream is not None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from re import compile as compiled
 from typing import Any
 
-from emulator.conditions import COMPLETIONS, normalized
+from emulator.conditions import normalized
 from emulator.document import Trail, quote
-from emulator.providers import PROVIDERS
+from emulator.providers import COMPLETION_OPERATIONS, PROVIDERS
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
 Found = tuple[Trail, str]
@@ -37,7 +37,7 @@ def covers(wide: Match, narrow: Match) -> bool:
     in their rules, with `normalize` filled in."""
     if wide == narrow:
         return True
-    if not set(narrow.operation or COMPLETIONS) <= set(wide.operation or COMPLETIONS):
+    if not set(narrow.operation or COMPLETION_OPERATIONS) <= set(wide.operation or COMPLETION_OPERATIONS):
         return False
     return _implies(narrow, wide if wide.operation is None else wide.model_copy(update={"operation": None}))
 
