@@ -24,7 +24,9 @@ from emulator.request import Call, Controls, ModelRequest, ToolCall
 HONOURED: Mapping[str, frozenset[str]] = {
     "maxtoken": frozenset(["stream"]),
     "nadles": frozenset(["stream", "max_tokens", "search_web"]),
-    "serevix": frozenset(["stream", "max_tokens", "stop", "n", "tools", "include_usage"]),
+    "serevix": frozenset(
+        ["stream", "max_tokens", "stop", "n", "logprobs", "response_format", "tools", "include_usage"]
+    ),
     "cloudsway": frozenset(
         ["stream", "max_tokens", "stop", "logprobs", "response_format", "tools", "thinking", "include_usage", "cache"]
     ),
