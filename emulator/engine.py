@@ -16,7 +16,7 @@ from emulator.completion import complete, said
 from emulator.conditions import Ask
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import Fault, NotApplicable, Scene
+from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
 from emulator.journal import Exchange
 from emulator.matching import Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
@@ -30,6 +30,8 @@ from emulator.wire import Step, Track, single
 from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
+MAX_STEPS = 200_000
+"""Pieces into which faults may divide one answer."""
 Result = TypeVar("Result")
 
 
@@ -108,7 +110,14 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
             track = _failed(error, journey)
-        return Plan(_broken(track, journey), journey.exchange)
+        faults = _struck(journey)
+        if not faults:
+            return Plan(track, journey.exchange)
+        is_heavy = (
+            any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
+        )
+        steps = await _elsewhere(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
+        return Plan(steps, journey.exchange)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
 
@@ -274,11 +283,8 @@ def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
     return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received, answered)
 
 
-def _broken(track: Track, journey: Journey) -> Track | list[Step]:
-    """The answer as the faults let it travel; those that cannot be applied are told."""
-    faults = _struck(journey)
-    if not faults:
-        return track
+def _broken(track: Track, faults: Sequence[Armed], journey: Journey) -> list[Step]:
+    """The answer as the faults let it travel; those that cannot be applied are told. It may run in any thread."""
     is_whole = any(run.part == "body" for run in track.runs)  # a whole body too goes like a stream behind heartbeats
     scene = _scene(journey, streamed=track.streamed and not is_whole)
     steps = track.steps()
@@ -291,6 +297,9 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
             changed = armed.fault.rewrite(steps, scene)
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if len(changed) > MAX_STEPS:
+            _bypassed(armed, f"the answer would fall into more than {MAX_STEPS} pieces", journey)
             continue
         if changed == steps and armed is not journey.refusing and id(armed) not in journey.acted:
             _bypassed(armed, NO_CHANGE, journey)

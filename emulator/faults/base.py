@@ -26,6 +26,8 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
 """How often something is said: each time is a step of its own."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
+MAX_LIGHT = 1000
+"""Pieces or bytes that an answer is given at once; for more, a thread does it."""
 
 
 def _known_error(name: str) -> str:
@@ -104,6 +106,12 @@ class Fault(BaseModel):
     """How many requests it lets pass first."""
     window: Window | None = None
     """When it is active; always when left out."""
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether applying it may take longer than the event loop can spare: some number in it is large."""
+        numbers = (value for name, value in self if name not in ("times", "skip"))
+        return any(isinstance(value, int) and value > MAX_LIGHT for value in numbers)
 
     def refuse(self, scene: Scene) -> ErrorReply | None:
         """An error to give instead of an answer."""
