@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from emulator.hints import literal_in
-from emulator.providers import COMPLETION_OPERATIONS
+from emulator.providers import COMPLETIONS
 from emulator.records import record
 from emulator.request import ModelRequest
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
@@ -53,9 +53,7 @@ def conditions(match: Match, normalize: Sequence[str], *, is_outermost: bool = F
     if match.provider is not None:
         yield _is_one_of("provider", lambda ask: ask.request.call.provider, match.provider, "class")
     if match.operation is not None or is_outermost:
-        yield _is_one_of(
-            "operation", lambda ask: ask.request.call.operation, match.operation or COMPLETION_OPERATIONS, "class"
-        )
+        yield _is_one_of("operation", lambda ask: ask.request.call.operation, match.operation or COMPLETIONS, "class")
     if match.state is not None:
         yield _is_one_of("state", lambda ask: ask.state, (match.state,), "more")
     if match.stream is not None:

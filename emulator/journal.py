@@ -9,22 +9,15 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_plus
 
-from emulator.providers import CREDENTIAL_HEADERS
+from emulator.providers import CREDENTIALS
 from emulator.reply import Usage
 from emulator.request import Call
 from emulator.transport import Playback
 
 LONGEST_BODY = 65536
-CREDENTIALS = {
-    *CREDENTIAL_HEADERS,
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-    "proxy-authorization",
-}
-"""Headers that are never shown; nor is any other that holds the key of the request."""
+SECRET_HEADERS = frozenset(
+    [*CREDENTIALS, "authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"]
+)
 SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
 """Names of query parameters that hold a credential, in any case."""
 REDACTED = "[redacted]"
@@ -85,7 +78,7 @@ class Exchange:
         """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
         key = self.call.key
         headers = {
-            name: REDACTED if name in CREDENTIALS or _holds(value, key) else value
+            name: REDACTED if name in SECRET_HEADERS or _holds(value, key) else value
             for name, value in self.call.headers.items()
         }
         playback = self.playback

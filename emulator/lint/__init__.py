@@ -18,7 +18,7 @@ from emulator.document import Document, Trail, quote, spell
 from emulator.errors import Problem, did_you_mean
 from emulator.lint.overlap import contradiction, covers, texts_in
 from emulator.lint.slow import is_slow
-from emulator.providers import COMPLETION_OPERATIONS, PROVIDERS
+from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
 from emulator.sources import Loaded
 
@@ -92,7 +92,7 @@ def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[Doubt]:
 
 
 def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) -> Iterator[Doubt]:
-    if match.provider is None or match.model is None or set(match.operation or ()) - set(COMPLETION_OPERATIONS):
+    if match.provider is None or match.model is None or set(match.operation or ()) - set(COMPLETIONS):
         return
     served: list[str] = []
     for name in asked:

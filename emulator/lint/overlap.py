@@ -10,7 +10,7 @@ from typing import Any
 
 from emulator.conditions import normalized
 from emulator.document import Trail, quote
-from emulator.providers import COMPLETION_OPERATIONS, PROVIDERS
+from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
 Found = tuple[Trail, str]
@@ -37,7 +37,7 @@ def covers(wide: Match, narrow: Match) -> bool:
     in their rules, with `normalize` filled in."""
     if wide == narrow:
         return True
-    if not set(narrow.operation or COMPLETION_OPERATIONS) <= set(wide.operation or COMPLETION_OPERATIONS):
+    if not set(narrow.operation or COMPLETIONS) <= set(wide.operation or COMPLETIONS):
         return False
     return _implies(narrow, wide if wide.operation is None else wide.model_copy(update={"operation": None}))
 

@@ -21,12 +21,12 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
 )
 """Every room by its name, as it stands in URLs; installed distributions may bring along more."""
 
-CREDENTIAL_HEADERS: tuple[str, ...] = tuple(
-    sorted({room.auth_header.partition(":")[0].strip().lower() for room in PROVIDERS.values()})
+COMPLETIONS: tuple[str, ...] = tuple(
+    {each.name: None for room in PROVIDERS.values() for each in room.operations if each.is_completion}
 )
-"""The headers in which clients show their keys to one provider or another."""
+"""The operations at which a model answers: those of a rule that names none."""
 
-COMPLETION_OPERATIONS: tuple[str, ...] = tuple(
-    dict.fromkeys(each.name for room in PROVIDERS.values() for each in room.operations if each.is_completion)
+CREDENTIALS: tuple[str, ...] = tuple(
+    {room.auth_header.partition(":")[0].strip().lower(): None for room in PROVIDERS.values()}
 )
-"""The operations that a model answers, whatever a provider calls them: those of a rule that names none."""
+"""The headers, in lower case, in which the providers want their keys."""

@@ -15,6 +15,20 @@ import orjson
 from pydantic import ValidationError
 
 from emulator import dice
+from emulator.dialects.chat_completions import (
+    ChatBody,
+    Many,
+    MessageBody,
+    ResponseFormat,
+    Stop,
+    StreamOptions,
+    ToolBody,
+    ToolChoice,
+    read_stop,
+    read_tool_choice,
+    read_tools,
+)
+from emulator.dialects.serde import Range, not_of_type, unknown_variant
 from emulator.providers.base import (
     REASONS,
     Names,
@@ -33,24 +47,11 @@ from emulator.providers.deepseek_chat import (
     complaints_of_logprobs,
     listed,
 )
-from emulator.providers.openai_chat import (
-    ChatBody,
-    ChatDialect,
-    Many,
-    MessageBody,
-    ResponseFormat,
-    Stop,
-    StreamOptions,
-    ToolBody,
-    ToolChoice,
-    read_stop,
-    read_tool_choice,
-    read_tools,
-)
-from emulator.providers.serde import Range, not_of_type, unknown_variant
-from emulator.reply import Choice, Completion, ErrorReply
+from emulator.providers.deepseek_models import ServesDeepSeek
+from emulator.providers.openai_chat import ChatDialect
+from emulator.reply import Choice, ErrorReply
 from emulator.request import Call, Controls, ModelRequest
-from emulator.wire import Run, Track
+from emulator.wire import Track
 
 MOST_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
 NO_MODEL = "Model name not specified, model name cannot be empty"
@@ -109,7 +110,7 @@ class SerevixSettings(Settings):
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(ChatDialect):
+class Serevix(ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -217,8 +218,6 @@ class Serevix(ChatDialect):
             raise
 
     def parse(self, call: Call, key: str) -> ModelRequest:
-        if call.operation == "models":
-            return ModelRequest(call, "", (), False, Controls(), key, {})
         # As New API does it: by the beginning of the header, in exactly this case.
         is_json = call.headers.get("content-type", "").startswith("application/json")
         if not is_json and self.settings.content_type == "new_api":
@@ -317,22 +316,14 @@ class Serevix(ChatDialect):
         logprobs = self.logprobs(choice)
         if logprobs is not None:
             row["logprobs"] = logprobs
-        row["finish_reason"] = choice.finish_reason
+        row["finish_reason"] = self.reason(choice)
         if self.settings.choice_index == "include" or request.controls.n > 1:
             return {"index": choice.index, **row}
         return row
 
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
-        if request.controls.include_usage:
-            chunk = {
-                "id": completion.id,
-                "object": "chat.completion.chunk",
-                "created": completion.created,
-                "model": completion.model,
-                "choices": [],
-                "usage": self.usage(completion),
-            }
-            yield self.event("usage", chunk)
+    @property
+    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
+        return "separate"
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")
