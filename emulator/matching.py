@@ -1,15 +1,15 @@
 """Which rule answers a request, and why the others do not: pure functions over a compiled scenario."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 from emulator import dice
-from emulator.conditions import LONGEST_SEARCHED, Ask, Condition, conditions, normalized
+from emulator.conditions import Ask, Condition, conditions, normalized
 from emulator.faults.base import Fault
 from emulator.pace import Pace
+from emulator.patterns import Pattern, allow, compiled
 from emulator.records import record
 from emulator.reply import Draft, ErrorReply
 from emulator.scenario import AnswerModel, Match, RuleModel, Scenario, TextCondition
@@ -42,7 +42,7 @@ class Rule:
     faults: tuple[Fault, ...]
     literal: str | None
     """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Pattern, ...]
     """The regexes on the prompt, whose groups templates may use."""
     normalize: tuple[str, ...] = ()
 
@@ -80,14 +80,13 @@ class Rule:
 
     def groups(self, prompt: str) -> dict[str, Any]:
         """What the regexes found in the prompt: named groups by name, all by number."""
+        allow()
         found: dict[str, Any] = {}
         for pattern in self.patterns:
-            match = pattern.search(prompt[:LONGEST_SEARCHED])
-            if match is None and self.normalize:  # found as it stands if possible, else as it was compared
-                match = pattern.search(normalized(prompt, self.normalize)[:LONGEST_SEARCHED])
-            if match is not None:
-                found.update({str(number): text for number, text in enumerate(match.groups(), 1)})
-                found.update(match.groupdict())
+            groups = pattern.groups_in(prompt)
+            if groups is None and self.normalize:  # found as it stands if possible, else as it was compared
+                groups = pattern.groups_in(normalized(prompt, self.normalize))
+            found.update(groups or {})
         return found
 
 
@@ -229,6 +228,7 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> Rulebook:
 
 def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
+    allow()
     prompt = ask.request.prompt
     lowered = prompt.lower() if prompt.isascii() else None
     for rule, needle, hint, tests in book.candidates(ask, lowered):
@@ -255,6 +255,7 @@ def _all_hold(tests: Sequence[Callable[[Ask], bool]], ask: Ask) -> bool:
 def misses(book: Rulebook, ask: Ask, most: int = 20) -> list[str]:
     """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
     stand first; at most `most` are told."""
+    allow()
     tried: list[tuple[float, Rule, Condition | None]] = []
     for rule in book.rules:
         for held, condition in enumerate(rule.conditions):
@@ -291,7 +292,7 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
         pace=pace.to_pace() if pace else None,
         faults=model.faults,
         literal=prompt.equals if prompt and not normalize else None,
-        patterns=tuple(re.compile(regex) for regex in _regexes(model.match)),
+        patterns=tuple(compiled(regex) for regex in _regexes(model.match)),
         normalize=tuple(normalize),
     )
 
