@@ -52,7 +52,7 @@ def is_quick(draft: Draft, request: ModelRequest) -> bool:
         return False
     if request.controls.search_web and draft.reply.summaries is None:
         return False
-    return not draft.is_templated or "fake" not in str(draft)
+    return not draft.is_templated or templates.is_quick(str(draft))
 
 
 def write(draft: Draft, request: ModelRequest, occasion: Occasion) -> list[Reply]:
