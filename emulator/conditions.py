@@ -42,7 +42,7 @@ class Condition:
     needle: str | None = None
     """What the prompt has to contain, when that is the whole condition."""
     hint: str | None = None
-    """What the prompt, if it is ASCII, has to contain in lower case for the condition to hold."""
+    """What the folded prompt has to contain for the condition to hold."""
 
 
 # Conditions, cheap ones first

@@ -8,11 +8,17 @@ from emulator.patterns import codes, parsed
 SHORTEST = 3
 
 
+def folded(text: str) -> str:
+    """A text in lower case, where whatever equals an ASCII letter when case is ignored is that letter."""
+    if text.isascii():
+        return text.lower()
+    return text.replace("İ", "i").lower().replace("ſ", "s").replace("ı", "i")
+
+
 def literal_in(pattern: str) -> str | None:
     """The longest ASCII literal, in lower case, that is part of every match; None when there is none worth asking for.
 
-    An ASCII text in which, in lower case, it does not occur cannot match. (Of other texts that is not said: letters
-    such as the Kelvin sign fold to ASCII ones.)"""
+    A text whose `folded` form does not contain it cannot match."""
     runs = [run.lower() for run in _runs(parsed(pattern)) if len(run) >= SHORTEST]
     return max(runs, key=len, default=None)
 

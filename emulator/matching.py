@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from emulator import dice
 from emulator.conditions import Ask, Condition, conditions, normalized
 from emulator.faults.base import Fault
+from emulator.hints import folded
 from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
 from emulator.records import record
@@ -119,7 +120,7 @@ class Candidate(NamedTuple):
     needle: str | None
     """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
     hint: str | None
-    """What an ASCII prompt in lower case has to contain at least."""
+    """What the folded prompt has to contain at least."""
     tests: tuple[Callable[[Ask], bool], ...]
 
 
@@ -136,10 +137,10 @@ class Candidates(NamedTuple):
     unindexed: tuple[Candidate, ...]
     """The others that are not there."""
 
-    def of(self, prompt: str, lowered: str | None) -> Sequence[Candidate]:
-        """Those that this prompt may fit, in order; `lowered` is the prompt in lower case, if it is ASCII."""
+    def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
+        """Those that this prompt may fit, in order; `lowered` is the folded prompt."""
         exact, others = self.by_prompt.get(prompt, ()), self.others
-        if lowered is not None and len(lowered) < len(others) - len(self.unindexed):
+        if len(lowered) < len(others) - len(self.unindexed):
             grams = {lowered[start : start + GRAM] for start in range(len(lowered) - GRAM + 1)}
             likely = [candidate for gram in grams & self.by_gram.keys() for candidate in self.by_gram[gram]]
             if not likely and not exact:
@@ -165,7 +166,7 @@ class Rulebook:
     rules: tuple[Rule, ...]
     _classes: dict[tuple[str, str, str, bool], Candidates] = field(default_factory=dict)
 
-    def candidates(self, ask: Ask, lowered: str | None) -> Sequence[Candidate]:
+    def candidates(self, ask: Ask, lowered: str) -> Sequence[Candidate]:
         """The rules that this request may match, in order: few, however many there are."""
         return self._class_of(ask).of(ask.request.prompt, lowered)
 
@@ -230,12 +231,12 @@ def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
     allow()
     prompt = ask.request.prompt
-    lowered = prompt.lower() if prompt.isascii() else None
+    lowered = folded(prompt)
     for rule, needle, hint, tests in book.candidates(ask, lowered):
         if needle is not None:
             if needle not in prompt:
                 continue
-        elif (hint is not None and lowered is not None and hint not in lowered) or not _all_hold(tests, ask):
+        elif (hint is not None and hint not in lowered) or not _all_hold(tests, ask):
             continue
         if rule.skips(ask):
             continue
