@@ -10,13 +10,13 @@ import orjson
 from emulator import patterns
 from emulator.hints import literal_in
 from emulator.json_paths import compiled_path
+from emulator.providers import COMPLETIONS
 from emulator.records import record
 from emulator.request import ModelRequest
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
 SHOWN = 60
 LooksAt = Literal["class", "body", "more"]
-COMPLETIONS = ("chat", "completions")
 
 
 @record
