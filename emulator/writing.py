@@ -11,14 +11,19 @@ from typing import Any
 
 import orjson
 
-from emulator import dice, templates, text, tokens
+from emulator import dice, templates, text
 from emulator.errors import EmulatorError
+from emulator.generation.answers import Result
 from emulator.instances import instance
 from emulator.reply import Draft, Reply
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
 LENGTH = (40, 120)
 REASONING_LENGTH = (20, 60)
+MAX_QUICK_LENGTH = 400
+"""Tokens of a generated text that may be written while streams wait: some tenths of a millisecond."""
+LOOKED_AT = 2000
+"""Characters of a prompt that bear on a generated answer's words; all of it bears on the seed."""
 UNSAID = Draft(Reply(), writes_content=True)
 """The draft of an answer that no rule gives: everything is to be written."""
 
@@ -32,7 +37,8 @@ class Occasion:
     """What a draft may refer to beside the request. `now` is Unix time in ISO form."""
 
     seed: int
-    locale: str
+    locale: str | None = None
+    """The language of generated texts; that of the prompt when it is None."""
     now: str = ""
     timestamp: int = 0
     state: str = "start"
@@ -43,15 +49,20 @@ class Occasion:
 
 def is_plain(draft: Draft, request: ModelRequest) -> bool:
     """Whether there is nothing to write: the draft says all, word for word."""
-    return request.controls.n == 1 and not draft.is_templated and draft.code is None and is_quick(draft, request)
+    is_open = draft.is_templated or draft.writes_content or draft.writes_reasoning or draft.code is not None
+    searches = request.controls.searches and draft.reply.sources is None
+    return request.controls.n == 1 and not is_open and not searches
 
 
 def is_quick(draft: Draft, request: ModelRequest) -> bool:
-    """Whether writing it out takes less than a millisecond or so: nothing is generated, faked or called."""
-    if draft.writes_content or draft.writes_reasoning or draft.code:
+    """Whether writing it out takes less than a millisecond or so: no long text, no JSON; nothing is faked or called."""
+    controls = request.controls
+    if draft.code or controls.n > 4:
         return False
-    if request.controls.searches and draft.reply.sources is None:
-        return False
+    if draft.writes_content:
+        is_text = controls.response_format == "text" and not controls.tools
+        if not is_text or (draft.length or LENGTH)[1] > MAX_QUICK_LENGTH:
+            return False
     return not draft.is_templated or templates.is_quick(str(draft))
 
 
@@ -77,7 +88,9 @@ def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: b
     thinks = request.controls.thinking is True and draft.writes_content and draft.writes_reasoning is not False
     if reply.reasoning is None and (draft.writes_reasoning or thinks):
         locale = draft.locale or occasion.locale
-        thought = text.reasoning(said, about=_about(request), locale=locale, length=REASONING_LENGTH)
+        thought = text.reasoning(
+            said, about=_about(request), locale=locale, length=REASONING_LENGTH, results=_results(request)
+        )
         reply = replace(reply, reasoning=thought)
     if request.controls.searches and reply.sources is None:
         reply = replace(reply, sources=text.sources(said, _about(request), locale=occasion.locale))
@@ -93,7 +106,21 @@ def _question(request: ModelRequest) -> bytes:
 
 
 def _about(request: ModelRequest) -> str:
-    return request.prompt[:200]
+    return request.prompt[:LOOKED_AT]
+
+
+def _results(request: ModelRequest) -> tuple[Result, ...]:
+    """What the tools returned that the model called last."""
+    results: list[Result] = []
+    for at in range(len(request.messages) - 1, -1, -1):
+        message = request.messages[at]
+        if message.role not in ("tool", "function"):
+            calls = {call.id: call.name for call in message.tool_calls}
+            break
+        results.append(Result(message.name or message.tool_call_id or "", message.content, message.is_error))
+    else:
+        calls = {}
+    return tuple([replace(each, tool=calls.get(each.tool) or each.tool or "the tool") for each in reversed(results)])
 
 
 # Templates
@@ -120,7 +147,7 @@ def context(request: ModelRequest, occasion: Occasion, said: int) -> dict[str, A
         "timestamp": occasion.timestamp,
         "state": occasion.state,
         "attempt": occasion.attempt,
-        "fake": templates.Faked(text.fake(occasion.locale, said)),
+        "fake": templates.Faked(text.fake(occasion.locale or "en_US", said)),
     }
 
 
@@ -204,11 +231,19 @@ def _generated(draft: Draft, reply: Reply, request: ModelRequest, occasion: Occa
     if controls.response_format != "text":
         return replace(reply, content=orjson.dumps(_json(controls, request, locale, said)).decode())
     length = draft.length or LENGTH
-    content = text.prose(said, locale=locale, length=length, style=draft.style, about=_about(request), fit=tokens.count)
+    content = text.prose(
+        said,
+        about=_about(request),
+        locale=locale,
+        length=length,
+        style=draft.style,
+        turn=request.turn,
+        results=_results(request),
+    )
     return replace(reply, content=content)
 
 
-def _json(controls: Controls, request: ModelRequest, locale: str, said: int) -> Any:
+def _json(controls: Controls, request: ModelRequest, locale: str | None, said: int) -> Any:
     if controls.schema is not None:
         return _instance(controls.schema, said)
     answer = text.prose(said, locale=locale, length=(10, 30), about=_about(request))
