@@ -18,8 +18,11 @@ from emulator.errors import Problem
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, Namespaces
 from emulator.providers import PROVIDERS
+from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
 from emulator.request import Call
+from emulator.strays import misframed, without_endpoint, without_provider
+from emulator.strays import refused as turned_away
 from emulator.timing import Timing
 from emulator.transport import Playback, Players, Receive, Send, play
 from emulator.wire import Header, Track
@@ -47,9 +50,13 @@ class Target:
     """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
 
     provider: str
+    """Empty when the URL names none."""
     path: str
     namespace: str | None = None
+    """As it stands there, whether it can be one or not."""
     faults: tuple[str, ...] = ()
+    prefix: str = ""
+    """Namespace and faults as they stand in the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +131,15 @@ class App:
         if BEGUN in scope:
             await self._answer(scope[BEGUN], scope, send)
             return
+        if (unfit := misframed(scope)) is not None:
+            await self._turn_away(*unfit, scope, send)
+            return
         envelope = self.open(scope)
         if envelope is None:
             await self._elsewhere(scope, receive, send)
             return
         namespace = self.namespaces.get(envelope.namespace)
-        if envelope.method == "OPTIONS":
+        if envelope.method == "OPTIONS" and envelope.target.provider:
             await self._send(preflight(envelope.headers), namespace, scope, send)
             return
         is_too_large = False
@@ -143,13 +153,16 @@ class App:
         start = clock.now()
         call = envelope.call(body)
         plan: Plan | Awaitable[Plan]
-        if is_too_large:
+        if not envelope.target.provider:
+            plan = self._stray(call, namespace, envelope)
+        elif is_too_large:
             plan = too_large(call, namespace)
         elif envelope.complaint:
             plan = misused(call, namespace, envelope.complaint, "namespace")
         else:
             plan = self.plan(call, namespace)
-        await self._answer(Begun(plan, namespace, clock, start, "origin" in envelope.headers), scope, send)
+        is_for_a_page = bool(envelope.target.provider) and "origin" in envelope.headers
+        await self._answer(Begun(plan, namespace, clock, start, is_for_a_page), scope, send)
 
     async def _answer(self, begun: Begun, scope: Scope, send: Send) -> None:
         plan, namespace = begun.plan, begun.namespace
@@ -169,14 +182,17 @@ class App:
                 self._tell_idle()
 
     def open(self, scope: Scope) -> Envelope | None:
-        """Read the head of a request; None when it is for no provider."""
+        """Read the head of a request; None when it is for the front page or the control API."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         target = self.locate(scope["path"], headers.get("host", ""))
         if target is None:
             return None
-        key = self.namespaces.default.script.rooms[target.provider].credential(headers)
+        if target.provider:
+            key = self.namespaces.default.script.rooms[target.provider].credential(headers)
+        else:
+            key = bearer(headers)
         query = scope["query_string"].decode("latin-1")
-        name = target.namespace or named(headers, key)
+        name = named(headers, key) if target.namespace is None else target.namespace
         if name is None or NAMESPACE.fullmatch(name):
             return Envelope(target, scope["method"], headers, query, key, name)
         return Envelope(target, scope["method"], headers, query, key, None, f"{name!r} {NO_NAMESPACE}")
@@ -187,6 +203,9 @@ class App:
         playback = exchange.playback
         if playback is not None and isinstance(answer, Track) and answer.at and playback.ended == "complete":
             self.timing.note(playback, answer.at[-1] - answer.at[0])
+        if exchange.status in (404, 405) and exchange.call.provider and not exchange.call.operation:
+            mend = without_endpoint(exchange.call, namespace.script.rooms[exchange.call.provider])
+            exchange.notes += (mend,)
         ended(exchange, namespace)
         exchange.shorten()
         if self.tell is not None:
@@ -207,25 +226,48 @@ class App:
 
     def locate(self, path: str, host: str) -> Target | None:
         """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
-        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults."""
-        namespace = None
+        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults. None for what is the server's."""
+        whole, namespace = path, None
         faults: list[str] = []
         while path.startswith(("/@", "/~")):
             name, slash, rest = path[2:].partition("/")
             if path[1] == "~":
                 faults.append(name)
-            elif NAMESPACE.fullmatch(name):
-                namespace = name
             else:
-                break
+                namespace = name
             path = slash + rest
-        if path.startswith(CONTROL) and not faults:
+        prefix = whole[: len(whole) - len(path)]
+        is_named = namespace is None or NAMESPACE.fullmatch(namespace)
+        if path.startswith(CONTROL) and not faults and is_named:
             return None
         by_host = HOSTS.get(host.partition(":")[0].lower()) or self.provider
         if by_host is not None:
             return Target(by_host, path, namespace, tuple(faults))
+        if whole == "/":
+            return None
         name, slash, rest = path[1:].partition("/")
-        return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
+        if name not in PROVIDERS:
+            return Target("", path, namespace, tuple(faults), prefix)
+        return Target(name, slash + rest, namespace, tuple(faults))
+
+    def _stray(self, call: Call, namespace: Namespace, envelope: Envelope) -> Plan:
+        """The answer to a request that reaches no provider."""
+        if envelope.complaint:
+            return Plan(*turned_away(call, namespace, 400, envelope.complaint, "namespace"))
+        target, rooms = envelope.target, namespace.script.rooms
+        message = without_provider(call.method, target.path, target.prefix, rooms)
+        origin = f"http://{call.headers.get('host', 'localhost')}{target.prefix}"
+        urls = {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
+        return Plan(*turned_away(call, namespace, 404, message, "provider", urls))
+
+    async def _turn_away(self, status: int, reason: str, scope: Scope, send: Send) -> None:
+        """Refuse a request whose head is no HTTP/1.1; its body is not read, as nobody knows where it ends."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query, namespace = scope["query_string"].decode("latin-1"), self.namespaces.default
+        call = Call("", scope["method"], scope["path"], headers, query, b"")
+        start = namespace.clock.now()
+        plan = Plan(*turned_away(call, namespace, status, reason, "http"))
+        await self._answer(Begun(plan, namespace, namespace.clock, start), scope, send)
 
     async def plan(self, call: Call, namespace: Namespace) -> Plan:
         """What is to be sent. Never raises."""

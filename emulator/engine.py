@@ -19,7 +19,7 @@ from emulator.faults import ORDER
 from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import Exchange
 from emulator.matching import Found, misses
-from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
+from emulator.memory import CREATED, ID, REQUEST_ID, Remembered, holds_stand_in
 from emulator.namespace import CACHE_UNIT, Namespace
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
@@ -144,7 +144,7 @@ async def _healthy(journey: Journey) -> Track:
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     track = _answered(replies, prompt, request, journey)
-    if _is_steady(ask, prompt, replies, journey):
+    if _is_steady(ask, prompt, replies, journey) and not holds_stand_in(track):
         _remember(replies, prompt, request, journey)
     return _paced(track, journey)
 

@@ -68,13 +68,13 @@ class Exchange:
         call, playback = self.call, self.playback
         moment = datetime.fromtimestamp(self.received).strftime("%H:%M:%S")  # noqa: DTZ006 - the reader's own time
         took = f"{(playback.last_sent - self.started) * 1000:.0f} ms" if playback and playback.last_sent else "-"
-        told = [moment, call.provider, f"{call.method} {call.path}", str(self.status), took]
+        told = [moment, call.provider or "-", f"{call.method} {call.path}", str(self.status), took]
         told.append(f"rule {self.rule}" if self.rule is not None else self.error or self.outcome)
         if self.faults:
             told.append(f"faults {', '.join(self.faults)}")
         if playback is not None and playback.ended != "complete":
             told.append(playback.ended)
-        told += self.notes if self.faults else ()
+        told += self.notes if self.faults or not call.operation else ()
         nearest = self.why()[:1] if self.why is not None else []
         told += [f"nearest rule {reason}" for reason in nearest]
         return "  ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in part) for part in told)
@@ -86,7 +86,7 @@ class Exchange:
         return {
             "number": self.number,
             "received": self.received,
-            "provider": self.call.provider,
+            "provider": self.call.provider or None,
             "operation": self.call.operation,
             "method": self.call.method,
             "path": self.call.path,

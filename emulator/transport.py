@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
+from math import inf
 from typing import Any, Literal, cast
 
-from emulator.clock import Alarm, Clock
+from emulator.clock import Alarm, Clock, WallClock
 from emulator.door import DOOR, Door, Scope
 from emulator.wire import (
     Afterwards,
@@ -58,11 +59,12 @@ class Players:
         self.active: set[_Player] = set()
         self.draining = False
 
-    def drain(self) -> None:
-        """End every open answer now."""
+    def drain(self, grace: float) -> None:
+        """The server ends: what cannot be over within so many seconds is reset now."""
         self.draining = True
         for player in tuple(self.active):
-            player.finish("shutdown")
+            if not player.can_end_within(grace):
+                player.door.cut()
 
 
 async def play(
@@ -74,8 +76,10 @@ async def play(
     `scope` and `send` are uvicorn's own: no middleware may stand between."""
     cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's record of this request and its response
     door = cast(Door, scope["state"][DOOR])
+    if players.draining:
+        cycle.keep_alive = False
     playback = await _play(answer, start, clock, cycle, door, players)
-    if players.draining and playback.ended == "client_closed":
+    if door.was_cut and playback.ended == "client_closed":
         playback.ended = "shutdown"  # it was not the client who closed
     return playback
 
@@ -284,9 +288,7 @@ class _Player:
         door.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
         players.active.add(self)
         try:
-            if players.draining:
-                self.finish("shutdown")
-            elif door.is_lost:
+            if door.is_lost:
                 self.lost()
             else:
                 self.wake()
@@ -336,7 +338,15 @@ class _Player:
         """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
         if self.framing == "chunks":
             self.door.write(b"0\r\n\r\n")
-        return self.is_last or self.playback.ended == "shutdown"
+        return self.is_last
+
+    def last_due(self) -> float:
+        """The moment of its last byte, on its clock; infinite when it never ends."""
+        raise NotImplementedError
+
+    def can_end_within(self, seconds: float) -> bool:
+        """Whether it may be over by then. Nobody can tell how fast virtual time goes."""
+        return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
 
     def finish(self, ended: Ended) -> None:
         if not self.is_over:
@@ -390,6 +400,9 @@ class _TrackPlayer(_Player):
         self.run: Run | None = next(self.runs, None)
         self.offset = 0
 
+    def last_due(self) -> float:
+        return self.start + self.at[-1]
+
     def advance(self) -> None:
         if self.is_held:
             return
@@ -430,6 +443,13 @@ class _StepPlayer(_Player):
     def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, steps: Sequence[Step]) -> None:
         super().__init__(door, start, clock, cycle)
         self.steps = steps
+
+    def last_due(self) -> float:
+        rest = self.steps[self.index :]
+        if any(isinstance(step, Hang) for step in rest):
+            return inf
+        gaps = sum(step.gap for step in rest if isinstance(step, Data) and step.gap)
+        return max(self.start + max((step.at for step in rest), default=0.0), self.clock.now() + gaps)
 
     def advance(self) -> None:
         while not self.is_over and self.ending == "client_closed":
