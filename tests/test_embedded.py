@@ -246,7 +246,7 @@ def test_stopping_with_a_grace_lets_answers_end() -> None:
         client.read_until(b"data: ")
         emulator.stop(grace=10)
         data, ending = client.read_rest()
-        assert (data[-16:], ending) == (b"[DONE]\n\n\r\n0\r\n\r\n", "eof")
+        assert (data[-15:], ending) == (b"[DONE]\n\n\r\n0\r\n\r\n", "eof")
     assert [exchange.record()["ended"] for exchange in emulator.journal] == ["complete"]
 
 
