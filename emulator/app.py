@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
-from emulator.door import Scope
 from emulator.engine import Options, Plan, answer, ended, misused, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
@@ -25,6 +24,7 @@ from emulator.strays import misframed, without_endpoint, without_provider
 from emulator.strays import refused as turned_away
 from emulator.timing import Timing
 from emulator.transport import Playback, Players, Receive, Send, play
+from emulator.uvicorn_adapter import Scope
 from emulator.wire import Header, Track
 
 logger = logging.getLogger("emulator")

@@ -7,7 +7,8 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from emulator.door import BAD_REQUEST, MOST_PIPELINED, Connection, Scope
+from emulator.door import BAD_REQUEST, MOST_PIPELINED, Connection
+from emulator.uvicorn_adapter import Scope
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 
@@ -90,6 +91,9 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
             keep_alive=True,
             on_response=self.on_response_complete,
         )
+
+    def start(self, cycle: Any) -> None:
+        self._start_asgi_task(cycle, self.app)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle

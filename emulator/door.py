@@ -8,13 +8,12 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import MutableMapping, Sized
+from collections.abc import Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock
+from emulator.uvicorn_adapter import Cycle, Scope, UvicornProtocol
 from emulator.wire import Afterwards
-
-Scope = MutableMapping[str, Any]
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
@@ -167,15 +166,8 @@ class Shortcut(Protocol):
         """A packet was one whole request; this is what it said."""
 
 
-class _Limits(asyncio.Protocol):
+class _Limits(UvicornProtocol):
     """The limits of a request on one connection: how large its head may be, and how long its parts may take."""
-
-    # What uvicorn's classes bring along.
-    cycle: Any
-    flow: Any
-    loop: asyncio.AbstractEventLoop
-    scope: Any
-    transport: asyncio.Transport
 
     keeps_no_books: bool
     """Whether an answer may be written past the parser."""
@@ -195,7 +187,7 @@ class _Limits(asyncio.Protocol):
         """Whether an answer is due before that of the newest request."""
         raise NotImplementedError
 
-    def consider(self, before: Any, was_in_body: bool) -> None:
+    def consider(self, before: Cycle | None, was_in_body: bool) -> None:
         """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
         cycle = self.cycle
         is_new = cycle is not before
@@ -265,7 +257,7 @@ class _Limits(asyncio.Protocol):
             or (cycle is not None and cycle.response_started and not cycle.response_complete)
         )
 
-    def _is_in_body(self, cycle: Any) -> bool:
+    def _is_in_body(self, cycle: Cycle) -> bool:
         if cycle.response_complete and not self.keeps_no_books:
             cycle.more_body = self.is_body_open()
         return bool(cycle.more_body)
@@ -284,15 +276,6 @@ class Connection(_Limits):
     """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
     a `Door` into every request's state."""
 
-    # What uvicorn's classes bring along.
-    access_log: bool
-    app: Any
-    app_state: dict[str, Any]
-    server_state: Any
-    timeout_keep_alive: int
-    timeout_keep_alive_task: asyncio.TimerHandle | None
-    logger: logging.Logger
-
     def __init__(self, gate: Gate, shortcut: Shortcut | None, **given: Any) -> None:
         super().__init__(**given)
         self.logger = logger
@@ -305,13 +288,17 @@ class Connection(_Limits):
         """Let the parser have what came."""
         raise NotImplementedError
 
-    def cycle_for(self, scope: Scope) -> Any:
+    def cycle_for(self, scope: Scope) -> Cycle:
         """uvicorn's record of a request that came whole and needs no parsing."""
+        raise NotImplementedError
+
+    def start(self, cycle: Cycle) -> None:
+        """Let the application answer."""
         raise NotImplementedError
 
     def unset_keep_alive(self) -> None:
         """Let the connection rest for as long as it wants."""
-        self._unset_keepalive_if_required()  # type: ignore[attr-defined]
+        self._unset_keepalive_if_required()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -369,7 +356,7 @@ class Connection(_Limits):
         self.cycle = self.cycle_for(scope)
         self.scope = self.cycle.scope
         self.cycle.more_body = False
-        self._start_asgi_task(self.cycle, self.app)  # type: ignore[attr-defined]
+        self.start(self.cycle)
 
     def rest(self) -> None:
         """An answer went out past uvicorn: the connection waits for its next request."""
@@ -386,7 +373,7 @@ class Connection(_Limits):
         if left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
         else:
-            super().timeout_keep_alive_handler()  # type: ignore[misc]
+            super().timeout_keep_alive_handler()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

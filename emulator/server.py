@@ -19,9 +19,6 @@ from types import FrameType
 from typing import Any, Literal, TypeVar
 from weakref import WeakSet
 
-import uvicorn
-from uvicorn.server import ServerState
-
 from emulator.app import App
 from emulator.clock import WallClock, wait_until
 from emulator.door import Connection, Door
@@ -32,6 +29,7 @@ from emulator.namespace import Namespaces, Script
 from emulator.reloading import fingerprint, watch
 from emulator.shortcut import shortcut_for
 from emulator.sources import Source
+from emulator.uvicorn_adapter import ServerState, settings
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -246,16 +244,6 @@ class HttpServer:
     def __init__(self, app: App, parser: str, clock: WallClock) -> None:
         module, name = CONNECTIONS[parser]
         connection_class = getattr(import_module(module), name)
-        config = uvicorn.Config(
-            app,
-            http=connection_class,
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE,
-        )
-        config.load()
         self.gate = Gate(clock, self)
         self.server_state = ServerState()
         self.servers: list[asyncio.Server] = []
@@ -263,7 +251,7 @@ class HttpServer:
         self._clock = clock
         self._make_connection = partial(
             connection_class,
-            config=config,
+            config=settings(app, connection_class, KEEP_ALIVE),
             server_state=self.server_state,
             app_state={},
             gate=self.gate,

@@ -15,14 +15,14 @@ from functools import partial
 from types import coroutine
 from typing import Any, NamedTuple, TypeVar
 
-import uvicorn
-
+from emulator import uvicorn_adapter
 from emulator.app import BEGUN, App, Begun, Envelope
 from emulator.clock import Clock
-from emulator.door import Door, Scope
+from emulator.door import Door
 from emulator.engine import Plan
 from emulator.strays import misframed
 from emulator.transport import Playback, send_in_one
+from emulator.uvicorn_adapter import Scope
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -40,9 +40,9 @@ def shortcut_for(app: App, protocol_class: type[Any]) -> "Shortcut | None":
     """The short-cut, where the server's protocol allows one; with another uvicorn it stays off, and says so."""
     if not protocol_class.keeps_no_books:
         return None  # h11 has to be told of every byte
-    if not uvicorn.__version__.startswith(TESTED):
+    if not uvicorn_adapter.version().startswith(TESTED):
         words = "The short-cut for known requests is off: it was made for uvicorn %sx, this is %s."
-        logger.warning(words, TESTED, uvicorn.__version__)
+        logger.warning(words, TESTED, uvicorn_adapter.version())
         return None
     return Shortcut(app)
 

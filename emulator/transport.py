@@ -1,7 +1,7 @@
 """The one place where bytes and time are real: plays a track or a list of steps on a connection."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
@@ -10,7 +10,8 @@ from math import inf
 from typing import Any, Literal, cast
 
 from emulator.clock import Alarm, Clock, WallClock
-from emulator.door import DOOR, Door, Scope
+from emulator.door import DOOR, Door
+from emulator.uvicorn_adapter import Cycle, Message, Scope
 from emulator.wire import (
     Afterwards,
     Close,
@@ -29,7 +30,6 @@ from emulator.wire import (
     Track,
 )
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
@@ -74,7 +74,7 @@ async def play(
     socket, the client has gone, or the server shuts down; never raises for what a client does.
 
     `scope` and `send` are uvicorn's own: no middleware may stand between."""
-    cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's record of this request and its response
+    cycle: Cycle = send.__self__  # type: ignore[attr-defined]
     door = cast(Door, scope["state"][DOOR])
     if players.draining:
         cycle.keep_alive = False
@@ -85,7 +85,7 @@ async def play(
 
 
 async def _play(
-    answer: Track | Sequence[Step], start: float, clock: Clock, cycle: Any, door: Door, players: Players
+    answer: Track | Sequence[Step], start: float, clock: Clock, cycle: Cycle, door: Door, players: Players
 ) -> Playback:
     if isinstance(answer, Track):
         if not answer.at or cycle.scope["method"] == "HEAD":
@@ -146,7 +146,7 @@ class _Parting:
         return getattr(self._protocol.transport, name)
 
 
-async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
+async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
     """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
     connection, or closes it after the last."""
     cycle.transport = _Mute(cycle.transport, lingers)
@@ -154,7 +154,7 @@ async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _close_books(cycle: Any) -> None:
+def _close_books(cycle: Cycle) -> None:
     """The same in four lines, as uvicorn does it for httptools after the last byte of an answer."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
@@ -162,7 +162,7 @@ def _close_books(cycle: Any) -> None:
     cycle.on_response()
 
 
-async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
+async def _send_whole(track: Track, start: float, clock: Clock, cycle: Cycle, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
     playback = send_in_one(track, start, clock, door) if _is_usual(cycle, door) else None
     if playback is not None:
@@ -203,7 +203,7 @@ def send_in_one(answer: Track | Sequence[Step], start: float, clock: Clock, door
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
-def _is_usual(cycle: Any, door: Door) -> bool:
+def _is_usual(cycle: Cycle, door: Door) -> bool:
     """Whether head and body may go in one write: nothing about the request asks for more."""
     scope = cycle.scope
     return (
@@ -262,7 +262,7 @@ class _Player:
         "transport",
     )
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle) -> None:
         self.door = door
         self.transport = door.protocol.transport
         self.is_held = door.is_full
@@ -391,7 +391,7 @@ class _TrackPlayer(_Player):
 
     __slots__ = ("at", "due", "offset", "run", "runs", "track")
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, track: Track) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, track: Track) -> None:
         super().__init__(door, start, clock, cycle)
         self.track = track
         self.at = track.at
@@ -440,7 +440,7 @@ class _StepPlayer(_Player):
 
     __slots__ = ("steps",)
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, steps: Sequence[Step]) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]) -> None:
         super().__init__(door, start, clock, cycle)
         self.steps = steps
 
