@@ -16,7 +16,7 @@ from emulator.wire import Header, Track, single
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]*\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _VERSIONS = ("1.0", "1.1")
-_OF_THE_CLIENT = re.compile(r"(?:/chat)?/completions|/models|/messages|/responses|/embeddings")
+_OF_THE_CLIENT = re.compile(r"(?:/chat)?/completions|/models|/v1/messages|/responses|/embeddings")
 """What the providers' own clients put behind a base URL."""
 _MOST_NAMED = 3
 
