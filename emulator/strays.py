@@ -60,17 +60,18 @@ def without_provider(method: str, path: str, prefix: str, rooms: Mapping[str, Pr
     """Why a path reaches no provider, and which would. `prefix` is what stood before it, such as `/@NAME`."""
     first = path.lstrip("/").partition("/")[0]
     known = list(rooms)
+    missing = f"There is no provider at {prefix}{path}."
     near = did_you_mean(first.lower(), known)
     wanted = [f"{prefix}/{name}{path}" for name, room in rooms.items() if _is_route(room, method, path)]
     if not wanted:
         if near:
-            return f"There is no provider '{first}'.{near}"
+            return f"{missing}{near}"
         nearest = [(name, _nearest(room, method, path)) for name, room in rooms.items()]
         wanted = [f"{prefix}/{name}{operation.path}" for name, operation in nearest if operation is not None]
     if wanted:
         shown = " or ".join(wanted[:_MOST_NAMED])
-        return f"{path} names no provider. The provider's name comes first: try {shown}."
-    return f"{path} names no provider. The provider's name comes first: one of {', '.join(known)}."
+        return f"{missing} A provider's name comes first in the path: try {shown}."
+    return f"{missing} A provider's name comes first in the path: one of {', '.join(known)}."
 
 
 def without_endpoint(call: Call, room: Provider) -> str:

@@ -28,13 +28,13 @@ def shown(exchange: Exchange) -> dict[str, Any]:
 
 
 NO_PROVIDER = {
-    "/v1/chat/completions": "/v1/chat/completions names no provider. The provider's name comes first: "
+    "/v1/chat/completions": "There is no provider at /v1/chat/completions. A provider's name comes first in the path: "
     "try /maxtoken/v1/chat/completions or /serevix/v1/chat/completions or /deepseek/v1/chat/completions.",
-    "/chat/completions": "/chat/completions names no provider. The provider's name comes first: "
+    "/chat/completions": "There is no provider at /chat/completions. A provider's name comes first in the path: "
     "try /deepseek/chat/completions.",
-    "/serevx/v1/chat/completions": "There is no provider 'serevx'. Did you mean 'serevix'?",
-    "/Serevix/v1/chat/completions": "There is no provider 'Serevix'. Did you mean 'serevix'?",
-    "/nothing/here": "/nothing/here names no provider. The provider's name comes first: "
+    "/serevx/v1/chat/completions": "There is no provider at /serevx/v1/chat/completions. Did you mean 'serevix'?",
+    "/Serevix/v1/chat/completions": "There is no provider at /Serevix/v1/chat/completions. Did you mean 'serevix'?",
+    "/nothing/here": "There is no provider at /nothing/here. A provider's name comes first in the path: "
     "one of maxtoken, nadles, serevix, cloudsway, deepseek.",
 }
 
