@@ -47,11 +47,14 @@ BAD_REQUEST = _REFUSED % b"400 Bad Request"
 class Gate(Protocol):
     """What the transport may do with the server's listening sockets."""
 
-    resets: int
-    """So many of the connections that come next are reset as soon as they are accepted."""
-
     def refuse(self, seconds: float) -> None:
         """Stop listening for so long."""
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Reset so many more of the connections that come next, within so many seconds."""
+
+    def resets_next(self) -> bool:
+        """Whether the connection that has just been accepted is to be reset. It counts."""
 
     def lost(self) -> None:
         """A connection is gone."""
@@ -305,8 +308,7 @@ class Connection(_Limits):
         self.door = Door(self, self._gate)
         self.app_state = {**self.app_state, DOOR: self.door}
         self.be_patient()
-        if self._gate.resets > 0:
-            self._gate.resets -= 1
+        if self._gate.resets_next():
             self.door.reset()
 
     def data_received(self, data: bytes) -> None:
