@@ -6,7 +6,7 @@ from math import floor, log
 
 from emulator import dice, tokens
 from emulator.dialects.base import PLAIN, Habits
-from emulator.reply import Block, Choice, Completion, Refusal, Reply, Source, Text, Thought, TokenLogprob, Usage
+from emulator.reply import Block, Choice, Completion, Refusal, Reply, Search, Source, Text, Thought, TokenLogprob, Usage
 from emulator.request import Controls, ModelRequest, ToolCall
 
 
@@ -74,13 +74,13 @@ def _choice(
 
 
 def _named(blocks: tuple[Block, ...], index: int, material: dice.Ingredient, habits: Habits) -> tuple[Block, ...]:
-    """The blocks with an id for every tool call."""
-    if not any(isinstance(block, ToolCall) for block in blocks):
+    """The blocks with an id for every tool call and every search."""
+    if not any(isinstance(block, ToolCall | Search) for block in blocks):
         return blocks
     named: list[Block] = []
     number = 0
     for block in blocks:
-        if isinstance(block, ToolCall):
+        if isinstance(block, ToolCall | Search):
             if not block.id:
                 block = replace(block, id=habits.call_id(material, index, number))
             number += 1
@@ -160,6 +160,7 @@ def _usage(
         total=stated.get("total", prompt + completion),
         reasoning=stated.get("reasoning", min(reasoning, completion)),
         cached=stated.get("cached", min(cached, prompt)),
+        searches=sum([isinstance(block, Search) for block in choices[0].blocks]),
     )
 
 
