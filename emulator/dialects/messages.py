@@ -289,7 +289,11 @@ class Messages(Dialect):
         match block:
             case Thought(encrypted=None):
                 signature = self.signature(block, completion)
-                start: dict[str, Any] = {"type": "thinking", "thinking": "", **({} if signature is None else {"signature": ""})}
+                start: dict[str, Any] = {
+                    "type": "thinking",
+                    "thinking": "",
+                    **({} if signature is None else {"signature": ""}),
+                }
                 signed = [{"type": "signature_delta", "signature": signature}] if signature else []
                 yield self.framed(index, start, "reasoning", block.text, ("thinking_delta", "thinking"), signed)
             case Text() | Refusing():
