@@ -36,8 +36,10 @@ class WrongUsage(Fault):
                 raise NotApplicable("a whole answer has one place for the usage")
             return edited_body(steps, partial(self._change, scene=scene), scene)
         changed: list[Step] = []
+        is_told = False
         for step in steps:
             found = _usages(step, scene) if isinstance(step, Data) and is_event(step) else []
+            is_told = is_told or bool(found)
             if not found or not isinstance(step, Data):
                 changed.append(step)
             elif self.form == "twice":
@@ -47,7 +49,12 @@ class WrongUsage(Fault):
             elif self.form != "missing" or not scene.dialect.is_only_usage(chunk_of(step, scene)):
                 changed.append(edited_event(step, partial(self._change, scene=scene), scene))
         if changed == steps:
-            raise NotApplicable("the stream does not tell the usage, or it is no mistake to tell it twice")
+            told_so_anyway = self.form == "twice" and is_told
+            raise NotApplicable(
+                "it is no mistake to tell the usage twice here"
+                if told_so_anyway
+                else "the stream does not tell the usage"
+            )
         return changed
 
     def _change(self, chunk: dict[str, Any], scene: Scene) -> None:
