@@ -25,7 +25,7 @@ from emulator.namespace import Namespace
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
-from emulator.reply import Draft, ErrorReply, Reply, Search
+from emulator.reply import Block, Draft, ErrorReply, Reply, Search
 from emulator.request import Call, ModelRequest, ToolCall
 from emulator.wire import Step, Track, single
 from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
@@ -197,11 +197,15 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         and not journey.faults
         and journey.stands_alone
         and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
-        and not any(isinstance(block, ToolCall | Search) for reply in replies for block in reply.in_order())
+        and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
         and not (namespace.script.scenario.faults or journey.options.faults)
     )
+
+
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)
 
 
 def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:

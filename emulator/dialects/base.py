@@ -161,7 +161,8 @@ class WireShape:
 
     def frame(self, native: Any, name: str | None = None) -> bytes:
         """One event. `name` replaces its type."""
-        name = self.event_name(native) if name is None else name
+        if name is None:
+            name = self.event_name(native)
         data = b"data: %b\n\n" % self.dumps(native)
         return data if name is None else b"event: %b\n%b" % (name.encode(), data)
 
@@ -269,7 +270,8 @@ class Dialect(WireShape):
         return self._provider
 
     def dumps(self, value: Any) -> bytes:
-        return bytes(self.provider.dumps(value))
+        dumped: bytes = self.provider.dumps(value)
+        return dumped
 
     # The way in
 
