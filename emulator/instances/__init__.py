@@ -6,5 +6,6 @@ validity   whether a value is valid                 making     the search, over 
 """
 
 from emulator.instances.making import UnsatisfiableSchema, instance
+from emulator.instances.search import Fuel
 
-__all__ = ["UnsatisfiableSchema", "instance"]
+__all__ = ["Fuel", "UnsatisfiableSchema", "instance"]

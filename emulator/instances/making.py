@@ -17,7 +17,7 @@ from emulator.instances.names import WORDS
 from emulator.instances.patterns import pattern_of
 from emulator.instances.scalars import make_number, make_string
 from emulator.instances.search import Exhausted, Fuel, Miss
-from emulator.instances.validity import Document, Schema, frozen
+from emulator.instances.validity import Document, Schema, frozen, is_writable
 
 T = TypeVar("T")
 Seed = int | str
@@ -46,12 +46,12 @@ class UnsatisfiableSchema(EmulatorError):
     """No value was found: none exists, or the schema is malformed, or it asks for more than the emulator makes."""
 
 
-def instance(schema: Schema, seed: Seed) -> Any:
-    """A JSON value that is valid under the schema (draft 2020-12): always the same one for the same seed.
+def instance(schema: Schema, seed: Seed, fuel: Fuel | None = None) -> Any:
+    """A JSON value that is valid under the schema: always the same one for the same seed.
 
     Properties come in the order of the schema. Raises UnsatisfiableSchema, which says where and why.
     """
-    fuel = Fuel()
+    fuel = fuel or Fuel()
     maker = _Maker(Document(schema, fuel), seed)
     try:
         return maker.make(schema, Place())
@@ -91,7 +91,8 @@ class Place:
 class _Choices:
     """Which branch to take at each fork of one place: the attempts go through all combinations, mixed with chance."""
 
-    def __init__(self, seed: Seed, place: Place, attempt: int) -> None:
+    def __init__(self, seed: Seed, place: Place, attempt: int, fuel: Fuel) -> None:
+        self.fuel = fuel
         self.seed, self.path, self.attempt = seed, place.path, attempt
         self.rest = attempt // 2 if attempt % 2 == 0 else None
         self.forks = 0
@@ -105,7 +106,8 @@ class _Choices:
             raise Miss("there is no branch to choose")
         if len(options) == 1:
             return options[0]
-        self.options *= len(options)
+        self.fuel.burn(100 + 20 * len(options))
+        self.options = min(self.options * len(options), 1_000_000)
         self.forks += 1
         random = dice.generator(self.seed, self.path, "fork", self.forks)  # the same in every attempt
         rare = random.random() < 0.1
@@ -126,12 +128,12 @@ class _Maker:
 
     def make(self, schema: Schema, place: Place) -> Any:
         """A value for the schema. Raises Miss."""
-        self.fuel.burn(100)
+        self.fuel.burn(200)
         self.made += 1
         self.where = place.pointer
         attempt = 0
         while True:
-            choices = _Choices(self.seed, place, attempt)
+            choices = _Choices(self.seed, place, attempt, self.fuel)
             try:
                 value = self._attempt(schema, place, attempt, choices)
                 broken = self.document.fault(schema, value)
@@ -146,7 +148,7 @@ class _Maker:
             if (miss.final and choices.options == 1) or attempt >= min(200, max(TRIES, 6 * choices.options)):
                 miss.final = True
                 raise miss
-            self.fuel.burn(100)
+            self.fuel.burn(200)
 
     def _attempt(self, schema: Schema, place: Place, attempt: int, choices: _Choices) -> Any:
         if place.level > DEEPEST:
@@ -160,7 +162,7 @@ class _Maker:
         shown = [*flat.get("examples", ()), *([flat["default"]] if flat.get("default") is not None else ())]
         if shown and attempt == 0 and random.random() < 0.3:
             example = random.choice(shown)
-            if self.document.allows(schema, example):
+            if is_writable(example, self.fuel) and self.document.allows(schema, example):
                 return copy.deepcopy(example)
         if "enum" in flat:
             return self._listed(flat["enum"], schema, here)
@@ -172,7 +174,7 @@ class _Maker:
             case "string":
                 return make_string(flat, place.name, random, self.fuel, attempt)
             case "integer" | "number" as kind:
-                return make_number(flat, place.name, random, kind == "integer", attempt)
+                return make_number(flat, place.name, random, kind == "integer", attempt, place.turn or 0, self.fuel)
             case "boolean":
                 return random.random() < 0.5 if place.turn is None else place.turn % 2 == 0
             case "null":
@@ -182,7 +184,7 @@ class _Maker:
 
     def _flat(self, schema: Schema, place: Place, choices: _Choices, chain: tuple[str, ...] = ()) -> Flat:
         """The schema with its references followed and one branch of each fork taken."""
-        self.fuel.burn(20)
+        self.fuel.burn(20 + (len(schema) if isinstance(schema, Mapping) else 0))
         if schema is True:
             return {}
         if not isinstance(schema, Mapping):
@@ -238,10 +240,11 @@ class _Maker:
     def _listed(self, values: list[Any], schema: Schema, place: Place) -> Any:
         """One of the allowed values; different ones for the items of an array that must differ."""
         where = place.path if place.turn is None else place.pointer
+        self.fuel.burn(10 * len(values))
         order = dice.generator(self.seed, where, "enum").sample(values, len(values))
         start = (place.turn or 0) % max(len(order), 1)
         for value in order[start:] + order[:start]:
-            if self.document.allows(schema, value):
+            if is_writable(value, self.fuel) and self.document.allows(schema, value):
                 return copy.deepcopy(value)
         raise Miss("none of its allowed values (enum, const) satisfies the other keywords")
 
@@ -260,6 +263,7 @@ class _Maker:
         size = int(min(wanted, high))
         held_at = random.sample(range(len(prefix) if size - len(prefix) >= holding else 0, size), holding)
         items: list[Any] = []
+        known: set[Any] | None = set() if flat.get("uniqueItems") else None
         for index in range(size):
             schema = prefix[index] if index < len(prefix) else rest
             if index in held_at:
@@ -268,7 +272,7 @@ class _Maker:
                 schema = both(schema, {"not": held})
             step = f"prefixItems/{index}" if index < len(prefix) else "items" if "items" in flat else "contains"
             try:
-                items.append(self._item(schema, items if flat.get("uniqueItems") else None, place, step, index))
+                items.append(self._item(schema, known, place, step, index))
             except Miss as miss:
                 miss.final = miss.final and index not in held_at  # it may be held elsewhere
                 if len(items) < low:
@@ -276,18 +280,19 @@ class _Maker:
                 break  # enough without it; should `contains` be broken by that, another attempt follows
         return items
 
-    def _item(self, schema: Schema, others: list[Any] | None, place: Place, step: str, index: int) -> Any:
-        """An item: one that differs from the others, where there are others to differ from."""
+    def _item(self, schema: Schema, known: set[Any] | None, place: Place, step: str, index: int) -> Any:
+        """An item: one that differs from those that are known, where they must differ."""
         name = place.name.removesuffix("s")
-        if others is None:
+        if known is None:
             return self.make(schema, place.inside(step, index, name))
-        known = {frozen(other) for other in others}
         for turn in range(60):
             inside = place.inside(step, f"{index}.{turn}", name)
             item = self.make(schema, replace(inside, turn=index + turn))
-            if frozen(item) not in known:
+            twin = frozen(item)
+            if twin not in known:
+                known.add(twin)
                 return item
-        raise Miss(f"only {len(others)} different items were found", final=False)
+        raise Miss(f"only {len(known)} different items were found", final=False)
 
     def _object(self, flat: Flat, place: Place, attempt: int, random: Random) -> dict[str, Any]:
         own = flat.get("properties", {})
@@ -348,7 +353,7 @@ class _Maker:
             schema = both(flat["propertyNames"], {"type": "string"})
             return str(self.make(schema, place.inside("propertyNames", f"name {turn}", "")))
         if patterns and (flat.get("additionalProperties") is False or random.random() < 0.7):
-            return pattern_of(random.choice(patterns)).write(0, 40, random, self.fuel)
+            return pattern_of(random.choice(patterns), self.fuel).write(0, 40, random, self.fuel)
         return f"{random.choice(WORDS)}_{turn}" if turn > 10 else random.choice(WORDS)
 
     def _is_enough(self, schemas: list[Schema], place: Place, random: Random | None = None) -> bool:

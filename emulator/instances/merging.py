@@ -48,6 +48,7 @@ def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
     flat = {**two, **one}
     for keyword, combine in COMBINED.items():
         if keyword in one and keyword in two:
+            fuel.burn(2 * (_length(one[keyword]) + _length(two[keyword])))
             flat[keyword] = combine(one[keyword], two[keyword])
     flat |= _properties(one, two, fuel)
     flat |= _items(one, two)
@@ -56,11 +57,15 @@ def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
 
 def both(one: Schema, two: Schema) -> Schema:
     """A schema for values that are valid under both."""
-    if one is True or one == two:
+    if one is True or one is two:
         return two
     if two is True:
         return one
     return False if one is False or two is False else {"allOf": [one, two]}
+
+
+def _length(argument: Any) -> int:
+    return len(argument) if isinstance(argument, Mapping | list | tuple) else 1
 
 
 def part(flat: Mapping[str, Any], keyword: str) -> Schema:
@@ -71,10 +76,9 @@ def part(flat: Mapping[str, Any], keyword: str) -> Schema:
 
 def property_schema(flat: Flat, name: str, fuel: Fuel) -> Schema:
     """What the flat schema demands of the property `name`."""
-    fuel.burn(len(flat.get("patternProperties", ())))
     schema = _outside_patterns(flat, name, fuel)
     for pattern, demanded in flat.get("patternProperties", {}).items():
-        if pattern_of(pattern).matches(name, fuel):
+        if pattern_of(pattern, fuel).matches(name, fuel):
             schema = both(schema, demanded)
     return schema
 

@@ -15,7 +15,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Protocol
 
-from emulator.instances.search import Exhausted, Fuel, Miss
+from emulator.instances.search import Fuel, Miss
 
 ENDLESS = 1 << 30
 LONGEST_PATTERN = 4_000
@@ -48,6 +48,8 @@ class Chars:
     choices: str
     least: int = 1
     most: int = 1
+    cost: int = 1
+    """Of one test: a class may have thousands of members."""
 
     def write(self, length: int, random: Random) -> str:
         if not self.choices:
@@ -55,7 +57,7 @@ class Chars:
         return random.choice(self.choices)
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
-        fuel.burn(len(starts))
+        fuel.burn(2 + len(starts) * self.cost)
         return {start + 1 for start in starts if start < len(text) and self.test(text[start])}
 
 
@@ -100,6 +102,7 @@ class Look:
         return ""
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
+        fuel.burn(5 * len(starts))
         return {start for start in starts if self._sees(text, start, fuel) == self.wanted}
 
     def _sees(self, text: str, at: int, fuel: Fuel) -> bool:
@@ -129,6 +132,7 @@ class Sequence:
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
         for node in self.nodes:
+            fuel.burn(5)
             starts = node.ends(text, starts, fuel)
             if not starts:
                 break
@@ -150,6 +154,7 @@ class Choice:
         return random.choice(able).write(length, random)
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
+        fuel.burn(5 * (len(self.nodes) + len(starts)))
         return set().union(*(node.ends(text, starts, fuel) for node in self.nodes))
 
 
@@ -185,13 +190,15 @@ class Repeat:
         current = starts
         for _ in range(self.low):
             following = self.node.ends(text, current, fuel)
-            fuel.burn(1)
+            fuel.burn(5 + len(current))
             if following == current or not following:  # further rounds would change nothing
                 current = following
                 break
             current = following
+        fuel.burn(len(current))
         reached, rounds = set(current), self.low
         while current and rounds < self.high:  # each position is left once: its first arrival has most rounds to go
+            fuel.burn(5 + len(current))
             current = self.node.ends(text, current, fuel) - reached
             reached |= current
             rounds += 1
@@ -244,21 +251,21 @@ class Pattern:
         return [text + filling, filling + text, text + words] if filling else [text]
 
     def matches(self, text: str, fuel: Fuel) -> bool:
-        """Whether the expression is found in `text`. Gives up, and says no, after a million steps."""
-        own = Fuel(min(1_000_000, fuel.left))
-        before = own.left
-        try:
-            return bool(self.node.ends(text, set(range(len(text) + 1)), own))
-        except Exhausted:
-            return False
-        finally:
-            fuel.burn(min(before, before - own.left))
+        """Whether the expression is found in `text`."""
+        fuel.burn(5 + len(text))
+        return bool(self.node.ends(text, set(range(len(text) + 1)), fuel))
 
 
-@functools.lru_cache(maxsize=256)
-def pattern_of(source: str) -> Pattern:
-    """The pattern, read once."""
-    return Pattern(source)
+def pattern_of(source: str, fuel: Fuel) -> Pattern:
+    """The pattern, read once in a search and often only once at all."""
+    pattern = fuel.patterns.get(source)
+    if pattern is None:
+        fuel.burn(500 + 50 * len(source))  # as if it had to be read, so that each search costs the same
+        pattern = fuel.patterns[source] = _read(source)
+    return pattern
+
+
+_read = functools.lru_cache(maxsize=256)(Pattern)
 
 
 def _between(low: int, high: int, random: Random) -> int:
@@ -286,7 +293,7 @@ def _node(kind: str, value: Any) -> Node:
     """One item of the parser's tree."""
     match kind:
         case "LITERAL":
-            return Chars(lambda char: char == chr(value), chr(value))
+            return Chars(lambda char: char == chr(value), "" if _is_half(value) else chr(value))
         case "NOT_LITERAL":
             return _class(lambda char: char != chr(value), ())
         case "ANY":
@@ -324,7 +331,7 @@ def _members(items: list[tuple[Any, Any]]) -> Node:
             case "CATEGORY":
                 tests.append(functools.partial(_in_category, str(value)))
     negated = str(items[0][0]) == "NEGATE"
-    return _class(lambda char: any(test(char) for test in tests) != negated, listed)
+    return _class(lambda char: any(test(char) for test in tests) != negated, listed, 1 + 2 * len(tests))
 
 
 def _within(first: int, last: int, char: str) -> bool:
@@ -336,7 +343,12 @@ def _in_category(name: str, char: str) -> bool:
     return test(char) != name.startswith("CATEGORY_NOT")
 
 
-def _class(test: Test, listed: Iterable[int]) -> Node:
-    named = "".join(chr(code) for code in listed if not 0xD800 <= code < 0xE000)  # half a character is not a character
+def _is_half(code: int) -> bool:
+    """A surrogate is half a character, which no JSON text in UTF-8 can hold alone."""
+    return 0xD800 <= code < 0xE000
+
+
+def _class(test: Test, listed: Iterable[int], cost: int = 1) -> Node:
+    named = "".join(chr(code) for code in listed if not _is_half(code))
     pools = ("".join(char for char in pool if test(char)) for pool in (*POOLS, named))
-    return Chars(test, next((pool for pool in pools if pool), ""))
+    return Chars(test, next((pool for pool in pools if pool), ""), cost=cost)

@@ -32,6 +32,7 @@ class Document:
         self.base = str(root.get("$id", "")) if isinstance(root, Mapping) else ""
         self.names: dict[str, Schema] | None = None
         self.depth = 0
+        self.listed: dict[int, frozenset[Any]] = {}
 
     def resolve(self, reference: str) -> Schema:
         """The schema that `$ref` or `$dynamicRef` names. Raises Miss when it is not in this document."""
@@ -62,12 +63,12 @@ class Document:
             if not waiting:
                 break
             part = waiting.pop()
+            self.fuel.burn(5 + (len(part) if isinstance(part, Mapping | list) else 0))
             if isinstance(part, Mapping):
                 self._name(part, names)
                 waiting += (inner for keyword, inner in part.items() if keyword not in DATA)
             elif isinstance(part, list):
                 waiting += part
-        self.fuel.burn(len(names))
         return names
 
     def _name(self, part: Mapping[str, Any], names: dict[str, Schema]) -> None:
@@ -104,9 +105,53 @@ class Document:
         """Whether the value is valid."""
         return self.fault(schema, value) is None
 
+    def among(self, choices: list[Any], value: Any) -> bool:
+        """Whether the value is one of the choices of an `enum`."""
+        known = self.listed.get(id(choices))
+        if known is None:
+            self.fuel.burn(5 * size_of(choices, self.fuel))
+            known = self.listed[id(choices)] = frozenset(map(frozen, choices))
+        return frozen(value) in known
+
     def count(self, schemas: list[Schema], value: Any) -> int:
         """How many of the schemas allow the value."""
         return sum(self.allows(schema, value) for schema in schemas)
+
+
+def size_of(value: Any, fuel: Fuel) -> int:
+    """How many values a JSON value is made of, itself included."""
+    count, waiting = 0, [value]
+    while waiting:
+        part = waiting.pop()
+        count += 1
+        fuel.burn(5)
+        if isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, Mapping):
+            waiting += part.values()
+    return count
+
+
+def is_writable(value: Any, fuel: Fuel) -> bool:
+    """Whether JSON can say it: it knows no endless number, and UTF-8 no half of a character."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        fuel.burn(8)
+        if isinstance(part, float):
+            if not math.isfinite(part):
+                return False
+        elif isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, Mapping):
+            waiting += [each for pair in part.items() for each in pair]
+        elif isinstance(part, str) and not (part.isascii() or _is_text(part)):
+            return False
+    return True
+
+
+def _is_text(part: str) -> bool:
+    return not re.search("[\ud800-\udfff]", part)
 
 
 def frozen(value: Any) -> Any:
@@ -157,7 +202,7 @@ def type_list(types: Any) -> list[str]:
 
 def uncovered(schema: Mapping[str, Any], names: Mapping[str, Any], fuel: Fuel) -> list[str]:
     """The names that neither `properties` nor `patternProperties` speaks of."""
-    patterns = [pattern_of(pattern) for pattern in schema.get("patternProperties", ())]
+    patterns = [pattern_of(pattern, fuel) for pattern in schema.get("patternProperties", ())]
     own = schema.get("properties", {})
     return [name for name in names if name not in own and not any(each.matches(name, fuel) for each in patterns)]
 
@@ -181,18 +226,23 @@ def _items(document: Document, rest: Schema | list[Schema], value: list[Any], wh
     return all(document.allows(rest, item) for item in value[len(whole.get("prefixItems", ())) :])
 
 
-def _listed(document: Document, choices: list[Any], value: Any) -> bool:
-    document.fuel.burn(len(choices))
-    return frozen(value) in map(frozen, choices)
-
-
 def _patterned(document: Document, patterns: Mapping[str, Schema], value: Mapping[str, Any]) -> bool:
     return all(
         document.allows(schema, value[name])
         for pattern, schema in patterns.items()
         for name in value
-        if pattern_of(pattern).matches(name, document.fuel)
+        if pattern_of(pattern, document.fuel).matches(name, document.fuel)
     )
+
+
+def _are_different(values: list[Any], fuel: Fuel) -> bool:
+    size_of(values, fuel)
+    return len({*map(frozen, values)}) == len(values)
+
+
+def _is_equal(constant: Any, value: Any, fuel: Fuel) -> bool:
+    size_of(constant, fuel)
+    return bool(frozen(value) == frozen(constant))
 
 
 def _conditioned(document: Document, condition: Schema, value: Any, whole: Mapping[str, Any]) -> bool:
@@ -232,8 +282,8 @@ CHECKS: dict[str, Check] = {
     "not": lambda d, a, v, s: not d.allows(a, v),
     "if": _conditioned,
     "type": lambda d, a, v, s: any(is_type(v, name) for name in type_list(a)),
-    "enum": lambda d, a, v, s: _listed(d, a, v),
-    "const": lambda d, a, v, s: frozen(v) == frozen(a),
+    "enum": lambda d, a, v, s: d.among(a, v),
+    "const": lambda d, a, v, s: _is_equal(a, v, d.fuel),
     "minimum": lambda d, a, v, s: not is_number(v) or v >= a,
     "maximum": lambda d, a, v, s: not is_number(v) or v <= a,
     "exclusiveMinimum": lambda d, a, v, s: not is_number(v) or v > a,
@@ -241,11 +291,11 @@ CHECKS: dict[str, Check] = {
     "multipleOf": lambda d, a, v, s: not is_number(v) or is_multiple(v, a),
     "minLength": lambda d, a, v, s: not isinstance(v, str) or len(v) >= a,
     "maxLength": lambda d, a, v, s: not isinstance(v, str) or len(v) <= a,
-    "pattern": lambda d, a, v, s: not isinstance(v, str) or pattern_of(a).matches(v, d.fuel),
+    "pattern": lambda d, a, v, s: not isinstance(v, str) or pattern_of(a, d.fuel).matches(v, d.fuel),
     "format": lambda d, a, v, s: not isinstance(v, str) or _has_format(a, v),
     "minItems": lambda d, a, v, s: not isinstance(v, list) or len(v) >= a,
     "maxItems": lambda d, a, v, s: not isinstance(v, list) or len(v) <= a,
-    "uniqueItems": lambda d, a, v, s: not (a and isinstance(v, list)) or len({*map(frozen, v)}) == len(v),
+    "uniqueItems": lambda d, a, v, s: not (a and isinstance(v, list)) or _are_different(v, d.fuel),
     "prefixItems": lambda d, a, v, s: not isinstance(v, list) or all(map(d.allows, a, v)),
     "items": lambda d, a, v, s: not isinstance(v, list) or _items(d, a, v, s),
     "contains": lambda d, a, v, s: not isinstance(v, list) or _contains(d, a, v, s),
