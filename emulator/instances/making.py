@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from emulator import dice
 from emulator.errors import EmulatorError, did_you_mean
-from emulator.instances.merging import Flat, both, closed, flattened, merged, part, property_schema
+from emulator.instances.merging import MORE_CONTAINS, Flat, both, closed, flattened, merged, part, property_schema
 from emulator.instances.names import WORDS
 from emulator.instances.patterns import pattern_of
+from emulator.instances.references import REFERENCES, Schema
 from emulator.instances.scalars import make_number, make_string
 from emulator.instances.search import Exhausted, Fuel, Miss
-from emulator.instances.validity import Document, Schema, frozen, is_writable
+from emulator.instances.validity import Document, frozen, is_writable
 
 T = TypeVar("T")
 Seed = int | str
@@ -52,9 +53,17 @@ def instance(schema: Schema, seed: Seed, fuel: Fuel | None = None) -> Any:
     Properties come in the order of the schema. Raises UnsatisfiableSchema, which says where and why.
     """
     fuel = fuel or Fuel()
-    maker = _Maker(Document(schema, fuel), seed)
+    maker = _Maker(fuel, seed)
     try:
-        return maker.make(schema, Place())
+        maker.document = Document(schema, fuel)
+        place = Place(scope=tuple(maker.document.scope))
+        reserve = fuel.set_aside(3)
+        try:
+            return maker.make(schema, place)
+        except Exhausted:
+            maker.made = PLENTY + 1  # the least that is valid may still be found
+            fuel.refill(reserve)
+            return maker.make(schema, place)
     except Miss as miss:
         raise UnsatisfiableSchema(f"No value fits the schema at {_short(miss.pointer)}: {miss}") from None
     except Exhausted:
@@ -79,13 +88,15 @@ class Place:
     """The property that holds the value, or the array that it is in."""
     refs: tuple[str, ...] = ()
     """The references that led here."""
+    scope: tuple[str, ...] = ("",)
+    """The resources that led here, for dynamic references."""
     level: int = 0
     turn: int | None = None
     """The number of the item among others that must all differ."""
 
     def inside(self, step: str, key: str | int, name: str) -> "Place":
         """The place of a part of the value."""
-        return Place(f"{self.pointer}/{step}", f"{self.path}/{key}", name, self.refs, self.level + 1)
+        return Place(f"{self.pointer}/{step}", f"{self.path}/{key}", name, self.refs, self.scope, self.level + 1)
 
 
 class _Choices:
@@ -97,6 +108,7 @@ class _Choices:
         self.rest = attempt // 2 if attempt % 2 == 0 else None
         self.forks = 0
         self.options = 1
+        self.scope = list(place.scope)
         self.refs: list[str] = []
         """The references that were followed at this place."""
 
@@ -120,8 +132,10 @@ class _Choices:
 
 
 class _Maker:
-    def __init__(self, document: Document, seed: Seed) -> None:
-        self.document, self.fuel, self.seed = document, document.fuel, seed
+    document: Document
+
+    def __init__(self, fuel: Fuel, seed: Seed) -> None:
+        self.fuel, self.seed = fuel, seed
         self.made = 0
         self.where = "#"
         self.last_miss: tuple[str, str] | None = None
@@ -136,6 +150,7 @@ class _Maker:
             choices = _Choices(self.seed, place, attempt, self.fuel)
             try:
                 value = self._attempt(schema, place, attempt, choices)
+                self.document.scope = list(place.scope)
                 broken = self.document.fault(schema, value)
                 if broken is None:
                     return value
@@ -158,7 +173,7 @@ class _Maker:
         path = f"{place.path}~{attempt}" if attempt else place.path
         # A reference is the better address for what is inside, even if a sibling of it may be at fault.
         pointer = next((ref for ref in reversed(choices.refs) if ref[0] == "#"), place.pointer)
-        here = replace(place, pointer=pointer, path=path, refs=(*place.refs, *choices.refs))
+        here = replace(place, pointer=pointer, path=path, refs=(*place.refs, *choices.refs), scope=tuple(choices.scope))
         shown = [*flat.get("examples", ()), *([flat["default"]] if flat.get("default") is not None else ())]
         if shown and attempt == 0 and random.random() < 0.3:
             example = random.choice(shown)
@@ -182,7 +197,7 @@ class _Maker:
             case unknown:
                 raise Miss(f"there is no type '{unknown}'.{did_you_mean(unknown, list(KINDS))}")
 
-    def _flat(self, schema: Schema, place: Place, choices: _Choices, chain: tuple[str, ...] = ()) -> Flat:
+    def _flat(self, schema: Schema, place: Place, choices: _Choices, chain: tuple[int, ...] = ()) -> Flat:
         """The schema with its references followed and one branch of each fork taken."""
         self.fuel.burn(20 + (len(schema) if isinstance(schema, Mapping) else 0))
         if schema is True:
@@ -190,22 +205,29 @@ class _Maker:
         if not isinstance(schema, Mapping):
             raise Miss("false allows nothing" if schema is False else "a schema must be an object or a boolean")
         flat = flattened(schema)
-        for keyword in ("$ref", "$dynamicRef"):
+        self.document.entered(schema, choices.scope)
+        stands_alone = self.document.references.is_legacy and "$ref" in schema  # up to draft 7
+        if stands_alone:
+            flat = {}
+        for keyword in REFERENCES:
             if keyword in schema:
-                ref = str(schema[keyword])
-                target = self._followed(ref, place, choices, chain)
-                flat = merged(flat, self._flat(target, place, choices, (*chain, ref)), self.fuel)
-        for other in self._others(schema, place, choices):
+                target = self._followed(keyword, schema, place, choices, chain)
+                flat = merged(flat, self._flat(target, place, choices, (*chain, id(target))), self.fuel)
+        for other in () if stands_alone else self._others(schema, place, choices):
             flat = merged(flat, self._flat(other, place, choices, chain), self.fuel)
         return closed(flat)
 
-    def _followed(self, ref: str, place: Place, choices: _Choices, chain: tuple[str, ...]) -> Schema:
-        if ref in chain:
+    def _followed(
+        self, keyword: str, schema: Mapping[str, Any], place: Place, choices: _Choices, chain: tuple[int, ...]
+    ) -> Schema:
+        ref = str(schema[keyword])
+        target = self.document.follow(keyword, ref, schema, choices.scope)
+        if id(target) in chain:
             raise Miss(f"'{ref}' refers to itself")
         if place.refs.count(ref) >= RECURSIONS:
             raise Miss(f"'{ref}' would have to contain itself without end")
         choices.refs.append(ref)
-        return self.document.resolve(ref)
+        return target
 
     def _others(self, schema: Mapping[str, Any], place: Place, choices: _Choices) -> Iterator[Schema]:
         """The other schemas that must hold besides the schema's own keywords."""
@@ -215,7 +237,8 @@ class _Maker:
                 yield choices.pick(list(schema[keyword]), lambda branch: self._rank(branch, place))
         if "if" in schema and ("then" in schema or "else" in schema):
             yield choices.pick([both(schema["if"], part(schema, "then")), part(schema, "else")], lambda branch: 0)
-        for name, demanded in schema.get("dependentSchemas", {}).items():
+        dependent = {name: each for name, each in schema.get("dependencies", {}).items() if not isinstance(each, list)}
+        for name, demanded in {**dependent, **schema.get("dependentSchemas", {})}.items():
             branches: list[Schema] = [both({"required": [name]}, demanded), {"properties": {name: False}}]
             yield branches[choices.pick([0, 1], lambda index: 2 * index)]
 
@@ -232,7 +255,7 @@ class _Maker:
             return 0
         self.fuel.burn(1)
         parts = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
-        own = place.refs.count(schema.get("$ref", "")) if isinstance(schema, Mapping) else 0
+        own = max(place.refs.count(schema.get(each, "")) for each in REFERENCES) if isinstance(schema, Mapping) else 0
         if depth == 0:
             return own
         return max([own, *(self._recursions(part, place, depth - 1) for part in parts)])
@@ -251,7 +274,9 @@ class _Maker:
     def _array(self, flat: Flat, place: Place, random: Random) -> list[Any]:
         prefix: list[Schema] = flat.get("prefixItems", [])
         rest, held = part(flat, "items"), part(flat, "contains")
-        holding = int(flat.get("minContains", 1)) if "contains" in flat else 0
+        wanted_items = [held] * (int(min(flat.get("minContains", 1), WIDEST)) if "contains" in flat else 0)
+        wanted_items += flat.get(MORE_CONTAINS, [])
+        holding = len(wanted_items)
         low = max(flat.get("minItems", 0), holding)
         high = min(flat.get("maxItems", WIDEST), len(prefix) if rest is False else WIDEST)
         _check_size("items", low, high)
@@ -261,13 +286,14 @@ class _Maker:
             else max(low, len(prefix) + holding, 1) + random.randint(0, 2)
         )
         size = int(min(wanted, high))
-        held_at = random.sample(range(len(prefix) if size - len(prefix) >= holding else 0, size), holding)
+        places = random.sample(range(len(prefix) if size - len(prefix) >= holding else 0, size), holding)
+        held_at = dict(zip(places, wanted_items, strict=True))
         items: list[Any] = []
         known: set[Any] | None = set() if flat.get("uniqueItems") else None
         for index in range(size):
             schema = prefix[index] if index < len(prefix) else rest
             if index in held_at:
-                schema = both(schema, held)
+                schema = both(schema, held_at[index])
             elif "contains" in flat and "maxContains" in flat:
                 schema = both(schema, {"not": held})
             step = f"prefixItems/{index}" if index < len(prefix) else "items" if "items" in flat else "contains"
@@ -310,7 +336,7 @@ class _Maker:
             except Miss:
                 if name in must:
                     raise
-        self._extend(value, flat, place, random)
+        self._extend(value, flat, place, attempt, random)
         if len(value) < low:
             raise Miss(f"only {len(value)} of {low} properties were found", final=False)
         return value
@@ -328,12 +354,14 @@ class _Maker:
         room = int(min(flat.get("maxProperties", len(own)), len(own) + len(must))) - len(must)
         return _with_dependents([*must, *names[: max(0, room)]], flat)
 
-    def _extend(self, value: dict[str, Any], flat: Flat, place: Place, random: Random) -> None:
+    def _extend(self, value: dict[str, Any], flat: Flat, place: Place, attempt: int, random: Random) -> None:
         """Adds properties that the schema does not name: as many as are missing, and some where it names none."""
         rest, patterns = flat.get("additionalProperties", True), list(flat.get("patternProperties", ()))
         missing = int(flat.get("minProperties", 0)) - len(value)
         if not flat.get("properties") and (isinstance(rest, Mapping) or patterns):
             missing = max(missing, 0 if self._is_enough([rest], place) else random.randint(1, 3))
+        if attempt > 3 and attempt % 3 == 0:  # what is wanted of an unknown property may be what is missing
+            missing = max(missing, 1)
         missing = min(missing, int(flat.get("maxProperties", WIDEST)) - len(value))
         for turn in range(4 * missing + 20 if missing > 0 else 0):
             name = self._new_name(flat, patterns, place, turn, random)

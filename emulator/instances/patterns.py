@@ -8,12 +8,13 @@ must not be able to hang the server.
 import functools
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 from typing import Any, Protocol
 
+from emulator.instances.ecma import Test, translated
 from emulator.instances.search import Fuel, Miss
 from emulator.patterns import parsed
 
@@ -22,7 +23,8 @@ LONGEST_PATTERN = 4_000
 # What a class is written with: the first of these that has a member wins.
 POOLS = (string.ascii_letters + string.digits, string.punctuation + " ", "äéñßøčżяжωאع中日한€…\t\n")
 Positions = set[int]
-Test = Callable[[str], bool]
+Tests = Mapping[int, Test]
+"""What stands behind the private characters of an expression."""
 
 
 class Node(Protocol):
@@ -214,13 +216,13 @@ class Pattern:
             raise Miss(f"the pattern is longer than {LONGEST_PATTERN} characters")
         self.source = source
         try:
-            # JavaScript writes a named group without the P.
-            tree = parsed(re.sub(r"\(\?<(?![=!])", "(?P<", source))
+            written, tests = translated(source)
+            tree = parsed(written)
         except (re.error, OverflowError, ValueError, FutureWarning) as error:
             raise Miss(f"the pattern {source[:60]!r} cannot be read: {error}") from None
         if tree.state.flags & ~re.UNICODE:
             raise Miss(f"the pattern {source[:60]!r} sets flags, which is not supported")
-        self.node = _sequence(tree)
+        self.node = _sequence(tree, tests)
 
     def write(self, low: int, high: int, random: Random, fuel: Fuel) -> str:
         """A matching string of `low` to `high` characters. Raises Miss when none is found."""
@@ -282,16 +284,20 @@ def _is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
-def _sequence(tree: Any) -> Node:
-    nodes = tuple(_node(str(kind), value) for kind, value in tree)
+def _sequence(tree: Any, tests: Tests) -> Node:
+    nodes = tuple(_node(str(kind), value, tests) for kind, value in tree)
     if len(nodes) == 1:
         return nodes[0]
     return Sequence(nodes, _total(node.least for node in nodes), _total(node.most for node in nodes))
 
 
-def _node(kind: str, value: Any) -> Node:
+def _node(kind: str, value: Any, tests: Tests) -> Node:
     """One item of the parser's tree."""
     match kind:
+        case "LITERAL" if value in tests:
+            return _class(tests[value], ())
+        case "NOT_LITERAL" if value in tests:
+            return _class(lambda char: not tests[value](char), ())
         case "LITERAL":
             return Chars(lambda char: char == chr(value), "" if _is_half(value) else chr(value))
         case "NOT_LITERAL":
@@ -299,29 +305,31 @@ def _node(kind: str, value: Any) -> Node:
         case "ANY":
             return _class(lambda char: char != "\n", ())
         case "IN":
-            return _members(value)
+            return _members(value, tests)
         case "AT":
             return Edge(str(value))
         case "BRANCH":
-            nodes = tuple(_sequence(branch) for branch in value[1])
+            nodes = tuple(_sequence(branch, tests) for branch in value[1])
             return Choice(nodes, min(node.least for node in nodes), max(node.most for node in nodes))
         case "SUBPATTERN" if not (value[1] or value[2]):
-            return _sequence(value[3])
+            return _sequence(value[3], tests)
         case "MAX_REPEAT" | "MIN_REPEAT":
             low, high = int(value[0]), min(int(value[1]), ENDLESS)
-            node = _sequence(value[2])
+            node = _sequence(value[2], tests)
             return Repeat(node, low, high, min(ENDLESS, low * node.least), min(ENDLESS, high * node.most))
         case "ASSERT" | "ASSERT_NOT":
-            return Look(_sequence(value[1]), value[0] < 0, kind == "ASSERT")
+            return Look(_sequence(value[1], tests), value[0] < 0, kind == "ASSERT")
     raise Miss(f"{kind.lower().replace('_', ' ')} is not supported in a pattern")
 
 
-def _members(items: list[tuple[Any, Any]]) -> Node:
+def _members(items: list[tuple[Any, Any]], properties: Tests) -> Node:
     """A class in brackets, or one of the escapes such as \\d."""
     tests: list[Test] = []
     listed: list[int] = []
     for kind, value in items:
         match str(kind):
+            case "LITERAL" if value in properties:
+                tests.append(properties[value])
             case "LITERAL":
                 tests.append(functools.partial(_within, value, value))
                 listed.append(value)

@@ -38,6 +38,17 @@ class Fuel:
         """The regular expressions that were read, by source."""
         self.next_look = max(0, limit - ROUND)
 
+    def set_aside(self, tenths: int) -> int:
+        """Takes a share of what is left, for later."""
+        share = self.left * tenths // 10
+        self.left -= share
+        self.next_look = max(0, min(self.next_look, self.left))
+        return share
+
+    def refill(self, units: int) -> None:
+        """Go on with what was set aside."""
+        self.left = units
+
     def burn(self, units: int) -> None:
         """Takes `units`; raises Exhausted when there are none left."""
         self.left -= units
