@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
+from emulator.door import DOOR
 from emulator.engine import Options, Plan, answer, ended, misused, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
@@ -162,7 +163,7 @@ class App:
         elif envelope.complaint:
             plan = misused(call, namespace, envelope.complaint, "namespace")
         else:
-            plan = self.plan(call, namespace)
+            plan = self.plan(call, namespace, scope["state"][DOOR].has_left)
         is_for_a_page = bool(envelope.target.provider) and "origin" in envelope.headers
         await self._answer(Begun(plan, namespace, clock, start, is_for_a_page), scope, send)
 
@@ -271,14 +272,14 @@ class App:
         plan = Plan(*turned_away(call, namespace, status, reason, "http"))
         await self._answer(Begun(plan, namespace, namespace.clock, start), scope, send)
 
-    async def plan(self, call: Call, namespace: Namespace) -> Plan:
-        """What is to be sent. Never raises."""
+    async def plan(self, call: Call, namespace: Namespace, has_left: Callable[[], bool]) -> Plan:
+        """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if not isinstance(clock, VirtualClock):
-                return await answer(call, namespace, self.options)
+                return await answer(call, namespace, self.options, has_left)
             with clock.working():
-                return await answer(call, namespace, self.options)
+                return await answer(call, namespace, self.options, has_left)
         except Exception:
             logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
             return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))

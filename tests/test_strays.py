@@ -113,3 +113,13 @@ def test_the_front_page_and_the_control_api_are_no_strays(emulator: Emulator, ht
     for path in ("/", "/__emulator/health", "/__emulator/nothing"):
         post(emulator, http, path, "GET")
     assert not emulator.journal
+
+
+def test_the_base_url_to_try_is_the_one_that_the_dialects_own_client_takes(
+    emulator: Emulator, http: httpx.Client
+) -> None:
+    assert post(emulator, http, "/deepseek/v1/messages").status_code == 404
+    (exchange,) = emulator.journal
+    assert exchange.notes == (
+        "deepseek has no /v1/messages, but /anthropic/v1/messages: as the base URL, try …/deepseek/anthropic",
+    )
