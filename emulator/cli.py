@@ -24,17 +24,18 @@ class _Speed(click.ParamType[float]):
     name = "speed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from emulator.errors import UsageError
+        from emulator.pace import FASTEST, SLOWEST, checked_speed
+
         if isinstance(value, float):
             return value
         if value == "max":
             return float("inf")
         try:
-            speed = float(value)
-        except ValueError:
-            speed = 0.0
-        if not speed > 0:
-            self.fail(f"'{value}' is not a speed. Give a number above 0, such as 2, or max.", param, ctx)
-        return speed
+            return checked_speed(float(value))
+        except (ValueError, UsageError):
+            bounds = f"a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2"
+            self.fail(f"'{value}' is not a speed. Give {bounds}, or max.", param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -367,7 +368,7 @@ def _teller(style: str) -> "Callable[[Exchange], None] | None":
 
     def tell(exchange: "Exchange") -> None:
         with contextlib.suppress(OSError):  # whoever read it has gone
-            click.echo(json.dumps(exchange.record()) if style == "json" else exchange.line())
+            click.echo(json.dumps(exchange.summary()) if style == "json" else exchange.line())
 
     return tell
 
