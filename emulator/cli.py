@@ -84,12 +84,14 @@ def serve(
     log: str,
 ) -> None:
     """Start the server. Every option may also be given as an environment variable: EMULATOR_PORT for --port."""
+    import logging
+
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.faults import fault_of
     from emulator.namespace import script_from
     from emulator.pace import Pace
-    from emulator.server import Server, ServerOptions, bind
+    from emulator.server import MANUAL_CLOCK, Server, ServerOptions, bind
     from emulator.shipped import DEFAULT_SCENARIO
 
     if provider is not None:
@@ -121,6 +123,8 @@ def serve(
     def ready() -> None:
         _stay()
         click.echo(banner(f"http://{shown}:{port}", provider))
+        if script.scenario.clock == "manual":
+            logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
     if workers == 1:
         Server(server_options).run(sock, ready)

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from emulator.arming import Arsenal
-from emulator.clock import Clock, VirtualClock, release
+from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
 from emulator.conditions import Ask
 from emulator.errors import UsageError
 from emulator.journal import Exchange, Journal, Shelf
@@ -26,6 +26,8 @@ MOST_NAMESPACES = 1000
 """How many worlds that requests alone have made are remembered."""
 IDLE = 3600.0
 """Seconds after which such a world may be forgotten, when nobody uses it."""
+LONGEST_ADVANCE = 100 * 366 * 86400.0
+"""The most seconds that may pass at once."""
 MOST_GIVEN = 10_000
 """How many worlds are remembered that were given something: a scenario, a seed, faults, time."""
 MOST_LOST = 100_000
@@ -141,6 +143,16 @@ class Namespace:
     def seed(self) -> int:
         """What all chance comes from: given to this world, else its scenario's."""
         return self.script.scenario.seed if self._given_seed is None else self._given_seed
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+        if not 0 <= seconds <= LONGEST_ADVANCE:
+            raise UsageError(f"Time cannot pass by {seconds} seconds: give a number from 0 to {LONGEST_ADVANCE:.0f}.")
+        if not isinstance(self.clock, VirtualClock):
+            raise UsageError("This clock is real and cannot be moved: say `clock: manual` in the scenario.")
+        if self.clock.time() + seconds > LATEST_DATE:
+            raise UsageError("Time cannot pass beyond the year 9999.")
+        self.clock.advance(seconds)
 
     def forget(self) -> None:
         """Nobody can reach this world any more: its journal is empty, and what is still open comes to its end."""
