@@ -1,13 +1,20 @@
-# Everything happens in .venv; the stamp makes the second run quick.
+# Everything happens in .venv; the stamp makes the second run quick. What is installed stands in requirements*.txt, with hashes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# What the package is built with is locked too, so it is not fetched apart.
+EDITABLE := $(PIP) install --no-deps --no-build-isolation --editable .
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml --group build
 ARGS ?=
+# Percent of lines and branches that the tests have to run.
+COVERED := 90
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak check lint format typecheck docs bench bench-quick clean
+.PHONY: help run test test-newest test-oldest soak coverage check lint format typecheck docs lock bench bench-quick clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -16,13 +23,19 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which with: make PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-$(STAMP): pyproject.toml | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(STAMP): pyproject.toml requirements.txt | $(BIN)/python
+	@$(PIP) install --require-hashes --requirement requirements.txt
+	@$(EDITABLE)
 	@touch $@
 
-$(DEV_STAMP): pyproject.toml | $(BIN)/python
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(DEV_STAMP): pyproject.toml requirements-dev.txt | $(BIN)/python
+	@$(PIP) install --require-hashes --requirement requirements-dev.txt
+	@$(EDITABLE)
 	@touch $(STAMP) $@
+
+lock: $(DEV_STAMP) ## Renew the locked versions: requirements.txt and requirements-dev.txt (ARGS='--upgrade-package orjson' for one)
+	@$(LOCK) $(or $(ARGS),--upgrade) --extra dev --output-file requirements-dev.txt
+	@$(LOCK) $(or $(ARGS),--upgrade) --constraints requirements-dev.txt --output-file requirements.txt
 
 run: $(STAMP) ## Start the server on 127.0.0.1:8080 (ARGS='--speed max' adds options)
 	@exec $(BIN)/emulator serve $(ARGS)
@@ -30,8 +43,27 @@ run: $(STAMP) ## Start the server on 127.0.0.1:8080 (ARGS='--speed max' adds opt
 test: $(DEV_STAMP) ## Run the tests
 	@$(BIN)/python -m pytest -n auto $(ARGS)
 
+test-newest: $(DEV_STAMP) ## Run the tests with the newest versions that pyproject.toml allows
+	@$(call test_with,newest,highest)
+
+test-oldest: $(DEV_STAMP) ## Run the tests with the oldest versions that pyproject.toml allows
+	@$(call test_with,oldest,lowest-direct)
+
+# What the package needs is resolved afresh; the tools of the tests are the newest that go with it.
+define test_with
+$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-$(1)
+$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --upgrade --resolution $(2) \
+	pyproject.toml --output-file .venv-$(1)/requirements.txt
+$(BIN)/uv pip install --quiet --python .venv-$(1) --constraints .venv-$(1)/requirements.txt --editable '.[dev]'
+echo "with the $(1): $$(grep -oE '^[a-z0-9-]+==[^ ]+' .venv-$(1)/requirements.txt | tr '\n' ' ')"
+.venv-$(1)/bin/python -m pytest -n auto $(ARGS)
+endef
+
 soak: $(DEV_STAMP) ## Run the long tests
 	@$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
+
+coverage: $(DEV_STAMP) ## Run the tests and fail where too little of the code is run, in branches too
+	@$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERED) $(ARGS)
 
 check: lint typecheck test ## Lint, type check and test: what has to hold before every commit
 
@@ -66,5 +98,5 @@ typecheck: $(DEV_STAMP) ## Check the types (mypy, strict)
 	@$(BIN)/mypy
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .venv-newest .venv-oldest .coverage coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
