@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_plus
 
+from emulator.providers import CREDENTIALS
 from emulator.reply import Usage
 from emulator.request import Call
 from emulator.transport import Playback
@@ -27,14 +28,8 @@ MOST_UNCUT = 8 * 2**20
 """Bytes of it that may be whole bodies of requests that no rule answered: only they can tell why."""
 OVERHEAD = 1024
 """Bytes that an exchange takes besides what it carried."""
-CREDENTIALS = (
-    "authorization",
-    "x-api-key",
-    "x-billing-token",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-    "proxy-authorization",
+SECRET_HEADERS = frozenset(
+    [*CREDENTIALS, "authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"]
 )
 SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
 """Names of query parameters that hold a credential, in any case."""
@@ -150,7 +145,7 @@ class Exchange:
     def request(self) -> RecordedRequest:
         """What was asked."""
         call = self._call
-        headers = {name: REDACTED if name in CREDENTIALS else value for name, value in call.headers.items()}
+        headers = {name: REDACTED if name in SECRET_HEADERS else value for name, value in call.headers.items()}
         query = _without_secrets(call.query)
         url = (
             f"http://{call.headers.get('host', 'localhost')}{call.sent_path or call.path}{'?' if query else ''}{query}"

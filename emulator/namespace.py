@@ -34,7 +34,6 @@ MOST_LOST = 100_000
 """How many names of such worlds are remembered after them, so that a later use gets an error and not another world."""
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """The names that can stand in a URL, a header and a key as they are."""
-CACHE_UNIT = 64
 MOST_PREFIXES = 4096
 PREFIX_STEP = 128
 """Characters: the least length at which the beginnings of two texts are found to be the same."""
@@ -201,7 +200,7 @@ def _ledger(script: Script) -> Ledger:
 
 
 class PromptCache:
-    """Which prompts each key sent before, as DeepSeek's context cache remembers them: by prefix, in units of 64."""
+    """Which prompts each key sent before, as a context cache remembers them: by prefix, in units."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -209,8 +208,9 @@ class PromptCache:
     def clear(self) -> None:
         self._seen.clear()
 
-    def hit(self, key: str, parts: Sequence[tuple[str, int]]) -> int:
-        """How many tokens of a prompt were cached, and remember it. `parts` are its texts with their tokens."""
+    def hit(self, key: str, parts: Sequence[tuple[str, int]], unit: int = 1) -> int:
+        """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
+        tokens."""
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
         for text, count in parts:
             start, size = 0, len(text)
@@ -225,7 +225,7 @@ class PromptCache:
             tokens += count
         while len(seen) > MOST_PREFIXES:
             seen.popitem(last=False)
-        return cached - cached % CACHE_UNIT
+        return cached - cached % unit
 
 
 def _ends(size: int) -> Iterator[int]:
