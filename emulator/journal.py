@@ -304,23 +304,18 @@ class Shelf:
         self._uncut: deque[tuple[Exchange, int]] = deque()
         self._uncut_bytes = 0
 
-    def count(self, journal: "Journal", change: int) -> None:
-        """A journal keeps so many bytes more, or fewer."""
-        journal.bytes += change
-        self.bytes += change
+    def make_room(self) -> None:
+        """Let the fullest journals forget until there is room again for a while."""
         while self.bytes > self.most_bytes:
             fullest = max(self.journals, key=lambda each: each.bytes)
             goal = fullest.bytes - min(self.most_bytes // 16, fullest.bytes)  # looked for once for many exchanges
             while fullest.bytes > goal and self.bytes > self.most_bytes - self.most_bytes // 16:
                 fullest.drop_oldest()
 
-    def keep_uncut(self, exchange: "Exchange") -> None:
+    def keep_uncut(self, exchange: "Exchange", body: bytes) -> None:
         """Keep the whole body of a request as long as there is room: the reasons are found in it."""
-        why = exchange.why
-        if why is None or len(why.body) <= LONGEST_BODY:
-            return
-        self._uncut.append((exchange, len(why.body)))
-        self._uncut_bytes += len(why.body)
+        self._uncut.append((exchange, len(body)))
+        self._uncut_bytes += len(body)
         while self._uncut_bytes > self.most_uncut:
             oldest, size = self._uncut.popleft()
             self._uncut_bytes -= size
@@ -355,12 +350,18 @@ class Journal:
 
     def settle(self, exchange: Exchange) -> None:
         """An exchange is over: from now on it counts with what it keeps."""
-        exchange.model = exchange.model[:LONGEST_TEXT]
-        exchange.notes = tuple([note[:LONGEST_TEXT] for note in exchange.notes])
-        if exchange.is_kept and not exchange.size and not self._is_closed:
-            exchange.size = _size(exchange)
-            self.shelf.keep_uncut(exchange)
-            self.shelf.count(self, exchange.size)
+        if exchange.notes or len(exchange.model) > LONGEST_TEXT:
+            exchange.model = exchange.model[:LONGEST_TEXT]
+            exchange.notes = tuple([note[:LONGEST_TEXT] for note in exchange.notes])
+        if not exchange.is_kept or exchange.size or self._is_closed:
+            return
+        exchange.size = size = _size(exchange)
+        if exchange.why is not None and len(exchange.why.body) > LONGEST_BODY:
+            self.shelf.keep_uncut(exchange, exchange.why.body)
+        self.bytes += size
+        self.shelf.bytes += size
+        if self.shelf.bytes > self.shelf.most_bytes:
+            self.shelf.make_room()
 
     def next_number(self) -> int:
         self.count += 1
@@ -370,14 +371,16 @@ class Journal:
         """Forget the oldest exchange."""
         _, oldest = self._kept.popitem(last=False)
         oldest.is_kept = False
-        self.shelf.count(self, -oldest.size)
+        self.bytes -= oldest.size
+        self.shelf.bytes -= oldest.size
 
     def clear(self) -> None:
         """Forget all exchanges; the next ones are numbered on."""
         for exchange in self._kept.values():
             exchange.is_kept = False
         self._kept.clear()
-        self.shelf.count(self, -self.bytes)
+        self.shelf.bytes -= self.bytes
+        self.bytes = 0
 
     def close(self) -> None:
         """Nobody will ask any more."""
@@ -393,8 +396,10 @@ class Journal:
 
 
 def _size(exchange: Exchange) -> int:
-    call, answer = exchange._call, exchange._answer
-    size = OVERHEAD + call.head_size + len(call.body) + len(exchange.model) + sum(map(len, exchange.notes))
+    call, answer, playback = exchange._call, exchange._answer, exchange.playback
+    size = OVERHEAD + call.head_size + len(call.body) + len(exchange.model)
+    if exchange.notes:
+        size += sum(map(len, exchange.notes))
     if isinstance(answer, RecordedResponse):
         return size + len(answer.body)
-    return size + (exchange.playback.bytes_sent if exchange.playback is not None else 0)
+    return size + (playback.bytes_sent if playback is not None else 0)
