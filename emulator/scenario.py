@@ -24,8 +24,10 @@ from pydantic import (
 from emulator import templates
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults import AnyFault
+from emulator.json_paths import compiled_path
 from emulator.languages import known_locale
 from emulator.pace import FASTEST, SLOWEST, Pace
+from emulator.patterns import compiled
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
 from emulator.reply import Draft, ErrorReply, Reply, Source
@@ -98,26 +100,25 @@ def _known_provider(name: str) -> str:
 
 def _pattern(text: str) -> str:
     try:
-        re.compile(text)
-    except re.error as error:
+        compiled(text)
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is '{text}', which is not a regular expression: {error}") from None
     return text
 
 
 def _json_path(path: str) -> str:
-    from jsonpath import JSONPathEnvironment  # only files that ask for bodies pay for it
-    from jsonpath.exceptions import JSONPathError
+    from jsonpath.exceptions import JSONPathError  # only files that ask for bodies pay for it
 
     if len(path) > LONGEST_PATH:
         raise ValueError(f"is a JSONPath of {len(path)} characters: at most {LONGEST_PATH} can be followed")
     try:
-        compiled = JSONPathEnvironment(strict=True).compile(path)
+        found = compiled_path(path)
     except RecursionError:
         raise ValueError("is a JSONPath that is nested too deep to be read: use fewer brackets") from None
     except JSONPathError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
         raise ValueError(f"is '{path}', which is not a JSONPath: {reason}") from None
-    segments = len(getattr(compiled, "segments", ()))
+    segments = len(getattr(found, "segments", ()))
     if segments > MOST_SEGMENTS:
         raise ValueError(f"is a JSONPath of {segments} segments: at most {MOST_SEGMENTS} can be followed")
     return path
