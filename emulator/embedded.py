@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from emulator import arguments
 from emulator.arguments import ScenarioSource
+from emulator.arming import fault_sources
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
 from emulator.faults.base import Fault
@@ -35,6 +36,7 @@ class Emulator(World):
     unmatched: what a request gets that no rule answers when the scenario does not say: `generate` or `error`. With a
         scenario given it is an error that tells each rule and why it does not match.
     faults: what goes wrong with every answer, as in `serve --fault`: one fault or several.
+    request_faults: whether requests may ask for faults, by header, key or URL.
     allow_code: whether scenarios may name Python functions.
     reload: whether changed files are loaded again.
 
@@ -55,6 +57,7 @@ class Emulator(World):
         seed: int | None = None,
         unmatched: Literal["generate", "error"] | None = None,
         faults: str | Mapping[str, Any] | Fault | Iterable[str | Mapping[str, Any] | Fault] = (),
+        request_faults: bool = True,
         allow_code: bool = False,
         reload: bool = False,
         loop: Literal["auto", "uvloop", "asyncio"] = "auto",
@@ -74,6 +77,9 @@ class Emulator(World):
             speed=arguments.speed(speed),
             unmatched=unmatched or ("generate" if scenario is None else "error"),
             faults=arguments.faults(faults),
+            request_faults=fault_sources(
+                header=arguments.switch("request_faults", request_faults), others=request_faults
+            ),
             allows_code=arguments.switch("allow_code", allow_code),
         )
         server = Server(

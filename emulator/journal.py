@@ -145,8 +145,11 @@ class Exchange:
     def request(self) -> RecordedRequest:
         """What was asked."""
         call = self._call
-        headers = {name: REDACTED if name in SECRET_HEADERS else value for name, value in call.headers.items()}
-        query = _without_secrets(call.query)
+        headers = {
+            name: REDACTED if name in SECRET_HEADERS or _holds(value, call.key) else value
+            for name, value in call.headers.items()
+        }
+        query = _without_secrets(call.query, call.key)
         url = (
             f"http://{call.headers.get('host', 'localhost')}{call.sent_path or call.path}{'?' if query else ''}{query}"
         )
@@ -279,12 +282,17 @@ def _as_sent(answer: Track | Sequence[Step], playback: Playback) -> RecordedResp
     return RecordedResponse(status, headers, body, max(playback.bytes_sent, len(body)))
 
 
-def _without_secrets(query: str) -> str:
+def _holds(value: str, key: str | None) -> bool:
+    """Whether a header carries the key, alone or after a scheme."""
+    return bool(key) and (value.strip() == key or value.rpartition(" ")[2] == key)
+
+
+def _without_secrets(query: str, key: str | None) -> str:
     """A query string as it was sent, but for the values of parameters that hold a credential."""
     parts = re.split("([&;])", query)
     for place, part in enumerate(parts):
-        name, equals, _ = part.partition("=")
-        if equals and unquote_plus(name).strip().lower() in SECRETS:
+        name, equals, value = part.partition("=")
+        if equals and (unquote_plus(name).strip().lower() in SECRETS or _holds(unquote_plus(value), key)):
             parts[place] = f"{name}={REDACTED}"
     return "".join(parts)
 

@@ -317,7 +317,7 @@ class Match(Model):
     provider: ProviderNames | None = None
     """Which provider is asked."""
     operation: Names | None = None
-    """Which endpoint: `chat`, `completions`, `models`, `balance`. Completions of both kinds when left out."""
+    """Which endpoint: `chat`, `completions`, `models`, `balance`, … Whatever a model answers when left out."""
     model: Names | None = None
     """Globs; `*` stands for anything."""
     prompt: TextMatch | None = None

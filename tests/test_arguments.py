@@ -32,6 +32,7 @@ HELLO = {"rules": [{"reply": {"content": "Hello!"}}]}
         ({"loop": "trio"}, "loop is 'trio'. Give one of: auto, uvloop, asyncio."),
         ({"http": None}, "http is None. Give one of: httptools, h11."),
         ({"allow_code": 1}, "allow_code is 1. Give True or False."),
+        ({"request_faults": 0}, "request_faults is 0. Give True or False."),
         ({"reload": "yes"}, "reload is 'yes'. Give True or False."),
     ],
 )

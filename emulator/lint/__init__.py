@@ -92,7 +92,7 @@ def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[Doubt]:
 
 
 def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) -> Iterator[Doubt]:
-    if match.provider is None or match.model is None or set(match.operation or COMPLETIONS) - set(COMPLETIONS):
+    if match.provider is None or match.model is None or set(match.operation or ()) - set(COMPLETIONS):
         return
     served: list[str] = []
     for name in asked:
