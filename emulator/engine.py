@@ -1,12 +1,11 @@
 """The journey of a request, in order: from a `Call` to a `Plan` of bytes and moments."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 from emulator import dice, tokens
 from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
@@ -23,20 +22,24 @@ from emulator.ledger import Lease
 from emulator.matching import Found, Rulebook, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import Namespace
+from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
 from emulator.reply import Draft, ErrorReply, Reply
 from emulator.request import Call, ModelRequest
 from emulator.wire import Step, Track, single
-from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
+from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
 FEW_RULES = 50
 """So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
 MAX_STEPS = 200_000
 """Pieces into which faults may divide one answer."""
-Result = TypeVar("Result")
+POOL = Pool("work", 2)
+"""For what would hold up the loop. Its threads take turns with the loop, so there are few of them."""
+CODE_POOL = Pool("code", 16)
+"""For the user's own functions, which may wait for something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,8 @@ class Journey:
     material: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
+    has_left: Callable[[], bool] = never
+    """Whether the client has gone, so that slow work for it may end."""
     stands_alone: bool = False
     """Whether nothing but the request and the script bears on the answer."""
     request: ModelRequest | None = None
@@ -104,12 +109,12 @@ class Prompt:
     total: int
 
 
-async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
     stands_alone = _stands_alone(call, namespace)
     known = _known(call, namespace) if stands_alone else None
     journey = _begin(call, namespace, options, known)
-    journey.stands_alone = stands_alone
+    journey.stands_alone, journey.has_left = stands_alone, has_left
     try:
         return Plan(await _planned(known, journey), journey.exchange)
     except BaseException:  # nobody will play it, so nobody will end it
@@ -129,13 +134,15 @@ async def _planned(known: Remembered | None, journey: Journey) -> Track | Sequen
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
             track = _failed(error, journey)
+        except Abandoned:  # nobody reads it
+            track = _own_error(499, "The client has left.", "abandoned", journey)
         faults = _struck(journey)
         if not faults:
             return track
         is_heavy = (
             any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
         )
-        return await _elsewhere(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
+        return await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return _own_error(400, str(error), "fault", journey)
     except Exception:
@@ -175,7 +182,7 @@ async def _healthy(journey: Journey) -> Track:
     if found is None:
         seen = (ask.state, ask.attempt, ask.identity, ask.seed)
         exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
-    prompt = await _prompt_tokens(request, room)
+    prompt = await _prompt_tokens(request, room, journey)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     track = _answered(replies, prompt, request, journey)
@@ -406,7 +413,7 @@ async def _unmatched(ask: Ask, journey: Journey) -> Track:
     """Strict: an error in the provider's own form that tells each rule and why not."""
     rules = journey.namespace.script.rules
     if len(rules.rules) > FEW_RULES or len(journey.call.body) > LONGEST_BODY:
-        reasons = await _elsewhere(misses, rules, ask)
+        reasons = await POOL.run(misses, rules, ask, has_left=journey.has_left)
     else:
         reasons = misses(rules, ask)
     journey.exchange.notes = tuple(reasons)
@@ -417,6 +424,10 @@ async def _unmatched(ask: Ask, journey: Journey) -> Track:
 
 
 def _failed(error: WritingError, journey: Journey) -> Track:
+    if isinstance(error, SchemaError):
+        journey.exchange.notes = (str(error),)
+        logger.warning("%s", error)
+        return _own_error(400, str(error), "schema", journey)
     found = journey.found
     where = f"{found.rule.origin}: rule '{found.rule.name}': " if found is not None else ""
     message = f"{where}{error}"
@@ -434,11 +445,11 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 # What is said
 
 
-async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
+async def _prompt_tokens(request: ModelRequest, room: Provider, journey: Journey) -> Prompt:
     """What the request costs as a prompt."""
     fixed, texts = room.prompt_texts(request)
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     parts = tuple([(text, tokens.count(text)) for text in texts])
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
@@ -455,13 +466,15 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
         if is_quick(draft, request):
             replies = write(draft, request, occasion)
         else:
-            replies = await _elsewhere(write, draft, request, occasion)
+            pool = POOL if draft.code is None else CODE_POOL
+            work = partial(write, draft, request, occasion, journey.has_left)
+            replies = await pool.run(work, has_left=journey.has_left)
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
     replies = [journey.dialect.adapt(reply, request) for reply in replies]
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return replies
 
 
@@ -478,11 +491,6 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
         groups=found.rule.groups(ask.request.prompt) if found is not None else {},
         allows_code=journey.options.allows_code,
     )
-
-
-async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
-    """Do slow work in a thread, so that no stream waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
 
 # The answer
