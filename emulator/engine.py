@@ -26,8 +26,8 @@ from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
-from emulator.reply import Draft, ErrorReply, Reply
-from emulator.request import Call, ModelRequest
+from emulator.reply import Block, Draft, ErrorReply, Reply, Search
+from emulator.request import Call, ModelRequest, ToolCall
 from emulator.wire import Step, Track, single
 from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
@@ -157,7 +157,7 @@ async def _healthy(journey: Journey) -> Track:
     operation, call.parameters = room.route(call.method, call.path)
     call.operation, call.dialect = operation.name, operation.dialect
     dialect = journey.dialect = room.speaking(operation.dialect)
-    key = room.authenticate(call.headers)
+    key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
     request = journey.request = dialect.parse(call, key) if operation.has_body else room.listed(call, key)
@@ -199,7 +199,8 @@ def _known(call: Call, namespace: Namespace) -> Remembered | None:
     known = namespace.memory.get(call)
     if known is not None:
         try:
-            namespace.admit(call.provider, namespace.script.rooms[call.provider].authenticate(call.headers))
+            room = namespace.script.rooms[call.provider]
+            namespace.admit(call.provider, room.speaking(known.dialect).key_of(call.headers))
         except Refused:
             return None
     return known
@@ -224,11 +225,15 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         and not journey.faults
         and journey.stands_alone
         and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
-        and not any(reply.tool_calls for reply in replies)
+        and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
         and not (namespace.script.scenario.faults or journey.options.faults)
     )
+
+
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)
 
 
 def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:
