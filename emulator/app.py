@@ -6,17 +6,16 @@ A bare ASGI application: every layer around it would cost each token of each str
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
 from emulator.door import DOOR
-from emulator.engine import Options, Plan, answer, ended, misused, refused
+from emulator.engine import Options, Plan, answer, misused, refused
 from emulator.errors import Problem
-from emulator.journal import Exchange
-from emulator.namespace import Namespace, Namespaces
+from emulator.journal import Exchange, RecordedRequest
+from emulator.namespace import NAME, Namespace, Namespaces
 from emulator.providers import CREDENTIALS, PROVIDERS
 from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
@@ -40,7 +39,6 @@ HOSTS: Mapping[str, str] = {
 """The provider behind each host name."""
 
 
-NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
 NAMESPACE_HEADER = "x-emulator-namespace"
 NAMESPACE_KEY = "sk-emu-"
@@ -76,6 +74,10 @@ class Envelope:
     namespace: str | None
     complaint: str = ""
     """Why the request cannot be sent to the world that it names."""
+    sent_path: str = ""
+    """The path as it was sent."""
+    size: int = 0
+    """Bytes of the head."""
 
     def call(self, body: bytes) -> Call:
         """The whole request."""
@@ -89,6 +91,8 @@ class Envelope:
             body,
             key=self.key,
             faults=target.faults,
+            sent_path=self.sent_path,
+            head_size=self.size,
         )
 
 
@@ -141,7 +145,8 @@ class App:
         if envelope is None:
             await self._elsewhere(scope, receive, send)
             return
-        namespace = self.namespaces.get(envelope.namespace)
+        complaint = envelope.complaint or self.namespaces.complaint(envelope.namespace)
+        namespace = self.namespaces.get(None if complaint else envelope.namespace)
         if envelope.method == "OPTIONS" and envelope.target.provider:
             await self._send(preflight(envelope.headers), namespace, scope, send)
             return
@@ -157,11 +162,11 @@ class App:
         call = envelope.call(body)
         plan: Plan | Awaitable[Plan]
         if not envelope.target.provider:
-            plan = self._stray(call, namespace, envelope)
+            plan = self._stray(call, namespace, envelope, complaint)
         elif is_too_large:
             plan = too_large(call, namespace)
-        elif envelope.complaint:
-            plan = misused(call, namespace, envelope.complaint, "namespace")
+        elif complaint:
+            plan = misused(call, namespace, complaint, "namespace")
         else:
             plan = self.plan(call, namespace, scope["state"][DOOR].has_left)
         is_for_a_page = bool(envelope.target.provider) and "origin" in envelope.headers
@@ -173,9 +178,9 @@ class App:
         try:
             if not isinstance(plan, Plan):
                 plan = await plan
-            if begun.is_for_a_page:
-                plan = Plan(opened(plan.answer), plan.exchange)
             try:
+                if begun.is_for_a_page:
+                    plan = Plan(opened(plan.answer), plan.exchange)
                 plan.exchange.playback = await play(plan.answer, begun.start, begun.clock, scope, send, self.players)
             finally:
                 self.close(plan, namespace)
@@ -196,9 +201,12 @@ class App:
             key = bearer(headers)
         query = scope["query_string"].decode("latin-1")
         name = named(headers, key) if target.namespace is None else target.namespace
-        if name is None or NAMESPACE.fullmatch(name):
-            return Envelope(target, scope["method"], headers, query, key, name)
-        return Envelope(target, scope["method"], headers, query, key, None, f"{name!r} {NO_NAMESPACE}")
+        sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
+        complaint = ""
+        if name is not None and not NAME.fullmatch(name):
+            name, complaint = None, f"{name!r} {NO_NAMESPACE}"
+        return Envelope(target, scope["method"], headers, query, key, name, complaint, sent_path, size)
 
     def close(self, plan: Plan, namespace: Namespace) -> None:
         """An answer is over: put it into the books."""
@@ -206,11 +214,10 @@ class App:
         playback = exchange.playback
         if playback is not None and isinstance(answer, Track) and answer.at and playback.ended == "complete":
             self.timing.note(playback, answer.at[-1] - answer.at[0])
-        if exchange.status in (404, 405) and exchange.call.provider and not exchange.call.operation:
-            mend = without_endpoint(exchange.call, namespace.script.rooms[exchange.call.provider])
-            exchange.notes += (mend,)
-        ended(exchange, namespace)
-        exchange.shorten()
+        if exchange.status in (404, 405):
+            exchange.notes += self._mend(exchange.request, namespace)
+        exchange.end(answer)
+        namespace.journal.settle(exchange)
         if self.tell is not None:
             self.tell(exchange)
 
@@ -240,7 +247,7 @@ class App:
                 namespace = name
             path = slash + rest
         prefix = whole[: len(whole) - len(path)]
-        is_named = namespace is None or NAMESPACE.fullmatch(namespace)
+        is_named = namespace is None or NAME.fullmatch(namespace)
         if path.startswith(CONTROL) and not faults and is_named:
             return None
         by_host = HOSTS.get(host.partition(":")[0].lower()) or self.provider
@@ -253,10 +260,16 @@ class App:
             return Target("", path, namespace, tuple(faults), prefix)
         return Target(name, slash + rest, namespace, tuple(faults))
 
-    def _stray(self, call: Call, namespace: Namespace, envelope: Envelope) -> Plan:
+    def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
+        """For a path that its provider does not have: what would do."""
+        if not request.provider or request.operation:
+            return ()
+        return (without_endpoint(request, namespace.script.rooms[request.provider]),)
+
+    def _stray(self, call: Call, namespace: Namespace, envelope: Envelope, complaint: str) -> Plan:
         """The answer to a request that reaches no provider."""
-        if envelope.complaint:
-            return Plan(*turned_away(call, namespace, 400, envelope.complaint, "namespace"))
+        if complaint:
+            return Plan(*turned_away(call, namespace, 400, complaint, "namespace"))
         target, rooms = envelope.target, namespace.script.rooms
         message = without_provider(call.method, target.path, target.prefix, rooms)
         origin = f"http://{call.headers.get('host', 'localhost')}{target.prefix}"

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from emulator.errors import did_you_mean
-from emulator.journal import Exchange
+from emulator.journal import Exchange, RecordedRequest
 from emulator.namespace import Namespace
 from emulator.providers.base import Operation, Provider
 from emulator.request import Call
@@ -74,7 +74,7 @@ def without_provider(method: str, path: str, prefix: str, rooms: Mapping[str, Pr
     return f"{missing} A provider's name comes first in the path: one of {', '.join(known)}."
 
 
-def without_endpoint(call: Call, room: Provider) -> str:
+def without_endpoint(call: RecordedRequest, room: Provider) -> str:
     """What would do instead of a path that this provider does not have."""
     path = call.path or "/"
     methods = [operation.method for operation in room.operations if operation.pattern.fullmatch(call.path)]
