@@ -13,6 +13,7 @@ import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
+from emulator import large
 from emulator.providers.base import Refusal
 from emulator.providers.openai_chat import (
     BodyType,
@@ -183,7 +184,7 @@ class DeepSeekDialect(ChatDialect):
 
     def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
-            native = orjson.loads(call.body)
+            native = large.loads(call.body)
         except orjson.JSONDecodeError as error:
             raise self.unreadable(call.body, error) from None
         try:
