@@ -201,6 +201,8 @@ def _moved(error: ValidationError, start: int) -> ValidationError:
 # Reading
 
 _SLICE = 1 << 15
+_DEEPEST = 1024
+"""Deeper than that orjson does not read either."""
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\r\n,\[\]{}":]+')
 _BLANK = re.compile(rb"[ \t\r\n]*")
@@ -281,7 +283,9 @@ class _Reader:
     def _members(self) -> None:
         """As many whole members as a slice holds; of one that is larger, its beginning."""
         data, at = self.data, self.at
-        guess = data.rfind(b"},", at, at + _SLICE) + 1
+        if len(self.open) > _DEEPEST:
+            raise _Lost
+        guess = data.rfind(b"},", at, at + self._slice()) + 1
         if guess and self._take(guess):
             return
         comma, end = self._survey()
@@ -296,10 +300,14 @@ class _Reader:
         else:
             self._begin()
 
+    def _slice(self) -> int:
+        """What is looked at in one go: little where it is deep, as each level looks again."""
+        return _SLICE if len(self.open) <= 32 else min(_SLICE, 1024)
+
     def _survey(self) -> tuple[int | None, int | None]:
         """The last comma of the innermost container within a slice, and where the container ends, if it does."""
         depth, comma = 0, None
-        for found in _TOKEN.finditer(self.data, self.at, self.at + _SLICE):
+        for found in _TOKEN.finditer(self.data, self.at, self.at + self._slice()):
             token = found[0]
             if token == b",":
                 if not depth:

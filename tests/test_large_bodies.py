@@ -63,6 +63,13 @@ def test_json_read_in_slices_is_what_it_is_read_at_once(seed: int, monkeypatch: 
             assert outcome(large.loads, data) == outcome(orjson.loads, data), data
 
 
+@pytest.mark.parametrize("data", [b"[" * 100_000, b"[" * 600 + b"1," * 50_000 + b"1" + b"]" * 600, b'{"a":' * 90_000])
+def test_deep_json_is_read_or_refused_in_good_time(data: bytes) -> None:
+    started = time.process_time()
+    assert outcome(large.loads, data) == outcome(orjson.loads, data)
+    assert time.process_time() - started < 10
+
+
 def test_what_is_wrong_far_inside_a_long_list_is_told_with_its_place() -> None:
     messages: list[Any] = [{"role": "user", "content": "hi"}] * 5_000
     messages[4_321] = {"role": "nobody", "content": "hi"}
