@@ -43,10 +43,13 @@ class _Worker:
     def __init__(self) -> None:
         self._queue: SimpleQueue[tuple[Any, Callable[..., Any], tuple[object, ...]]] = SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is dropped within `_start` comes back to it
 
     def put(self, future: Any, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
         self._queue.put((future, work, arguments))
+        self._start()
+
+    def _start(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():  # a forked child has none
                 self._thread = threading.Thread(target=self._run, name="large bodies", daemon=True)
@@ -55,6 +58,7 @@ class _Worker:
     def free(self, values: list[Any]) -> None:
         """Let go of them on the thread. Called by whatever thread drops something large, in the middle of anything."""
         self._queue.put((None, _dismantle, (values,)))
+        self._start()
 
     def _run(self) -> None:
         while True:
