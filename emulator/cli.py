@@ -59,6 +59,8 @@ def cli() -> None:
               help="What goes wrong with every answer, or several; `emulator faults` lists the kinds.")  # fmt: skip
 @click.option("--fault-header/--no-fault-header", default=True, show_default=True,
               help="Whether requests may ask for faults by X-Emulator-Fault.")  # fmt: skip
+@click.option("--request-faults/--no-request-faults", default=True, show_default=True,
+              help="Whether requests may ask for faults at all: by header, key or URL.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
               help="So many processes on the port, which share nothing.")  # fmt: skip
 @click.option("--reload/--no-reload", default=True, show_default=True, help="Load changed scenario files again.")
@@ -77,12 +79,14 @@ def serve(
     strict: bool,
     faults: tuple[str, ...],
     fault_header: bool,
+    request_faults: bool,
     workers: int,
     reload: bool,
     allow_code: bool,
     log: str,
 ) -> None:
     """Start the server. Every option may also be given as an environment variable: EMULATOR_PORT for --port."""
+    from emulator.arming import fault_sources
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.faults import fault_of
@@ -103,7 +107,7 @@ def serve(
             speed=speed,
             unmatched="error" if strict else "generate",
             faults=tuple(fault_of(fault) for fault in faults),
-            allows_fault_header=fault_header,
+            request_faults=fault_sources(header=request_faults and fault_header, others=request_faults),
             allows_code=allow_code,
         )
         sock = bind(host, port, shares_port=workers > 1)
@@ -138,10 +142,10 @@ def _serve_with_workers(
     from emulator.server import Server, bind
     from emulator.workers import needs_shared_state, run
 
-    reasons = needs_shared_state(options.script.scenario, options.script.origins)
+    reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
     if reasons:
         told = "\n".join(f"  {reason}" for reason in reasons)
-        _fail(f"--workers {number}: workers share nothing, and this scenario needs them to:\n{told}", BAD_USE)
+        _fail(f"--workers {number}: workers share nothing, and what is served needs them to:\n{told}", BAD_USE)
 
     def serve_one(index: int, tell: "Callable[[], None]") -> None:
         mine = replace(options, options=replace(options.options, worker=index))

@@ -130,7 +130,7 @@ def _limited(blocks: tuple[Block, ...], limit: int, thought_end: int) -> tuple[B
                     return tuple(kept)
                 left -= spent
         kept.append(block)
-    return None
+    return tuple(kept) if left < 0 else None  # all words are there, the end of thinking is what did not fit
 
 
 def _usage(

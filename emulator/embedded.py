@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from emulator.app import NAMESPACE
+from emulator.arming import fault_sources
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
 from emulator.faults import fault_of
@@ -35,6 +36,7 @@ class Emulator(World):
     unmatched: what a request gets that no rule answers when the scenario does not say: `generate` or `error`. With a
         scenario given it is an error that tells each rule and why it does not match.
     faults: what goes wrong with every answer, as in `serve --fault`.
+    request_faults: whether requests may ask for faults, by header, key or URL.
     allow_code: whether scenarios may name Python functions.
     reload: whether changed files are loaded again.
 
@@ -55,6 +57,7 @@ class Emulator(World):
         seed: int | None = None,
         unmatched: Literal["generate", "error"] | None = None,
         faults: Iterable[str | Mapping[str, Any] | Fault] = (),
+        request_faults: bool = True,
         allow_code: bool = False,
         reload: bool = False,
         loop: Literal["auto", "uvloop", "asyncio"] = "auto",
@@ -70,6 +73,7 @@ class Emulator(World):
             speed=speed,
             unmatched=unmatched or ("generate" if scenario is None else "error"),
             faults=tuple(fault_of(fault) for fault in faults),
+            request_faults=fault_sources(header=request_faults, others=request_faults),
             allows_code=allow_code,
         )
         server = Server(

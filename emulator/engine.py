@@ -3,21 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
 from emulator import dice, large, tokens
+from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
 from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
-from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
 from emulator.conditions import Ask
 from emulator.dialects.base import Dialect
-from emulator.errors import UsageError
+from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import Fault, NotApplicable, Scene
+from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
 from emulator.journal import Exchange
 from emulator.matching import Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
@@ -31,6 +31,8 @@ from emulator.wire import Step, Track, single
 from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
+MAX_STEPS = 200_000
+"""Pieces into which faults may divide one answer."""
 Result = TypeVar("Result")
 
 
@@ -46,8 +48,8 @@ class Options:
     """What a request gets that no rule answers, when no file says."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong with every answer."""
-    allows_fault_header: bool = True
-    """Whether requests may ask for faults by header."""
+    request_faults: frozenset[Source] = frozenset(BY_REQUEST)
+    """Where requests may ask for faults: header, key, url."""
     worker: int = 0
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
@@ -84,6 +86,8 @@ class Journey:
     faults: list[Armed] | None = None
     refusing: Armed | None = None
     """The fault whose error is the answer."""
+    acted: set[int] = field(default_factory=set)
+    """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
 
 @record
@@ -109,7 +113,14 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
             track = _failed(error, journey)
-        return Plan(_broken(track, journey), journey.exchange)
+        faults = _struck(journey)
+        if not faults:
+            return Plan(track, journey.exchange)
+        is_heavy = (
+            any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
+        )
+        steps = await _elsewhere(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
+        return Plan(steps, journey.exchange)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
 
@@ -121,7 +132,7 @@ async def _healthy(journey: Journey) -> Track:
     call.operation, call.dialect = operation.name, operation.dialect
     dialect = journey.dialect = room.speaking(operation.dialect)
     key = room.authenticate(call.headers)
-    if not key.startswith(FAULT_KEY):
+    if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
     reader = dialect.parse if operation.has_body else room.listed
     request = journey.request = await _read(reader, call, key, of=call)
@@ -251,10 +262,7 @@ def _struck(journey: Journey) -> list[Armed]:
         of_the_script = script.scenario.faults or (found is not None and found.rule.faults)
         if journey.stands_alone and not of_the_script and not journey.options.faults:
             return journey.faults
-        key = journey.call.key
-        armed = from_request(
-            journey.call.headers, key, journey.call.faults, allows_header=journey.options.allows_fault_header
-        )
+        armed = _asked_for(journey)
         armed += namespace.arsenal.armed()
         if found is not None:
             armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
@@ -268,16 +276,24 @@ def _struck(journey: Journey) -> list[Armed]:
     return journey.faults
 
 
+def _asked_for(journey: Journey) -> list[Armed]:
+    """The faults that the request asks for and may ask for; of the others is said that they do nothing."""
+    call, options = journey.call, journey.options
+    asked = asked_by(call.headers, call.key, call.faults)
+    for source, text in asked:
+        if source not in options.request_faults:
+            _note_bypassed(f"{shortened(text)} ({source})", "the server lets no request ask for it there", journey)
+    permitted = [each for each in asked if each[0] in options.request_faults]
+    return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
+
+
 def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
     answered = journey.exchange.outcome in ("reply", "generated")
     return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received, answered)
 
 
-def _broken(track: Track, journey: Journey) -> Track | list[Step]:
-    """The answer as the faults let it travel; those that cannot be applied are told."""
-    faults = _struck(journey)
-    if not faults:
-        return track
+def _broken(track: Track, faults: Sequence[Armed], journey: Journey) -> list[Step]:
+    """The answer as the faults let it travel; those that cannot be applied are told. It may run in any thread."""
     is_whole = any(run.part == "body" for run in track.runs)  # a whole body too goes like a stream behind heartbeats
     scene = _scene(journey, streamed=track.streamed and not is_whole)
     steps = track.steps()
@@ -287,14 +303,29 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
             _bypassed(armed, NotApplicable("another error came first"), journey)
             continue
         try:
-            steps = armed.fault.rewrite(steps, scene)
+            changed = armed.fault.rewrite(steps, scene)
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if len(changed) > MAX_STEPS:
+            _bypassed(armed, f"the answer would fall into more than {MAX_STEPS} pieces", journey)
+            continue
+        if changed == steps and armed is not journey.refusing and id(armed) not in journey.acted:
+            _bypassed(armed, NO_CHANGE, journey)
+        steps = changed
     return steps
 
 
-def _bypassed(armed: Armed, reason: NotApplicable, journey: Journey) -> None:
-    note = f"fault {armed.fault.kind} ({armed.source}) was bypassed: {reason}"
+NO_CHANGE = "it leaves this answer as it is"
+
+
+def _bypassed(armed: Armed, reason: NotApplicable | str, journey: Journey) -> None:
+    journey.acted.add(id(armed))  # one reason is enough
+    _note_bypassed(f"{armed.fault.kind} ({armed.source})", str(reason), journey)
+
+
+def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
+    note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note)
 
@@ -472,12 +503,19 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         habits=room.habits,
     )
     for armed in journey.faults or ():
-        request = armed.fault.reshape(request)
+        reshaped = armed.fault.reshape(request)
+        if reshaped != request:
+            journey.acted.add(id(armed))
+        request = reshaped
     for armed in journey.faults or ():
         try:
-            completion = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
+            spoiled = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if spoiled != completion:
+            journey.acted.add(id(armed))
+        completion = spoiled
     exchange.usage = completion.usage
     exchange.cost = room.cost(completion.usage, request.model)
     if not namespace.ledger.is_empty:

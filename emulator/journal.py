@@ -76,7 +76,11 @@ class Exchange:
 
     def record(self) -> dict[str, Any]:
         """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
-        headers = {name: REDACTED if name in SECRET_HEADERS else value for name, value in self.call.headers.items()}
+        key = self.call.key
+        headers = {
+            name: REDACTED if name in SECRET_HEADERS or _holds(value, key) else value
+            for name, value in self.call.headers.items()
+        }
         playback = self.playback
         return {
             "number": self.number,
@@ -85,7 +89,7 @@ class Exchange:
             "operation": self.call.operation,
             "method": self.call.method,
             "path": self.call.path,
-            "query": _without_secrets(self.call.query),
+            "query": _without_secrets(self.call.query, key),
             "headers": headers,
             "body": self.call.body[:LONGEST_BODY].decode("utf-8", "replace"),
             "model": self.model,
@@ -107,12 +111,17 @@ class Exchange:
         }
 
 
-def _without_secrets(query: str) -> str:
+def _holds(value: str, key: str | None) -> bool:
+    """Whether a header carries the key, alone or after a scheme."""
+    return bool(key) and (value.strip() == key or value.rpartition(" ")[2] == key)
+
+
+def _without_secrets(query: str, key: str | None) -> str:
     """A query string as it was sent, but for the values of parameters that hold a credential."""
     parts = re.split("([&;])", query)
     for place, part in enumerate(parts):
-        name, equals, _ = part.partition("=")
-        if equals and unquote_plus(name).strip().lower() in SECRETS:
+        name, equals, value = part.partition("=")
+        if equals and (unquote_plus(name).strip().lower() in SECRETS or _holds(unquote_plus(value), key)):
             parts[place] = f"{name}={REDACTED}"
     return "".join(parts)
 

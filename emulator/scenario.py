@@ -24,8 +24,10 @@ from pydantic import (
 from emulator import templates
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults import AnyFault
+from emulator.json_paths import compiled_path
 from emulator.languages import known_locale
 from emulator.pace import Pace
+from emulator.patterns import compiled
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
 from emulator.reply import Draft, ErrorReply, Reply, Source
@@ -92,18 +94,17 @@ def _known_provider(name: str) -> str:
 
 def _pattern(text: str) -> str:
     try:
-        re.compile(text)
-    except re.error as error:
+        compiled(text)
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is '{text}', which is not a regular expression: {error}") from None
     return text
 
 
 def _json_path(path: str) -> str:
-    from jsonpath import JSONPathEnvironment  # only files that ask for bodies pay for it
-    from jsonpath.exceptions import JSONPathError
+    from jsonpath.exceptions import JSONPathError  # only files that ask for bodies pay for it
 
     try:
-        JSONPathEnvironment(strict=True).compile(path)
+        compiled_path(path)
     except JSONPathError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
         raise ValueError(f"is '{path}', which is not a JSONPath: {reason}") from None
@@ -285,7 +286,7 @@ class Match(Model):
     provider: ProviderNames | None = None
     """Which provider is asked."""
     operation: Names | None = None
-    """Which endpoint: `chat`, `completions`, `models`, `balance`. Completions of both kinds when left out."""
+    """Which endpoint: `chat`, `completions`, `models`, `balance`, … Whatever a model answers when left out."""
     model: Names | None = None
     """Globs; `*` stands for anything."""
     prompt: TextMatch | None = None

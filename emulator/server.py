@@ -242,6 +242,7 @@ class Gate:
         self.server: uvicorn.Server | None = None
         self._clock = clock
         self._until = 0.0
+        self._resets_until = 0.0
         self._reopening: asyncio.Task[None] | None = None
 
     @property
@@ -256,6 +257,22 @@ class Gate:
         self._until = max(self._until, self._clock.now() + seconds)
         if self.is_open:
             self._reopening = asyncio.create_task(self._reopen(self.server, self._shut(self.server)))
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Reset so many more of the connections that come next, within so many seconds."""
+        now = self._clock.now()
+        if now >= self._resets_until:
+            self.resets = 0
+        self.resets += count
+        self._resets_until = max(self._resets_until, now + seconds)
+
+    def resets_next(self) -> bool:
+        """Whether the connection that has just been accepted is to be reset. It counts."""
+        if self.resets <= 0:
+            return False
+        in_time = self._clock.now() < self._resets_until
+        self.resets = self.resets - 1 if in_time else 0
+        return in_time
 
     def close(self) -> None:
         """Stay as it is: the server ends."""

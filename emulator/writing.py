@@ -52,7 +52,7 @@ def is_quick(draft: Draft, request: ModelRequest) -> bool:
         return False
     if request.controls.searches and draft.reply.sources is None:
         return False
-    return not draft.is_templated or "fake" not in str(draft)
+    return not draft.is_templated or templates.is_quick(str(draft))
 
 
 def write(draft: Draft, request: ModelRequest, occasion: Occasion) -> list[Reply]:

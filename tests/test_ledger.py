@@ -22,7 +22,7 @@ def ask_nadles(emulator: Emulator, key: str = "k") -> httpx.Response:
 
 
 def ask(emulator: Emulator, provider: str, key: str = "k") -> httpx.Response:
-    body = {"model": "m", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
+    body = {"model": "deepseek-r1", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {key}"}
     return httpx.post(f"{emulator.url(provider)}/v1/chat/completions", headers=headers, json=body)
 

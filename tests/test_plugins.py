@@ -159,6 +159,45 @@ class TestTheProviderThatThePageShows:
         assert "Did you mean 'price'?" in errors
 
 
+PLUGIN = """
+from emulator.providers.base import Operation
+from emulator.providers.deepseek_chat import DeepSeekDialect
+
+class Room(DeepSeekDialect):
+    name = "acme"
+    title = "Acme LLM"
+    hosts = ("llm.acme.example",)
+    document = "none"
+    auth_header = "x-acme-key: demo"
+    operations = (Operation("converse", "POST", "/converse", "a completion"),)
+    example = ("/converse", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+
+    def credential(self, headers):
+        return headers.get("x-acme-key") or headers.get("x-acme-session")
+"""
+
+
+@pytest.mark.parametrize("header", ["x-acme-key", "x-acme-session"])
+def test_a_provider_with_a_header_and_an_operation_of_its_own_is_matched_and_its_key_is_not_shown(
+    tmp_path: Path, header: str
+) -> None:
+    environment = installed(tmp_path, PLUGIN)
+    scenario = tmp_path / "acme.yaml"
+    scenario.write_text("version: 1\nrules:\n  - match: {provider: acme}\n    reply: {content: From the rule.}\n")
+    options = ("--scenario", str(scenario), "--strict", "--speed", "max", "--log", "json")
+    with served(*options, environment=environment) as server:
+        response = httpx.post(
+            f"http://127.0.0.1:{server.port}/acme/converse?session=sk-canary",
+            json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+            headers={header: "sk-canary", "x-other": "kept"},
+        )
+        line = json.loads(server.lines('"provider"')[-1])
+    assert response.json()["choices"][0]["message"]["content"] == "From the rule."
+    assert "sk-canary" not in json.dumps(line)
+    assert (line["headers"][header], line["headers"]["x-other"]) == ("[redacted]", "kept")
+    assert (line["query"], line["rule"], line["operation"]) == ("session=[redacted]", "rules[0]", "converse")
+
+
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_its_module_fails(self, refusal: Refusal) -> None:
         assert refusal("import acme_llm") == (

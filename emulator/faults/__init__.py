@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-import yaml
 from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
 
-from emulator.errors import UsageError, did_you_mean
+from emulator.errors import UsageError, did_you_mean, shortened
 from emulator.faults.bad_json_event import BadJsonEvent
 from emulator.faults.bandwidth import Bandwidth
 from emulator.faults.base import Fault
@@ -58,6 +57,7 @@ from emulator.faults.refuse_connections import RefuseConnections
 from emulator.faults.reset import ResetConnection
 from emulator.faults.reset_on_accept import ResetOnAccept
 from emulator.faults.retry_lines import RetryLines
+from emulator.faults.scalars import MAX_DIGITS, scalar
 from emulator.faults.slow_close import SlowClose
 from emulator.faults.slow_first_token import SlowFirstToken
 from emulator.faults.slow_headers import SlowHeaders
@@ -159,11 +159,14 @@ def spelled(value: Any) -> Any:
     parameters: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         name, equals, text = pair.partition("=")
+        name = name.strip()
         if not equals:
-            raise ValueError(f"is '{value}': after the kind come parameters, as in reset:after_tokens=5")
-        parameters[name.strip()] = _scalar(text.strip())
+            raise ValueError(f"is '{shortened(value)}': after the kind come parameters, as in reset:after_tokens=5")
+        if name in parameters or name == "kind":
+            raise ValueError(f"'{shortened(kind)}' names the parameter '{shortened(name)}' twice: take one away")
+        parameters[name] = scalar(text.strip())
     kind = kind.strip()
-    if kind.isdigit():
+    if kind.isascii() and kind.isdecimal() and len(kind) <= MAX_DIGITS:
         return {"kind": "error", "status": int(kind), **parameters}
     if kind not in FAULTS and kind in error_names():
         return {"kind": "error", "name": kind, **parameters}
@@ -175,14 +178,6 @@ def error_names() -> list[str]:
     from emulator.providers import PROVIDERS
 
     return list({name: None for room in PROVIDERS.values() for name in room.refusals})
-
-
-def _scalar(text: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return value if isinstance(value, str | int | float) else text
 
 
 if TYPE_CHECKING:
@@ -202,11 +197,13 @@ def fault_of(value: Any) -> Fault:
         kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
         if kind not in FAULTS:
             known = [*FAULTS, *error_names()]
-            raise UsageError(f"There is no fault '{kind}'.{did_you_mean(kind, known)} Kinds: {', '.join(FAULTS)}")
+            raise UsageError(
+                f"There is no fault '{shortened(kind)}'.{did_you_mean(kind, known)} Kinds: {', '.join(FAULTS)}"
+            )
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
+        where = ".".join(shortened(str(part)) for part in first["loc"][1:])
         said = first["msg"].removeprefix("Value error, ")
         known = [name for name in FAULTS[kind].model_fields if name != "kind"]
         if first["type"] == "extra_forbidden":

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from emulator import dice
 from emulator.dialects.base import Dialect, Event, Meaning, Place
-from emulator.errors import did_you_mean
+from emulator.errors import did_you_mean, shortened
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
@@ -26,12 +26,14 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
 """How often something is said: each time is a step of its own."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
+MAX_LIGHT = 1000
+"""Pieces or bytes that an answer is given at once; for more, a thread does it."""
 
 
 def _known_error(name: str) -> str:
     known = list(dict.fromkeys([*ERROR_NAMES, *(name for room in PROVIDERS.values() for name in room.refusals)]))
     if name not in known:
-        raise ValueError(f"is '{name}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
+        raise ValueError(f"is '{shortened(name)}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
     return name
 
 
@@ -75,7 +77,7 @@ class Scene:
 class Window(BaseModel):
     """A span of the namespace's time, counted from its start."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     after: Seconds = 0.0
     """Seconds from the start of the namespace until the fault begins."""
@@ -90,15 +92,15 @@ class Window(BaseModel):
 class Fault(BaseModel):
     """One way in which an answer goes wrong."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     family: ClassVar[Family]
     effect: ClassVar[str]
     """What it does on the wire, in one sentence."""
     tests: ClassVar[str]
     """What it tests in a client, in one sentence."""
-    is_of_listener: ClassVar[bool] = False
-    """Whether it bears on the listening socket, and so on all connections."""
+    reaches_beyond_exchange: ClassVar[bool] = False
+    """Whether it bears on the connections of other clients too."""
 
     kind: str
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -109,6 +111,12 @@ class Fault(BaseModel):
     """How many requests it lets pass first."""
     window: Window | None = None
     """When it is active; always when left out."""
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether applying it may take longer than the event loop can spare: some number in it is large."""
+        numbers = (value for name, value in self if name not in ("times", "skip"))
+        return any(isinstance(value, int) and value > MAX_LIGHT for value in numbers)
 
     def refuse(self, scene: Scene) -> ErrorReply | None:
         """An error to give instead of an answer."""
@@ -126,6 +134,15 @@ class Fault(BaseModel):
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         """The same answer with something wrong in how it travels. Raises NotApplicable."""
         return steps
+
+
+class ListenerFault(Fault):
+    """A fault of the listening socket, and so of every client. A request may ask for it only within limits."""
+
+    reaches_beyond_exchange: ClassVar[bool] = True
+
+    seconds: Seconds = 1.0
+    """How long it lasts."""
 
 
 Stage = Literal["before_headers", "after_headers", "end"]

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from emulator.dialects.base import MOST_HEARTBEATS
-from emulator.faults.base import Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
+from emulator.faults.base import MAX_LIGHT, Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
 from emulator.wire import Close, Step
 
 
@@ -21,6 +21,10 @@ class WaitThenClose(Fault):
     """How long; DeepSeek says 10 minutes."""
     interval: Interval = 10.0
     """Seconds before each sign of life."""
+
+    @property
+    def is_heavy(self) -> bool:
+        return self.seconds / self.interval > MAX_LIGHT
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         head = head_of(steps)

@@ -10,12 +10,12 @@ import re
 import string
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import accumulate
 from random import Random
 from typing import Any, Protocol
 
 from emulator.instances.search import Exhausted, Fuel, Miss
+from emulator.patterns import parsed
 
 ENDLESS = 1 << 30
 LONGEST_PATTERN = 4_000
@@ -208,7 +208,7 @@ class Pattern:
         self.source = source
         try:
             # JavaScript writes a named group without the P.
-            tree = import_module("re._parser").parse(re.sub(r"\(\?<(?![=!])", "(?P<", source))
+            tree = parsed(re.sub(r"\(\?<(?![=!])", "(?P<", source))
         except (re.error, OverflowError, ValueError, FutureWarning) as error:
             raise Miss(f"the pattern {source[:60]!r} cannot be read: {error}") from None
         if tree.state.flags & ~re.UNICODE:

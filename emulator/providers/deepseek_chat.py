@@ -249,10 +249,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         most = self.most_tokens_of(body)
         if body.limit is not None and not 1 <= body.limit <= most:
             yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]"
-        if body.top_logprobs is not None and not body.logprobs:
-            yield ("Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used.")
-        if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
-            yield "Invalid top_logprobs value, the valid range of top_logprobs is [0, 20]."
+        yield from complaints_of_logprobs(body)
         if body.stream_options is not None and not body.stream:
             yield "stream_options should be set along with stream = true"
         if isinstance(body.stop, list) and len(body.stop) > 16:
@@ -264,15 +261,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         yield from self.complaints_of_conversation(body)
 
     def complaint_of_format(self, body: Any) -> str | None:
-        kind = body.response_format.type if body.response_format is not None else "text"
-        if kind == "json_object":
-            if not any("json" in text_of(message.content).lower() for message in body.messages):
-                return (
-                    "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
-                )
-        elif kind != "text" and (kind != "json_schema" or self.json_schema == "refuse"):
-            return "This response_format type is unavailable now"
-        return None
+        return complaint_of_format(body, accepts_schema=self.json_schema == "accept")
 
     def complaints_of_conversation(self, body: Any) -> Iterator[str | None]:
         """What may be wrong with the messages and their order."""
@@ -382,6 +371,25 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     def error_body(self, row: Refusal, request_id: str) -> Any:
         return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
+
+
+def complaint_of_format(body: Any, *, accepts_schema: bool) -> str | None:
+    """What may be wrong with the form that is asked for."""
+    kind = body.response_format.type if body.response_format is not None else "text"
+    if kind == "json_object":
+        if not any("json" in text_of(message.content).lower() for message in body.messages):
+            return "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
+    elif kind != "text" and not (kind == "json_schema" and accepts_schema):
+        return "This response_format type is unavailable now"
+    return None
+
+
+def complaints_of_logprobs(body: Any) -> Iterator[str]:
+    """What may be wrong with the log probabilities that are asked for."""
+    if body.top_logprobs is not None and not body.logprobs:
+        yield "Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used."
+    if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
+        yield "Invalid top_logprobs value, the valid range of top_logprobs is [0, 20]."
 
 
 # Misfits
