@@ -142,8 +142,8 @@ def test_no_stream_waits_for_a_large_body(body: bytes, tmp_path: Path) -> None:
                 f"http://127.0.0.1:{server.port}/deepseek/chat/completions", content=body, headers=KEY, timeout=60
             )
 
-        for _ in range(5):
-            usual = gaps(server.port, lambda: time.sleep(0.3))
+        for _ in range(6):
+            usual = gaps(server.port, lambda: time.sleep(1.5))
             worst.append(max(gaps(server.port, post)) - max(usual))
             if worst[-1] < 0.05:
                 break
