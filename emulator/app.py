@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
-from emulator.door import Scope
+from emulator.door import DOOR, Scope
 from emulator.engine import Options, Plan, answer, ended, misused, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
@@ -150,7 +150,7 @@ class App:
         elif envelope.complaint:
             plan = misused(call, namespace, envelope.complaint, "namespace")
         else:
-            plan = self.plan(call, namespace)
+            plan = self.plan(call, namespace, scope["state"][DOOR].has_left)
         await self._answer(Begun(plan, namespace, clock, start, "origin" in envelope.headers), scope, send)
 
     async def _answer(self, begun: Begun, scope: Scope, send: Send) -> None:
@@ -229,14 +229,14 @@ class App:
         name, slash, rest = path[1:].partition("/")
         return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
 
-    async def plan(self, call: Call, namespace: Namespace) -> Plan:
-        """What is to be sent. Never raises."""
+    async def plan(self, call: Call, namespace: Namespace, has_left: Callable[[], bool]) -> Plan:
+        """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if not isinstance(clock, VirtualClock):
-                return await answer(call, namespace, self.options)
+                return await answer(call, namespace, self.options, has_left)
             with clock.working():
-                return await answer(call, namespace, self.options)
+                return await answer(call, namespace, self.options, has_left)
         except Exception:
             logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
             return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))

@@ -77,6 +77,10 @@ class Door:
         """The connection is closing or gone."""
         return bool(self.protocol.transport.is_closing())
 
+    def has_left(self) -> bool:
+        """The same as a function, for slow work in a thread: nobody waits for its result any more."""
+        return self.is_lost
+
     @property
     def is_full(self) -> bool:
         """The client reads too slowly."""

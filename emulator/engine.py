@@ -1,12 +1,11 @@
 """The journey of a request, in order: from a `Call` to a `Plan` of bytes and moments."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal
 
 from emulator import dice, large, tokens
 from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
@@ -22,18 +21,23 @@ from emulator.journal import Exchange
 from emulator.matching import Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import Namespace
+from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
-from emulator.reply import Draft, ErrorReply, Reply
-from emulator.request import Call, ModelRequest
+from emulator.reply import Block, Draft, ErrorReply, Reply, Search
+from emulator.request import Call, ModelRequest, ToolCall
 from emulator.wire import Step, Track, single
-from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
+from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
+Result = TypeVar("Result")
 MAX_STEPS = 200_000
 """Pieces into which faults may divide one answer."""
-Result = TypeVar("Result")
+POOL = Pool("work", 2)
+"""For what would hold up the loop. Its threads take turns with the loop, so there are few of them."""
+CODE_POOL = Pool("code", 16)
+"""For the user's own functions, which may wait for something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ class Journey:
     material: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
+    has_left: Callable[[], bool] = never
+    """Whether the client has gone, so that slow work for it may end."""
     stands_alone: bool = False
     """Whether nothing but the request and the script bears on the answer."""
     request: ModelRequest | None = None
@@ -99,13 +105,13 @@ class Prompt:
     total: int
 
 
-async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
     stands_alone = _stands_alone(call, namespace)
     known = _known(call, namespace) if stands_alone else None
     identity = known.identity if known is not None else await _read(identity_of, call, of=call)
     journey = _begin(call, namespace, options, identity)
-    journey.stands_alone = stands_alone
+    journey.stands_alone, journey.has_left = stands_alone, has_left
     try:
         try:
             track = await _healthy(journey) if known is None else _recalled(known, journey)
@@ -113,13 +119,15 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
             track = _failed(error, journey)
+        except Abandoned:  # nobody reads it
+            track = _own_error(499, "The client has left.", "abandoned", journey)
         faults = _struck(journey)
         if not faults:
             return Plan(track, journey.exchange)
         is_heavy = (
             any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
         )
-        steps = await _elsewhere(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
+        steps = await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
         return Plan(steps, journey.exchange)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
@@ -131,7 +139,7 @@ async def _healthy(journey: Journey) -> Track:
     operation, call.parameters = room.route(call.method, call.path)
     call.operation, call.dialect = operation.name, operation.dialect
     dialect = journey.dialect = room.speaking(operation.dialect)
-    key = room.authenticate(call.headers)
+    key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
     reader = dialect.parse if operation.has_body else room.listed
@@ -157,7 +165,7 @@ async def _healthy(journey: Journey) -> Track:
         return _unmatched(ask, journey)
     if found is None:
         exchange.why = partial(misses, namespace.script.rules, ask)
-    prompt = await _prompt_tokens(request, room)
+    prompt = await _prompt_tokens(request, room, journey)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     track = _answered(replies, prompt, request, journey)
@@ -174,7 +182,8 @@ def _known(call: Call, namespace: Namespace) -> Remembered | None:
     known = namespace.memory.get(call)
     if known is not None:
         try:
-            namespace.admit(call.provider, namespace.script.rooms[call.provider].authenticate(call.headers))
+            room = namespace.script.rooms[call.provider]
+            namespace.admit(call.provider, room.speaking(known.dialect).key_of(call.headers))
         except Refused:
             return None
     return known
@@ -199,11 +208,15 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         and not journey.faults
         and journey.stands_alone
         and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
-        and not any(reply.tool_calls for reply in replies)
+        and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
         and not (namespace.script.scenario.faults or journey.options.faults)
     )
+
+
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)
 
 
 def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:
@@ -394,6 +407,10 @@ def _unmatched(ask: Ask, journey: Journey) -> Track:
 
 
 def _failed(error: WritingError, journey: Journey) -> Track:
+    if isinstance(error, SchemaError):
+        journey.exchange.notes = (str(error),)
+        logger.warning("%s", error)
+        return _own_error(400, str(error), "schema", journey)
     found = journey.found
     where = f"{found.rule.origin}: rule '{found.rule.name}': " if found is not None else ""
     message = f"{where}{error}"
@@ -411,13 +428,13 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 # What is said
 
 
-async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
+async def _prompt_tokens(request: ModelRequest, room: Provider, journey: Journey) -> Prompt:
     """What the request costs as a prompt."""
     if len(request.call.body) > large.LARGE:
         return await large.elsewhere(_count_prompt, request, room)
     fixed, texts = room.prompt_texts(request)
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return _counted(fixed, texts)
 
 
@@ -444,13 +461,15 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
         if is_quick(draft, request):
             replies = write(draft, request, occasion)
         else:
-            replies = await _elsewhere(write, draft, request, occasion)
+            pool = POOL if draft.code is None else CODE_POOL
+            work = partial(write, draft, request, occasion, journey.has_left)
+            replies = await pool.run(work, has_left=journey.has_left)
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
     replies = [journey.dialect.adapt(reply, request) for reply in replies]
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return replies
 
 
@@ -467,11 +486,6 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
         groups=found.rule.groups(ask.request.prompt) if found is not None else {},
         allows_code=journey.options.allows_code,
     )
-
-
-async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
-    """Do slow work in a thread, so that no stream waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
 
 async def _read(work: Callable[..., Result], *arguments: object, of: Call) -> Result:

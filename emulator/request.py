@@ -36,6 +36,8 @@ class Message:
     """How many images it holds."""
     is_error: bool = False
     """Whether it is the result of a tool that failed."""
+    continues: bool = False
+    """Whether it stands in one turn with the message before, as a text beside the results of tools."""
 
 
 @record

@@ -103,7 +103,7 @@ class Shortcut:
         namespace = namespaces.get(envelope.namespace)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(envelope.call(data[end:]), namespace))
+        plan = started(app.plan(envelope.call(data[end:]), namespace, door.has_left))
         if isinstance(plan, Plan) and (playback := _sent(plan, start, clock, door)) is not None:
             plan.exchange.playback = playback
             app.close(plan, namespace)

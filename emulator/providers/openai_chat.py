@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.providers.base import Provider
 
@@ -17,4 +19,4 @@ class ChatDialect(ChatCompletions, Provider):
         return self
 
     def dumps(self, value: Any) -> bytes:
-        return Provider.dumps(self, value)
+        return orjson.dumps(value, option=self.json_options)
