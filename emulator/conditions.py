@@ -231,7 +231,10 @@ def _wished(value: Any) -> str:
         return " or ".join(map(_wished, value))
     if isinstance(value, str):
         return _shown(value)
-    written = orjson.dumps(value).decode()
+    try:
+        written = orjson.dumps(value).decode()
+    except TypeError:  # orjson writes less deep than it reads
+        return "a value that is nested too deep to be shown"
     return written if len(written) <= SHOWN else written[:SHOWN] + "…"
 
 

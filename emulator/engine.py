@@ -17,8 +17,9 @@ from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
-from emulator.journal import Exchange
-from emulator.matching import Found, misses
+from emulator.journal import LONGEST_BODY, Exchange, Why
+from emulator.ledger import Lease
+from emulator.matching import Found, Rulebook, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import Namespace
 from emulator.offload import Abandoned, Pool, never
@@ -31,6 +32,8 @@ from emulator.wire import Step, Track, single
 from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
+FEW_RULES = 50
+"""So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
 MAX_STEPS = 200_000
 """Pieces into which faults may divide one answer."""
 POOL = Pool("work", 2)
@@ -91,6 +94,8 @@ class Journey:
     faults: list[Armed] | None = None
     refusing: Armed | None = None
     """The fault whose error is the answer."""
+    lease: Lease | None = None
+    """What this request took of the key's quotas; given back by `Exchange.end`."""
     acted: set[int] = field(default_factory=set)
     """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
@@ -111,6 +116,18 @@ async def answer(call: Call, namespace: Namespace, options: Options, has_left: C
     journey = _begin(call, namespace, options, known)
     journey.stands_alone, journey.has_left = stands_alone, has_left
     try:
+        return Plan(await _planned(known, journey), journey.exchange)
+    except BaseException:  # nobody will play it, so nobody will end it
+        journey.exchange.end()
+        namespace.journal.settle(journey.exchange)
+        raise
+    finally:
+        journey.exchange.shorten()
+
+
+async def _planned(known: Remembered | None, journey: Journey) -> Track | Sequence[Step]:
+    """The answer, whatever happens on the way to it."""
+    try:
         try:
             track = await _healthy(journey) if known is None else _recalled(known, journey)
         except Refused as refusal:
@@ -121,14 +138,17 @@ async def answer(call: Call, namespace: Namespace, options: Options, has_left: C
             track = _own_error(499, "The client has left.", "abandoned", journey)
         faults = _struck(journey)
         if not faults:
-            return Plan(track, journey.exchange)
+            return track
         is_heavy = (
             any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
         )
-        steps = await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
-        return Plan(steps, journey.exchange)
+        return await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
-        return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
+        return _own_error(400, str(error), "fault", journey)
+    except Exception:
+        call = journey.call
+        logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
+        return _refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), journey)
 
 
 async def _healthy(journey: Journey) -> Track:
@@ -146,8 +166,8 @@ async def _healthy(journey: Journey) -> Track:
     found = journey.found = namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
     if operation.is_completion and not namespace.ledger.is_empty:
-        namespace.ledger.open(room, key, exchange.received)
-        exchange.open_key = key
+        journey.lease = namespace.ledger.open(room, key, exchange.received)
+        exchange.on_end = journey.lease.close
     for armed in _struck(journey):
         refusal = armed.fault.refuse(_scene(journey))
         if refusal is not None:
@@ -158,9 +178,10 @@ async def _healthy(journey: Journey) -> Track:
     if found is None and not operation.is_completion:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
-        return _unmatched(ask, journey)
+        return await _unmatched(ask, journey)
     if found is None:
-        exchange.why = partial(misses, namespace.script.rules, ask)
+        seen = (ask.state, ask.attempt, ask.identity, ask.seed)
+        exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
     prompt = await _prompt_tokens(request, room, journey)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
@@ -339,22 +360,17 @@ def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
     logger.warning("%s", note)
 
 
-def ended(exchange: Exchange, namespace: Namespace) -> None:
-    """An answer is over, however it ended: its place among the key's open ones is free."""
-    if exchange.open_key is not None:
-        room = namespace.script.rooms[exchange.call.provider]
-        namespace.ledger.close(room, exchange.open_key, namespace.clock.time())
-
-
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
     journey = _begin(call, namespace, Options())
+    journey.exchange.shorten()
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
 def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan:
     """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
     journey = _begin(call, namespace, Options())
+    journey.exchange.shorten()
     return Plan(_own_error(400, complaint, kind, journey), journey.exchange)
 
 
@@ -393,9 +409,18 @@ def _listing(request: ModelRequest, journey: Journey) -> Track:
     return Track(200, headers, (single("body", room.dumps(room.listing(request, balance))),), streamed=False)
 
 
-def _unmatched(ask: Ask, journey: Journey) -> Track:
+def _misses(rules: Rulebook, dialect: Dialect, call: Call, key: str, seen: tuple[str, int, bytes, int]) -> list[str]:
+    """Why no rule answered a request, which is read once more for it: only few are ever asked about."""
+    return misses(rules, Ask(dialect.parse(call, key), *seen))
+
+
+async def _unmatched(ask: Ask, journey: Journey) -> Track:
     """Strict: an error in the provider's own form that tells each rule and why not."""
-    reasons = misses(journey.namespace.script.rules, ask)
+    rules = journey.namespace.script.rules
+    if len(rules.rules) > FEW_RULES or len(journey.call.body) > LONGEST_BODY:
+        reasons = await POOL.run(misses, rules, ask, has_left=journey.has_left)
+    else:
+        reasons = misses(rules, ask)
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
@@ -510,8 +535,8 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         completion = spoiled
     exchange.usage = completion.usage
     exchange.cost = room.cost(completion.usage, request.model)
-    if not namespace.ledger.is_empty:
-        namespace.ledger.charge(room, request.key, completion.usage, exchange.cost, exchange.received)
+    if journey.lease is not None:
+        journey.lease.charge(completion.usage, exchange.cost, exchange.received)
     track = journey.dialect.render(completion, request)
     exchange.status = track.status
     return track

@@ -36,6 +36,11 @@ GRACE = 2.0
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
 BACKLOG = 2048
+MANUAL_CLOCK = (
+    "The clock is manual: streams and delays wait until it is moved. To let 60 seconds pass: "
+    'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
+    "with ?namespace=NAME for another namespace."
+)
 HINTS = {
     errno.EADDRINUSE: "Another program listens there; choose another with --port.",
     errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
@@ -148,6 +153,8 @@ class Server:
         def deliver(script: Script) -> None:
             app.namespaces.reload(script)
             app.problems = ()
+            if script.scenario.clock == "manual":
+                logger.warning(MANUAL_CLOCK)
             logger.info("The scenario was loaded again: %d rules.", len(script.rules.rules))
 
         def complain(error: ScenarioError) -> None:

@@ -100,6 +100,8 @@ class Shortcut:
         door = protocol.door
         if len(data) - end != length or door.is_full or door.is_lost or app.players.draining:
             return False
+        if namespaces.complaint(envelope.namespace):
+            return False
         namespace = namespaces.get(envelope.namespace)
         clock = namespace.clock
         start = clock.now()

@@ -195,6 +195,8 @@ def fault_of(value: Any) -> Fault:
     """A fault from a mapping or from one line. Raises UsageError with one clear sentence."""
     if isinstance(value, Fault):
         return value
+    if isinstance(value, bool) or not isinstance(value, str | int | Mapping):
+        raise UsageError(f"A fault is a text such as 'reset:after_tokens=5' or a mapping with its kind, not {value!r}.")
     kind = ""
     try:
         data = spelled(value)

@@ -253,7 +253,7 @@ class _Maker:
         """How often a reference near the top of the schema already occurs on the way here."""
         if not place.refs:
             return 0
-        self.fuel.burn(1)
+        self.fuel.burn(15 + 2 * (len(schema) if isinstance(schema, Mapping | list) else 0))
         parts = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
         own = max(place.refs.count(schema.get(each, "")) for each in REFERENCES) if isinstance(schema, Mapping) else 0
         if depth == 0:
