@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal
+from typing import Literal, TypeVar
 
-from emulator import dice, tokens
+from emulator import dice, large, tokens
 from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
 from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
@@ -32,6 +32,7 @@ from emulator.wire import Step, Track, single
 from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
+Result = TypeVar("Result")
 FEW_RULES = 50
 """So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
 MAX_STEPS = 200_000
@@ -113,7 +114,8 @@ async def answer(call: Call, namespace: Namespace, options: Options, has_left: C
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
     stands_alone = _stands_alone(call, namespace)
     known = _known(call, namespace) if stands_alone else None
-    journey = _begin(call, namespace, options, known)
+    identity = known.identity if known is not None else await _read(identity_of, call, of=call)
+    journey = _begin(call, namespace, options, identity)
     journey.stands_alone, journey.has_left = stands_alone, has_left
     try:
         return Plan(await _planned(known, journey), journey.exchange)
@@ -160,10 +162,12 @@ async def _healthy(journey: Journey) -> Track:
     key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
-    request = journey.request = dialect.parse(call, key) if operation.has_body else room.listed(call, key)
+    reader = dialect.parse if operation.has_body else room.listed
+    request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream
     ask = namespace.ask(request, journey.identity, journey.attempt)
-    found = journey.found = namespace.find(ask)
+    is_large = len(call.body) > large.LARGE
+    found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
     if operation.is_completion and not namespace.ledger.is_empty:
         journey.lease = namespace.ledger.open(room, key, exchange.received)
@@ -362,14 +366,14 @@ def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
 
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
     journey.exchange.shorten()
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
 def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan:
     """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
     journey.exchange.shorten()
     return Plan(_own_error(400, complaint, kind, journey), journey.exchange)
 
@@ -379,10 +383,9 @@ def identity_of(call: Call) -> bytes:
     return dice.hashed(dice.mixed_before(call.provider, call.method, call.path) + dice.mixed(call.body))
 
 
-def _begin(call: Call, namespace: Namespace, options: Options, known: Remembered | None = None) -> Journey:
+def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) -> Journey:
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
-    identity = known.identity if known is not None else identity_of(call)
     attempt = namespace.attempt(identity)
     mixture = dice.mixed_before(namespace.seed, "id") + dice.mixed(identity, attempt, options.worker)
     material = dice.hashed(mixture)
@@ -452,9 +455,21 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 
 async def _prompt_tokens(request: ModelRequest, room: Provider, journey: Journey) -> Prompt:
     """What the request costs as a prompt."""
+    if len(request.call.body) > large.LARGE:
+        return await large.elsewhere(_count_prompt, request, room)
     fixed, texts = room.prompt_texts(request)
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=journey.has_left)
+    return _counted(fixed, texts)
+
+
+def _count_prompt(request: ModelRequest, room: Provider) -> Prompt:
+    fixed, texts = room.prompt_texts(request)
+    tokens.warm(texts)
+    return _counted(fixed, texts)
+
+
+def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
     parts = tuple([(text, tokens.count(text)) for text in texts])
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
@@ -496,6 +511,13 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
         groups=found.rule.groups(ask.request.prompt) if found is not None else {},
         allows_code=journey.options.allows_code,
     )
+
+
+async def _read(work: Callable[..., Result], *arguments: object, of: Call) -> Result:
+    """Do what goes through the whole of a request: at once, or in the thread for large ones."""
+    if len(of.body) <= large.LARGE:
+        return work(*arguments)
+    return await large.elsewhere(work, *arguments)
 
 
 # The answer

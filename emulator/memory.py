@@ -88,6 +88,8 @@ class Memory:
         self._kept: OrderedDict[Key, Remembered] = OrderedDict()
 
     def get(self, call: Call) -> Remembered | None:
+        if len(call.body) > LONGEST_BODY:
+            return None
         key = _key(call)
         found = self._kept.get(key)
         if found is not None:

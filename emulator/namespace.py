@@ -3,10 +3,11 @@
 import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 
+from emulator import large
 from emulator.arming import Arsenal
 from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
 from emulator.conditions import Ask
@@ -176,7 +177,21 @@ class Namespace:
 
     def find(self, ask: Ask) -> Found | None:
         """The rule whose turn it is, counted as used; it may move the state."""
-        found = find(self.script.rules, ask, self._used)
+        return self._use(find(self.script.rules, ask, self._used))
+
+    async def find_in_large(self, ask: Ask) -> Found | None:
+        """The same for a large request, which is matched on a thread: again, if a rule was used meanwhile."""
+        while True:
+            script, used, state = self.script, dict(self._used), self.state
+            found = await large.elsewhere(find, script.rules, replace(ask, state=state), used)
+            if (
+                script is self.script
+                and state == self.state
+                and (found is None or used.get(found.rule.position) == self._used.get(found.rule.position))
+            ):
+                return self._use(found)
+
+    def _use(self, found: Found | None) -> Found | None:
         if found is not None:
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
@@ -212,7 +227,7 @@ class PromptCache:
         """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
         tokens."""
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
-        for text, count in parts:
+        for text, count in parts[:MOST_PREFIXES]:  # no more than that are remembered
             start, size = 0, len(text)
             for end in _ends(size):
                 chain = hash((chain, text[start:end] if end - start < size else text))

@@ -262,12 +262,8 @@ class Dialect(WireShape):
     """Whether what is said while the client waits follows the first events, or comes before them."""
 
     def __init__(self, provider: Vendor) -> None:
-        self._provider = provider
-
-    @property
-    def provider(self) -> Any:
-        """The provider that speaks it."""
-        return self._provider
+        self.provider: Any = provider
+        """Who speaks it: a `Vendor`, whose further members are known to the vendor's own dialects."""
 
     def dumps(self, value: Any) -> bytes:
         dumped: bytes = self.provider.dumps(value)

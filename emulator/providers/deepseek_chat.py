@@ -13,6 +13,7 @@ import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
+from emulator import large
 from emulator.dialects.chat_completions import (
     BodyType,
     ChatBody,
@@ -184,7 +185,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
-            native = orjson.loads(call.body)
+            native = large.loads(call.body)
         except orjson.JSONDecodeError as error:
             raise self.unreadable(call.body, error) from None
         try:
