@@ -42,7 +42,7 @@ class Stage:
     def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From now on it answers what is put on it."""
 
-        async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+        async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool]) -> Plan:
             return Plan(self.answers.pop(0), namespace.begin(call))
 
         monkeypatch.setattr("emulator.app.answer", answer)
