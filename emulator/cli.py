@@ -24,17 +24,18 @@ class _Speed(click.ParamType[float]):
     name = "speed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from emulator.errors import UsageError
+        from emulator.pace import FASTEST, SLOWEST, checked_speed
+
         if isinstance(value, float):
             return value
         if value == "max":
             return float("inf")
         try:
-            speed = float(value)
-        except ValueError:
-            speed = 0.0
-        if not speed > 0:
-            self.fail(f"'{value}' is not a speed. Give a number above 0, such as 2, or max.", param, ctx)
-        return speed
+            return checked_speed(float(value))
+        except (ValueError, UsageError):
+            bounds = f"a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2"
+            self.fail(f"'{value}' is not a speed. Give {bounds}, or max.", param, ctx)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -86,13 +87,15 @@ def serve(
     log: str,
 ) -> None:
     """Start the server. Every option may also be given as an environment variable: EMULATOR_PORT for --port."""
+    import logging
+
     from emulator.arming import fault_sources
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.faults import fault_of
     from emulator.namespace import script_from
     from emulator.pace import Pace
-    from emulator.server import Server, ServerOptions, bind
+    from emulator.server import MANUAL_CLOCK, Server, ServerOptions, bind
     from emulator.shipped import DEFAULT_SCENARIO
 
     if provider is not None:
@@ -124,6 +127,8 @@ def serve(
     def ready() -> None:
         _stay()
         click.echo(banner(f"http://{shown}:{port}", provider))
+        if script.scenario.clock == "manual":
+            logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
     if workers == 1:
         Server(server_options).run(sock, ready)
@@ -371,7 +376,7 @@ def _teller(style: str) -> "Callable[[Exchange], None] | None":
 
     def tell(exchange: "Exchange") -> None:
         with contextlib.suppress(OSError):  # whoever read it has gone
-            click.echo(json.dumps(exchange.record()) if style == "json" else exchange.line())
+            click.echo(json.dumps(exchange.summary()) if style == "json" else exchange.line())
 
     return tell
 

@@ -169,9 +169,11 @@ def _tool_result(name: str | None, content: TextCondition | None, normalize: Seq
 
 
 def tool_results(request: ModelRequest) -> list[tuple[str, str]]:
-    """(function, content) of the tool messages that end a conversation."""
-    results = []
+    """(function, content) of the tool messages that end a conversation, or stand in one turn with what ends it."""
+    results: list[tuple[str, str]] = []
     for message in reversed(request.messages):
+        if message.continues and not results:
+            continue
         if message.role != "tool":
             break
         results.append((message.name or _called(request, message.tool_call_id), message.content))
@@ -229,7 +231,10 @@ def _wished(value: Any) -> str:
         return " or ".join(map(_wished, value))
     if isinstance(value, str):
         return _shown(value)
-    written = orjson.dumps(value).decode()
+    try:
+        written = orjson.dumps(value).decode()
+    except TypeError:  # orjson writes less deep than it reads
+        return "a value that is nested too deep to be shown"
     return written if len(written) <= SHOWN else written[:SHOWN] + "…"
 
 

@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from emulator.app import NAMESPACE
+from emulator import arguments
+from emulator.arguments import ScenarioSource
 from emulator.arming import fault_sources
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
-from emulator.faults import fault_of
 from emulator.faults.base import Fault
-from emulator.namespace import script_from
+from emulator.namespace import safe_name, script_from
 from emulator.pace import Pace
 from emulator.server import Server, ServerOptions, bind
 from emulator.shipped import DEFAULT_SCENARIO
-from emulator.worlds import ScenarioSource, World
+from emulator.worlds import World
 
 START_TIMEOUT = 10.0
 
@@ -35,7 +35,7 @@ class Emulator(World):
     seed: replaces the scenario's.
     unmatched: what a request gets that no rule answers when the scenario does not say: `generate` or `error`. With a
         scenario given it is an error that tells each rule and why it does not match.
-    faults: what goes wrong with every answer, as in `serve --fault`.
+    faults: what goes wrong with every answer, as in `serve --fault`: one fault or several.
     request_faults: whether requests may ask for faults, by header, key or URL.
     allow_code: whether scenarios may name Python functions.
     reload: whether changed files are loaded again.
@@ -56,33 +56,39 @@ class Emulator(World):
         pace: Pace | None = None,
         seed: int | None = None,
         unmatched: Literal["generate", "error"] | None = None,
-        faults: Iterable[str | Mapping[str, Any] | Fault] = (),
+        faults: str | Mapping[str, Any] | Fault | Iterable[str | Mapping[str, Any] | Fault] = (),
         request_faults: bool = True,
         allow_code: bool = False,
         reload: bool = False,
         loop: Literal["auto", "uvloop", "asyncio"] = "auto",
         http: Literal["httptools", "h11"] = "httptools",
     ) -> None:
-        if not speed > 0:
-            raise UsageError(f"speed is {speed}. Give a number above 0, such as 2, or inf.")
-        self.host = host
-        self.port = port
-        sources = (DEFAULT_SCENARIO if scenario is None else scenario,)
+        self.host = arguments.text("host", host)
+        self.port = arguments.whole("port", port, 0, 65535)
+        if provider is not None:
+            arguments.text("provider", provider)
+        if unmatched is not None:
+            arguments.one_of("unmatched", unmatched, ("generate", "error"))
+        arguments.one_of("loop", loop, ("auto", "uvloop", "asyncio"))
+        arguments.one_of("http", http, ("httptools", "h11"))
+        sources = (DEFAULT_SCENARIO if scenario is None else arguments.source(scenario),)
         options = Options(
-            pace=pace,
-            speed=speed,
+            pace=arguments.pace(pace),
+            speed=arguments.speed(speed),
             unmatched=unmatched or ("generate" if scenario is None else "error"),
-            faults=tuple(fault_of(fault) for fault in faults),
-            request_faults=fault_sources(header=request_faults, others=request_faults),
-            allows_code=allow_code,
+            faults=arguments.faults(faults),
+            request_faults=fault_sources(
+                header=arguments.switch("request_faults", request_faults), others=request_faults
+            ),
+            allows_code=arguments.switch("allow_code", allow_code),
         )
         server = Server(
             ServerOptions(
                 script_from(*sources),
                 options,
                 provider=provider,
-                seed=seed,
-                sources=sources if reload else (),
+                seed=arguments.seed(seed),
+                sources=sources if arguments.switch("reload", reload) else (),
                 loop=loop,
                 http=http,
             )
@@ -91,37 +97,50 @@ class Emulator(World):
         if provider is not None:
             self.url(provider)  # raises for one that there is not
         self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._changing = threading.RLock()
 
     def start(self) -> Self:
-        """Listen, and return once requests are answered. Does nothing when it runs already."""
-        if self._thread is not None:
-            return self
+        """Listen, and return once requests are answered. Does nothing when it runs already, also in a process forked
+        from the one where it runs."""
+        with self._changing:
+            if self._thread is None:
+                self._start()
+        return self
+
+    def _start(self) -> None:
         sock = bind(self.host, self.port)
         self.port = sock.getsockname()[1]
         ready = threading.Event()
+        errors: list[BaseException] = []
 
         def serve() -> None:
             try:
                 self._server.run(sock, ready.set)
             except BaseException as error:
-                self._error = error
+                errors.append(error)
             finally:
                 ready.set()
 
-        self._thread = threading.Thread(target=serve, name="emulator", daemon=True)
-        self._thread.start()
-        if not ready.wait(START_TIMEOUT) or self._error is not None:
-            error, self._error, self._thread = self._error, None, None
-            raise EmulatorError(f"The emulator did not start: {error or 'no answer'}") from error
-        return self
+        thread = threading.Thread(target=serve, name="emulator", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there can be no more threads
+            sock.close()
+            raise EmulatorError(f"The emulator did not start: {error}") from error
+        if not ready.wait(START_TIMEOUT) or errors:
+            self._server.stop(0)
+            cause = errors[0] if errors else None
+            raise EmulatorError(f"The emulator did not start: {cause or 'no answer'}") from cause
+        self._thread = thread
 
-    def stop(self) -> None:
-        """End open answers and stop listening."""
-        self._server.stop()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+    def stop(self, grace: float = 0.0) -> None:
+        """Stop listening and close all connections. Answers that are not over after `grace` seconds are reset, so that
+        no client takes half an answer for a whole one. Does nothing in a process forked from the one where it runs."""
+        with self._changing:
+            if self._thread is not None and not self._server.is_elsewhere:
+                self._server.stop(grace)
+                self._thread.join()
+                self._thread = None
 
     def __enter__(self) -> Self:
         return self.start()
@@ -140,12 +159,14 @@ class Emulator(World):
     def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> World:
         """Another namespace of this server, made on first use; with a scenario or a seed it starts anew.
 
-        A client reaches it by its URL, by an API key `sk-emu-NAME`, or by the header `X-Emulator-Namespace`."""
-        if not NAMESPACE.fullmatch(name):
-            raise UsageError(f"'{name}' cannot be a namespace: letters, digits, '.', '_' and '-', at most 128.")
+        Any text is a name, also `request.node.name` of a test; the world's own `name` is the same in the characters
+        that a URL and a header can carry. A client reaches it by its URL, by an API key `sk-emu-NAME`, or by the header
+        `X-Emulator-Namespace`."""
+        name = safe_name(arguments.text("The name of a namespace", name))
         if scenario is not None or seed is not None:
             if name == "default":
                 raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
-            script = None if scenario is None else script_from(scenario)
+            arguments.seed(seed)
+            script = None if scenario is None else script_from(arguments.source(scenario))
             self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.script, seed))
         return World(self._server, name, self)

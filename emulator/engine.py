@@ -1,6 +1,5 @@
 """The journey of a request, in order: from a `Call` to a `Plan` of bytes and moments."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,7 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from emulator import dice, tokens
+from emulator import dice, large, tokens
 from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
 from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
@@ -18,22 +17,30 @@ from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
-from emulator.journal import Exchange
-from emulator.matching import Found, misses
-from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
+from emulator.journal import LONGEST_BODY, Exchange, Why
+from emulator.ledger import Lease
+from emulator.matching import Found, Rulebook, misses
+from emulator.memory import CREATED, ID, REQUEST_ID, Remembered, holds_stand_in
 from emulator.namespace import Namespace
+from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
-from emulator.reply import Draft, ErrorReply, Reply
-from emulator.request import Call, ModelRequest
+from emulator.reply import Block, Draft, ErrorReply, Reply, Search
+from emulator.request import Call, ModelRequest, ToolCall
 from emulator.wire import Step, Track, single
-from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
+from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
+Result = TypeVar("Result")
+FEW_RULES = 50
+"""So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
 MAX_STEPS = 200_000
 """Pieces into which faults may divide one answer."""
-Result = TypeVar("Result")
+POOL = Pool("work", 2)
+"""For what would hold up the loop. Its threads take turns with the loop, so there are few of them."""
+CODE_POOL = Pool("code", 16)
+"""For the user's own functions, which may wait for something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +86,8 @@ class Journey:
     material: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
+    has_left: Callable[[], bool] = never
+    """Whether the client has gone, so that slow work for it may end."""
     stands_alone: bool = False
     """Whether nothing but the request and the script bears on the answer."""
     request: ModelRequest | None = None
@@ -86,6 +95,8 @@ class Journey:
     faults: list[Armed] | None = None
     refusing: Armed | None = None
     """The fault whose error is the answer."""
+    lease: Lease | None = None
+    """What this request took of the key's quotas; given back by `Exchange.end`."""
     acted: set[int] = field(default_factory=set)
     """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
@@ -99,12 +110,25 @@ class Prompt:
     total: int
 
 
-async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
     stands_alone = _stands_alone(call, namespace)
     known = _known(call, namespace) if stands_alone else None
-    journey = _begin(call, namespace, options, known)
-    journey.stands_alone = stands_alone
+    identity = known.identity if known is not None else await _read(identity_of, call, of=call)
+    journey = _begin(call, namespace, options, identity)
+    journey.stands_alone, journey.has_left = stands_alone, has_left
+    try:
+        return Plan(await _planned(known, journey), journey.exchange)
+    except BaseException:  # nobody will play it, so nobody will end it
+        journey.exchange.end()
+        namespace.journal.settle(journey.exchange)
+        raise
+    finally:
+        journey.exchange.shorten()
+
+
+async def _planned(known: Remembered | None, journey: Journey) -> Track | Sequence[Step]:
+    """The answer, whatever happens on the way to it."""
     try:
         try:
             track = await _healthy(journey) if known is None else _recalled(known, journey)
@@ -112,16 +136,21 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
             track = _failed(error, journey)
+        except Abandoned:  # nobody reads it
+            track = _own_error(499, "The client has left.", "abandoned", journey)
         faults = _struck(journey)
         if not faults:
-            return Plan(track, journey.exchange)
+            return track
         is_heavy = (
             any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
         )
-        steps = await _elsewhere(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
-        return Plan(steps, journey.exchange)
+        return await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
-        return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
+        return _own_error(400, str(error), "fault", journey)
+    except Exception:
+        call = journey.call
+        logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
+        return _refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), journey)
 
 
 async def _healthy(journey: Journey) -> Track:
@@ -130,17 +159,19 @@ async def _healthy(journey: Journey) -> Track:
     operation, call.parameters = room.route(call.method, call.path)
     call.operation, call.dialect = operation.name, operation.dialect
     dialect = journey.dialect = room.speaking(operation.dialect)
-    key = room.authenticate(call.headers)
+    key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
-    request = journey.request = dialect.parse(call, key) if operation.has_body else room.listed(call, key)
+    reader = dialect.parse if operation.has_body else room.listed
+    request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream
     ask = namespace.ask(request, journey.identity, journey.attempt)
-    found = journey.found = namespace.find(ask)
+    is_large = len(call.body) > large.LARGE
+    found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
     if operation.is_completion and not namespace.ledger.is_empty:
-        namespace.ledger.open(room, key, exchange.received)
-        exchange.open_key = key
+        journey.lease = namespace.ledger.open(room, key, exchange.received)
+        exchange.on_end = journey.lease.close
     for armed in _struck(journey):
         refusal = armed.fault.refuse(_scene(journey))
         if refusal is not None:
@@ -151,14 +182,15 @@ async def _healthy(journey: Journey) -> Track:
     if found is None and not operation.is_completion:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
-        return _unmatched(ask, journey)
+        return await _unmatched(ask, journey)
     if found is None:
-        exchange.why = partial(misses, namespace.script.rules, ask)
-    prompt = await _prompt_tokens(request, room)
+        seen = (ask.state, ask.attempt, ask.identity, ask.seed)
+        exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
+    prompt = await _prompt_tokens(request, room, journey)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     track = _answered(replies, prompt, request, journey)
-    if _is_steady(ask, prompt, replies, journey):
+    if _is_steady(ask, prompt, replies, journey) and not holds_stand_in(track):
         _remember(replies, prompt, request, journey)
     return _paced(track, journey)
 
@@ -171,7 +203,8 @@ def _known(call: Call, namespace: Namespace) -> Remembered | None:
     known = namespace.memory.get(call)
     if known is not None:
         try:
-            namespace.admit(call.provider, namespace.script.rooms[call.provider].authenticate(call.headers))
+            room = namespace.script.rooms[call.provider]
+            namespace.admit(call.provider, room.speaking(known.dialect).key_of(call.headers))
         except Refused:
             return None
     return known
@@ -196,11 +229,15 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         and not journey.faults
         and journey.stands_alone
         and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
-        and not any(reply.tool_calls for reply in replies)
+        and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
         and not (namespace.script.scenario.faults or journey.options.faults)
     )
+
+
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)
 
 
 def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:
@@ -327,22 +364,17 @@ def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
     logger.warning("%s", note)
 
 
-def ended(exchange: Exchange, namespace: Namespace) -> None:
-    """An answer is over, however it ended: its place among the key's open ones is free."""
-    if exchange.open_key is not None:
-        room = namespace.script.rooms[exchange.call.provider]
-        namespace.ledger.close(room, exchange.open_key, namespace.clock.time())
-
-
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey.exchange.shorten()
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
 def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan:
     """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey.exchange.shorten()
     return Plan(_own_error(400, complaint, kind, journey), journey.exchange)
 
 
@@ -351,10 +383,9 @@ def identity_of(call: Call) -> bytes:
     return dice.hashed(dice.mixed_before(call.provider, call.method, call.path) + dice.mixed(call.body))
 
 
-def _begin(call: Call, namespace: Namespace, options: Options, known: Remembered | None = None) -> Journey:
+def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) -> Journey:
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
-    identity = known.identity if known is not None else identity_of(call)
     attempt = namespace.attempt(identity)
     mixture = dice.mixed_before(namespace.seed, "id") + dice.mixed(identity, attempt, options.worker)
     material = dice.hashed(mixture)
@@ -381,9 +412,18 @@ def _listing(request: ModelRequest, journey: Journey) -> Track:
     return Track(200, headers, (single("body", room.dumps(room.listing(request, balance))),), streamed=False)
 
 
-def _unmatched(ask: Ask, journey: Journey) -> Track:
+def _misses(rules: Rulebook, dialect: Dialect, call: Call, key: str, seen: tuple[str, int, bytes, int]) -> list[str]:
+    """Why no rule answered a request, which is read once more for it: only few are ever asked about."""
+    return misses(rules, Ask(dialect.parse(call, key), *seen))
+
+
+async def _unmatched(ask: Ask, journey: Journey) -> Track:
     """Strict: an error in the provider's own form that tells each rule and why not."""
-    reasons = misses(journey.namespace.script.rules, ask)
+    rules = journey.namespace.script.rules
+    if len(rules.rules) > FEW_RULES or len(journey.call.body) > LONGEST_BODY:
+        reasons = await POOL.run(misses, rules, ask, has_left=journey.has_left)
+    else:
+        reasons = misses(rules, ask)
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
@@ -392,6 +432,10 @@ def _unmatched(ask: Ask, journey: Journey) -> Track:
 
 
 def _failed(error: WritingError, journey: Journey) -> Track:
+    if isinstance(error, SchemaError):
+        journey.exchange.notes = (str(error),)
+        logger.warning("%s", error)
+        return _own_error(400, str(error), "schema", journey)
     found = journey.found
     where = f"{found.rule.origin}: rule '{found.rule.name}': " if found is not None else ""
     message = f"{where}{error}"
@@ -409,11 +453,23 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 # What is said
 
 
-async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
+async def _prompt_tokens(request: ModelRequest, room: Provider, journey: Journey) -> Prompt:
     """What the request costs as a prompt."""
+    if len(request.call.body) > large.LARGE:
+        return await large.elsewhere(_count_prompt, request, room)
     fixed, texts = room.prompt_texts(request)
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
+    return _counted(fixed, texts)
+
+
+def _count_prompt(request: ModelRequest, room: Provider) -> Prompt:
+    fixed, texts = room.prompt_texts(request)
+    tokens.warm(texts)
+    return _counted(fixed, texts)
+
+
+def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
     parts = tuple([(text, tokens.count(text)) for text in texts])
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
@@ -430,13 +486,15 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
         if is_quick(draft, request):
             replies = write(draft, request, occasion)
         else:
-            replies = await _elsewhere(write, draft, request, occasion)
+            pool = POOL if draft.code is None else CODE_POOL
+            work = partial(write, draft, request, occasion, journey.has_left)
+            replies = await pool.run(work, has_left=journey.has_left)
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
     replies = [journey.dialect.adapt(reply, request) for reply in replies]
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return replies
 
 
@@ -455,9 +513,11 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
     )
 
 
-async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
-    """Do slow work in a thread, so that no stream waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+async def _read(work: Callable[..., Result], *arguments: object, of: Call) -> Result:
+    """Do what goes through the whole of a request: at once, or in the thread for large ones."""
+    if len(of.body) <= large.LARGE:
+        return work(*arguments)
+    return await large.elsewhere(work, *arguments)
 
 
 # The answer
@@ -497,8 +557,8 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         completion = spoiled
     exchange.usage = completion.usage
     exchange.cost = room.cost(completion.usage, request.model)
-    if not namespace.ledger.is_empty:
-        namespace.ledger.charge(room, request.key, completion.usage, exchange.cost, exchange.received)
+    if journey.lease is not None:
+        journey.lease.charge(completion.usage, exchange.cost, exchange.received)
     track = journey.dialect.render(completion, request)
     exchange.status = track.status
     return track

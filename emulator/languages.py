@@ -15,8 +15,8 @@ COMMON = {language: frozenset(words.split()) for language, words in {
         many him them us i'm much more most very hello hi hey thanks mean means get let good new one""",
     "de": """der die das den dem des ein eine einen einem einer eines und oder aber nicht kein keine ist sind war waren
         sein bin hat haben hatte wird werden kann können könnte soll sollte muss ich du er sie es wir ihr mich mir dich
-        dir uns euch mein meine dein deine ihre was wer wie wo wann warum wieso welche welcher welches für von vom mit
-        ohne zu zum zur auf aus bei beim nach über unter zwischen im am als wenn weil dass auch noch schon sehr bitte
+        dir uns euch mein meine dein deine ihre was wer wie wo wann warum wieso welche welcher welches für von vom
+        mit in ohne zu zum zur auf aus bei beim nach über unter zwischen im am als wenn weil dass auch noch schon sehr bitte
         bitte erkläre schreib schreibe gib nenne hallo danke guten tag morgen gibt man funktioniert heißt mal""",
     "fr": """le la les l un une des du de d et ou mais ne pas non oui est sont était être suis ai as a ont avoir peut
         peux pouvez je tu il elle nous vous ils elles on me te se mon ma mes ton ta tes votre vos son sa ses leur que
@@ -31,7 +31,7 @@ COMMON = {language: frozenset(words.split()) for language, words in {
         tra fra e o ma non sì è sono era erano essere ho hai ha hanno avere può puoi potresti io tu lui lei noi voi
         loro mi ti si ci vi mio mia tuo tua suo sua che chi cosa quale quali quando dove perché come quanto questo
         questa questi queste più molto anche se ciao grazie favore spiega spiegami scrivi dammi funziona buongiorno""",
-    "pt": """o a os as um uma uns umas de do da dos das em no na nos nas ao à aos às e ou mas não sim é são era eram
+    "pt": """o a os as um uma uns umas de do da dos das em no na nos nas ao à aos às e ou mas não sim é são em era eram
         ser estar está estão sou foi tem têm há pode você vocês eu ele ela nós eles elas me te se meu minha seu sua
         que quem qual quais quando onde como quanto por para pelo pela com sem sobre entre mais muito também este esta
         isso isto esse essa olá oi obrigado obrigada favor explique escreva dê mostre funciona bom dia porque""",

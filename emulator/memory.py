@@ -5,12 +5,13 @@ decided by the engine; here is only the keeping and the filling in.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
 
+from emulator.journal import Why
 from emulator.matching import Found
 from emulator.reply import Usage
 from emulator.request import Call
@@ -26,6 +27,14 @@ REQUEST_ID = "stand-in-for-a-request-id"
 _ID = orjson.dumps(ID)[1:-1]
 _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
+
+
+def holds_stand_in(track: Track) -> bool:
+    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    texts = [text for run in track.runs for text in (run.before, run.after, *run.pieces)]
+    texts += [value for _, value in track.headers]
+    return any(sign in text for text in texts for sign in (_ID, _CREATED, _REQUEST_ID))
+
 
 Key = tuple[str, str, str, str, str, bytes]
 
@@ -43,7 +52,7 @@ class Remembered:
     found: Found | None
     usage: Usage
     cost: Decimal
-    why: Callable[[], list[str]] | None
+    why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
 
@@ -79,6 +88,8 @@ class Memory:
         self._kept: OrderedDict[Key, Remembered] = OrderedDict()
 
     def get(self, call: Call) -> Remembered | None:
+        if len(call.body) > LONGEST_BODY:
+            return None
         key = _key(call)
         found = self._kept.get(key)
         if found is not None:

@@ -198,14 +198,21 @@ def view(value: Any) -> Any:
 
 
 def size(value: Any) -> int:
-    """About how many characters a value has when it is written."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(len(key) + size(item) + 4 for key, item in value.items())
-    if isinstance(value, list | tuple | ReadOnlyList):
-        return sum(size(item) + 2 for item in value)
-    return 8
+    """About how many characters a value has when it is written, however deep it is nested."""
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            total += len(each)
+        elif isinstance(each, Mapping):
+            total += sum(map(len, each)) + 4 * len(each)
+            left.extend(each.values())
+        elif isinstance(each, list | tuple | ReadOnlyList):
+            total += 2 * len(each)
+            left.extend(each)
+        else:
+            total += 8
+    return total
 
 
 class Faked:

@@ -14,6 +14,7 @@ from test_matching import book_of, request_of
 from emulator.conditions import Ask
 from emulator.lint import warnings
 from emulator.lint.overlap import contradiction, covers
+from emulator.providers import COMPLETIONS
 from emulator.scenario import Match
 from emulator.sources import load
 
@@ -190,7 +191,7 @@ def test_a_part_that_may_hold_is_enough() -> None:
 def test_operations_that_nobody_has_are_told() -> None:
     assert told(on(operation="chats")) == [
         "rules[0]: no provider has operation 'chats'. Did you mean 'chat'? "
-        "Operations: balance, chat, completions, models"
+        "Operations: balance, chat, completions, count_tokens, messages, models"
     ]
     assert told(on(provider="nadles", operation="models")) == [
         "rules[0]: nadles has no operation 'models'. Operations: chat"
@@ -482,7 +483,7 @@ def test_what_is_covered_is_really_taken(wide: dict[str, Any], narrow: dict[str,
 @given(MATCHES, st.lists(ASKED, min_size=1, max_size=10))
 def test_everything_covers_itself(wanted: dict[str, Any], asked: list[Ask]) -> None:
     assert covers(match_of(wanted), match_of(wanted))
-    assert covers(match_of({"operation": ["chat", "models", "completions"]}), match_of(wanted))
+    assert covers(match_of({"operation": [*COMPLETIONS, "models"]}), match_of(wanted))
 
 
 @given(MATCHES, st.lists(ASKED, min_size=5, max_size=20))

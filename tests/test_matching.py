@@ -174,7 +174,7 @@ def test_tool_results_are_found_by_function_and_content() -> None:
 
 def test_a_rule_answers_completions_unless_it_says_otherwise() -> None:
     models = request_of(operation="models", messages=())
-    assert miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions'"
+    assert miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions' or 'messages'"
     assert matches({"operation": ["models", "balance"]}, models)
     assert matches({}, request_of(operation="completions"))
 

@@ -53,6 +53,7 @@ from emulator.faults.no_length_close import NoLengthClose
 from emulator.faults.no_trailing_blank import NoTrailingBlank
 from emulator.faults.null_content import NullContent
 from emulator.faults.odd_separators import OddSeparators
+from emulator.faults.plugins import with_plugins
 from emulator.faults.refuse_connections import RefuseConnections
 from emulator.faults.reset import ResetConnection
 from emulator.faults.reset_on_accept import ResetOnAccept
@@ -75,7 +76,7 @@ from emulator.faults.usage import WrongUsage
 from emulator.faults.wait_then_close import WaitThenClose
 from emulator.faults.wrong_content_type import WrongContentType
 
-KINDS: tuple[type[Fault], ...] = (
+OWN: tuple[type[Fault], ...] = (
     Error,
     HtmlGateway,
     Html200,
@@ -144,6 +145,9 @@ KINDS: tuple[type[Fault], ...] = (
     ResetOnAccept,
 )
 
+KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
+"""The emulator's own, and those that installed distributions bring along."""
+
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""
 
@@ -191,6 +195,8 @@ def fault_of(value: Any) -> Fault:
     """A fault from a mapping or from one line. Raises UsageError with one clear sentence."""
     if isinstance(value, Fault):
         return value
+    if isinstance(value, bool) or not isinstance(value, str | int | Mapping):
+        raise UsageError(f"A fault is a text such as 'reset:after_tokens=5' or a mapping with its kind, not {value!r}.")
     kind = ""
     try:
         data = spelled(value)

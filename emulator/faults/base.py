@@ -18,7 +18,7 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import Close, Data, End, Hang, Head, Part, Raw, Reset, Step, Track
+from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Part, Raw, Reset, Step, Track
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
@@ -369,6 +369,29 @@ def in_chunks(head: Head) -> Head:
 def repeated(data: bytes, count: int, interval: float, start: float = 0.0) -> list[Step]:
     """What is said again and again while the client waits, after each interval."""
     return [Data(data, "comment", 0, start + interval * (number + 1)) for number in range(count)]
+
+
+def closed(steps: list[Step]) -> list[Step]:
+    """The answer with FIN instead of the end that HTTP demands."""
+    return [Close(step.at) if isinstance(step, End) else step for step in steps]
+
+
+def afterwards(steps: list[Step], **how: Any) -> list[Step]:
+    """The answer after which the connection behaves so. Raises NotApplicable when it does not live so long."""
+    end = next((index for index, step in enumerate(steps) if isinstance(step, End)), None)
+    if end is None:
+        raise NotApplicable("the connection does not outlive this answer")
+    before = steps[end - 1] if end else None
+    if isinstance(before, Afterwards):
+        return [*steps[: end - 1], replace(before, **how), *steps[end:]]
+    return [*steps[:end], Afterwards(**how, at=steps[end].at), *steps[end:]]
+
+
+def announced(steps: list[Step]) -> list[Step]:
+    """The answer whose headers say that the connection will be closed."""
+    if not any(isinstance(step, Head) for step in steps):
+        raise NotApplicable("no headers are sent that could announce it")
+    return [with_headers(step, connection="close") if isinstance(step, Head) else step for step in steps]
 
 
 def unfinished(steps: Sequence[Step], scene: Scene) -> list[Step]:

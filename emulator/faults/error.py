@@ -28,7 +28,7 @@ class Error(Fault):
     retry_form: RetryForm = "seconds"
     """How it is told: as seconds, as a date, in `retry-after-ms`, or as one of the absurd values."""
     should_retry: bool | None = None
-    """`x-should-retry`, which OpenAI's clients obey."""
+    """`x-should-retry`, which many clients obey."""
 
     @model_validator(mode="after")
     def _says_what(self) -> "Error":

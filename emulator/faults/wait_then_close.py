@@ -18,7 +18,7 @@ class WaitThenClose(Fault):
 
     kind: Literal["wait_then_close"] = "wait_then_close"
     seconds: Seconds = 600.0
-    """How long; DeepSeek says 10 minutes."""
+    """How long; 10 minutes are a usual maximum."""
     interval: Interval = 10.0
     """Seconds before each sign of life."""
 

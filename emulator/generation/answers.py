@@ -318,7 +318,7 @@ def _about(text: str, question: Question, phrases: Phrases) -> str:
 
 
 def _key(question: Question, phrases: Phrases) -> str:
-    if not question.key or (question.key == question.topic and phrases.is_bare):
+    if not question.key or (question.key == question.topic and question.is_phrase and phrases.is_bare):
         return question.key
     return _quoted(question.key, phrases)
 

@@ -5,7 +5,7 @@ say how people ask."""
 
 import re
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 from emulator.generation.phrases import Phrases, phrases_in
@@ -28,8 +28,8 @@ _QUOTED = re.compile(
 _BETWEEN = re.compile(r"^.*?\b(?:between|zwischen|entre|tra|fra|между)\s+", re.IGNORECASE)
 _INVERTED = re.compile(r"(?!(?:how|why|when|where|what|who|which)\s+(?!(?:do|does|did|is|are|was|were|can|could|should|"
                        r"would|will|to)\b))", re.IGNORECASE)  # fmt: skip
-_NUMBER = re.compile(r"(?<![\w.])(?:[2-9]|1\d|20)(?![\w.]*\d)")
-_HAN_TERM = re.compile(r"[A-Za-z][A-Za-z0-9_+#.]*|[^的和与與跟及或在了吗嗎呢是把将對对从從\W\da-zA-Z_]{2,8}")
+_NUMBER = re.compile(r"(?<![\w.+*/-])(?:[2-9]|1\d|20)(?=\s*[^\W\d])")
+_HAN_TERM = re.compile(r"[A-Za-z][A-Za-z0-9_+#.]*|[^的和与與跟及或在了吗嗎呢是有把将對对从從\W\da-zA-Z_]{2,8}")
 _JAPANESE_TERM = re.compile(r"[A-Za-z][A-Za-z0-9_+#.]*|[\u4e00-\u9fff々]{2,}|[\u30a1-\u30faー]{2,}")
 _IDEOGRAPHIC = frozenset({"zh", "zh_TW", "ja"})
 _COUNTED = re.compile("^[0-9一二两兩三四五六七八九十]+[个個种種项項条條点點件]")
@@ -74,16 +74,21 @@ def question_of(prompt: str, language: str) -> Question:
     topic, is_phrase = _topic(sentence, phrases, language, kind)
     names = [name for word in words if (name := named_in(word))]
     number = _number(sentence, words, phrases) if kind in ("list", "explain", "table") else None
-    if kind == "explain" and number is not None and is_phrase:
-        kind = "list"
+    if kind == "explain" and number is not None and is_phrase and sentence.rstrip()[-1:] not in "?？":
+        bare = _without_number(topic, phrases)
+        if bare != topic:
+            kind, topic = "list", bare
     material = _material(prompt, sentence) if kind in ("translate", "summarize") else ""
     if material and kind == "summarize":
         topic, is_phrase = cleaned(sentence, 90).strip(_ENDS), False
     terms = _terms(material if kind == "summarize" and material else sentence, phrases, language, kind)
     sides = _sides(topic if is_phrase else sentence, phrases, language) if kind in ("compare", "table") else None
     is_noun = is_phrase and len(topic) <= 30 and not _questions(language).match(topic)
-    long = (8 if len(terms) > 1 else 6) if phrases.joint else 2
-    telling = [term for term in terms if len(term) >= long and language != "ru"]
+    long = (4 if len(terms) > 1 else 6) if phrases.joint else 2
+    telling = [term for term in terms if len(term) >= long and (len(terms) == 1 or not term[0].islower())]
+    telling = [term for term in telling if len(terms) == 1 or term != words[0]] if words else telling
+    if language == "ru" or _has("letters", sentence.lower(), words, phrases):
+        telling, is_noun = [], is_noun and language == "ru"
     key = (
         ""
         if sides or kind in ("code", "translate", "summarize")
@@ -105,9 +110,10 @@ def cleaned(text: str, length: int) -> str:
 
 
 @cache
-def _beginning(language: str) -> re.Pattern[str]:
+def _beginning(language: str, *, is_polite: bool = False) -> re.Pattern[str]:
     """Matches every word of request at the beginning of a sentence; what follows is the topic."""
-    requests = sorted(phrases_in(language).requests, key=len, reverse=True)
+    phrases = phrases_in(language)
+    requests = sorted(phrases.polite if is_polite else phrases.requests, key=len, reverse=True)
     # Nothing has to follow, so it never tries a second way.
     end = "" if language in _IDEOGRAPHIC else r"(?!\w)"
     return re.compile(rf"[¿¡]?(?:(?:{'|'.join(map(re.escape, requests))}){end}[\s,.:!、，：！-]*)*", re.IGNORECASE)
@@ -128,6 +134,8 @@ def _request(head: str, phrases: Phrases, language: str) -> str:
         line = sentence.lstrip(" -*#>\"'“")
         if line.lower().strip(_ENDS) in greetings:
             continue
+        if len(line) < (9 if phrases.joint else 4) and len(sentences) > 1:
+            continue  # "Why?" refers to another sentence
         matched = asking.match(line)
         if (matched and matched.end() and line[matched.end() :].strip(_ENDS)) or line.rstrip()[-1:] in "?？":
             return line
@@ -136,15 +144,8 @@ def _request(head: str, phrases: Phrases, language: str) -> str:
 
 def _kind(sentence: str, words: list[str], phrases: Phrases, language: str) -> Kind:
     lower = sentence.lower().lstrip("¿¡")
-    known = {word.lower() for word in words}
     cues = phrases.cues
-
-    def has(name: str) -> bool:
-        for cue in cues[name]:
-            if cue in known or ((language in _IDEOGRAPHIC or " " in cue or "-" in cue) and cue in lower):
-                return True
-        return False
-
+    has = partial(_has, sentence=lower, words=words, phrases=phrases)
     if len(lower) < 40 and any(lower.startswith(cue) for cue in cues["greet"]):
         rest = _beginning(language).sub("", lower, count=1).strip(_ENDS)
         if lower.strip(_ENDS) in cues["greet"] or not rest or rest in cues["greet"]:
@@ -162,13 +163,23 @@ def _kind(sentence: str, words: list[str], phrases: Phrases, language: str) -> K
     return "list" if has("list") else "explain"
 
 
+def _has(name: str, sentence: str, words: list[str], phrases: Phrases) -> bool:
+    """Whether one of the cues of that name stands in a sentence in lower case."""
+    known = {word.lower() for word in words}
+    for cue in phrases.cues[name]:
+        if cue in known or ((not phrases.joint or " " in cue or "-" in cue) and cue in sentence):
+            return True
+    return False
+
+
 def _topic(sentence: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str, bool]:
     """What the request is about, and whether it is a noun phrase."""
     line = cleaned(sentence, 200).lstrip(_STOPS)
     start = _beginning(language).match(line)
     begins = start.end() if start else 0
     rest = _without_tails(line[begins:].strip(_ENDS), phrases)
-    asks = bool(begins) or (language in _IDEOGRAPHIC and len(rest) < len(line.strip(_ENDS)))
+    polite = _beginning(language, is_polite=True).match(line)
+    asks = begins > (polite.end() if polite else 0) or (language in _IDEOGRAPHIC and len(rest) < len(line.strip(_ENDS)))
     is_noun = asks and not _is_question(rest, language) and kind not in ("code", "translate")
     if is_noun:
         for article in phrases.articles:
@@ -178,10 +189,23 @@ def _topic(sentence: str, phrases: Phrases, language: str, kind: Kind) -> tuple[
         bare = _without_number(rest, phrases) if kind == "list" else rest
         # In Russian a noun after a number, and often after a verb, is not in the form that can be quoted.
         is_oblique = language == "ru" and (bare != rest or rest.partition(" ")[0][-1:] in ("у", "ю"))
+        is_oblique = is_oblique or _is_verbal(line, rest, language)
         if bare and len(bare) <= 60 and not is_oblique and not re.search(r"[,.;，。；]\s", bare):
             return bare, True
     short = cleaned(line, 90)
     return (short if short[-1:] in "?？!！…" else short.rstrip(_STOPS)), False
+
+
+def _is_verbal(line: str, rest: str, language: str) -> bool:
+    """Whether what is asked for is something to do rather than something to know."""
+    if language == "ja":
+        return rest[-1:] in ("て", "で", "る", "す", "い")
+    return (
+        language == "de"
+        and rest[:1].islower()
+        and rest in line
+        and not line.partition(rest)[0].lower().endswith(phrases_in("de").articles)
+    )
 
 
 def _is_question(text: str, language: str) -> bool:
@@ -220,6 +244,7 @@ def _terms(text: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str,
         start = _beginning(language).match(line)
         line = _without_tails(line[start.end() if start else 0 :].strip(_ENDS), phrases)
     if language in _IDEOGRAPHIC:
+        line = _questions(language).sub(" ", line)
         found = (_JAPANESE_TERM if language == "ja" else _HAN_TERM).findall(line)
     else:
         found = [word for word in _WORD.findall(line) if word.lower() not in COMMON[language] and not word.isdigit()]

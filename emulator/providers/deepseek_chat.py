@@ -13,6 +13,7 @@ import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
+from emulator import large
 from emulator.dialects.chat_completions import (
     BodyType,
     ChatBody,
@@ -37,7 +38,7 @@ from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
 from emulator.reply import Choice, Completion, Reply
-from emulator.request import Call, Controls, ModelRequest
+from emulator.request import Call, Controls, Message, ModelRequest
 
 MOST_TOKENS = 393_216
 CONTEXT_LENGTH = 1_048_576
@@ -184,7 +185,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
-            native = orjson.loads(call.body)
+            native = large.loads(call.body)
         except orjson.JSONDecodeError as error:
             raise self.unreadable(call.body, error) from None
         try:
@@ -437,7 +438,7 @@ def listed(words: Sequence[str]) -> str:
 # The conversation
 
 
-def complaint_of_tool_messages(messages: Sequence[MessageBody]) -> str | None:
+def complaint_of_tool_messages(messages: Sequence[MessageBody | Message]) -> str | None:
     """Every call of a tool has to be answered before the conversation goes on, and nothing else is answered so."""
     is_open = False
     waiting: set[str | None] = set()

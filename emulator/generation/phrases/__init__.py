@@ -40,6 +40,8 @@ class Phrases:
     # How a prompt asks, in lower case
     requests: tuple[str, ...]
     """What begins a request; its topic follows."""
+    polite: tuple[str, ...]
+    """Those of `requests` that may come before any verb: alone they do not make what follows a topic."""
     questions: tuple[str, ...]
     """What begins a question that has to be quoted as a whole."""
     tails: tuple[str, ...]

@@ -17,6 +17,11 @@ PHRASES = Phrases(
         "eine tabelle über", "eine tabelle zu", "eine übersicht über", "einen überblick über", "mir", "mal", "doch",
         "hallo", "hi", "guten tag", "danke", "und", "nun", "jetzt", "dann", "auf deutsch", "über",
     ),
+    polite=(
+        "bitte", "kannst du", "können sie", "könntest du", "könnten sie", "ich möchte", "ich brauche",
+        "ich will", "mir", "mal", "doch", "hallo", "hi", "guten tag", "danke", "und", "nun", "jetzt", "dann",
+        "auf deutsch", "kurz", "ausführlich", "einfach", "mach mir", "mach",
+    ),
     questions=(
         "wie", "warum", "wieso", "weshalb", "wann", "wo", "woher", "wohin", "wer", "wen", "wem", "wessen", "welche",
         "welcher", "welches", "was", "ist", "sind", "hat", "haben", "kann", "können", "soll", "sollte", "muss", "darf",
@@ -29,7 +34,7 @@ PHRASES = Phrases(
     ),
     articles=("den ", "die ", "das ", "der ", "dem ", "eine ", "einen ", "ein "),
     cues={
-        "greet": ("hallo", "hi", "hey", "guten tag", "guten morgen", "guten abend", "servus", "moin", "grüß gott"),
+        "greet": ("danke", "vielen dank", "hallo", "hi", "hey", "guten tag", "guten morgen", "guten abend", "servus", "moin", "grüß gott"),
         "translate": ("übersetze", "übersetz", "übersetzen", "übersetzung"),
         "summarize": ("fasse", "zusammenfassung", "zusammenfassen", "zusammen"),
         "table": ("tabelle", "tabellarisch", "tabellenform"),
@@ -57,7 +62,7 @@ PHRASES = Phrases(
     ),
     question=(
         "Vielen Dank für Ihre Anfrage: {topic}",
-        "Sie möchten Folgendes wissen: {topic}",
+        "Ihre Anfrage lautet: {topic}",
         "Gehen wir Ihre Anfrage Schritt für Schritt durch: {topic}",
     ),
     follow_up=(

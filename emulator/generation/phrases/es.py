@@ -15,6 +15,10 @@ PHRASES = Phrases(
         "una tabla comparando", "una tabla que compare", "un resumen de", "hola", "buenos días", "gracias", "y", "me",
         "entonces",
     ),
+    polite=(
+        "por favor", "puedes", "puede", "podrías", "podría", "quiero", "quisiera", "me gustaría", "brevemente",
+        "en detalle", "hola", "buenos días", "gracias", "y", "me", "entonces", "haz", "hazme", "crea",
+    ),
     questions=(
         "cómo", "por qué", "cuándo", "dónde", "quién", "quiénes", "qué", "cuál", "cuáles", "cuánto", "cuántos", "cuánta",
         "es", "son", "hay", "puedo", "debo", "tiene", "existe",
@@ -26,7 +30,7 @@ PHRASES = Phrases(
     ),
     articles=("el ", "la ", "los ", "las ", "un ", "una ", "unos ", "unas "),
     cues={
-        "greet": ("hola", "buenos días", "buenas tardes", "buenas noches", "buenas", "saludos"),
+        "greet": ("gracias", "muchas gracias", "hola", "buenos días", "buenas tardes", "buenas noches", "buenas", "saludos"),
         "translate": ("traduce", "traduzca", "traducir", "traducción", "tradúceme"),
         "summarize": ("resume", "resúmeme", "resumir", "resumen", "resuma"),
         "table": ("tabla", "cuadro"),
@@ -54,7 +58,7 @@ PHRASES = Phrases(
     ),
     question=(
         "Gracias por su consulta: {topic}",
-        "Usted desea saber lo siguiente: {topic}",
+        "Su petición es la siguiente: {topic}",
         "Veamos su petición paso a paso: {topic}",
     ),
     follow_up=(

@@ -17,6 +17,11 @@ PHRASES = Phrases(
         "brièvement", "en détail", "une liste de", "une liste des", "un tableau", "une liste", "un tableau de", "un tableau des", "un tableau sur",
         "un tableau comparant", "un aperçu de", "bonjour", "salut", "merci", "et", "moi", "alors",
     ),
+    polite=(
+        "s'il te plaît", "s'il vous plaît", "s’il vous plaît", "s’il te plaît", "peux-tu", "pouvez-vous",
+        "pourrais-tu", "pourriez-vous", "je voudrais", "j'aimerais", "je veux", "brièvement", "en détail",
+        "bonjour", "salut", "merci", "et", "moi", "alors", "fais", "faites", "crée", "créez",
+    ),
     questions=(
         "comment", "pourquoi", "quand", "où", "qui", "que", "quoi", "quel", "quelle", "quels", "quelles", "combien",
         "est-ce que", "est-il", "est-ce", "qu'", "qu’", "dois-je", "puis-je", "faut-il", "y a-t-il",
@@ -29,7 +34,7 @@ PHRASES = Phrases(
     ),
     articles=("le ", "la ", "les ", "l'", "l’", "un ", "une ", "des ", "du "),
     cues={
-        "greet": ("bonjour", "salut", "bonsoir", "coucou", "hello"),
+        "greet": ("merci", "merci beaucoup", "bonjour", "salut", "bonsoir", "coucou", "hello"),
         "translate": ("traduis", "traduisez", "traduire", "traduction"),
         "summarize": ("résume", "résumez", "résumer", "résumé"),
         "table": ("tableau", "tabulaire"),
@@ -57,7 +62,7 @@ PHRASES = Phrases(
     ),
     question=(
         "Merci pour votre demande : {topic}",
-        "Vous souhaitez savoir ceci : {topic}",
+        "Votre demande est la suivante : {topic}",
         "Prenons votre demande pas à pas : {topic}",
     ),
     follow_up=(

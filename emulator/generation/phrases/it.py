@@ -14,6 +14,10 @@ PHRASES = Phrases(
         "un elenco di", "una lista di", "una tabella", "un elenco", "una tabella di", "una tabella con", "una tabella su", "una panoramica di",
         "ciao", "buongiorno", "grazie", "e", "mi", "allora",
     ),
+    polite=(
+        "per favore", "per piacere", "puoi", "può", "potresti", "potrebbe", "vorrei", "voglio", "brevemente",
+        "in dettaglio", "ciao", "buongiorno", "grazie", "e", "mi", "allora", "fai", "fammi", "crea",
+    ),
     questions=(
         "come", "perché", "quando", "dove", "chi", "che", "cosa", "quale", "quali", "quanto", "quanti", "è", "sono",
         "posso", "devo", "esiste", "c'è", "ci sono",
@@ -25,7 +29,7 @@ PHRASES = Phrases(
     ),
     articles=("il ", "lo ", "la ", "l'", "l’", "i ", "gli ", "le ", "un ", "uno ", "una "),
     cues={
-        "greet": ("ciao", "buongiorno", "buonasera", "salve"),
+        "greet": ("grazie", "grazie mille", "ciao", "buongiorno", "buonasera", "salve"),
         "translate": ("traduci", "tradurre", "traduzione", "traduca"),
         "summarize": ("riassumi", "riassumere", "riassunto", "riassuma"),
         "table": ("tabella",),
@@ -52,7 +56,7 @@ PHRASES = Phrases(
     ),
     question=(
         "Grazie per la sua richiesta: {topic}",
-        "Lei desidera sapere quanto segue: {topic}",
+        "La sua richiesta è la seguente: {topic}",
         "Vediamo la sua richiesta passo dopo passo: {topic}",
     ),
     follow_up=(

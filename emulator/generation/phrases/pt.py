@@ -15,6 +15,11 @@ PHRASES = Phrases(
         "uma tabela sobre", "uma tabela comparando", "um resumo de", "olá", "oi", "bom dia", "obrigado", "obrigada", "e",
         "então",
     ),
+    polite=(
+        "por favor", "você pode", "pode", "poderia", "você poderia", "quero", "queria", "gostaria de",
+        "brevemente", "em detalhes", "olá", "oi", "bom dia", "obrigado", "obrigada", "e", "então", "faça",
+        "crie",
+    ),
     questions=(
         "como", "por que", "por quê", "porque", "quando", "onde", "quem", "que", "o que", "qual", "quais", "quanto",
         "quantos", "é", "são", "há", "posso", "devo", "existe", "tem",
@@ -27,7 +32,7 @@ PHRASES = Phrases(
     ),
     articles=("o ", "a ", "os ", "as ", "um ", "uma "),
     cues={
-        "greet": ("olá", "oi", "bom dia", "boa tarde", "boa noite"),
+        "greet": ("obrigado", "obrigada", "olá", "oi", "bom dia", "boa tarde", "boa noite"),
         "translate": ("traduza", "traduzir", "tradução", "traduz"),
         "summarize": ("resuma", "resumir", "resumo", "resume"),
         "table": ("tabela", "quadro"),
@@ -53,8 +58,8 @@ PHRASES = Phrases(
         "Eis o essencial sobre o tema {topic}.",
     ),
     question=(
-        "Obrigado pela sua pergunta: {topic}",
-        "Você gostaria de saber o seguinte: {topic}",
+        "Obrigado pela sua mensagem: {topic}",
+        "O seu pedido é o seguinte: {topic}",
         "Vamos ver o seu pedido passo a passo: {topic}",
     ),
     follow_up=(
