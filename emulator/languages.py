@@ -16,7 +16,7 @@ COMMON = {language: frozenset(words.split()) for language, words in {
     "de": """der die das den dem des ein eine einen einem einer eines und oder aber nicht kein keine ist sind war waren
         sein bin hat haben hatte wird werden kann können könnte soll sollte muss ich du er sie es wir ihr mich mir dich
         dir uns euch mein meine dein deine ihre was wer wie wo wann warum wieso welche welcher welches für von vom
-        mit in ohne zu zum zur auf aus bei beim nach über unter zwischen im am als wenn weil dass auch noch schon sehr bitte
+        mit in ohne zu zum zur auf aus bei beim nach über unter zwischen im am als wenn weil dass auch noch schon sehr
         bitte erkläre schreib schreibe gib nenne hallo danke guten tag morgen gibt man funktioniert heißt mal""",
     "fr": """le la les l un une des du de d et ou mais ne pas non oui est sont était être suis ai as a ont avoir peut
         peux pouvez je tu il elle nous vous ils elles on me te se mon ma mes ton ta tes votre vos son sa ses leur que
