@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Literal
 
+from emulator.generation.languages import COMMON
 from emulator.generation.phrases import Phrases, phrases_in
 from emulator.generation.snippets import named_in
-from emulator.languages import COMMON
 
 Kind = Literal["explain", "list", "table", "compare", "code", "translate", "summarize", "greet"]
 
@@ -56,7 +56,7 @@ class Question:
     """How many points are asked for."""
     program: str = "python"
     """The programming language, a key of `SNIPPETS`."""
-    material: str = ""
+    entropy: str = ""
     """The text that is to be translated or summed up."""
 
 
@@ -78,10 +78,10 @@ def question_of(prompt: str, language: str) -> Question:
         bare = _without_number(topic, phrases)
         if bare != topic:
             kind, topic = "list", bare
-    material = _material(prompt, sentence) if kind in ("translate", "summarize") else ""
-    if material and kind == "summarize":
+    entropy = _material(prompt, sentence) if kind in ("translate", "summarize") else ""
+    if entropy and kind == "summarize":
         topic, is_phrase = cleaned(sentence, 90).strip(_ENDS), False
-    terms = _terms(material if kind == "summarize" and material else sentence, phrases, language, kind)
+    terms = _terms(entropy if kind == "summarize" and entropy else sentence, phrases, language, kind)
     sides = _sides(topic if is_phrase else sentence, phrases, language) if kind in ("compare", "table") else None
     is_noun = is_phrase and len(topic) <= 30 and not _questions(language).match(topic)
     long = (4 if len(terms) > 1 else 6) if phrases.joint else 2
@@ -97,7 +97,7 @@ def question_of(prompt: str, language: str) -> Question:
         else max(telling, key=len, default="")
     )
     program = names[0] if names else "python"
-    return Question(kind, topic, is_phrase, key, terms, sides, number, program, material)
+    return Question(kind, topic, is_phrase, key, terms, sides, number, program, entropy)
 
 
 def cleaned(text: str, length: int) -> str:
