@@ -261,7 +261,7 @@ def _sections(page: Page, random: Random, question: Question, sentences: Iterato
 
 
 def _paragraphs(page: Page, random: Random, question: Question, sentences: Iterator[str]) -> None:
-    """Paragraphs as long as there is room."""
+    """Paragraphs until the target is reached."""
     if question.kind in ("greet", "translate", "summarize") and page.parts and page.high <= 400:
         return
     left = random.randint(3, 4)

@@ -21,7 +21,7 @@ class Page:
         """Whether a new paragraph has to begin."""
 
     def add(self, text: str, *, alone: bool = False) -> bool:
-        """Adds a sentence, or a block that stands alone, if there is room for it."""
+        """Adds a sentence, or a block that stands alone, if it still fits."""
         border = "" if not self.parts else PARAGRAPH if alone or self.breaks else self.phrases.gap
         size = self.count(border + text)
         if size > self.provider:
@@ -32,7 +32,7 @@ class Page:
         return True
 
     def add_one_of(self, texts: Sequence[str], random: Random, *, alone: bool = False) -> bool:
-        """Adds one of them by chance, else the shortest, if it has room."""
+        """Adds one of them by chance, else the shortest, if that still fits."""
         return bool(texts) and (
             self.add(random.choice(texts), alone=alone) or self.add(min(texts, key=len), alone=alone)
         )
