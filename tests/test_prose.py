@@ -295,6 +295,12 @@ def test_a_summary_takes_its_words_from_the_text() -> None:
     assert "> The river flows to the sea." in answer
 
 
+def test_a_request_may_follow_a_long_text() -> None:
+    text = "The river flows to the sea. " * 60
+    assert "the depth of the river" in prose(1, about=f"{text}\n\nWhat is the depth of the river?")
+    assert re.search(r"^1\. .*\n2\. .*\n3\. ", prose(1, about=f"{text}\n\nList three ideas for a title"), re.MULTILINE)
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_greeting_is_returned(language: str) -> None:
     greeting = GREETINGS[language]

@@ -23,10 +23,10 @@ from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
 LENGTH = (40, 120)
 REASONING_LENGTH = (20, 60)
+MAX_QUICK_BODY = 1 << 16
+"""Bytes of a request that may be hashed while streams wait."""
 MAX_QUICK_LENGTH = 400
 """Tokens of a generated text that may be written while streams wait: some tenths of a millisecond."""
-LOOKED_AT = 2000
-"""Characters of a prompt that bear on a generated answer's words; all of it bears on the seed."""
 UNSAID = ReplyTemplate(Reply(), writes_content=True)
 """The draft of an answer that no rule gives: everything is to be written."""
 
@@ -67,6 +67,8 @@ def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
     if template.code or controls.n > 4:
         return False
     if template.writes_content:
+        if len(request.call.body) > MAX_QUICK_BODY:
+            return False  # all of it bears on the seed
         is_text = controls.response_format == "text" and not controls.tools
         if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
             return False
@@ -110,11 +112,11 @@ def _choice(
     if reply.reasoning is None and (template.writes_reasoning or thinks):
         locale = template.locale or render_context.locale
         thought = prose.reasoning(
-            said, about=_about(request), locale=locale, length=REASONING_LENGTH, results=_results(request)
+            said, about=request.prompt, locale=locale, length=REASONING_LENGTH, results=_results(request)
         )
         reply = replace(reply, reasoning=thought)
     if request.controls.searches and reply.sources is None:
-        reply = replace(reply, sources=prose.sources(said, _about(request), locale=render_context.locale))
+        reply = replace(reply, sources=prose.sources(said, request.prompt, locale=render_context.locale))
     return reply
 
 
@@ -144,10 +146,6 @@ def _as_bytes(value: Any) -> bytes:
             else:
                 parts.append(repr(part))
         return "\0".join(parts).encode("utf-8", "surrogatepass")
-
-
-def _about(request: ModelRequest) -> str:
-    return request.prompt[:LOOKED_AT]
 
 
 def _results(request: ModelRequest) -> tuple[Result, ...]:
@@ -276,7 +274,7 @@ def _generated(
     length = template.length or LENGTH
     content = prose.prose(
         said,
-        about=_about(request),
+        about=request.prompt,
         locale=locale,
         length=length,
         style=template.style,
@@ -289,7 +287,7 @@ def _generated(
 def _json(controls: Controls, request: ModelRequest, locale: str | None, said: int, fuel: Fuel) -> Any:
     if controls.schema is not None:
         return _instance(controls.schema, request, said, fuel)
-    answer = prose.prose(said, locale=locale, length=(10, 30), about=_about(request))
+    answer = prose.prose(said, locale=locale, length=(10, 30), about=request.prompt)
     return {"answer": answer, "confidence": round(0.5 + seeded.fraction(said, "confidence") / 2, 2)}
 
 

@@ -17,7 +17,7 @@ from emulator.generation.answers import Result, Style, answer, page_summary, tho
 from emulator.generation.languages import known_locale, language_of, language_of_locale
 from emulator.generation.page import Count
 from emulator.generation.phrases import phrases_in
-from emulator.generation.question import question_of
+from emulator.generation.question import excerpt, question_of
 from emulator.reply import Source
 
 Seed = int | str
@@ -41,6 +41,7 @@ def prose(
     of tools are taken up. Raises UsageError for an unknown locale or an empty range.
     """
     low, high = _range(length)
+    about = excerpt(about)
     language = _language(locale, about)
     random = seeded.generator(seed, "prose", language, style, low, high, about)
     question = question_of(about, language)
@@ -60,6 +61,7 @@ def reasoning(
 ) -> str:
     """What a model might think before it answers, in the language of the answer."""
     low, high = _range(length)
+    about = excerpt(about)
     language = _language(locale, about)
     random = seeded.generator(seed, "reasoning", language, low, high, about)
     question = question_of(about, language)
@@ -68,6 +70,7 @@ def reasoning(
 
 def sources(seed: Seed, query: str, *, locale: str | None = None, number: int = 3) -> tuple[Source, ...]:
     """`number` sources that a web search for `query` could have found, all on names reserved for examples."""
+    query = excerpt(query)
     language = _language(locale, query)
     random = seeded.generator(seed, "summaries", language, query)
     question = question_of(query, language)

@@ -1,7 +1,7 @@
 """What a prompt asks for: which kind of answer, about what, in how many points, in which programming language.
 
-It reads the beginning of a prompt only, so a long one takes no longer, and it needs no model: each language's phrases
-say how people ask."""
+It reads only the beginning and the end of a prompt, so a long one takes no longer. It needs no model: the phrases of
+each language say how people ask."""
 
 import re
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ Kind = Literal["explain", "list", "table", "compare", "code", "translate", "summ
 
 _HEAD = 700
 """Characters of a prompt that are read for its request."""
+_LAST = 400
+"""Characters at its end."""
 _MATERIAL = 2000
 """Characters of a text that is to be translated or summed up."""
 _MARKUP = re.compile(r"[`*#|<>\\~^{}\[\]\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
@@ -60,10 +62,18 @@ class Question:
     """The text that is to be translated or summed up."""
 
 
+def excerpt(prompt: str) -> str:
+    """The parts of a prompt that are read, however long it is."""
+    return prompt if len(prompt) <= _MATERIAL else f"{prompt[: _MATERIAL - _LAST]}\n{prompt[-_LAST:]}"
+
+
 def question_of(prompt: str, language: str) -> Question:
     """Reads a prompt in one of the languages that have phrases."""
     phrases = phrases_in(language)
     head = _TAG.sub(" ", "".join(prompt[:_HEAD].split("```")[::2])).strip()
+    last = prompt[-_LAST:].strip().rpartition("\n")[2] if len(prompt) > _HEAD else ""
+    if last and (last[-1] in "?？" or _asks(last, language)):
+        head = last  # a long text, and then what to do with it
     sentence = _request(head, phrases, language)
     if not cleaned(sentence, 200).strip(_ENDS):
         return Question()
@@ -163,6 +173,12 @@ def _kind(sentence: str, words: list[str], phrases: Phrases, language: str) -> K
     return "list" if has("list") else "explain"
 
 
+def _asks(line: str, language: str) -> bool:
+    """Whether it begins with a request, and not only with polite words."""
+    start, polite = _beginning(language).match(line), _beginning(language, is_polite=True).match(line)
+    return (start.end() if start else 0) > (polite.end() if polite else 0)
+
+
 def _has(name: str, sentence: str, words: list[str], phrases: Phrases) -> bool:
     """Whether one of the cues of that name stands in a sentence in lower case."""
     known = {word.lower() for word in words}
@@ -178,8 +194,7 @@ def _topic(sentence: str, phrases: Phrases, language: str, kind: Kind) -> tuple[
     start = _beginning(language).match(line)
     begins = start.end() if start else 0
     rest = _without_tails(line[begins:].strip(_ENDS), phrases)
-    polite = _beginning(language, is_polite=True).match(line)
-    asks = begins > (polite.end() if polite else 0) or (language in _IDEOGRAPHIC and len(rest) < len(line.strip(_ENDS)))
+    asks = _asks(line, language) or (language in _IDEOGRAPHIC and len(rest) < len(line.strip(_ENDS)))
     is_noun = asks and not _is_question(rest, language) and kind not in ("code", "translate")
     if is_noun:
         for article in phrases.articles:
