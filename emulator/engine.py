@@ -17,7 +17,7 @@ from emulator.conditions import Ask
 from emulator.errors import UsageError
 from emulator.faults import ORDER
 from emulator.faults.base import Fault, NotApplicable, Scene
-from emulator.journal import Exchange
+from emulator.journal import IN_EXCHANGE, Exchange
 from emulator.matching import Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import CACHE_UNIT, Namespace
@@ -138,7 +138,7 @@ async def _healthy(journey: Journey) -> Track:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return _unmatched(ask, journey)
-    if found is None:
+    if found is None and not namespace.script.is_default:
         exchange.why = partial(misses, namespace.script.rules, ask)
     prompt = await _prompt_tokens(request, room)
     room.admit_length(request, prompt.total)
@@ -287,7 +287,7 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
 def _bypassed(armed: Armed, reason: NotApplicable, journey: Journey) -> None:
     note = f"fault {armed.fault.kind} ({armed.source}) was bypassed: {reason}"
     journey.exchange.notes += (note,)
-    logger.warning("%s", note)
+    logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
 def ended(exchange: Exchange, namespace: Namespace) -> None:
@@ -332,6 +332,7 @@ def _refusal(reply: ErrorReply, journey: Journey) -> Track:
     track = journey.room.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, track.status
+    exchange.message = journey.room.refusal(reply).message
     return track
 
 
@@ -349,7 +350,7 @@ def _unmatched(ask: Ask, journey: Journey) -> Track:
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
-    logger.warning("%s", message)
+    logger.warning("%s", message, extra=IN_EXCHANGE)
     return _own_error(404, message, "unmatched", journey)
 
 

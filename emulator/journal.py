@@ -4,7 +4,6 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_plus
@@ -26,6 +25,8 @@ CREDENTIALS = (
 SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
 """Names of query parameters that hold a credential, in any case."""
 REDACTED = "[redacted]"
+IN_EXCHANGE = {"in_exchange": True}
+"""`extra` of a message of the log that the record of its exchange says as well."""
 
 
 @dataclass(slots=True)
@@ -35,6 +36,7 @@ class Exchange:
     number: int
     received: float
     call: Call
+    namespace: str = "default"
     model: str = ""
     stream: bool = False
     rule: str | None = None
@@ -42,6 +44,8 @@ class Exchange:
     outcome: str = "error"
     """`reply`, `generated`, `listing` or `error`."""
     error: str | None = None
+    message: str | None = None
+    """What the error said, in the provider's words."""
     status: int = 0
     usage: Usage | None = None
     cost: Decimal = Decimal(0)
@@ -63,22 +67,6 @@ class Exchange:
         if len(self.call.body) > LONGEST_BODY:
             self.call.body = self.call.body[:LONGEST_BODY]
 
-    def line(self) -> str:
-        """The exchange in one line, for people. Nothing in it can move the cursor of a terminal."""
-        call, playback = self.call, self.playback
-        moment = datetime.fromtimestamp(self.received).strftime("%H:%M:%S")  # noqa: DTZ006 - the reader's own time
-        took = f"{(playback.last_sent - self.started) * 1000:.0f} ms" if playback and playback.last_sent else "-"
-        told = [moment, call.provider, f"{call.method} {call.path}", str(self.status), took]
-        told.append(f"rule {self.rule}" if self.rule is not None else self.error or self.outcome)
-        if self.faults:
-            told.append(f"faults {', '.join(self.faults)}")
-        if playback is not None and playback.ended != "complete":
-            told.append(playback.ended)
-        told += self.notes if self.faults else ()
-        nearest = self.why()[:1] if self.why is not None else []
-        told += [f"nearest rule {reason}" for reason in nearest]
-        return "  ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in part) for part in told)
-
     def record(self) -> dict[str, Any]:
         """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
         headers = {name: REDACTED if name in CREDENTIALS else value for name, value in self.call.headers.items()}
@@ -86,6 +74,7 @@ class Exchange:
         return {
             "number": self.number,
             "received": self.received,
+            "namespace": self.namespace,
             "provider": self.call.provider,
             "operation": self.call.operation,
             "method": self.call.method,
@@ -98,7 +87,9 @@ class Exchange:
             "rule": self.rule,
             "outcome": self.outcome,
             "error": self.error,
+            "message": self.message,
             "status": self.status,
+            "usage": _tokens(self.usage),
             "cost": str(self.cost),
             "faults": list(self.faults),
             "notes": list(self.notes),
@@ -120,6 +111,14 @@ def _without_secrets(query: str) -> str:
         if equals and unquote_plus(name).strip().lower() in SECRETS:
             parts[place] = f"{name}={REDACTED}"
     return "".join(parts)
+
+
+def _tokens(usage: Usage | None) -> dict[str, int] | None:
+    return (
+        None
+        if usage is None
+        else {name: getattr(usage, name) for name in ("prompt", "completion", "total", "reasoning", "cached")}
+    )
 
 
 def _since(start: float, moment: float | None) -> float | None:

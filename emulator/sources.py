@@ -72,13 +72,13 @@ def files_of(source: str, folder: Path = Path()) -> list[Path]:
     path = folder / source
     try:
         if path.is_dir():
-            found = sorted(entry for entry in path.iterdir() if _is_scenario(entry))
+            found = sorted(entry for entry in path.iterdir() if is_scenario(entry))
             if not found:
                 raise _refused(source, f"there is no scenario in this folder: {', '.join(SUFFIXES)}")
             return found
         if glob.has_magic(source) and not path.exists():
             names = glob.glob(source, root_dir=folder, recursive=True)
-            found = sorted(folder / name for name in names if _is_scenario(folder / name))
+            found = sorted(folder / name for name in names if is_scenario(folder / name))
             if not found:
                 raise _refused(source, "no file fits this pattern")
             return found
@@ -91,7 +91,8 @@ def _refused(source: str, message: str) -> ScenarioError:
     return ScenarioError([Problem(source, 0, 0, message)])
 
 
-def _is_scenario(path: Path) -> bool:
+def is_scenario(path: Path) -> bool:
+    """Whether a file may be a scenario, as its name says."""
     return path.suffix in SUFFIXES and not path.name.endswith(".schema.json") and path.is_file()
 
 
@@ -139,7 +140,11 @@ def _real(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
+        pass
+    try:
         return path.absolute()
+    except OSError:  # the working directory is gone
+        return path
 
 
 def _inside(root: Path, path: Path, included: str) -> list[Path]:

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from emulator import Emulator
+from emulator.logs import line
 
 RULES = [
     {"name": "greeting", "match": {"model": "gpt-*", "prompt": {"contains": "hello"}}, "reply": {"content": "Hi"}},
@@ -55,4 +56,4 @@ def test_generated_answers_tell_it_in_the_journal_and_in_the_log_line() -> None:
     nearest = r"weather: prompt 'good \x1b[2J morning' does not contain 'weather'"
     for exchange in exchanges:
         assert exchange.record()["misses"][0] == nearest
-        assert exchange.line().endswith(f"generated  nearest rule {nearest}")
+        assert line(exchange).endswith(f"generated  nearest rule {nearest}")

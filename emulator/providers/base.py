@@ -139,6 +139,8 @@ class Provider:
     refusals: ClassVar[Mapping[str, Refusal]]
     example: ClassVar[tuple[str, Mapping[str, Any]]]
     """A path and a body to paste, answered by the shipped scenario."""
+    sdk_note: ClassVar[str] = ""
+    """What the user of an OpenAI SDK has to know of this provider, in a few words."""
     Settings: ClassVar[type[pydantic.BaseModel]] = Settings
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
@@ -154,6 +156,12 @@ class Provider:
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
+
+    @classmethod
+    def sdk_base_path(cls) -> str | None:
+        """What the base URL of an OpenAI SDK has behind the provider's own; None when no such SDK can reach it."""
+        path, _ = cls.example
+        return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
     # The way in
 

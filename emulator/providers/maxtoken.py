@@ -47,6 +47,7 @@ class MaxToken(ChatDialect):
         "/v1/chat/completions",
         {"model": "deepseek-r1", "messages": [{"role": "user", "content": "Who are you?"}], "stream": False},
     )
+    sdk_note = "say stream=False: what does not say is streamed, and openai-python then gives a str"
     refusals: ClassVar[Mapping[str, Refusal]] = {
         "unauthorized": Refusal(401, "Invalid signature", mark="documented"),
         "forbidden": Refusal(403, "Forbidden"),
