@@ -348,6 +348,161 @@ def test_check_needs_a_file() -> None:
     assert invoke("check") == (2, "", f"{usage}\nError: Missing argument 'PATH…'.\n")
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            "match: {turn: first}",
+            "match.turn is 'first', a mapping was expected. "
+            "Write a number, such as turn: 1, or a comparison, such as turn: {gt: 1}",
+        ),
+        ("match: {attempt: [1, 2]}", "match.attempt is a list, a mapping was expected. Write: attempt: {in: [1, 2]}"),
+        (
+            "error: 429",
+            "error is 429, a mapping was expected. "
+            "Write: error: {status: 429}, or the name of an error, such as error: rate_limited",
+        ),
+        ("reply: hi", "reply is 'hi', a mapping was expected. Write: reply: {content: 'hi'}"),
+        (
+            "reply: [hi, ho]",
+            "reply is a list, a mapping was expected. "
+            "Several answers in turn stand under replies, such as replies: [{reply: …}, {reply: …}]",
+        ),
+        (
+            "match: hello",
+            "match is 'hello', a mapping was expected. "
+            "To match what a prompt contains, write: match: {prompt: {contains: 'hello'}}",
+        ),
+        (
+            "match: {prompt: 3}",
+            "match.prompt is 3, a mapping was expected. Write it in quotes, as a text: prompt: '3'",
+        ),
+    ],
+)
+def test_a_message_says_what_would_do(tmp_path: Path, rule: str, message: str) -> None:
+    """And what it says does."""
+    answer = "" if rule.startswith(("reply", "error")) else ", reply: {content: ok}"
+    path = tmp_path / "a.yaml"
+    path.write_text(f"version: 1\nrules:\n  - {{{rule}{answer}}}\n")
+    code, out, err = invoke("check", str(path))
+    assert (code, out.splitlines()[0].partition("rules[0].")[2], err) == (2, message, "")
+    mend = message.partition("rite: ")[2].partition(", or")[0] or rule
+    if "…" not in message and "rite: " in message:
+        mend = mend if mend.startswith(("reply", "error", "match")) else f"match: {{{mend}}}"
+        path.write_text(f"version: 1\nrules:\n  - {{{mend}{answer}}}\n")
+        assert invoke("check", str(path))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rules: []", "version is missing: a scenario begins with the line `version: 1`"),
+        ("version: '1'", "version is the text '1'. Write: version: 1"),
+        (
+            "- reply: {content: hi}",
+            "the document is a list, a mapping was expected. "
+            "A scenario has the line `version: 1`, then `rules:` with the list under it",
+        ),
+        ("version: 1\nfaults: [{kind: resett}]", "faults[0].kind is 'resett'. Did you mean 'reset'?"),
+    ],
+)
+def test_a_file_that_begins_wrong_is_told_how_to_begin(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    code, out, _ = invoke("check", str(path))
+    assert code == 2
+    assert out.splitlines()[0].split(": ", 1)[1] == message
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("resett", "There is no fault 'resett'. Did you mean 'reset'?"),
+        ("xyz", f"There is no fault 'xyz'. `emulator faults` lists all {len(FAULTS)}."),
+        ("reset:after_tokens=soon", "The fault 'reset', after_tokens: 'soon' was given, a whole number was expected"),
+        ("latency:seconds=x", "The fault 'latency', seconds: 'x' was given, a number was expected"),
+        ("reset:probability=2", "The fault 'reset', probability: 2 was given, at most 1 was expected"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_one_sentence(fault: str, message: str) -> None:
+    assert invoke("serve", "--fault", fault) == (2, "", f"{message}\n")
+    assert invoke("serve", EMULATOR_FAULT=f"no_done; {fault}") == (2, "", f"{message}\n")
+
+
+def test_shipped_scenarios_are_known_by_name_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with served("--scenario", "incidents/deepseek_busy", "--log", "off"):
+        pass
+    assert invoke("check", "incidents/deepseek_busy.yaml", "reasoning")[0] == 0
+    code, out, _ = invoke("check", "incidents/deepseek_bussy")
+    assert (code, out.splitlines()[0]) == (
+        2,
+        "incidents/deepseek_bussy: there is no such file, and no shipped scenario of that name. "
+        "Did you mean 'incidents/deepseek_busy'?",
+    )
+    Path("reasoning").write_text("")  # the user's own file comes first
+    assert "reasoning: the ending '' is not known" in invoke("check", "reasoning")[1]
+
+
+# Environment variables
+
+
+def test_paths_with_blanks_are_one_path_in_a_variable(tmp_path: Path) -> None:
+    folder = tmp_path / "my scenarios"
+    folder.mkdir()
+    for name in ("one two", "three"):
+        (folder / f"{name}.yaml").write_text(
+            f"version: 1\nrules:\n  - {{match: {{prompt: {name}}}, reply: {{content: it is {name}}}}}\n"
+        )
+    files = [str(folder / "one two.yaml"), str(folder / "three.yaml")]
+    for value in (os.pathsep.join(files), str(folder)):
+        environment = {"EMULATOR_SCENARIO": value, "EMULATOR_SPEED": "max", "EMULATOR_LOG": "off"}
+        with served("--provider", "serevix", environment=environment) as server:
+            said = []
+            for prompt in ("one two", "three"):
+                body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": prompt}]}
+                url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+                said.append(content(httpx.post(url, json=body, headers={"authorization": "Bearer k"}).text))
+            assert said == ["it is one two", "it is three"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_allowed"),
+    [
+        ({}, True),
+        ({"EMULATOR_FAULT_HEADER": "false"}, False),
+        ({"EMULATOR_FAULT_HEADER": "yes"}, True),
+        ({"EMULATOR_NO_FAULT_HEADER": "1"}, False),
+        ({"EMULATOR_NO_FAULT_HEADER": "off"}, True),
+    ],
+)
+def test_a_flag_is_a_variable_both_ways(variables: dict[str, str], is_allowed: bool) -> None:
+    with served("--provider", "serevix", "--log", "off", environment=variables) as server:
+        url = f"http://127.0.0.1:{server.port}/v1/models"
+        headers = {"authorization": "Bearer k", "x-emulator-fault": "error:status=418"}
+        assert httpx.get(url, headers=headers).status_code == (418 if is_allowed else 200)
+
+
+def test_variables_that_contradict_each_other_or_are_no_truth_values_are_refused() -> None:
+    message = "EMULATOR_RELOAD and EMULATOR_NO_RELOAD contradict each other: set one of them."
+    assert invoke("serve", EMULATOR_RELOAD="1", EMULATOR_NO_RELOAD="1") == misuse("serve", message)
+    code, out, err = invoke("serve", EMULATOR_NO_RELOAD="maybe")
+    assert (code, out, "'maybe' is not a valid boolean" in err) == (2, "", True)
+
+
+def test_unknown_variables_are_reported_at_the_start() -> None:
+    code, out, err = invoke(
+        "serve", "--provider", "xyz", EMULATOR_PROT="1", EMULATOR_WHATEVER="1",
+        EMULATOR_PORT="tcp://10.0.0.1:8080", EMULATOR_SERVICE_HOST="10.0.0.1", EMULATOR_PORT_8080_TCP_ADDR="10.0.0.1",
+    )  # fmt: skip
+    assert (code, out) == (2, "")
+    assert err.splitlines()[:-1] == [
+        "EMULATOR_PROT is set, but there is no such option, so it changes nothing. Did you mean 'EMULATOR_PORT'?",
+        "EMULATOR_WHATEVER is set, but there is no such option, so it changes nothing. "
+        "`emulator serve --help` lists the options.",
+    ]
+
+
 # providers
 
 

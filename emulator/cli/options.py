@@ -90,6 +90,7 @@ def unknown_variables(environment: Mapping[str, str], command: click.Command) ->
     for name in sorted(environment):
         is_ours = name.startswith(PREFIX) and bool(environment[name]) and not FROM_KUBERNETES.fullmatch(name)
         if is_ours and name not in known and name not in OTHER_USES:
-            hint = did_you_mean(name, known) or " `emulator serve --help` lists the options."
+            hint = did_you_mean(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known])
+            hint = hint.replace("mean '", f"mean '{PREFIX}") or " `emulator serve --help` lists the options."
             said.append(f"{name} is set, but there is no such option, so it changes nothing.{hint}")
     return said
