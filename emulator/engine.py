@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
+import orjson
+
 from emulator import dice, tokens
 from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
@@ -332,8 +334,24 @@ def _refusal(reply: ErrorReply, journey: Journey) -> Track:
     track = journey.room.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, track.status
-    exchange.message = journey.room.refusal(reply).message
+    exchange.message = _message_in(track.body())
     return track
+
+
+def _message_in(body: bytes) -> str | None:
+    """What an error says, wherever its provider lets that stand."""
+    try:
+        left = [orjson.loads(body)]
+    except ValueError:
+        return body.decode("utf-8", "replace") or None
+    while left:
+        value = left.pop(0)
+        if isinstance(value, dict):
+            for key in ("message", "msg", "detail", "error"):
+                if isinstance(value.get(key), str):
+                    return str(value[key])
+            left += value.values()
+    return None
 
 
 def _listing(request: ModelRequest, journey: Journey) -> Track:
