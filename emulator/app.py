@@ -17,7 +17,7 @@ from emulator.engine import Options, Plan, answer, ended, misused, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, Namespaces
-from emulator.providers import PROVIDERS
+from emulator.providers import CREDENTIALS, PROVIDERS
 from emulator.reply import ErrorReply
 from emulator.request import Call
 from emulator.timing import Timing
@@ -40,6 +40,8 @@ NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
 NAMESPACE_HEADER = "x-emulator-namespace"
 NAMESPACE_KEY = "sk-emu-"
+ALLOWED_HEADERS = ", ".join(sorted({"authorization", "content-type", "x-api-key", *CREDENTIALS}))
+"""What a page may send when it does not say what it wants to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +296,7 @@ def opened(answer: Any) -> Any:
 
 def preflight(headers: Mapping[str, str]) -> Track:
     """The answer to a browser that asks whether it may. The headers are named: `*` does not cover Authorization."""
-    wanted = headers.get("access-control-request-headers", "authorization, content-type, x-api-key, x-billing-token")
+    wanted = headers.get("access-control-request-headers", ALLOWED_HEADERS)
     return Track(
         204,
         (

@@ -5,11 +5,9 @@ from dataclasses import replace
 from math import floor, log
 
 from emulator import dice, tokens
-from emulator.reply import Choice, Completion, Reply, TokenLogprob, Usage
+from emulator.dialects.base import PLAIN, Habits
+from emulator.reply import Block, Choice, Completion, Refusal, Reply, Source, Text, Thought, TokenLogprob, Usage
 from emulator.request import Controls, ModelRequest, ToolCall
-
-THINK_END = 1
-"""Tokens of `</think>`, which stands between reasoning and content and belongs to neither."""
 
 
 def complete(
@@ -23,6 +21,7 @@ def complete(
     cached: int = 0,
     material: dice.Ingredient = "",
     seed: dice.Ingredient = "",
+    habits: Habits = PLAIN,
 ) -> Completion:
     """The answer of `request` when its choices say `replies`, one each.
 
@@ -31,108 +30,127 @@ def complete(
     same words have the same ones, however they are asked for."""
     first = replies[0]
     controls = request.controls
-    choices = tuple([_choice(index, reply, controls, material, seed) for index, reply in enumerate(replies)])
-    summaries = first.summaries or ()
+    choices = tuple([_choice(index, reply, controls, material, seed, habits) for index, reply in enumerate(replies)])
     return Completion(
         id=first.id or id,
         created=created if first.created is None else first.created,
         model=first.model or request.model,
         choices=choices,
-        usage=_usage(choices, replies, controls.max_tokens, prompt, cached),
-        summaries=summaries,
+        usage=_usage(choices, replies, controls.max_tokens, prompt, cached, habits),
+        sources=first.sources or (),
         system_fingerprint=first.system_fingerprint,
         request_id=request_id,
         headers=first.headers,
     )
 
 
-def _choice(index: int, reply: Reply, controls: Controls, material: dice.Ingredient, seed: dice.Ingredient) -> Choice:
-    content, reasoning, calls = reply.content, reply.reasoning, reply.tool_calls
-    finish = reply.finish_reason or ("tool_calls" if calls else "stop")
-    native = reply.native_finish_reason or finish
+def _choice(
+    index: int, reply: Reply, controls: Controls, material: dice.Ingredient, seed: dice.Ingredient, habits: Habits
+) -> Choice:
+    blocks = reply.in_order()
+    finish = reply.finish_reason or ("tool_calls" if any(isinstance(block, ToolCall) for block in blocks) else "stop")
+    native, stopped_by = reply.native_reason, None
     if controls.stop:
-        content, stopped = _stopped(content, controls.stop)
-        if stopped:
-            calls, finish, native = (), "stop", "stop"
+        blocks, stopped_by = _stopped(blocks, controls.stop)
+        if stopped_by is not None:
+            finish, native = "stop_sequence", None
     if controls.max_tokens is not None:
-        cut = _limited(reasoning, content, calls, controls.max_tokens)
+        cut = _limited(blocks, controls.max_tokens, habits.thought_end)
         if cut is not None:
-            reasoning, content, calls = cut
-            finish = native = "length"
-    calls = tuple(
-        [
-            call if call.id else replace(call, id=f"call_{number:02d}_{_call_id(material, index, number)}")
-            for number, call in enumerate(calls)
-        ]
-    )
-    choice = Choice(index, content, reasoning, calls, finish, native)
+            blocks, stopped_by = cut, None
+            finish, native = "length", None
+    blocks = _named(blocks, index, material, habits)
+    choice = Choice(index, blocks, finish, native, stopped_by)
     if not controls.logprobs:
         return choice
+    uncut = Choice(index, reply.in_order(), finish)
     return replace(
         choice,
-        logprobs=_logprobs(content, reply.content, controls.top_logprobs, seed, "content", index),
+        logprobs=_logprobs(choice.content, uncut.content, controls.top_logprobs, seed, "content", index),
         reasoning_logprobs=None
-        if reasoning is None
-        else _logprobs(reasoning, reply.reasoning or "", controls.top_logprobs, seed, "reasoning", index),
+        if choice.reasoning is None
+        else _logprobs(choice.reasoning, uncut.reasoning or "", controls.top_logprobs, seed, "reasoning", index),
     )
 
 
-def _call_id(material: dice.Ingredient, index: int, number: int) -> str:
-    return dice.alphanumeric(24, "tool_call", material, index, number)
+def _named(blocks: tuple[Block, ...], index: int, material: dice.Ingredient, habits: Habits) -> tuple[Block, ...]:
+    """The blocks with an id for every tool call."""
+    if not any(isinstance(block, ToolCall) for block in blocks):
+        return blocks
+    named: list[Block] = []
+    number = 0
+    for block in blocks:
+        if isinstance(block, ToolCall):
+            if not block.id:
+                block = replace(block, id=habits.call_id(material, index, number))
+            number += 1
+        named.append(block)
+    return tuple(named)
 
 
-def _stopped(content: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The content up to the first stop string, and whether there was one."""
-    found = [position for text in stop if (position := content.find(text)) >= 0]
-    return (content[: min(found)], True) if found else (content, False)
+def _stopped(blocks: tuple[Block, ...], stop: Sequence[str]) -> tuple[tuple[Block, ...], str | None]:
+    """The blocks up to the first stop string in a text, and that string, if there was one. A text goes on over what
+    stands between its parts, so the string may begin in one and end in another."""
+    content = "".join([block.text for block in blocks if isinstance(block, Text)])
+    found = [(position, text) for text in stop if (position := content.find(text)) >= 0]
+    if not found:
+        return blocks, None
+    left, met = min(found, key=lambda item: item[0])
+    kept: list[Block] = []
+    for block in blocks:
+        if isinstance(block, Text):
+            if left <= len(block.text):
+                kept += [replace(block, text=block.text[:left])] if left else []
+                break
+            left -= len(block.text)
+        kept.append(block)
+    return tuple(kept), met
 
 
-def _limited(
-    reasoning: str | None, content: str, calls: tuple[ToolCall, ...], limit: int
-) -> tuple[str | None, str, tuple[ToolCall, ...]] | None:
-    """What fits into `limit` tokens, reasoning first; None when all of it does."""
+def _limited(blocks: tuple[Block, ...], limit: int, thought_end: int) -> tuple[Block, ...] | None:
+    """What fits into `limit` tokens, in order; None when all of it does."""
     left = limit
-    if reasoning is not None:
-        spent = tokens.count(reasoning)
-        if spent > left:
-            return tokens.cut(reasoning, left), "", ()
-        left -= spent + THINK_END
-    spent = tokens.count(content)
-    if spent > left:
-        return reasoning, tokens.cut(content, max(0, left)), ()
-    left -= spent
-    kept: list[ToolCall] = []
-    for call in calls:
-        left -= tokens.count(call.name)
-        if left < 0:
-            return reasoning, content, tuple(kept)
-        spent = tokens.count(call.arguments)
-        if spent > left:
-            kept.append(replace(call, arguments=tokens.cut(call.arguments, left)))
-            return reasoning, content, tuple(kept)
-        left -= spent
-        kept.append(call)
+    kept: list[Block] = []
+    for block in blocks:
+        match block:
+            case Thought(text) | Text(text) | Refusal(text):
+                spent = tokens.count(text)
+                if spent > left:
+                    rest = tokens.cut(text, max(0, left))
+                    kept += [replace(block, text=rest)] if rest or isinstance(block, Thought) else []
+                    return tuple(kept)
+                left -= spent + (thought_end if isinstance(block, Thought) else 0)
+            case ToolCall():
+                left -= tokens.count(block.name)
+                if left < 0:
+                    return tuple(kept)
+                spent = tokens.count(block.arguments)
+                if spent > left:
+                    kept.append(replace(block, arguments=tokens.cut(block.arguments, left)))
+                    return tuple(kept)
+                left -= spent
+        kept.append(block)
     return None
 
 
-def _usage(choices: Sequence[Choice], replies: Sequence[Reply], limit: int | None, prompt: int, cached: int) -> Usage:
+def _usage(
+    choices: Sequence[Choice], replies: Sequence[Reply], limit: int | None, prompt: int, cached: int, habits: Habits
+) -> Usage:
     """Counted, except what the reply states."""
     stated = replies[0].usage
-    prompt += sum([tokens.count(summary.summary or "") for summary in replies[0].summaries or ()])
+    prompt += sum([tokens.count(source.summary or "") for source in replies[0].sources or ()])
     completion = reasoning = 0
     for choice, reply in zip(choices, replies, strict=True):
         thought = tokens.count(choice.reasoning) if choice.reasoning else 0
-        spoken = tokens.count(choice.content)
-        for call in choice.tool_calls:
-            spoken += tokens.count(call.name) + tokens.count(call.arguments)
+        spoken = sum([_spoken(block) for block in choice.blocks])
         completion += thought + spoken
         if choice.reasoning is not None:
             is_over = (
                 spoken > 0
                 or choice.finish_reason != "length"
-                or (limit is not None and thought < limit and choice.reasoning == reply.reasoning)
+                or (limit is not None and thought < limit and choice.reasoning == _thought(reply))
             )
-            completion += THINK_END if is_over else 0
+            completion += habits.thought_end if is_over else 0
         reasoning += thought
     prompt = stated.get("prompt", prompt)
     completion = stated.get("completion", completion)
@@ -145,10 +163,35 @@ def _usage(choices: Sequence[Choice], replies: Sequence[Reply], limit: int | Non
     )
 
 
+def _spoken(block: Block) -> int:
+    """The tokens of a block that is no thought."""
+    match block:
+        case Text(text) | Refusal(text):
+            return tokens.count(text)
+        case ToolCall(name, arguments):
+            return tokens.count(name) + tokens.count(arguments)
+        case _:
+            return 0
+
+
+def _thought(reply: Reply) -> str | None:
+    thoughts = [block.text for block in reply.in_order() if isinstance(block, Thought)]
+    return "".join(thoughts) if thoughts else None
+
+
 def said(reply: Reply) -> list[str]:
     """Everything of a reply that has to be counted."""
-    summaries = [summary.summary or "" for summary in reply.summaries or ()]
-    return [reply.content, reply.reasoning or "", *(call.arguments for call in reply.tool_calls), *summaries]
+    return [*map(_words, reply.in_order()), *(source.summary or "" for source in reply.sources or ())]
+
+
+def _words(block: Block | Source) -> str:
+    match block:
+        case Thought(text) | Text(text) | Refusal(text):
+            return text
+        case ToolCall():
+            return block.arguments
+        case _:
+            return ""
 
 
 # Log probabilities

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from emulator.hints import literal_in
+from emulator.providers import COMPLETIONS
 from emulator.records import record
 from emulator.request import ModelRequest
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
@@ -16,7 +17,6 @@ SHOWN = 60
 LONGEST_SEARCHED = 65536
 """Regexes see this much of a text."""
 LooksAt = Literal["class", "body", "more"]
-COMPLETIONS = ("chat", "completions")
 
 
 @record

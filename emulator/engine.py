@@ -16,13 +16,14 @@ from emulator.arming import KEY as FAULT_KEY
 from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
 from emulator.conditions import Ask
+from emulator.dialects.base import Dialect
 from emulator.errors import UsageError
 from emulator.faults import ORDER
 from emulator.faults.base import Fault, NotApplicable, Scene
 from emulator.journal import IN_EXCHANGE, Exchange
 from emulator.matching import Found, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
-from emulator.namespace import CACHE_UNIT, Namespace
+from emulator.namespace import Namespace
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
@@ -71,6 +72,7 @@ class Journey:
     namespace: Namespace
     options: Options
     room: Provider
+    dialect: Dialect
     exchange: Exchange
     identity: bytes
     attempt: int
@@ -117,11 +119,12 @@ async def _healthy(journey: Journey) -> Track:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
     call, namespace, room, exchange = journey.call, journey.namespace, journey.room, journey.exchange
     operation, call.parameters = room.route(call.method, call.path)
-    call.operation = operation.name
+    call.operation, call.dialect = operation.name, operation.dialect
+    dialect = journey.dialect = room.speaking(operation.dialect)
     key = room.authenticate(call.headers)
     if not key.startswith(FAULT_KEY):
         namespace.admit(call.provider, key)
-    request = journey.request = room.parse(call, key)
+    request = journey.request = dialect.parse(call, key) if operation.has_body else room.listed(call, key)
     exchange.model, exchange.stream = request.model, request.stream
     ask = namespace.ask(request, journey.identity, journey.attempt)
     found = journey.found = namespace.find(ask)
@@ -183,7 +186,7 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         journey.attempt > 1  # most requests never come again
         and not journey.faults
         and journey.stands_alone
-        and not (journey.room.shows_cache and prompt.total >= CACHE_UNIT)
+        and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
         and not any(reply.tool_calls for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
@@ -202,12 +205,14 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         prompt=prompt.total,
         material=journey.material,
         seed=journey.namespace.seed,
+        habits=journey.room.habits,
     )
     assert exchange.usage is not None
     remembered = Remembered(
-        journey.room.render(completion, request),
+        journey.dialect.render(completion, request),
         journey.identity,
         journey.call.operation,
+        journey.call.dialect,
         request.model,
         request.stream,
         journey.found,
@@ -222,14 +227,15 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
 def _recalled(known: Remembered, journey: Journey) -> Track:
     """The steps of `_healthy` that are not the same each time."""
     exchange = journey.exchange
-    journey.call.operation = known.operation
+    journey.call.operation, journey.call.dialect = known.operation, known.dialect
+    journey.dialect = journey.room.speaking(known.dialect)
     journey.found, journey.faults = known.found, []
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
     exchange.rule = known.found.rule.name if known.found is not None else None
     exchange.outcome = "reply" if known.found is not None else "generated"
     exchange.why = known.why
     exchange.status = known.track.status
-    track = known.filled(journey.room.make_id(journey.material), int(exchange.received), journey.request_id)
+    track = known.filled(journey.dialect.make_id(journey.material), int(exchange.received), journey.request_id)
     return track if known.is_at_once else _paced(track, journey)
 
 
@@ -324,7 +330,8 @@ def _begin(call: Call, namespace: Namespace, options: Options, known: Remembered
     mixture = dice.mixed_before(namespace.seed, "id") + dice.mixed(identity, attempt, options.worker)
     material = dice.hashed(mixture)
     request_id = room.request_id(exchange.received, material)
-    return Journey(call, namespace, options, room, exchange, identity, attempt, material, request_id)
+    dialect = room.speaking("")  # until the endpoint is known
+    return Journey(call, namespace, options, room, dialect, exchange, identity, attempt, material, request_id)
 
 
 # Ways to end early
@@ -401,7 +408,7 @@ async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
 
 async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
     """What the choices say, in this provider's words: scripted, or written for the occasion."""
-    request, room, found = ask.request, journey.room, journey.found
+    request, found = ask.request, journey.found
     draft = found.answer.content if found is not None else UNSAID
     assert isinstance(draft, Draft)
     if is_plain(draft, request):
@@ -414,7 +421,7 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
             replies = await _elsewhere(write, draft, request, occasion)
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
-    replies = [room.adapt(reply, request) for reply in replies]
+    replies = [journey.dialect.adapt(reply, request) for reply in replies]
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
         await _elsewhere(tokens.warm, texts)
@@ -448,18 +455,19 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     namespace, room, exchange = journey.namespace, journey.room, journey.exchange
     exchange.outcome = "reply" if journey.found else "generated"
     cached = 0
-    if room.shows_cache and prompt.total >= CACHE_UNIT:
-        cached = namespace.cache.hit(f"{room.name} {request.model} {request.key}", prompt.parts)
+    if room.shows_cache and prompt.total >= room.cache_unit:
+        cached = namespace.cache.hit(f"{room.name} {request.model} {request.key}", prompt.parts, room.cache_unit)
     completion = complete(
         replies,
         request,
-        id=room.make_id(journey.material),
+        id=journey.dialect.make_id(journey.material),
         created=int(exchange.received),
         request_id=journey.request_id,
         prompt=prompt.total,
         cached=min(cached, prompt.total),
         material=journey.material,
         seed=namespace.seed,
+        habits=room.habits,
     )
     for armed in journey.faults or ():
         request = armed.fault.reshape(request)
@@ -472,7 +480,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     exchange.cost = room.cost(completion.usage, request.model)
     if not namespace.ledger.is_empty:
         namespace.ledger.charge(room, request.key, completion.usage, exchange.cost, exchange.received)
-    track = room.render(completion, request)
+    track = journey.dialect.render(completion, request)
     exchange.status = track.status
     return track
 
@@ -483,7 +491,7 @@ def _paced(track: Track, journey: Journey) -> Track:
     if pace.is_at_once:
         return track
     moments = schedule(track.tokens(), pace, journey.material)
-    return journey.room.waiting(replace(track, at=moments)) if moments else track
+    return journey.dialect.waiting(replace(track, at=moments)) if moments else track
 
 
 def _pace(streamed: bool, journey: Journey) -> Pace:

@@ -8,19 +8,14 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_plus
 
+from emulator.providers import CREDENTIALS
 from emulator.reply import Usage
 from emulator.request import Call
 from emulator.transport import Playback
 
 LONGEST_BODY = 65536
-CREDENTIALS = (
-    "authorization",
-    "x-api-key",
-    "x-billing-token",
-    "api-key",
-    "x-goog-api-key",
-    "cookie",
-    "proxy-authorization",
+SECRET_HEADERS = frozenset(
+    [*CREDENTIALS, "authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"]
 )
 SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
 """Names of query parameters that hold a credential, in any case."""
@@ -69,7 +64,7 @@ class Exchange:
 
     def record(self) -> dict[str, Any]:
         """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
-        headers = {name: REDACTED if name in CREDENTIALS else value for name, value in self.call.headers.items()}
+        headers = {name: REDACTED if name in SECRET_HEADERS else value for name, value in self.call.headers.items()}
         playback = self.playback
         return {
             "number": self.number,

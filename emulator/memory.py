@@ -37,6 +37,7 @@ class Remembered:
     track: Track
     identity: bytes
     operation: str
+    dialect: str
     model: str
     stream: bool
     found: Found | None
@@ -65,9 +66,10 @@ def _fill(run: Run, id: bytes, created: bytes) -> Run:
     if run.before or run.after:
         before = run.before.replace(_ID, id).replace(_CREATED, created)
         after = run.after.replace(_ID, id).replace(_CREATED, created)
-        return Run(run.part, before, run.pieces, after, run.tokens)
+        middle = run.middle and run.middle.replace(_ID, id).replace(_CREATED, created)
+        return Run(run.part, before, run.pieces, after, run.tokens, run.also, run.first, middle)
     pieces: Sequence[bytes] = [piece.replace(_ID, id).replace(_CREATED, created) for piece in run.pieces]
-    return Run(run.part, b"", pieces, b"", run.tokens)
+    return Run(run.part, b"", pieces, b"", run.tokens, run.also)
 
 
 class Memory:
@@ -99,4 +101,5 @@ def _key(call: Call) -> Key:
 
 
 def _size(run: Run) -> int:
-    return len(run.pieces) * (len(run.before) + len(run.after)) + sum(map(len, run.pieces))
+    around = len(run.before) + len(run.middle) + len(run.after) + (run.first is not None) * 8
+    return len(run.pieces) * around + sum(map(len, run.pieces))

@@ -23,7 +23,6 @@ from emulator.sources import Source, load
 MOST_NAMESPACES = 1000
 IDLE = 3600.0
 """Seconds after which a world that nobody uses may be forgotten."""
-CACHE_UNIT = 64
 MOST_PREFIXES = 4096
 PREFIX_STEP = 128
 """Characters: the least length at which the beginnings of two texts are found to be the same."""
@@ -168,7 +167,7 @@ def _ledger(script: Script) -> Ledger:
 
 
 class PromptCache:
-    """Which prompts each key sent before, as DeepSeek's context cache remembers them: by prefix, in units of 64."""
+    """Which prompts each key sent before, as a context cache remembers them: by prefix, in units."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -176,8 +175,9 @@ class PromptCache:
     def clear(self) -> None:
         self._seen.clear()
 
-    def hit(self, key: str, parts: Sequence[tuple[str, int]]) -> int:
-        """How many tokens of a prompt were cached, and remember it. `parts` are its texts with their tokens."""
+    def hit(self, key: str, parts: Sequence[tuple[str, int]], unit: int = 1) -> int:
+        """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
+        tokens."""
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
         for text, count in parts:
             start, size = 0, len(text)
@@ -192,7 +192,7 @@ class PromptCache:
             tokens += count
         while len(seen) > MOST_PREFIXES:
             seen.popitem(last=False)
-        return cached - cached % CACHE_UNIT
+        return cached - cached % unit
 
 
 def _ends(size: int) -> Iterator[int]:

@@ -1,6 +1,6 @@
 """What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Literal
 
@@ -9,8 +9,8 @@ from emulator.request import ToolCall
 
 
 @record
-class Summary:
-    """One source of a web search, as Nadles reports it. `error` is None when the source could be read."""
+class Source:
+    """One source that a web search found. `error` is None when it could be read."""
 
     url: str
     summary: str | None
@@ -19,33 +19,105 @@ class Summary:
 
 
 @record
+class Citation:
+    """Where a text comes from. `start` and `end` are its place in the text, in characters."""
+
+    url: str
+    title: str = ""
+    cited_text: str = ""
+    start: int | None = None
+    end: int | None = None
+
+
+@record
+class Thought:
+    """What the model thinks. An empty text is a thought too, in dialects that show one."""
+
+    text: str
+    signature: str | None = None
+    """What proves that the model thought this; the dialect makes one when it is None and needed."""
+    encrypted: str | None = None
+    """The thought in a form that only the provider can read."""
+    summary: str | None = None
+    """What is shown in its place."""
+
+
+@record
+class Text:
+    """What the model says."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+
+
+@record
+class Refusal:
+    """The model refuses, in these words."""
+
+    text: str
+
+
+@record
+class Search:
+    """A search that the provider ran itself."""
+
+    query: str
+    results: tuple[Source, ...] = ()
+    error: str | None = None
+    id: str = ""
+
+
+Block = Thought | Text | Refusal | ToolCall | Search
+"""One part of an answer; an answer is several of them, in the order in which they were made."""
+
+
+@record
 class Usage:
-    """Tokens. `prompt` includes `cached`; `completion` includes `reasoning`."""
+    """Tokens. `prompt` includes `cached` and `cache_written`; `completion` includes `reasoning`."""
 
     prompt: int
     completion: int
     total: int
     reasoning: int = 0
     cached: int = 0
+    cache_written: int = 0
+    """Tokens of the prompt that were put into the cache."""
+    searches: int = 0
+    """How many searches the provider ran."""
+    images: int = 0
+    """Tokens of the prompt's images."""
 
 
 @record
 class Reply:
-    """An answer in its final words, before the request's own wishes are honoured."""
+    """An answer in its final words, before the request's own wishes are honoured.
+
+    As a rule it thinks, speaks, then calls tools. `blocks` says otherwise: then the three members before are unused."""
 
     content: str = ""
     reasoning: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
-    summaries: tuple[Summary, ...] | None = None
+    blocks: tuple[Block, ...] = ()
+    sources: tuple[Source, ...] | None = None
+    """What a web search found, for providers that report it beside the answer."""
     usage: Mapping[str, int] = field(default_factory=dict)
     """Counts that replace the computed ones: prompt, completion, total, reasoning, cached."""
     finish_reason: str | None = None
-    native_finish_reason: str | None = None
+    native_reason: str | None = None
+    """The same in the model's own words, for providers that report both."""
     id: str | None = None
     created: int | None = None
     model: str | None = None
     system_fingerprint: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def in_order(self) -> tuple[Block, ...]:
+        """Everything that it says, in order."""
+        if self.blocks:
+            return self.blocks
+        thought = (Thought(self.reasoning),) if self.reasoning is not None else ()
+        text = (Text(self.content),) if self.content else ()
+        return (*thought, *text, *self.tool_calls)
 
 
 @record
@@ -94,28 +166,54 @@ class TokenLogprob:
 
 @record
 class Choice:
-    """One of the `n` answers, as it will be sent."""
+    """One of the `n` answers, as it will be sent. `content`, `reasoning` and `tool_calls` are views of its blocks."""
 
     index: int
-    content: str
-    reasoning: str | None
-    tool_calls: tuple[ToolCall, ...]
+    blocks: tuple[Block, ...]
     finish_reason: str
-    native_finish_reason: str
+    """Neutral: `stop`, `stop_sequence`, `length`, `tool_calls`, …; dialects have words of their own for these, and
+    say any other as it is."""
+    native_reason: str | None = None
+    """The model's own words for it, where they are not the dialect's."""
+    stopped_by: str | None = None
+    """The stop string that was met."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning_logprobs: tuple[TokenLogprob, ...] | None = None
+    content: str = field(init=False)
+    reasoning: str | None = field(init=False)
+    tool_calls: tuple[ToolCall, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        content, reasoning = "", None
+        calls: list[ToolCall] = []
+        for block in self.blocks:
+            match block:
+                case Text():
+                    content += block.text
+                case Thought():
+                    reasoning = (reasoning or "") + block.text
+                case ToolCall():
+                    calls.append(block)
+        object.__setattr__(self, "content", content)
+        object.__setattr__(self, "reasoning", reasoning)
+        object.__setattr__(self, "tool_calls", tuple(calls))
+
+    def with_calls(self, calls: Sequence[ToolCall]) -> tuple[Block, ...]:
+        """The blocks with other tool calls, one for each."""
+        following = iter(calls)
+        return tuple([next(following) if isinstance(block, ToolCall) else block for block in self.blocks])
 
 
 @record
 class Completion:
-    """A reply after the request was honoured: everything a room needs to render it, in either form."""
+    """A reply after the request was honoured: everything a dialect needs to render it, in either form."""
 
     id: str
     created: int
     model: str
     choices: tuple[Choice, ...]
     usage: Usage
-    summaries: tuple[Summary, ...] = ()
+    sources: tuple[Source, ...] = ()
     system_fingerprint: str | None = None
     request_id: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)

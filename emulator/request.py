@@ -17,6 +17,8 @@ class ToolCall:
     name: str
     arguments: str
     id: str = ""
+    kind: Literal["function", "custom", "server"] = "function"
+    """`custom`: the arguments are plain text; `server`: the provider runs the tool itself."""
 
 
 @record
@@ -30,6 +32,10 @@ class Message:
     tool_call_id: str | None = None
     name: str | None = None
     prefix: bool = False
+    images: int = 0
+    """How many images it holds."""
+    is_error: bool = False
+    """Whether it is the result of a tool that failed."""
 
 
 @record
@@ -59,7 +65,8 @@ class Controls:
     """True or False: the model is told to think or not to; None: the provider knows no such switch."""
     reasoning_effort: str | None = None
     include_usage: bool = False
-    search_web: bool = False
+    searches: bool = False
+    """Whether the provider is to search the Web first."""
 
 
 @dataclass(slots=True)
@@ -78,6 +85,8 @@ class Call:
     """The credential, wherever the provider lets it stand; None when there is none."""
     operation: str = ""
     """Which endpoint it is; empty when there is none at this path."""
+    dialect: str = ""
+    """The dialect that the endpoint speaks; empty when it speaks none."""
     faults: tuple[str, ...] = ()
     """The faults that the URL asks for, as they stand there."""
     parameters: Mapping[str, str] = field(default_factory=dict)

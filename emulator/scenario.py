@@ -28,7 +28,7 @@ from emulator.languages import known_locale
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
-from emulator.reply import Draft, ErrorReply, Reply, Summary
+from emulator.reply import Draft, ErrorReply, Reply, Source
 from emulator.request import ToolCall
 
 LENGTH = r"^\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*$"
@@ -414,12 +414,12 @@ class ReplyModel(Model):
             content=self.content or "",
             reasoning=self.reasoning if isinstance(self.reasoning, str) else None,
             tool_calls=tuple(ToolCall(call.name, _json_text(call.arguments), call.id) for call in self.tool_calls),
-            summaries=None
+            sources=None
             if self.summaries is None
-            else tuple(Summary(row.url, row.summary, row.status, row.error) for row in self.summaries),
+            else tuple(Source(row.url, row.summary, row.status, row.error) for row in self.summaries),
             usage=self.usage.model_dump(exclude_none=True) if self.usage else {},
             finish_reason=self.finish_reason,
-            native_finish_reason=self.native_finish_reason,
+            native_reason=self.native_finish_reason,
             id=self.id,
             created=self.created,
             model=self.model,
@@ -432,7 +432,7 @@ class ReplyModel(Model):
             *self.alternatives,
             *(text for call in self.tool_calls for text in texts_of(call.arguments)),
         ]
-        said += [part for row in reply.summaries or () for part in (row.url, row.summary or "")]
+        said += [part for row in reply.sources or () for part in (row.url, row.summary or "")]
         given = self.content is not None or self.tool_calls or self.from_ is not None
         return Draft(
             reply=reply,

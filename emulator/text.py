@@ -17,7 +17,7 @@ from typing import Any, Literal
 from emulator import dice
 from emulator.errors import UsageError, did_you_mean
 from emulator.languages import PHRASES, Voice, known_locale, phrases_of, voice_of
-from emulator.reply import Summary
+from emulator.reply import Source
 
 Seed = int | str
 Style = Literal["plain", "markdown", "code"]
@@ -82,7 +82,7 @@ def reasoning(
     return _cut(_thoughts(random, voice, about), random, voice, low - spare, high - spare, count) + end
 
 
-def summaries(seed: Seed, query: str, *, locale: str = "en_US", number: int = 3) -> tuple[Summary, ...]:
+def sources(seed: Seed, query: str, *, locale: str = "en_US", number: int = 3) -> tuple[Source, ...]:
     """`number` sources that a web search for `query` could have found, all on names reserved for examples."""
     random = dice.generator(seed, "summaries", locale, query)
     asked = re.findall(r"[a-z0-9]+", query.lower())[:5]
@@ -95,7 +95,7 @@ def summaries(seed: Seed, query: str, *, locale: str = "en_US", number: int = 3)
         slug = "-".join([*asked, second, third, str(random.randint(100, 999) * max(number, 1) + index)])
         about = query if index == 0 else ""
         text = prose(random.getrandbits(64), locale=locale, length=(25, 60), about=about)
-        found.append(Summary(f"https://{host}/{random.choice(('blog', 'news', 'wiki', 'guides'))}/{slug}", text))
+        found.append(Source(f"https://{host}/{random.choice(('blog', 'news', 'wiki', 'guides'))}/{slug}", text))
     return tuple(found)
 
 

@@ -13,10 +13,24 @@ from emulator.records import record
 
 Header = tuple[bytes, bytes]
 Part = Literal[
-    "body", "role", "reasoning", "content", "tool_calls", "finish", "usage", "done", "comment", "piece", "packed"
+    "body",
+    "role",
+    "frame",
+    "reasoning",
+    "content",
+    "tool_calls",
+    "finish",
+    "usage",
+    "done",
+    "ping",
+    "comment",
+    "piece",
+    "packed",
 ]
-"""What a frame is. Faults make two more kinds: `piece`, bytes whose event ends in a later frame, and `packed`, what
-counts as an event and is none that could be read: the last piece of one, several together, or a compressed one."""
+"""What a frame means. `role` opens the stream, `frame` begins or ends a block of it, `ping` is an event that says
+nothing. Faults make two more kinds: `piece`, bytes whose event ends in a later frame, and `packed`, what counts as an
+event and is none that could be read: the last piece of one, several together, or a compressed one."""
+NOTHING_ELSE: frozenset[Part] = frozenset()
 Framing = Literal["chunks", "length", "close", "none"]
 """How the client learns where a body ends: chunks, a Content-Length, the end of the connection; or there is no body."""
 
@@ -33,8 +47,19 @@ class Run:
     pieces: Sequence[bytes]
     after: bytes
     tokens: Sequence[int]
+    also: frozenset[Part] = NOTHING_ELSE
+    """What else each frame means: one event may bring the finish reason, the usage and the end."""
+    first: int | None = None
+    """The number of the first frame, for streams whose events are counted: frame k is
+    `before + str(first + k) + middle + pieces[k] + after`."""
+    middle: bytes = b""
+    """What stands between the number and the piece."""
 
     def frames(self) -> Iterator[bytes]:
+        if self.first is not None:
+            for number, piece in enumerate(self.pieces, self.first):
+                yield b"%b%d%b%b%b" % (self.before, number, self.middle, piece, self.after)
+            return
         for piece in self.pieces:
             yield self.before + piece + self.after
 
@@ -42,12 +67,14 @@ class Run:
         """All frames in one piece, in one pass over memory."""
         if not self.pieces:
             return b""
+        if self.first is not None:
+            return b"".join(self.frames())
         return self.before + (self.after + self.before).join(self.pieces) + self.after
 
 
-def single(part: Part, frame: bytes, tokens: int = 0) -> Run:
+def single(part: Part, frame: bytes, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> Run:
     """A run of one frame."""
-    return Run(part, b"", (frame,), b"", (tokens,))
+    return Run(part, b"", (frame,), b"", (tokens,), also)
 
 
 @record
@@ -73,6 +100,12 @@ class Data:
     at: float = 0.0
     gap: float = 0.0
     """At least so many seconds after the bytes before it, also when those were late: a segment of its own."""
+    also: frozenset[Part] = NOTHING_ELSE
+    """What else it means beside `part`."""
+
+    def means(self, *parts: Part) -> bool:
+        """Whether it has any of these meanings."""
+        return self.part in parts or not self.also.isdisjoint(parts)
 
 
 @record
@@ -169,7 +202,7 @@ class Track:
         """The same answer spelled out. The head of a stream goes at once, that of a whole body with it."""
         moments = iter(self.at)
         datas = [
-            Data(frame, run.part, tokens, next(moments, 0.0))
+            Data(frame, run.part, tokens, next(moments, 0.0), also=run.also)
             for run in self.runs
             for frame, tokens in zip(run.frames(), run.tokens, strict=True)
         ]

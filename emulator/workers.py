@@ -32,9 +32,6 @@ WRITE_TIMEOUT = 0.5
 FAILED, CANNOT_BIND = 1, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-LISTENING = ("refuse_connections", "reset_on_accept")
-"""Faults that bear on the listening socket."""
-
 
 def needs_shared_state(scenario: Scenario, origins: tuple[str, ...] = ()) -> list[str]:
     """Why a scenario cannot be answered by processes that share nothing; empty when it can."""
@@ -48,7 +45,7 @@ def needs_shared_state(scenario: Scenario, origins: tuple[str, ...] = ()) -> lis
     if any(map(_counts, scenario.faults)):
         reasons.append("faults with times or skip count over all requests")
     everywhere = [*scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
-    if any(fault.kind in LISTENING for fault in everywhere):
+    if any(fault.is_of_listener for fault in everywhere):
         reasons.append("faults that stop listening would stop one process, and the others would go on")
     for number, rule in enumerate(scenario.rules):
         name = rule.name or f"rules[{number}]"

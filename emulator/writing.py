@@ -50,7 +50,7 @@ def is_quick(draft: Draft, request: ModelRequest) -> bool:
     """Whether writing it out takes less than a millisecond or so: nothing is generated, faked or called."""
     if draft.writes_content or draft.writes_reasoning or draft.code:
         return False
-    if request.controls.search_web and draft.reply.summaries is None:
+    if request.controls.searches and draft.reply.sources is None:
         return False
     return not draft.is_templated or "fake" not in str(draft)
 
@@ -79,8 +79,8 @@ def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: b
         locale = draft.locale or occasion.locale
         thought = text.reasoning(said, about=_about(request), locale=locale, length=REASONING_LENGTH)
         reply = replace(reply, reasoning=thought)
-    if request.controls.search_web and reply.summaries is None:
-        reply = replace(reply, summaries=text.summaries(said, _about(request), locale=occasion.locale))
+    if request.controls.searches and reply.sources is None:
+        reply = replace(reply, sources=text.sources(said, _about(request), locale=occasion.locale))
     return reply
 
 
@@ -147,9 +147,9 @@ def _rendered(
             replace(call, arguments=_rendered_arguments(given, render))
             for call, given in zip(reply.tool_calls, arguments, strict=True)
         ),
-        summaries=reply.summaries
+        sources=reply.sources
         and tuple(
-            replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in reply.summaries
+            replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in reply.sources
         ),
     )
 

@@ -18,7 +18,7 @@ from talk import KEYS, Ask, Serving, events, question
 from emulator import Emulator, tokens
 from emulator.completion import complete
 from emulator.providers import PROVIDERS
-from emulator.reply import Choice, Completion, Reply, Summary
+from emulator.reply import Choice, Completion, Reply, Source
 from emulator.request import Call, Controls, ModelRequest, ToolCall
 
 HONOURED: Mapping[str, frozenset[str]] = {
@@ -885,7 +885,7 @@ REPLIES = st.builds(
     content=PROSE,
     reasoning=st.none() | PROSE,
     tool_calls=st.lists(CALLS, max_size=3).map(tuple),
-    summaries=st.none() | st.lists(st.builds(Summary, st.just("u"), PROSE), max_size=2).map(tuple),
+    sources=st.none() | st.lists(st.builds(Source, st.just("u"), PROSE), max_size=2).map(tuple),
     usage=st.dictionaries(
         st.sampled_from(["prompt", "completion"]), st.integers(0, 5) | st.integers(0, 300), max_size=1
     ),
@@ -905,7 +905,7 @@ common_settings = settings(max_examples=120, deadline=None, suppress_health_chec
 def completed(replies: Sequence[Reply], controls: Controls, **options: Any) -> Completion:
     request = ModelRequest(CALL, "deepseek-v4-pro", (), False, replace(controls, n=len(replies)), "k", {})
     given: dict[str, Any] = {"id": "i", "created": 1, "request_id": "r", "prompt": 30, "cached": 10, **options}
-    return complete(replies, request, **given)
+    return complete(replies, request, **given, habits=PROVIDERS["deepseek"].habits)
 
 
 def tokens_of(choice: Choice) -> int:
@@ -951,8 +951,9 @@ def test_the_finish_reason_tells_what_happened(reply: Reply, controls: Controls)
         assert not is_whole or (stopped.reasoning is not None and not stopped.content)
     else:
         assert is_whole
-        assert choice.finish_reason == ("tool_calls" if stopped.tool_calls else "stop")
-    assert choice.native_finish_reason == choice.finish_reason
+        assert choice.finish_reason == ("stop_sequence" if said else "tool_calls" if stopped.tool_calls else "stop")
+    assert choice.native_reason is None
+    assert (choice.stopped_by in controls.stop) == (choice.finish_reason == "stop_sequence")
 
 
 @common_settings
@@ -965,7 +966,7 @@ def test_usage_adds_up(replies: list[Reply], controls: Controls, prompt: int, ca
     assert 0 <= usage.reasoning <= usage.completion
     assert 0 <= usage.cached <= usage.prompt
     if not first.usage:
-        assert usage.prompt == prompt + sum(tokens.count(row.summary or "") for row in first.summaries or ())
+        assert usage.prompt == prompt + sum(tokens.count(row.summary or "") for row in first.sources or ())
         ends = sum(choice.reasoning is not None for choice in completion.choices)
         counted = sum(map(tokens_of, completion.choices))
         assert counted <= usage.completion <= counted + ends  # `</think>`, where thinking came to an end
@@ -1009,19 +1010,20 @@ def test_log_probabilities_are_plausible_for_any_text(reply: Reply, controls: Co
 )
 def test_the_pieces_of_a_stream_join_to_the_whole(provider: str, replies: list[Reply], controls: Controls) -> None:
     room = PROVIDERS[provider]()
+    chat = room.speaking("chat_completions")
     completion = completed(replies, replace(controls, include_usage=True))
     asked = ModelRequest(CALL, "m", (), True, replace(controls, n=len(replies), include_usage=True), "k", {})
-    track = room.render(completion, asked)
+    track = chat.render(completion, asked)
     chunks = [json.loads(frame.removeprefix(b"data: ")) for frame in track.frames() if not frame.startswith(b"data: [")]
     heard = told(chunks)
     assert [(said.content, said.reasoning, said.finish) for said in heard.choices] == [
-        (choice.content, choice.reasoning, choice.finish_reason) for choice in completion.choices
+        (choice.content, choice.reasoning, chat.reason(choice)) for choice in completion.choices
     ]
     assert [list(said.calls) for said in heard.choices] == [
         [(call.name, call.arguments) for call in choice.tool_calls] for choice in completion.choices
     ]
     assert heard.usage == (completion.usage.prompt, completion.usage.completion, completion.usage.total)
-    body = json.loads(room.render(completion, replace(asked, stream=False)).body())
+    body = json.loads(chat.render(completion, replace(asked, stream=False)).body())
     assert whole(body).choices == [
         replace(said, logprobs=one.logprobs) for said, one in zip(heard.choices, whole(body).choices, strict=True)
     ]

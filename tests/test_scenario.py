@@ -10,7 +10,7 @@ from emulator.errors import ScenarioError
 from emulator.loading import build, parse
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
-from emulator.reply import Draft, ErrorReply, Reply, Summary
+from emulator.reply import Draft, ErrorReply, Reply, Source
 from emulator.request import ToolCall
 from emulator.scenario import ErrorModel, Match, ReplyModel, RuleModel, Scenario, glob_pattern, known_errors, texts_of
 
@@ -131,7 +131,7 @@ def test_a_reply_becomes_a_draft() -> None:
             content="Hi",
             reasoning="Hm",
             tool_calls=calls,
-            summaries=(Summary("u", ""), Summary("v", None, 500, "E")),
+            sources=(Source("u", ""), Source("v", None, 500, "E")),
             usage={"prompt": 1, "cached": 0},
             finish_reason="stop",
             headers={"x-a": "b"},

@@ -11,7 +11,7 @@ import pytest
 
 from emulator.errors import UsageError
 from emulator.languages import DENSITY, PHRASES, known_locale, voice_of
-from emulator.text import fake, prose, reasoning, summaries
+from emulator.text import fake, prose, reasoning, sources
 
 LOCALES = ("en_US", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR", "ru_RU", "zh_CN", "ja_JP", "th_TH", "ar_AA", "ko_KR")
 Style = Literal["plain", "markdown", "code"]
@@ -62,7 +62,7 @@ def test_the_seed_decides(style: Style) -> None:
 def test_another_process_writes_the_same() -> None:
     code = (
         "from emulator.text import *; import sys; sys.stdout.buffer.write('|'.join(["
-        "prose(7), prose(7, locale='zh_CN', style='markdown'), reasoning(7), repr(summaries(7, 'tea')),"
+        "prose(7), prose(7, locale='zh_CN', style='markdown'), reasoning(7), repr(sources(7, 'tea')),"
         "fake('de_DE', 7).name(), fake('en_US', 7).company()]).encode())"
     )
     expected = "|".join(
@@ -70,7 +70,7 @@ def test_another_process_writes_the_same() -> None:
             prose(7),
             prose(7, locale="zh_CN", style="markdown"),
             reasoning(7),
-            repr(summaries(7, "tea")),
+            repr(sources(7, "tea")),
             fake("de_DE", 7).name(),
             fake("en_US", 7).company(),
         )
@@ -172,7 +172,7 @@ def test_reasoning_reads_like_thinking_in_the_language(locale: str) -> None:
 
 
 def test_sources_are_on_reserved_names_and_differ() -> None:
-    found = summaries(1, "What is the capital of France?", number=8)
+    found = sources(1, "What is the capital of France?", number=8)
 
     assert len({source.url for source in found}) == 8
     for source in found:
@@ -183,10 +183,10 @@ def test_sources_are_on_reserved_names_and_differ() -> None:
         assert source.summary
     assert found[0].summary is not None
     assert "capital of France" in found[0].summary
-    assert found == summaries(1, "What is the capital of France?", number=8)
-    assert found != summaries(2, "What is the capital of France?", number=8)
-    assert summaries(1, "天气", locale="zh_CN")[0].url.isascii()
-    assert summaries(1, "tea", number=0) == ()
+    assert found == sources(1, "What is the capital of France?", number=8)
+    assert found != sources(2, "What is the capital of France?", number=8)
+    assert sources(1, "天气", locale="zh_CN")[0].url.isascii()
+    assert sources(1, "tea", number=0) == ()
 
 
 def test_a_fake_value_depends_on_nothing_but_its_seed_method_and_turn() -> None:

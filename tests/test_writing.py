@@ -10,7 +10,7 @@ import pytest
 from jsonschema import validate
 
 from emulator import tokens
-from emulator.reply import Draft, Reply, Summary
+from emulator.reply import Draft, Reply, Source
 from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
 from emulator.scenario import ReplyModel
 from emulator.templates import NAMES
@@ -60,7 +60,7 @@ def test_a_reply_in_so_many_words_is_left_as_it_is() -> None:
     [
         (draft_of(content="Hi {{ turn }}"), {}),
         (draft_of(content="Hi"), {"n": 2}),
-        (draft_of(content="Hi"), {"search_web": True}),
+        (draft_of(content="Hi"), {"searches": True}),
         (draft_of(content="Hi", reasoning=True), {}),
         (draft_of(), {}),
         (draft_of(**{"from": "python:json:dumps"}), {}),
@@ -154,13 +154,13 @@ def test_reasoning_is_there_where_the_model_thinks_or_the_rule_says_so(
 
 
 def test_sources_are_invented_when_a_search_is_asked_for_and_none_are_given() -> None:
-    invented = written(draft_of(content="Hi"), request_of(search_web=True)).summaries
+    invented = written(draft_of(content="Hi"), request_of(searches=True)).sources
     assert invented
-    assert all(isinstance(row, Summary) and row.url.startswith("http") for row in invented)
-    assert written(draft_of(content="Hi"), request_of()).summaries is None
+    assert all(isinstance(row, Source) and row.url.startswith("http") for row in invented)
+    assert written(draft_of(content="Hi"), request_of()).sources is None
     given = draft_of(content="Hi", summaries=[{"url": "http://a/{{ turn }}", "summary": None, "status": 404}])
-    assert written(given, request_of(search_web=True)).summaries == (Summary("http://a/1", None, 404),)
-    assert written(draft_of(content="Hi", summaries=[]), request_of(search_web=True)).summaries == ()
+    assert written(given, request_of(searches=True)).sources == (Source("http://a/1", None, 404),)
+    assert written(draft_of(content="Hi", summaries=[]), request_of(searches=True)).sources == ()
 
 
 # JSON
@@ -270,7 +270,7 @@ def test_templates_know_the_request_and_the_occasion() -> None:
 
 def test_templates_are_rendered_wherever_texts_are_said() -> None:
     draft = draft_of(content="{{ turn }}", reasoning="{{ turn }}", summaries=[{"url": "u", "summary": "{{ turn }}"}])
-    assert written(draft, request_of()) == Reply("1", "1", summaries=(Summary("u", "1"),))
+    assert written(draft, request_of()) == Reply("1", "1", sources=(Source("u", "1"),))
 
 
 def test_arguments_given_as_data_stay_json_whatever_is_put_in() -> None:

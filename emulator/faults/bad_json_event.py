@@ -23,5 +23,8 @@ class BadJsonEvent(Fault):
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         need_stream(scene)
         ((place, step),) = deltas(steps, self.nth)
-        half = step.data[: len(step.data) // 2].decode(errors="ignore").encode()  # bad JSON, but good UTF-8
+        start = step.data.find(b"data:") + len(b"data: ")
+        half = (
+            step.data[: max(start + 1, len(step.data) // 2)].decode(errors="ignore").encode()
+        )  # bad JSON, but good UTF-8
         return [*steps[:place], replace(step, data=half + b"\n\n"), *steps[place + 1 :]]

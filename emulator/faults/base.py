@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-import orjson
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from emulator import dice
+from emulator.dialects.base import Dialect, Event, Meaning, Place
 from emulator.errors import did_you_mean
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import Close, Data, End, Hang, Head, Raw, Reset, Step, Track
+from emulator.wire import Close, Data, End, Hang, Head, Part, Raw, Reset, Step, Track
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
@@ -57,6 +57,11 @@ class Scene:
     answered: bool = True
     """Whether a model answers; else it is a refusal, or a list that the room itself gives."""
 
+    @property
+    def dialect(self) -> Dialect:
+        """What the request's endpoint speaks: it reads and changes events and bodies."""
+        return self.room.speaking(self.request.call.dialect if self.request is not None else "")
+
     def error(self, reply: ErrorReply) -> Track:
         """A refusal as the room would send it to this request."""
         call = self.request.call if self.request is not None else None
@@ -92,6 +97,8 @@ class Fault(BaseModel):
     """What it does on the wire, in one sentence."""
     tests: ClassVar[str]
     """What it tests in a client, in one sentence."""
+    is_of_listener: ClassVar[bool] = False
+    """Whether it bears on the listening socket, and so on all connections."""
 
     kind: str
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -214,7 +221,7 @@ ENDS = (End, Close, Reset, Hang)
 
 
 def _delivers(step: Step) -> bool:
-    return isinstance(step, Data) and (step.tokens > 0 or step.part in ("body", "finish"))
+    return isinstance(step, Data) and (step.tokens > 0 or step.means("body", "finish"))
 
 
 # What faults are made of
@@ -261,29 +268,34 @@ def need_answer(scene: Scene) -> None:
 
 def is_event(step: Step) -> bool:
     """Whether a step is an event of the stream that carries JSON."""
-    return isinstance(step, Data) and step.part not in ("body", "comment", "done", "piece", "packed")
+    return isinstance(step, Data) and step.part not in ("body", "comment", "piece", "packed") and not is_mark(step)
 
 
-def events(steps: Sequence[Step], *parts: str) -> Iterator[tuple[int, Data]]:
+def is_mark(step: Data) -> bool:
+    """Whether a step is no JSON, but the mark at the end of a stream."""
+    return step.part == "done" and b"{" not in step.data
+
+
+def events(steps: Sequence[Step], *parts: Part) -> Iterator[tuple[int, Data]]:
     """The events that carry JSON, with their places; only of these parts when any are named."""
     for index, step in enumerate(steps):
-        if isinstance(step, Data) and is_event(step) and (not parts or step.part in parts):
+        if isinstance(step, Data) and is_event(step) and (not parts or step.means(*parts)):
             yield index, step
 
 
 def edited_event(step: Data, change: Callable[[Any], Any], scene: Scene) -> Data:
     """An event whose JSON was changed. `change` gets the chunk and gives another, or changes it in place (None)."""
-    native = chunk_of(step)
-    changed = change(native)
-    return replace(step, data=b"data: %b\n\n" % scene.room.dumps(native if changed is None else changed))
+    event = event_of(step, scene)
+    changed = change(event.native)
+    return replace(step, data=scene.dialect.frame(event.native if changed is None else changed, event.name))
 
 
 def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
     """A whole answer whose JSON was changed, with the Content-Length that fits, if it has one."""
     place, step = body_of(steps)
-    native = chunk_of(step)
+    native = chunk_of(step, scene)
     changed = change(native)
-    return with_body_at(steps, place, scene.room.dumps(native if changed is None else changed))
+    return with_body_at(steps, place, scene.dialect.dumps(native if changed is None else changed))
 
 
 def edited(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
@@ -342,9 +354,22 @@ def repeated(data: bytes, count: int, interval: float, start: float = 0.0) -> li
     return [Data(data, "comment", 0, start + interval * (number + 1)) for number in range(count)]
 
 
-def unfinished(steps: Sequence[Step]) -> list[Step]:
-    """A stream without the events that tell how it ended."""
-    return [step for step in steps if not (isinstance(step, Data) and step.part in ("finish", "usage", "done"))]
+def unfinished(steps: Sequence[Step], scene: Scene) -> list[Step]:
+    """A stream without what tells how it ended: the reason, the usage, the end, and the end of its last block."""
+    kept: list[Step] = []
+    for step in steps:
+        if isinstance(step, Data) and step.means("finish", "usage", "done"):
+            if not step.means("reasoning", "content", "tool_calls"):
+                continue
+            native = scene.dialect.without_end(event_of(step, scene).native)
+            if native is None:
+                continue
+            step = replace(step, data=scene.dialect.frame(native), also=frozenset())
+        kept.append(step)
+    last = max(
+        (place for place, step in enumerate(kept) if not (isinstance(step, Data) and step.part == "frame")), default=-1
+    )
+    return kept[: last + 1]
 
 
 def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
@@ -355,33 +380,24 @@ def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
     return found if nth is None else [found[nth - 1]]
 
 
-def chunk_of(step: Data) -> dict[str, Any]:
+def event_of(step: Data, scene: Scene) -> Event:
+    """An event, read. Raises NotApplicable."""
+    event = scene.dialect.read_frame(step.data)
+    if event is None:
+        raise NotApplicable("there is no JSON object to change")
+    return event
+
+
+def chunk_of(step: Data, scene: Scene) -> dict[str, Any]:
     """The JSON of an event or a body. Raises NotApplicable."""
-    try:
-        native = orjson.loads(step.data.removeprefix(b"data: "))
-    except orjson.JSONDecodeError:
-        native = None
-    if not isinstance(native, dict):
+    if step.part != "body":
+        return event_of(step, scene).native
+    native = scene.dialect.read_body(step.data)
+    if native is None:
         raise NotApplicable("there is no JSON object to change")
     return native
 
 
-def core_of(chunk: dict[str, Any]) -> dict[str, Any]:
-    """What holds the choices: the chunk or whole body itself, or what the provider wraps in an envelope."""
-    inner = chunk.get("model_response")
-    return inner if isinstance(inner, dict) else chunk
-
-
-def choices_of(chunk: dict[str, Any]) -> list[dict[str, Any]]:
-    """The choices of a chunk or a whole body, wherever the provider puts them."""
-    found = core_of(chunk).get("choices")
-    return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
-
-
-def words_of(choice: dict[str, Any]) -> dict[str, Any]:
-    """What holds the text of a choice: its delta, its message, or, in an answer that is no chat, the choice itself."""
-    for name in ("delta", "message"):
-        if isinstance(choice.get(name), dict):
-            found: dict[str, Any] = choice[name]
-            return found
-    return choice
+def placed(native: dict[str, Any], scene: Scene, *meanings: Meaning) -> list[Place]:
+    """Where things of these meanings stand in an event or a body."""
+    return list(scene.dialect.places(native, *meanings))

@@ -7,14 +7,11 @@ from emulator.faults.base import (
     Fault,
     NotApplicable,
     Scene,
-    choices_of,
     edited,
     need_stream,
-    words_of,
+    placed,
 )
 from emulator.wire import Step
-
-TEXTS = ("content", "reasoning_content", "text")
 
 
 class Cumulative(Fault):
@@ -30,20 +27,19 @@ class Cumulative(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         need_stream(scene)
-        said: dict[tuple[int, str], str] = {}
+        said: dict[tuple[str, Any], str] = {}
 
         def repeat(chunk: dict[str, Any]) -> None:
-            for choice in choices_of(chunk):
-                index, words = choice.get("index", 0), words_of(choice)
-                for name in TEXTS:
-                    piece = words.get(name)
-                    if isinstance(piece, str) and piece:
-                        said[index, name] = said.get((index, name), "") + piece
-                        if self.where == "delta":
-                            words[name] = said[index, name]
-                if self.where == "message":
-                    content = said.get((index, "content"), said.get((index, "text"), ""))
-                    choice["message"] = {"role": "assistant", "content": content}
+            for place in placed(chunk, scene, "content", "reasoning"):
+                piece, key = place.value, (place.meaning, place.key)
+                if isinstance(piece, str) and piece:
+                    said[key] = said.get(key, "") + piece
+                    if self.where == "delta":
+                        place.put(said[key])
+            if self.where == "message":
+                texts = {key: text for (meaning, key), text in said.items() if meaning == "content"}
+                if not scene.dialect.with_text_so_far(chunk, texts):
+                    raise NotApplicable("there is no place for the whole text beside a delta here")
 
         changed = edited(steps, repeat, scene)
         if not said:

@@ -1,9 +1,8 @@
 """An event comes after `[DONE]`."""
 
-from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, choices_of, edited_event, events, need_stream
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, event_of, events, need_stream
 from emulator.wire import Data, Step
 
 
@@ -19,14 +18,13 @@ class DataAfterDone(Fault):
     """What the delta says."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        def change(chunk: dict[str, Any]) -> None:
-            for choice in choices_of(chunk):
-                choice.update({"text": self.text} if "text" in choice else {"delta": {"content": self.text}})
-
         need_stream(scene)
-        places = [place for place, step in enumerate(steps) if isinstance(step, Data) and step.part == "done"]
+        places = [place for place, step in enumerate(steps) if isinstance(step, Data) and step.means("done")]
         model = next((step for _, step in events(steps, "role", "reasoning", "content", "tool_calls")), None)
         if not places or model is None:
             raise NotApplicable("another fault took `[DONE]`, or all deltas")
-        late = replace(edited_event(model, change, scene), part="content", tokens=0, at=steps[places[-1]].at)
+        native = scene.dialect.late_text(event_of(model, scene).native, self.text)
+        if native is None:
+            raise NotApplicable("no event could come late here")
+        late = Data(scene.dialect.frame(native), "content", 0, steps[places[-1]].at)
         return [*steps[: places[-1] + 1], late, *steps[places[-1] + 1 :]]

@@ -1,8 +1,9 @@
 """The stream ends with `[DONE]`, but without a finish reason."""
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, event_of, need_stream
 from emulator.wire import Data, Step
 
 
@@ -19,7 +20,14 @@ class DoneNoFinish(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         need_stream(scene)
-        kept = [step for step in steps if not (isinstance(step, Data) and step.part == "finish")]
-        if len(kept) == len(steps):
+        kept: list[Step] = []
+        for step in steps:
+            if isinstance(step, Data) and step.means("finish"):
+                native = scene.dialect.without_end(event_of(step, scene).native)
+                if native is None:
+                    continue
+                step = replace(step, data=scene.dialect.frame(native))
+            kept.append(step)
+        if kept == steps:
             raise NotApplicable("another fault took the finish reason")
         return kept

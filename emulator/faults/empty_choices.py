@@ -2,8 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, core_of, edited, need_answer
-from emulator.wire import Step
+from emulator.faults.base import Family, Fault, Scene, chunk_of, edited_body, edited_event, is_event, need_answer
+from emulator.wire import Data, Step
 
 
 class EmptyChoices(Fault):
@@ -18,10 +18,18 @@ class EmptyChoices(Fault):
     """What stands in place of the choices."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        def empty(chunk: dict[str, Any]) -> None:
-            core = core_of(chunk)
-            if "choices" in core:
-                core["choices"] = [] if self.value == "empty" else None
-
         need_answer(scene)
-        return edited(steps, empty, scene)
+        value: list[Any] | None = [] if self.value == "empty" else None
+
+        def empty(chunk: dict[str, Any]) -> None:
+            scene.dialect.without_answer(chunk, value)
+
+        if not scene.streamed:
+            return edited_body(steps, empty, scene)
+        changed: list[Step] = []
+        for step in steps:
+            if not isinstance(step, Data) or not is_event(step):
+                changed.append(step)
+            elif scene.dialect.without_answer(chunk_of(step, scene), value):
+                changed.append(edited_event(step, empty, scene))
+        return changed

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, choices_of, core_of, edited_event, need_stream
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited_event, need_stream
 from emulator.faults.base import events as events_of
 from emulator.wire import Step
 
@@ -19,10 +19,11 @@ class EmptyChoicesChunk(Fault):
     """Before the other events; or after them, as where usage has an event of its own."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        def empty(chunk: dict[str, Any]) -> None:
-            if not choices_of(chunk):
-                raise NotApplicable("another fault took the choices")
-            core_of(chunk)["choices"] = []
+        def empty(chunk: dict[str, Any]) -> dict[str, Any]:
+            emptied = scene.dialect.without_answers(chunk)
+            if emptied is None:
+                raise NotApplicable("there is no event without an answer here, or another fault took the choices")
+            return emptied
 
         need_stream(scene)
         found = list(events_of(steps, "role", "reasoning", "content", "tool_calls", "finish"))

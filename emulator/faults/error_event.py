@@ -4,7 +4,19 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from emulator.faults.base import STAGES, ErrorName, Family, Scene, Stage, Staged, head_of, need_stream, unfinished
+from emulator.dialects.base import DONE
+from emulator.faults.base import (
+    STAGES,
+    ErrorName,
+    Family,
+    NotApplicable,
+    Scene,
+    Stage,
+    Staged,
+    head_of,
+    need_stream,
+    unfinished,
+)
 from emulator.reply import ErrorReply
 from emulator.wire import Data, End, Step
 
@@ -18,8 +30,9 @@ class ErrorEvent(Staged):
     default_stage: ClassVar[Stage] = "end"
 
     kind: Literal["error_event"] = "error_event"
-    form: Literal["data", "first", "event", "with_done"] = "data"
-    """As `data:`; the same as the very first event; under `event: error`; or followed by `data: [DONE]`."""
+    form: Literal["data", "first", "event", "with_done", "bare"] = "data"
+    """As the API does it; the same as the very first event; under `event: error`; followed by `data: [DONE]`; or as the
+    body of a refusal, without an `event:` line."""
     name: ErrorName = "overloaded"
     """A word of the common vocabulary, such as `server_error`."""
     message: str | None = None
@@ -40,8 +53,11 @@ class ErrorEvent(Staged):
             before, moment = steps[:place], first.at
         else:
             before, _, moment = self.cut_body(steps)
-        told = scene.error(ErrorReply(name=self.name, message=self.message)).body()
-        frame = b"data: %b\n\n" % told
-        error = Data(b"event: error\n" + frame if self.form == "event" else frame, "finish", 0, moment)
-        done: list[Step] = [Data(b"data: [DONE]\n\n", "done", 0, moment)] if self.form == "with_done" else []
-        return [*unfinished(before), error, *done, End(moment)]
+        reply = ErrorReply(name=self.name, message=self.message)
+        form = "data" if self.form in ("first", "with_done") else self.form
+        frame = scene.dialect.error_event(form, scene.room.refusal(reply), scene.error(reply).body())
+        if frame is None:
+            raise NotApplicable(f"errors never look like form={self.form} here")
+        error = Data(frame, "finish", 0, moment)
+        done: list[Step] = [Data(DONE, "done", 0, moment)] if self.form == "with_done" else []
+        return [*unfinished(before, scene), error, *done, End(moment)]

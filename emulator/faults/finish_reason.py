@@ -7,7 +7,7 @@ from pydantic import Field
 
 from emulator import tokens
 from emulator.faults.base import Family, Fault, Scene, need_answer
-from emulator.reply import Choice, Completion
+from emulator.reply import Block, Choice, Completion, Text, Thought
 from emulator.wire import Step
 
 
@@ -41,15 +41,32 @@ class FinishReason(Fault):
         return steps
 
     def _ended(self, choice: Choice) -> Choice:
-        native = self.value if self.native is None else self.native
-        choice = replace(choice, finish_reason=self.value, native_finish_reason=native)
+        choice = replace(choice, finish_reason=self.value, native_reason=self.native, stopped_by=None)
         if self.content == "whole":
             return choice
-        text = tokens.cut(choice.content, tokens.count(choice.content) // 2) if self.content == "half" else ""
-        pieces = len(tokens.pieces(text).texts)
-        logprobs = None if choice.logprobs is None else choice.logprobs[:pieces]
-        calls = choice.tool_calls if self.content == "half" else ()
-        return replace(choice, content=text, logprobs=logprobs, tool_calls=calls)
+        blocks: tuple[Block, ...]
+        if self.content == "none":
+            blocks = tuple([block for block in choice.blocks if isinstance(block, Thought)])
+        else:
+            blocks = _halved(choice)
+        shorter = replace(choice, blocks=blocks)
+        pieces = len(tokens.pieces(shorter.content).texts)
+        return replace(shorter, logprobs=None if choice.logprobs is None else choice.logprobs[:pieces])
+
+
+def _halved(choice: Choice) -> tuple[Block, ...]:
+    """The blocks with the first half of the tokens of their texts."""
+    left = tokens.count(choice.content) // 2
+    halved: list[Block] = []
+    for block in choice.blocks:
+        if isinstance(block, Text):
+            text = tokens.cut(block.text, left)
+            left -= tokens.count(text)
+            block = replace(block, text=text)
+            if not text:
+                continue
+        halved.append(block)
+    return tuple(halved)
 
 
 def _tokens(choice: Choice) -> int:

@@ -37,7 +37,7 @@ class KeepaliveComments(Staged):
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         need_stream(scene)
         before, after, moment = self.cut_body(steps)
-        said = scene.room.heartbeat_comment or b": keep-alive\n\n"
+        said = scene.dialect.heartbeat or b": keep-alive\n\n"
         if self.comment is not None:
             said = f": {self.comment}\n\n".encode()
         comments = repeated(said, self.count, self.interval, moment)

@@ -1,5 +1,7 @@
 """The answer lacks members that it should have."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
@@ -23,21 +25,21 @@ class MissingFields(Fault):
     tests: ClassVar[str] = "Only what is needed is demanded: a strict reader loses the whole answer."
 
     kind: Literal["missing_fields"] = "missing_fields"
-    fields: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)] = (
-        "id",
-        "object",
-        "created",
-        "model",
-    )
-    """The names of the members; in one line with `+` between them."""
+    fields: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None
+    """The names of the members; in one line with `+` between them. Left out: those that say what the answer is."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        changed = edited(steps, self._without, scene)
+        changed = edited(steps, partial(self._without, scene=scene), scene)
         if changed == steps:
-            raise NotApplicable(f"there is no {' or '.join(self.fields)}")
+            raise NotApplicable(f"there is no {' or '.join(self.fields or scene.dialect.facts)}")
         return changed
 
-    def _without(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: self._without(member) for name, member in value.items() if name not in self.fields}
-        return [self._without(item) for item in value] if isinstance(value, list) else value
+    def _without(self, native: dict[str, Any], scene: Scene) -> Any:
+        return scene.dialect.without_facts(native) if self.fields is None else without(native, self.fields)
+
+
+def without(value: Any, names: Sequence[str]) -> Any:
+    """JSON without the members of these names, wherever they stand."""
+    if isinstance(value, dict):
+        return {name: without(member, names) for name, member in value.items() if name not in names}
+    return [without(item, names) for item in value] if isinstance(value, list) else value

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, need_stream
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
 from emulator.wire import Data, Step
 
 
@@ -17,4 +17,6 @@ class NoDone(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         need_stream(scene)
+        if scene.dialect.terminator is None:
+            raise NotApplicable(f"{scene.dialect.end_is} is the end: truncate takes both away")
         return [step for step in steps if not (isinstance(step, Data) and step.part == "done")]

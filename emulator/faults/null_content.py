@@ -7,11 +7,9 @@ from emulator.faults.base import (
     Fault,
     NotApplicable,
     Scene,
-    choices_of,
     edited,
     edited_event,
     is_event,
-    words_of,
 )
 from emulator.wire import Data, Step
 
@@ -31,15 +29,14 @@ class NullContent(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         def forget(chunk: dict[str, Any]) -> None:
-            for choice in choices_of(chunk):
-                words_of(choice)["text" if "text" in choice else "content"] = None
+            scene.dialect.without_text(chunk)
 
         if not scene.streamed or self.where == "all":
             changed = edited(steps, forget, scene)
         else:
             changed = [
                 edited_event(step, forget, scene)
-                if isinstance(step, Data) and is_event(step) and step.part in ("role", "finish")
+                if isinstance(step, Data) and is_event(step) and step.means("role", "frame", "finish")
                 else step
                 for step in steps
             ]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, choices_of, edited_event, events, need_stream
+from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited_event, events, need_stream, placed
 from emulator.wire import Step
 
 UNICODE = "\u2028\u2029\u0085"
@@ -24,10 +24,9 @@ class OddSeparators(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         def add(chunk: Any) -> None:
-            for choice in choices_of(chunk):
-                delta = choice.get("delta") or {}
-                for name in [name for name in ("content", "reasoning_content") if delta.get(name)]:
-                    delta[name] += STAND_IN
+            for place in placed(chunk, scene, "content", "reasoning"):
+                if place.value:
+                    place.put(place.value + STAND_IN)
 
         need_stream(scene)
         raw = {"unicode": UNICODE, "control": CONTROL, "all": UNICODE + CONTROL}[self.characters].encode()

@@ -10,6 +10,7 @@ class RefuseConnections(Fault):
     """Resets the request's connection, and closes the port for a while: an outage, for all namespaces."""
 
     family: ClassVar[Family] = "connection"
+    is_of_listener: ClassVar[bool] = True
     effect: ClassVar[str] = "RST for this request, then connections are refused for `seconds` of real time."
     tests: ClassVar[str] = "A connect error leads to a retry with a pause or to another provider, never to a busy loop."
 

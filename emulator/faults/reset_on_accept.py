@@ -12,6 +12,7 @@ class ResetOnAccept(Fault):
     """Resets the request's connection, and those that come next: of all namespaces."""
 
     family: ClassVar[Family] = "connection"
+    is_of_listener: ClassVar[bool] = True
     effect: ClassVar[str] = "RST for this request, then for each of the next `count` connections before it says a word."
     tests: ClassVar[str] = "The same as a refused connection, with another error number."
 

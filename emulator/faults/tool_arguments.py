@@ -35,10 +35,10 @@ class ToolArguments(Fault):
 
     def _broken(self, choice: Choice) -> Choice:
         calls = tuple([self._called(call) for call in choice.tool_calls])
-        choice = replace(choice, tool_calls=calls)
+        choice = replace(choice, blocks=choice.with_calls(calls))
         if self.finish_reason is None or not calls:
             return choice
-        return replace(choice, finish_reason=self.finish_reason, native_finish_reason=self.finish_reason)
+        return replace(choice, finish_reason=self.finish_reason, native_reason=None, stopped_by=None)
 
     def _called(self, call: ToolCall) -> ToolCall:
         text = call.arguments

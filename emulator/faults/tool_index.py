@@ -1,5 +1,6 @@
 """The pieces of tool calls cannot be told apart by their index."""
 
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from emulator.faults.base import (
@@ -7,16 +8,12 @@ from emulator.faults.base import (
     Fault,
     NotApplicable,
     Scene,
-    choices_of,
-    chunk_of,
     edited,
-    edited_event,
+    event_of,
     events,
-    words_of,
+    placed,
 )
 from emulator.wire import Step
-
-Call = dict[str, Any]
 
 
 class ToolIndex(Fault):
@@ -42,51 +39,25 @@ class ToolIndex(Fault):
         ids: dict[Any, Any] = {}
 
         def renumber(chunk: dict[str, Any]) -> None:
-            for choice, call in _calls(chunk):
-                index = call.get("index", 0)
+            if self.form == "id_repeated":
+                for key, call in scene.dialect.call_objects(chunk):
+                    call["id"] = ids.setdefault(key, call.get("id"))
+                return
+            for place in placed(chunk, scene, "call_index"):
                 if self.form == "missing":
-                    call.pop("index", None)
-                elif self.form == "id_repeated":
-                    call["id"] = ids.setdefault((choice, index), call.get("id"))
+                    place.remove()
                 else:
-                    call["index"] = 0 if self.form == "zero" else index + 1
+                    place.put(0 if self.form == "zero" else (place.value or 0) + 1)
 
         return edited(steps, renumber, scene)
 
 
 def _split(steps: list[Step], scene: Scene) -> list[Step]:
     """The stream with the name of every call in two events."""
-
-    def begin(chunk: dict[str, Any]) -> None:
-        for _, call in _calls(chunk):
-            call["function"] = {**call["function"], "name": _halves(call)[0]}
-
-    def go_on(chunk: dict[str, Any]) -> None:
-        for _, call in _calls(chunk):
-            rest = {"index": call.get("index", 0), "function": {"name": _halves(call)[1], "arguments": ""}}
-            call.clear()
-            call.update(rest)
-
     changed = list(steps)
     for place, step in reversed(list(events(steps, "tool_calls"))):
-        calls = _calls(chunk_of(step))
-        if calls and all(_halves(call)[0] for _, call in calls):
-            changed[place : place + 1] = [edited_event(step, begin, scene), edited_event(step, go_on, scene)]
+        event = event_of(step, scene)
+        pieces = scene.dialect.with_split_name(event.native)
+        if pieces:
+            changed[place : place + 1] = [replace(step, data=scene.dialect.frame(each, event.name)) for each in pieces]
     return changed
-
-
-def _halves(call: Call) -> tuple[str, str]:
-    """The two halves of the name of a function; empty where it is not named."""
-    function = call.get("function")
-    name = str(function.get("name") or "") if isinstance(function, dict) else ""
-    half = (len(name) + 1) // 2
-    return name[:half], name[half:]
-
-
-def _calls(chunk: dict[str, Any]) -> list[tuple[Any, Call]]:
-    """The tool calls in a chunk or a body, each with the index of its choice."""
-    return [
-        (choice.get("index", 0), call)
-        for choice in choices_of(chunk)
-        for call in words_of(choice).get("tool_calls") or ()
-    ]

@@ -21,4 +21,4 @@ class Truncate(Staged):
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         need_stream(scene)
         before, _, moment = self.cut_body(steps)
-        return [*unfinished(before), End(moment)]
+        return [*unfinished(before, scene), End(moment)]

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, choices_of, core_of, edited, words_of
+from emulator.faults.base import Family, Fault, Scene, edited
 from emulator.wire import Step
 
 NAME = "x_unknown"
@@ -22,8 +22,7 @@ class UnknownFields(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         def add(chunk: dict[str, Any]) -> None:
-            chunk[NAME] = core_of(chunk)[NAME] = VALUE
-            for choice in choices_of(chunk):
-                choice[NAME] = words_of(choice)[NAME] = VALUE
+            for holder in list(scene.dialect.objects(chunk)):
+                holder[NAME] = VALUE
 
         return edited(steps, add, scene)

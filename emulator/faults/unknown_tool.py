@@ -25,7 +25,7 @@ class UnknownTool(Fault):
         if not any(choice.tool_calls for choice in completion.choices):
             raise NotApplicable("the answer calls no tool")
         choices = [
-            replace(choice, tool_calls=tuple([replace(call, name=self.name) for call in choice.tool_calls]))
+            replace(choice, blocks=choice.with_calls([replace(call, name=self.name) for call in choice.tool_calls]))
             for choice in completion.choices
         ]
         return replace(completion, choices=tuple(choices))

@@ -1,22 +1,21 @@
 """The usage is not told, or not as it is."""
 
+from functools import partial
 from typing import Any, ClassVar, Literal
 
+from emulator.dialects.base import Place
 from emulator.faults.base import (
     Family,
     Fault,
     NotApplicable,
     Scene,
     chunk_of,
-    core_of,
     edited_body,
     edited_event,
     is_event,
+    placed,
 )
 from emulator.wire import Data, Step
-
-MEMBERS = ("usage", "token_info")
-"""What holds the counts, in the words of one provider or another."""
 
 
 class WrongUsage(Fault):
@@ -34,46 +33,44 @@ class WrongUsage(Fault):
         if not scene.streamed:
             if self.form == "twice":
                 raise NotApplicable("a whole answer has one place for the usage")
-            return edited_body(steps, self._change, scene)
+            return edited_body(steps, partial(self._change, scene=scene), scene)
         changed: list[Step] = []
         for step in steps:
-            told = _told(chunk_of(step)) if isinstance(step, Data) and is_event(step) else []
-            if not told or not isinstance(step, Data):
+            found = _usages(step, scene) if isinstance(step, Data) and is_event(step) else []
+            if not found or not isinstance(step, Data):
                 changed.append(step)
             elif self.form == "twice":
-                is_null = all(holder[name] is None for holder, name in told)
-                changed += [step] if is_null else [step, edited_event(step, _alone, scene)]
-            elif self.form != "missing" or core_of(chunk_of(step)).get("choices") != []:
-                changed.append(edited_event(step, self._change, scene))
+                is_null = all(place.value is None for place in found)
+                changed += [step] if is_null else [step, edited_event(step, partial(_again, scene=scene), scene)]
+            elif self.form != "missing" or not scene.dialect.is_only_usage(chunk_of(step, scene)):
+                changed.append(edited_event(step, partial(self._change, scene=scene), scene))
         if changed == steps:
             raise NotApplicable("the stream does not tell the usage")
         return changed
 
-    def _change(self, chunk: dict[str, Any]) -> None:
-        told = _told(chunk)
-        if not told:
+    def _change(self, chunk: dict[str, Any], scene: Scene) -> None:
+        found = placed(chunk, scene, "usage")
+        if not found:
             raise NotApplicable("the answer does not tell the usage")
-        for holder, name in told:
+        for place in found:
             if self.form == "missing":
-                del holder[name]
+                place.remove()
             else:
-                holder[name] = None if self.form == "null" else _zeros(holder[name])
+                place.put(None if self.form == "null" else _zeros(place.value))
 
 
-def _told(chunk: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
-    """Where the usage stands: what holds it, and its name there."""
-    core = core_of(chunk)
-    holders = [chunk] if core is chunk else [chunk, core]
-    return [(holder, name) for holder in holders for name in MEMBERS if name in holder]
+def _usages(step: Data, scene: Scene) -> list[Place]:
+    return placed(chunk_of(step, scene), scene, "usage")
 
 
-def _alone(chunk: dict[str, Any]) -> None:
-    core = core_of(chunk)
-    if "choices" in core:
-        core["choices"] = []
+def _again(chunk: dict[str, Any], scene: Scene) -> dict[str, Any]:
+    again = scene.dialect.usage_again(chunk)
+    if again is None:
+        raise NotApplicable("to say the usage twice is no mistake here")
+    return again
 
 
 def _zeros(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _zeros(member) for name, member in value.items()}
-    return value if value is None else 0
+    return value if value is None or isinstance(value, str) else 0

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
+from emulator.dialects.base import MOST_HEARTBEATS
 from emulator.faults.base import Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
-from emulator.providers.base import MOST_HEARTBEATS
 from emulator.wire import Close, Step
 
 
@@ -24,7 +24,7 @@ class WaitThenClose(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         head = head_of(steps)
-        said = (scene.room.heartbeat_comment or b": keep-alive\n\n") if scene.streamed else b"\n"
+        said = (scene.dialect.heartbeat or b": keep-alive\n\n") if scene.streamed else b"\n"
         count = min(int(self.seconds / self.interval), MOST_HEARTBEATS)
         return [
             in_chunks(head),

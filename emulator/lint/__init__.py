@@ -14,12 +14,11 @@ from typing import Any
 
 from emulator import templates
 from emulator.arming import KEY
-from emulator.conditions import COMPLETIONS
 from emulator.document import Document, Trail, quote, spell
 from emulator.errors import Problem, did_you_mean
 from emulator.lint.overlap import contradiction, covers, texts_in
 from emulator.lint.slow import is_slow
-from emulator.providers import PROVIDERS
+from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
 from emulator.sources import Loaded
 

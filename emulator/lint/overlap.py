@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from re import compile as compiled
 from typing import Any
 
-from emulator.conditions import COMPLETIONS, normalized
+from emulator.conditions import normalized
 from emulator.document import Trail, quote
-from emulator.providers import PROVIDERS
+from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
 Found = tuple[Trail, str]

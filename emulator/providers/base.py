@@ -1,22 +1,24 @@
-"""What every room offers: routes, credentials, parsing, rendering, and its own words for every refusal.
+"""What every room offers: routes, credentials, prices, dialects, and its own words for every refusal.
 
-A provider is one subclass of `Provider` in one file. It turns a `Call` into a `ModelRequest`, a `Completion` into a
-`Track` of bytes, and an `ErrorReply` into that provider's own status and body: no sockets, no clock, no dice.
+A provider is one subclass of `Provider` in one file. It says where it is, who may ask, what it costs, how it refuses,
+and which dialect each of its operations speaks: no sockets, no clock, no dice.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 import pydantic
 
-from emulator import tokens
-from emulator.reply import Completion, ErrorReply, Reply, Usage
-from emulator.request import Call, ModelRequest
-from emulator.wire import Header, Run, Track, single
+from emulator.dialects.base import PLAIN, Dialect, Habits, Mark, Refusal, Refused, refuse
+from emulator.reply import ErrorReply, Usage
+from emulator.request import Call, Controls, ModelRequest
+from emulator.wire import Header, Track, single
+
+__all__ = ["Mark", "Refusal", "Refused", "refuse"]  # of the dialects, and of every provider
 
 ERROR_NAMES = (
     "unauthorized",
@@ -36,10 +38,6 @@ ERROR_NAMES = (
 INTERNAL_NAMES = ("method_not_allowed", "too_large")
 """Refusals that only HTTP itself can cause; every room maps these too."""
 
-Mark = Literal["documented", "public", "inferred"]
-"""How sure a fact is: shown in the provider's document; in another public source; decided here."""
-
-MOST_HEARTBEATS = 100_000
 JSON_HEADERS: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 STREAM_HEADERS: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -47,50 +45,31 @@ STREAM_HEADERS: tuple[Header, ...] = (
 )
 
 
-class Refused(Exception):
-    """The provider refuses this request; raised while it is authenticated and parsed."""
-
-    def __init__(self, reply: ErrorReply) -> None:
-        self.reply = reply
-        super().__init__(reply.name or reply.status)
-
-
-def refuse(name: str, message: str | None = None, **details: Any) -> Refused:
-    """`raise refuse("bad_request", "…")`."""
-    return Refused(ErrorReply(name=name, message=message, **details))
-
-
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`."""
 
     name: str
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "DELETE"]
     path: str
     summary: str
     mark: Mark = "documented"
     is_completion: bool = True
-    """Whether a model answers; else the room itself does, as with a list of models."""
+    """Whether a model answers; else the provider itself does, as with a list of models."""
+    dialect: str = "chat_completions"
+    """What is spoken there, by its name in `Provider.dialects`."""
     pattern: re.Pattern[str] = field(init=False)
     is_literal: bool = field(init=False)
+
+    @property
+    def has_body(self) -> bool:
+        """Whether the dialect reads a body there."""
+        return self.method == "POST"
 
     def __post_init__(self) -> None:
         parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in self.path.split("/")]
         object.__setattr__(self, "pattern", re.compile("/".join(parts)))
         object.__setattr__(self, "is_literal", "{" not in self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """One row of a room's table of errors: what an error name means on its wire."""
-
-    status: int
-    message: str
-    type: str | None = None
-    code: str | None = None
-    param: str | None = None
-    mark: Mark = "inferred"
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 Names = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
@@ -147,8 +126,14 @@ class Provider:
     json_options: ClassVar[int] = 0
     shows_cache: ClassVar[bool] = False
     """Whether its usage tells how much of the prompt was cached."""
-    price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")
-    """What tokens cost where a scenario does not say. DeepSeek's own price of V4 pro, where a document is silent."""
+    cache_unit: ClassVar[int] = 1
+    """Prompts are cached in units of this many tokens; shorter ones are not."""
+    price: ClassVar[Price] = per_million("0", "0", "0")
+    """What tokens cost where a scenario does not say."""
+    habits: ClassVar[Habits] = PLAIN
+    """What its models do to every answer."""
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {}
+    """The dialects that it speaks beside its own class, by their names in `operations`."""
     heartbeat_comment: ClassVar[bytes] = b""
     """What a stream says while it waits, every `settings.heartbeat` seconds; empty for providers that say nothing."""
     heartbeat_blank: ClassVar[bytes] = b""
@@ -156,6 +141,13 @@ class Provider:
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
+        self._spoken: dict[str, Dialect] = {name: dialect(self) for name, dialect in self.dialects.items()}
+        if isinstance(self, Dialect):
+            self._spoken[self.dialect] = self
+
+    def speaking(self, dialect: str) -> Dialect:
+        """The dialect of that name as this provider speaks it; for an unknown name the one that it speaks first."""
+        return self._spoken.get(dialect) or next(iter(self._spoken.values()))
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
@@ -196,30 +188,15 @@ class Provider:
             raise refuse("unauthorized")
         return key
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
-        """Read a request body. Raises Refused with this provider's own complaint."""
-        raise NotImplementedError
+    def listed(self, call: Call, key: str) -> ModelRequest:
+        """The request at an operation at which no model answers."""
+        return ModelRequest(call, "", (), False, Controls(), key, {})
 
     # The answer
 
-    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """The part of a reply that this provider has words for."""
-        return reply
-
-    def make_id(self, material: bytes) -> str:
-        """An id in this provider's form, from 32 random bytes."""
-        raise NotImplementedError
-
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
-        """What a request costs as a prompt: fixed tokens, and the texts between them. DeepSeek's chat template."""
-        controls = request.controls
-        return tokens.prompt_texts(
-            request.messages,
-            thinking=bool(controls.thinking),
-            tools=controls.tools,
-            effort=controls.reasoning_effort,
-            schema=controls.schema,
-        )
+        """What a request costs as a prompt: fixed tokens, and the texts between them. Here four for each message."""
+        return 4 * len(request.messages), [message.content for message in request.messages]
 
     def admit_length(self, request: ModelRequest, prompt: int) -> None:
         """Raises Refused when `prompt` tokens and the answer that is asked for do not fit into the model's context."""
@@ -231,22 +208,6 @@ class Provider:
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         """Headers that stand on every response, refusals too."""
         return ()
-
-    def render(self, completion: Completion, request: ModelRequest) -> Track:
-        """The whole answer, as one JSON body or as a stream: as the request asks."""
-        raise NotImplementedError
-
-    def waiting(self, track: Track) -> Track:
-        """A paced track with what the provider says while the client waits for the first token, or for the body."""
-        interval = getattr(self.settings, "heartbeat", None)
-        said = self.heartbeat_comment if track.streamed else self.heartbeat_blank
-        if not interval or not said or track.at[0] <= interval:
-            return track
-        number = min(int(track.at[0] / interval - 1e-9), MOST_HEARTBEATS)
-        comments = Run("comment", b"", (said,) * number, b"", (0,) * number)
-        moments = [interval * (count + 1) for count in range(number)]
-        # What has begun to be sent before its end is there goes like a stream: head first, in chunks.
-        return replace(track, runs=(comments, *track.runs), at=(*moments, *track.at), streamed=True)
 
     def price_of(self, model: str) -> Price:
         """What tokens of a model cost where a scenario does not say."""
@@ -268,7 +229,7 @@ class Provider:
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
-        raise NotImplementedError
+        return self.speaking(request.call.dialect).result(request)
 
     # The way out for everything refused
 
@@ -284,7 +245,8 @@ class Provider:
         if isinstance(reply.body, str):
             body = reply.body.encode()
         else:
-            body = self.dumps(self.error_body(row, request_id) if reply.body is None else reply.body)
+            dialect = self.speaking(call.dialect if call is not None else "")
+            body = dialect.dumps(dialect.envelope(row, request_id) if reply.body is None else reply.body)
         return Track(row.status, tuple(headers), (single("body", body),), streamed=False)
 
     @property

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from emulator.dialects.chat_completions import ChatBody, ContentPart, Many, Strict, text_or_list
+from emulator.dialects.serde import not_of_type
 from emulator.providers.base import REASONS, Names, Operation, Refusal, Settings, refuse
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
@@ -18,11 +20,8 @@ from emulator.providers.deepseek_chat import (
     DeepSeekMessage,
     Thinking,
 )
-from emulator.providers.openai_chat import ChatBody, ContentPart, Many, Strict, text_or_list
-from emulator.providers.serde import not_of_type
 from emulator.reply import Choice, Completion
 from emulator.request import Call, ModelRequest
-from emulator.wire import Run
 
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 MODEL = "MaaS_Deepseek_V4_pro_20260424"
@@ -168,9 +167,12 @@ class Cloudsway(DeepSeekDialect):
         logprobs = self.logprobs(choice)
         if logprobs is not None:
             row["logprobs"] = logprobs
-        row["finish_reason"] = choice.finish_reason
-        row["native_finish_reason"] = choice.native_finish_reason
+        row["finish_reason"] = self.reason(choice)
+        row["native_finish_reason"] = self.native_reason(choice)
         return row
+
+    def native_reason(self, choice: Choice) -> str:
+        return self.reason(choice) if choice.native_reason is None else choice.native_reason
 
     def usage(self, completion: Completion) -> dict[str, Any]:
         usage = completion.usage
@@ -190,50 +192,29 @@ class Cloudsway(DeepSeekDialect):
             "prompt_cache_miss_tokens": usage.prompt - usage.cached,
         }
 
-    def chunk(
-        self,
-        completion: Completion,
-        request: ModelRequest,
-        choice: Choice,
-        delta: dict[str, Any],
-        *,
-        finished: bool = False,
-        is_last: bool = False,
-        logprobs: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        chunk = super().chunk(completion, request, choice, delta, finished=finished, is_last=is_last, logprobs=logprobs)
-        if self.settings.usage_chunk == "separate" and finished and is_last:
-            del chunk["usage"]
-            if request.controls.include_usage:
-                chunk["usage"] = None
-        return chunk
+    @property
+    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
+        return self.settings.usage_chunk
 
-    def bare_chunk(
-        self,
-        completion: Completion,
-        choice: Choice,
-        delta: dict[str, Any],
-        finished: bool,
-        logprobs: dict[str, Any] | None,
-    ) -> dict[str, Any]:
-        row: dict[str, Any] = {"index": choice.index, "delta": delta}
-        if logprobs is not None:
-            row["logprobs"] = logprobs
-        row["finish_reason"] = choice.finish_reason if finished else None
-        row["native_finish_reason"] = choice.native_finish_reason if finished else None
+    def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "id": completion.id,
-            "choices": [row],
+            "choices": choices,
             "created": completion.created,
             "model": completion.model,
             "object": "chat.completion.chunk",
             "system_fingerprint": completion.system_fingerprint or FINGERPRINT,
         }
 
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
-        if self.settings.usage_chunk == "separate" and request.controls.include_usage:
-            chunk = self.bare_chunk(completion, completion.choices[0], {}, True, None)
-            yield self.event("usage", {**chunk, "choices": [], "usage": self.usage(completion)})
+    def chunk_choice(
+        self, choice: Choice, delta: dict[str, Any], reason: str | None, logprobs: dict[str, Any] | None
+    ) -> dict[str, Any]:
+        row: dict[str, Any] = {"index": choice.index, "delta": delta}
+        if logprobs is not None:
+            row["logprobs"] = logprobs
+        row["finish_reason"] = reason
+        row["native_finish_reason"] = None if reason is None else self.native_reason(choice)
+        return row
 
     # Refusals
 

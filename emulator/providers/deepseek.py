@@ -14,15 +14,15 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, with_config
 from typing_extensions import TypedDict  # pydantic takes Python's own from 3.12 on
 
-from emulator import tokens
+from emulator.dialects.base import Dialect
+from emulator.dialects.chat_completions import ChatBody
+from emulator.dialects.serde import Range
 from emulator.providers import fim
 from emulator.providers.base import Names, Operation, Price, Refusal, Settings, bearer, per_million, refuse
 from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MOST_TOKENS, DeepSeekBody, DeepSeekDialect
-from emulator.providers.openai_chat import PIECE, ChatBody
-from emulator.providers.serde import Range, first
-from emulator.reply import Completion, ErrorReply, Reply
-from emulator.request import Call, Controls, Message, ModelRequest
-from emulator.wire import Header, Run, Track, single
+from emulator.reply import ErrorReply, Reply
+from emulator.request import Call, ModelRequest
+from emulator.wire import Header, Track
 
 MODELS = ("deepseek-v4-pro", "deepseek-v4-flash")
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
@@ -108,7 +108,7 @@ class DeepSeek(DeepSeekDialect):
         Operation("chat", "POST", "/chat/completions", "a chat completion", "public"),
         Operation("chat", "POST", "/v1/chat/completions", "the same", "public"),
         Operation("chat", "POST", "/beta/chat/completions", "the same, which may go on from a prefix", "public"),
-        Operation("completions", "POST", "/beta/completions", "the text in a gap", "public"),
+        Operation("completions", "POST", "/beta/completions", "the text in a gap", "public", dialect="gap"),
         Operation("models", "GET", "/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models", "the same", "public", is_completion=False),
         Operation("balance", "GET", "/user/balance", "what is left to spend", "public", is_completion=False),
@@ -123,6 +123,7 @@ class DeepSeek(DeepSeekDialect):
             ],
         },
     )
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"gap": fim.Gap}
     refusals: ClassVar[Mapping[str, Refusal]] = {
         **{
             name: replace(row, headers=BYTES) if row.status == 400 else row
@@ -159,12 +160,7 @@ class DeepSeek(DeepSeekDialect):
         return key
 
     def parse(self, call: Call, key: str) -> ModelRequest:
-        if call.operation in ("models", "balance"):
-            return ModelRequest(call, "", (), False, Controls(), key, {})
-        if not is_json(call.headers.get("content-type", "")):
-            raise refuse("unsupported_media_type")
-        if call.operation == "completions":
-            return self.parse_gap(call, key)
+        self.need_json(call)
         request = super().parse(call, key)
         if not call.path.startswith("/beta/") and any(message.prefix for message in request.messages):
             raise self.bad_request(
@@ -172,14 +168,10 @@ class DeepSeek(DeepSeekDialect):
             )
         return request
 
-    def parse_gap(self, call: Call, key: str) -> ModelRequest:
-        """A text with a gap: its beginning is matched and answered like a user's message."""
-        body, native = self.read(call, fim.FimBody)
-        complaint = first([self.complaint_of_model(body.model), *fim.complaints(body)])
-        if complaint is not None:
-            raise self.bad_request(complaint)
-        messages = (Message("user", body.prompt),)
-        return ModelRequest(call, body.model, messages, bool(body.stream), fim.controls(body), key, native)
+    def need_json(self, call: Call) -> None:
+        """Raises Refused for a body that is not said to be JSON."""
+        if not is_json(call.headers.get("content-type", "")):
+            raise refuse("unsupported_media_type")
 
     def not_fitting(self, message: str) -> Exception:
         return refuse("bad_request", message, headers={"content-type": "application/json"})
@@ -206,7 +198,7 @@ class DeepSeek(DeepSeekDialect):
         return super().thinks(body)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Any]:
-        if request.call.operation == "completions":
+        if request.call.dialect == fim.Gap.dialect:
             return 0, [request.messages[0].content, request.body.get("suffix") or ""]
         return super().prompt_texts(request)
 
@@ -234,44 +226,6 @@ class DeepSeek(DeepSeekDialect):
             (b"strict-transport-security", b"max-age=31536000; includeSubDomains; preload"),
             (b"x-content-type-options", b"nosniff"),
         )
-
-    def body(self, completion: Completion, request: ModelRequest) -> Any:
-        if request.call.operation != "completions":
-            return super().body(completion, request)
-        return {
-            **fim.envelope(completion),
-            "choices": [fim.choice(completion.choices[0], echoed(request))],
-            "usage": self.usage(completion),
-            "system_fingerprint": self.fingerprint(completion),
-        }
-
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
-        if request.call.operation == "completions":
-            return self.gap_runs(completion, request)
-        return super().stream(completion, request)
-
-    def gap_runs(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
-        """The frames of a text that fills a gap."""
-        told, start = completion.choices[0], echoed(request)
-        is_likely = told.logprobs is not None
-        head = {**fim.envelope(completion), "system_fingerprint": self.fingerprint(completion)}
-        tail = {"usage": None} if request.controls.include_usage else {}
-        if start:
-            rows = fim.logprobs(fim.unknown(start)) if is_likely else None
-            yield self.event("content", {**head, "choices": [fim.part(start, rows)], **tail})
-        pieces = tokens.pieces(told.content)
-        if told.logprobs is None and told.content:
-            before, after = self.around({**head, "choices": [fim.part(PIECE)], **tail})
-            yield Run("content", before, pieces.escaped, after, pieces.counts)
-        else:
-            offset = len(start)
-            for row, count in zip(told.logprobs or (), pieces.counts, strict=True):
-                rows = fim.logprobs([row], offset)
-                yield self.event("content", {**head, "choices": [fim.part(row.token, rows)], **tail}, tokens=count)
-                offset += len(row.token)
-        last = fim.part("", finish_reason=told.finish_reason)
-        yield self.event("finish", {**head, "choices": [last], "usage": self.usage(completion)})
-        yield single("done", b"data: [DONE]\n\n")
 
     def price_of(self, model: str) -> Price:
         return FLASH if model == "deepseek-v4-flash" else self.price
@@ -307,11 +261,6 @@ def is_json(content_type: str) -> bool:
     """Whether a content type says JSON, as axum sees it."""
     essence = content_type.partition(";")[0].strip().lower()
     return essence.startswith("application/") and (essence == "application/json" or essence.endswith("+json"))
-
-
-def echoed(request: ModelRequest) -> str:
-    """The text that is to be repeated before the answer."""
-    return request.messages[0].content if request.body.get("echo") else ""
 
 
 def complaint_of_r1(messages: Any) -> str | None:

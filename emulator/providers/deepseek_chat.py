@@ -13,11 +13,9 @@ import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
-from emulator.providers.base import Refusal
-from emulator.providers.openai_chat import (
+from emulator.dialects.chat_completions import (
     BodyType,
     ChatBody,
-    ChatDialect,
     ContentPart,
     Many,
     MessageBody,
@@ -33,7 +31,10 @@ from emulator.providers.openai_chat import (
     text_of,
     text_or_list,
 )
-from emulator.providers.serde import Range, not_json, not_of_type, place, serde, unknown_variant
+from emulator.dialects.serde import Range, not_json, not_of_type, place, serde, unknown_variant
+from emulator.providers.base import Refusal
+from emulator.providers.deepseek_models import ServesDeepSeek
+from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
 from emulator.reply import Choice, Completion, Reply
 from emulator.request import Call, Controls, ModelRequest
@@ -119,7 +120,7 @@ class Misfit:
     """A list or a map that stands where neither may: the reader stops before it."""
 
 
-class DeepSeekDialect(ChatDialect):
+class DeepSeekDialect(ChatDialect, ServesDeepSeek):
     """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
 
     auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"
@@ -344,7 +345,7 @@ class DeepSeekDialect(ChatDialect):
             "index": choice.index,
             "message": self.message(choice),
             "logprobs": self.logprobs(choice),
-            "finish_reason": choice.finish_reason,
+            "finish_reason": self.reason(choice),
         }
 
     def usage(self, completion: Completion) -> dict[str, Any]:
@@ -362,47 +363,20 @@ class DeepSeekDialect(ChatDialect):
 
     # Usage stands on the finish chunk; with `include_usage` every other chunk says null
 
-    def chunk(
-        self,
-        completion: Completion,
-        request: ModelRequest,
-        choice: Choice,
-        delta: dict[str, Any],
-        *,
-        finished: bool = False,
-        is_last: bool = False,
-        logprobs: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        chunk = self.bare_chunk(completion, choice, delta, finished, logprobs)
-        if finished and is_last:
-            chunk["usage"] = self.usage(completion)
-        elif request.controls.include_usage:
-            chunk["usage"] = None
-        return chunk
+    says_no_usage: ClassVar[bool] = True
 
-    def bare_chunk(
-        self,
-        completion: Completion,
-        choice: Choice,
-        delta: dict[str, Any],
-        finished: bool,
-        logprobs: dict[str, Any] | None,
-    ) -> dict[str, Any]:
-        """One event without its usage: DeepSeek's order of keys."""
+    @property
+    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
+        return "finish"
+
+    def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
         return {
             "id": completion.id,
             "object": "chat.completion.chunk",
             "created": completion.created,
             "model": completion.model,
             "system_fingerprint": self.fingerprint(completion),
-            "choices": [
-                {
-                    "index": choice.index,
-                    "delta": delta,
-                    "logprobs": logprobs,
-                    "finish_reason": choice.finish_reason if finished else None,
-                }
-            ],
+            "choices": choices,
         }
 
     def error_body(self, row: Refusal, request_id: str) -> Any:

@@ -10,10 +10,12 @@ from math import isnan, nan
 from typing import Any
 
 from emulator import tokens
-from emulator.providers.openai_chat import Stop, StreamOptions, Strict, read_stop
-from emulator.providers.serde import Range
-from emulator.reply import Choice, Completion, TokenLogprob
-from emulator.request import Controls
+from emulator.dialects.base import DONE, PIECE
+from emulator.dialects.chat_completions import ChatCompletions, Stop, StreamOptions, Strict, read_stop
+from emulator.dialects.serde import Range, first
+from emulator.reply import Choice, Completion, Reply, TokenLogprob
+from emulator.request import Call, Controls, Message, ModelRequest
+from emulator.wire import Run, single
 
 MOST_TOKENS = 4096
 MOST_LOGPROBS = 20
@@ -67,10 +69,68 @@ def controls(body: FimBody) -> Controls:
     )
 
 
-def choice(told: Choice, echoed: str) -> dict[str, Any]:
-    """The only choice of a whole answer; `echoed` is the prompt where it was asked to be repeated."""
-    rows = None if told.logprobs is None else logprobs([*unknown(echoed), *told.logprobs])
-    return part(echoed + told.content, rows, told.finish_reason)
+class Gap(ChatCompletions):
+    """The texts that fill gaps: chat completions whose choices hold a `text`."""
+
+    dialect = "gap"
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        """A text with a gap: its beginning is matched and answered like a user's message."""
+        vendor = self.provider
+        vendor.need_json(call)
+        body, native = vendor.read(call, FimBody)
+        complaint = first([vendor.complaint_of_model(body.model), *complaints(body)])
+        if complaint is not None:
+            raise self.bad_request(complaint)
+        messages = (Message("user", body.prompt),)
+        return ModelRequest(call, body.model, messages, bool(body.stream), controls(body), key, native)
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        adapted: Reply = self.provider.adapt(reply, request)
+        return adapted
+
+    def make_id(self, material: bytes) -> str:
+        return str(self.provider.make_id(material))
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return {
+            **envelope(completion),
+            "choices": [self.filled(completion.choices[0], echoed(request))],
+            "usage": self.provider.usage(completion),
+            "system_fingerprint": self.provider.fingerprint(completion),
+        }
+
+    def filled(self, choice: Choice, echoed: str) -> dict[str, Any]:
+        """The only choice of a whole answer; `echoed` is the prompt where it was asked to be repeated."""
+        rows = None if choice.logprobs is None else logprobs([*unknown(echoed), *choice.logprobs])
+        return part(echoed + choice.content, rows, self.reason(choice))
+
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        choice, start = completion.choices[0], echoed(request)
+        is_likely = choice.logprobs is not None
+        head = {**envelope(completion), "system_fingerprint": self.provider.fingerprint(completion)}
+        tail = {"usage": None} if request.controls.include_usage else {}
+        if start:
+            rows = logprobs(unknown(start)) if is_likely else None
+            yield self.event("content", {**head, "choices": [part(start, rows)], **tail})
+        pieces = tokens.pieces(choice.content)
+        if choice.logprobs is None and choice.content:
+            before, after = self.around({**head, "choices": [part(PIECE)], **tail})
+            yield Run("content", before, pieces.escaped, after, pieces.counts)
+        else:
+            offset = len(start)
+            for row, count in zip(choice.logprobs or (), pieces.counts, strict=True):
+                rows = logprobs([row], offset)
+                yield self.event("content", {**head, "choices": [part(row.token, rows)], **tail}, tokens=count)
+                offset += len(row.token)
+        last = part("", finish_reason=self.reason(choice))
+        yield self.event("finish", {**head, "choices": [last], "usage": self.provider.usage(completion)})
+        yield single("done", DONE)
+
+
+def echoed(request: ModelRequest) -> str:
+    """The text that is to be repeated before the answer."""
+    return request.messages[0].content if request.body.get("echo") else ""
 
 
 def part(text: str, rows: dict[str, Any] | None = None, finish_reason: str | None = None) -> dict[str, Any]:

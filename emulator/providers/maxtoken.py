@@ -7,10 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
+from emulator.dialects.chat_completions import ChatBody, Content, Many, MessageBody
 from emulator.providers.base import Operation, Refusal, Settings, bearer, refuse
-from emulator.providers.openai_chat import ChatBody, ChatDialect, Content, Many, MessageBody
-from emulator.reply import Choice, Completion, ErrorReply
-from emulator.request import Controls, ModelRequest
+from emulator.providers.deepseek_models import ServesDeepSeek
+from emulator.providers.openai_chat import ChatDialect
+from emulator.reply import Completion, ErrorReply
+from emulator.request import Controls
 
 
 class MaxTokenMessage(MessageBody):
@@ -31,7 +33,7 @@ class MaxTokenSettings(Settings):
     """The HTTP status of a content policy error; its body says "503" either way."""
 
 
-class MaxToken(ChatDialect):
+class MaxToken(ChatDialect, ServesDeepSeek):
     """https://api.maxtoken.io"""
 
     name = "maxtoken"
@@ -91,21 +93,9 @@ class MaxToken(ChatDialect):
         usage["completion_tokens_details"] = {"reasoning_tokens": completion.usage.reasoning}
         return usage
 
-    def chunk(
-        self,
-        completion: Completion,
-        request: ModelRequest,
-        choice: Choice,
-        delta: dict[str, Any],
-        *,
-        finished: bool = False,
-        is_last: bool = False,
-        logprobs: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        chunk = super().chunk(completion, request, choice, delta, finished=finished, logprobs=logprobs)
-        if finished and is_last:
-            chunk["usage"] = self.usage(completion)
-        return chunk
+    @property
+    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
+        return "finish"
 
     def refusal(self, reply: ErrorReply) -> Refusal:
         row = super().refusal(reply)

@@ -10,10 +10,13 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from emulator import tokens
+from emulator.dialects.base import PIECE
+from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
+from emulator.dialects.serde import Range
 from emulator.providers.base import Names, Operation, Refusal, Settings, per_million, refuse
-from emulator.providers.openai_chat import PIECE, ChatBody, ChatDialect, Many, MessageBody
-from emulator.providers.serde import Range
-from emulator.reply import Choice, Completion, Reply, Summary
+from emulator.providers.deepseek_models import ServesDeepSeek
+from emulator.providers.openai_chat import ChatDialect
+from emulator.reply import Choice, Completion, Reply, Source
 from emulator.request import Call, Controls, ModelRequest
 from emulator.wire import Part, Run
 
@@ -50,7 +53,7 @@ class NadlesSettings(Settings):
     """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
 
 
-class Nadles(ChatDialect):
+class Nadles(ChatDialect, ServesDeepSeek):
     """https://deadlock.p.nadles.com"""
 
     name = "nadles"
@@ -62,6 +65,7 @@ class Nadles(ChatDialect):
     settings: NadlesSettings
     Body: ClassVar[type[ChatBody]] = NadlesBody
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
+    counts = ("usage", "token_info")
     price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
@@ -110,12 +114,12 @@ class Nadles(ChatDialect):
         limit = body.max_tokens
         if limit < 1:  # temperature and top_p change nothing in an emulated answer
             limit = 1 if self.settings.out_of_range == "clamp" else MAX_TOKENS
-        return Controls(max_tokens=limit, search_web=body.search_web)
+        return Controls(max_tokens=limit, searches=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
-        if not request.controls.search_web and self.settings.summaries == "searched":
-            reply = replace(reply, summaries=())
+        if not request.controls.searches and self.settings.summaries == "searched":
+            reply = replace(reply, sources=())
         if reply.reasoning is None:
             return reply
         content = reply.content
@@ -143,7 +147,7 @@ class Nadles(ChatDialect):
         return MODEL_IN_ANSWERS if completion.model == MODEL else completion.model
 
     def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
-        return {"finish_reason": choice.finish_reason, "index": choice.index, "logprobs": None,
+        return {"finish_reason": self.reason(choice), "index": choice.index, "logprobs": None,
                 "message": self.message(choice)}  # fmt: skip
 
     def message(self, choice: Choice) -> dict[str, Any]:
@@ -153,7 +157,7 @@ class Nadles(ChatDialect):
     def search_and_tokens(self, completion: Completion) -> dict[str, Any]:
         usage = completion.usage
         return {
-            "summaries": [_row(summary) for summary in completion.summaries],
+            "summaries": [_row(source) for source in completion.sources],
             "token_info": {
                 "prompt_tokens": usage.prompt,
                 "response_tokens": usage.completion,
@@ -176,19 +180,13 @@ class Nadles(ChatDialect):
         before, after = self.around(self.chunk(completion, request, choice, {"content": PIECE}))
         yield Run(part, before, pieces.escaped[1:], after, pieces.counts[1:])
 
-    def chunk(
-        self,
-        completion: Completion,
-        request: ModelRequest,
-        choice: Choice,
-        delta: dict[str, Any],
-        *,
-        finished: bool = False,
-        is_last: bool = False,
-        logprobs: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
-        chunk = super().chunk(completion, request, choice, delta, finished=finished, logprobs=logprobs)
+    def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        chunk = super().chunk_of(completion, choices)
         return {"model_response": chunk} if self.settings.stream_envelope == "model_response" else chunk
+
+    def core(self, native: dict[str, Any]) -> dict[str, Any]:
+        inner = native.get("model_response")
+        return inner if isinstance(inner, dict) else native
 
     def first_delta(self, choice: Choice) -> dict[str, Any]:
         return {"content": "", "role": "assistant"}
@@ -204,5 +202,5 @@ class Nadles(ChatDialect):
         return {"error": row.message} if row.type == "origin" else {"message": row.message}
 
 
-def _row(summary: Summary) -> dict[str, Any]:
-    return {"error": summary.error, "status": summary.status, "summary": summary.summary, "url": summary.url}
+def _row(source: Source) -> dict[str, Any]:
+    return {"error": source.error, "status": source.status, "summary": source.summary, "url": source.url}

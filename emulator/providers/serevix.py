@@ -15,19 +15,8 @@ import orjson
 from pydantic import ValidationError
 
 from emulator import dice
-from emulator.providers.base import (
-    REASONS,
-    Names,
-    Operation,
-    Refusal,
-    Refused,
-    Settings,
-    refuse,
-)
-from emulator.providers.deepseek_chat import complaint_of_tool_messages
-from emulator.providers.openai_chat import (
+from emulator.dialects.chat_completions import (
     ChatBody,
-    ChatDialect,
     Many,
     MessageBody,
     Stop,
@@ -38,10 +27,22 @@ from emulator.providers.openai_chat import (
     read_tool_choice,
     read_tools,
 )
-from emulator.providers.serde import Range
-from emulator.reply import Choice, Completion, ErrorReply
+from emulator.dialects.serde import Range
+from emulator.providers.base import (
+    REASONS,
+    Names,
+    Operation,
+    Refusal,
+    Refused,
+    Settings,
+    refuse,
+)
+from emulator.providers.deepseek_chat import complaint_of_tool_messages
+from emulator.providers.deepseek_models import ServesDeepSeek
+from emulator.providers.openai_chat import ChatDialect
+from emulator.reply import Choice, ErrorReply
 from emulator.request import Call, Controls, ModelRequest
-from emulator.wire import Run, Track
+from emulator.wire import Track
 
 MOST_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
 NO_MODEL = "Model name not specified, model name cannot be empty"
@@ -89,7 +90,7 @@ class SerevixSettings(Settings):
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(ChatDialect):
+class Serevix(ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -197,8 +198,6 @@ class Serevix(ChatDialect):
             raise
 
     def parse(self, call: Call, key: str) -> ModelRequest:
-        if call.operation == "models":
-            return ModelRequest(call, "", (), False, Controls(), key, {})
         request = super().parse(call, key)
         if self.settings.models is not None and request.model not in self.settings.models:
             raise refuse("model_not_found")
@@ -261,22 +260,14 @@ class Serevix(ChatDialect):
         return ((b"x-oneapi-request-id", request_id.encode()),)
 
     def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
-        row: dict[str, Any] = {"message": self.message(choice), "finish_reason": choice.finish_reason}
+        row: dict[str, Any] = {"message": self.message(choice), "finish_reason": self.reason(choice)}
         if self.settings.choice_index == "include" or request.controls.n > 1:
             return {"index": choice.index, **row}
         return row
 
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
-        if request.controls.include_usage:
-            chunk = {
-                "id": completion.id,
-                "object": "chat.completion.chunk",
-                "created": completion.created,
-                "model": completion.model,
-                "choices": [],
-                "usage": self.usage(completion),
-            }
-            yield self.event("usage", chunk)
+    @property
+    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
+        return "separate"
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")

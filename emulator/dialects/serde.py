@@ -1,9 +1,9 @@
-"""DeepSeek's words for a body that it cannot use, as its Rust server (serde behind axum) says them.
+"""The words for a body that cannot be used, as a Rust server (serde behind axum) says them.
 
-The resellers pass them on. Observed texts are listed in docs/providers.md; the rest follows serde's own wording.
+Observed texts are listed in docs/providers.md; the rest follows serde's own wording.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,8 +109,3 @@ class Range:
 def first(complaints: Iterable[str | None]) -> str | None:
     """The first complaint there is."""
     return next((complaint for complaint in complaints if complaint), None)
-
-
-def is_object(value: Any) -> bool:
-    """A JSON object."""
-    return isinstance(value, Mapping)

@@ -1,0 +1,1 @@
+"""The dialects: what the API families put on the wire, whichever vendor speaks them."""

@@ -1,0 +1,388 @@
+"""What every dialect says of itself, so that faults, journal and timing need no vendor's and no dialect's words.
+
+A dialect is the wire of an API family. A vendor (a `Provider`) speaks one or several, and its table of operations says
+which one each endpoint speaks (`Operation.dialect`). To add one, write one file here with a subclass of `Dialect`:
+
+1. `dialect`: what operations call it.
+2. The way in, `parse(call, key)`: a body becomes a `ModelRequest`; raise `refuse(…)` for a bad one. Several parts of a
+   body that together are one message of the conversation become one `Message`, each tool result one of role `tool`.
+3. The way out: `body(completion, request)`, the JSON of a whole answer, and `stream(completion, request)`, the runs of
+   a stream. Mark every frame by its meaning (`wire.Part`): `role` opens the stream, `frame` begins or ends a block,
+   `reasoning`, `content` and `tool_calls` are deltas, `finish`, `usage` and `done` the end. A frame that means several
+   of them has one in `part` and the others in `also`. Text comes as prepared runs: `around(native)` gives what stands
+   before and after a piece, `tokens.pieces` the pieces.
+4. `REASONS`: its words for the neutral finish reasons; what is not listed is said as it is.
+5. Its wire shape, `WireShape`: `event_name` when events have an `event:` line, `terminator` and `without_end` for how a
+   stream ends, `places` for where things stand in one JSON, and those of the other methods whose answer is not what
+   `WireShape` says. A fault that finds nothing here raises `NotApplicable` with a sentence; none has to be edited.
+6. `error_event(form, refusal, body)`: how an error looks in a stream that has begun; `envelope` when refusals look
+   different from the vendor's own.
+7. `make_id`, `call_id` where ids have a form, and `heartbeat` for what is said while the client waits.
+
+What a vendor does differently stands in a subclass in the vendor's file, listed in `Provider.dialects`. An operation at
+which no model writes, such as embeddings, overrides `result` and has `is_completion=False`.
+"""
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol
+
+import orjson
+
+from emulator import dice, tokens
+from emulator.records import record
+from emulator.reply import Choice, Completion, ErrorReply, Reply
+from emulator.request import Call, ModelRequest
+from emulator.wire import NOTHING_ELSE, Header, Part, Run, Track, single
+
+Mark = Literal["documented", "public", "inferred"]
+"""How sure a fact is: shown in the provider's document; in another public source; decided here."""
+Meaning = Literal["content", "reasoning", "call_index", "finish", "usage"]
+"""What stands at a place of an event or of a whole body."""
+DONE = b"data: [DONE]\n\n"
+"""The mark at the end of many streams."""
+MOST_HEARTBEATS = 100_000
+PIECE = f"\x1f{secrets.token_hex(16)}\x1f"
+"""Stands for the piece that differs from frame to frame while the frame around it is written once. As nobody can guess
+it, it is nowhere else in the frame, whatever the request says."""
+PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
+
+
+def plain_call_id(material: dice.Ingredient, index: int, number: int) -> str:
+    """An id for a tool call, in no provider's form."""
+    return f"call_{dice.alphanumeric(24, 'tool_call', material, index, number)}"
+
+
+@record
+class Habits:
+    """What a provider's models do to every answer."""
+
+    thought_end: int = 0
+    """Tokens that stand between a thought and what follows, and belong to neither."""
+    call_id: Callable[[dice.Ingredient, int, int], str] = plain_call_id
+    """The id of a tool call, from random bytes, the number of the choice and its own."""
+
+
+PLAIN = Habits()
+
+
+class Refused(Exception):
+    """The provider refuses this request; raised while it is authenticated and parsed."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        self.reply = reply
+        super().__init__(reply.name or reply.status)
+
+
+def refuse(name: str, message: str | None = None, **details: Any) -> Refused:
+    """`raise refuse("bad_request", "…")`."""
+    return Refused(ErrorReply(name=name, message=message, **details))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One row of a provider's table of errors: what an error name means on its wire."""
+
+    status: int
+    message: str
+    type: str | None = None
+    code: str | None = None
+    param: str | None = None
+    mark: Mark = "inferred"
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Vendor(Protocol):
+    """What a dialect needs of the provider that speaks it."""
+
+    settings: Any
+    json_headers: ClassVar[tuple[Header, ...]]
+    stream_headers: ClassVar[tuple[Header, ...]]
+    heartbeat_comment: ClassVar[bytes]
+    heartbeat_blank: ClassVar[bytes]
+
+    def dumps(self, value: Any) -> bytes: ...
+    def response_headers(self, request_id: str) -> tuple[Header, ...]: ...
+    def error_body(self, row: Refusal, request_id: str) -> Any: ...
+
+
+@record
+class Event:
+    """One event of a stream, read."""
+
+    name: str | None
+    """The type on its `event:` line; None without one."""
+    native: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands in an event or a whole body: the object that holds it, and its name there."""
+
+    holder: dict[str, Any]
+    name: str
+    meaning: Meaning
+    key: Any = 0
+    """What tells it apart from its like: the choice, the block, the call."""
+
+    @property
+    def value(self) -> Any:
+        return self.holder.get(self.name)
+
+    def put(self, value: Any) -> None:
+        self.holder[self.name] = value
+
+    def remove(self) -> None:
+        self.holder.pop(self.name, None)
+
+
+class WireShape:
+    """Reads and changes what a dialect puts on the wire: one event, or one whole body, at a time.
+
+    The defaults are right for a dialect that has nothing of the kind."""
+
+    terminator: ClassVar[bytes | None] = None
+    """The last event of a stream, when it does nothing but end it."""
+    end_is: ClassVar[str] = "the event with the finish reason"
+    """What ends a stream that has no terminator, for people."""
+    facts: ClassVar[tuple[str, ...]] = ()
+    """The members that say what an answer is, but not what it says."""
+
+    def dumps(self, value: Any) -> bytes:
+        """JSON as it is written here."""
+        return orjson.dumps(value)
+
+    # One frame
+
+    def event_name(self, native: Any) -> str | None:
+        """The type that stands on the `event:` line of an event; None where there is no such line."""
+        return None
+
+    def frame(self, native: Any, name: str | None = None) -> bytes:
+        """One event. `name` replaces its type."""
+        name = self.event_name(native) if name is None else name
+        data = b"data: %b\n\n" % self.dumps(native)
+        return data if name is None else b"event: %b\n%b" % (name.encode(), data)
+
+    def read_frame(self, data: bytes) -> Event | None:
+        """What `frame` made; None when that holds no JSON object, or a fault has laid it out in another way."""
+        name: str | None = None
+        found: bytes | None = None
+        for line in data.split(b"\n"):
+            if line.startswith(b"data: "):
+                if found is not None:
+                    return None
+                found = line[6:]
+            elif line.startswith(b"event: "):
+                name = line[7:].decode("utf-8", "replace")
+        native = self.read_body(found) if found is not None else None
+        return Event(name, native) if native is not None else None
+
+    def read_body(self, data: bytes) -> dict[str, Any] | None:
+        """The JSON object of a whole body; None when it is none."""
+        try:
+            native = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return None
+        return native if isinstance(native, dict) else None
+
+    # Where things stand
+
+    def places(self, native: dict[str, Any], *meanings: Meaning) -> Iterator[Place]:
+        """Where things of these meanings stand in an event or a whole body, in order, empty and null ones too."""
+        yield from ()
+
+    def objects(self, native: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """Every object that a new member could turn up in: the event or body itself, then what it holds."""
+        yield native
+
+    def call_objects(self, native: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
+        """The objects that tell of a tool call where each of its pieces repeats them, with what tells calls apart."""
+        yield from ()
+
+    # What can be wrong with them. `native` is changed in place
+
+    def without_facts(self, native: dict[str, Any]) -> dict[str, Any]:
+        """Without the members of `facts`."""
+        for name in self.facts:
+            native.pop(name, None)
+        return native
+
+    def without_text(self, native: dict[str, Any]) -> None:
+        """Null wherever a text stands or could stand."""
+        for place in self.places(native, "content"):
+            place.put(None)
+
+    def without_answer(self, native: dict[str, Any], value: Any) -> bool:
+        """An event or a body with `value`, an empty list or null, in place of all that is answered. False: the event
+        has no place in such a stream."""
+        return True
+
+    def without_end(self, native: dict[str, Any]) -> dict[str, Any] | None:
+        """An event with the finish reason, without it and what goes with it; None when nothing is left."""
+        return None
+
+    def without_answers(self, native: dict[str, Any]) -> dict[str, Any] | None:
+        """A healthy kind of event without any answer, made of another event; None where there is no such thing."""
+        return None
+
+    def is_only_usage(self, native: dict[str, Any]) -> bool:
+        """Whether an event is there for the usage alone."""
+        return False
+
+    def usage_again(self, native: dict[str, Any]) -> dict[str, Any] | None:
+        """The event that says the usage a second time; None where that is no mistake or cannot be."""
+        return None
+
+    def late_text(self, native: dict[str, Any], text: str) -> dict[str, Any] | None:
+        """A delta that comes after the end, made of an earlier event."""
+        return None
+
+    def with_text_so_far(self, native: dict[str, Any], said: Mapping[Any, str]) -> bool:
+        """The whole text of each choice (`said` by the key of its place) beside the delta; whether there is room."""
+        return False
+
+    def with_split_name(self, native: dict[str, Any]) -> list[dict[str, Any]]:
+        """An event that names a tool as two events with half of the name each; empty when it does not."""
+        return []
+
+
+class Dialect(WireShape):
+    """The wire of an API family, as one provider speaks it: `Provider.dialects` says which class that is."""
+
+    dialect: ClassVar[str]
+    """What operations call it."""
+    REASONS: ClassVar[Mapping[str, str]] = {}
+    """This dialect's words for the neutral finish reasons, where they are not the same."""
+    id_form: ClassVar[str] = "{}"
+    """What ids look like around 24 random letters and digits."""
+    waits_after_opening: ClassVar[bool] = False
+    """Whether what is said while the client waits follows the first events, or comes before them."""
+
+    def __init__(self, provider: Vendor) -> None:
+        self._provider = provider
+
+    @property
+    def provider(self) -> Any:
+        """The provider that speaks it."""
+        return self._provider
+
+    def dumps(self, value: Any) -> bytes:
+        return bytes(self.provider.dumps(value))
+
+    # The way in
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        """Read a request body. Raises Refused with this provider's own complaint."""
+        raise NotImplementedError
+
+    # The answer
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        """The part of a reply that there are words for."""
+        return reply
+
+    def make_id(self, material: bytes) -> str:
+        """An id in this dialect's form, from 32 random bytes."""
+        return self.id_form.format(dice.letters(material, 24))
+
+    def reason(self, choice: Choice) -> str:
+        """Why an answer ended, in this dialect's words."""
+        return self.REASONS.get(choice.finish_reason, choice.finish_reason)
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        """The JSON of a whole answer."""
+        raise NotImplementedError
+
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+        """Every run of a stream, in order."""
+        raise NotImplementedError
+
+    def result(self, request: ModelRequest) -> Any:
+        """The JSON answer of an operation at which no model writes."""
+        raise NotImplementedError
+
+    def headers_of(self, completion: Completion, stream: bool) -> tuple[Header, ...]:
+        """The response headers, the reply's own last."""
+        own = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in completion.headers.items()]
+        taken = {name for name, _ in own}
+        provider = self.provider
+        base: tuple[Header, ...] = provider.stream_headers if stream else provider.json_headers
+        base = base + provider.response_headers(completion.request_id)
+        return (*(header for header in base if header[0] not in taken), *own) if own else base
+
+    def render(self, completion: Completion, request: ModelRequest) -> Track:
+        """The whole answer, as one JSON body or as a stream: as the request asks."""
+        headers = self.headers_of(completion, request.stream)
+        if request.stream:
+            return Track(200, headers, tuple(self.stream(completion, request)), streamed=True)
+        body = self.dumps(self.body(completion, request))
+        return Track(200, headers, (single("body", body, tokens=delivered(completion)),), streamed=False)
+
+    def event(self, part: Part, native: Any, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> Run:
+        """One server-sent event."""
+        return single(part, self.frame(native), tokens, also)
+
+    def around(self, native: Any) -> tuple[bytes, bytes]:
+        """What stands before and after `PIECE` in an event."""
+        before, _, after = self.frame(native).partition(PIECE_IN_JSON)
+        return before, after
+
+    # While the client waits
+
+    @property
+    def heartbeat(self) -> bytes:
+        """What a stream says while it waits; empty for providers that say nothing."""
+        return bytes(self.provider.heartbeat_comment)
+
+    @property
+    def heartbeat_part(self) -> Part:
+        """What that means."""
+        return "comment" if self.heartbeat.startswith(b":") else "ping"
+
+    def waiting(self, track: Track) -> Track:
+        """A paced track with what the provider says while the client waits for the first token, or for the body."""
+        interval = getattr(self.provider.settings, "heartbeat", None)
+        said = self.heartbeat if track.streamed else self.provider.heartbeat_blank
+        if not interval or not said or track.at[0] <= interval:
+            return track
+        number = min(int(track.at[0] / interval - 1e-9), MOST_HEARTBEATS)
+        part = self.heartbeat_part if track.streamed else "comment"
+        beats = Run(part, b"", (said,) * number, b"", (0,) * number)
+        moments = [interval * (count + 1) for count in range(number)]
+        opening = opening_of(track.runs) if self.waits_after_opening else 0
+        frames = sum(len(run.pieces) for run in track.runs[:opening])
+        return replace(
+            track,
+            runs=(*track.runs[:opening], beats, *track.runs[opening:]),
+            at=(*[0.0] * frames, *moments, *track.at[frames:]),
+            streamed=True,  # what is sent before its end is there goes like a stream: head first, in chunks
+        )
+
+    # Refusals
+
+    def envelope(self, row: Refusal, request_id: str) -> Any:
+        """The JSON body of a refusal."""
+        return self.provider.error_body(row, request_id)
+
+    def error_event(self, form: str, row: Refusal, body: bytes) -> bytes | None:
+        """An error in a stream that has begun: `data`, the usual form; `event`, under `event: error`; `bare`, `body` as
+        it would stand under its own status, without an `event:` line. None: there is no such form here."""
+        frame = b"data: %b\n\n" % body
+        return {"data": frame, "bare": frame, "event": b"event: error\n" + frame}.get(form)
+
+
+def opening_of(runs: Sequence[Run]) -> int:
+    """How many runs a stream begins with that bring no token."""
+    return next((place for place, run in enumerate(runs) if run.part not in ("role", "ping")), len(runs))
+
+
+def delivered(completion: Completion) -> int:
+    """How many tokens pass before the answer is whole: the longest choice."""
+    return max(
+        tokens.count(choice.reasoning or "")
+        + tokens.count(choice.content)
+        + sum(tokens.count(call.arguments) for call in choice.tool_calls)
+        for choice in completion.choices
+    )
