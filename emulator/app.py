@@ -6,17 +6,16 @@ A bare ASGI application: every layer around it would cost each token of each str
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
-from emulator.door import Scope
-from emulator.engine import Options, Plan, answer, ended, misused, refused
+from emulator.door import DOOR, Scope
+from emulator.engine import Options, Plan, answer, misused, refused
 from emulator.errors import Problem
 from emulator.journal import Exchange
-from emulator.namespace import Namespace, Namespaces
+from emulator.namespace import NAME, Namespace, Namespaces
 from emulator.providers import CREDENTIALS, PROVIDERS
 from emulator.reply import ErrorReply
 from emulator.request import Call
@@ -36,7 +35,6 @@ HOSTS: Mapping[str, str] = {
 """The provider behind each host name."""
 
 
-NAMESPACE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
 NAMESPACE_HEADER = "x-emulator-namespace"
 NAMESPACE_KEY = "sk-emu-"
@@ -68,6 +66,10 @@ class Envelope:
     namespace: str | None
     complaint: str = ""
     """Why the request cannot be sent to the world that it names."""
+    sent_path: str = ""
+    """The path as it was sent."""
+    size: int = 0
+    """Bytes of the head."""
 
     def call(self, body: bytes) -> Call:
         """The whole request."""
@@ -81,6 +83,8 @@ class Envelope:
             body,
             key=self.key,
             faults=target.faults,
+            sent_path=self.sent_path,
+            head_size=self.size,
         )
 
 
@@ -130,7 +134,8 @@ class App:
         if envelope is None:
             await self._elsewhere(scope, receive, send)
             return
-        namespace = self.namespaces.get(envelope.namespace)
+        complaint = envelope.complaint or self.namespaces.complaint(envelope.namespace)
+        namespace = self.namespaces.get(None if complaint else envelope.namespace)
         if envelope.method == "OPTIONS":
             await self._send(preflight(envelope.headers), namespace, scope, send)
             return
@@ -147,10 +152,10 @@ class App:
         plan: Plan | Awaitable[Plan]
         if is_too_large:
             plan = too_large(call, namespace)
-        elif envelope.complaint:
-            plan = misused(call, namespace, envelope.complaint, "namespace")
+        elif complaint:
+            plan = misused(call, namespace, complaint, "namespace")
         else:
-            plan = self.plan(call, namespace)
+            plan = self.plan(call, namespace, scope["state"][DOOR].has_left)
         await self._answer(Begun(plan, namespace, clock, start, "origin" in envelope.headers), scope, send)
 
     async def _answer(self, begun: Begun, scope: Scope, send: Send) -> None:
@@ -159,9 +164,9 @@ class App:
         try:
             if not isinstance(plan, Plan):
                 plan = await plan
-            if begun.is_for_a_page:
-                plan = Plan(opened(plan.answer), plan.exchange)
             try:
+                if begun.is_for_a_page:
+                    plan = Plan(opened(plan.answer), plan.exchange)
                 plan.exchange.playback = await play(plan.answer, begun.start, begun.clock, scope, send, self.players)
             finally:
                 self.close(plan, namespace)
@@ -179,9 +184,12 @@ class App:
         key = self.namespaces.default.script.rooms[target.provider].credential(headers)
         query = scope["query_string"].decode("latin-1")
         name = target.namespace or named(headers, key)
-        if name is None or NAMESPACE.fullmatch(name):
-            return Envelope(target, scope["method"], headers, query, key, name)
-        return Envelope(target, scope["method"], headers, query, key, None, f"{name!r} {NO_NAMESPACE}")
+        sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
+        complaint = ""
+        if name is not None and not NAME.fullmatch(name):
+            name, complaint = None, f"{name!r} {NO_NAMESPACE}"
+        return Envelope(target, scope["method"], headers, query, key, name, complaint, sent_path, size)
 
     def close(self, plan: Plan, namespace: Namespace) -> None:
         """An answer is over: put it into the books."""
@@ -189,8 +197,8 @@ class App:
         playback = exchange.playback
         if playback is not None and isinstance(answer, Track) and answer.at and playback.ended == "complete":
             self.timing.note(playback, answer.at[-1] - answer.at[0])
-        ended(exchange, namespace)
-        exchange.shorten()
+        exchange.end(answer)
+        namespace.journal.settle(exchange)
         if self.tell is not None:
             self.tell(exchange)
 
@@ -216,7 +224,7 @@ class App:
             name, slash, rest = path[2:].partition("/")
             if path[1] == "~":
                 faults.append(name)
-            elif NAMESPACE.fullmatch(name):
+            elif NAME.fullmatch(name):
                 namespace = name
             else:
                 break
@@ -229,14 +237,14 @@ class App:
         name, slash, rest = path[1:].partition("/")
         return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
 
-    async def plan(self, call: Call, namespace: Namespace) -> Plan:
-        """What is to be sent. Never raises."""
+    async def plan(self, call: Call, namespace: Namespace, has_left: Callable[[], bool]) -> Plan:
+        """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if not isinstance(clock, VirtualClock):
-                return await answer(call, namespace, self.options)
+                return await answer(call, namespace, self.options, has_left)
             with clock.working():
-                return await answer(call, namespace, self.options)
+                return await answer(call, namespace, self.options, has_left)
         except Exception:
             logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
             return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))

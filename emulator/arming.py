@@ -5,21 +5,26 @@ rule; the scenario; the server. The first error wins; everything else is compose
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
 
 from emulator import dice
-from emulator.errors import UsageError
+from emulator.errors import UsageError, shortened
 from emulator.faults import fault_of
-from emulator.faults.base import Fault
+from emulator.faults.base import Fault, ListenerFault
 
 Source = Literal["header", "key", "url", "queue", "live", "rule", "scenario", "server"]
+BY_REQUEST: tuple[Source, ...] = ("header", "key", "url")
 HEADER = "x-emulator-fault"
 KEY = "sk-fault-"
 MOST_QUEUED = 10_000
 MOST_PER_REQUEST = 32
+MAX_LENGTH = 8192
+"""Characters of one fault that a request asks for."""
+MAX_SECONDS_BEYOND = 60.0
+"""How long a fault may last that a request asks for, and that bears on other clients."""
 MOST_COUNTERS = 10_000
 """How many faults are counted; the one longest known is forgotten first."""
 
@@ -106,21 +111,71 @@ class Arsenal:
         return struck
 
 
-def from_request(
-    headers: Mapping[str, str], key: str | None, urls: tuple[str, ...], *, allows_header: bool = True
-) -> list[Armed]:
-    """The faults that a request asks for itself. Raises UsageError for one that there is not."""
-    found: list[Armed] = []
-    header = headers.get(HEADER)
-    if header is not None and allows_header:
-        found += [Armed(f"header {part}", fault_of(part), "header") for part in _parts(header)]
+def fault_sources(*, header: bool, others: bool) -> frozenset[Source]:
+    """Where requests may ask for faults."""
+    return frozenset(source for source in BY_REQUEST if (header if source == "header" else others))
+
+
+def asked_by(headers: Mapping[str, str], key: str | None, urls: tuple[str, ...]) -> list[tuple[Source, str]]:
+    """The faults that a request names itself, as they stand there, in the order of precedence."""
+    asked: list[tuple[Source, str]] = [("header", part) for part in _parts(headers.get(HEADER, ""))]
     if key is not None and key.startswith(KEY):
-        text = key.removeprefix(KEY)
-        found.append(Armed(f"key {text}", fault_of(text), "key"))
-    found += [Armed(f"url {text}", fault_of(text), "url") for text in urls]
-    if len(found) > MOST_PER_REQUEST:
-        raise UsageError(f"A request may ask for {MOST_PER_REQUEST} faults, not for {len(found)}.")
+        asked.append(("key", key.removeprefix(KEY)))
+    return asked + [("url", text) for text in urls]
+
+
+def from_request(
+    asked: Sequence[tuple[Source, str]], headers: Mapping[str, str], *, sends_key: bool, is_worker: bool
+) -> list[Armed]:
+    """The faults that a request asks for. Raises UsageError for one that there is not, or that it may not ask for.
+
+    is_worker: whether other processes answer requests too, with counters and listening sockets of their own."""
+    if len(asked) > MOST_PER_REQUEST:
+        raise UsageError(f"A request may ask for {MOST_PER_REQUEST} faults, not for {len(asked)}.")
+    found = []
+    for source, text in asked:
+        if len(text) > MAX_LENGTH:
+            raise UsageError(f"The fault '{shortened(text)}' has {len(text)} characters; the limit is {MAX_LENGTH}.")
+        fault = fault_of(text)
+        if isinstance(fault, ListenerFault):
+            _check_reach(fault, headers, sends_key=sends_key)
+        if is_worker and (fault.times is not None or fault.skip or fault.reaches_beyond_exchange):
+            raise UsageError(
+                f"The fault '{fault.kind}' needs one process: several workers share neither the counts of times and "
+                "skip nor the listening socket. Serve without --workers."
+            )
+        found.append(Armed(f"{source} {text}", fault, source))
     return found
+
+
+def _check_reach(fault: ListenerFault, headers: Mapping[str, str], *, sends_key: bool) -> None:
+    """Raises UsageError when a request may not ask for this fault of the listener."""
+    foreign = _sent_by_foreign_page(headers, sends_key=sends_key)
+    if foreign is not None:
+        raise UsageError(
+            f"The fault '{fault.kind}' bears on every client, so no page of another site may ask for it: {foreign}. "
+            "Send a key, from a program or from the emulator's own origin."
+        )
+    if fault.seconds > MAX_SECONDS_BEYOND:
+        raise UsageError(
+            f"The fault '{fault.kind}', seconds: it bears on every client, so a request may ask for at most "
+            f"{MAX_SECONDS_BEYOND:g}. A scenario, Python and serve --fault may say more."
+        )
+
+
+def _sent_by_foreign_page(headers: Mapping[str, str], *, sends_key: bool) -> str | None:
+    """Why a page of another site could have sent a request; None when none could."""
+    host = headers.get("host", "").lower()
+    site = headers.get("sec-fetch-site")
+    if site not in (None, "same-origin", "none"):
+        return f"this request says 'Sec-Fetch-Site: {shortened(site)}'"
+    for name in ("origin", "referer"):
+        value = headers.get(name)
+        if value is not None and value.partition("://")[2].partition("/")[0].lower() != host:
+            return f"this request says '{name.title()}: {shortened(value)}'"
+    if site is None and not sends_key:
+        return "this request carries no key"
+    return None
 
 
 def _parts(header: str) -> list[str]:

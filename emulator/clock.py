@@ -24,6 +24,8 @@ EARLIEST, LATEST = 1e-9, 1e12
 """What a timer can be set to."""
 VIRTUAL_START = 1767225600.0
 """Where virtual time begins: 2026-01-01T00:00:00Z."""
+LATEST_DATE = 253_402_214_400.0
+"""The last moment that virtual time shows: dates end with the year 9999."""
 LONGEST_TURN = 0.001
 """Seconds for which alarms are served in a row; then the event loop has its turn, and new requests are heard."""
 SLOTS, NEVER = 4000, 2**62
@@ -220,7 +222,7 @@ class VirtualClock:
         self._working = 0
 
     def time(self) -> float:
-        return self._start + self._elapsed
+        return min(self._start + self._elapsed, LATEST_DATE)
 
     def now(self) -> float:
         return self._elapsed
@@ -239,6 +241,11 @@ class VirtualClock:
         while self._alarms and self._alarms[0][0] <= end:
             self._go_off()
         self._elapsed = max(self._elapsed, end)
+
+    def leap(self) -> None:
+        """Leap from now on: whatever waits is not to wait for anybody any more."""
+        self._leaps = True
+        self._leap_soon()
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
@@ -274,6 +281,12 @@ class VirtualClock:
                 alarm.callback()
             except Exception as error:  # one broken callback must not stop the clock for all the others
                 self._loop.call_exception_handler({"message": "an alarm failed", "exception": error})
+
+
+def release(clock: Clock) -> None:
+    """Nobody will move this clock any more: one that stood still lets what waits for it come to its end."""
+    if isinstance(clock, VirtualClock):
+        clock.leap()
 
 
 async def wait_until(clock: Clock, when: float) -> None:

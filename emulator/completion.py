@@ -6,7 +6,7 @@ from math import floor, log
 
 from emulator import dice, tokens
 from emulator.dialects.base import PLAIN, Habits
-from emulator.reply import Block, Choice, Completion, Refusal, Reply, Source, Text, Thought, TokenLogprob, Usage
+from emulator.reply import Block, Choice, Completion, Refusal, Reply, Search, Text, Thought, TokenLogprob, Usage
 from emulator.request import Controls, ModelRequest, ToolCall
 
 
@@ -48,7 +48,11 @@ def _choice(
     index: int, reply: Reply, controls: Controls, material: dice.Ingredient, seed: dice.Ingredient, habits: Habits
 ) -> Choice:
     blocks = reply.in_order()
-    finish = reply.finish_reason or ("tool_calls" if any(isinstance(block, ToolCall) for block in blocks) else "stop")
+    does_something = any(map(_has_id, blocks))
+    finish = reply.finish_reason
+    if not finish:
+        calls = does_something and any(isinstance(block, ToolCall) and block.kind != "server" for block in blocks)
+        finish = "tool_calls" if calls else "stop"
     native, stopped_by = reply.native_reason, None
     if controls.stop:
         blocks, stopped_by = _stopped(blocks, controls.stop)
@@ -59,7 +63,8 @@ def _choice(
         if cut is not None:
             blocks, stopped_by = cut, None
             finish, native = "length", None
-    blocks = _named(blocks, index, material, habits)
+    if does_something:
+        blocks = _named(blocks, index, material, habits)
     choice = Choice(index, blocks, finish, native, stopped_by)
     if not controls.logprobs:
         return choice
@@ -73,14 +78,16 @@ def _choice(
     )
 
 
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)
+
+
 def _named(blocks: tuple[Block, ...], index: int, material: dice.Ingredient, habits: Habits) -> tuple[Block, ...]:
-    """The blocks with an id for every tool call."""
-    if not any(isinstance(block, ToolCall) for block in blocks):
-        return blocks
+    """The blocks with an id for every tool call and every search."""
     named: list[Block] = []
     number = 0
     for block in blocks:
-        if isinstance(block, ToolCall):
+        if isinstance(block, ToolCall | Search):
             if not block.id:
                 block = replace(block, id=habits.call_id(material, index, number))
             number += 1
@@ -130,7 +137,7 @@ def _limited(blocks: tuple[Block, ...], limit: int, thought_end: int) -> tuple[B
                     return tuple(kept)
                 left -= spent
         kept.append(block)
-    return None
+    return tuple(kept) if left < 0 else None  # all words are there, the end of thinking is what did not fit
 
 
 def _usage(
@@ -139,10 +146,18 @@ def _usage(
     """Counted, except what the reply states."""
     stated = replies[0].usage
     prompt += sum([tokens.count(source.summary or "") for source in replies[0].sources or ()])
-    completion = reasoning = 0
+    completion = reasoning = searches = 0
     for choice, reply in zip(choices, replies, strict=True):
-        thought = tokens.count(choice.reasoning) if choice.reasoning else 0
-        spoken = sum([_spoken(block) for block in choice.blocks])
+        thought = spoken = 0
+        for block in choice.blocks:
+            if isinstance(block, Thought):
+                thought += tokens.count(block.text)
+            elif isinstance(block, Text | Refusal):
+                spoken += tokens.count(block.text)
+            elif isinstance(block, ToolCall):
+                spoken += tokens.count(block.name) + tokens.count(block.arguments)
+            else:
+                searches += 1
         completion += thought + spoken
         if choice.reasoning is not None:
             is_over = (
@@ -160,18 +175,8 @@ def _usage(
         total=stated.get("total", prompt + completion),
         reasoning=stated.get("reasoning", min(reasoning, completion)),
         cached=stated.get("cached", min(cached, prompt)),
+        searches=searches,
     )
-
-
-def _spoken(block: Block) -> int:
-    """The tokens of a block that is no thought."""
-    match block:
-        case Text(text) | Refusal(text):
-            return tokens.count(text)
-        case ToolCall(name, arguments):
-            return tokens.count(name) + tokens.count(arguments)
-        case _:
-            return 0
 
 
 def _thought(reply: Reply) -> str | None:
@@ -181,17 +186,20 @@ def _thought(reply: Reply) -> str | None:
 
 def said(reply: Reply) -> list[str]:
     """Everything of a reply that has to be counted."""
-    return [*map(_words, reply.in_order()), *(source.summary or "" for source in reply.sources or ())]
+    texts = [reply.content, reply.reasoning or "", *[call.arguments for call in reply.tool_calls]]
+    if reply.blocks:
+        texts = [text for block in reply.blocks for text in _texts(block)]
+    return texts + [source.summary or "" for source in reply.sources] if reply.sources else texts
 
 
-def _words(block: Block | Source) -> str:
+def _texts(block: Block) -> tuple[str, ...]:
     match block:
         case Thought(text) | Text(text) | Refusal(text):
-            return text
+            return (text,)
         case ToolCall():
-            return block.arguments
+            return (block.arguments,)
         case _:
-            return ""
+            return ()
 
 
 # Log probabilities

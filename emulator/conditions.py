@@ -7,15 +7,15 @@ from typing import Any, Literal
 
 import orjson
 
+from emulator import patterns
 from emulator.hints import literal_in
+from emulator.json_paths import compiled_path
 from emulator.providers import COMPLETIONS
 from emulator.records import record
 from emulator.request import ModelRequest
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
 SHOWN = 60
-LONGEST_SEARCHED = 65536
-"""Regexes see this much of a text."""
 LooksAt = Literal["class", "body", "more"]
 
 
@@ -42,7 +42,7 @@ class Condition:
     needle: str | None = None
     """What the prompt has to contain, when that is the whole condition."""
     hint: str | None = None
-    """What the prompt, if it is ASCII, has to contain in lower case for the condition to hold."""
+    """What the folded prompt has to contain for the condition to hold."""
 
 
 # Conditions, cheap ones first
@@ -169,9 +169,11 @@ def _tool_result(name: str | None, content: TextCondition | None, normalize: Seq
 
 
 def tool_results(request: ModelRequest) -> list[tuple[str, str]]:
-    """(function, content) of the tool messages that end a conversation."""
-    results = []
+    """(function, content) of the tool messages that end a conversation, or stand in one turn with what ends it."""
+    results: list[tuple[str, str]] = []
     for message in reversed(request.messages):
+        if message.continues and not results:
+            continue
         if message.role != "tool":
             break
         results.append((message.name or _called(request, message.tool_call_id), message.content))
@@ -184,18 +186,17 @@ def _called(request: ModelRequest, call_id: str | None) -> str:
 
 
 def _body_condition(wanted: BodyCondition) -> Condition:
-    from jsonpath import JSONPathEnvironment
     from jsonpath.exceptions import JSONPathError
 
-    compiled = JSONPathEnvironment(strict=True).compile(wanted.path)
+    compiled = compiled_path(wanted.path)
     said = wanted.model_fields_set
-    pattern = None if wanted.regex is None else re.compile(wanted.regex)
+    pattern = None if wanted.regex is None else patterns.compiled(wanted.regex)
 
     def fits(value: Any) -> bool:
         return (
             ("equals" not in said or _same(value, wanted.equals))
             and ("contains" not in said or (isinstance(value, str | list) and _holds(value, wanted.contains)))
-            and (pattern is None or (isinstance(value, str) and bool(pattern.search(value[:LONGEST_SEARCHED]))))
+            and (pattern is None or (isinstance(value, str) and pattern.is_in(value)))
             and (wanted.in_ is None or any(_same(value, item) for item in wanted.in_))
             and (wanted.gt is None or (_is_number(value) and value > wanted.gt))
             and (wanted.lt is None or (_is_number(value) and value < wanted.lt))
@@ -203,9 +204,10 @@ def _body_condition(wanted: BodyCondition) -> Condition:
 
     def found(ask: Ask) -> list[Any]:
         try:
-            return compiled.findall(ask.request.body)
+            values: list[Any] = compiled.findall(ask.request.body)
         except JSONPathError:  # `$..x` in a body that is nested too deep
             return []
+        return values
 
     def holds(ask: Ask) -> bool:
         values = found(ask)
@@ -229,7 +231,10 @@ def _wished(value: Any) -> str:
         return " or ".join(map(_wished, value))
     if isinstance(value, str):
         return _shown(value)
-    written = orjson.dumps(value).decode()
+    try:
+        written = orjson.dumps(value).decode()
+    except TypeError:  # orjson writes less deep than it reads
+        return "a value that is nested too deep to be shown"
     return written if len(written) <= SHOWN else written[:SHOWN] + "…"
 
 
@@ -344,8 +349,7 @@ def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> Fitting
         tests.append(lambda text: contains in text)
         wishes.append(f"does not contain {_shown(wanted.contains)}")
     if wanted.regex is not None:
-        pattern = re.compile(wanted.regex)
-        tests.append(lambda text: pattern.search(text[:LONGEST_SEARCHED]) is not None)
+        tests.append(patterns.compiled(wanted.regex).is_in)
         wishes.append(f"does not match the regex {_shown(wanted.regex)}")
     if wanted.glob is not None:
         glob = glob_pattern((normalized(wanted.glob, normalize),))

@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from emulator.errors import Problem
+from emulator.errors import Problem, UsageError
+from emulator.namespace import Namespace, Namespaces
 from emulator.providers import PROVIDERS
 from emulator.timing import Timing
 
@@ -24,6 +25,9 @@ class Controlled(Protocol):
 
     @property
     def timing(self) -> Timing: ...
+
+    @property
+    def namespaces(self) -> Namespaces: ...
 
 
 def control_app(server: Controlled) -> Starlette:
@@ -51,6 +55,29 @@ def control_app(server: Controlled) -> Starlette:
     async def timing(request: Request) -> Response:
         return JSONResponse(server.timing.told())
 
+    async def clock(request: Request) -> Response:
+        """What time it is in a namespace, and what moves it."""
+        return JSONResponse(_time(server.namespaces.get(request.query_params.get("namespace"))))
+
+    async def advance(request: Request) -> Response:
+        """Let the time of a namespace pass, whose clock is not real."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":  # what a page of another origin may send without asking is never this
+            return JSONResponse({"error": "The body must be JSON: send Content-Type: application/json."}, 415)
+        try:
+            body = await request.json()
+        except ValueError:
+            body = None
+        seconds = body.get("seconds") if isinstance(body, dict) else None
+        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+            return JSONResponse({"error": 'The body must be {"seconds": NUMBER}.'}, 422)
+        namespace = server.namespaces.own(request.query_params.get("namespace") or "default")
+        namespace.advance(seconds)
+        return JSONResponse(_time(namespace))
+
+    async def misused(request: Request, error: Exception) -> Response:
+        return JSONResponse({"error": str(error)}, status_code=422)
+
     async def missing(request: Request, error: Exception) -> Response:
         path = request.url.path
         message = f"There is no provider at {path}. A provider's name stands first in the path."
@@ -64,5 +91,11 @@ def control_app(server: Controlled) -> Starlette:
         Route("/__emulator/ready", ready),
         Route("/__emulator/providers", providers),
         Route("/__emulator/timing", timing),
+        Route("/__emulator/clock", clock),
+        Route("/__emulator/clock/advance", advance, methods=["POST"]),
     ]
-    return Starlette(routes=routes, exception_handlers={404: missing})
+    return Starlette(routes=routes, exception_handlers={404: missing, UsageError: misused})
+
+
+def _time(namespace: Namespace) -> dict[str, Any]:
+    return {"mode": namespace.script.scenario.clock, "now": namespace.clock.time()}

@@ -36,11 +36,14 @@ HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
 class Gate(Protocol):
     """What the transport may do with the server's listening sockets."""
 
-    resets: int
-    """So many of the connections that come next are reset as soon as they are accepted."""
-
     def refuse(self, seconds: float) -> None:
         """Stop listening for so long."""
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Reset so many more of the connections that come next, within so many seconds."""
+
+    def resets_next(self) -> bool:
+        """Whether the connection that has just been accepted is to be reset. It counts."""
 
 
 class Listener(Protocol):
@@ -73,6 +76,10 @@ class Door:
     def is_lost(self) -> bool:
         """The connection is closing or gone."""
         return bool(self.protocol.transport.is_closing())
+
+    def has_left(self) -> bool:
+        """The same as a function, for slow work in a thread: nobody waits for its result any more."""
+        return self.is_lost
 
     @property
     def is_full(self) -> bool:
@@ -165,8 +172,7 @@ def with_door(base: type[Any], gate: Gate, shortcut: Shortcut | None = None) -> 
             self.backlog: Sized = self.pipeline if self.keeps_no_books else self.conn._receive_buffer
             self.most_backlog = MOST_PIPELINED if self.keeps_no_books else LARGEST_BACKLOG
             self._be_patient()
-            if gate.resets > 0:
-                gate.resets -= 1
+            if gate.resets_next():
                 self.door.reset()
 
         def data_received(self, data: bytes) -> None:

@@ -5,16 +5,17 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from emulator.app import NAMESPACE
+from emulator import arguments
+from emulator.arguments import ScenarioSource
+from emulator.arming import fault_sources
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
-from emulator.faults import fault_of
 from emulator.faults.base import Fault
-from emulator.namespace import script_from
+from emulator.namespace import safe_name, script_from
 from emulator.pace import Pace
 from emulator.server import Server, ServerOptions, bind
 from emulator.shipped import DEFAULT_SCENARIO
-from emulator.worlds import ScenarioSource, World
+from emulator.worlds import World
 
 START_TIMEOUT = 10.0
 
@@ -34,7 +35,8 @@ class Emulator(World):
     seed: replaces the scenario's.
     unmatched: what a request gets that no rule answers when the scenario does not say: `generate` or `error`. With a
         scenario given it is an error that tells each rule and why it does not match.
-    faults: what goes wrong with every answer, as in `serve --fault`.
+    faults: what goes wrong with every answer, as in `serve --fault`: one fault or several.
+    request_faults: whether requests may ask for faults, by header, key or URL.
     allow_code: whether scenarios may name Python functions.
     reload: whether changed files are loaded again.
 
@@ -54,31 +56,39 @@ class Emulator(World):
         pace: Pace | None = None,
         seed: int | None = None,
         unmatched: Literal["generate", "error"] | None = None,
-        faults: Iterable[str | Mapping[str, Any] | Fault] = (),
+        faults: str | Mapping[str, Any] | Fault | Iterable[str | Mapping[str, Any] | Fault] = (),
+        request_faults: bool = True,
         allow_code: bool = False,
         reload: bool = False,
         loop: Literal["auto", "uvloop", "asyncio"] = "auto",
         http: Literal["httptools", "h11"] = "httptools",
     ) -> None:
-        if not speed > 0:
-            raise UsageError(f"speed is {speed}. Give a number above 0, such as 2, or inf.")
-        self.host = host
-        self.port = port
-        sources = (DEFAULT_SCENARIO if scenario is None else scenario,)
+        self.host = arguments.text("host", host)
+        self.port = arguments.whole("port", port, 0, 65535)
+        if provider is not None:
+            arguments.text("provider", provider)
+        if unmatched is not None:
+            arguments.one_of("unmatched", unmatched, ("generate", "error"))
+        arguments.one_of("loop", loop, ("auto", "uvloop", "asyncio"))
+        arguments.one_of("http", http, ("httptools", "h11"))
+        sources = (DEFAULT_SCENARIO if scenario is None else arguments.source(scenario),)
         options = Options(
-            pace=pace,
-            speed=speed,
+            pace=arguments.pace(pace),
+            speed=arguments.speed(speed),
             unmatched=unmatched or ("generate" if scenario is None else "error"),
-            faults=tuple(fault_of(fault) for fault in faults),
-            allows_code=allow_code,
+            faults=arguments.faults(faults),
+            request_faults=fault_sources(
+                header=arguments.switch("request_faults", request_faults), others=request_faults
+            ),
+            allows_code=arguments.switch("allow_code", allow_code),
         )
         server = Server(
             ServerOptions(
                 script_from(*sources),
                 options,
                 provider=provider,
-                seed=seed,
-                sources=sources if reload else (),
+                seed=arguments.seed(seed),
+                sources=sources if arguments.switch("reload", reload) else (),
                 loop=loop,
                 http=http,
             )
@@ -136,12 +146,14 @@ class Emulator(World):
     def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> World:
         """Another namespace of this server, made on first use; with a scenario or a seed it starts anew.
 
-        A client reaches it by its URL, by an API key `sk-emu-NAME`, or by the header `X-Emulator-Namespace`."""
-        if not NAMESPACE.fullmatch(name):
-            raise UsageError(f"'{name}' cannot be a namespace: letters, digits, '.', '_' and '-', at most 128.")
+        Any text is a name, also `request.node.name` of a test; the world's own `name` is the same in the characters
+        that a URL and a header can carry. A client reaches it by its URL, by an API key `sk-emu-NAME`, or by the header
+        `X-Emulator-Namespace`."""
+        name = safe_name(arguments.text("The name of a namespace", name))
         if scenario is not None or seed is not None:
             if name == "default":
                 raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
-            script = None if scenario is None else script_from(scenario)
+            arguments.seed(seed)
+            script = None if scenario is None else script_from(arguments.source(scenario))
             self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.script, seed))
         return World(self._server, name, self)

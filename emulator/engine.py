@@ -1,39 +1,48 @@
 """The journey of a request, in order: from a `Call` to a `Plan` of bytes and moments."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
 import orjson
 
-from emulator import dice, tokens
+from emulator import dice, large, tokens
+from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
 from emulator.arming import HEADER as FAULT_HEADER
 from emulator.arming import KEY as FAULT_KEY
-from emulator.arming import Armed, from_request
 from emulator.completion import complete, said
 from emulator.conditions import Ask
 from emulator.dialects.base import Dialect
-from emulator.errors import UsageError
+from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import Fault, NotApplicable, Scene
-from emulator.journal import IN_EXCHANGE, Exchange
-from emulator.matching import Found, misses
+from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
+from emulator.journal import IN_EXCHANGE, LONGEST_BODY, Exchange, Why
+from emulator.ledger import Lease
+from emulator.matching import Found, Rulebook, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
 from emulator.namespace import Namespace
+from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, Refused
 from emulator.records import record
-from emulator.reply import Draft, ErrorReply, Reply
-from emulator.request import Call, ModelRequest
+from emulator.reply import Block, Draft, ErrorReply, Reply, Search
+from emulator.request import Call, ModelRequest, ToolCall
 from emulator.wire import Step, Track, single
-from emulator.writing import UNSAID, Occasion, WritingError, is_plain, is_quick, write
+from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
 Result = TypeVar("Result")
+FEW_RULES = 50
+"""So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
+MAX_STEPS = 200_000
+"""Pieces into which faults may divide one answer."""
+POOL = Pool("work", 2)
+"""For what would hold up the loop. Its threads take turns with the loop, so there are few of them."""
+CODE_POOL = Pool("code", 16)
+"""For the user's own functions, which may wait for something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +57,8 @@ class Options:
     """What a request gets that no rule answers, when no file says."""
     faults: tuple[Fault, ...] = ()
     """What goes wrong with every answer."""
-    allows_fault_header: bool = True
-    """Whether requests may ask for faults by header."""
+    request_faults: frozenset[Source] = frozenset(BY_REQUEST)
+    """Where requests may ask for faults: header, key, url."""
     worker: int = 0
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
@@ -79,6 +88,8 @@ class Journey:
     material: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
+    has_left: Callable[[], bool] = never
+    """Whether the client has gone, so that slow work for it may end."""
     stands_alone: bool = False
     """Whether nothing but the request and the script bears on the answer."""
     request: ModelRequest | None = None
@@ -86,6 +97,10 @@ class Journey:
     faults: list[Armed] | None = None
     refusing: Armed | None = None
     """The fault whose error is the answer."""
+    lease: Lease | None = None
+    """What this request took of the key's quotas; given back by `Exchange.end`."""
+    acted: set[int] = field(default_factory=set)
+    """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
 
 @record
@@ -97,12 +112,25 @@ class Prompt:
     total: int
 
 
-async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never) -> Plan:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
     stands_alone = _stands_alone(call, namespace)
     known = _known(call, namespace) if stands_alone else None
-    journey = _begin(call, namespace, options, known)
-    journey.stands_alone = stands_alone
+    identity = known.identity if known is not None else await _read(identity_of, call, of=call)
+    journey = _begin(call, namespace, options, identity)
+    journey.stands_alone, journey.has_left = stands_alone, has_left
+    try:
+        return Plan(await _planned(known, journey), journey.exchange)
+    except BaseException:  # nobody will play it, so nobody will end it
+        journey.exchange.end()
+        namespace.journal.settle(journey.exchange)
+        raise
+    finally:
+        journey.exchange.shorten()
+
+
+async def _planned(known: Remembered | None, journey: Journey) -> Track | Sequence[Step]:
+    """The answer, whatever happens on the way to it."""
     try:
         try:
             track = await _healthy(journey) if known is None else _recalled(known, journey)
@@ -110,9 +138,21 @@ async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
             track = _refusal(refusal.reply, journey)
         except WritingError as error:
             track = _failed(error, journey)
-        return Plan(_broken(track, journey), journey.exchange)
+        except Abandoned:  # nobody reads it
+            track = _own_error(499, "The client has left.", "abandoned", journey)
+        faults = _struck(journey)
+        if not faults:
+            return track
+        is_heavy = (
+            any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
+        )
+        return await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
-        return Plan(_own_error(400, str(error), "fault", journey), journey.exchange)
+        return _own_error(400, str(error), "fault", journey)
+    except Exception:
+        call = journey.call
+        logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
+        return _refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), journey)
 
 
 async def _healthy(journey: Journey) -> Track:
@@ -121,17 +161,19 @@ async def _healthy(journey: Journey) -> Track:
     operation, call.parameters = room.route(call.method, call.path)
     call.operation, call.dialect = operation.name, operation.dialect
     dialect = journey.dialect = room.speaking(operation.dialect)
-    key = room.authenticate(call.headers)
-    if not key.startswith(FAULT_KEY):
+    key = dialect.key_of(call.headers)
+    if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.admit(call.provider, key)
-    request = journey.request = dialect.parse(call, key) if operation.has_body else room.listed(call, key)
+    reader = dialect.parse if operation.has_body else room.listed
+    request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream
     ask = namespace.ask(request, journey.identity, journey.attempt)
-    found = journey.found = namespace.find(ask)
+    is_large = len(call.body) > large.LARGE
+    found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
     if operation.is_completion and not namespace.ledger.is_empty:
-        namespace.ledger.open(room, key, exchange.received)
-        exchange.open_key = key
+        journey.lease = namespace.ledger.open(room, key, exchange.received)
+        exchange.on_end = journey.lease.close
     for armed in _struck(journey):
         refusal = armed.fault.refuse(_scene(journey))
         if refusal is not None:
@@ -142,10 +184,12 @@ async def _healthy(journey: Journey) -> Track:
     if found is None and not operation.is_completion:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
-        return _unmatched(ask, journey)
+        return await _unmatched(ask, journey)
     if found is None and not namespace.script.is_default:
-        exchange.why = partial(misses, namespace.script.rules, ask)
-    prompt = await _prompt_tokens(request, room)
+        seen = (ask.state, ask.attempt, ask.identity, ask.seed)
+        rules = namespace.script.rules
+        exchange.why = Why(partial(_misses, rules, dialect, call, key, seen), call.body, len(rules.rules))
+    prompt = await _prompt_tokens(request, room, journey)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     track = _answered(replies, prompt, request, journey)
@@ -162,7 +206,8 @@ def _known(call: Call, namespace: Namespace) -> Remembered | None:
     known = namespace.memory.get(call)
     if known is not None:
         try:
-            namespace.admit(call.provider, namespace.script.rooms[call.provider].authenticate(call.headers))
+            room = namespace.script.rooms[call.provider]
+            namespace.admit(call.provider, room.speaking(known.dialect).key_of(call.headers))
         except Refused:
             return None
     return known
@@ -187,11 +232,15 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         and not journey.faults
         and journey.stands_alone
         and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
-        and not any(reply.tool_calls for reply in replies)
+        and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
         and not (namespace.script.scenario.faults or journey.options.faults)
     )
+
+
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)
 
 
 def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:
@@ -250,10 +299,7 @@ def _struck(journey: Journey) -> list[Armed]:
         of_the_script = script.scenario.faults or (found is not None and found.rule.faults)
         if journey.stands_alone and not of_the_script and not journey.options.faults:
             return journey.faults
-        key = journey.call.key
-        armed = from_request(
-            journey.call.headers, key, journey.call.faults, allows_header=journey.options.allows_fault_header
-        )
+        armed = _asked_for(journey)
         armed += namespace.arsenal.armed()
         if found is not None:
             armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
@@ -267,16 +313,24 @@ def _struck(journey: Journey) -> list[Armed]:
     return journey.faults
 
 
+def _asked_for(journey: Journey) -> list[Armed]:
+    """The faults that the request asks for and may ask for; of the others is said that they do nothing."""
+    call, options = journey.call, journey.options
+    asked = asked_by(call.headers, call.key, call.faults)
+    for source, text in asked:
+        if source not in options.request_faults:
+            _note_bypassed(f"{shortened(text)} ({source})", "the server lets no request ask for it there", journey)
+    permitted = [each for each in asked if each[0] in options.request_faults]
+    return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
+
+
 def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
     answered = journey.exchange.outcome in ("reply", "generated")
     return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received, answered)
 
 
-def _broken(track: Track, journey: Journey) -> Track | list[Step]:
-    """The answer as the faults let it travel; those that cannot be applied are told."""
-    faults = _struck(journey)
-    if not faults:
-        return track
+def _broken(track: Track, faults: Sequence[Armed], journey: Journey) -> list[Step]:
+    """The answer as the faults let it travel; those that cannot be applied are told. It may run in any thread."""
     is_whole = any(run.part == "body" for run in track.runs)  # a whole body too goes like a stream behind heartbeats
     scene = _scene(journey, streamed=track.streamed and not is_whole)
     steps = track.steps()
@@ -286,34 +340,44 @@ def _broken(track: Track, journey: Journey) -> Track | list[Step]:
             _bypassed(armed, NotApplicable("another error came first"), journey)
             continue
         try:
-            steps = armed.fault.rewrite(steps, scene)
+            changed = armed.fault.rewrite(steps, scene)
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if len(changed) > MAX_STEPS:
+            _bypassed(armed, f"the answer would fall into more than {MAX_STEPS} pieces", journey)
+            continue
+        if changed == steps and armed is not journey.refusing and id(armed) not in journey.acted:
+            _bypassed(armed, NO_CHANGE, journey)
+        steps = changed
     return steps
 
 
-def _bypassed(armed: Armed, reason: NotApplicable, journey: Journey) -> None:
-    note = f"fault {armed.fault.kind} ({armed.source}) was bypassed: {reason}"
+NO_CHANGE = "it leaves this answer as it is"
+
+
+def _bypassed(armed: Armed, reason: NotApplicable | str, journey: Journey) -> None:
+    journey.acted.add(id(armed))  # one reason is enough
+    _note_bypassed(f"{armed.fault.kind} ({armed.source})", str(reason), journey)
+
+
+def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
+    note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
-def ended(exchange: Exchange, namespace: Namespace) -> None:
-    """An answer is over, however it ended: its place among the key's open ones is free."""
-    if exchange.open_key is not None:
-        room = namespace.script.rooms[exchange.call.provider]
-        namespace.ledger.close(room, exchange.open_key, namespace.clock.time())
-
-
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
     """A refusal for a request that cannot begin its journey."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey.exchange.shorten()
     return Plan(_refusal(reply, journey), journey.exchange)
 
 
 def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan:
     """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
-    journey = _begin(call, namespace, Options())
+    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey.exchange.shorten()
     return Plan(_own_error(400, complaint, kind, journey), journey.exchange)
 
 
@@ -322,10 +386,9 @@ def identity_of(call: Call) -> bytes:
     return dice.hashed(dice.mixed_before(call.provider, call.method, call.path) + dice.mixed(call.body))
 
 
-def _begin(call: Call, namespace: Namespace, options: Options, known: Remembered | None = None) -> Journey:
+def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) -> Journey:
     exchange = namespace.begin(call)
     room = namespace.script.rooms[call.provider]
-    identity = known.identity if known is not None else identity_of(call)
     attempt = namespace.attempt(identity)
     mixture = dice.mixed_before(namespace.seed, "id") + dice.mixed(identity, attempt, options.worker)
     material = dice.hashed(mixture)
@@ -369,9 +432,18 @@ def _listing(request: ModelRequest, journey: Journey) -> Track:
     return Track(200, headers, (single("body", room.dumps(room.listing(request, balance))),), streamed=False)
 
 
-def _unmatched(ask: Ask, journey: Journey) -> Track:
+def _misses(rules: Rulebook, dialect: Dialect, call: Call, key: str, seen: tuple[str, int, bytes, int]) -> list[str]:
+    """Why no rule answered a request, which is read once more for it: only few are ever asked about."""
+    return misses(rules, Ask(dialect.parse(call, key), *seen))
+
+
+async def _unmatched(ask: Ask, journey: Journey) -> Track:
     """Strict: an error in the provider's own form that tells each rule and why not."""
-    reasons = misses(journey.namespace.script.rules, ask)
+    rules = journey.namespace.script.rules
+    if len(rules.rules) > FEW_RULES or len(journey.call.body) > LONGEST_BODY:
+        reasons = await POOL.run(misses, rules, ask, has_left=journey.has_left)
+    else:
+        reasons = misses(rules, ask)
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
@@ -380,6 +452,10 @@ def _unmatched(ask: Ask, journey: Journey) -> Track:
 
 
 def _failed(error: WritingError, journey: Journey) -> Track:
+    if isinstance(error, SchemaError):
+        journey.exchange.notes = (str(error),)
+        logger.warning("%s", error)
+        return _own_error(400, str(error), "schema", journey)
     found = journey.found
     where = f"{found.rule.origin}: rule '{found.rule.name}': " if found is not None else ""
     message = f"{where}{error}"
@@ -397,11 +473,23 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 # What is said
 
 
-async def _prompt_tokens(request: ModelRequest, room: Provider) -> Prompt:
+async def _prompt_tokens(request: ModelRequest, room: Provider, journey: Journey) -> Prompt:
     """What the request costs as a prompt."""
+    if len(request.call.body) > large.LARGE:
+        return await large.elsewhere(_count_prompt, request, room)
     fixed, texts = room.prompt_texts(request)
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
+    return _counted(fixed, texts)
+
+
+def _count_prompt(request: ModelRequest, room: Provider) -> Prompt:
+    fixed, texts = room.prompt_texts(request)
+    tokens.warm(texts)
+    return _counted(fixed, texts)
+
+
+def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
     parts = tuple([(text, tokens.count(text)) for text in texts])
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
@@ -418,13 +506,15 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
         if is_quick(draft, request):
             replies = write(draft, request, occasion)
         else:
-            replies = await _elsewhere(write, draft, request, occasion)
+            pool = POOL if draft.code is None else CODE_POOL
+            work = partial(write, draft, request, occasion, journey.has_left)
+            replies = await pool.run(work, has_left=journey.has_left)
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
     replies = [journey.dialect.adapt(reply, request) for reply in replies]
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
-        await _elsewhere(tokens.warm, texts)
+        await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return replies
 
 
@@ -443,9 +533,11 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
     )
 
 
-async def _elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
-    """Do slow work in a thread, so that no stream waits for it."""
-    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
+async def _read(work: Callable[..., Result], *arguments: object, of: Call) -> Result:
+    """Do what goes through the whole of a request: at once, or in the thread for large ones."""
+    if len(of.body) <= large.LARGE:
+        return work(*arguments)
+    return await large.elsewhere(work, *arguments)
 
 
 # The answer
@@ -470,16 +562,23 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         habits=room.habits,
     )
     for armed in journey.faults or ():
-        request = armed.fault.reshape(request)
+        reshaped = armed.fault.reshape(request)
+        if reshaped != request:
+            journey.acted.add(id(armed))
+        request = reshaped
     for armed in journey.faults or ():
         try:
-            completion = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
+            spoiled = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
+            continue
+        if spoiled != completion:
+            journey.acted.add(id(armed))
+        completion = spoiled
     exchange.usage = completion.usage
     exchange.cost = room.cost(completion.usage, request.model)
-    if not namespace.ledger.is_empty:
-        namespace.ledger.charge(room, request.key, completion.usage, exchange.cost, exchange.received)
+    if journey.lease is not None:
+        journey.lease.charge(completion.usage, exchange.cost, exchange.received)
     track = journey.dialect.render(completion, request)
     exchange.status = track.status
     return track

@@ -48,7 +48,17 @@ class ScenarioError(EmulatorError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+MAX_SHOWN = 80
+"""Characters of a word that a message repeats."""
+
+
+def shortened(word: object) -> str:
+    """A word as a message shows it: its beginning, when it is long."""
+    text = str(word)
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
+
+
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """`" Did you mean 'reset'?"` for a near miss, else nothing: made to be appended to a message."""
-    close = get_close_matches(word, known, n=1, cutoff=0.6)
+    close = get_close_matches(word, known, n=1, cutoff=0.6) if len(word) <= MAX_SHOWN else []
     return f" Did you mean '{close[0]}'?" if close else ""

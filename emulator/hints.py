@@ -1,35 +1,41 @@
 """What a text must contain if a regular expression is to be found in it: asked first, as that is far cheaper."""
 
 from collections.abc import Iterator
-from re import _constants as constants  # type: ignore[attr-defined]
-from re import _parser as parser  # type: ignore[attr-defined]
 from typing import Any
 
+from emulator.patterns import codes, parsed
+
 SHORTEST = 3
+
+
+def folded(text: str) -> str:
+    """A text in lower case, where whatever equals an ASCII letter when case is ignored is that letter."""
+    if text.isascii():
+        return text.lower()
+    return text.replace("İ", "i").lower().replace("ſ", "s").replace("ı", "i")
 
 
 def literal_in(pattern: str) -> str | None:
     """The longest ASCII literal, in lower case, that is part of every match; None when there is none worth asking for.
 
-    An ASCII text in which, in lower case, it does not occur cannot match. (Of other texts that is not said: letters
-    such as the Kelvin sign fold to ASCII ones.)"""
-    runs = [run.lower() for run in _runs(parser.parse(pattern)) if len(run) >= SHORTEST]
+    A text whose `folded` form does not contain it cannot match."""
+    runs = [run.lower() for run in _runs(parsed(pattern)) if len(run) >= SHORTEST]
     return max(runs, key=len, default=None)
 
 
-def _runs(parsed: Any) -> Iterator[str]:
+def _runs(nodes: Any) -> Iterator[str]:
     """The literals of a sequence, each as long as it goes."""
     run = ""
-    for kind, value in parsed:
-        if kind is constants.LITERAL and value < 128:
+    for kind, value in nodes:
+        if kind is codes.LITERAL and value < 128:
             run += chr(value)
             continue
-        if kind is constants.AT:  # a place between characters
+        if kind is codes.AT:  # a place between characters
             continue
         yield run
         run = ""
-        if kind is constants.SUBPATTERN:
+        if kind is codes.SUBPATTERN:
             yield from _runs(value[3])
-        elif kind is constants.MAX_REPEAT and value[0] >= 1:
+        elif kind is codes.MAX_REPEAT and value[0] >= 1:
             yield from _runs(value[2])
     yield run

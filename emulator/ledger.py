@@ -78,8 +78,9 @@ class Ledger:
                 return account.balance - self.spent.get(key, Decimal(0))
         return None
 
-    def open(self, room: Provider, key: str, now: float) -> None:
-        """A request begins: counted, or refused with the provider's own words. `now` is Unix time.
+    def open(self, room: Provider, key: str, now: float) -> "Lease":
+        """A request begins: counted, or refused with the provider's own words. `now` is Unix time. What it took is in
+        the lease, which has to be closed once the answer is over, however it ended.
 
         A request that only its answer shows to cross a limit of tokens still succeeds; the next one is refused."""
         balance = self.balance(room.name, key)
@@ -97,19 +98,14 @@ class Ledger:
         for _, tally in tallies:
             tally.requests += 1
             tally.open += 1
+        return Lease(self, room.name, key, tuple(tally for _, tally in tallies))
 
-    def charge(self, room: Provider, key: str, usage: Usage, cost: Decimal, now: float) -> None:
+    def charge(self, provider: str, key: str, usage: Usage, cost: Decimal, now: float) -> None:
         """The answer is known: its tokens and its price are put down."""
-        for quota in self._covering(room.name, key):
-            self._tally(quota, room.name, key, now).tokens += usage.total
+        for quota in self._covering(provider, key):
+            self._tally(quota, provider, key, now).tokens += usage.total
         if any(account.key == key for account in self.accounts):
             self.spent[key] = self.spent.get(key, Decimal(0)) + cost
-
-    def close(self, room: Provider, key: str, now: float) -> None:
-        """The answer is over, however it ended."""
-        for quota in self._covering(room.name, key):
-            tally = self._tally(quota, room.name, key, now)
-            tally.open = max(0, tally.open - 1)
 
     def _covering(self, provider: str, key: str) -> Iterator[Quota]:
         return (quota for quota in self.quotas if quota.covers(provider, key))
@@ -119,11 +115,35 @@ class Ledger:
         tally = self._tallies.get(place)
         if tally is None:
             if len(self._tallies) >= MOST_TALLIES:
-                del self._tallies[next(iter(self._tallies))]
+                del self._tallies[self._oldest()]
             tally = self._tallies[place] = Tally(_end_of_window(quota, now))
         elif now >= tally.end:
             tally.end, tally.requests, tally.tokens = _end_of_window(quota, now), 0, 0
         return tally
+
+    def _oldest(self) -> tuple[int, str, str]:
+        """The tally to forget: the first under which no answer is open, for that one is still needed."""
+        return next((place for place, tally in self._tallies.items() if not tally.open), next(iter(self._tallies)))
+
+
+@dataclass(slots=True)
+class Lease:
+    """What one answer took of the quotas. It gives back exactly that, once, whatever became of the quotas meanwhile."""
+
+    ledger: Ledger
+    provider: str
+    key: str
+    tallies: tuple[Tally, ...]
+
+    def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
+        """Put the answer's tokens and price down where the request was counted."""
+        self.ledger.charge(self.provider, self.key, usage, cost, now)
+
+    def close(self) -> None:
+        """The answer is over. May be called more than once."""
+        tallies, self.tallies = self.tallies, ()
+        for tally in tallies:
+            tally.open -= 1
 
 
 def _end_of_window(quota: Quota, now: float) -> float:

@@ -189,32 +189,34 @@ def on_exchange(style: Style, writer: LogWriter, *, is_colored: bool = False) ->
     made = json_line if style == "json" else (lambda exchange: line(exchange, is_colored=is_colored))
 
     def log(exchange: Exchange) -> None:
-        if exchange.why is None:
+        why = exchange.why
+        if why is None or not why.is_quick:
             writer.write(made(exchange))
-        else:  # to find out why each of many rules did not match takes long
-            writer.write(lambda: made(exchange), len(exchange.call.body))
+        else:  # to find out why no rule matched takes a while
+            writer.write(lambda: made(exchange), len(why.body))
 
     return log
 
 
 def json_line(exchange: Exchange) -> str:
     """The exchange as one line of JSON."""
-    return json.dumps(exchange.record())
+    is_quick = exchange.why is None or exchange.why.is_quick
+    return json.dumps(exchange.record() if is_quick else exchange.summary())
 
 
 def line(exchange: Exchange, *, is_colored: bool = False) -> str:
     """The exchange in one line of columns, for people. Nothing in it can move the cursor of a terminal.
 
     `12:03:04  default     serevix     deepseek-v3           200     35 ms     12+34 tokens  rule greeting`"""
-    call, playback, usage = exchange.call, exchange.playback, exchange.usage
+    (provider, method, path), playback, usage = exchange.place, exchange.playback, exchange.usage
     moment = datetime.fromtimestamp(exchange.received).strftime("%H:%M:%S")  # noqa: DTZ006 - the reader's own time
     took = f"{(playback.last_sent - exchange.started) * 1000:.0f} ms" if playback and playback.last_sent else "-"
     tokens = f"{usage.prompt}+{usage.completion} tokens" if usage is not None else "-"
     columns = [
         moment,
         f"{_clean(exchange.namespace):<10}",
-        f"{_clean(call.provider) or '-':<10}",
-        f"{_clean(exchange.model or f'{call.method} {call.path}'):<22}",
+        f"{_clean(provider) or '-':<10}",
+        f"{_clean(exchange.model or f'{method} {path}'):<22}",
         _colored(exchange.status, is_colored),
         f"{took:>9}",
         f"{tokens:>16}",
@@ -240,8 +242,9 @@ def _story(exchange: Exchange) -> Iterator[str]:
     yield from exchange.notes[:MAX_NOTES]
     if len(exchange.notes) > MAX_NOTES:
         yield f"… and {len(exchange.notes) - MAX_NOTES} more"
-    for reason in exchange.why()[:1] if exchange.why is not None else []:
-        yield f"nearest rule {reason}"
+    if exchange.why is not None and exchange.why.is_quick:
+        for reason in exchange.why.find()[:1]:
+            yield f"nearest rule {reason}"
 
 
 def _clean(text: str) -> str:

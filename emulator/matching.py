@@ -1,15 +1,16 @@
 """Which rule answers a request, and why the others do not: pure functions over a compiled scenario."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, NamedTuple
 
 from emulator import dice
-from emulator.conditions import LONGEST_SEARCHED, Ask, Condition, conditions, normalized
+from emulator.conditions import Ask, Condition, conditions, normalized
 from emulator.faults.base import Fault
+from emulator.hints import folded
 from emulator.pace import Pace
+from emulator.patterns import Pattern, allow, compiled
 from emulator.records import record
 from emulator.reply import Draft, ErrorReply
 from emulator.scenario import AnswerModel, Match, RuleModel, Scenario, TextCondition
@@ -42,7 +43,7 @@ class Rule:
     faults: tuple[Fault, ...]
     literal: str | None
     """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
-    patterns: tuple[re.Pattern[str], ...]
+    patterns: tuple[Pattern, ...]
     """The regexes on the prompt, whose groups templates may use."""
     normalize: tuple[str, ...] = ()
 
@@ -80,14 +81,13 @@ class Rule:
 
     def groups(self, prompt: str) -> dict[str, Any]:
         """What the regexes found in the prompt: named groups by name, all by number."""
+        allow()
         found: dict[str, Any] = {}
         for pattern in self.patterns:
-            match = pattern.search(prompt[:LONGEST_SEARCHED])
-            if match is None and self.normalize:  # found as it stands if possible, else as it was compared
-                match = pattern.search(normalized(prompt, self.normalize)[:LONGEST_SEARCHED])
-            if match is not None:
-                found.update({str(number): text for number, text in enumerate(match.groups(), 1)})
-                found.update(match.groupdict())
+            groups = pattern.groups_in(prompt)
+            if groups is None and self.normalize:  # found as it stands if possible, else as it was compared
+                groups = pattern.groups_in(normalized(prompt, self.normalize))
+            found.update(groups or {})
         return found
 
 
@@ -120,7 +120,7 @@ class Candidate(NamedTuple):
     needle: str | None
     """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
     hint: str | None
-    """What an ASCII prompt in lower case has to contain at least."""
+    """What the folded prompt has to contain at least."""
     tests: tuple[Callable[[Ask], bool], ...]
 
 
@@ -137,10 +137,10 @@ class Candidates(NamedTuple):
     unindexed: tuple[Candidate, ...]
     """The others that are not there."""
 
-    def of(self, prompt: str, lowered: str | None) -> Sequence[Candidate]:
-        """Those that this prompt may fit, in order; `lowered` is the prompt in lower case, if it is ASCII."""
+    def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
+        """Those that this prompt may fit, in order; `lowered` is the folded prompt."""
         exact, others = self.by_prompt.get(prompt, ()), self.others
-        if lowered is not None and len(lowered) < len(others) - len(self.unindexed):
+        if len(lowered) < len(others) - len(self.unindexed):
             grams = {lowered[start : start + GRAM] for start in range(len(lowered) - GRAM + 1)}
             likely = [candidate for gram in grams & self.by_gram.keys() for candidate in self.by_gram[gram]]
             if not likely and not exact:
@@ -166,7 +166,7 @@ class Rulebook:
     rules: tuple[Rule, ...]
     _classes: dict[tuple[str, str, str, bool], Candidates] = field(default_factory=dict)
 
-    def candidates(self, ask: Ask, lowered: str | None) -> Sequence[Candidate]:
+    def candidates(self, ask: Ask, lowered: str) -> Sequence[Candidate]:
         """The rules that this request may match, in order: few, however many there are."""
         return self._class_of(ask).of(ask.request.prompt, lowered)
 
@@ -229,13 +229,14 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> Rulebook:
 
 def find(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> Found | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
+    allow()
     prompt = ask.request.prompt
-    lowered = prompt.lower() if prompt.isascii() else None
+    lowered = folded(prompt)
     for rule, needle, hint, tests in book.candidates(ask, lowered):
         if needle is not None:
             if needle not in prompt:
                 continue
-        elif (hint is not None and lowered is not None and hint not in lowered) or not _all_hold(tests, ask):
+        elif (hint is not None and hint not in lowered) or not _all_hold(tests, ask):
             continue
         if rule.skips(ask):
             continue
@@ -255,6 +256,7 @@ def _all_hold(tests: Sequence[Callable[[Ask], bool]], ask: Ask) -> bool:
 def misses(book: Rulebook, ask: Ask, most: int = 20) -> list[str]:
     """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
     stand first; at most `most` are told."""
+    allow()
     tried: list[tuple[float, Rule, Condition | None]] = []
     for rule in book.rules:
         for held, condition in enumerate(rule.conditions):
@@ -291,7 +293,7 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
         pace=pace.to_pace() if pace else None,
         faults=model.faults,
         literal=prompt.equals if prompt and not normalize else None,
-        patterns=tuple(re.compile(regex) for regex in _regexes(model.match)),
+        patterns=tuple(compiled(regex) for regex in _regexes(model.match)),
         normalize=tuple(normalize),
     )
 

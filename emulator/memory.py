@@ -5,12 +5,13 @@ decided by the engine; here is only the keeping and the filling in.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import orjson
 
+from emulator.journal import Why
 from emulator.matching import Found
 from emulator.reply import Usage
 from emulator.request import Call
@@ -43,7 +44,7 @@ class Remembered:
     found: Found | None
     usage: Usage
     cost: Decimal
-    why: Callable[[], list[str]] | None
+    why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
 
@@ -79,6 +80,8 @@ class Memory:
         self._kept: OrderedDict[Key, Remembered] = OrderedDict()
 
     def get(self, call: Call) -> Remembered | None:
+        if len(call.body) > LONGEST_BODY:
+            return None
         key = _key(call)
         found = self._kept.get(key)
         if found is not None:

@@ -1,14 +1,18 @@
 """A world of its own: everything that one test may change without another noticing."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import blake2b
 from pathlib import Path
 
+from emulator import large
 from emulator.arming import Arsenal
-from emulator.clock import Clock, VirtualClock
+from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
 from emulator.conditions import Ask
-from emulator.journal import Exchange, Journal
+from emulator.errors import UsageError
+from emulator.journal import Exchange, Journal, Shelf
 from emulator.ledger import Ledger, quota_of
 from emulator.matching import Found, Rulebook, compile_rules, find
 from emulator.memory import Memory
@@ -21,8 +25,17 @@ from emulator.shipped import DEFAULT_SCENARIO
 from emulator.sources import Source, load
 
 MOST_NAMESPACES = 1000
+"""How many worlds that requests alone have made are remembered."""
 IDLE = 3600.0
-"""Seconds after which a world that nobody uses may be forgotten."""
+"""Seconds after which such a world may be forgotten, when nobody uses it."""
+LONGEST_ADVANCE = 100 * 366 * 86400.0
+"""The most seconds that may pass at once."""
+MOST_GIVEN = 10_000
+"""How many worlds are remembered that were given something: a scenario, a seed, faults, time."""
+MOST_LOST = 100_000
+"""How many names of such worlds are remembered after them, so that a later use gets an error and not another world."""
+NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""The names that can stand in a URL, a header and a key as they are."""
 MOST_PREFIXES = 4096
 PREFIX_STEP = 128
 """Characters: the least length at which the beginnings of two texts are found to be the same."""
@@ -30,6 +43,18 @@ LASTING = ("live-", "queue-", "server ")
 """What the ids of faults begin with that are not the script's: their counts outlive it."""
 MOST_ATTEMPTS = 10_000
 """How many different requests are remembered for counting attempts; the one longest unused is forgotten first."""
+
+
+def safe_name(name: str) -> str:
+    """The name under which a world is reached, for a name of any characters.
+
+    One of 1 to 128 letters, digits, dots, hyphens and underscores stays as it is. Of any other one, every run of other
+    characters becomes a hyphen, the first 100 characters are kept, and `-` with 16 hexadecimal digits of the BLAKE2b
+    hash of the whole name in UTF-8 follows, so that different names stay different. A safe name stays itself."""
+    if NAME.fullmatch(name):
+        return name
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-')[:100] or 'namespace'}-{digest}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +107,12 @@ def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path
 class Namespace:
     """One world: script, counters, state, seed, clock and journal. It lives in the event loop's thread."""
 
-    def __init__(self, name: str, script: Script, clock: Clock, seed: int | None = None) -> None:
+    def __init__(
+        self, name: str, script: Script, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+    ) -> None:
         self.name = name
         self.clock = clock
-        self.journal = Journal()
+        self.journal = Journal(shelf=shelf or Shelf())
         self.cache = PromptCache()
         self.arsenal = Arsenal()
         self.memory = Memory()
@@ -123,6 +150,21 @@ class Namespace:
         """What all chance comes from: given to this world, else its scenario's."""
         return self.script.scenario.seed if self._given_seed is None else self._given_seed
 
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+        if not 0 <= seconds <= LONGEST_ADVANCE:
+            raise UsageError(f"Time cannot pass by {seconds} seconds: give a number from 0 to {LONGEST_ADVANCE:.0f}.")
+        if not isinstance(self.clock, VirtualClock):
+            raise UsageError("This clock is real and cannot be moved: say `clock: manual` in the scenario.")
+        if self.clock.time() + seconds > LATEST_DATE:
+            raise UsageError("Time cannot pass beyond the year 9999.")
+        self.clock.advance(seconds)
+
+    def forget(self) -> None:
+        """Nobody can reach this world any more: its journal is empty, and what is still open comes to its end."""
+        self.journal.close()
+        release(self.clock)
+
     def begin(self, call: Call) -> Exchange:
         """The record of a request that has just arrived."""
         exchange = Exchange(
@@ -143,7 +185,21 @@ class Namespace:
 
     def find(self, ask: Ask) -> Found | None:
         """The rule whose turn it is, counted as used; it may move the state."""
-        found = find(self.script.rules, ask, self._used)
+        return self._use(find(self.script.rules, ask, self._used))
+
+    async def find_in_large(self, ask: Ask) -> Found | None:
+        """The same for a large request, which is matched on a thread: again, if a rule was used meanwhile."""
+        while True:
+            script, used, state = self.script, dict(self._used), self.state
+            found = await large.elsewhere(find, script.rules, replace(ask, state=state), used)
+            if (
+                script is self.script
+                and state == self.state
+                and (found is None or used.get(found.rule.position) == self._used.get(found.rule.position))
+            ):
+                return self._use(found)
+
+    def _use(self, found: Found | None) -> Found | None:
         if found is not None:
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
@@ -179,7 +235,7 @@ class PromptCache:
         """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
         tokens."""
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
-        for text, count in parts:
+        for text, count in parts[:MOST_PREFIXES]:  # no more than that are remembered
             start, size = 0, len(text)
             for end in _ends(size):
                 chain = hash((chain, text[start:end] if end - start < size else text))
@@ -208,42 +264,72 @@ def _ends(size: int) -> Iterator[int]:
 
 
 class Namespaces:
-    """All worlds of one server, by name: made on first use, bounded in number, forgotten when long unused."""
+    """All worlds of one server, by name: made on first use and bounded in number.
+
+    A world that only requests made is forgotten when it is long unused. One that was given something is kept much
+    longer, and once it is forgotten, its name gives an error instead of a new world that knows nothing of it."""
 
     def __init__(self, script: Script, clock: Clock, seed: int | None = None) -> None:
         self._script = script
         self._clock = clock
         self._seed = seed
         self._named: OrderedDict[str, Namespace] = OrderedDict()
-        self.default = Namespace("default", script, self._clock_for(script), seed)
+        self._given: OrderedDict[str, Namespace] = OrderedDict()
+        self._lost: OrderedDict[str, None] = OrderedDict()
+        self._shelf = Shelf()
+        self.default = self._made("default", script, seed)
 
     def get(self, name: str | None) -> Namespace:
-        """The world of that name. A new one has the default world's script, and nothing else of it."""
+        """The world of that name. A new one has the default world's script, and nothing else of it. Raises UsageError
+        for one that was given something and had to be forgotten."""
         if name is None or name == "default":
             return self.default
+        found = self._given.get(name)
+        if found is not None:
+            self._given.move_to_end(name)
+            return found
         found = self._named.get(name)
         now = self._clock.now()
         if found is None:
+            if complaint := self.complaint(name):
+                raise UsageError(complaint)
             self._forget_idle(now)
-            script = self.default.script
-            found = self._named[name] = Namespace(name, script, self._clock_for(script), self._seed)
+            found = self._named[name] = self._made(name, self.default.script, self._seed)
         self._named.move_to_end(name)
         found.last_used = now
         return found
 
+    def own(self, name: str) -> Namespace:
+        """The same for whoever gives it something that must not be lost in silence."""
+        found = self.get(name)
+        if self._named.pop(name, None) is not None:
+            self._keep(found)
+        return found
+
     def give(self, name: str, script: Script, seed: int | None = None) -> Namespace:
         """A world of that name that starts anew with a script of its own."""
-        now = self._clock.now()
-        self._named.pop(name, None)
-        self._forget_idle(now)
-        made = self._named[name] = Namespace(name, script, self._clock_for(script), seed)
-        made.last_used = now
+        self._lost.pop(name, None)
+        for known in (self._named, self._given):
+            if name in known:
+                known.pop(name).forget()
+        made = self._made(name, script, seed)
+        self._keep(made)
         return made
+
+    def complaint(self, name: str | None) -> str:
+        """Why there is no world of that name; empty when there is one, or can be."""
+        if name is None or name not in self._lost:
+            return ""
+        return (
+            f"The namespace '{name}' was forgotten: {MOST_GIVEN} others were given something since it was last used. "
+            "Give it its scenario once more, or use fewer names."
+        )
 
     def load(self, namespace: Namespace, script: Script) -> None:
         """Let a world answer from another script. If that wants another kind of clock, its time begins anew; answers
-        that are open keep theirs."""
+        that are open keep theirs, and one that only leaps or stands then leaps, so that they end."""
         if script.scenario.clock != namespace.script.scenario.clock:
+            release(namespace.clock)
             namespace.clock = self._clock_for(script)
             namespace.arsenal.started = namespace.clock.now()
         namespace.replace_script(script)
@@ -251,23 +337,35 @@ class Namespaces:
     def reload(self, script: Script) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
         old, self._script = self._script, script
-        for namespace in (self.default, *self._named.values()):
+        for namespace in self:
             if namespace.script is old:
                 self.load(namespace, script)
 
     def __iter__(self) -> Iterator[Namespace]:
-        return iter((self.default, *self._named.values()))
+        return iter((self.default, *self._named.values(), *self._given.values()))
 
     def __len__(self) -> int:
-        return 1 + len(self._named)
+        return 1 + len(self._named) + len(self._given)
+
+    def _made(self, name: str, script: Script, seed: int | None) -> Namespace:
+        return Namespace(name, script, self._clock_for(script), seed, self._shelf)
 
     def _clock_for(self, script: Script) -> Clock:
         kind = script.scenario.clock
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
 
+    def _keep(self, namespace: Namespace) -> None:
+        while len(self._given) >= MOST_GIVEN:
+            name, lost = self._given.popitem(last=False)
+            lost.forget()
+            self._lost[name] = None
+            if len(self._lost) > MOST_LOST:
+                self._lost.popitem(last=False)
+        self._given[namespace.name] = namespace
+
     def _forget_idle(self, now: float) -> None:
         named = self._named
         for name in [name for name, namespace in named.items() if now - namespace.last_used > IDLE]:
-            del named[name]
+            named.pop(name).forget()
         while len(named) >= MOST_NAMESPACES:
-            named.popitem(last=False)
+            named.popitem(last=False)[1].forget()

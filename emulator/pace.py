@@ -10,6 +10,18 @@ from math import inf
 from emulator import dice
 from emulator.errors import UsageError
 
+LONGEST_TTFT = 86400.0 * 366
+"""The most seconds until a first token."""
+SLOWEST, FASTEST = 1e-6, 1e6
+"""Bounds of tokens per second, and of the speed that multiplies them: beyond them moments are no numbers any more."""
+
+
+def checked_speed(speed: float) -> float:
+    """A multiplier of all paces; infinite: everything at once. Raises UsageError."""
+    if not (SLOWEST <= speed <= FASTEST or speed == inf):
+        raise UsageError(f"speed is {speed}. Give a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2, or inf.")
+    return speed
+
 
 @dataclass(frozen=True, slots=True)
 class Pace:
@@ -26,8 +38,14 @@ class Pace:
     jitter: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (self.ttft >= 0 and self.tokens_per_second > 0 and 0 <= self.jitter <= 1):
-            raise UsageError(f"{self}: ttft is at least 0, tokens_per_second is above 0, jitter is between 0 and 1.")
+        for name, low, high in (
+            ("ttft", 0, LONGEST_TTFT),
+            ("tokens_per_second", SLOWEST, inf),
+            ("jitter", 0, 1),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+                raise UsageError(f"{name} is {value!r}. Give a number from {low:g} to {high:g}.")
 
     @property
     def is_at_once(self) -> bool:
@@ -40,7 +58,8 @@ class Pace:
             return self
         if speed == inf:
             return AT_ONCE
-        return Pace(self.ttft / speed, self.tokens_per_second * speed, self.jitter)
+        ttft, rate = min(self.ttft / speed, LONGEST_TTFT), max(self.tokens_per_second * speed, SLOWEST)
+        return Pace(ttft, rate, self.jitter)
 
 
 AT_ONCE = Pace()

@@ -115,9 +115,9 @@ class Reply:
         """Everything that it says, in order."""
         if self.blocks:
             return self.blocks
-        thought = (Thought(self.reasoning),) if self.reasoning is not None else ()
         text = (Text(self.content),) if self.content else ()
-        return (*thought, *text, *self.tool_calls)
+        spoken = text + self.tool_calls if self.tool_calls else text
+        return spoken if self.reasoning is None else (Thought(self.reasoning), *spoken)
 
 
 @record
@@ -185,18 +185,17 @@ class Choice:
 
     def __post_init__(self) -> None:
         content, reasoning = "", None
-        calls: list[ToolCall] = []
+        calls: tuple[ToolCall, ...] = ()
         for block in self.blocks:
-            match block:
-                case Text():
-                    content += block.text
-                case Thought():
-                    reasoning = (reasoning or "") + block.text
-                case ToolCall():
-                    calls.append(block)
+            if isinstance(block, Text):
+                content = content + block.text if content else block.text
+            elif isinstance(block, Thought):
+                reasoning = reasoning + block.text if reasoning else block.text
+            elif isinstance(block, ToolCall):
+                calls = (*calls, block)
         object.__setattr__(self, "content", content)
         object.__setattr__(self, "reasoning", reasoning)
-        object.__setattr__(self, "tool_calls", tuple(calls))
+        object.__setattr__(self, "tool_calls", calls)
 
     def with_calls(self, calls: Sequence[ToolCall]) -> tuple[Block, ...]:
         """The blocks with other tool calls, one for each."""

@@ -36,6 +36,8 @@ class Message:
     """How many images it holds."""
     is_error: bool = False
     """Whether it is the result of a tool that failed."""
+    continues: bool = False
+    """Whether it stands in one turn with the message before, as a text beside the results of tools."""
 
 
 @record
@@ -91,6 +93,10 @@ class Call:
     """The faults that the URL asks for, as they stand there."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The variable parts of the path, such as `model_name`."""
+    sent_path: str = ""
+    """The path as it was sent."""
+    head_size: int = 0
+    """Bytes of the request's line and headers."""
 
 
 @record

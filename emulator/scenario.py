@@ -24,14 +24,22 @@ from pydantic import (
 from emulator import templates
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults import AnyFault
+from emulator.json_paths import compiled_path
 from emulator.languages import known_locale
-from emulator.pace import Pace
+from emulator.pace import FASTEST, SLOWEST, Pace
+from emulator.patterns import compiled
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
 from emulator.reply import Draft, ErrorReply, Reply, Source
 from emulator.request import ToolCall
 
 LENGTH = r"^\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*$"
+LONGEST_PATH, MOST_SEGMENTS = 4096, 100
+"""Characters and segments of a JSONPath."""
+MOST_MONEY, DECIMALS = 10**12, 30
+"""The largest amount in USD, and the most places behind its point."""
+MOST_COUNT = 2**53 - 1
+"""The largest whole number that every JSON parser reads exactly."""
 CODE = r"^python:[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
 
 
@@ -92,22 +100,46 @@ def _known_provider(name: str) -> str:
 
 def _pattern(text: str) -> str:
     try:
-        re.compile(text)
-    except re.error as error:
+        compiled(text)
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is '{text}', which is not a regular expression: {error}") from None
     return text
 
 
 def _json_path(path: str) -> str:
-    from jsonpath import JSONPathEnvironment  # only files that ask for bodies pay for it
-    from jsonpath.exceptions import JSONPathError
+    from jsonpath.exceptions import JSONPathError  # only files that ask for bodies pay for it
 
+    if len(path) > LONGEST_PATH:
+        raise ValueError(f"is a JSONPath of {len(path)} characters: at most {LONGEST_PATH} can be followed")
     try:
-        JSONPathEnvironment(strict=True).compile(path)
+        found = compiled_path(path)
+    except RecursionError:
+        raise ValueError("is a JSONPath that is nested too deep to be read: use fewer brackets") from None
     except JSONPathError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
         raise ValueError(f"is '{path}', which is not a JSONPath: {reason}") from None
+    segments = len(getattr(found, "segments", ()))
+    if segments > MOST_SEGMENTS:
+        raise ValueError(f"is a JSONPath of {segments} segments: at most {MOST_SEGMENTS} can be followed")
     return path
+
+
+def _amount(value: Decimal) -> Decimal:
+    """Raises for an amount that cannot be reckoned with."""
+    exponent = value.as_tuple().exponent
+    if not value.is_finite() or value.copy_abs() > MOST_MONEY or not isinstance(exponent, int) or exponent < -DECIMALS:
+        raise ValueError(f"is {value}: give an amount in USD from -{MOST_MONEY} to {MOST_MONEY}, "
+                         f"with at most {DECIMALS} decimal places")  # fmt: skip
+    return value
+
+
+def _sendable(value: Any) -> Any:
+    """Raises for data that cannot be written as JSON."""
+    try:
+        orjson.dumps(value)
+    except (TypeError, RecursionError) as error:
+        raise ValueError(f"cannot be written as JSON: {error}. Give it as the exact text instead") from None
+    return value
 
 
 def _templates_inside(value: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +203,7 @@ Faults = Annotated[
 ]
 Regex = Annotated[str, Field(max_length=65536), AfterValidator(_pattern)]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 366)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=MOST_COUNT)]
 
 
 class TextCondition(Model):
@@ -285,7 +317,7 @@ class Match(Model):
     provider: ProviderNames | None = None
     """Which provider is asked."""
     operation: Names | None = None
-    """Which endpoint: `chat`, `completions`, `models`, `balance`. Completions of both kinds when left out."""
+    """Which endpoint: `chat`, `completions`, `models`, `balance`, … Whatever a model answers when left out."""
     model: Names | None = None
     """Globs; `*` stands for anything."""
     prompt: TextMatch | None = None
@@ -331,7 +363,7 @@ class SummaryModel(Model):
     """Where it was found."""
     summary: Template | None = ""
     """What it says; null where it could not be read."""
-    status: int = 200
+    status: Annotated[int, Field(ge=0, le=MOST_COUNT)] = 200
     """The HTTP status that the source answered with."""
     error: str | None = None
     """Why it could not be read."""
@@ -342,7 +374,9 @@ class ToolCallModel(Model):
 
     name: str
     """Which function."""
-    arguments: Annotated[dict[str, Any], AfterValidator(_templates_inside)] | Template = Field(default_factory=dict)
+    arguments: Annotated[dict[str, Any], AfterValidator(_templates_inside), AfterValidator(_sendable)] | Template = (
+        Field(default_factory=dict)
+    )
     """A mapping, whose texts may hold `{{ … }}`, or the exact text, which need not be JSON."""
     id: str = ""
     """Made when left out."""
@@ -392,7 +426,7 @@ class ReplyModel(Model):
     """The same in the model's own words, for providers that tell both."""
     id: str | None = None
     """The id of the completion; made when left out."""
-    created: int | None = None
+    created: Annotated[int, Field(ge=-MOST_COUNT, le=MOST_COUNT)] | None = None
     """Unix time of the completion; now when left out."""
     model: str | None = None
     """The model that the answer names; the one that was asked for when left out."""
@@ -485,7 +519,7 @@ class ErrorModel(Model):
     """For providers that tell it."""
     headers: Headers = Field(default_factory=dict)
     """Response headers, beside or instead of the provider's own."""
-    body: Any = None
+    body: Annotated[Any, AfterValidator(_sendable)] = None
     """The whole body: a text as it is, anything else as JSON."""
 
     @model_validator(mode="after")
@@ -541,7 +575,7 @@ class PaceModel(Model):
 
     ttft: Seconds = 0.0
     """Seconds until the first token."""
-    tokens_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
+    tokens_per_second: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | None = None
     """What follows; all at once when left out."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The share by which each gap varies."""
@@ -613,7 +647,7 @@ class Account(Model):
     """The key, without its scheme."""
     provider: ProviderName | None = None
     """Any provider when left out."""
-    balance: Decimal | None = Field(default=None, strict=False)
+    balance: Annotated[Decimal, Field(strict=False), AfterValidator(_amount)] | None = None
     """What is left, in USD; unlimited when left out."""
 
 
@@ -630,7 +664,8 @@ def _per(value: Any) -> Any:
 
 
 WINDOWS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
-Per = Annotated[float, Field(gt=0)] | Literal["second", "minute", "hour", "day", "month"] | None
+Window = Annotated[float, Field(ge=0.001, le=86400 * 366)]
+Per = Window | Literal["second", "minute", "hour", "day", "month"] | None
 
 
 class QuotaModel(Model):
@@ -646,7 +681,7 @@ class QuotaModel(Model):
     """Tokens in each window, prompt and answer. The request that crosses the limit still succeeds."""
     concurrency: Count | None = None
     """Answers that may be open at a time."""
-    per: Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(_per, json_schema_input_type=Per)] = 60.0
+    per: Annotated[Window | None, BeforeValidator(_per, json_schema_input_type=Per)] = 60.0
     """The window: seconds, or second, minute, hour, day, month. It begins with the first request in it, a month with
     the calendar's."""
 

@@ -36,6 +36,11 @@ GRACE = 2.0
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
 BACKLOG = 2048
+MANUAL_CLOCK = (
+    "The clock is manual: streams and delays wait until it is moved. To let 60 seconds pass: "
+    'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
+    "with ?namespace=NAME for another namespace."
+)
 HINTS = {
     errno.EADDRINUSE: "Another program listens there; choose another with --port.",
     errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
@@ -148,6 +153,8 @@ class Server:
         def deliver(script: Script) -> None:
             app.namespaces.reload(script)
             app.problems = ()
+            if script.scenario.clock == "manual":
+                logger.warning(MANUAL_CLOCK)
             logger.info("The scenario was loaded again: %d rules.", len(script.rules.rules))
 
         def complain(error: ScenarioError) -> None:
@@ -242,6 +249,7 @@ class Gate:
         self.server: uvicorn.Server | None = None
         self._clock = clock
         self._until = 0.0
+        self._resets_until = 0.0
         self._reopening: asyncio.Task[None] | None = None
 
     @property
@@ -256,6 +264,22 @@ class Gate:
         self._until = max(self._until, self._clock.now() + seconds)
         if self.is_open:
             self._reopening = asyncio.create_task(self._reopen(self.server, self._shut(self.server)))
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Reset so many more of the connections that come next, within so many seconds."""
+        now = self._clock.now()
+        if now >= self._resets_until:
+            self.resets = 0
+        self.resets += count
+        self._resets_until = max(self._resets_until, now + seconds)
+
+    def resets_next(self) -> bool:
+        """Whether the connection that has just been accepted is to be reset. It counts."""
+        if self.resets <= 0:
+            return False
+        in_time = self._clock.now() < self._resets_until
+        self.resets = self.resets - 1 if in_time else 0
+        return in_time
 
     def close(self) -> None:
         """Stay as it is: the server ends."""

@@ -100,10 +100,12 @@ class Shortcut:
         door = protocol.door
         if len(data) - end != length or door.is_full or door.is_lost or app.players.draining:
             return False
+        if namespaces.complaint(envelope.namespace):
+            return False
         namespace = namespaces.get(envelope.namespace)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(envelope.call(data[end:]), namespace))
+        plan = started(app.plan(envelope.call(data[end:]), namespace, door.has_left))
         if isinstance(plan, Plan) and (playback := _sent(plan, start, clock, door)) is not None:
             plan.exchange.playback = playback
             app.close(plan, namespace)

@@ -1,8 +1,9 @@
 """Templates in reply texts: `{{ request.model }}`, sandboxed and bounded.
 
-They are minijinja's: no Python is reachable from them, and its fuel stops one that does not come to an end within
-milliseconds. Fuel counts steps and not memory, which is bounded here: a template is known to be small (`Cost`) before
-it is rendered, what it writes is counted, and filters that make large things out of small ones are our own.
+They are minijinja's: no Python is reachable from them, and its fuel, which counts steps and the texts they make, stops
+one that does not come to an end within milliseconds. Fuel does not see lists in lists, of which a few words make
+billions that one `==` walks through: so a template is known to be small (`Cost`) before it is rendered. What it writes
+is counted, and filters that make large things out of small ones are our own.
 """
 
 import json
@@ -16,9 +17,11 @@ from typing import Any
 from emulator.errors import EmulatorError, did_you_mean
 
 FUEL = 200_000
-"""Steps a template may take; a long reply takes some thousands."""
+"""Steps a template may take, and 64 bytes of text count as one; a long reply takes some thousands."""
 LESS_FUEL = 20_000
 """Steps for templates whose steps are heavy: long texts in their loops or in what they are given."""
+CHARACTERS_FOR_STEP = 4
+"""For so many characters that it is given a template may take one step more: it can change and write all some times."""
 LONGEST = 2**20
 """Characters that a template, or one filter in it, may make."""
 LARGEST = 2**27
@@ -67,15 +70,26 @@ def render(text: str, context: Mapping[str, Any]) -> str:
     unit = max(given, len(text), LONGEST_RANGE if price.has_range else 0)
     if price.growth * unit > LARGEST:
         raise TemplateError(f"this could make more than {LARGEST} characters: it repeats what it is given too often")
-    is_heavy = price.repeated > 1000 or given > 100_000
     with _told():
-        rendered: str = _environment(LESS_FUEL if is_heavy else FUEL).render_str(
+        rendered: str = _environment(_fuel(price, given)).render_str(
             text, **{name: view(value) for name, value in context.items()}
         )
         for value in context.values():
             if isinstance(value, Faked) and value.error is not None:
                 raise value.error
     return rendered if len(rendered) <= LONGEST else _too_long("the text")
+
+
+def _fuel(price: "Cost", given: int) -> int:
+    """In few sizes, as each has an environment of its own."""
+    if price.repeated <= 1000 and given <= 100_000:
+        return FUEL
+    return 1 << (LESS_FUEL + given // CHARACTERS_FOR_STEP).bit_length()
+
+
+def is_quick(text: str) -> bool:
+    """Whether a template takes less than a millisecond or so: it has no loops, and nothing in it is invented."""
+    return "fake" not in text and "for" not in text and len(text) <= 10_000
 
 
 class _told:
@@ -184,14 +198,21 @@ def view(value: Any) -> Any:
 
 
 def size(value: Any) -> int:
-    """About how many characters a value has when it is written."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, Mapping):
-        return sum(len(key) + size(item) + 4 for key, item in value.items())
-    if isinstance(value, list | tuple | ReadOnlyList):
-        return sum(size(item) + 2 for item in value)
-    return 8
+    """About how many characters a value has when it is written, however deep it is nested."""
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            total += len(each)
+        elif isinstance(each, Mapping):
+            total += sum(map(len, each)) + 4 * len(each)
+            left.extend(each.values())
+        elif isinstance(each, list | tuple | ReadOnlyList):
+            total += 2 * len(each)
+            left.extend(each)
+        else:
+            total += 8
+    return total
 
 
 class Faked:

@@ -105,6 +105,7 @@ class Fake:
 
     def __init__(self, locale: str, seed: Seed) -> None:
         self._locale, self._seed = locale, seed
+        self._draws_left = MAX_DRAWS
         self._calls: dict[str, int] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -121,7 +122,35 @@ class Fake:
     def _call(self, name: str, method: Callable[..., Any], generator: Any, *args: Any, **kwargs: Any) -> Any:
         turn = self._calls[name] = self._calls.get(name, 0) + 1
         generator.seed_instance(dice.roll(self._seed, "fake", self._locale, name, turn))
-        return method(*args, **kwargs)
+        draws = generator.random
+        draws.left = self._draws_left
+        try:
+            return method(*args, **kwargs)
+        finally:
+            self._draws_left = draws.left
+
+
+MAX_DRAWS = 30_000
+"""Random numbers that one `Fake` may draw, some tenths of a second of work: every size that Faker takes costs them."""
+
+
+class _CountedRandom(Random):
+    """Random numbers, so many and no more."""
+
+    left = MAX_DRAWS
+
+    def random(self) -> float:
+        self._spend()
+        return super().random()
+
+    def getrandbits(self, k: int, /) -> int:
+        self._spend()
+        return super().getrandbits(k)
+
+    def _spend(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise UsageError(f"fake makes too much: it would draw more than {MAX_DRAWS} random numbers.")
 
 
 def fake(locale: str, seed: Seed) -> Fake:
@@ -137,7 +166,9 @@ def _generator(locale: str) -> Any:
     if not hasattr(_generators, locale):
         from faker import Factory
 
-        setattr(_generators, locale, Factory.create(locale))
+        generator = Factory.create(locale)
+        generator.random = _CountedRandom()
+        setattr(_generators, locale, generator)
     return getattr(_generators, locale)
 
 

@@ -481,7 +481,7 @@ class _StepPlayer(_Player):
             case Refuse():
                 self.door.gate.refuse(step.seconds)
             case ResetAccepts():
-                self.door.gate.resets += step.count
+                self.door.gate.reset_accepts(step.count, step.seconds)
             case Hang():  # never reached: `advance` stays before it
                 pass
 

@@ -165,9 +165,11 @@ class Refuse:
 
 @record
 class ResetAccepts:
-    """So many of the connections that come next are reset as soon as they are accepted."""
+    """So many of the connections that come next are reset as soon as they are accepted, within so many seconds of
+    real time."""
 
     count: int
+    seconds: float
     at: float = 0.0
 
 

@@ -11,7 +11,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 
@@ -33,8 +33,11 @@ FAILED, CANNOT_BIND = 1, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def needs_shared_state(scenario: Scenario, origins: tuple[str, ...] = ()) -> list[str]:
-    """Why a scenario cannot be answered by processes that share nothing; empty when it can."""
+def needs_shared_state(
+    scenario: Scenario, origins: tuple[str, ...] = (), server_faults: Sequence[Fault] = ()
+) -> list[str]:
+    """Why a scenario, and the faults of the server beside it, cannot be answered by processes that share nothing;
+    empty when they can."""
     reasons = []
     if scenario.quotas:
         reasons.append("quotas count over all requests")
@@ -44,8 +47,13 @@ def needs_shared_state(scenario: Scenario, origins: tuple[str, ...] = ()) -> lis
         reasons.append(f"the clock is {scenario.clock}, and each process would have its own")
     if any(map(_counts, scenario.faults)):
         reasons.append("faults with times or skip count over all requests")
-    everywhere = [*scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
-    if any(fault.is_of_listener for fault in everywhere):
+    reasons += [
+        f"the server's fault '{fault.kind}' has times or skip, which count over all requests"
+        for fault in server_faults
+        if _counts(fault)
+    ]
+    everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
+    if any(fault.reaches_beyond_exchange for fault in everywhere):
         reasons.append("faults that stop listening would stop one process, and the others would go on")
     for number, rule in enumerate(scenario.rules):
         name = rule.name or f"rules[{number}]"

@@ -1,27 +1,21 @@
 """A namespace of a running server, seen from outside: what tests use, from any thread."""
 
 from collections.abc import Callable, Mapping
-from os import PathLike
 from typing import Any, TypeVar
 
+from emulator import arguments
 from emulator.app import App
+from emulator.arguments import ScenarioSource
 from emulator.arming import Arsenal
-from emulator.clock import VirtualClock
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
 from emulator.journal import Exchange
 from emulator.namespace import Namespace, script_from
 from emulator.providers import PROVIDERS
-from emulator.scenario import Scenario
 from emulator.server import CALL_TIMEOUT, Server
 
 Result = TypeVar("Result")
-LONGEST = 100 * 366 * 86400.0
-"""The most seconds that may pass at once."""
-LATEST = 253_402_214_400.0
-"""The last moment that a virtual clock shows, in Unix time: dates end with the year 9999."""
-ScenarioSource = str | PathLike[str] | Mapping[str, Any] | Scenario
 
 
 class World:
@@ -41,7 +35,7 @@ class World:
 
     def url(self, provider: str) -> str:
         """The base URL of a provider; its documented path follows."""
-        if provider not in PROVIDERS:
+        if arguments.text("provider", provider) not in PROVIDERS:
             hint = did_you_mean(provider, list(PROVIDERS))
             raise UsageError(f"There is no provider '{provider}'.{hint} Providers: {', '.join(PROVIDERS)}")
         alone = self._server.options.provider
@@ -64,8 +58,8 @@ class World:
     def load(self, scenario: ScenarioSource) -> None:
         """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
         far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
-        script = script_from(scenario)
-        self._change(lambda app: app.namespaces.load(app.namespaces.get(self.name), script))
+        script = script_from(arguments.source(scenario))
+        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), script))
 
     def reset(self) -> None:
         """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""
@@ -73,22 +67,12 @@ class World:
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
-        if not 0 <= seconds <= LONGEST:
-            raise UsageError(f"Time cannot pass by {seconds} seconds: give a number from 0 to {LONGEST:.0f}.")
-
-        def work(app: App) -> None:
-            clock = app.namespaces.get(self.name).clock
-            if not isinstance(clock, VirtualClock):
-                raise UsageError("This clock is real and cannot be moved: say `clock: manual` in the scenario.")
-            if clock.time() + seconds > LATEST:
-                raise UsageError("Time cannot pass beyond the year 9999.")
-            clock.advance(seconds)
-
-        self._change(work)
+        arguments.number("seconds", seconds)
+        self._change(lambda app: app.namespaces.own(self.name).advance(seconds))
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
-        self._server.call_async(lambda app: app.until_idle(), timeout)
+        self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
 
     def _namespace(self) -> Namespace:
         app = self._server.app
@@ -135,7 +119,7 @@ class Faults:
 
     def _arm(self, work: Callable[[Arsenal], Result]) -> Result:
         world = self._world
-        return world._change(lambda app: work(app.namespaces.get(world.name).arsenal))
+        return world._change(lambda app: work(app.namespaces.own(world.name).arsenal))
 
     def _disarm(self, work: Callable[[Arsenal], Result]) -> Result:
         world = self._world  # also once the server has stopped: that is where tests clean up

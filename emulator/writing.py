@@ -3,8 +3,9 @@
 What is written depends on the question and the seed, never on the attempt or on whether it is streamed.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -13,7 +14,8 @@ import orjson
 
 from emulator import dice, templates, text, tokens
 from emulator.errors import EmulatorError
-from emulator.instances import instance
+from emulator.instances import Fuel, instance
+from emulator.offload import never
 from emulator.reply import Draft, Reply
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
@@ -25,6 +27,10 @@ UNSAID = Draft(Reply(), writes_content=True)
 
 class WritingError(EmulatorError):
     """A draft cannot be written out: its template or its code failed."""
+
+
+class SchemaError(WritingError):
+    """No value was found for a schema that the request brought along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +58,17 @@ def is_quick(draft: Draft, request: ModelRequest) -> bool:
         return False
     if request.controls.searches and draft.reply.sources is None:
         return False
-    return not draft.is_templated or "fake" not in str(draft)
+    return not draft.is_templated or templates.is_quick(str(draft))
 
 
-def write(draft: Draft, request: ModelRequest, occasion: Occasion) -> list[Reply]:
-    """The replies of all choices. Raises WritingError."""
+def write(draft: Draft, request: ModelRequest, occasion: Occasion, has_left: Callable[[], bool] = never) -> list[Reply]:
+    """The replies of all choices. Raises WritingError, and Abandoned soon after the client `has_left`."""
     question = _question(request)
-    return [_choice(draft, request, occasion, question, index) for index in range(request.controls.n)]
+    fuel = Fuel(has_left=has_left)  # for all choices together
+    return [_choice(draft, request, occasion, question, index, fuel) for index in range(request.controls.n)]
 
 
-def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: bytes, index: int) -> Reply:
+def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: bytes, index: int, fuel: Fuel) -> Reply:
     said = dice.roll(occasion.seed, "said", question, index)
     reply = draft.reply
     if index and draft.alternatives:
@@ -73,7 +80,7 @@ def _choice(draft: Draft, request: ModelRequest, occasion: Occasion, question: b
     if draft.code is not None:
         reply = _called(draft.code, reply, request, occasion)
     if draft.writes_content:
-        reply = _generated(draft, reply, request, occasion, said)
+        reply = _generated(draft, reply, request, occasion, said, fuel)
     thinks = request.controls.thinking is True and draft.writes_content and draft.writes_reasoning is not False
     if reply.reasoning is None and (draft.writes_reasoning or thinks):
         locale = draft.locale or occasion.locale
@@ -88,8 +95,26 @@ def _question(request: ModelRequest) -> bytes:
     """What makes two requests the same question, however they want it answered."""
     parts = [f"{message.role}:{message.content}" for message in request.messages]
     controls = request.controls
-    asked = orjson.dumps([controls.schema, controls.response_format, controls.tool_choice], default=dict)
+    asked = _as_bytes([controls.schema, controls.response_format, controls.tool_choice])
     return dice.digest(request.call.provider, request.model, asked, *(tool.name for tool in controls.tools), "", *parts)
+
+
+def _as_bytes(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=dict)
+    except TypeError:  # nested too deeply for orjson, or with a number beyond 64 bits
+        parts, waiting = [], [value]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Mapping):
+                parts.append(f"{{{len(part)}")
+                waiting += [each for pair in part.items() for each in pair]
+            elif isinstance(part, list | tuple):
+                parts.append(f"[{len(part)}")
+                waiting += part
+            else:
+                parts.append(repr(part))
+        return "\0".join(parts).encode("utf-8", "surrogatepass")
 
 
 def _about(request: ModelRequest) -> str:
@@ -194,32 +219,71 @@ def function_of(code: str) -> Callable[[ModelRequest], Any]:
 # Generation
 
 
-def _generated(draft: Draft, reply: Reply, request: ModelRequest, occasion: Occasion, said: int) -> Reply:
+def _generated(draft: Draft, reply: Reply, request: ModelRequest, occasion: Occasion, said: int, fuel: Fuel) -> Reply:
     controls = request.controls
     tool = wanted_tool(request, said)
     if tool is not None:
-        arguments = orjson.dumps(_instance(tool.parameters or {"type": "object"}, said)).decode()
+        arguments = as_json(_instance(tool.parameters or {"type": "object"}, request, said, fuel))
         return replace(reply, tool_calls=(ToolCall(tool.name, arguments),))
     locale = draft.locale or occasion.locale
     if controls.response_format != "text":
-        return replace(reply, content=orjson.dumps(_json(controls, request, locale, said)).decode())
+        return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))
     length = draft.length or LENGTH
     content = text.prose(said, locale=locale, length=length, style=draft.style, about=_about(request), fit=tokens.count)
     return replace(reply, content=content)
 
 
-def _json(controls: Controls, request: ModelRequest, locale: str, said: int) -> Any:
+def _json(controls: Controls, request: ModelRequest, locale: str, said: int, fuel: Fuel) -> Any:
     if controls.schema is not None:
-        return _instance(controls.schema, said)
+        return _instance(controls.schema, request, said, fuel)
     answer = text.prose(said, locale=locale, length=(10, 30), about=_about(request))
     return {"answer": answer, "confidence": round(0.5 + dice.fraction(said, "confidence") / 2, 2)}
 
 
-def _instance(schema: Mapping[str, Any], said: int) -> Any:
+def _instance(schema: Mapping[str, Any], request: ModelRequest, said: int, fuel: Fuel) -> Any:
     try:
-        return instance(schema, said)
+        return instance(_exact(schema, request), said, fuel)
     except EmulatorError as error:
-        raise WritingError(f"no JSON fits the schema of the request: {error}") from None
+        raise SchemaError(f"no JSON fits the schema of the request: {error}") from None
+
+
+def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any]:
+    """The schema with its whole numbers as the client wrote them: orjson reads those beyond 64 bits as floats."""
+    if not any(isinstance(part, float) and abs(part) >= 2**63 for part in _parts(schema)):
+        return schema
+    try:
+        waiting = [(request.body, json.loads(request.call.body))]
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return schema
+    while waiting:
+        part, exact = waiting.pop()
+        if part == schema and isinstance(exact, Mapping):
+            return exact
+        if isinstance(part, Mapping):
+            waiting += ((part[key], exact[key]) for key in part)
+        elif isinstance(part, list):
+            waiting += zip(part, exact, strict=True)
+    return schema
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A JSON value and everything in it."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, Mapping):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
+def as_json(value: Any) -> str:
+    """JSON text without blanks, also for whole numbers beyond 64 bits, which orjson does not write."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def wanted_tool(request: ModelRequest, said: int) -> Tool | None:

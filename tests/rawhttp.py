@@ -126,9 +126,9 @@ class Connection:
 
 
 def request(path: str, body: bytes = b"", *, method: str = "POST", version: str = "1.1", **headers: str) -> bytes:
-    """A request. `content_length` and the like name headers."""
+    """A request; a POST is JSON unless it says otherwise. `content_length` and the like name headers."""
     if method == "POST":
-        headers = {"content_length": str(len(body)), **headers}
+        headers = {"content_length": str(len(body)), "content_type": "application/json", **headers}
     lines = [f"{method} {path} HTTP/{version}", "host: localhost"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     return "\r\n".join([*lines, "", ""]).encode() + body

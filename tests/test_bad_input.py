@@ -370,3 +370,32 @@ def test_a_mutated_request_is_answered_or_refused(
 ) -> None:
     response = ask(serving(), provider, data.draw(mutated(provider)))
     assert_answered(response, provider)
+
+
+@pytest.mark.parametrize("provider", ["serevix"])
+@pytest.mark.parametrize("depth", [100, 500, 900])
+@pytest.mark.parametrize("shape", [('{"a":', "1", "}"), ("[", "", "]")])
+def test_a_deep_body_disturbs_neither_templates_nor_conditions(
+    serving: Serving, provider: str, depth: int, shape: tuple[str, str, str]
+) -> None:
+    rules: list[dict[str, Any]] = [
+        {"match": {"prompt": "template"}, "reply": {"content": "{{ request.model }} {{ request.deep | length }}"}},
+        {"match": {"body": {"path": "$.deep", "equals": {"b": 1}}}, "reply": {"content": "no"}},
+        {"match": {"body": {"path": "$.deep", "contains": "b"}}, "reply": {"content": "no"}},
+        {"match": {"body": {"path": "$..nowhere", "exists": True}}, "reply": {"content": "no"}},
+        {"match": {"prompt": "plain"}, "reply": {"content": "yes"}},
+    ]
+    before, middle, after = shape
+    deep = before * depth + middle + after * depth
+    emulator = serving({"rules": rules})
+    said = []
+    for prompt in ("template", "plain", "unmatched"):
+        body = json.dumps(question(provider, prompt))[:-1] + f', "deep": {deep}}}'
+        response = httpx.post(
+            emulator.url(provider) + PATHS[provider],
+            content=body.encode(),
+            headers={**KEYS[provider], "content-type": "application/json"},
+            trust_env=False,
+        )
+        said.append((response.status_code, response.headers.get("x-emulator-error")))
+    assert said == [(200, None), (200, None), (404, "unmatched")]

@@ -1,11 +1,17 @@
 """A fault that cannot be applied is told in the journal and in the log, never silently lost."""
 
+import threading
 from typing import Any
 
 import httpx
 import pytest
 
 from emulator import Emulator
+from emulator.faults.base import Scene
+from emulator.faults.keepalive_comments import KeepaliveComments
+from emulator.wire import Step
+
+NO_CHANGE = "it leaves this answer as it is"
 
 
 def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -> httpx.Response:
@@ -19,6 +25,9 @@ def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -
     [
         ("no_done", "k", {}, 200, "fault no_done (header) was bypassed: the answer is not a stream"),
         ("overloaded", None, {}, 401, "fault error (header) was bypassed: another error came first"),
+        ("no_done; no_done", "k", {"stream": True}, 200, "fault no_done (header) was bypassed: " + NO_CHANGE),
+        ("latency:seconds=0", "k", {}, 200, "fault latency (header) was bypassed: " + NO_CHANGE),
+        ("finish_reason:value=stop", "k", {}, 200, "fault finish_reason (header) was bypassed: " + NO_CHANGE),
         ("429; overloaded", "k", {}, 429, "fault error (header) was bypassed: another error came first"),
     ],
 )
@@ -30,3 +39,33 @@ def test_what_could_not_be_broken_is_told(
         emulator.wait_until_idle()
         assert emulator.journal[-1].notes == (note,)
     assert note in caplog.messages
+
+
+def test_each_of_three_that_do_the_same_is_told_of_by_itself() -> None:
+    with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
+        ask(emulator, "no_done; no_done; no_done", stream=True)
+        emulator.wait_until_idle()
+        assert emulator.journal[-1].notes == (f"fault no_done (header) was bypassed: {NO_CHANGE}",) * 2
+
+
+def test_what_takes_long_is_done_beside_the_event_loop_and_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    rewrite = KeepaliveComments.rewrite
+
+    def watched(fault: KeepaliveComments, steps: list[Step], scene: Scene) -> list[Step]:
+        threads.append(threading.current_thread().name)
+        return rewrite(fault, steps, scene)
+
+    monkeypatch.setattr(KeepaliveComments, "rewrite", watched)
+    many = "keepalive_comments:count=90000,interval=0.001"
+    with Emulator({"clock": "virtual", "rules": [{"reply": {"content": "Hi"}}]}) as emulator:
+        few = ask(emulator, "keepalive_comments:count=2", stream=True)
+        response = ask(emulator, f"{many}; {many}; {many}", stream=True)
+        emulator.wait_until_idle()
+        notes = emulator.journal[-1].notes
+    assert threads[0] == "emulator"
+    assert "emulator" not in threads[1:]
+    assert [answer.text.count(": PING\n\n") for answer in (few, response)] == [2, 180_000]
+    assert notes == (
+        "fault keepalive_comments (header) was bypassed: the answer would fall into more than 200000 pieces",
+    )

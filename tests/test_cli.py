@@ -100,24 +100,33 @@ def test_one_provider_alone_stands_at_the_root() -> None:
         assert lines[-1].startswith(f"  try       curl {origin}/v1/chat/completions -H ")
 
 
+NO_SPEED = (
+    "Invalid value for '--speed': '{}' is not a speed. Give a number from 0.000001 to 1000000, such as 2, or max."
+)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (
             ["--speed", "0"],
-            "Invalid value for '--speed': '0' is not a speed. Give a number above 0, such as 2, or max.",
+            NO_SPEED.format("0"),
         ),
         (
             ["--speed", "-1"],
-            "Invalid value for '--speed': '-1' is not a speed. Give a number above 0, such as 2, or max.",
+            NO_SPEED.format("-1"),
+        ),
+        (
+            ["--speed", "1e-320"],
+            NO_SPEED.format("1e-320"),
         ),
         (
             ["--speed", "nan"],
-            "Invalid value for '--speed': 'nan' is not a speed. Give a number above 0, such as 2, or max.",
+            NO_SPEED.format("nan"),
         ),
         (
             ["--speed", "fast"],
-            "Invalid value for '--speed': 'fast' is not a speed. Give a number above 0, such as 2, or max.",
+            NO_SPEED.format("fast"),
         ),
         (["--port", "http"], "Invalid value for '--port' / '-p': 'http' is not a valid integer range."),
         (["--port", "65536"], "Invalid value for '--port' / '-p': 65536 is not in the range 0<=x<=65535."),
@@ -154,7 +163,8 @@ def test_a_scenario_that_cannot_be_used_is_refused_before_anything_listens(tmp_p
             "EMULATOR_SPEED",
             "fast",
             misuse(
-                "serve", "Invalid value for '--speed': 'fast' is not a speed. Give a number above 0, such as 2, or max."
+                "serve",
+                NO_SPEED.format("fast"),
             ),
         ),
         ("EMULATOR_SEED", "x", misuse("serve", "Invalid value for '--seed': 'x' is not a valid integer.")),

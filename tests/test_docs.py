@@ -16,7 +16,7 @@ import yaml
 from click import Context
 from click.testing import CliRunner
 
-from emulator import Emulator, conditions, scenario, templates
+from emulator import Emulator, patterns, scenario, templates
 from emulator.cli import cli
 from emulator.errors import ScenarioError
 from emulator.lint import warnings
@@ -234,7 +234,7 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
         (templates.LONGEST_RANGE, "numbers"),
         (templates.MOST_FAKES, "invented words"),
         (templates.LONGEST, "characters of text"),
-        (conditions.LONGEST_SEARCHED, "characters of a text"),
+        (patterns.MAX_SEARCHED, "characters of a text"),
     ):
         assert f"{number:,} {words}".replace(",", " ") in text
 

@@ -64,7 +64,9 @@ def test_what_makes_no_sense_is_refused_before_anything_starts() -> None:
     with pytest.raises(UsageError, match=f"^There is no provider 'xyz'. Providers: {names}$"):
         Emulator().url("xyz")
     for speed in (0, -1, float("nan")):
-        with pytest.raises(UsageError, match=f"^speed is {speed}. Give a number above 0, such as 2, or inf.$"):
+        with pytest.raises(
+            UsageError, match=f"^speed is {speed}. Give a number from 0.000001 to 1000000, such as 2, or inf.$"
+        ):
             Emulator(speed=speed)
     with pytest.raises(ScenarioError, match=r"^/none\.yaml: there is no such file$"):
         Emulator("/none.yaml")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.hints import literal_in
+from emulator.hints import folded, literal_in
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,10 @@ def test_every_match_contains_it(pattern: str, ignores_case: bool) -> None:
     for text in ("abcOrder 7hello", "xhelloabqend12gogo", "ABC ORDER 7 hello a z 42 end go", "order 7abc  hello99"):
         if re.search(pattern, text) and literal is not None:
             assert literal in text.lower()
+
+
+@pytest.mark.parametrize("text", ["\u212aELVIN", "mi\u017fs \u017fix", "\u0130n \u0131n in", "日本 kelvin"])
+def test_other_letters_that_equal_ascii_ones_are_no_obstacle(text: str) -> None:
+    for pattern in ("(?i)kelvin", "(?i)miss six", "(?i)in in in"):
+        assert not re.search(pattern, text) or str(literal_in(pattern)) in folded(text)
+    assert any(re.search(pattern, text) for pattern in ("(?i)kelvin", "(?i)miss six", "(?i)in in in"))

@@ -24,7 +24,9 @@ from emulator.request import Call, Controls, ModelRequest, ToolCall
 HONOURED: Mapping[str, frozenset[str]] = {
     "maxtoken": frozenset(["stream"]),
     "nadles": frozenset(["stream", "max_tokens", "search_web"]),
-    "serevix": frozenset(["stream", "max_tokens", "stop", "n", "tools", "include_usage"]),
+    "serevix": frozenset(
+        ["stream", "max_tokens", "stop", "n", "logprobs", "response_format", "tools", "include_usage"]
+    ),
     "cloudsway": frozenset(
         ["stream", "max_tokens", "stop", "logprobs", "response_format", "tools", "thinking", "include_usage", "cache"]
     ),
@@ -959,6 +961,7 @@ def test_the_finish_reason_tells_what_happened(reply: Reply, controls: Controls)
 @common_settings
 @given(st.lists(REPLIES, min_size=1, max_size=3), CONTROLS, st.integers(0, 500), st.integers(0, 500))
 @example([Reply(CONTENT, REASONING, usage={"completion": 3})], Controls(), 30, 64)
+@example([Reply("", "0"), Reply(tool_calls=(ToolCall("f", ""),))], Controls(max_tokens=1), 0, 0)
 def test_usage_adds_up(replies: list[Reply], controls: Controls, prompt: int, cached: int) -> None:
     completion = completed(replies, controls, prompt=prompt, cached=cached)
     usage, first = completion.usage, replies[0]

@@ -5,6 +5,8 @@ import re
 import subprocess
 import sys
 import time
+import unicodedata
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
 
 from emulator.instances import UnsatisfiableSchema, instance
 from emulator.instances.patterns import Pattern
@@ -460,3 +462,177 @@ JSON = st.recursive(
 def test_nonsense_is_refused_but_breaks_nothing(schema: Schema) -> None:
     with suppress(UnsatisfiableSchema):
         json.dumps(instance(schema, 1))
+
+
+CHECKED_BY = {"7": Draft7Validator, "2019-09": Draft201909Validator, "2020-12": Draft202012Validator}
+DIALECTS = {
+    "7": "http://json-schema.org/draft-07/schema#",
+    "2019-09": "https://json-schema.org/draft/2019-09/schema",
+    "2020-12": "https://json-schema.org/draft/2020-12/schema",
+}
+CELL: Schema = {"type": "array", "minItems": 3, "items": [{"type": "string"}, {"const": 7}],
+                "additionalItems": {"type": "boolean"}}  # fmt: skip
+CHAIN: Schema = {
+    "definitions": {
+        "link": {
+            "type": "object",
+            "properties": {"next": {"$ref": "#/definitions/link"}, "a": {"const": 1}, "b": {"type": "integer"}},
+            "required": ["a"],
+            "dependencies": {"a": ["b"], "next": {"properties": {"c": {"const": 3}}, "required": ["c"]}},
+        }
+    },
+    "allOf": [{"$ref": "#/definitions/link"}],
+}
+STRICT_TREE: Schema = {
+    "$id": "https://example.com/strict",
+    "$dynamicAnchor": "node",
+    "$ref": "tree",
+    "unevaluatedProperties": False,
+    "$defs": {
+        "tree": {
+            "$id": "tree",
+            "$dynamicAnchor": "node",
+            "type": "object",
+            "properties": {
+                "data": {"type": "integer"},
+                "children": {"type": "array", "minItems": 1, "items": {"$dynamicRef": "#node"}},
+            },
+            "required": ["data"],
+        }
+    },
+}
+STRICT_TREE_2019: Schema = {
+    "$id": "https://example.com/strict",
+    "$recursiveAnchor": True,
+    "$ref": "tree",
+    "unevaluatedProperties": False,
+    "$defs": {
+        "tree": {
+            "$id": "tree",
+            "$recursiveAnchor": True,
+            "type": "object",
+            "properties": {"data": {"type": "integer"}, "children": {"type": "array", "items": {"$recursiveRef": "#"}}},
+            "required": ["data"],
+        }
+    },
+}
+RELATIVE: Schema = {
+    "$id": "https://example.com/a/root.json",
+    "type": "array",
+    "minItems": 4,
+    "prefixItems": [{"$ref": "one.json"}, {"$ref": "/b/two.json#/$defs/inner"}, {"$ref": "b/three.json#named"},
+                    {"$ref": "urn:x:four#/$defs/y"}],
+    "$defs": {
+        "1": {"$id": "one.json", "$ref": "#/$defs/own", "$defs": {"own": {"const": "one"}}},
+        "2": {
+            "$id": "https://example.com/b/two.json",
+            "$defs": {"inner": {"$ref": "#/$defs/own"}, "own": {"const": "two"}},
+        },
+        "3": {"$id": "b/three.json", "$defs": {"x": {"$anchor": "named", "const": "three"}}},
+        "4": {"$id": "urn:x:four", "$defs": {"y": {"$ref": "#/$defs/z"}, "z": {"const": "four"}}},
+    },
+}  # fmt: skip
+OF_ITS_DRAFT = {
+    "tuple, 7": ("7", CELL),
+    "tuple, 2019-09": ("2019-09", CELL),
+    "closed tuple": ("7", {**CELL, "minItems": 2, "additionalItems": False}),
+    "dependencies in recursion": ("7", CHAIN),
+    "reference with neighbors": (
+        "7", {"definitions": {"a": {"type": "integer"}}, "required": ["x"],
+              "properties": {"x": {"$ref": "#/definitions/a", "type": "string"}}}),
+    "anchor by $id": ("7", {"definitions": {"a": {"$id": "#here", "const": 5}}, "allOf": [{"$ref": "#here"}]}),
+    "dynamic reference": ("2020-12", STRICT_TREE),
+    "recursive reference": ("2019-09", STRICT_TREE_2019),
+    "relative references": ("2020-12", RELATIVE),
+    "no other properties": (
+        "2020-12", {"allOf": [{"properties": {"a": {"const": 1}}, "required": ["a"]}], "unevaluatedProperties": False,
+                    "if": {"required": ["b"]}, "then": {"properties": {"b": {"const": 2}}}}),
+    "no other items": ("2020-12", {"type": "array", "prefixItems": [{"const": 1}], "minItems": 2,
+                                   "contains": {"const": 2}, "unevaluatedItems": False}),
+    "two that are contained": ("7", {"type": "array", "uniqueItems": True, "items": {"type": "string"},
+                                     "allOf": [{"contains": {"const": "x"}}, {"contains": {"const": "y"}}]}),
+    "an unknown property": ("2020-12", {"not": {"properties": {"a": True}, "unevaluatedProperties": False}}),
+    "half of a pair": ("2020-12", {"type": "string", "pattern": r"^\ud83d\ude00{2}$"}),
+    "64 bits and more": ("2020-12", {"type": "integer", "minimum": 2**70 + 1, "maximum": 2**70 + 9, "multipleOf": 5}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_ITS_DRAFT)
+def test_each_draft_is_followed_in_its_own_words(name: str) -> None:
+    draft, schema = OF_ITS_DRAFT[name]
+    schema = {"$schema": DIALECTS[draft], **schema}
+    if name == "half of a pair":
+        assert {instance(schema, seed) for seed in range(5)} == {"\U0001f600\U0001f600"}
+        return
+    for seed in range(20):
+        value = json.loads(json.dumps(instance(schema, seed)))
+        assert list(CHECKED_BY[draft](schema).iter_errors(value)) == []
+
+
+def test_what_a_dynamic_reference_adds_holds_at_every_level() -> None:
+    values = [instance(STRICT_TREE, seed) for seed in range(20)]
+
+    assert any(value.get("children") for value in values)
+    for value in values:
+        inner = [value]
+        while inner:
+            node = inner.pop()
+            assert set(node) <= {"data", "children"}
+            inner += node.get("children", ())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"^\cA\cz$", "\x01\x1a"),
+        (r"^\u{1F600}$", "\U0001f600"),
+        (r"^(?<year>[2]{4})$", "2222"),
+    ],
+)
+def test_a_pattern_may_be_written_as_in_javascript(pattern: str, expected: str) -> None:
+    assert instance({"type": "string", "pattern": pattern}, 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "holds"),
+    [
+        (r"^\p{Lu}+$", lambda char: unicodedata.category(char) == "Lu"),
+        (r"^\p{Letter}+$", str.isalpha),
+        (r"^\P{L}+$", lambda char: not char.isalpha()),
+        (r"^[\p{Nd}_]+$", lambda char: char.isdecimal() or char == "_"),
+        (r"^[^\p{L}\p{N}]+$", lambda char: not char.isalnum()),
+        (r"^\p{Script=Cyrillic}+$", lambda char: unicodedata.name(char).startswith("CYRILLIC")),
+    ],
+)
+def test_a_pattern_may_name_properties_of_characters(pattern: str, holds: Callable[[str], bool]) -> None:
+    values = [instance({"type": "string", "pattern": pattern, "minLength": 3}, seed) for seed in range(10)]
+
+    assert all(all(map(holds, value)) for value in values)
+    assert len(set(values)) > 1
+
+
+@pytest.mark.parametrize(
+    ("form", "expression"),
+    [
+        ("iri", r"https?://[^\s<>]+"),
+        ("iri-reference", r"/[^\s<>]+"),
+        ("relative-json-pointer", r"\d(/[^~/]+)+"),
+        ("uri-template", r"https://[^\s{}]+\{\w+\}"),
+    ],
+)
+def test_the_rarer_formats_are_met(form: str, expression: str) -> None:
+    for seed in range(10):
+        assert re.fullmatch(expression, instance({"type": "string", "format": form}, seed))
+
+
+def test_where_the_full_value_would_cost_too_much_the_least_one_is_made() -> None:
+    node = {
+        "type": "object",
+        "properties": {f"p{n}": {"anyOf": [{"$ref": "#"}, {"enum": list(range(900))}]} for n in range(300)},
+    }
+    schema = {**node, "required": ["p7"]}
+    fuel = Fuel()
+
+    value = instance(schema, 1, fuel)
+    assert Draft202012Validator(schema).is_valid(value)
+    assert "p7" in value

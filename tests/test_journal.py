@@ -1,14 +1,19 @@
 """What the journal keeps: the last exchanges, without credentials, and never without bound."""
 
+import contextlib
+import gc
 import json
+from types import FunctionType, ModuleType
 from typing import Any
 
+import httpx
 import pytest
 from talk import EVERY_PROVIDER, KEYS, Ask, Serving, question
 
 from emulator import Emulator
-from emulator.journal import LONGEST_BODY, Exchange, Journal
+from emulator.journal import LONGEST_BODY, MOST_UNCUT, Exchange, Journal, Shelf
 from emulator.logs import line
+from emulator.matching import misses
 from emulator.request import Call
 from emulator.transport import Playback
 
@@ -93,8 +98,10 @@ def test_an_exchange_that_is_still_open_has_no_end_yet() -> None:
 
 def test_a_long_body_is_cut_and_bytes_that_are_no_text_are_shown_as_such() -> None:
     made = exchange()
-    made.call.body = b"\xff" + b"x" * 100_000
+    made._call.body = b"\xff" + b"x" * 100_000
+    made.shorten()
     body = made.record()["body"]
+    assert (len(made.request.body), made.request.size, made.request.truncated) == (LONGEST_BODY, 100_001, True)
     assert (len(body), body[:2]) == (LONGEST_BODY, "\ufffdx")
 
 
@@ -128,3 +135,126 @@ def test_refusals_are_in_the_journal_too(serving: Serving, ask: Ask) -> None:
     emulator.wait_until_idle()
     told = [(r["status"], r["outcome"], r["error"]) for r in (e.record() for e in emulator.journal)]
     assert told == [(401, "error", "unauthorized"), (404, "error", "not_found")]
+
+
+# What is kept of a request and of its answer
+
+
+def exchange_of(emulator: Emulator, content: bytes, status: int = 200, **headers: str) -> Exchange:
+    given = {"authorization": "Bearer " + CANARY, "content-type": "application/json", **headers}
+    url = emulator.namespace("kept").url("serevix") + "/v1/chat/completions?key=secret&a=b"
+    assert httpx.post(url, content=content, headers=given, trust_env=False).status_code == status
+    emulator.wait_until_idle()
+    return emulator.namespace("kept").journal[-1]
+
+
+def test_an_exchange_shows_what_was_asked_and_answered() -> None:
+    body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Grüß Gott"}]}
+    with Emulator({"rules": [{"name": "hi", "reply": {"content": "Hello, ä!"}}]}) as emulator:
+        made = exchange_of(emulator, json.dumps(body).encode(), accept="a/b")
+        request, response = made.request, made.response
+        url = f"{emulator.origin}/@kept/serevix/v1/chat/completions?key=[redacted]&a=b"
+    assert (request.method, request.url, request.path) == ("POST", url, "/v1/chat/completions")
+    assert (request.provider, request.operation, request.query) == ("serevix", "chat", "key=[redacted]&a=b")
+    assert (request.headers["accept"], request.headers["authorization"]) == ("a/b", "[redacted]")
+    assert (request.json, json.loads(request.text), json.loads(request.body)) == (body, body, body)
+    assert (request.size, request.truncated) == (len(request.body), False)
+    assert (response.status, response.headers["content-type"]) == (200, "application/json")
+    assert response.json["choices"][0]["message"]["content"] == "Hello, ä!"
+    assert (response.text, response.size) == (response.body.decode(), len(response.body))
+    assert (made.ended, made.misses, made.call) == ("complete", [], request)
+    assert CANARY not in repr(made)
+
+
+def test_an_answer_is_kept_as_far_as_it_was_sent() -> None:
+    words = " ".join(["word"] * 50)
+    with Emulator({"rules": [{"reply": {"content": words}, "faults": ["close:after_tokens=3"]}]}) as emulator:
+        parts: list[bytes] = []
+        with (
+            httpx.stream(
+                "POST",
+                emulator.url("serevix") + "/v1/chat/completions",
+                json=question("serevix", stream=True),
+                headers=KEYS["serevix"],
+                trust_env=False,
+            ) as response,
+            contextlib.suppress(httpx.RemoteProtocolError),
+        ):
+            parts.extend(response.iter_raw())
+        emulator.wait_until_idle()
+        (made,) = emulator.journal
+    assert made.response.body == b"".join(parts)
+    assert (made.ended, made.response.truncated, b"word" in made.response.body) == ("closed", False, True)
+
+
+@pytest.mark.parametrize("unmatched", ["generate", "error"])
+def test_large_requests_do_not_fill_the_memory(unmatched: Any) -> None:
+    rules = [{"name": "other", "match": {"prompt": {"contains": "needle"}}, "reply": {"content": "Hi"}}]
+    status = 200 if unmatched == "generate" else 404
+    with Emulator({"rules": rules}, unmatched=unmatched) as emulator:
+        for number in range(30):
+            prompt = f"{number} " + "many words " * 90_000
+            exchange_of(emulator, json.dumps({**question("serevix", prompt), "max_tokens": 1}).encode(), status)
+        kept = emulator.namespace("kept").journal
+        journal = emulator._server.call(lambda: emulator.namespace("kept")._namespace().journal)
+    assert [len(each.request.body) for each in kept] == [LONGEST_BODY] * 30
+    assert kept[-1].request.size > 900_000
+    assert reachable(kept) < MOST_UNCUT + 30 * (LONGEST_BODY + 20_000)
+    assert LONGEST_BODY * 30 < journal.bytes < (LONGEST_BODY + 10_000) * 30
+    if unmatched == "generate":
+        (reason,) = kept[-1].misses
+        assert reason.startswith("other: prompt '29 many words ")
+        assert reason.endswith("…' does not contain 'needle'")
+        assert kept[0].misses == ["not known any more: the request's body is too large to be kept"]
+
+
+def reachable(exchanges: Any) -> int:
+    """Bytes of all texts and bytes that these hold."""
+    seen: dict[int, Any] = {}
+    left = list(exchanges)
+    while left:
+        each = left.pop()
+        if id(each) not in seen and not isinstance(each, type | ModuleType | FunctionType):
+            seen[id(each)] = each
+            left += gc.get_referents(each)
+    return sum(len(each) for each in seen.values() if isinstance(each, str | bytes) and len(each) > 1000)
+
+
+def test_all_journals_of_a_server_share_their_bytes_and_the_fullest_gives_way() -> None:
+    shelf = Shelf(most_bytes=1_000_000, most_uncut=0)
+    quiet, noisy = Journal(shelf=shelf), Journal(shelf=shelf)
+    for journal, count in ((quiet, 3), (noisy, 100), (quiet, 1)):
+        for _ in range(count):
+            made = exchange(journal.next_number())
+            made._call.body = b"x" * 50_000
+            journal.add(made)
+            made.end()
+            journal.settle(made)
+    assert len(quiet) == 4
+    assert 10 <= len(noisy) <= 16
+    assert noisy.count == 100
+    assert shelf.bytes == quiet.bytes + noisy.bytes <= 1_000_000
+    noisy.clear()
+    quiet.close()
+    assert (shelf.bytes, quiet.bytes, noisy.bytes, len(quiet)) == (0, 0, 0, 0)
+
+
+def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def counted(rules: Any, ask: Any) -> list[str]:
+        asked.append(1)
+        return misses(rules, ask)
+
+    monkeypatch.setattr("emulator.engine.misses", counted)
+    monkeypatch.setattr("emulator.journal.MAX_QUICK_RULES", 0)  # as if there were many
+    told: list[str] = []
+    rules = [{"name": "n", "match": {"prompt": {"regex": "^x"}, "header": {"x-a": "1"}}, "reply": {"content": "Hi"}}]
+    with Emulator({"rules": rules}, unmatched="generate") as emulator:
+        app = emulator._server.app
+        assert app is not None
+        app.tell = lambda made: told.append(line(made) + json.dumps(made.summary()))
+        made = exchange_of(emulator, json.dumps(question("serevix")).encode())
+        assert (len(told), asked) == (1, [])
+        assert made.misses == ["n: prompt 'Hi' does not match the regex '^x'"]
+        assert asked == [1]

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rawhttp import eventually
 
 from emulator import Emulator
 
@@ -22,7 +23,7 @@ def ask_nadles(emulator: Emulator, key: str = "k") -> httpx.Response:
 
 
 def ask(emulator: Emulator, provider: str, key: str = "k") -> httpx.Response:
-    body = {"model": "m", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
+    body = {"model": "deepseek-r1", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {key}"}
     return httpx.post(f"{emulator.url(provider)}/v1/chat/completions", headers=headers, json=body)
 
@@ -97,3 +98,63 @@ def test_nadles_bills_the_documented_price_for_every_token() -> None:
         body = {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]}
         httpx.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": "k"}, json=body)
         assert str(emulator.journal[-1].cost) == "0.00144420"
+
+
+@pytest.mark.parametrize("change", ["reset", "quotas"])
+def test_an_answer_from_before_gives_back_no_slot_of_the_new_quotas(change: str) -> None:
+    slow = scenario(quotas=[{"concurrency": 1}], defaults={"pace": {"ttft": 5}})
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    headers = {"authorization": "Bearer k"}
+    with Emulator(slow) as emulator, httpx.Client() as client:
+        url = emulator.url("serevix") + "/v1/chat/completions"
+        with client.stream("POST", url, json=body, headers=headers) as old:
+            if change == "reset":
+                emulator.reset()
+            else:
+                emulator.load({**slow, "quotas": [{"concurrency": 1, "per": "month"}]})
+            emulator.advance(3)
+            with client.stream("POST", url, json=body, headers=headers) as new:
+                emulator.advance(3)
+                old.read()
+                eventually(lambda: emulator.journal[0].ended == "complete")
+                refused = ask(emulator, "serevix")
+                emulator.advance(3)
+                new.read()
+        emulator.wait_until_idle()
+        with client.stream("POST", url, json=body, headers=headers) as again:
+            emulator.advance(60)
+            again.read()
+    statuses = [each.status_code for each in (old, new, refused, again)]
+    assert statuses == [200, 200, 429, 200]
+
+
+def test_what_fails_inside_gives_back_what_it_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("broken on purpose")
+
+    with Emulator({"rules": SAYS_HELLO, "quotas": [{"concurrency": 1}]}) as emulator:
+        with monkeypatch.context() as patch:
+            patch.setattr("emulator.engine.complete", broken)
+            failed = [ask(emulator, "serevix").status_code for _ in range(3)]
+        whole = ask(emulator, "serevix").status_code
+        emulator.wait_until_idle()
+        told = [(each.number, each.status, each.ended) for each in emulator.journal]
+    assert (failed, whole) == ([500, 500, 500], 200)
+    assert told == [(1, 500, "complete"), (2, 500, "complete"), (3, 500, "complete"), (4, 200, "complete")]
+
+
+def test_keys_without_number_do_not_make_an_open_answer_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("emulator.ledger.MOST_TALLIES", 4)
+    slow = scenario(quotas=[{"concurrency": 1}], defaults={"pace": {"ttft": 5}})
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
+    with Emulator(slow) as emulator, httpx.Client() as client:
+        url = emulator.url("serevix") + "/v1/chat/completions"
+        with client.stream("POST", url, json=body, headers={"authorization": "Bearer k"}) as open_answer:
+            for number in range(9):
+                with client.stream("POST", url, json=body, headers={"authorization": f"Bearer {number}"}) as other:
+                    assert other.status_code == 200
+                eventually(lambda: sum(each.ended is None for each in emulator.journal) == 1)
+            refused = ask(emulator, "serevix")
+            emulator.advance(60)
+            open_answer.read()
+    assert refused.status_code == 429

@@ -1,6 +1,5 @@
 """Which rule answers: every condition, why the others do not, whose turn it is, and that the index changes nothing."""
 
-import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from emulator.conditions import Ask, normalized, tool_results
 from emulator.matching import Found, Rulebook, compile_rules, find, misses
+from emulator.patterns import compiled
 from emulator.reply import Draft, ErrorReply
 from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
 from emulator.sources import load
@@ -174,7 +174,7 @@ def test_tool_results_are_found_by_function_and_content() -> None:
 
 def test_a_rule_answers_completions_unless_it_says_otherwise() -> None:
     models = request_of(operation="models", messages=())
-    assert miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions'"
+    assert miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions' or 'messages'"
     assert matches({"operation": ["models", "balance"]}, models)
     assert matches({}, request_of(operation="completions"))
 
@@ -513,4 +513,4 @@ def test_ten_thousand_literal_prompts_cost_no_more_than_one() -> None:
 
 def test_a_regex_that_matches_anywhere_is_compiled_once() -> None:
     book = book_of({"match": {"prompt": {"regex": "a(b)"}}})
-    assert book.rules[0].patterns == (re.compile("a(b)"),)
+    assert book.rules[0].patterns == (compiled("a(b)"),)

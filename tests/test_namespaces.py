@@ -3,8 +3,10 @@
 import asyncio
 import itertools
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -14,7 +16,7 @@ from talk import KEYS, PATHS, Serving, question
 from emulator import Emulator, UsageError
 from emulator import namespace as namespace_module
 from emulator.clock import Alarm, Callback
-from emulator.namespace import IDLE, MOST_NAMESPACES, Namespaces, script_from
+from emulator.namespace import IDLE, MOST_NAMESPACES, Namespaces, safe_name, script_from
 from emulator.worlds import World
 
 CLIENT = httpx.Client(trust_env=False, verify=False, timeout=30)
@@ -107,10 +109,24 @@ def test_the_default_world_has_a_name_too(emulator: Emulator) -> None:
         emulator.namespace("default", {"rules": []})
 
 
-@pytest.mark.parametrize("name", ["", "a b", "ü", "a/b", "x" * 129])
-def test_what_cannot_be_a_name_is_refused(emulator: Emulator, name: str) -> None:
-    with pytest.raises(UsageError, match="cannot be a namespace"):
-        emulator.namespace(name)
+@pytest.mark.parametrize("name", ["", "a b", "ü", "a/b", "x" * 129, "test_x[1-\ud800 ?#]", "tests/a.py::test[(y)]"])
+def test_any_text_names_a_world_that_every_way_leads_to(emulator: Emulator, name: str) -> None:
+    world = emulator.namespace(name)
+    assert re.fullmatch(r"[A-Za-z0-9._-]{1,128}", world.name)
+    assert emulator.namespace(world.name).name == emulator.namespace(name).name == world.name
+    assert world.name not in {emulator.namespace(other).name for other in (f"{name} ", f" {name}", "-", "b a")}
+    ask(world, "plain")
+    ask(emulator, "plain", headers={"authorization": f"Bearer sk-emu-{world.name}"})
+    ask(emulator, "plain", headers={**KEYS["serevix"], "x-emulator-namespace": world.name})
+    assert [exchange.status for exchange in emulator.namespace(name).journal] == [200] * 3
+
+
+def test_the_safe_form_of_a_name_stays_what_it_is() -> None:
+    assert [safe_name(name) for name in ("plain-1.x_Y", "test_x[a b]", "")] == [
+        "plain-1.x_Y",
+        "test_x-a-b-8b3dfa19c86b57fa",
+        "namespace-e4a6a0577479b2b4",
+    ]
 
 
 def test_a_url_with_a_name_that_cannot_be_is_told(emulator: Emulator, http: httpx.Client) -> None:
@@ -308,7 +324,10 @@ def test_the_one_longest_unused_makes_room(few: tuple[Namespaces, Hands]) -> Non
     assert namespaces.get("default") is namespaces.default
 
 
-def test_worlds_that_are_given_a_scenario_are_bounded_too(few: tuple[Namespaces, Hands]) -> None:
+def test_worlds_that_are_given_a_scenario_are_bounded_too(
+    few: tuple[Namespaces, Hands], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(namespace_module, "MOST_GIVEN", 4)
     namespaces, _ = few
     script = script_from({"rules": []})
     for number in range(19):
@@ -332,8 +351,12 @@ def test_a_world_that_nobody_uses_is_forgotten_after_a_while() -> None:
     assert names(namespaces) == ["default", "used", "new", "newer"]
     assert namespaces.get("old") is not old
     clock.moment += 10 * IDLE
-    namespaces.give("only", script_from({"rules": []}))
-    assert names(namespaces) == ["default", "only"]
+    namespaces.give("given", script_from({"rules": []}))
+    namespaces.get("only")
+    assert names(namespaces) == ["default", "only", "given"]
+    clock.moment += 10 * IDLE
+    namespaces.get("newest")
+    assert names(namespaces) == ["default", "newest", "given"]
 
 
 def test_the_default_world_is_never_forgotten() -> None:
@@ -353,6 +376,42 @@ def test_a_forgotten_world_begins_anew_on_the_wire(monkeypatch: pytest.MonkeyPat
             assert said(ask(emulator.namespace(f"other-{number}"), "count")) == "1"
         assert said(ask(emulator.namespace("first"), "count")) == "1"
         assert said(ask(emulator.namespace("other-3"), "count")) == "2"
+
+
+def test_what_a_world_was_given_outlives_a_thousand_others() -> None:
+    with Emulator(SCENARIO) as emulator:
+        script = emulator.namespace("script", {"rules": [{"reply": {"content": "Mine."}}]})
+        loaded, faulty = emulator.namespace("loaded"), emulator.namespace("faulty")
+        loaded.load({"rules": [{"reply": {"content": "Loaded."}}]})
+        faulty.faults.add("429")
+        app = emulator._server.app
+        assert app is not None
+        for number in range(MOST_NAMESPACES + 1):
+            emulator._server.call(partial(app.namespaces.get, f"other-{number}"))
+        assert [said(ask(script, "plain")), said(ask(loaded, "plain"))] == ["Mine.", "Loaded."]
+        assert ask(faulty, "plain").status_code == 429
+
+
+def test_a_world_that_was_given_something_is_not_lost_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(namespace_module, "MOST_GIVEN", 3)
+    mine = {"rules": [{"reply": {"content": "Mine."}}]}
+    told = (
+        "The namespace 'first' was forgotten: 3 others were given something since it was last used. "
+        "Give it its scenario once more, or use fewer names."
+    )
+    with Emulator(SCENARIO) as emulator:
+        first = emulator.namespace("first", mine)
+        assert [said(ask(first, "plain")) for _ in range(3)] == ["Mine."] * 3  # its head is known by now
+        for number in range(3):
+            emulator.namespace(f"other-{number}", mine)
+        refused = [ask(first, "plain") for _ in range(2)]
+        for use in (lambda: first.journal, lambda: first.load(mine), lambda: first.faults.add("429"), first.reset):
+            with pytest.raises(UsageError, match=re.escape(told)):
+                use()
+        again = emulator.namespace("first", mine)
+        assert said(ask(again, "plain")) == "Mine."
+    assert [(each.status_code, each.headers["x-emulator-error"]) for each in refused] == [(400, "namespace")] * 2
+    assert [each.json()["error"]["message"].partition(" (request id")[0] for each in refused] == [told] * 2
 
 
 # Many at once

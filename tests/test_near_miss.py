@@ -56,4 +56,5 @@ def test_generated_answers_tell_it_in_the_journal_and_in_the_log_line() -> None:
     nearest = r"weather: prompt 'good \x1b[2J morning' does not contain 'weather'"
     for exchange in exchanges:
         assert exchange.record()["misses"][0] == nearest
+        assert exchange.misses[0] == nearest
         assert line(exchange).endswith(f"generated  nearest rule {nearest}")

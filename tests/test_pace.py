@@ -2,14 +2,14 @@
 
 import re
 from itertools import accumulate, pairwise
-from math import inf, nan
+from math import inf, isfinite, nan
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import UsageError
-from emulator.pace import AT_ONCE, Pace, schedule
+from emulator.pace import AT_ONCE, FASTEST, LONGEST_TTFT, SLOWEST, Pace, schedule
 
 
 def moments(tokens: list[int], pace: Pace, *material: str) -> list[float]:
@@ -99,16 +99,23 @@ def test_without_jitter_each_frame_is_due_with_its_last_token(tokens: list[int],
 
 
 @pytest.mark.parametrize(
-    ("ttft", "rate", "jitter", "shown"),
+    ("ttft", "rate", "jitter", "told"),
     [
-        (-0.1, 10, 0, "Pace(ttft=-0.1, tokens_per_second=10, jitter=0)"),
-        (0, 0, 0, "Pace(ttft=0, tokens_per_second=0, jitter=0)"),
-        (0, -5, 0, "Pace(ttft=0, tokens_per_second=-5, jitter=0)"),
-        (0, 10, 1.5, "Pace(ttft=0, tokens_per_second=10, jitter=1.5)"),
-        (nan, 10, 0, "Pace(ttft=nan, tokens_per_second=10, jitter=0)"),
+        (-0.1, 10, 0, "ttft is -0.1. Give a number from 0 to 3.16224e+07."),
+        (inf, 10, 0, "ttft is inf. Give a number from 0 to 3.16224e+07."),
+        (nan, 10, 0, "ttft is nan. Give a number from 0 to 3.16224e+07."),
+        (0, 0, 0, "tokens_per_second is 0. Give a number from 1e-06 to inf."),
+        (0, 5e-324, 0, "tokens_per_second is 5e-324. Give a number from 1e-06 to inf."),
+        (0, "9", 0, "tokens_per_second is '9'. Give a number from 1e-06 to inf."),
+        (0, 10, 1.5, "jitter is 1.5. Give a number from 0 to 1."),
     ],
 )
-def test_what_is_no_pace_is_refused(ttft: float, rate: float, jitter: float, shown: str) -> None:
-    rule = "ttft is at least 0, tokens_per_second is above 0, jitter is between 0 and 1."
-    with pytest.raises(UsageError, match=f"^{re.escape(f'{shown}: {rule}')}$"):
+def test_what_is_no_pace_is_refused(ttft: float, rate: float, jitter: float, told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(told)}$"):
         Pace(ttft, rate, jitter)
+
+
+@pytest.mark.parametrize("speed", [SLOWEST, 1e-3, 1e3, FASTEST])
+def test_no_speed_makes_moments_that_are_no_numbers(speed: float) -> None:
+    for pace in (Pace(LONGEST_TTFT, SLOWEST, 1), Pace(1, 1e6), Pace(0, SLOWEST)):
+        assert all(map(isfinite, moments([1] * 100, pace.at_speed(speed))))

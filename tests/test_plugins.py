@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -159,6 +160,45 @@ class TestTheProviderThatThePageShows:
         assert "Did you mean 'price'?" in out
 
 
+PLUGIN = """
+from emulator.providers.base import Operation
+from emulator.providers.deepseek_chat import DeepSeekDialect
+
+class Room(DeepSeekDialect):
+    name = "acme"
+    title = "Acme LLM"
+    hosts = ("llm.acme.example",)
+    document = "none"
+    auth_header = "x-acme-key: demo"
+    operations = (Operation("converse", "POST", "/converse", "a completion"),)
+    example = ("/converse", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+
+    def credential(self, headers):
+        return headers.get("x-acme-key") or headers.get("x-acme-session")
+"""
+
+
+@pytest.mark.parametrize("header", ["x-acme-key", "x-acme-session"])
+def test_a_provider_with_a_header_and_an_operation_of_its_own_is_matched_and_its_key_is_not_shown(
+    tmp_path: Path, header: str
+) -> None:
+    environment = installed(tmp_path, PLUGIN)
+    scenario = tmp_path / "acme.yaml"
+    scenario.write_text("version: 1\nrules:\n  - match: {provider: acme}\n    reply: {content: From the rule.}\n")
+    options = ("--scenario", str(scenario), "--strict", "--speed", "max", "--log", "json")
+    with served(*options, environment=environment) as server:
+        response = httpx.post(
+            f"http://127.0.0.1:{server.port}/acme/converse?session=sk-canary",
+            json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+            headers={header: "sk-canary", "x-other": "kept"},
+        )
+        line = json.loads(server.lines('"provider"')[-1])
+    assert response.json()["choices"][0]["message"]["content"] == "From the rule."
+    assert "sk-canary" not in json.dumps(line)
+    assert (line["headers"][header], line["headers"]["x-other"]) == ("[redacted]", "kept")
+    assert (line["query"], line["rule"], line["operation"]) == ("session=[redacted]", "rules[0]", "converse")
+
+
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_its_module_fails(self, refusal: Refusal) -> None:
         assert refusal("import acme_llm") == (
@@ -239,3 +279,157 @@ def test_a_broken_distribution_does_not_stand_in_the_way_of_help(tmp_path: Path)
     code, output, errors = run("serve", "--help", environment=installed(tmp_path, "import acme_llm"))
     assert (code, errors) == (0, "")
     assert output.startswith("Usage: ")
+
+
+FAULT = """
+from typing import ClassVar, Literal
+from emulator.faults.base import Fault, need_stream, edited
+
+class Shout(Fault):
+    family: ClassVar = "content"
+    effect: ClassVar = "Every text in capitals."
+    tests: ClassVar = "Nothing is compared by case."
+    kind: Literal["shout"] = "shout"
+    marks: int = 1
+    '''How many marks follow each text.'''
+
+    def rewrite(self, steps, scene):
+        def shout(native):
+            for place in scene.dialect.places(native, "content"):
+                if place.value:
+                    place.put(place.value.upper() + "!" * self.marks)
+        need_stream(scene)
+        return edited(steps, shout, scene)
+"""
+SENTENCES = """
+from emulator.dialects.base import Dialect, Place
+from emulator.providers.base import Operation, Provider, Refusal
+from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.request import Controls, Message, ModelRequest
+from emulator import tokens
+import orjson
+
+class Sentences(Dialect):
+    dialect = "sentences"
+    id_form = "say-{}"
+    REASONS = {"stop": "said"}
+
+    def parse(self, call, key):
+        body = orjson.loads(call.body)
+        return ModelRequest(call, "m", (Message("user", body["ask"]),), body.get("flow", False), Controls(), key, body)
+
+    def body(self, completion, request):
+        choice = completion.choices[0]
+        return {"says": choice.content, "why": self.reason(choice), "spent": completion.usage.total}
+
+    def stream(self, completion, request):
+        choice = completion.choices[0]
+        for text, count in zip(*(lambda p: (p.texts, p.counts))(tokens.pieces(choice.content)), strict=True):
+            yield self.event("content", {"kind": "word", "says": text}, tokens=count)
+        yield self.event("finish", {"kind": "end", "why": self.reason(choice)}, also=frozenset(["usage", "done"]))
+
+    def event_name(self, native):
+        return native["kind"]
+
+    def places(self, native, *meanings):
+        if "content" in meanings and "says" in native:
+            yield Place(native, "says", "content")
+
+class Room(Provider):
+    name = "acme"
+    title = "Acme LLM"
+    hosts = ("llm.acme.example",)
+    document = "none"
+    auth_header = "x-acme-secret: s3cret"
+    dialects = {"sentences": Sentences}
+    operations = (Operation("say", "POST", "/say", "one sentence after another", dialect="sentences"),)
+    example = ("/say", {"ask": "Hi"})
+    refusals = {name: Refusal(row.status, row.message) for name, row in DeepSeekDialect.refusals.items()}
+
+    def credential(self, headers):
+        return headers.get("x-acme-secret")
+
+    def error_body(self, row, request_id):
+        return {"wrong": row.message}
+"""
+
+
+def both(folder: Path) -> dict[str, str]:
+    """A provider with a dialect of its own, and a fault, of two distributions."""
+    installed(folder, SENTENCES)
+    information = folder / "shout_fault-1.0.dist-info"
+    (folder / "shout_fault.py").write_text(FAULT)
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: shout-fault\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[emulator.faults]\nshout = shout_fault:Shout\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+class TestADialectAndAFaultOfOtherDistributions:
+    def test_have_the_powers_of_the_emulators_own(self, tmp_path: Path) -> None:
+        scenario = tmp_path / "s.yaml"
+        scenario.write_text("version: 1\nrules:\n  - match: {prompt: Hi}\n    reply: {content: Hé you}\n")
+        options = ("--scenario", str(scenario), "--speed", "max", "--log", "json")
+        with served(*options, environment=both(tmp_path)) as server:
+            base = f"http://127.0.0.1:{server.port}"
+
+            def ask(fault: str = "", **members: object) -> str:
+                headers = {"x-acme-secret": "sk-hidden", **({"x-emulator-fault": fault} if fault else {})}
+                return httpx.post(f"{base}/acme/say", json={"ask": "Hi", **members}, headers=headers).text
+
+            healthy = 'event: word\ndata: {"kind":"word","says":"%s"}\n\n'
+            end = 'event: end\ndata: {"kind":"end","why":"said"}\n\n'
+            said = "".join(healthy % piece for piece in ("H", "é", " you"))
+            assert ask() == '{"says":"Hé you","why":"said","spent":8}'
+            assert ask(flow=True) == said + end
+            assert ask("shout", flow=True) == "".join(healthy % piece for piece in ("H!", "É!", " YOU!")) + end
+            assert ask("shout:marks=2; truncate", flow=True) == "".join(
+                healthy % piece for piece in ("H!!", "É!!", " YOU!!")
+            )
+            assert ask("no_done", flow=True) == said + end
+            assert ask("overloaded") == json.dumps(
+                {"wrong": PROVIDERS["deepseek"].refusals["overloaded"].message}
+            ).replace('": "', '":"')
+            server.signal(signal.SIGTERM)
+            _, printed, _ = server.finish()
+        entries = [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
+        assert "sk-hidden" not in json.dumps(entries)
+        assert {entry["headers"]["x-acme-secret"] for entry in entries} == {"[redacted]"}
+        assert {entry["operation"] for entry in entries} == {"say"}
+        (note,) = next(entry["notes"] for entry in entries if "no_done (header)" in entry["faults"])
+        assert note.endswith("the event with the finish reason is the end: truncate takes both away")
+
+    def test_are_listed_with_their_parameters_and_in_the_schema(self, tmp_path: Path) -> None:
+        environment = both(tmp_path)
+        code, told, _ = run("faults", "shout", environment=environment)
+        assert (code, "Every text in capitals." in told, "How many marks follow each text." in told) == (0, True, True)
+        code, schema, _ = run("schema", environment=environment)
+        assert (code, '"shout"' in schema) == (0, True)
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            (
+                ('"content"', '"loud"'),
+                "Shout.family is 'loud', one of status, waiting, content, framing, connection was",
+            ),
+            (("    tests:", "    tells:"), "Shout does not state tests"),
+            (('Literal["shout"] = "shout"', 'str = "shout"'), 'Shout has to say kind: Literal["shout"] = "shout"'),
+            (
+                ("class Shout(Fault)", "Shout = 1\nclass Other(Fault)"),
+                "is 1, a subclass of emulator.faults.base.Fault was",
+            ),
+        ],
+        ids=["family", "facts", "kind", "class"],
+    )
+    def test_are_refused_when_they_cannot_be(self, tmp_path: Path, change: tuple[str, str], reason: str) -> None:
+        environment = both(tmp_path)
+        (tmp_path / "shout_fault.py").write_text(FAULT.replace(*change))
+        code, output, errors = run("faults", environment=environment)
+        assert (code, output) == (2, "")
+        assert errors.startswith("The fault 'shout' of the distribution shout-fault 1.0 cannot be used: ")
+        assert reason in errors
+
+    def test_are_refused_when_an_operation_speaks_what_nobody_does(self, refusal: Refusal) -> None:
+        code = SENTENCES.replace('dialect="sentences"),)', 'dialect="words"),)')
+        assert "Room has no dialect 'words' for /say: it speaks sentences" in refusal(code)

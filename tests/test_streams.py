@@ -12,13 +12,14 @@ from talk import EVERY_PROVIDER, KEYS, Ask, Events, Serving, events, question
 from emulator import Emulator, tokens
 
 ECHO = {
+    "providers": {"maxtoken": {"models": None}},
     "rules": [
         {
             "match": {"body": {"path": "$.thought", "exists": True}},
             "reply": {"content": "{{ request.prompt }}", "reasoning": "{{ request.thought }}"},
         },
         {"reply": {"content": "{{ request.prompt }}"}},
-    ]
+    ],
 }
 """The answer is the prompt, the reasoning is a member `thought` that no provider knows."""
 PLAIN = {"thinking": {"type": "disabled"}}

@@ -4,11 +4,13 @@ import time
 import tracemalloc
 from typing import Any
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from talk import KEYS, PATHS, question
 
-from emulator import templates, text
+from emulator import Emulator, templates, text
 from emulator.templates import FILTERS, LONGEST, NAMES, TemplateError, check, render
 
 CONTEXT: dict[str, Any] = {
@@ -223,6 +225,17 @@ BOMBS = {
     "slices": "{{ request.prompt | slice(999999999) | list }}",
     "long words": "{{ fake.text(max_nb_chars=999999999) }}",
     "long lists of words": "{{ fake.words(999999999) }}",
+    "texts of texts": "{{ fake.texts(nb_texts=10000, max_nb_chars=10000) }}",
+    "texts in a loop": "{% for n in range(1000) %}{{ fake.text(max_nb_chars=10000) }}{% endfor %}",
+    "paragraphs": "{{ fake.paragraphs(nb=10000) }}",
+    "sentences": "{{ fake.sentences(nb=10000) }}",
+    "nested values": "{{ fake.pylist(nb_elements=10000) }}{{ fake.pystruct(count=10000) }}",
+    "passwords": "{{ fake.password(length=10000) }}" * 20,
+    "elements": "{{ fake.random_elements(length=10000) }}" * 20,
+    "equal lists": "{% set a = [1] %}{% set b = [1] %}"
+    + "{% set a = [a, a] %}{% set b = [b, b] %}" * 40
+    + "{{ a == b }}",
+    "repeated lists": "{% set a = [1] * 1000 %}" + "{% set a = [a] * 1000 %}" * 3 + "{{ a == [a] }}",
     "many digits": "{{ fake.random_number(digits=999999999) }}",
     "files": "{{ fake.binary(length=999999999) }}",
     "tables": "{{ fake.json(num_rows=999999999) }}",
@@ -274,7 +287,11 @@ def test_a_long_honest_template_has_enough_of_everything() -> None:
     )
     said = render(template, context)
     assert said.count("\n") == 500
-    assert len(render("{{ request.prompt | upper }}", context)) == 500_000
+    for honest in ("", " | upper", " | trim | upper | lower", " | replace('x', 'y')", "[:] | string"):
+        assert len(render(f"{{{{ request.prompt{honest} }}}}", context)) == 500_000
+    assert len(render("Dear {{ request.prompt ~ request.prompt }}!", context)) == 1_000_006
+    assert render("{{ request.prompt | length }}", {**CONTEXT, "request": {"prompt": "x" * 16_000_000}}) == "16000000"
+    assert len(render("{{ request.prompt | tojson }}", context)) == 500_002
 
 
 def test_half_an_answer_is_never_given() -> None:
@@ -328,3 +345,23 @@ def test_a_template_never_makes_more_than_it_was_estimated_to(template: str) -> 
 
 def test_the_names_are_those_of_the_context() -> None:
     assert set(CONTEXT) == set(NAMES)
+
+
+def test_a_server_ends_what_would_invent_too_much() -> None:
+    rules = [
+        {"match": {"prompt": "texts"}, "reply": {"content": "{{ fake.texts(nb_texts=10000, max_nb_chars=10000) }}"}},
+        {"match": {"prompt": "text"}, "reply": {"content": "{{ fake.text(max_nb_chars=2000) }}"}},
+    ]
+    with Emulator({"rules": rules}) as emulator:
+        url = emulator.url("serevix") + PATHS["serevix"]
+
+        def ask(prompt: str) -> httpx.Response:
+            return httpx.post(url, json=question("serevix", prompt), headers=KEYS["serevix"], timeout=30)
+
+        honest = ask("text")
+        begin = time.monotonic()
+        too_much = ask("texts")
+        assert time.monotonic() - begin < 5
+    assert 1000 < len(honest.json()["choices"][0]["message"]["content"]) <= 2000
+    assert too_much.status_code >= 500
+    assert "fake makes too much" in too_much.text

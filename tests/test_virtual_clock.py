@@ -2,18 +2,22 @@
 
 import json
 import re
+import signal
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from rawhttp import Connection, eventually, request
+from served import served
 from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
 
 from emulator import Emulator
-from emulator.clock import VIRTUAL_START
+from emulator.clock import LATEST_DATE, VIRTUAL_START, release
+from emulator.server import MANUAL_CLOCK
 from emulator.worlds import World
 
 HOUR = 3600.0
@@ -440,3 +444,61 @@ def test_later_streams_of_one_world_end_though_their_moments_are_no_round_number
             body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"question {number}"}]}
             answer = httpx.post(url, json=body, headers={"authorization": "Bearer k"}, timeout=10)
             assert answer.text.endswith("data: [DONE]\n\n")
+
+
+# Under `serve`
+
+
+def test_serve_says_that_its_clock_is_manual_and_a_request_moves_it(tmp_path: Path) -> None:
+    path = tmp_path / "manual.yaml"
+    path.write_text("version: 1\nclock: manual\nrules:\n  - {reply: {content: Hello}, pace: {ttft: 60}}\n")
+    with served("--scenario", str(path)) as server, httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+        origin = f"http://127.0.0.1:{server.port}"
+        clock, advance = f"{origin}/__emulator/clock", f"{origin}/__emulator/clock/advance"
+        url = f"{origin}/serevix{PATHS['serevix']}"
+        with client.stream("POST", url, json=question("serevix", stream=True), headers=KEYS["serevix"]) as stream:
+            before = client.get(clock).json()
+            after = client.post(advance, json={"seconds": 60}).json()
+            text = stream.read().decode()
+        other = client.post(advance, json={"seconds": 5}, params={"namespace": "other"}).json()
+        refused = [
+            client.post(advance, content='{"seconds": 60}', headers={"content-type": "text/plain"}),
+            client.post(advance, content="[", headers={"content-type": "application/json"}),
+            client.post(advance, json={"seconds": "60"}),
+            client.post(advance, json={"seconds": -1}),
+            client.get(advance),
+        ]
+        server.signal(signal.SIGTERM)
+        code, _, errors = server.finish()
+    assert before == {"mode": "manual", "now": VIRTUAL_START}
+    assert after == {"mode": "manual", "now": VIRTUAL_START + 60}
+    assert other == {"mode": "manual", "now": VIRTUAL_START + 5}
+    assert text.endswith("data: [DONE]\n\n")
+    assert [each.status_code for each in refused] == [415, 422, 422, 422, 405]
+    assert (code, errors.splitlines()[0]) == (0, MANUAL_CLOCK)
+
+
+def test_a_real_clock_is_not_moved_by_a_request(emulator: Emulator) -> None:
+    world = emulator.namespace("real-time", {"clock": "real", "rules": []})
+    response = httpx.post(
+        f"{emulator.origin}/__emulator/clock/advance",
+        params={"namespace": world.name},
+        json={"seconds": 1},
+        trust_env=False,
+    )
+    told = "This clock is real and cannot be moved: say `clock: manual` in the scenario."
+    assert (response.status_code, response.json()) == (422, {"error": told})
+
+
+def test_time_that_leaps_beyond_all_dates_stays_a_date(http: httpx.Client) -> None:
+    year = 366 * 86400
+    with Emulator(
+        {"clock": "manual", "rules": [{"reply": {"content": "{{ now }}"}, "pace": {"ttft": year}}]}
+    ) as emulator:
+        for _ in range(79):
+            emulator.advance(100 * year)
+        clock = emulator._server.call(lambda: emulator._namespace().clock)
+        emulator.advance(LATEST_DATE - clock.time() - 10)
+        emulator._server.call(lambda: release(clock))
+        said = [ask(http, emulator).json()["choices"][0]["message"]["content"] for _ in range(2)]
+    assert said == ["9999-12-30T23:59:50+00:00", "9999-12-31T00:00:00+00:00"]

@@ -81,3 +81,17 @@ def test_a_whole_body_brings_its_head_along_with_its_length() -> None:
 
 def test_a_track_of_nothing() -> None:
     assert (Track(204, (), (), True).body(), Track(204, (), (), True).steps()) == (b"", [Head(204, ()), End()])
+
+
+def test_the_frames_of_a_run_can_be_counted() -> None:
+    run = Run("content", b'{"n":', (b"a", b"b"), b'"}', (1, 1), first=9, middle=b',"t":"')
+    frames = [b'{"n":9,"t":"a"}', b'{"n":10,"t":"b"}']
+    assert list(run.frames()) == frames
+    assert run.joined() == b"".join(frames)
+
+
+def test_a_step_has_all_the_meanings_of_its_run() -> None:
+    run = Run("finish", b"", (b"x",), b"", (0,), also=frozenset(["usage"]))
+    (_, data, _) = Track(200, (), (run,), streamed=True).steps()
+    assert isinstance(data, Data)
+    assert [data.means(part) for part in ("finish", "usage", "done")] == [True, True, False]

@@ -71,7 +71,7 @@ def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines() == [
-        "--workers 2: workers share nothing, and this scenario needs them to:",
+        "--workers 2: workers share nothing, and what is served needs them to:",
         "  quotas count over all requests",
         f"  {scenario}:1:55: rule 'flaky' answers in turn",
     ]
@@ -86,4 +86,31 @@ def test_the_shipped_default_needs_no_shared_state() -> None:
         "rule 'rules[0]' moves the state",
         "rule 'rules[0]' looks at the state or at the attempt",
         "rule 'rules[0]' has faults that count",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (
+            "error:name=overloaded,times=2",
+            "the server's fault 'error' has times or skip, which count over all requests",
+        ),
+        (
+            "reset:skip=1",
+            "the server's fault 'reset' has times or skip, which count over all requests",
+        ),
+        (
+            "refuse_connections",
+            "faults that stop listening would stop one process, and the others would go on",
+        ),
+    ],
+)
+def test_a_fault_of_the_server_that_counts_is_refused(fault: str, reason: str) -> None:
+    process = serve("--workers", "2", "--fault", fault)
+    output, errors = process.communicate(timeout=20)
+    assert (process.returncode, output) == (2, "")
+    assert errors.splitlines() == [
+        "--workers 2: workers share nothing, and what is served needs them to:",
+        f"  {reason}",
     ]

@@ -14,7 +14,17 @@ from emulator.reply import Draft, Reply, Source
 from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
 from emulator.scenario import ReplyModel
 from emulator.templates import NAMES
-from emulator.writing import UNSAID, Occasion, WritingError, context, is_plain, is_quick, wanted_tool, write
+from emulator.writing import (
+    UNSAID,
+    Occasion,
+    SchemaError,
+    WritingError,
+    context,
+    is_plain,
+    is_quick,
+    wanted_tool,
+    write,
+)
 
 OCCASION = Occasion(seed=1, locale="en_US", now="2026-01-02T03:04:05+00:00", timestamp=1767323045)
 SCHEMA = {
@@ -355,3 +365,13 @@ def test_code_that_fails_is_told(module: str, function: str, complaint: str) -> 
 def test_a_module_that_is_not_there_is_told() -> None:
     with pytest.raises(WritingError, match="python:nowhere:f failed: ModuleNotFoundError: No module named 'nowhere'"):
         written(draft_of(**{"from": "python:nowhere:f"}), request_of(), ALLOWED)
+
+
+def test_all_choices_of_an_answer_share_one_allowance_of_work() -> None:
+    schema = {"type": "array", "minItems": 250, "items": {"type": "string", "format": "uri"}}
+    few = request_of("Fill it in", response_format="json_schema", schema=schema, n=2)
+    many = request_of("Fill it in", response_format="json_schema", schema=schema, n=100)
+
+    assert len(write(UNSAID, few, OCCASION)) == 2
+    with pytest.raises(SchemaError, match="was given up"):
+        write(UNSAID, many, OCCASION)

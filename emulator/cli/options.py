@@ -23,17 +23,18 @@ class Speed(click.ParamType[float]):
     name = "speed"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        from emulator.errors import UsageError
+        from emulator.pace import FASTEST, SLOWEST, checked_speed
+
         if isinstance(value, float):
             return value
         if value == "max":
             return math.inf
         try:
-            speed = float(value)
-        except ValueError:
-            speed = 0.0
-        if not speed > 0:
-            self.fail(f"'{value}' is not a speed. Give a number above 0, such as 2, or max.", param, ctx)
-        return speed
+            return checked_speed(float(value))
+        except (ValueError, UsageError):
+            bounds = f"a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2"
+            self.fail(f"'{value}' is not a speed. Give {bounds}, or max.", param, ctx)
 
 
 class Paths(click.ParamType[str]):

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
               help="Fault to inject into every response; repeatable. `emulator faults` lists the kinds.")  # fmt: skip
 @click.option("--fault-header/--no-fault-header", default=True, show_default=True, cls=Option,
               help="Whether requests may ask for faults by X-Emulator-Fault.")  # fmt: skip
+@click.option("--request-faults/--no-request-faults", default=True, show_default=True, cls=Option,
+              help="Whether requests may ask for faults at all: by header, key or URL.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, cls=Option,
               help="Number of worker processes; they share no state.")  # fmt: skip
 @click.option("--reload/--no-reload", default=True, show_default=True, cls=Option,
@@ -58,6 +60,7 @@ def command(
     strict: bool,
     faults: tuple[str, ...],
     fault_header: bool,
+    request_faults: bool,
     workers: int,
     reload: bool,
     allow_code: bool,
@@ -70,6 +73,7 @@ def command(
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage, or a file that cannot be used; 3: the port is
     taken, or the address cannot be listened on."""
+    from emulator.arming import fault_sources
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.faults import fault_of
@@ -92,7 +96,7 @@ def command(
             speed=speed,
             unmatched="error" if strict else "generate",
             faults=tuple(fault_of(fault) for fault in faults),
-            allows_fault_header=fault_header,
+            request_faults=fault_sources(header=request_faults and fault_header, others=request_faults),
             allows_code=allow_code,
         )
         script = script_from(*sources)
@@ -127,10 +131,10 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.server import bind
     from emulator.workers import needs_shared_state, reserve, run, write_lock, write_within
 
-    reasons = needs_shared_state(options.script.scenario, options.script.origins)
+    reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
     if reasons:
         told = "\n".join(f"  {reason}" for reason in reasons)
-        raise UsageError(f"--workers {number}: workers share nothing, and this scenario needs them to:\n{told}")
+        raise UsageError(f"--workers {number}: workers share nothing, and what is served needs them to:\n{told}")
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]
@@ -153,14 +157,17 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
 def _run(
     options: "ServerOptions", sock: "socket.socket", log: "Style", out: "LogWriter", ready: Callable[[], None]
 ) -> None:
+    import logging
     from dataclasses import replace
 
     from emulator.logs import on_exchange
-    from emulator.server import Server
+    from emulator.server import MANUAL_CLOCK, Server
 
     def settled() -> None:
         _keep_what_is_loaded()
         ready()
+        if options.script.scenario.clock == "manual":
+            logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
     tell = on_exchange(log, out, is_colored=is_colored(1))
     Server(replace(options, tell=tell)).run(sock, settled)

@@ -15,7 +15,7 @@ which one each endpoint speaks (`Operation.dialect`). To add one, write one file
 5. Its wire shape, `WireShape`: `event_name` when events have an `event:` line, `terminator` and `without_end` for how a
    stream ends, `places` for where things stand in one JSON, and those of the other methods whose answer is not what
    `WireShape` says. A fault that finds nothing here raises `NotApplicable` with a sentence; none has to be edited.
-6. `error_event(form, refusal, body)`: how an error looks in a stream that has begun; `envelope` when refusals look
+6. `error_frame(form, refusal, body)`: how an error looks in a stream that has begun; `envelope` when refusals look
    different from the vendor's own.
 7. `make_id`, `call_id` where ids have a form, and `heartbeat` for what is said while the client waits.
 
@@ -161,7 +161,8 @@ class WireShape:
 
     def frame(self, native: Any, name: str | None = None) -> bytes:
         """One event. `name` replaces its type."""
-        name = self.event_name(native) if name is None else name
+        if name is None:
+            name = self.event_name(native)
         data = b"data: %b\n\n" % self.dumps(native)
         return data if name is None else b"event: %b\n%b" % (name.encode(), data)
 
@@ -261,17 +262,18 @@ class Dialect(WireShape):
     """Whether what is said while the client waits follows the first events, or comes before them."""
 
     def __init__(self, provider: Vendor) -> None:
-        self._provider = provider
-
-    @property
-    def provider(self) -> Any:
-        """The provider that speaks it."""
-        return self._provider
+        self.provider: Any = provider
+        """Who speaks it: a `Vendor`, whose further members are known to the vendor's own dialects."""
 
     def dumps(self, value: Any) -> bytes:
-        return bytes(self.provider.dumps(value))
+        dumped: bytes = self.provider.dumps(value)
+        return dumped
 
     # The way in
+
+    def key_of(self, headers: Mapping[str, str]) -> str:
+        """The key of a request. Raises Refused when it is missing, or not where it has to be."""
+        return str(self.provider.authenticate(headers))
 
     def parse(self, call: Call, key: str) -> ModelRequest:
         """Read a request body. Raises Refused with this provider's own complaint."""
@@ -366,7 +368,7 @@ class Dialect(WireShape):
         """The JSON body of a refusal."""
         return self.provider.error_body(row, request_id)
 
-    def error_event(self, form: str, row: Refusal, body: bytes) -> bytes | None:
+    def error_frame(self, form: str, row: Refusal, body: bytes) -> bytes | None:
         """An error in a stream that has begun: `data`, the usual form; `event`, under `event: error`; `bare`, `body` as
         it would stand under its own status, without an `event:` line. None: there is no such form here."""
         frame = b"data: %b\n\n" % body

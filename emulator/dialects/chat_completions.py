@@ -9,9 +9,9 @@ from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, WrapValidator
 
-from emulator import tokens
+from emulator import large, tokens
 from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, refuse
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
 from emulator.reply import Choice, Completion, TokenLogprob
@@ -20,7 +20,7 @@ from emulator.wire import Part, Run, single
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
 Item = TypeVar("Item")
-Many = Annotated[list[Item], Field(fail_fast=True)]
+Many = Annotated[list[Item], Field(fail_fast=True), WrapValidator(large.in_slices)]
 """A list that is given up at its first wrong item: only that one is told, and a body has room for millions."""
 
 
@@ -202,12 +202,19 @@ class ChatCompletions(Dialect):
         if complaint is not None:
             raise self.bad_request(complaint)
         stream = body.stream if body.stream is not None else self.stream_default
+        controls = self.controls(body, stream)
+        messages: tuple[Message, ...] = tuple([read_message(message) for message in body.messages])
+        if len(call.body) > large.LARGE:
+            messages, native = large.LargeTuple(messages), large.LargeDict(native)
+            for message in body.messages:
+                large.free(message.content)
+            large.free(body.messages)
         return ModelRequest(
             call=call,
             model=self.model_of(call, body),
-            messages=tuple([read_message(message) for message in body.messages]),
+            messages=messages,
             stream=stream,
-            controls=self.controls(body, stream),
+            controls=controls,
             key=key,
             body=native,
         )
@@ -215,7 +222,7 @@ class ChatCompletions(Dialect):
     def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         """The typed body and the native one. Raises Refused."""
         try:
-            native = orjson.loads(call.body)
+            native = large.loads(call.body)
         except orjson.JSONDecodeError as error:
             raise self.not_json(error) from None
         try:

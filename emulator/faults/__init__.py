@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-import yaml
 from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
 
-from emulator.errors import UsageError, did_you_mean
+from emulator.errors import UsageError, did_you_mean, shortened
 from emulator.faults.bad_json_event import BadJsonEvent
 from emulator.faults.bandwidth import Bandwidth
 from emulator.faults.base import Fault
@@ -54,10 +53,12 @@ from emulator.faults.no_length_close import NoLengthClose
 from emulator.faults.no_trailing_blank import NoTrailingBlank
 from emulator.faults.null_content import NullContent
 from emulator.faults.odd_separators import OddSeparators
+from emulator.faults.plugins import with_plugins
 from emulator.faults.refuse_connections import RefuseConnections
 from emulator.faults.reset import ResetConnection
 from emulator.faults.reset_on_accept import ResetOnAccept
 from emulator.faults.retry_lines import RetryLines
+from emulator.faults.scalars import MAX_DIGITS, scalar
 from emulator.faults.slow_close import SlowClose
 from emulator.faults.slow_first_token import SlowFirstToken
 from emulator.faults.slow_headers import SlowHeaders
@@ -75,7 +76,7 @@ from emulator.faults.usage import WrongUsage
 from emulator.faults.wait_then_close import WaitThenClose
 from emulator.faults.wrong_content_type import WrongContentType
 
-KINDS: tuple[type[Fault], ...] = (
+OWN: tuple[type[Fault], ...] = (
     Error,
     HtmlGateway,
     Html200,
@@ -144,6 +145,9 @@ KINDS: tuple[type[Fault], ...] = (
     ResetOnAccept,
 )
 
+KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
+"""The emulator's own, and those that installed distributions bring along."""
+
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""
 
@@ -159,11 +163,14 @@ def spelled(value: Any) -> Any:
     parameters: dict[str, Any] = {}
     for pair in filter(None, rest.split(",")):
         name, equals, text = pair.partition("=")
+        name = name.strip()
         if not equals:
-            raise ValueError(f"is '{value}': after the kind come parameters, as in reset:after_tokens=5")
-        parameters[name.strip()] = _scalar(text.strip())
+            raise ValueError(f"is '{shortened(value)}': after the kind come parameters, as in reset:after_tokens=5")
+        if name in parameters or name == "kind":
+            raise ValueError(f"'{shortened(kind)}' names the parameter '{shortened(name)}' twice: take one away")
+        parameters[name] = scalar(text.strip())
     kind = kind.strip()
-    if kind.isdigit():
+    if kind.isascii() and kind.isdecimal() and len(kind) <= MAX_DIGITS:
         return {"kind": "error", "status": int(kind), **parameters}
     if kind not in FAULTS and kind in error_names():
         return {"kind": "error", "name": kind, **parameters}
@@ -177,14 +184,6 @@ def error_names() -> list[str]:
     return list({name: None for room in PROVIDERS.values() for name in room.refusals})
 
 
-def _scalar(text: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    return value if isinstance(value, str | int | float) else text
-
-
 if TYPE_CHECKING:
     AnyFault = Fault  # a union of a tuple's members is nothing that a type checker can read
 else:
@@ -196,6 +195,8 @@ def fault_of(value: Any) -> Fault:
     """A fault from a mapping or from one line. Raises UsageError with one clear sentence."""
     if isinstance(value, Fault):
         return value
+    if isinstance(value, bool) or not isinstance(value, str | int | Mapping):
+        raise UsageError(f"A fault is a text such as 'reset:after_tokens=5' or a mapping with its kind, not {value!r}.")
     kind = ""
     try:
         data = spelled(value)
@@ -203,11 +204,11 @@ def fault_of(value: Any) -> Fault:
         if kind not in FAULTS:
             known = [*FAULTS, *error_names()]
             hint = did_you_mean(kind, known) or f" `emulator faults` lists all {len(FAULTS)}."
-            raise UsageError(f"There is no fault '{kind}'.{hint}")
+            raise UsageError(f"There is no fault '{shortened(kind)}'.{hint}")
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"][1:])
+        where = ".".join(shortened(str(part)) for part in first["loc"][1:])
         said = _said(first)
         known = [name for name in FAULTS[kind].model_fields if name != "kind"]
         if first["type"] == "extra_forbidden":

@@ -21,7 +21,7 @@ class Bandwidth(Fault):
     tests: ClassVar[str] = "Progress is shown while an answer crawls, and idle timers are not overall deadlines."
 
     kind: Literal["bandwidth"] = "bandwidth"
-    bytes_per_second: Annotated[float, Field(gt=0)] = 1000.0
+    bytes_per_second: Annotated[float, Field(ge=0.001, le=1e12)] = 1000.0
     """Of the body; headers come at once."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:

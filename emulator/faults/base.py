@@ -13,12 +13,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from emulator import dice
 from emulator.dialects.base import Dialect, Event, Meaning, Place
-from emulator.errors import did_you_mean
+from emulator.errors import did_you_mean, shortened
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import Close, Data, End, Hang, Head, Part, Raw, Reset, Step, Track
+from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Part, Raw, Reset, Step, Track
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
@@ -26,12 +26,14 @@ Count = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
 """How often something is said: each time is a step of its own."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
+MAX_LIGHT = 1000
+"""Pieces or bytes that an answer is given at once; for more, a thread does it."""
 
 
 def _known_error(name: str) -> str:
     known = list(dict.fromkeys([*ERROR_NAMES, *(name for room in PROVIDERS.values() for name in room.refusals)]))
     if name not in known:
-        raise ValueError(f"is '{name}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
+        raise ValueError(f"is '{shortened(name)}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
     return name
 
 
@@ -75,7 +77,7 @@ class Scene:
 class Window(BaseModel):
     """A span of the namespace's time, counted from its start."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     after: Seconds = 0.0
     """Seconds from the start of the namespace until the fault begins."""
@@ -90,15 +92,15 @@ class Window(BaseModel):
 class Fault(BaseModel):
     """One way in which an answer goes wrong."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     family: ClassVar[Family]
     effect: ClassVar[str]
     """What it does on the wire, in one sentence."""
     tests: ClassVar[str]
     """What it tests in a client, in one sentence."""
-    is_of_listener: ClassVar[bool] = False
-    """Whether it bears on the listening socket, and so on all connections."""
+    reaches_beyond_exchange: ClassVar[bool] = False
+    """Whether it bears on the connections of other clients too."""
 
     kind: str
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
@@ -109,6 +111,12 @@ class Fault(BaseModel):
     """How many requests it lets pass first."""
     window: Window | None = None
     """When it is active; always when left out."""
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether applying it may take longer than the event loop can spare: some number in it is large."""
+        numbers = (value for name, value in self if name not in ("times", "skip"))
+        return any(isinstance(value, int) and value > MAX_LIGHT for value in numbers)
 
     def refuse(self, scene: Scene) -> ErrorReply | None:
         """An error to give instead of an answer."""
@@ -126,6 +134,15 @@ class Fault(BaseModel):
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         """The same answer with something wrong in how it travels. Raises NotApplicable."""
         return steps
+
+
+class ListenerFault(Fault):
+    """A fault of the listening socket, and so of every client. A request may ask for it only within limits."""
+
+    reaches_beyond_exchange: ClassVar[bool] = True
+
+    seconds: Seconds = 1.0
+    """How long it lasts."""
 
 
 Stage = Literal["before_headers", "after_headers", "end"]
@@ -352,6 +369,29 @@ def in_chunks(head: Head) -> Head:
 def repeated(data: bytes, count: int, interval: float, start: float = 0.0) -> list[Step]:
     """What is said again and again while the client waits, after each interval."""
     return [Data(data, "comment", 0, start + interval * (number + 1)) for number in range(count)]
+
+
+def closed(steps: list[Step]) -> list[Step]:
+    """The answer with FIN instead of the end that HTTP demands."""
+    return [Close(step.at) if isinstance(step, End) else step for step in steps]
+
+
+def afterwards(steps: list[Step], **how: Any) -> list[Step]:
+    """The answer after which the connection behaves so. Raises NotApplicable when it does not live so long."""
+    end = next((index for index, step in enumerate(steps) if isinstance(step, End)), None)
+    if end is None:
+        raise NotApplicable("the connection does not outlive this answer")
+    before = steps[end - 1] if end else None
+    if isinstance(before, Afterwards):
+        return [*steps[: end - 1], replace(before, **how), *steps[end:]]
+    return [*steps[:end], Afterwards(**how, at=steps[end].at), *steps[end:]]
+
+
+def announced(steps: list[Step]) -> list[Step]:
+    """The answer whose headers say that the connection will be closed."""
+    if not any(isinstance(step, Head) for step in steps):
+        raise NotApplicable("no headers are sent that could announce it")
+    return [with_headers(step, connection="close") if isinstance(step, Head) else step for step in steps]
 
 
 def unfinished(steps: Sequence[Step], scene: Scene) -> list[Step]:

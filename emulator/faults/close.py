@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, NotApplicable, Scene, Staged, with_headers
-from emulator.wire import Close, Head, Step
+from emulator.faults.base import Family, Scene, Staged, announced
+from emulator.wire import Close, Step
 
 
 class CloseConnection(Staged):
@@ -22,10 +22,3 @@ class CloseConnection(Staged):
         if self.announce:
             before = announced(before)
         return [*before, Close(moment)]
-
-
-def announced(steps: list[Step]) -> list[Step]:
-    """The answer whose headers say that the connection will be closed."""
-    if not any(isinstance(step, Head) for step in steps):
-        raise NotApplicable("no headers are sent that could announce it")
-    return [with_headers(step, connection="close") if isinstance(step, Head) else step for step in steps]

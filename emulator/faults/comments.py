@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from emulator.faults.base import Count, Family, Fault, NotApplicable, Scene
-from emulator.faults.framing import LARGEST, exchanged, inserted
-from emulator.faults.multi_line_data import on_lines
+from emulator.faults.framing import LARGEST, exchanged, inserted, on_lines
 from emulator.wire import Step
 
 

@@ -5,8 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene, head_of, with_headers
-from emulator.faults.no_length_close import closed
+from emulator.faults.base import Family, Fault, Scene, closed, head_of, with_headers
 from emulator.wire import Data, Head, Step
 
 

@@ -23,12 +23,12 @@ class Error(Fault):
     """A word of the common vocabulary, such as `overloaded`."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     message: str | None = None
-    retry_after: Annotated[float, Field(ge=0)] | None = None
+    retry_after: Annotated[float, Field(ge=0, le=1e10)] | None = None
     """Seconds that the client is told to wait."""
     retry_form: RetryForm = "seconds"
     """How it is told: as seconds, as a date, in `retry-after-ms`, or as one of the absurd values."""
     should_retry: bool | None = None
-    """`x-should-retry`, which OpenAI's clients obey."""
+    """`x-should-retry`, which many clients obey."""
 
     @model_validator(mode="after")
     def _says_what(self) -> "Error":

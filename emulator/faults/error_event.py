@@ -55,7 +55,7 @@ class ErrorEvent(Staged):
             before, _, moment = self.cut_body(steps)
         reply = ErrorReply(name=self.name, message=self.message)
         form = "data" if self.form in ("first", "with_done") else self.form
-        frame = scene.dialect.error_event(form, scene.room.refusal(reply), scene.error(reply).body())
+        frame = scene.dialect.error_frame(form, scene.room.refusal(reply), scene.error(reply).body())
         if frame is None:
             raise NotApplicable(f"errors never look like form={self.form} here")
         error = Data(frame, "finish", 0, moment)

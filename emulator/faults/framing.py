@@ -1,5 +1,6 @@
 """What the framing faults do alike: exchange events, cut frames into pieces, keep every step behind what it follows."""
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -10,6 +11,7 @@ from emulator.wire import Data, Step
 GAP = 0.002
 """Seconds between two writes after which they are two segments for the client too."""
 MOST_PIECES = 200_000
+JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})$", re.MULTILINE)
 LARGEST = 64 * 2**20
 """Bytes that a fault may add to an answer."""
 
@@ -91,3 +93,8 @@ def in_order(steps: Iterable[Step]) -> list[Step]:
                 step = replace(step, at=moment)
         ordered.append(step)
     return ordered
+
+
+def on_lines(step: Data, between: bytes) -> Data:
+    """An event whose JSON stands on three lines, with `between` after the first of them."""
+    return replace(step, data=JSON_LINE.sub(rb"data: \1\n%bdata: \2\ndata: \3" % between, step.data))

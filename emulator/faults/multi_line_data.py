@@ -1,14 +1,10 @@
 """The data of an event stands on several lines."""
 
-import re
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 from emulator.faults.base import Family, Fault, Scene
-from emulator.faults.framing import exchanged
-from emulator.wire import Data, Step
-
-JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})$", re.MULTILINE)
+from emulator.faults.framing import exchanged, on_lines
+from emulator.wire import Step
 
 
 class MultiLineData(Fault):
@@ -22,8 +18,3 @@ class MultiLineData(Fault):
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         return exchanged(steps, scene, lambda step, _: [on_lines(step, b"")])
-
-
-def on_lines(step: Data, between: bytes) -> Data:
-    """An event whose JSON stands on three lines, with `between` after the first of them."""
-    return replace(step, data=JSON_LINE.sub(rb"data: \1\n%bdata: \2\ndata: \3" % between, step.data))

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import STAGES, Family, NotApplicable, Scene, Staged, with_headers
-from emulator.wire import Close, End, Head, Step
+from emulator.faults.base import STAGES, Family, NotApplicable, Scene, Staged, closed, with_headers
+from emulator.wire import Close, Head, Step
 
 
 class NoLengthClose(Staged):
@@ -29,8 +29,3 @@ class NoLengthClose(Staged):
     def _unframed(self, head: Head) -> Head:
         bare = with_headers(head, content_length=None, transfer_encoding=None)
         return replace(with_headers(bare, connection="close") if self.announce else bare, framing="close")
-
-
-def closed(steps: list[Step]) -> list[Step]:
-    """The answer with FIN instead of the end that HTTP demands."""
-    return [Close(step.at) if isinstance(step, End) else step for step in steps]

@@ -2,15 +2,14 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds
+from emulator.faults.base import Family, ListenerFault, Scene, Seconds
 from emulator.wire import Refuse, Reset, Step
 
 
-class RefuseConnections(Fault):
+class RefuseConnections(ListenerFault):
     """Resets the request's connection, and closes the port for a while: an outage, for all namespaces."""
 
     family: ClassVar[Family] = "connection"
-    is_of_listener: ClassVar[bool] = True
     effect: ClassVar[str] = "RST for this request, then connections are refused for `seconds` of real time."
     tests: ClassVar[str] = "A connect error leads to a retry with a pause or to another provider, never to a busy loop."
 

@@ -4,22 +4,23 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import Family, ListenerFault, Scene, Seconds
 from emulator.wire import Reset, ResetAccepts, Step
 
 
-class ResetOnAccept(Fault):
+class ResetOnAccept(ListenerFault):
     """Resets the request's connection, and those that come next: of all namespaces."""
 
     family: ClassVar[Family] = "connection"
-    is_of_listener: ClassVar[bool] = True
     effect: ClassVar[str] = "RST for this request, then for each of the next `count` connections before it says a word."
     tests: ClassVar[str] = "The same as a refused connection, with another error number."
 
     kind: Literal["reset_on_accept"] = "reset_on_accept"
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many connections."""
+    seconds: Seconds = 60.0
+    """Real time after which connections are accepted again, even if fewer have come."""
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         moment = steps[0].at if steps else 0.0
-        return [ResetAccepts(self.count, moment), Reset(moment)]
+        return [ResetAccepts(self.count, self.seconds, moment), Reset(moment)]

@@ -2,9 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds
-from emulator.faults.close import announced
-from emulator.faults.idle_close import afterwards
+from emulator.faults.base import Family, Fault, Scene, Seconds, afterwards, announced
 from emulator.wire import Step
 
 

@@ -2,8 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene
-from emulator.faults.idle_close import afterwards
+from emulator.faults.base import Family, Fault, Scene, afterwards
 from emulator.wire import Step
 
 

@@ -1,5 +1,6 @@
 """The usage is not told, or not as it is."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Literal
 
@@ -35,17 +36,25 @@ class WrongUsage(Fault):
                 raise NotApplicable("a whole answer has one place for the usage")
             return edited_body(steps, partial(self._change, scene=scene), scene)
         changed: list[Step] = []
+        is_told = False
         for step in steps:
             found = _usages(step, scene) if isinstance(step, Data) and is_event(step) else []
+            is_told = is_told or bool(found)
             if not found or not isinstance(step, Data):
                 changed.append(step)
             elif self.form == "twice":
                 is_null = all(place.value is None for place in found)
-                changed += [step] if is_null else [step, edited_event(step, partial(_again, scene=scene), scene)]
+                again = None if is_null else scene.dialect.usage_again(chunk_of(step, scene))
+                changed += [step] if again is None else [step, replace(step, data=scene.dialect.frame(again))]
             elif self.form != "missing" or not scene.dialect.is_only_usage(chunk_of(step, scene)):
                 changed.append(edited_event(step, partial(self._change, scene=scene), scene))
         if changed == steps:
-            raise NotApplicable("the stream does not tell the usage")
+            told_so_anyway = self.form == "twice" and is_told
+            raise NotApplicable(
+                "it is no mistake to tell the usage twice here"
+                if told_so_anyway
+                else "the stream does not tell the usage"
+            )
         return changed
 
     def _change(self, chunk: dict[str, Any], scene: Scene) -> None:
@@ -61,13 +70,6 @@ class WrongUsage(Fault):
 
 def _usages(step: Data, scene: Scene) -> list[Place]:
     return placed(chunk_of(step, scene), scene, "usage")
-
-
-def _again(chunk: dict[str, Any], scene: Scene) -> dict[str, Any]:
-    again = scene.dialect.usage_again(chunk)
-    if again is None:
-        raise NotApplicable("to say the usage twice is no mistake here")
-    return again
 
 
 def _zeros(value: Any) -> Any:

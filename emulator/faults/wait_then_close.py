@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from emulator.dialects.base import MOST_HEARTBEATS
-from emulator.faults.base import Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
+from emulator.faults.base import MAX_LIGHT, Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
 from emulator.wire import Close, Step
 
 
@@ -18,9 +18,13 @@ class WaitThenClose(Fault):
 
     kind: Literal["wait_then_close"] = "wait_then_close"
     seconds: Seconds = 600.0
-    """How long; DeepSeek says 10 minutes."""
+    """How long; 10 minutes are a usual maximum."""
     interval: Interval = 10.0
     """Seconds before each sign of life."""
+
+    @property
+    def is_heavy(self) -> bool:
+        return self.seconds / self.interval > MAX_LIGHT
 
     def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
         head = head_of(steps)

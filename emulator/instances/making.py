@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 
 from emulator import dice
 from emulator.errors import EmulatorError, did_you_mean
-from emulator.instances.merging import Flat, both, closed, flattened, merged, part, property_schema
+from emulator.instances.merging import MORE_CONTAINS, Flat, both, closed, flattened, merged, part, property_schema
 from emulator.instances.names import WORDS
 from emulator.instances.patterns import pattern_of
+from emulator.instances.references import REFERENCES, Schema
 from emulator.instances.scalars import make_number, make_string
 from emulator.instances.search import Exhausted, Fuel, Miss
-from emulator.instances.validity import Document, Schema, frozen
+from emulator.instances.validity import Document, frozen, is_writable
 
 T = TypeVar("T")
 Seed = int | str
@@ -46,15 +47,23 @@ class UnsatisfiableSchema(EmulatorError):
     """No value was found: none exists, or the schema is malformed, or it asks for more than the emulator makes."""
 
 
-def instance(schema: Schema, seed: Seed) -> Any:
-    """A JSON value that is valid under the schema (draft 2020-12): always the same one for the same seed.
+def instance(schema: Schema, seed: Seed, fuel: Fuel | None = None) -> Any:
+    """A JSON value that is valid under the schema: always the same one for the same seed.
 
     Properties come in the order of the schema. Raises UnsatisfiableSchema, which says where and why.
     """
-    fuel = Fuel()
-    maker = _Maker(Document(schema, fuel), seed)
+    fuel = fuel or Fuel()
+    maker = _Maker(fuel, seed)
     try:
-        return maker.make(schema, Place())
+        maker.document = Document(schema, fuel)
+        place = Place(scope=tuple(maker.document.scope))
+        reserve = fuel.set_aside(3)
+        try:
+            return maker.make(schema, place)
+        except Exhausted:
+            maker.made = PLENTY + 1  # the least that is valid may still be found
+            fuel.refill(reserve)
+            return maker.make(schema, place)
     except Miss as miss:
         raise UnsatisfiableSchema(f"No value fits the schema at {_short(miss.pointer)}: {miss}") from None
     except Exhausted:
@@ -79,23 +88,27 @@ class Place:
     """The property that holds the value, or the array that it is in."""
     refs: tuple[str, ...] = ()
     """The references that led here."""
+    scope: tuple[str, ...] = ("",)
+    """The resources that led here, for dynamic references."""
     level: int = 0
     turn: int | None = None
     """The number of the item among others that must all differ."""
 
     def inside(self, step: str, key: str | int, name: str) -> "Place":
         """The place of a part of the value."""
-        return Place(f"{self.pointer}/{step}", f"{self.path}/{key}", name, self.refs, self.level + 1)
+        return Place(f"{self.pointer}/{step}", f"{self.path}/{key}", name, self.refs, self.scope, self.level + 1)
 
 
 class _Choices:
     """Which branch to take at each fork of one place: the attempts go through all combinations, mixed with chance."""
 
-    def __init__(self, seed: Seed, place: Place, attempt: int) -> None:
+    def __init__(self, seed: Seed, place: Place, attempt: int, fuel: Fuel) -> None:
+        self.fuel = fuel
         self.seed, self.path, self.attempt = seed, place.path, attempt
         self.rest = attempt // 2 if attempt % 2 == 0 else None
         self.forks = 0
         self.options = 1
+        self.scope = list(place.scope)
         self.refs: list[str] = []
         """The references that were followed at this place."""
 
@@ -105,7 +118,8 @@ class _Choices:
             raise Miss("there is no branch to choose")
         if len(options) == 1:
             return options[0]
-        self.options *= len(options)
+        self.fuel.burn(100 + 20 * len(options))
+        self.options = min(self.options * len(options), 1_000_000)
         self.forks += 1
         random = dice.generator(self.seed, self.path, "fork", self.forks)  # the same in every attempt
         rare = random.random() < 0.1
@@ -118,22 +132,25 @@ class _Choices:
 
 
 class _Maker:
-    def __init__(self, document: Document, seed: Seed) -> None:
-        self.document, self.fuel, self.seed = document, document.fuel, seed
+    document: Document
+
+    def __init__(self, fuel: Fuel, seed: Seed) -> None:
+        self.fuel, self.seed = fuel, seed
         self.made = 0
         self.where = "#"
         self.last_miss: tuple[str, str] | None = None
 
     def make(self, schema: Schema, place: Place) -> Any:
         """A value for the schema. Raises Miss."""
-        self.fuel.burn(100)
+        self.fuel.burn(200)
         self.made += 1
         self.where = place.pointer
         attempt = 0
         while True:
-            choices = _Choices(self.seed, place, attempt)
+            choices = _Choices(self.seed, place, attempt, self.fuel)
             try:
                 value = self._attempt(schema, place, attempt, choices)
+                self.document.scope = list(place.scope)
                 broken = self.document.fault(schema, value)
                 if broken is None:
                     return value
@@ -146,7 +163,7 @@ class _Maker:
             if (miss.final and choices.options == 1) or attempt >= min(200, max(TRIES, 6 * choices.options)):
                 miss.final = True
                 raise miss
-            self.fuel.burn(100)
+            self.fuel.burn(200)
 
     def _attempt(self, schema: Schema, place: Place, attempt: int, choices: _Choices) -> Any:
         if place.level > DEEPEST:
@@ -156,11 +173,11 @@ class _Maker:
         path = f"{place.path}~{attempt}" if attempt else place.path
         # A reference is the better address for what is inside, even if a sibling of it may be at fault.
         pointer = next((ref for ref in reversed(choices.refs) if ref[0] == "#"), place.pointer)
-        here = replace(place, pointer=pointer, path=path, refs=(*place.refs, *choices.refs))
+        here = replace(place, pointer=pointer, path=path, refs=(*place.refs, *choices.refs), scope=tuple(choices.scope))
         shown = [*flat.get("examples", ()), *([flat["default"]] if flat.get("default") is not None else ())]
         if shown and attempt == 0 and random.random() < 0.3:
             example = random.choice(shown)
-            if self.document.allows(schema, example):
+            if is_writable(example, self.fuel) and self.document.allows(schema, example):
                 return copy.deepcopy(example)
         if "enum" in flat:
             return self._listed(flat["enum"], schema, here)
@@ -172,7 +189,7 @@ class _Maker:
             case "string":
                 return make_string(flat, place.name, random, self.fuel, attempt)
             case "integer" | "number" as kind:
-                return make_number(flat, place.name, random, kind == "integer", attempt)
+                return make_number(flat, place.name, random, kind == "integer", attempt, place.turn or 0, self.fuel)
             case "boolean":
                 return random.random() < 0.5 if place.turn is None else place.turn % 2 == 0
             case "null":
@@ -180,30 +197,37 @@ class _Maker:
             case unknown:
                 raise Miss(f"there is no type '{unknown}'.{did_you_mean(unknown, list(KINDS))}")
 
-    def _flat(self, schema: Schema, place: Place, choices: _Choices, chain: tuple[str, ...] = ()) -> Flat:
+    def _flat(self, schema: Schema, place: Place, choices: _Choices, chain: tuple[int, ...] = ()) -> Flat:
         """The schema with its references followed and one branch of each fork taken."""
-        self.fuel.burn(20)
+        self.fuel.burn(20 + (len(schema) if isinstance(schema, Mapping) else 0))
         if schema is True:
             return {}
         if not isinstance(schema, Mapping):
             raise Miss("false allows nothing" if schema is False else "a schema must be an object or a boolean")
         flat = flattened(schema)
-        for keyword in ("$ref", "$dynamicRef"):
+        self.document.entered(schema, choices.scope)
+        stands_alone = self.document.references.is_legacy and "$ref" in schema  # up to draft 7
+        if stands_alone:
+            flat = {}
+        for keyword in REFERENCES:
             if keyword in schema:
-                ref = str(schema[keyword])
-                target = self._followed(ref, place, choices, chain)
-                flat = merged(flat, self._flat(target, place, choices, (*chain, ref)), self.fuel)
-        for other in self._others(schema, place, choices):
+                target = self._followed(keyword, schema, place, choices, chain)
+                flat = merged(flat, self._flat(target, place, choices, (*chain, id(target))), self.fuel)
+        for other in () if stands_alone else self._others(schema, place, choices):
             flat = merged(flat, self._flat(other, place, choices, chain), self.fuel)
         return closed(flat)
 
-    def _followed(self, ref: str, place: Place, choices: _Choices, chain: tuple[str, ...]) -> Schema:
-        if ref in chain:
+    def _followed(
+        self, keyword: str, schema: Mapping[str, Any], place: Place, choices: _Choices, chain: tuple[int, ...]
+    ) -> Schema:
+        ref = str(schema[keyword])
+        target = self.document.follow(keyword, ref, schema, choices.scope)
+        if id(target) in chain:
             raise Miss(f"'{ref}' refers to itself")
         if place.refs.count(ref) >= RECURSIONS:
             raise Miss(f"'{ref}' would have to contain itself without end")
         choices.refs.append(ref)
-        return self.document.resolve(ref)
+        return target
 
     def _others(self, schema: Mapping[str, Any], place: Place, choices: _Choices) -> Iterator[Schema]:
         """The other schemas that must hold besides the schema's own keywords."""
@@ -213,7 +237,8 @@ class _Maker:
                 yield choices.pick(list(schema[keyword]), lambda branch: self._rank(branch, place))
         if "if" in schema and ("then" in schema or "else" in schema):
             yield choices.pick([both(schema["if"], part(schema, "then")), part(schema, "else")], lambda branch: 0)
-        for name, demanded in schema.get("dependentSchemas", {}).items():
+        dependent = {name: each for name, each in schema.get("dependencies", {}).items() if not isinstance(each, list)}
+        for name, demanded in {**dependent, **schema.get("dependentSchemas", {})}.items():
             branches: list[Schema] = [both({"required": [name]}, demanded), {"properties": {name: False}}]
             yield branches[choices.pick([0, 1], lambda index: 2 * index)]
 
@@ -228,9 +253,9 @@ class _Maker:
         """How often a reference near the top of the schema already occurs on the way here."""
         if not place.refs:
             return 0
-        self.fuel.burn(1)
+        self.fuel.burn(15 + 2 * (len(schema) if isinstance(schema, Mapping | list) else 0))
         parts = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
-        own = place.refs.count(schema.get("$ref", "")) if isinstance(schema, Mapping) else 0
+        own = max(place.refs.count(schema.get(each, "")) for each in REFERENCES) if isinstance(schema, Mapping) else 0
         if depth == 0:
             return own
         return max([own, *(self._recursions(part, place, depth - 1) for part in parts)])
@@ -238,17 +263,20 @@ class _Maker:
     def _listed(self, values: list[Any], schema: Schema, place: Place) -> Any:
         """One of the allowed values; different ones for the items of an array that must differ."""
         where = place.path if place.turn is None else place.pointer
+        self.fuel.burn(10 * len(values))
         order = dice.generator(self.seed, where, "enum").sample(values, len(values))
         start = (place.turn or 0) % max(len(order), 1)
         for value in order[start:] + order[:start]:
-            if self.document.allows(schema, value):
+            if is_writable(value, self.fuel) and self.document.allows(schema, value):
                 return copy.deepcopy(value)
         raise Miss("none of its allowed values (enum, const) satisfies the other keywords")
 
     def _array(self, flat: Flat, place: Place, random: Random) -> list[Any]:
         prefix: list[Schema] = flat.get("prefixItems", [])
         rest, held = part(flat, "items"), part(flat, "contains")
-        holding = int(flat.get("minContains", 1)) if "contains" in flat else 0
+        wanted_items = [held] * (int(min(flat.get("minContains", 1), WIDEST)) if "contains" in flat else 0)
+        wanted_items += flat.get(MORE_CONTAINS, [])
+        holding = len(wanted_items)
         low = max(flat.get("minItems", 0), holding)
         high = min(flat.get("maxItems", WIDEST), len(prefix) if rest is False else WIDEST)
         _check_size("items", low, high)
@@ -258,17 +286,19 @@ class _Maker:
             else max(low, len(prefix) + holding, 1) + random.randint(0, 2)
         )
         size = int(min(wanted, high))
-        held_at = random.sample(range(len(prefix) if size - len(prefix) >= holding else 0, size), holding)
+        places = random.sample(range(len(prefix) if size - len(prefix) >= holding else 0, size), holding)
+        held_at = dict(zip(places, wanted_items, strict=True))
         items: list[Any] = []
+        known: set[Any] | None = set() if flat.get("uniqueItems") else None
         for index in range(size):
             schema = prefix[index] if index < len(prefix) else rest
             if index in held_at:
-                schema = both(schema, held)
+                schema = both(schema, held_at[index])
             elif "contains" in flat and "maxContains" in flat:
                 schema = both(schema, {"not": held})
             step = f"prefixItems/{index}" if index < len(prefix) else "items" if "items" in flat else "contains"
             try:
-                items.append(self._item(schema, items if flat.get("uniqueItems") else None, place, step, index))
+                items.append(self._item(schema, known, place, step, index))
             except Miss as miss:
                 miss.final = miss.final and index not in held_at  # it may be held elsewhere
                 if len(items) < low:
@@ -276,18 +306,19 @@ class _Maker:
                 break  # enough without it; should `contains` be broken by that, another attempt follows
         return items
 
-    def _item(self, schema: Schema, others: list[Any] | None, place: Place, step: str, index: int) -> Any:
-        """An item: one that differs from the others, where there are others to differ from."""
+    def _item(self, schema: Schema, known: set[Any] | None, place: Place, step: str, index: int) -> Any:
+        """An item: one that differs from those that are known, where they must differ."""
         name = place.name.removesuffix("s")
-        if others is None:
+        if known is None:
             return self.make(schema, place.inside(step, index, name))
-        known = {frozen(other) for other in others}
         for turn in range(60):
             inside = place.inside(step, f"{index}.{turn}", name)
             item = self.make(schema, replace(inside, turn=index + turn))
-            if frozen(item) not in known:
+            twin = frozen(item)
+            if twin not in known:
+                known.add(twin)
                 return item
-        raise Miss(f"only {len(others)} different items were found", final=False)
+        raise Miss(f"only {len(known)} different items were found", final=False)
 
     def _object(self, flat: Flat, place: Place, attempt: int, random: Random) -> dict[str, Any]:
         own = flat.get("properties", {})
@@ -305,7 +336,7 @@ class _Maker:
             except Miss:
                 if name in must:
                     raise
-        self._extend(value, flat, place, random)
+        self._extend(value, flat, place, attempt, random)
         if len(value) < low:
             raise Miss(f"only {len(value)} of {low} properties were found", final=False)
         return value
@@ -323,12 +354,14 @@ class _Maker:
         room = int(min(flat.get("maxProperties", len(own)), len(own) + len(must))) - len(must)
         return _with_dependents([*must, *names[: max(0, room)]], flat)
 
-    def _extend(self, value: dict[str, Any], flat: Flat, place: Place, random: Random) -> None:
+    def _extend(self, value: dict[str, Any], flat: Flat, place: Place, attempt: int, random: Random) -> None:
         """Adds properties that the schema does not name: as many as are missing, and some where it names none."""
         rest, patterns = flat.get("additionalProperties", True), list(flat.get("patternProperties", ()))
         missing = int(flat.get("minProperties", 0)) - len(value)
         if not flat.get("properties") and (isinstance(rest, Mapping) or patterns):
             missing = max(missing, 0 if self._is_enough([rest], place) else random.randint(1, 3))
+        if attempt > 3 and attempt % 3 == 0:  # what is wanted of an unknown property may be what is missing
+            missing = max(missing, 1)
         missing = min(missing, int(flat.get("maxProperties", WIDEST)) - len(value))
         for turn in range(4 * missing + 20 if missing > 0 else 0):
             name = self._new_name(flat, patterns, place, turn, random)
@@ -348,7 +381,7 @@ class _Maker:
             schema = both(flat["propertyNames"], {"type": "string"})
             return str(self.make(schema, place.inside("propertyNames", f"name {turn}", "")))
         if patterns and (flat.get("additionalProperties") is False or random.random() < 0.7):
-            return pattern_of(random.choice(patterns)).write(0, 40, random, self.fuel)
+            return pattern_of(random.choice(patterns), self.fuel).write(0, 40, random, self.fuel)
         return f"{random.choice(WORDS)}_{turn}" if turn > 10 else random.choice(WORDS)
 
     def _is_enough(self, schemas: list[Schema], place: Place, random: Random | None = None) -> bool:

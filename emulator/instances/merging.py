@@ -1,7 +1,7 @@
 """Two schemas that must both hold, as one: what `allOf`, `$ref` with siblings and a chosen branch come to.
 
 A *flat* schema has only keywords about the value itself, in one spelling: `type`, `pattern` and `multipleOf` are lists,
-and `const` is an `enum` of one. Merging may lose what two flat schemas cannot say as one (two `contains`, say): the
+and `const` is an `enum` of one. Merging may lose what two flat schemas cannot say as one (two formats, say): the
 finished value is checked against the schema as it was written, so that costs a retry, never a wrong value.
 """
 
@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emulator.instances.patterns import pattern_of
+from emulator.instances.references import Schema
 from emulator.instances.search import Fuel, Miss
-from emulator.instances.validity import Schema, frozen, type_list, uncovered
+from emulator.instances.validity import frozen, type_list, uncovered
 
 Flat = dict[str, Any]
+MORE_CONTAINS = "\0contains"
+"""Where a flat schema keeps what it has to contain besides its `contains`: no keyword of a client's has this name."""
 BRANCHING = frozenset(
-    {"$ref", "$dynamicRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
+    {"$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
 )
 
 
@@ -28,9 +31,23 @@ def flattened(schema: Mapping[str, Any]) -> Flat:
             flat[keyword] = [flat[keyword]]
     if "const" in flat:
         flat["enum"] = _shared(flat.get("enum", [flat["const"]]), [flat.pop("const")])
-    if isinstance(flat.get("items"), list):  # before draft 2020-12
-        flat["prefixItems"] = flat.pop("items")
+    _modernize(flat)
     return flat
+
+
+def _modernize(flat: Flat) -> None:
+    """What drafts before 2020-12 wrote in other words."""
+    rest = flat.pop("additionalItems", True)
+    if isinstance(flat.get("items"), list):
+        flat["prefixItems"] = flat.pop("items")
+        if rest is not True:
+            flat["items"] = rest
+    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(flat.get(exclusive), bool) and flat.pop(exclusive) and bound in flat:
+            flat[exclusive] = flat[bound]
+    names = {name: each for name, each in flat.pop("dependencies", {}).items() if isinstance(each, list)}
+    if names:
+        flat["dependentRequired"] = {**names, **flat.get("dependentRequired", {})}
 
 
 def closed(flat: Flat) -> Flat:
@@ -38,7 +55,10 @@ def closed(flat: Flat) -> Flat:
     `additional…` from here on, so that it speaks of the names that other schemas bring along."""
     for keyword, rest in (("unevaluatedProperties", "additionalProperties"), ("unevaluatedItems", "items")):
         if keyword in flat:
-            flat.setdefault(rest, flat.pop(keyword))
+            others = flat.pop(keyword)
+            if keyword == "unevaluatedItems" and "contains" in flat:  # what is contained counts as evaluated
+                others = {"anyOf": [flat["contains"], others]}
+            flat.setdefault(rest, others)
     return flat
 
 
@@ -48,7 +68,13 @@ def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
     flat = {**two, **one}
     for keyword, combine in COMBINED.items():
         if keyword in one and keyword in two:
+            fuel.burn(2 * (_length(one[keyword]) + _length(two[keyword])))
             flat[keyword] = combine(one[keyword], two[keyword])
+    more = [*one.get(MORE_CONTAINS, ()), *two.get(MORE_CONTAINS, ())]
+    if "contains" in one and "contains" in two and one["contains"] is not two["contains"]:
+        more.append(two["contains"])
+    if more:
+        flat[MORE_CONTAINS] = more
     flat |= _properties(one, two, fuel)
     flat |= _items(one, two)
     return flat
@@ -56,11 +82,15 @@ def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
 
 def both(one: Schema, two: Schema) -> Schema:
     """A schema for values that are valid under both."""
-    if one is True or one == two:
+    if one is True or one is two:
         return two
     if two is True:
         return one
     return False if one is False or two is False else {"allOf": [one, two]}
+
+
+def _length(argument: Any) -> int:
+    return len(argument) if isinstance(argument, Mapping | list | tuple) else 1
 
 
 def part(flat: Mapping[str, Any], keyword: str) -> Schema:
@@ -71,10 +101,9 @@ def part(flat: Mapping[str, Any], keyword: str) -> Schema:
 
 def property_schema(flat: Flat, name: str, fuel: Fuel) -> Schema:
     """What the flat schema demands of the property `name`."""
-    fuel.burn(len(flat.get("patternProperties", ())))
     schema = _outside_patterns(flat, name, fuel)
     for pattern, demanded in flat.get("patternProperties", {}).items():
-        if pattern_of(pattern).matches(name, fuel):
+        if pattern_of(pattern, fuel).matches(name, fuel):
             schema = both(schema, demanded)
     return schema
 

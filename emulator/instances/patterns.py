@@ -8,21 +8,23 @@ must not be able to hang the server.
 import functools
 import re
 import string
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import accumulate
 from random import Random
 from typing import Any, Protocol
 
-from emulator.instances.search import Exhausted, Fuel, Miss
+from emulator.instances.ecma import Test, translated
+from emulator.instances.search import Fuel, Miss
+from emulator.patterns import parsed
 
 ENDLESS = 1 << 30
 LONGEST_PATTERN = 4_000
 # What a class is written with: the first of these that has a member wins.
 POOLS = (string.ascii_letters + string.digits, string.punctuation + " ", "äéñßøčżяжωאع中日한€…\t\n")
 Positions = set[int]
-Test = Callable[[str], bool]
+Tests = Mapping[int, Test]
+"""What stands behind the private characters of an expression."""
 
 
 class Node(Protocol):
@@ -48,6 +50,8 @@ class Chars:
     choices: str
     least: int = 1
     most: int = 1
+    cost: int = 1
+    """Of one test: a class may have thousands of members."""
 
     def write(self, length: int, random: Random) -> str:
         if not self.choices:
@@ -55,7 +59,7 @@ class Chars:
         return random.choice(self.choices)
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
-        fuel.burn(len(starts))
+        fuel.burn(2 + len(starts) * self.cost)
         return {start + 1 for start in starts if start < len(text) and self.test(text[start])}
 
 
@@ -100,6 +104,7 @@ class Look:
         return ""
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
+        fuel.burn(5 * len(starts))
         return {start for start in starts if self._sees(text, start, fuel) == self.wanted}
 
     def _sees(self, text: str, at: int, fuel: Fuel) -> bool:
@@ -129,6 +134,7 @@ class Sequence:
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
         for node in self.nodes:
+            fuel.burn(5)
             starts = node.ends(text, starts, fuel)
             if not starts:
                 break
@@ -150,6 +156,7 @@ class Choice:
         return random.choice(able).write(length, random)
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
+        fuel.burn(5 * (len(self.nodes) + len(starts)))
         return set().union(*(node.ends(text, starts, fuel) for node in self.nodes))
 
 
@@ -185,13 +192,15 @@ class Repeat:
         current = starts
         for _ in range(self.low):
             following = self.node.ends(text, current, fuel)
-            fuel.burn(1)
+            fuel.burn(5 + len(current))
             if following == current or not following:  # further rounds would change nothing
                 current = following
                 break
             current = following
+        fuel.burn(len(current))
         reached, rounds = set(current), self.low
         while current and rounds < self.high:  # each position is left once: its first arrival has most rounds to go
+            fuel.burn(5 + len(current))
             current = self.node.ends(text, current, fuel) - reached
             reached |= current
             rounds += 1
@@ -207,13 +216,13 @@ class Pattern:
             raise Miss(f"the pattern is longer than {LONGEST_PATTERN} characters")
         self.source = source
         try:
-            # JavaScript writes a named group without the P.
-            tree = import_module("re._parser").parse(re.sub(r"\(\?<(?![=!])", "(?P<", source))
+            written, tests = translated(source)
+            tree = parsed(written)
         except (re.error, OverflowError, ValueError, FutureWarning) as error:
             raise Miss(f"the pattern {source[:60]!r} cannot be read: {error}") from None
         if tree.state.flags & ~re.UNICODE:
             raise Miss(f"the pattern {source[:60]!r} sets flags, which is not supported")
-        self.node = _sequence(tree)
+        self.node = _sequence(tree, tests)
 
     def write(self, low: int, high: int, random: Random, fuel: Fuel) -> str:
         """A matching string of `low` to `high` characters. Raises Miss when none is found."""
@@ -244,21 +253,21 @@ class Pattern:
         return [text + filling, filling + text, text + words] if filling else [text]
 
     def matches(self, text: str, fuel: Fuel) -> bool:
-        """Whether the expression is found in `text`. Gives up, and says no, after a million steps."""
-        own = Fuel(min(1_000_000, fuel.left))
-        before = own.left
-        try:
-            return bool(self.node.ends(text, set(range(len(text) + 1)), own))
-        except Exhausted:
-            return False
-        finally:
-            fuel.burn(min(before, before - own.left))
+        """Whether the expression is found in `text`."""
+        fuel.burn(5 + len(text))
+        return bool(self.node.ends(text, set(range(len(text) + 1)), fuel))
 
 
-@functools.lru_cache(maxsize=256)
-def pattern_of(source: str) -> Pattern:
-    """The pattern, read once."""
-    return Pattern(source)
+def pattern_of(source: str, fuel: Fuel) -> Pattern:
+    """The pattern, read once in a search and often only once at all."""
+    pattern = fuel.patterns.get(source)
+    if pattern is None:
+        fuel.burn(500 + 50 * len(source))  # as if it had to be read, so that each search costs the same
+        pattern = fuel.patterns[source] = _read(source)
+    return pattern
+
+
+_read = functools.lru_cache(maxsize=256)(Pattern)
 
 
 def _between(low: int, high: int, random: Random) -> int:
@@ -275,46 +284,52 @@ def _is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
-def _sequence(tree: Any) -> Node:
-    nodes = tuple(_node(str(kind), value) for kind, value in tree)
+def _sequence(tree: Any, tests: Tests) -> Node:
+    nodes = tuple(_node(str(kind), value, tests) for kind, value in tree)
     if len(nodes) == 1:
         return nodes[0]
     return Sequence(nodes, _total(node.least for node in nodes), _total(node.most for node in nodes))
 
 
-def _node(kind: str, value: Any) -> Node:
+def _node(kind: str, value: Any, tests: Tests) -> Node:
     """One item of the parser's tree."""
     match kind:
+        case "LITERAL" if value in tests:
+            return _class(tests[value], ())
+        case "NOT_LITERAL" if value in tests:
+            return _class(lambda char: not tests[value](char), ())
         case "LITERAL":
-            return Chars(lambda char: char == chr(value), chr(value))
+            return Chars(lambda char: char == chr(value), "" if _is_half(value) else chr(value))
         case "NOT_LITERAL":
             return _class(lambda char: char != chr(value), ())
         case "ANY":
             return _class(lambda char: char != "\n", ())
         case "IN":
-            return _members(value)
+            return _members(value, tests)
         case "AT":
             return Edge(str(value))
         case "BRANCH":
-            nodes = tuple(_sequence(branch) for branch in value[1])
+            nodes = tuple(_sequence(branch, tests) for branch in value[1])
             return Choice(nodes, min(node.least for node in nodes), max(node.most for node in nodes))
         case "SUBPATTERN" if not (value[1] or value[2]):
-            return _sequence(value[3])
+            return _sequence(value[3], tests)
         case "MAX_REPEAT" | "MIN_REPEAT":
             low, high = int(value[0]), min(int(value[1]), ENDLESS)
-            node = _sequence(value[2])
+            node = _sequence(value[2], tests)
             return Repeat(node, low, high, min(ENDLESS, low * node.least), min(ENDLESS, high * node.most))
         case "ASSERT" | "ASSERT_NOT":
-            return Look(_sequence(value[1]), value[0] < 0, kind == "ASSERT")
+            return Look(_sequence(value[1], tests), value[0] < 0, kind == "ASSERT")
     raise Miss(f"{kind.lower().replace('_', ' ')} is not supported in a pattern")
 
 
-def _members(items: list[tuple[Any, Any]]) -> Node:
+def _members(items: list[tuple[Any, Any]], properties: Tests) -> Node:
     """A class in brackets, or one of the escapes such as \\d."""
     tests: list[Test] = []
     listed: list[int] = []
     for kind, value in items:
         match str(kind):
+            case "LITERAL" if value in properties:
+                tests.append(properties[value])
             case "LITERAL":
                 tests.append(functools.partial(_within, value, value))
                 listed.append(value)
@@ -324,7 +339,7 @@ def _members(items: list[tuple[Any, Any]]) -> Node:
             case "CATEGORY":
                 tests.append(functools.partial(_in_category, str(value)))
     negated = str(items[0][0]) == "NEGATE"
-    return _class(lambda char: any(test(char) for test in tests) != negated, listed)
+    return _class(lambda char: any(test(char) for test in tests) != negated, listed, 1 + 2 * len(tests))
 
 
 def _within(first: int, last: int, char: str) -> bool:
@@ -336,7 +351,12 @@ def _in_category(name: str, char: str) -> bool:
     return test(char) != name.startswith("CATEGORY_NOT")
 
 
-def _class(test: Test, listed: Iterable[int]) -> Node:
-    named = "".join(chr(code) for code in listed if not 0xD800 <= code < 0xE000)  # half a character is not a character
+def _is_half(code: int) -> bool:
+    """A surrogate is half a character, which no JSON text in UTF-8 can hold alone."""
+    return 0xD800 <= code < 0xE000
+
+
+def _class(test: Test, listed: Iterable[int], cost: int = 1) -> Node:
+    named = "".join(chr(code) for code in listed if not _is_half(code))
     pools = ("".join(char for char in pool if test(char)) for pool in (*POOLS, named))
-    return Chars(test, next((pool for pool in pools if pool), ""))
+    return Chars(test, next((pool for pool in pools if pool), ""), cost=cost)

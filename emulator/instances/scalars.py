@@ -2,6 +2,7 @@
 
 import math
 import string
+import sys
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from random import Random
@@ -14,6 +15,9 @@ from emulator.instances.validity import FORMATS, is_multiple
 
 LONGEST = 4_096
 """Characters; a string that must be longer is refused."""
+WIDEST_NUMBER = 4_096
+"""Bits of a whole number, about 1,200 digits; every float has at most 1,024 before the point."""
+LARGEST_FLOAT = Fraction(sys.float_info.max)
 
 
 def make_string(schema: Mapping[str, Any], name: str, random: Random, fuel: Fuel, attempt: int) -> str:
@@ -29,6 +33,7 @@ def make_string(schema: Mapping[str, Any], name: str, random: Random, fuel: Fuel
         return _formed(form, low, high, random)
     if patterns:
         return _patterned(patterns, low, high, random, fuel)
+    fuel.burn(1000)
     if attempt == 0 and (text := plausible(name, low, high, random)):
         return text
     # Where words will not do, because of a `not` for one, the shortest string or a long one may.
@@ -54,9 +59,11 @@ def _formed(form: str, low: int, high: int, random: Random) -> str:
 def _patterned(patterns: list[str], low: int, high: int, random: Random, fuel: Fuel) -> str:
     """For several patterns: a string for one of them, or for each in turn, set side by side."""
     first = random.choice(patterns)
-    text = pattern_of(first).write(low, high, random, fuel)
+    text = pattern_of(first, fuel).write(low, high, random, fuel)
     if len(patterns) > 1 and random.random() < 0.6:
-        text = "".join(pattern_of(each).write(0, high, random, fuel) for each in random.sample(patterns, len(patterns)))
+        text = "".join(
+            pattern_of(each, fuel).write(0, high, random, fuel) for each in random.sample(patterns, len(patterns))
+        )
     return text
 
 
@@ -68,20 +75,26 @@ def _worded(low: int, high: int, random: Random) -> str:
     return text[:-1] + random.choice(string.ascii_lowercase) if text.endswith(" ") else text
 
 
-def make_number(schema: Mapping[str, Any], name: str, random: Random, whole: bool, attempt: int) -> int | float:
-    """A number within its bounds that is a multiple of every step. Raises Miss when there is none."""
+def make_number(
+    schema: Mapping[str, Any], name: str, random: Random, whole: bool, attempt: int, turn: int, fuel: Fuel
+) -> int | float:
+    """A number within its bounds that is a multiple of every step. Raises Miss when there is none.
+
+    `turn` is its number among those that must all differ: the later, the more there is to choose from."""
     low, high = _bound(schema, "minimum", "exclusiveMinimum", max), _bound(schema, "maximum", "exclusiveMaximum", min)
     steps = [_exact(step) for step in schema.get("multipleOf", [])] + [Fraction(1)] * whole
+    fuel.burn(50 * len(steps))
     if any(step <= 0 for step in steps):
         raise Miss("multipleOf must be above 0")
-    span = looked_up(name, SPANS) if attempt == 0 else None
-    step = _common(steps) if steps else _natural_step(low, high, span)
+    span = looked_up(name, SPANS) if attempt == 0 and turn < 20 else None
+    step = _common(steps, fuel) if steps else _natural_step(low, high, span)
     if attempt > 3 and attempt % 2:  # usual numbers will not do, so look at the ends, and below zero
         low = low if low is not None else min(Fraction(0), high or Fraction(0)) - 100 * step * attempt
-    first, last = _indices(schema, low, high, step, span)
+    first, last = _indices(schema, low, high, step, span, 1 + turn // 20)
     ends = [first, last, (first + last) // 2]
     chance = [random.randint(first, last) for _ in range(30)]
     for index in [random.choice(ends), *chance] if attempt > 3 else [*chance, *ends]:
+        fuel.burn(100 + 20 * len(steps) + step.denominator.bit_length())
         value = _plain(step * index)
         if _within(schema, value):
             return value
@@ -92,7 +105,9 @@ def _exact(number: Any) -> Fraction:
     """The number as it is written: 0.1 is a tenth, not the float nearest to it."""
     if isinstance(number, float) and not math.isfinite(number):
         raise Miss(f"{number} is not a JSON number")
-    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+    if isinstance(number, float) and abs(number) < 2**53:
+        return Fraction(repr(number))
+    return Fraction(number)  # a large float is the whole number that it stands for
 
 
 def _bound(schema: Mapping[str, Any], plain: str, exclusive: str, tighter: Callable[..., Fraction]) -> Fraction | None:
@@ -100,9 +115,15 @@ def _bound(schema: Mapping[str, Any], plain: str, exclusive: str, tighter: Calla
     return tighter(bounds) if bounds else None
 
 
-def _common(steps: list[Fraction]) -> Fraction:
+def _common(steps: list[Fraction], fuel: Fuel) -> Fraction:
     """The least common multiple."""
-    return Fraction(math.lcm(*(s.numerator for s in steps)), math.gcd(*(s.denominator for s in steps)))
+    top, bottom = 1, 0
+    for step in steps:
+        top, bottom = math.lcm(top, step.numerator), math.gcd(bottom, step.denominator)
+        fuel.burn(10 + top.bit_length() // 8)
+        if top.bit_length() > WIDEST_NUMBER:
+            raise Miss("the steps of multipleOf have no common multiple but 0 that can be written", final=False)
+    return Fraction(top, bottom)
 
 
 def _natural_step(low: Fraction | None, high: Fraction | None, span: tuple[int, int, int] | None) -> Fraction:
@@ -122,15 +143,16 @@ def _indices(
     high: Fraction | None,
     step: Fraction,
     span: tuple[int, int, int] | None,
+    width: int,
 ) -> tuple[int, int]:
     """The first and the last multiple of `step` to choose from."""
-    usual = max(Fraction(100), 20 * step)
+    usual = max(Fraction(100), 20 * step) * width
     if span and (low is None or low <= span[0]) and (high is None or span[1] <= high) and step * 2 <= span[1] - span[0]:
         low, high = Fraction(span[0]), Fraction(span[1])
     if low is None:
-        low = Fraction(0) if high is None or high > 0 else high - usual
+        low = Fraction(0) if high is None or high > 0 else max(high - usual, min(high, -LARGEST_FLOAT))
     if high is None:
-        high = low + usual
+        high = min(low + usual, max(low, LARGEST_FLOAT))
     first, last = math.ceil(low / step), math.floor(high / step)
     first += "exclusiveMinimum" in schema and step * first == _exact(schema["exclusiveMinimum"])
     last -= "exclusiveMaximum" in schema and step * last == _exact(schema["exclusiveMaximum"])
@@ -141,7 +163,14 @@ def _indices(
 
 
 def _plain(number: Fraction) -> int | float:
-    return int(number) if number.denominator == 1 else float(number)
+    """Whole numbers as such: also those beyond 64 bits, unless a float says the same."""
+    if number.denominator != 1:
+        return float(number)
+    return (
+        float(number)
+        if abs(number) >= 2**63 and abs(number) <= LARGEST_FLOAT and float(number) == number
+        else int(number)
+    )
 
 
 def _within(schema: Mapping[str, Any], value: int | float) -> bool:

@@ -1,27 +1,24 @@
 """Whether a value is valid under a JSON Schema (draft 2020-12), one line for each keyword.
 
-It exists to check what `making` made and to choose among examples, so it follows the draft where instances are made
-from it and leaves out what no generated value depends on (`unevaluated…`, `content…`, vocabularies).
+It exists to check what `making` made and to choose among examples. It reads what older drafts wrote in other words, and
+leaves out what no generated value depends on (`content…`, vocabularies).
 """
 
 import datetime
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from fractions import Fraction
+from functools import partial
 from typing import Any
-from urllib.parse import unquote, urljoin
 
-from emulator.errors import did_you_mean
 from emulator.instances.patterns import pattern_of
+from emulator.instances.references import REFERENCES, References, Schema
 from emulator.instances.search import Fuel, Miss
 
-Schema = Mapping[str, Any] | bool
 DEEPEST = 150
-DATA = frozenset({"enum", "const", "default", "examples"})
-LARGEST = 20_000
-"""Parts of one schema document that are searched for names."""
+Evaluated = Callable[["Document", Mapping[str, Any], Any], set[Any]]
 
 
 class Document:
@@ -29,59 +26,27 @@ class Document:
 
     def __init__(self, root: Schema, fuel: Fuel) -> None:
         self.root, self.fuel = root, fuel
-        self.base = str(root.get("$id", "")) if isinstance(root, Mapping) else ""
-        self.names: dict[str, Schema] | None = None
+        self.references = References(root, fuel)
+        self.scope: list[str] = [self.references.base_of(root) or ""]
         self.depth = 0
+        self.listed: dict[int, frozenset[Any]] = {}
 
-    def resolve(self, reference: str) -> Schema:
-        """The schema that `$ref` or `$dynamicRef` names. Raises Miss when it is not in this document."""
-        if self.names is None:
-            self.names = self._named()
-        if reference not in self.names:
-            self.names[reference] = self._pointed(reference)
-        return self.names[reference]
+    def entered(self, schema: Schema, scope: list[str]) -> str:
+        """The base of the schema, which is now the innermost of the dynamic scope."""
+        base = self.references.base_of(schema)
+        if base is None:
+            return scope[-1]
+        if base != scope[-1]:
+            scope.append(base)
+        return base
 
-    def _pointed(self, reference: str) -> Schema:
-        name, _, fragment = reference.partition("#")
-        found: Any = self.names.get(name) if self.names else None
-        for step in unquote(fragment).split("/")[1:]:
-            step = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, list):
-                found = found[int(step)] if step.isdecimal() and int(step) < len(found) else None
-            else:
-                found = found.get(step) if isinstance(found, Mapping) else None
-        if not isinstance(found, Mapping | bool) or (fragment and fragment[0] != "/"):
-            raise Miss(f"'{reference}' is not in the schema.{did_you_mean(reference, list(self._references()))}")
-        return found
+    def follow(self, keyword: str, reference: Any, schema: Schema, scope: list[str]) -> Schema:
+        """What the reference of a schema means in a dynamic scope. Raises Miss when that is not in this document."""
+        return self.references.resolve(keyword, str(reference), self.references.base_of(schema) or scope[-1], scope)
 
-    def _named(self) -> dict[str, Schema]:
-        """Every schema that has a name of its own, by `$id`, `$anchor` or `$dynamicAnchor`."""
-        names: dict[str, Schema] = {"": self.root, "#": self.root, self.base: self.root, f"{self.base}#": self.root}
-        waiting: list[Any] = [self.root]
-        for _ in range(LARGEST):
-            if not waiting:
-                break
-            part = waiting.pop()
-            if isinstance(part, Mapping):
-                self._name(part, names)
-                waiting += (inner for keyword, inner in part.items() if keyword not in DATA)
-            elif isinstance(part, list):
-                waiting += part
-        self.fuel.burn(len(names))
-        return names
-
-    def _name(self, part: Mapping[str, Any], names: dict[str, Schema]) -> None:
-        for keyword in ("$anchor", "$dynamicAnchor"):
-            if isinstance(part.get(keyword), str):
-                names.setdefault(f"#{part[keyword]}", part)
-                names.setdefault(f"{self.base}#{part[keyword]}", part)
-        if isinstance(part.get("$id"), str):
-            names.setdefault(part["$id"], part)
-            names.setdefault(urljoin(self.base, part["$id"]), part)
-
-    def _references(self) -> set[str]:
-        definitions = self.root if isinstance(self.root, Mapping) else {}
-        return {f"#/{place}/{name}" for place in ("$defs", "definitions") for name in definitions.get(place) or ()}
+    def referred(self, schema: Mapping[str, Any]) -> list[Schema]:
+        """What the references of the schema mean here."""
+        return [self.follow(each, schema[each], schema, self.scope) for each in REFERENCES if each in schema]
 
     def fault(self, schema: Schema, value: Any) -> str | None:
         """The first keyword of `schema` that `value` breaks, or None when the value is valid."""
@@ -91,22 +56,106 @@ class Document:
         if self.depth > DEEPEST:
             raise Miss("the schema nests too deeply, or refers to itself without end")
         self.depth += 1
+        before = len(self.scope)
+        self.entered(schema, self.scope)
         try:
-            for keyword, argument in schema.items():
+            for keyword, argument in self.heeded(schema):
                 check = CHECKS.get(keyword)
                 if check and not check(self, argument, value, schema):
                     return keyword
         finally:
             self.depth -= 1
+            del self.scope[before:]
         return None
+
+    def heeded(self, schema: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+        """The keywords that count: up to draft 7 a `$ref` stands alone."""
+        if self.references.is_legacy and "$ref" in schema:
+            return (("$ref", schema["$ref"]),)
+        return schema.items()
+
+    def evaluated(self, schema: Schema, value: Any, parts_of: Evaluated) -> set[Any]:
+        """The names of properties, or the indices of items, that the schema speaks of, in a value that it allows."""
+        self.fuel.burn(10)
+        if isinstance(schema, bool):
+            return set()
+        if self.depth > DEEPEST:
+            raise Miss("the schema nests too deeply, or refers to itself without end")
+        self.depth += 1
+        before = len(self.scope)
+        self.entered(schema, self.scope)
+        try:
+            found = parts_of(self, schema, value)
+            for other in self._beside(schema, value):
+                found |= self.evaluated(other, value, parts_of)
+        finally:
+            self.depth -= 1
+            del self.scope[before:]
+        return found
+
+    def _beside(self, schema: Mapping[str, Any], value: Any) -> Iterator[Schema]:
+        """The other schemas that hold for the same value."""
+        yield from self.referred(schema)
+        yield from schema.get("allOf", ())
+        for keyword in ("anyOf", "oneOf"):
+            yield from (branch for branch in schema.get(keyword, ()) if self.allows(branch, value))
+        if "if" in schema:
+            holds = self.allows(schema["if"], value)
+            yield from (schema["if"], schema.get("then", True)) if holds else (schema.get("else", True),)
+        if isinstance(value, Mapping):
+            yield from (each for name, each in schema.get("dependentSchemas", {}).items() if name in value)
 
     def allows(self, schema: Schema, value: Any) -> bool:
         """Whether the value is valid."""
         return self.fault(schema, value) is None
 
+    def among(self, choices: list[Any], value: Any) -> bool:
+        """Whether the value is one of the choices of an `enum`."""
+        known = self.listed.get(id(choices))
+        if known is None:
+            self.fuel.burn(5 * size_of(choices, self.fuel))
+            known = self.listed[id(choices)] = frozenset(map(frozen, choices))
+        return frozen(value) in known
+
     def count(self, schemas: list[Schema], value: Any) -> int:
         """How many of the schemas allow the value."""
         return sum(self.allows(schema, value) for schema in schemas)
+
+
+def size_of(value: Any, fuel: Fuel) -> int:
+    """How many values a JSON value is made of, itself included."""
+    count, waiting = 0, [value]
+    while waiting:
+        part = waiting.pop()
+        count += 1
+        fuel.burn(5)
+        if isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, Mapping):
+            waiting += part.values()
+    return count
+
+
+def is_writable(value: Any, fuel: Fuel) -> bool:
+    """Whether JSON can say it: it knows no endless number, and UTF-8 no half of a character."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        fuel.burn(8)
+        if isinstance(part, float):
+            if not math.isfinite(part):
+                return False
+        elif isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, Mapping):
+            waiting += [each for pair in part.items() for each in pair]
+        elif isinstance(part, str) and not (part.isascii() or _is_text(part)):
+            return False
+    return True
+
+
+def _is_text(part: str) -> bool:
+    return not re.search("[\ud800-\udfff]", part)
 
 
 def frozen(value: Any) -> Any:
@@ -157,7 +206,7 @@ def type_list(types: Any) -> list[str]:
 
 def uncovered(schema: Mapping[str, Any], names: Mapping[str, Any], fuel: Fuel) -> list[str]:
     """The names that neither `properties` nor `patternProperties` speaks of."""
-    patterns = [pattern_of(pattern) for pattern in schema.get("patternProperties", ())]
+    patterns = [pattern_of(pattern, fuel) for pattern in schema.get("patternProperties", ())]
     own = schema.get("properties", {})
     return [name for name in names if name not in own and not any(each.matches(name, fuel) for each in patterns)]
 
@@ -177,13 +226,53 @@ def _contains(document: Document, schema: Schema, value: list[Any], whole: Mappi
 
 def _items(document: Document, rest: Schema | list[Schema], value: list[Any], whole: Mapping[str, Any]) -> bool:
     if isinstance(rest, list):  # before draft 2020-12 this was what `prefixItems` is now
-        return all(map(document.allows, rest, value))
+        others = whole.get("additionalItems", True)
+        return all(map(document.allows, rest, value)) and all(
+            document.allows(others, item) for item in value[len(rest) :]
+        )
     return all(document.allows(rest, item) for item in value[len(whole.get("prefixItems", ())) :])
 
 
-def _listed(document: Document, choices: list[Any], value: Any) -> bool:
-    document.fuel.burn(len(choices))
-    return frozen(value) in map(frozen, choices)
+def _names(document: Document, schema: Mapping[str, Any], value: Mapping[str, Any]) -> set[Any]:
+    if "additionalProperties" in schema or "unevaluatedProperties" in schema:
+        return set(value)
+    return set(value) - set(uncovered(schema, value, document.fuel))
+
+
+def _indices(document: Document, schema: Mapping[str, Any], value: list[Any]) -> set[Any]:
+    items = schema.get("items")
+    listed = items if isinstance(items, list) else schema.get("prefixItems", ())
+    if isinstance(items, Mapping | bool) or "unevaluatedItems" in schema or "additionalItems" in schema:
+        return set(range(len(value)))
+    held = schema.get("contains", False) if document.references.contains_counts else False
+    return {at for at, item in enumerate(value) if at < len(listed) or document.allows(held, item)}
+
+
+def _unevaluated(document: Document, rest: Schema, value: Any, whole: Mapping[str, Any]) -> bool:
+    """Whether what no other keyword speaks of is as `unevaluatedProperties` or `unevaluatedItems` wants it."""
+    keyword = "unevaluatedProperties" if isinstance(value, Mapping) else "unevaluatedItems"
+    others = {name: argument for name, argument in whole.items() if name != keyword}
+    parts_of: Evaluated = _names if isinstance(value, Mapping) else _indices
+    found = document.evaluated(others, value, parts_of)
+    keys: Iterable[Any] = value if isinstance(value, Mapping) else range(len(value))
+    return all(document.allows(rest, value[key]) for key in keys if key not in found)
+
+
+def _depends(document: Document, dependencies: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+    """`dependencies` of draft 7 and before: names, or a schema."""
+    return all(
+        all(other in value for other in wanted) if isinstance(wanted, list) else document.allows(wanted, value)
+        for name, wanted in dependencies.items()
+        if name in value
+    )
+
+
+def _above(value: Any, limit: Any, schema: Mapping[str, Any]) -> bool:
+    return bool(value > (schema.get("minimum", -math.inf) if limit is True else limit)) or limit is False
+
+
+def _below(value: Any, limit: Any, schema: Mapping[str, Any]) -> bool:
+    return bool(value < (schema.get("maximum", math.inf) if limit is True else limit)) or limit is False
 
 
 def _patterned(document: Document, patterns: Mapping[str, Schema], value: Mapping[str, Any]) -> bool:
@@ -191,8 +280,22 @@ def _patterned(document: Document, patterns: Mapping[str, Schema], value: Mappin
         document.allows(schema, value[name])
         for pattern, schema in patterns.items()
         for name in value
-        if pattern_of(pattern).matches(name, document.fuel)
+        if pattern_of(pattern, document.fuel).matches(name, document.fuel)
     )
+
+
+def _are_different(values: list[Any], fuel: Fuel) -> bool:
+    size_of(values, fuel)
+    return len({*map(frozen, values)}) == len(values)
+
+
+def _referred(keyword: str, document: Document, reference: Any, value: Any, whole: Mapping[str, Any]) -> bool:
+    return document.allows(document.follow(keyword, reference, whole, document.scope), value)
+
+
+def _is_equal(constant: Any, value: Any, fuel: Fuel) -> bool:
+    size_of(constant, fuel)
+    return bool(frozen(value) == frozen(constant))
 
 
 def _conditioned(document: Document, condition: Schema, value: Any, whole: Mapping[str, Any]) -> bool:
@@ -215,6 +318,10 @@ FORMATS: dict[str, Callable[[str], Any]] = {
     "idn-hostname": lambda text: len(text) < 254 and re.fullmatch(r"[\w-]+(\.[\w-]+)*", text),
     "ipv4": ipaddress.IPv4Address,
     "ipv6": lambda text: "%" not in text and ipaddress.IPv6Address(text),
+    "iri": lambda text: re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\<>{}|^`\"]+", text),
+    "iri-reference": lambda text: re.fullmatch(r"[^\s\\<>{}|^`\"]*", text),
+    "uri-template": lambda text: re.fullmatch(r"([^\s{}<>\"\\^`|]|\{[^{}\s]+\})*", text),
+    "relative-json-pointer": lambda text: re.fullmatch(r"(0|[1-9]\d*)(#|(/([^~/]|~[01])*)*)", text, re.ASCII),
     "uri": lambda text: re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s\\<>{}|^`\"]+", text),
     "uri-reference": lambda text: re.fullmatch(r"[^\s\\<>{}|^`\"]*", text),
     "uuid": lambda text: re.fullmatch(r"[\da-fA-F]{8}(-[\da-fA-F]{4}){3}-[\da-fA-F]{12}", text, re.ASCII),
@@ -224,28 +331,27 @@ FORMATS: dict[str, Callable[[str], Any]] = {
 
 Check = Callable[[Document, Any, Any, Mapping[str, Any]], bool]
 CHECKS: dict[str, Check] = {
-    "$ref": lambda d, a, v, s: d.allows(d.resolve(a), v),
-    "$dynamicRef": lambda d, a, v, s: d.allows(d.resolve(a), v),
+    **{keyword: partial(_referred, keyword) for keyword in REFERENCES},
     "allOf": lambda d, a, v, s: all(d.allows(each, v) for each in a),
     "anyOf": lambda d, a, v, s: any(d.allows(each, v) for each in a),
     "oneOf": lambda d, a, v, s: d.count(a, v) == 1,
     "not": lambda d, a, v, s: not d.allows(a, v),
     "if": _conditioned,
     "type": lambda d, a, v, s: any(is_type(v, name) for name in type_list(a)),
-    "enum": lambda d, a, v, s: _listed(d, a, v),
-    "const": lambda d, a, v, s: frozen(v) == frozen(a),
+    "enum": lambda d, a, v, s: d.among(a, v),
+    "const": lambda d, a, v, s: _is_equal(a, v, d.fuel),
     "minimum": lambda d, a, v, s: not is_number(v) or v >= a,
     "maximum": lambda d, a, v, s: not is_number(v) or v <= a,
-    "exclusiveMinimum": lambda d, a, v, s: not is_number(v) or v > a,
-    "exclusiveMaximum": lambda d, a, v, s: not is_number(v) or v < a,
+    "exclusiveMinimum": lambda d, a, v, s: not is_number(v) or _above(v, a, s),
+    "exclusiveMaximum": lambda d, a, v, s: not is_number(v) or _below(v, a, s),
     "multipleOf": lambda d, a, v, s: not is_number(v) or is_multiple(v, a),
     "minLength": lambda d, a, v, s: not isinstance(v, str) or len(v) >= a,
     "maxLength": lambda d, a, v, s: not isinstance(v, str) or len(v) <= a,
-    "pattern": lambda d, a, v, s: not isinstance(v, str) or pattern_of(a).matches(v, d.fuel),
+    "pattern": lambda d, a, v, s: not isinstance(v, str) or pattern_of(a, d.fuel).matches(v, d.fuel),
     "format": lambda d, a, v, s: not isinstance(v, str) or _has_format(a, v),
     "minItems": lambda d, a, v, s: not isinstance(v, list) or len(v) >= a,
     "maxItems": lambda d, a, v, s: not isinstance(v, list) or len(v) <= a,
-    "uniqueItems": lambda d, a, v, s: not (a and isinstance(v, list)) or len({*map(frozen, v)}) == len(v),
+    "uniqueItems": lambda d, a, v, s: not (a and isinstance(v, list)) or _are_different(v, d.fuel),
     "prefixItems": lambda d, a, v, s: not isinstance(v, list) or all(map(d.allows, a, v)),
     "items": lambda d, a, v, s: not isinstance(v, list) or _items(d, a, v, s),
     "contains": lambda d, a, v, s: not isinstance(v, list) or _contains(d, a, v, s),
@@ -260,5 +366,8 @@ CHECKS: dict[str, Check] = {
     "dependentRequired": lambda d, a, v, s: not isinstance(v, Mapping)
                          or all(name in v for key in a if key in v for name in a[key]),
     "dependentSchemas": lambda d, a, v, s: not isinstance(v, Mapping) or all(d.allows(a[n], v) for n in a if n in v),
+    "dependencies": lambda d, a, v, s: not isinstance(v, Mapping) or _depends(d, a, v),
+    "unevaluatedProperties": lambda d, a, v, s: not isinstance(v, Mapping) or _unevaluated(d, a, v, s),
+    "unevaluatedItems": lambda d, a, v, s: not isinstance(v, list) or _unevaluated(d, a, v, s),
 }
 # fmt: on

@@ -4,7 +4,6 @@ Every warning is sure of what it says, as far as the files alone can tell; where
 """
 
 import ast
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from emulator.arming import KEY
 from emulator.document import Document, Trail, quote, spell
 from emulator.errors import Problem, did_you_mean
 from emulator.lint.overlap import contradiction, covers, texts_in
-from emulator.lint.slow import is_slow
+from emulator.lint.slow import doubt_about
+from emulator.patterns import compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
 from emulator.sources import Loaded
@@ -92,7 +92,7 @@ def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[Doubt]:
 
 
 def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) -> Iterator[Doubt]:
-    if match.provider is None or match.model is None or set(match.operation or COMPLETIONS) - set(COMPLETIONS):
+    if match.provider is None or match.model is None or set(match.operation or ()) - set(COMPLETIONS):
         return
     served: list[str] = []
     for name in asked:
@@ -256,7 +256,7 @@ def _templates(rule: RuleModel) -> Iterator[str]:
 
 def _groups(rule: RuleModel) -> Iterator[Doubt]:
     patterns = [text.regex for _, part in _parts(rule.match) if part.prompt for _, text in texts_in(part.prompt)]
-    if not any(pattern and re.compile(pattern).groups for pattern in patterns):
+    if not any(pattern and compiled(pattern).group_count for pattern in patterns):
         for trail, reply in _replies(rule):
             if any(templates.is_template(text) and "groups" in text for text in texts_of(reply.model_dump())):
                 yield Doubt(trail, "groups is empty in its templates: no regex on the prompt has groups")
@@ -267,9 +267,9 @@ def _groups(rule: RuleModel) -> Iterator[Doubt]:
 
 def _slow_patterns(match: Match) -> Iterator[Doubt]:
     for trail, pattern in _patterns(match):
-        if is_slow(pattern):
-            told = f"the regex {quote(pattern)} repeats what repeats itself: on some texts it takes for ever"
-            yield Doubt(("match", *trail), told)
+        doubt = doubt_about(pattern)
+        if doubt is not None:
+            yield Doubt(("match", *trail), f"the regex {quote(pattern)} {doubt}")
 
 
 def _patterns(match: Match) -> Iterator[tuple[Trail, str]]:

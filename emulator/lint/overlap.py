@@ -5,11 +5,11 @@ Both are answered only where it is sure: `covers` says no and `contradiction` sa
 
 import math
 from collections.abc import Iterator, Sequence
-from re import compile as compiled
 from typing import Any
 
 from emulator.conditions import normalized
 from emulator.document import Trail, quote
+from emulator.patterns import allow, compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
@@ -145,12 +145,13 @@ def _text_follows(narrow: TextCondition | None, wide: TextCondition | None, how:
 
 def fits(text: str, condition: TextCondition, how: Sequence[str]) -> bool:
     """Whether a text is as a condition says."""
+    allow()
     text = normalized(text, how)
     return all(
         (
             condition.equals is None or text == normalized(condition.equals, how),
             condition.contains is None or normalized(condition.contains, how) in text,
-            condition.regex is None or compiled(condition.regex).search(text) is not None,
+            condition.regex is None or compiled(condition.regex).is_in(text),
             condition.glob is None or glob_pattern((normalized(condition.glob, how),)).match(text) is not None,
             condition.any_of is None or any(fits(text, part, how) for part in condition.any_of),
             condition.not_ is None or not fits(text, condition.not_, how),

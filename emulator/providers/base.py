@@ -141,13 +141,12 @@ class Provider:
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
-        self._spoken: dict[str, Dialect] = {name: dialect(self) for name, dialect in self.dialects.items()}
-        if isinstance(self, Dialect):
-            self._spoken[self.dialect] = self
+        own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
+        self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
 
     def speaking(self, dialect: str) -> Dialect:
-        """The dialect of that name as this provider speaks it; for an unknown name the one that it speaks first."""
-        return self._spoken.get(dialect) or next(iter(self._spoken.values()))
+        """The dialect of that name as this provider speaks it; for an unknown name its own."""
+        return self.spoken.get(dialect) or next(iter(self.spoken.values()))
 
     @classmethod
     def sdk_base_path(cls) -> str | None:

@@ -20,6 +20,7 @@ from emulator.dialects.serde import Range
 from emulator.providers import fim
 from emulator.providers.base import Names, Operation, Price, Refusal, Settings, bearer, per_million, refuse
 from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MOST_TOKENS, DeepSeekBody, DeepSeekDialect
+from emulator.providers.deepseek_messages import DeepSeekMessages
 from emulator.reply import ErrorReply, Reply
 from emulator.request import Call, ModelRequest
 from emulator.wire import Header, Track
@@ -76,6 +77,10 @@ class DeepSeekSettings(Settings):
     """How many tokens a prompt and its answer may have together."""
     heartbeat: float | None = 10.0
     """Seconds between what is said to who waits: `: keep-alive` in a stream, else empty lines before the JSON."""
+    signature: Literal["uuid", "empty", "omit"] = "uuid"
+    """What thoughts are signed with at `/anthropic`: the id of the message, nothing, or there is no such member."""
+    count_tokens: bool = False
+    """Whether `/anthropic/v1/messages/count_tokens` is there, of which the reference does not speak."""
     balance: tuple[Balance, ...] = Field(default=(BALANCE,), strict=False)
     """What `/user/balance` tells."""
 
@@ -109,10 +114,16 @@ class DeepSeek(DeepSeekDialect):
         Operation("chat", "POST", "/v1/chat/completions", "the same", "public"),
         Operation("chat", "POST", "/beta/chat/completions", "the same, which may go on from a prefix", "public"),
         Operation("completions", "POST", "/beta/completions", "the text in a gap", "public", dialect="gap"),
+        Operation("messages", "POST", "/anthropic/v1/messages", "a message", "public", dialect="messages"),
+        Operation("messages", "POST", "/anthropic/messages", "the same", "public", dialect="messages"),
+        Operation(
+            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if switched on",
+            "inferred", is_completion=False, dialect="messages",
+        ),
         Operation("models", "GET", "/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models", "the same", "public", is_completion=False),
         Operation("balance", "GET", "/user/balance", "what is left to spend", "public", is_completion=False),
-    )
+    )  # fmt: skip
     example = (
         "/chat/completions",
         {
@@ -123,7 +134,7 @@ class DeepSeek(DeepSeekDialect):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"gap": fim.Gap}
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"gap": fim.Gap, "messages": DeepSeekMessages}
     refusals: ClassVar[Mapping[str, Refusal]] = {
         **{
             name: replace(row, headers=BYTES) if row.status == 400 else row
@@ -150,6 +161,9 @@ class DeepSeek(DeepSeekDialect):
         return self.settings.context_length
 
     # The way in
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return bearer(headers) or headers.get("x-api-key")
 
     def authenticate(self, headers: Mapping[str, str]) -> str:
         if "authorization" not in headers:
@@ -240,6 +254,8 @@ class DeepSeek(DeepSeekDialect):
         if request.call.operation == "balance":
             rows = self.settings.balance if balance is None else (balance_of_account(balance),)
             return {"is_available": any(float(row["total_balance"]) > 0 for row in rows), "balance_infos": rows}
+        if request.call.operation == "count_tokens":
+            return super().listing(request, balance)
         names = MODELS if self.settings.models is None else self.settings.models
         return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "deepseek"} for name in names]}
 

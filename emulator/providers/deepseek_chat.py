@@ -13,6 +13,7 @@ import orjson
 from pydantic import Discriminator, Field, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
+from emulator import large
 from emulator.dialects.chat_completions import (
     BodyType,
     ChatBody,
@@ -37,7 +38,7 @@ from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
 from emulator.reply import Choice, Completion, Reply
-from emulator.request import Call, Controls, ModelRequest
+from emulator.request import Call, Controls, Message, ModelRequest
 
 MOST_TOKENS = 393_216
 CONTEXT_LENGTH = 1_048_576
@@ -184,7 +185,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
-            native = orjson.loads(call.body)
+            native = large.loads(call.body)
         except orjson.JSONDecodeError as error:
             raise self.unreadable(call.body, error) from None
         try:
@@ -248,10 +249,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         most = self.most_tokens_of(body)
         if body.limit is not None and not 1 <= body.limit <= most:
             yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]"
-        if body.top_logprobs is not None and not body.logprobs:
-            yield ("Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used.")
-        if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
-            yield "Invalid top_logprobs value, the valid range of top_logprobs is [0, 20]."
+        yield from complaints_of_logprobs(body)
         if body.stream_options is not None and not body.stream:
             yield "stream_options should be set along with stream = true"
         if isinstance(body.stop, list) and len(body.stop) > 16:
@@ -263,15 +261,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         yield from self.complaints_of_conversation(body)
 
     def complaint_of_format(self, body: Any) -> str | None:
-        kind = body.response_format.type if body.response_format is not None else "text"
-        if kind == "json_object":
-            if not any("json" in text_of(message.content).lower() for message in body.messages):
-                return (
-                    "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
-                )
-        elif kind != "text" and (kind != "json_schema" or self.json_schema == "refuse"):
-            return "This response_format type is unavailable now"
-        return None
+        return complaint_of_format(body, accepts_schema=self.json_schema == "accept")
 
     def complaints_of_conversation(self, body: Any) -> Iterator[str | None]:
         """What may be wrong with the messages and their order."""
@@ -383,6 +373,25 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
 
 
+def complaint_of_format(body: Any, *, accepts_schema: bool) -> str | None:
+    """What may be wrong with the form that is asked for."""
+    kind = body.response_format.type if body.response_format is not None else "text"
+    if kind == "json_object":
+        if not any("json" in text_of(message.content).lower() for message in body.messages):
+            return "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'."
+    elif kind != "text" and not (kind == "json_schema" and accepts_schema):
+        return "This response_format type is unavailable now"
+    return None
+
+
+def complaints_of_logprobs(body: Any) -> Iterator[str]:
+    """What may be wrong with the log probabilities that are asked for."""
+    if body.top_logprobs is not None and not body.logprobs:
+        yield "Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used."
+    if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
+        yield "Invalid top_logprobs value, the valid range of top_logprobs is [0, 20]."
+
+
 # Misfits
 
 
@@ -429,7 +438,7 @@ def listed(words: Sequence[str]) -> str:
 # The conversation
 
 
-def complaint_of_tool_messages(messages: Sequence[MessageBody]) -> str | None:
+def complaint_of_tool_messages(messages: Sequence[MessageBody | Message]) -> str | None:
     """Every call of a tool has to be answered before the conversation goes on, and nothing else is answered so."""
     is_open = False
     waiting: set[str | None] = set()

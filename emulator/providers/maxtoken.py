@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from emulator.dialects.chat_completions import ChatBody, Content, Many, MessageBody
-from emulator.providers.base import Operation, Refusal, Settings, bearer, refuse
+from emulator.providers.base import Names, Operation, Refusal, Settings, bearer, refuse
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Completion, ErrorReply
-from emulator.request import Controls
+from emulator.request import Call, Controls, ModelRequest
 
 
 class MaxTokenMessage(MessageBody):
@@ -29,6 +29,8 @@ class MaxTokenSettings(Settings):
     """`strict` takes the documented `x-api-key` only, `any` also `Authorization: Bearer KEY` or just `KEY`."""
     stream_default: bool = True
     """Whether a request that does not say `stream` is streamed: the document says true."""
+    models: Names | None = ("deepseek-r1",)
+    """The models that are served; any name when null. The document lists one; what another gets is inferred."""
     content_policy_http_status: Literal[503, 400] = 503
     """The HTTP status of a content policy error; its body says "503" either way."""
 
@@ -76,6 +78,12 @@ class MaxToken(ChatDialect, ServesDeepSeek):
         if self.settings.auth == "strict" and not headers.get("x-api-key"):
             raise refuse("unauthorized")
         return super().authenticate(headers)
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        request = super().parse(call, key)
+        if self.settings.models is not None and request.model not in self.settings.models:
+            raise refuse("model_not_found")
+        return request
 
     @property
     def stream_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.providers.base import Provider
 
@@ -11,10 +13,7 @@ class ChatDialect(ChatCompletions, Provider):
 
     def __init__(self, settings: Any = None) -> None:
         Provider.__init__(self, settings)
-
-    @property
-    def provider(self) -> Any:
-        return self
+        self.provider = self
 
     def dumps(self, value: Any) -> bytes:
-        return Provider.dumps(self, value)
+        return orjson.dumps(value, option=self.json_options)

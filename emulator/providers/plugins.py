@@ -66,9 +66,13 @@ def complaint_of(room: Any, point: EntryPoint) -> str | None:
     if unmapped:
         return f"{room.__qualname__}.refusals has no {', '.join(unmapped)}"
     try:
-        room()
+        made = room()
     except Exception as error:
         return f"{room.__qualname__}() failed: {type(error).__name__}: {error}"
+    unspoken = [each for each in room.operations if each.is_completion and each.dialect not in made.spoken]
+    if unspoken:
+        known = f"it speaks {', '.join(made.spoken)}" if made.spoken else "it speaks none"
+        return f"{room.__qualname__} has no dialect '{unspoken[0].dialect}' for {unspoken[0].path}: {known}"
     return None
 
 

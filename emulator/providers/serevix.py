@@ -19,6 +19,7 @@ from emulator.dialects.chat_completions import (
     ChatBody,
     Many,
     MessageBody,
+    ResponseFormat,
     Stop,
     StreamOptions,
     ToolBody,
@@ -27,7 +28,7 @@ from emulator.dialects.chat_completions import (
     read_tool_choice,
     read_tools,
 )
-from emulator.dialects.serde import Range
+from emulator.dialects.serde import Range, not_of_type, unknown_variant
 from emulator.providers.base import (
     REASONS,
     Names,
@@ -37,7 +38,15 @@ from emulator.providers.base import (
     Settings,
     refuse,
 )
-from emulator.providers.deepseek_chat import complaint_of_tool_messages
+from emulator.providers.deepseek_chat import (
+    TOOL_CHOICES,
+    DeepSeekDialect,
+    Thinking,
+    complaint_of_format,
+    complaint_of_tool_messages,
+    complaints_of_logprobs,
+    listed,
+)
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, ErrorReply
@@ -70,6 +79,11 @@ class SerevixBody(ChatBody):
     stream_options: StreamOptions | None = None
     tools: Many[ToolBody] | None = None
     tool_choice: ToolChoice | None = None
+    response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+    thinking: Thinking | None = None
+    reasoning_effort: str | None = None
 
     @property
     def limit(self) -> int | None:
@@ -86,6 +100,12 @@ class SerevixSettings(Settings):
     """The models that are served; any name when null."""
     strict: bool = False
     """Refuse messages without `role` or `content`."""
+    content_type: Literal["new_api", "any"] = "new_api"
+    """The document says that the Content-Type must be application/json. `new_api` (public: its source, inferred for
+    Serevix) does not read any other body, and so misses the model's name in it; `any` reads every body as JSON."""
+    json_schema: Literal["accept", "refuse"] = "accept"
+    """Whether `response_format` may be a JSON schema. DeepSeek behind the gateway refuses it today; the helpers of the
+    SDKs ask for nothing else."""
     heartbeat: float | None = 10.0
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
@@ -198,6 +218,10 @@ class Serevix(ChatDialect, ServesDeepSeek):
             raise
 
     def parse(self, call: Call, key: str) -> ModelRequest:
+        # As New API does it: by the beginning of the header, in exactly this case.
+        is_json = call.headers.get("content-type", "").startswith("application/json")
+        if not is_json and self.settings.content_type == "new_api":
+            raise self.gateway(NO_MODEL)
         request = super().parse(call, key)
         if self.settings.models is not None and request.model not in self.settings.models:
             raise refuse("model_not_found")
@@ -227,7 +251,10 @@ class Serevix(ChatDialect, ServesDeepSeek):
         limit = body.limit
         if limit is not None and not 0 <= limit <= MOST_TOKENS:
             raise self.gateway("max_tokens is invalid", "invalid_request")
+        yield from self.complaints_of_choices(body)
+        yield complaint_of_format(body, accepts_schema=self.settings.json_schema == "accept")
         yield from super().complaints(body)
+        yield from complaints_of_logprobs(body)
         if limit == 0:
             yield "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
         if isinstance(body.stop, list) and len(body.stop) > 4:
@@ -238,14 +265,39 @@ class Serevix(ChatDialect, ServesDeepSeek):
             yield "Invalid messages value, role and content are required"
         yield complaint_of_tool_messages(body.messages)
 
+    def complaints_of_choices(self, body: Any) -> Iterator[str]:
+        """The words that DeepSeek behind the gateway does not know."""
+        if isinstance(body.tool_choice, str) and body.tool_choice not in TOOL_CHOICES:
+            yield not_of_type(f"tool_choice: {unknown_variant(body.tool_choice, listed(TOOL_CHOICES))}")
+        effort, efforts = body.reasoning_effort, DeepSeekDialect.efforts
+        if effort is not None and effort not in efforts:
+            yield not_of_type(f"reasoning_effort: {unknown_variant(effort, listed(efforts))}")
+
+    def thinks(self, body: Any) -> bool | None:
+        """Whether the model thinks: a reasoner always, any other as the request says; None when it says nothing."""
+        if "r1" in body.model.lower() or "reasoner" in body.model.lower():
+            return True
+        mode = body.thinking.type if body.thinking is not None else None
+        if mode is not None:
+            return bool(mode != "disabled")
+        return False if body.reasoning_effort == "none" else None
+
     def controls(self, body: Any, stream: bool) -> Controls:
+        form = body.response_format
+        thinking = self.thinks(body)
+        effort = DeepSeekDialect.effort_mapping.get(body.reasoning_effort, body.reasoning_effort)
         return Controls(
             max_tokens=body.limit,
             stop=read_stop(body.stop),
             n=body.n or 1,
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
-            thinking=True if "r1" in body.model.lower() or "reasoner" in body.model.lower() else None,
+            logprobs=bool(body.logprobs),
+            top_logprobs=body.top_logprobs or 0,
+            response_format=form.type if form is not None else "text",
+            schema=(form.json_schema or {}).get("schema") if form is not None else None,
+            thinking=thinking,
+            reasoning_effort=effort if thinking else None,
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
@@ -260,7 +312,11 @@ class Serevix(ChatDialect, ServesDeepSeek):
         return ((b"x-oneapi-request-id", request_id.encode()),)
 
     def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
-        row: dict[str, Any] = {"message": self.message(choice), "finish_reason": self.reason(choice)}
+        row: dict[str, Any] = {"message": self.message(choice)}
+        logprobs = self.logprobs(choice)
+        if logprobs is not None:
+            row["logprobs"] = logprobs
+        row["finish_reason"] = self.reason(choice)
         if self.settings.choice_index == "include" or request.controls.n > 1:
             return {"index": choice.index, **row}
         return row

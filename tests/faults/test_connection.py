@@ -360,7 +360,7 @@ BROKEN: dict[str, list[Step]] = {
         End(3.0),
     ],
     "refuse_connections:seconds=2": [Refuse(2.0, 0.25), Reset(0.25)],
-    "reset_on_accept:count=2": [ResetAccepts(2, 0.25), Reset(0.25)],
+    "reset_on_accept:count=2": [ResetAccepts(2, 60.0, 0.25), Reset(0.25)],
 }
 
 

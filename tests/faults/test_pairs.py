@@ -47,7 +47,7 @@ def composed(pairs: list[Pair], prompt: str, *, streamed: bool) -> list[list[Ste
         body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
         planned: list[list[Step]] = []
         for pair in pairs:
-            call = Call(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, faults=pair)
+            call = Call(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=pair)
             plan = await answer(call, namespace, Options())
             planned.append(plan.answer.steps() if isinstance(plan.answer, Track) else list(plan.answer))
         return planned

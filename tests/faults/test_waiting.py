@@ -49,7 +49,6 @@ CASES = [
         stream(ROLE, *TEXTS[:2], ALIVE, *TEXTS[2:], FINISH, DONE),
         waits=7,
     ),
-    Case("keepalive_comments:count=0", stream(*EVENTS)),
     whole_case("blank_lines", blank(3, BODY.encode()), waits=30),
     whole_case("blank_lines:count=1,interval=0.25", blank(1, BODY.encode()), waits=0.25),
     whole_case("blank_then_close", blank(4), waits=40),
@@ -151,6 +150,12 @@ def test_the_headers_of_a_late_answer_come_at_once(virtual: Virtual) -> None:
     expected = head(b"content-type: application/json\r\n" + length, chunked=False)
     answer = virtual.get("slow_first_token; stall:after_bytes=0", "Slow", streamed=False, until=expected)
     assert answer == (expected, "timeout")
+
+
+def test_no_comments_at_all_leave_the_answer_as_it_is(virtual: Virtual) -> None:
+    assert virtual.get("keepalive_comments:count=0", streamed=True) == (stream(*EVENTS), "eof")
+    note = "fault keepalive_comments (header) was bypassed: it leaves this answer as it is"
+    assert virtual.record().notes == (note,)
 
 
 def test_a_whole_answer_behind_heartbeats_is_still_whole(virtual: Virtual) -> None:

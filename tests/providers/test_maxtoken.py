@@ -344,3 +344,18 @@ class TestAnError:
         response = ask(scripted, "maxtoken", b"", method="GET")
         assert (response.status_code, response.headers["allow"]) == (405, "POST")
         assert response.json() == {"error": {"message": "Method Not Allowed", "type": "405"}}
+
+
+class TestAModelThatTheDocumentDoesNotList:
+    def test_is_not_found(self, scripted: Emulator, ask: Ask) -> None:
+        response = ask(scripted, "maxtoken", question("maxtoken", model="gpt-4o"))
+        assert (response.status_code, response.json()) == (
+            404,
+            {"error": {"message": "Model not found", "type": "404"}},
+        )
+
+    @pytest.mark.parametrize("models", [["gpt-4o", "qwen3-max"], None], ids=["listed", "any"])
+    def test_is_served_if_the_setting_says_so(self, serving: Serving, ask: Ask, models: Any) -> None:
+        emulator = serving(script("maxtoken", SAID, models=models))
+        response = ask(emulator, "maxtoken", question("maxtoken", model="gpt-4o", stream=False))
+        assert (response.status_code, response.json()["model"]) == (200, "gpt-4o")

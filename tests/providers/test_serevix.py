@@ -1,10 +1,13 @@
 """Serevix as its document and the contract say: New API's gateway in front, with its headers, errors and settings."""
 
+import json
 import re
 from typing import Any
 
 import httpx
 import pytest
+from openai import OpenAI
+from pydantic import BaseModel
 from talk import Ask, Serving, events, ordered, question, refusing, script, sse
 
 from emulator import Emulator
@@ -578,3 +581,127 @@ class TestAnError:
 def test_an_event_after_another_has_the_same_id_and_moment(documented: Emulator, ask: Ask) -> None:
     chunks = events(ask(documented, "serevix", question("serevix", "Tell me about the sea.", stream=True)))
     assert len({(event["id"], event["created"], event["model"]) for event in chunks}) == 1
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "degrees": {"type": "integer", "minimum": 7, "maximum": 9}},
+    "required": ["city", "degrees"],
+    "additionalProperties": False,
+}
+AS_SCHEMA = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA, "strict": True}}
+UNAVAILABLE = "This response_format type is unavailable now"
+LITERALS = BAD_TYPE + "tool_choice: unknown variant `sometimes`, expected one of `none`, `auto`, `required`"
+
+
+class TestWhatTheUpstreamHonoursIsPassedOn:
+    def test_a_schema(self, documented: Emulator, ask: Ask) -> None:
+        body = ask(documented, "serevix", question("serevix", "The weather?", response_format=AS_SCHEMA)).json()
+        said = json.loads(body["choices"][0]["message"]["content"])
+        assert set(said) == {"city", "degrees"}
+        assert 7 <= said["degrees"] <= 9
+
+    @pytest.mark.parametrize("stream", [False, True])
+    def test_a_json_object(self, documented: Emulator, ask: Ask, stream: bool) -> None:
+        form = {"type": "json_object"}
+        response = ask(documented, "serevix", question("serevix", "Some json", response_format=form, stream=stream))
+        if stream:
+            deltas = [chunk["choices"][0]["delta"] for chunk in events(response)]
+            text = "".join(delta.get("content") or "" for delta in deltas)
+        else:
+            text = response.json()["choices"][0]["message"]["content"]
+        assert isinstance(json.loads(text), dict)
+
+    def test_log_probabilities(self, scripted: Emulator, ask: Ask) -> None:
+        (only,) = ask(scripted, "serevix", question("serevix", logprobs=True, top_logprobs=2)).json()["choices"]
+        assert list(only) == ["message", "logprobs", "finish_reason"]
+        rows = only["logprobs"]["content"]
+        assert [row["token"] for row in rows] == ["Hello", " there", "!"]
+        assert [len(row["top_logprobs"]) for row in rows] == [2, 2, 2]
+
+    @pytest.mark.parametrize(
+        ("members", "thinks"),
+        [({"thinking": {"type": "enabled"}}, True), ({"thinking": {"type": "disabled"}}, False), ({}, False)],
+        ids=["enabled", "disabled", "left out"],
+    )
+    def test_thinking(self, documented: Emulator, ask: Ask, members: dict[str, Any], thinks: bool) -> None:
+        body = ask(documented, "serevix", question("serevix", "Tell me about the sea.", **members)).json()
+        assert ("reasoning_content" in body["choices"][0]["message"]) is thinks
+
+    @pytest.mark.parametrize(
+        ("members", "message"),
+        [
+            ({"response_format": {"type": "xml"}}, UNAVAILABLE),
+            ({"response_format": {"type": ""}}, UNAVAILABLE),
+            (
+                {"response_format": {"type": "json_object"}},
+                "Prompt must contain the word 'json' in some form to use 'response_format' of type 'json_object'.",
+            ),
+            ({"response_format": {}}, BAD_TYPE + "response_format: missing field `type`"),
+            (
+                {"response_format": {"type": 5}},
+                BAD_TYPE + "response_format.type: invalid type: integer `5`, expected a string",
+            ),
+            ({"response_format": "json"}, BAD_TYPE + 'response_format: invalid type: string "json", expected struct'),
+            (
+                {"top_logprobs": 2},
+                "Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used.",
+            ),
+            ({"tool_choice": "sometimes"}, LITERALS),
+            (
+                {"reasoning_effort": "heroic"},
+                BAD_TYPE + "reasoning_effort: unknown variant `heroic`, expected one of `none`, `minimal`, `low`, "
+                "`medium`, `high`, `xhigh`, `max`",
+            ),
+        ],
+    )
+    def test_and_so_are_the_upstreams_refusals(
+        self, documented: Emulator, ask: Ask, members: dict[str, Any], message: str
+    ) -> None:
+        response = ask(documented, "serevix", question("serevix", **members))
+        assert (response.status_code, response.json()) == (400, upstream(message))
+
+    def test_a_schema_may_be_refused_as_deepseek_does(self, serving: Serving, ask: Ask) -> None:
+        emulator = serving(script("serevix", *RULES, json_schema="refuse"))
+        response = ask(emulator, "serevix", question("serevix", response_format=AS_SCHEMA))
+        assert (response.status_code, response.json()) == (400, upstream(UNAVAILABLE))
+
+    def test_the_parse_helper_of_the_sdk_gets_its_type(self, documented: Emulator) -> None:
+        class Weather(BaseModel):
+            city: str
+            degrees: int
+
+        with OpenAI(base_url=documented.url("serevix") + "/v1", api_key="sk-any") as client:
+            answer = client.chat.completions.parse(
+                model="deepseek-v3", messages=[{"role": "user", "content": "The weather?"}], response_format=Weather
+            )
+        assert isinstance(answer.choices[0].message.parsed, Weather)
+
+
+class TestABodyThatIsNotSaidToBeJson:
+    MESSAGE = "Model name not specified, model name cannot be empty"
+
+    @pytest.mark.parametrize(
+        "content_type",
+        [
+            None,
+            "text/plain",
+            "application/x-www-form-urlencoded",
+            "Application/JSON",
+            "multipart/form-data; boundary=x",
+        ],
+    )
+    def test_is_not_read(self, documented: Emulator, http: httpx.Client, content_type: str | None) -> None:
+        url = documented.url("serevix") + "/v1/chat/completions"
+        headers = {"authorization": "Bearer k", **({"content-type": content_type} if content_type else {})}
+        content = json.dumps(question("serevix")).encode()
+        said = http.post(url, content=content, headers={**headers, "content-type": "application/json; charset=utf-8"})
+        response = http.post(url, content=content, headers=headers)
+        assert said.status_code == 200
+        assert (response.status_code, response.json()) == (400, gateway(response, self.MESSAGE))
+
+    def test_is_read_if_the_setting_says_so(self, serving: Serving, http: httpx.Client) -> None:
+        emulator = serving(script("serevix", *RULES, content_type="any"))
+        url = emulator.url("serevix") + "/v1/chat/completions"
+        response = http.post(url, content=json.dumps(question("serevix")), headers={"authorization": "Bearer k"})
+        assert response.json() == whole(choice("Hello there!"))

@@ -1,0 +1,419 @@
+"""Large bodies, off the event loop: read, checked and let go of in slices, so that no stream waits for one.
+
+A thread of its own is not enough. One call into C holds the interpreter lock to its end, and half a million messages
+are three such calls of a tenth of a second and more: reading the JSON, collecting garbage, and freeing what was read.
+So JSON is read in slices, lists are checked in slices, what was read is frozen out of the garbage collector's sight,
+and whoever drops it last leaves the freeing to the thread. While the thread works, it offers the lock ten times as
+often.
+"""
+
+import asyncio
+import gc
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import ValidationError
+from pydantic_core import InitErrorDetails
+
+Result = TypeVar("Result")
+
+LARGE = 1 << 16
+"""Bytes. What is shorter takes a few milliseconds at worst, and is read on the loop."""
+_ITEMS = 512
+_SWITCH = 0.0005
+_NEVER = 1 << 30
+
+
+async def elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
+    """Do it on the thread for large bodies, one after another. Nothing begins for a client that has left."""
+    future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+    _worker.put(future, work, arguments)
+    return await future
+
+
+class _Worker:
+    """One daemon thread, so that the end of the program waits for no body; started by the first."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[tuple[Any, Callable[..., Any], tuple[object, ...]]] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._lock = threading.RLock()  # what is dropped within `_start` comes back to it
+
+    def put(self, future: Any, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+        self._queue.put((future, work, arguments))
+        self._start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():  # a forked child has none
+                self._thread = threading.Thread(target=self._run, name="large bodies", daemon=True)
+                self._thread.start()
+
+    def free(self, values: list[Any]) -> None:
+        """Let go of them on the thread. Called by whatever thread drops something large, in the middle of anything."""
+        self._queue.put((None, _dismantle, (values,)))
+        self._start()
+
+    def _run(self) -> None:
+        while True:
+            future, work, arguments = self._queue.get()
+            with _Quiet():
+                if future is None:
+                    work(*arguments)
+                elif not future.cancelled():
+                    _settle(future, work, arguments)
+            del future, work, arguments
+
+
+def _settle(future: Any, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    result = error = None
+    try:
+        result = work(*arguments)
+    except BaseException as raised:  # it is raised where the result is awaited
+        error = raised
+
+    def settle() -> None:
+        if future.done():
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    with suppress(RuntimeError):  # the loop has ended meanwhile
+        future.get_loop().call_soon_threadsafe(settle)
+
+
+class _Quiet:
+    """While the thread works: no full collections, and the lock is offered often."""
+
+    def __enter__(self) -> None:
+        self._thresholds, self._interval = gc.get_threshold(), sys.getswitchinterval()
+        gc.set_threshold(*self._thresholds[:2], _NEVER)
+        sys.setswitchinterval(min(_SWITCH, self._interval))
+
+    def __exit__(self, *raised: object) -> None:
+        sys.setswitchinterval(self._interval)
+        gc.set_threshold(*self._thresholds)
+
+
+_worker = _Worker()
+
+
+# What is kept of a large body, and letting go of it
+
+_alive = 0
+
+
+class _Kept:
+    """Something large. Its garbage is not looked for, and its end is the thread's."""
+
+    def __init__(self) -> None:
+        global _alive
+        _alive += 1
+        gc.freeze()
+
+
+class LargeDict(dict[str, Any], _Kept):
+    """The native body."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        dict.__init__(self, values)
+        _Kept.__init__(self)
+
+    def __del__(self) -> None:
+        _worker.free([*self.values()])
+
+
+class LargeTuple(tuple[Any, ...], _Kept):
+    """The messages."""
+
+    def __new__(cls, values: Iterable[Any]) -> "LargeTuple":
+        made = tuple.__new__(cls, values)
+        _Kept.__init__(made)
+        return made
+
+    def __init__(self, values: Iterable[Any]) -> None:
+        pass
+
+    def __del__(self) -> None:
+        _worker.free([[*self]])
+
+
+def _dismantle(values: list[Any]) -> None:
+    global _alive
+    free(values)
+    _alive -= 1
+    if not _alive:
+        gc.unfreeze()
+
+
+def free(values: Any) -> None:
+    """Empty a list, if it is one, and the large lists in it that nothing else refers to, a slice at a time."""
+    stack = [values] if isinstance(values, list) else []
+    del values
+    while stack:
+        holder = stack.pop()
+        while holder:
+            part = holder[-_ITEMS:]
+            del holder[-_ITEMS:]
+            while part:
+                item = part.pop()
+                # Two references are those of this frame: the name, and the argument of getrefcount.
+                if type(item) is list and len(item) > 1 and sys.getrefcount(item) == 2:
+                    stack.append(item)
+                elif type(item) is dict and len(item) > 1 and sys.getrefcount(item) == 2:
+                    stack.append([*item.values()])
+        del holder
+
+
+# Checking
+
+
+def in_slices(values: Any, check: Callable[[Any], Any]) -> Any:
+    """Check a list of a body with pydantic's own `check`, a slice at a time when it is long."""
+    if not isinstance(values, list) or len(values) <= _ITEMS:
+        return check(values)
+    checked: list[Any] = []
+    for start in range(0, len(values), _ITEMS):
+        try:
+            checked += check(values[start : start + _ITEMS])
+        except ValidationError as error:
+            raise _moved(error, start) from None
+    return checked
+
+
+def _moved(error: ValidationError, start: int) -> ValidationError:
+    details = [
+        InitErrorDetails(
+            type=each["type"],
+            loc=(int(each["loc"][0]) + start, *each["loc"][1:]),
+            input=each["input"],
+            ctx=each.get("ctx", {}),
+        )
+        for each in error.errors(include_url=False)
+    ]
+    return ValidationError.from_exception_data(error.title, details)
+
+
+# Reading
+
+_SLICE = 1 << 15
+_DEEPEST = 1024
+"""Deeper than that orjson does not read either."""
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
+_SCALAR = re.compile(rb'[^ \t\r\n,\[\]{}":]+')
+_BLANK = re.compile(rb"[ \t\r\n]*")
+
+
+def loads(data: bytes) -> Any:
+    """What `orjson.loads` gives, and raises, without holding the interpreter lock for long."""
+    if len(data) <= LARGE:
+        return orjson.loads(data)
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return orjson.loads(data)  # which looks for that first
+    reader = _Reader(data)
+    try:
+        return reader.read()
+    except _Lost:
+        return reader.read_at_once(text)
+
+
+class _Lost(Exception):
+    """What stands here is no JSON, or none that can be read in slices."""
+
+
+class _Reader:
+    """Reads containers that are larger than a slice member by member, and what fits into a slice with orjson.
+
+    `at` is always the beginning of a member, or right after one: so text up to a comma that orjson accepts between
+    brackets is whole members, whatever the comma is a part of.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data, self.at = data, 0
+        self.open: list[Any] = []
+        self.is_fresh = True
+        """Whether nothing has been read of the innermost container yet."""
+        self.is_after = False
+        """Whether `at` is right after a member."""
+
+    def read(self) -> Any:
+        root = self._enter(_blank(self.data, 0))
+        if root is None:
+            raise _Lost
+        while self.open:
+            if self.is_after:
+                self._go_on()
+            else:
+                self._members()
+        if _blank(self.data, self.at) != len(self.data):
+            raise _Lost
+        return root
+
+    def _enter(self, at: int) -> Any:
+        """Go into a container; None when there is none."""
+        opening = self.data[at : at + 1]
+        if opening not in (b"{", b"["):
+            return None
+        container: Any = {} if opening == b"{" else []
+        self.open.append(container)
+        self.at, self.is_fresh, self.is_after = at + 1, True, False
+        return container
+
+    def _go_on(self) -> None:
+        """Past the comma or the bracket that follows a member."""
+        at = _blank(self.data, self.at)
+        following = self.data[at : at + 1]
+        if following == b",":
+            self.is_after = self.is_fresh = False
+        elif following == self._closing():
+            self.open.pop()
+        else:
+            raise _Lost
+        self.at = at + 1
+
+    def _closing(self) -> bytes:
+        return b"}" if type(self.open[-1]) is dict else b"]"
+
+    def _members(self) -> None:
+        """As many whole members as a slice holds; of one that is larger, its beginning."""
+        data, at = self.data, self.at
+        if len(self.open) > _DEEPEST:
+            raise _Lost
+        guess = data.rfind(b"},", at, at + self._slice()) + 1
+        if guess and self._take(guess):
+            return
+        comma, end = self._survey()
+        if end is not None:
+            is_empty = self.is_fresh and _blank(data, at) == end
+            if data[end : end + 1] != self._closing() if is_empty else not self._take(end):
+                raise _Lost
+            self.at, self.is_after = end, True
+        elif comma is not None:
+            if not self._take(comma):
+                raise _Lost
+        else:
+            self._begin()
+
+    def _slice(self) -> int:
+        """What is looked at in one go: little where it is deep, as each level looks again."""
+        return _SLICE if len(self.open) <= 32 else min(_SLICE, 1024)
+
+    def _survey(self) -> tuple[int | None, int | None]:
+        """The last comma of the innermost container within a slice, and where the container ends, if it does."""
+        depth, comma = 0, None
+        for found in _TOKEN.finditer(self.data, self.at, self.at + self._slice()):
+            token = found[0]
+            if token == b",":
+                if not depth:
+                    comma = found.start()
+            elif token in b"[{":
+                depth += 1
+            elif token in b"]}":
+                if not depth:
+                    return comma, found.start()
+                depth -= 1
+            elif token == b'"':  # a text that is longer than the slice
+                break
+        return comma, None
+
+    def _take(self, end: int) -> bool:
+        """Read the members up to `end`; False when they are none."""
+        part, container = self.data[self.at : end], self.open[-1]
+        above = len(self.open) - 1  # so that orjson sees how deep it is
+        both = b"{%b}" if type(container) is dict else b"[%b]"
+        try:
+            value = orjson.loads(b"[" * above + both % part + b"]" * above)
+        except orjson.JSONDecodeError:
+            return False
+        for _ in range(above):
+            if len(value) > 1:  # the part has brackets that close and open these
+                return False
+            value = value[0]
+        if not value:
+            return False
+        if type(container) is dict:
+            container.update(value)
+        else:
+            container += value
+        self.at, self.is_after = end, True
+        return True
+
+    def _begin(self) -> None:
+        """A member that is larger than a slice: go into it, or read a long text."""
+        container, start, key = self.open[-1], self.at, None
+        at = _blank(self.data, start)
+        try:
+            if type(container) is dict:
+                end = _text_end(self.data, at)
+                key = orjson.loads(self.data[at:end])
+                at = _blank(self.data, end)
+                if self.data[at : at + 1] != b":":
+                    raise _Lost
+                at = _blank(self.data, at + 1)
+            value = self._enter(at)
+            if value is None:
+                end = _scalar_end(self.data, at)
+                value = orjson.loads(self.data[at:end])
+                self.at, self.is_after = end, True
+        except orjson.JSONDecodeError:
+            self.at = start
+            raise _Lost from None
+        if key is not None:
+            container[key] = value
+        else:
+            container.append(value)
+
+    def read_at_once(self, text: str) -> Any:
+        """Raises what orjson says of the whole, found out from where the reading in slices ended."""
+        opening = b"".join(b'{"":' if type(each) is dict else b"[" for each in self.open)
+        if self.open and not self.is_after:
+            opening = opening[:-3] if type(self.open[-1]) is dict else opening
+        if self.open and (self.is_after or not self.is_fresh):
+            inner = b'"":0' if type(self.open[-1]) is dict and not self.is_after else b"0"
+            opening += inner + (b"" if self.is_after else b",")
+        if not self.open:
+            opening = b"0" if self.at else b""
+        try:
+            orjson.loads(opening + self.data[self.at :])
+        except orjson.JSONDecodeError as error:
+            before = len(self.data[: self.at].decode())
+            if error.pos >= len(opening):
+                raise orjson.JSONDecodeError(error.msg, text, error.pos - len(opening) + before) from None
+        return orjson.loads(self.data)
+
+
+def _blank(data: bytes, at: int) -> int:
+    """Where the white space ends that begins at `at`."""
+    found = _BLANK.match(data, at)
+    return found.end() if found else at
+
+
+def _scalar_end(data: bytes, at: int) -> int:
+    """The end of the text, number or word that begins at `at`."""
+    found = _SCALAR.match(data, at)
+    return found.end() if found else _text_end(data, at)
+
+
+def _text_end(data: bytes, at: int) -> int:
+    """The end of the text that begins at `at`."""
+    if data[at : at + 1] != b'"':
+        raise _Lost
+    quote = data.find(b'"', at + 1)
+    while quote >= 0:
+        first = quote
+        while data[first - 1] == 0x5C:
+            first -= 1
+        if (quote - first) % 2 == 0:
+            return quote + 1
+        quote = data.find(b'"', quote + 1)
+    raise _Lost

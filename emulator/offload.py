@@ -1,0 +1,90 @@
+"""Slow work in threads, so that no stream waits for it, and so that nobody ever waits for the work.
+
+`concurrent.futures` joins its threads when the process ends, however long they still work; these are daemons.
+"""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+Job = Callable[[], None]
+
+
+class Abandoned(Exception):
+    """Nobody wants the result any more."""
+
+
+def never() -> bool:
+    """The client that stays: the default."""
+    return False
+
+
+class Pool:
+    """At most `size` threads, started when first needed. All event loops of a process may share it."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self.name, self.size = name, size
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)  # a child has none of its parent's threads
+
+    def _reset(self) -> None:
+        self._jobs: SimpleQueue[Job] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads = 0
+        self._busy = 0
+
+    async def run(
+        self, work: Callable[..., Result], *arguments: object, has_left: Callable[[], bool] = never
+    ) -> Result:
+        """The result of `work(*arguments)`. Raises Abandoned, without working, if `has_left()` says so by then."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Result] = loop.create_future()
+        with self._lock:
+            self._busy += 1
+            if self._busy > self._threads and self._threads < self.size:
+                self._threads += 1
+                threading.Thread(target=self._serve, name=f"emulator-{self.name}-{self._threads}", daemon=True).start()
+        self._jobs.put(partial(_do, loop, future, partial(work, *arguments), has_left))
+        return await future
+
+    def _serve(self) -> None:
+        while True:
+            self._jobs.get()()
+            with self._lock:
+                self._busy -= 1
+
+
+def _do(
+    loop: asyncio.AbstractEventLoop,
+    future: asyncio.Future[Any],
+    work: Callable[[], Any],
+    has_left: Callable[[], bool],
+) -> None:
+    result: Any = None
+    failure: BaseException | None = None
+    try:
+        if future.cancelled() or has_left():
+            raise Abandoned
+        result = work()
+    except StopIteration as error:  # a future takes no such exception
+        failure = RuntimeError(f"the work raised {error!r}")
+    except BaseException as error:
+        failure = error
+    with suppress(RuntimeError):  # the loop is closed: its server has ended
+        loop.call_soon_threadsafe(_deliver, future, result, failure)
+
+
+def _deliver(future: asyncio.Future[Any], result: Any, failure: BaseException | None) -> None:
+    if future.done():
+        return
+    if failure is None:
+        future.set_result(result)
+    else:
+        future.set_exception(failure)

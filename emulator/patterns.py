@@ -1,0 +1,354 @@
+"""Regular expressions as Python writes them, searched in linear time.
+
+Each is parsed by Python, written out again for RE2 with Python's meaning (Unicode classes, `$` before a last line
+end), and searched there: no pattern and no text make it slow. What RE2 cannot say (lookaround, backreferences, atomic
+groups) is searched by the `regex` package, which stops when its time is over.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache, lru_cache
+from importlib import import_module
+from time import perf_counter
+from typing import Any
+
+codes: Any = import_module("re._constants")
+"""Names of the nodes of a parsed pattern."""
+
+MAX_SEARCHED = 65536
+"""Characters of a text that are searched."""
+TIME_FOR_SEARCH = 0.005
+TIME_FOR_REQUEST = 0.015
+"""Seconds that searches without RE2 may take, each and together."""
+MAX_REPEAT = 1000
+"""RE2 counts no further."""
+ENCODED = "utf-8"
+
+
+class NotLinear(Exception):
+    """RE2 cannot say this; the message names what."""
+
+
+def parsed(source: str) -> Any:
+    """The tree of a pattern. Raises re.error, OverflowError or RecursionError."""
+    return import_module("re._parser").parse(source)
+
+
+class _Allowance(threading.local):
+    left = TIME_FOR_REQUEST
+
+
+_allowance = _Allowance()
+
+
+def allow() -> None:
+    """Gives the searches that follow in this thread, for one request, their time."""
+    _allowance.left = TIME_FOR_REQUEST
+
+
+class Pattern:
+    """A compiled pattern."""
+
+    def __init__(self, source: str, *, is_whole: bool = False) -> None:
+        """Finds `source` anywhere, or as the whole of a text. Raises re.error for what is no pattern."""
+        self.source = source
+        self._is_whole = is_whole
+        self.limit: str | None = None
+        """What keeps it from being searched in linear time."""
+        tree = parsed(source)
+        self.group_count: int = tree.state.groups - 1
+        self._names: dict[str, int] = tree.state.groupdict
+        self._slow: Any = None
+        self._linear: Any = None
+        try:
+            self._dialect = _Dialect(tree, is_whole=is_whole)
+            self._linear = _re2(self._dialect.written, captures=False)
+        except (NotLinear, RecursionError) as error:
+            self.limit = str(error) or "deep nesting"
+            _slow_pattern(source)
+
+    def is_in(self, text: str) -> bool:
+        """Whether it is found in the first `MAX_SEARCHED` characters of a text."""
+        text = text[:MAX_SEARCHED]
+        encoded = self._encoded(text)
+        if encoded is not None:
+            return self._linear.search(encoded) is not None
+        return self._may_be_in(text) and self._found_slowly(text) is not None
+
+    def groups_in(self, text: str) -> dict[str, str | None] | None:
+        """The groups by number and by name; None when it is not found."""
+        text = text[:MAX_SEARCHED]
+        groups: list[str | None] | None = None
+        encoded = self._encoded(text)
+        if encoded is None or self._dialect.repeats_nothing:
+            found = self._found_slowly(text) if encoded is not None or self._may_be_in(text) else None
+            groups = None if found is None else list(found.groups())
+        if groups is None and encoded is not None:
+            groups = self._groups(encoded)
+        if groups is None:
+            return None
+        named = {name: groups[number - 1] for name, number in self._names.items()}
+        return {**{str(number): text for number, text in enumerate(groups, 1)}, **named}
+
+    def _groups(self, encoded: bytes) -> list[str | None] | None:
+        found = _re2(self._dialect.written, captures=True).search(encoded)
+        if found is None:
+            return None
+        groups = []
+        for place, ends in self._dialect.groups:
+            group = found.group(place)
+            if group is not None and any(found.group(end) is not None for end in ends):
+                group = group[:-1]  # the line end that `$` stands before
+            groups.append(None if group is None else group.decode())
+        return groups
+
+    def _encoded(self, text: str) -> bytes | None:
+        """The text for RE2; None when RE2 would see in it something else than Python does."""
+        if self._linear is None:
+            return None
+        dialect = self._dialect
+        if (dialect.has_boundary and not text.isascii()) or (dialect.has_inner_end and text.endswith("\n")):
+            return None
+        if not text and dialect.has_boundary:
+            return None
+        try:
+            return text.encode(ENCODED)
+        except UnicodeEncodeError:  # half a surrogate pair
+            return None
+
+    def _may_be_in(self, text: str) -> bool:
+        """Whether it is found when boundaries of words are left out of account: mostly it is not, and all is said."""
+        if self._linear is None or self._dialect.has_inner_end:
+            return True
+        try:
+            return _re2(self._dialect.loose, captures=False).search(text.encode(ENCODED)) is not None
+        except UnicodeEncodeError:
+            return True
+
+    def _found_slowly(self, text: str) -> Any:
+        if not text:
+            return (re.fullmatch if self._is_whole else re.search)(self.source, text)
+        if self._slow is None:
+            self._slow = _slow_pattern(self.source)
+        search = self._slow.fullmatch if self._is_whole else self._slow.search
+        seconds = min(TIME_FOR_SEARCH, _allowance.left)
+        if seconds <= 0:
+            return None
+        begin = perf_counter()
+        try:
+            return search(text, timeout=seconds)
+        except TimeoutError:
+            return None
+        finally:
+            _allowance.left -= perf_counter() - begin
+
+
+@lru_cache(4096)
+def compiled(source: str, *, is_whole: bool = False) -> Pattern:
+    """The pattern, made once. Raises re.error."""
+    return Pattern(source, is_whole=is_whole)
+
+
+def _slow_pattern(source: str) -> Any:
+    import regex
+
+    try:
+        return regex.compile(source, regex.VERSION0)
+    except (regex.error, ValueError, RecursionError) as error:
+        raise re.error(str(error) or "it is nested too deep") from None
+
+
+@lru_cache(4096)
+def _re2(written: str, *, captures: bool) -> Any:
+    import re2
+
+    options = re2.Options()
+    options.never_capture = not captures
+    options.log_errors = False
+    try:
+        return re2.compile(written.encode(), options)
+    except re2.error as error:
+        reason = error.args[0] if error.args else ""
+        raise NotLinear(_text(reason) or "its size") from None
+
+
+def _text(reason: Any) -> str:
+    return reason.decode() if isinstance(reason, bytes) else str(reason)
+
+
+# Python's tree in RE2's words
+
+
+_UNSAYABLE = {
+    "ASSERT": "a lookahead or lookbehind",
+    "ASSERT_NOT": "a negative lookahead or lookbehind",
+    "GROUPREF": "a backreference",
+    "GROUPREF_EXISTS": "a condition on a group",
+    "ATOMIC_GROUP": "an atomic group",
+    "POSSESSIVE_REPEAT": "a possessive repetition",
+}
+_CLASSES = {"DIGIT": r"\p{Nd}", "WORD": r"\p{L}\p{N}_", "SPACE": r"\t-\r\x1c- \x{85}\x{a0}\p{Zs}\x{2028}\x{2029}"}
+_ASCII_CLASSES = {"DIGIT": "0-9", "WORD": "0-9A-Za-z_", "SPACE": r"\t-\r "}
+_BESIDE_I = r"iI\x{130}\x{131}"
+"""All that equals the letter i in Python when case is ignored; RE2 knows no dots."""
+_NOTHING = r"[^\x00-\x{10ffff}]"
+
+
+class _Dialect:
+    """A pattern in RE2's words: `written` with boundaries of words, `loose` without."""
+
+    def __init__(self, tree: Any, *, is_whole: bool) -> None:
+        self.has_boundary = False
+        self.has_inner_end = False
+        self.repeats_nothing = False
+        """Whether something repeated may be empty: which round a group is of, engines see differently."""
+        self._places: dict[int, int] = {}
+        self._ends: dict[int, list[int]] = {}
+        self._open: list[int] = []
+        self._count = 0
+        self._keeps_boundaries = True
+        self._is_whole = is_whole
+        self.written = self._whole(tree)
+        self.groups = [(self._places[number], tuple(self._ends[number])) for number in sorted(self._places)]
+        self.loose = self.written
+        if self.has_boundary:
+            self._keeps_boundaries = False
+            self.loose = self._whole(tree)
+
+    def _whole(self, tree: Any) -> str:
+        written = self._sequence(tree, tree.state.flags, is_last=not self._is_whole)
+        return rf"\A(?:{written})\z" if self._is_whole else written
+
+    def _sequence(self, nodes: Any, flags: int, *, is_last: bool) -> str:
+        last = len(nodes) - 1
+        return "".join(
+            self._node(code, value, flags, is_last and place == last) for place, (code, value) in enumerate(nodes)
+        )
+
+    def _node(self, code: Any, value: Any, flags: int, is_last: bool) -> str:
+        name = str(code)
+        if name in _UNSAYABLE:
+            raise NotLinear(_UNSAYABLE[name])
+        match name:
+            case "LITERAL":
+                return _one_of(((code, value),), flags)
+            case "NOT_LITERAL":
+                return _one_of(((codes.NEGATE, None), (codes.LITERAL, value)), flags)
+            case "ANY":
+                return "(?s:.)" if flags & re.DOTALL else r"[^\n]"
+            case "IN":
+                return _one_of(value, flags)
+            case "FAILURE":
+                return _NOTHING
+            case "AT":
+                return self._place(str(value), flags, is_last)
+            case "BRANCH":
+                return f"(?:{'|'.join(self._sequence(branch, flags, is_last=is_last) for branch in value[1])})"
+            case "MAX_REPEAT" | "MIN_REPEAT":
+                return self._repeat(value, flags, is_last, "" if name == "MAX_REPEAT" else "?")
+            case "SUBPATTERN":
+                return self._group(value, flags, is_last)
+        raise NotLinear(name.lower().replace("_", " "))
+
+    def _group(self, value: Any, flags: int, is_last: bool) -> str:
+        number, added, removed, inner = value
+        flags = (flags | added) & ~removed
+        if added & re.ASCII:
+            flags &= ~re.UNICODE
+        if number is None:
+            return f"(?:{self._sequence(inner, flags, is_last=is_last)})"
+        self._count += 1
+        self._places[number], self._ends[number] = self._count, []
+        self._open.append(number)
+        written = self._sequence(inner, flags, is_last=is_last)
+        self._open.pop()
+        return f"({written})"
+
+    def _repeat(self, value: Any, flags: int, is_last: bool, lazy: str) -> str:
+        low, high, inner = value
+        has_end = high is codes.MAXREPEAT
+        if int(low) > 1 or has_end or int(high) > 1:
+            self.repeats_nothing = self.repeats_nothing or inner.getwidth()[0] == 0
+        written = self._sequence(inner, flags, is_last=is_last and not has_end and int(high) <= 1)
+        if int(low) > MAX_REPEAT or (not has_end and int(high) > MAX_REPEAT):
+            raise NotLinear(f"more than {MAX_REPEAT} repetitions")
+        return f"(?:{written}){{{int(low)},{'' if has_end else int(high)}}}{lazy}"
+
+    def _place(self, name: str, flags: int, is_last: bool) -> str:
+        if "BOUNDARY" in name:
+            if flags & re.ASCII and name == "AT_BOUNDARY":
+                return r"\b"
+            self.has_boundary = True
+            if not self._keeps_boundaries:
+                return ""
+            return r"\b" if name == "AT_BOUNDARY" else r"\B"
+        if name == "AT_BEGINNING":
+            return "(?m:^)" if flags & re.MULTILINE else r"\A"
+        if name == "AT_BEGINNING_STRING":
+            return r"\A"
+        if name == "AT_END" and flags & re.MULTILINE:
+            return "(?m:$)"
+        if name == "AT_END" and is_last:  # takes the last line end with it, which groups are freed of afterwards
+            self._count += 1
+            for number in self._open:
+                self._ends[number].append(self._count)
+            return r"(\n)?\z"
+        if name == "AT_END":
+            self.has_inner_end = True
+        return r"\z"
+
+
+def _one_of(items: Iterable[Any], flags: int) -> str:
+    """A class in brackets; a single character is one too."""
+    is_ascii, ignores_case = bool(flags & re.ASCII), bool(flags & re.IGNORECASE)
+    parts = list(items)
+    is_negated = bool(parts) and parts[0][0] is codes.NEGATE
+    members = "".join(_members(parts[1:] if is_negated else parts, is_ascii, ignores_case))
+    if not members:  # all there is in it is half of a character
+        return r"(?s:.)" if is_negated else _NOTHING
+    folds = ignores_case and not is_ascii and any(code is not codes.CATEGORY for code, _ in parts[is_negated:])
+    return f"{'(?i:' if folds else ''}[{'^' if is_negated else ''}{members}]{')' if folds else ''}"
+
+
+def _members(items: list[Any], is_ascii: bool, ignores_case: bool) -> Iterator[str]:
+    for code, value in items:
+        if code is codes.CATEGORY:
+            kind, is_not = str(value).rpartition("_")[2], "_NOT_" in str(value)
+            if is_not:
+                yield _others(kind, is_ascii)
+            else:
+                yield (_ASCII_CLASSES if is_ascii else _CLASSES)[kind]
+            continue
+        low, high = (value, value) if code is codes.LITERAL else value
+        yield from _range(low, high)
+        if ignores_case and is_ascii:
+            for first, last, shift in ((97, 122, -32), (65, 90, 32)):
+                if low <= last and high >= first:
+                    yield from _range(max(low, first) + shift, min(high, last) + shift)
+        elif ignores_case and any(low <= letter <= high for letter in (0x49, 0x69, 0x130, 0x131)):
+            yield _BESIDE_I
+
+
+def _range(low: int, high: int) -> Iterator[str]:
+    """A range without the halves of surrogate pairs, which no encoded text has."""
+    for first, last in ((low, min(high, 0xD7FF)), (max(low, 0xE000), high)):
+        if first <= last:
+            yield rf"\x{{{first:x}}}" if first == last else rf"\x{{{first:x}}}-\x{{{last:x}}}"
+
+
+@cache
+def _others(kind: str, is_ascii: bool) -> str:
+    """Every character that is not of a class."""
+    tests: dict[str, Callable[[str], bool]] = {
+        "DIGIT": str.isdecimal,
+        "SPACE": str.isspace,
+        "WORD": lambda char: char.isalnum() or char == "_",
+    }
+    written: list[str] = []
+    start = 0
+    for code in range(0x110001):
+        if code == 0x110000 or (tests[kind](chr(code)) and (code < 128 or not is_ascii)):
+            written += _range(start, code - 1) if start < code else ()
+            start = code + 1
+    return "".join(written)

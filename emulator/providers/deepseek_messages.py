@@ -1,0 +1,174 @@
+"""Messages as DeepSeek speaks them at `/anthropic`, for clients of Anthropic's API: its own models, errors and ids.
+
+Request and answer are public (api-docs.deepseek.com, create-message); what it leaves open is told in docs/providers.md.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Literal
+
+from emulator import tokens
+from emulator.dialects.base import refuse
+from emulator.dialects.chat_completions import Many
+from emulator.dialects.messages import (
+    Messages,
+    MessagesBody,
+    Thinking,
+    TurnBody,
+    read_tool_choice,
+    read_tools,
+    read_turns,
+    wants_search,
+)
+from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
+from emulator.providers.deepseek_chat import complaint_of_tool_messages, listed
+from emulator.reply import Citation, Completion, Reply, Search, Text, Thought
+from emulator.request import Call, Controls, Message, ModelRequest
+
+BLOCKS = (
+    "text",
+    "image",
+    "thinking",
+    "tool_use",
+    "tool_result",
+    "server_tool_use",
+    "web_search_tool_result",
+)
+"""The kinds of blocks that are taken."""
+RANGES = (Range("temperature", 0, 2, "[0, 2]"), Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True))
+OPUS = "claude-opus"
+CLAUDE = "claude"
+LONG = "[1m]"
+"""What a name ends with when the client asks for the long context."""
+
+
+class DeepSeekThinking(Thinking):
+    type: Literal["adaptive", "enabled", "disabled"]
+
+
+class DeepSeekTurn(TurnBody):
+    role: Literal["user", "assistant", "system"]
+
+
+class DeepSeekMessagesBody(MessagesBody):
+    messages: Many[DeepSeekTurn]  # type: ignore[assignment]  # the roles that DeepSeek takes
+    thinking: DeepSeekThinking | None = None
+
+
+class CountBody(DeepSeekMessagesBody):
+    """What is counted needs no limit."""
+
+    max_tokens: int = 1
+
+
+class DeepSeekMessages(Messages):
+    """`POST /anthropic/v1/messages`"""
+
+    def key_of(self, headers: Mapping[str, str]) -> str:
+        key = headers.get("x-api-key")
+        return key if key and "authorization" not in headers else super().key_of(headers)
+
+    # The way in
+
+    def parse(self, call: Call, key: str) -> ModelRequest:
+        vendor = self.provider
+        is_counted = call.operation == "count_tokens"
+        if is_counted and not vendor.settings.count_tokens:
+            raise refuse("not_found")
+        vendor.need_json(call)
+        body, native = vendor.read(call, CountBody if is_counted else DeepSeekMessagesBody)
+        messages = read_turns(body.system, body.messages)
+        complaint = first(self.complaints(body, messages))
+        if complaint is not None:
+            raise vendor.bad_request(complaint)
+        controls = self.controls(body)
+        return ModelRequest(call, self.model_of(body), messages, bool(body.stream), controls, key, native)
+
+    def model_of(self, body: DeepSeekMessagesBody) -> str:
+        """The model that serves a name: names of another vendor's models stand for DeepSeek's."""
+        name = body.model.removesuffix(LONG)
+        if name.startswith(OPUS):
+            return "deepseek-v4-pro"
+        if name.startswith(CLAUDE):
+            models = self.provider.settings.models
+            return "deepseek-flash" if models is not None and "deepseek-flash" in models else "deepseek-v4-flash"
+        return name
+
+    def complaints(self, body: DeepSeekMessagesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
+        yield self.complaint_of_blocks(body)
+        if not body.model.startswith(CLAUDE):
+            yield self.provider.complaint_of_model(self.model_of(body))
+        for limits in RANGES:
+            yield limits.complaint(body)
+        most = self.provider.most_tokens
+        if not 1 <= body.max_tokens <= most:
+            yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]"
+        if not body.messages:
+            yield "Empty input messages"
+        efforts = self.provider.efforts
+        effort = body.output_config.effort if body.output_config is not None else None
+        if effort is not None and effort not in efforts:
+            yield not_of_type(f"output_config.effort: {unknown_variant(effort, listed(efforts))}")
+        if any(message.images for message in messages):
+            yield "This model does not support image"
+        yield complaint_of_tool_messages(messages)
+        if self.thinks(body) and any(
+            message.role == "assistant" and message.tool_calls and message.reasoning is None for message in messages
+        ):
+            yield "The `content[].thinking` in the thinking mode must be passed back to the API."
+
+    def complaint_of_blocks(self, body: DeepSeekMessagesBody) -> str | None:
+        for number, turn in enumerate(body.messages):
+            for place, block in enumerate(turn.content if isinstance(turn.content, list) else ()):
+                if block.type not in BLOCKS:
+                    variants = unknown_variant(block.type, listed(BLOCKS))
+                    return not_of_type(f"messages[{number}].content[{place}].type: {variants}")
+        return None
+
+    def thinks(self, body: DeepSeekMessagesBody) -> bool:
+        """Whether this request is answered in thinking mode."""
+        if body.thinking is None:
+            return bool(self.provider.thinking_default)
+        return body.thinking.type != "disabled"
+
+    def controls(self, body: DeepSeekMessagesBody) -> Controls:
+        thinking = self.thinks(body)
+        effort = body.output_config.effort if body.output_config is not None else None
+        return Controls(
+            max_tokens=body.max_tokens,
+            stop=tuple([text for text in body.stop_sequences or () if text]),
+            tools=read_tools(body.tools),
+            tool_choice=read_tool_choice(body.tool_choice),
+            thinking=thinking,
+            reasoning_effort=self.provider.effort_mapping.get(effort, effort) if thinking else None,
+            searches=wants_search(body.tools),
+        )
+
+    # The answer
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        adapted: Reply = self.provider.adapt(reply, request)
+        if not request.controls.searches or not adapted.sources or adapted.blocks:
+            return adapted
+        thought = (Thought(adapted.reasoning),) if adapted.reasoning is not None else ()
+        found = adapted.sources
+        cited = tuple([Citation(each.url, cited_text=each.summary or "") for each in found if each.error is None])
+        text = (Text(adapted.content, cited),) if adapted.content else ()
+        search = Search(request.prompt[:200], found)
+        return replace(adapted, blocks=(*thought, search, *text, *adapted.tool_calls))
+
+    def make_id(self, material: bytes) -> str:
+        return str(self.provider.make_id(material))
+
+    def signature(self, thought: Thought, completion: Completion) -> str | None:
+        match self.provider.settings.signature:
+            case "omit":
+                return None
+            case "empty":
+                return thought.signature or ""
+            case _:
+                return thought.signature or completion.id
+
+    def result(self, request: ModelRequest) -> Any:
+        fixed, texts = self.provider.prompt_texts(request)
+        return {"input_tokens": fixed + sum(map(tokens.count, texts))}

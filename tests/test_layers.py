@@ -1,0 +1,74 @@
+"""Vendor, dialect and operation are kept apart: each word stands where it belongs, and nowhere else."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import emulator
+from emulator.faults import FAULTS
+from emulator.providers import PROVIDERS
+
+CODE = Path(emulator.__file__).parent
+FILES = {str(path.relative_to(CODE)): path.read_text() for path in sorted(CODE.rglob("*.py"))}
+VENDORS = ("openai", "anthropic", "claude", "gemini", "google", "azure")
+"""Names that no provider here has, or not yet."""
+NAMED = re.compile("|".join([*PROVIDERS, *VENDORS]), re.IGNORECASE)
+OF_TOKENS = ("tokens.py", "languages.py")
+"""They are about the tokens of one vendor's models."""
+EXAMPLES = ("embedded.py", "worlds.py")
+"""Their documentation shows how clients are pointed at a provider."""
+MEMBERS = ("summaries", "native_finish_reason", "search_web", "token_info", "model_response", "completion_tokens")
+WIRE_WORDS = ("finish_reason", "error", "usage", "gzip", "split", "close", "reset", "comments", "truncate", "garbage")
+"""Kinds of faults that are words of HTTP, of a dialect or of the language too."""
+
+
+def identifiers(text: str) -> Iterator[str]:
+    """Every name in a file: what is read, written, passed or defined."""
+    for node in ast.walk(ast.parse(text)):
+        match node:
+            case ast.Name(id=name) | ast.Attribute(attr=name) | ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                yield name
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.alias(name=name):
+                yield name
+
+
+def literals(text: str) -> Iterator[str]:
+    """Every text in a file."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dialects/")])
+def test_a_dialect_names_no_vendor(name: str) -> None:
+    assert NAMED.findall(FILES[name]) == []
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("providers/")])
+def test_a_vendor_is_named_in_its_own_files_only(name: str) -> None:
+    if name not in (*OF_TOKENS, *EXAMPLES):
+        assert NAMED.findall(FILES[name]) == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if not name.startswith(("providers/", "dialects/", "scenario"))]
+)
+def test_members_of_one_wire_are_no_names_elsewhere(name: str) -> None:
+    assert sorted(set(identifiers(FILES[name])) & set(MEMBERS)) == []
+
+
+def test_the_members_are_still_there_to_be_kept_apart() -> None:
+    everywhere = "\n".join(FILES.values())
+    assert [member for member in MEMBERS if member not in everywhere] == []
+
+
+@pytest.mark.parametrize("kind", [kind for kind in FAULTS if kind not in WIRE_WORDS])
+def test_the_kind_of_a_fault_stands_in_its_own_file_and_in_the_table(kind: str) -> None:
+    module = FAULTS[kind].__module__
+    own = module.removeprefix("emulator.").replace(".", "/") + ".py"
+    allowed = (own, "faults/__init__.py")
+    assert [name for name, text in FILES.items() if name not in allowed and kind in literals(text)] == []
+    assert [name for name, text in FILES.items() if name not in allowed and f"from {module} import" in text] == []

@@ -1,0 +1,138 @@
+"""What requests may ask for as faults: nothing that reaches other clients from a page of another site, or for long."""
+
+from typing import Any, ClassVar
+
+import httpx
+import pytest
+from served import served
+from talk import KEYS, PATHS, question
+
+from emulator import Emulator
+
+PATH = f"/serevix{PATHS['serevix']}"
+OFF = "the server lets no request ask for it there"
+KEY = KEYS["serevix"]
+FOREIGN: dict[str, dict[str, str]] = {
+    "Origin: https://evil.example": {"origin": "https://evil.example", **KEY},
+    "Origin: null": {"origin": "null", **KEY},
+    "Referer: https://evil.example/page": {"referer": "https://evil.example/page", **KEY},
+    "Sec-Fetch-Site: cross-site": {"sec-fetch-site": "cross-site", **KEY},
+    "Sec-Fetch-Site: same-site": {"sec-fetch-site": "same-site", **KEY},
+}
+
+
+def refusal(kind: str, why: str) -> str:
+    return (
+        f"The fault '{kind}' bears on every client, so no page of another site may ask for it: {why}. Send a key, from "
+        "a program or from the emulator's own origin."
+    )
+
+
+def message(response: httpx.Response) -> str:
+    assert (response.status_code, response.headers["x-emulator-error"]) == (400, "fault")
+    told: str = response.json()["error"]["message"]
+    return told
+
+
+@pytest.fixture
+def emulator() -> Any:
+    with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as running:
+        yield running
+
+
+class TestAPageOfAnotherSite:
+    @pytest.mark.parametrize("kind", ["refuse_connections", "reset_on_accept"])
+    @pytest.mark.parametrize("said", FOREIGN)
+    def test_cannot_reach_other_clients(self, emulator: Emulator, kind: str, said: str) -> None:
+        response = httpx.get(f"{emulator.origin}/~{kind}/serevix/v1/models", headers=FOREIGN[said])
+        assert message(response) == refusal(kind, f"this request says '{said}'")
+        assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
+
+    def test_cannot_as_an_image_either(self, emulator: Emulator) -> None:
+        response = httpx.get(f"{emulator.origin}/~refuse_connections:seconds=86400/serevix/v1/models")
+        assert message(response) == refusal("refuse_connections", "this request carries no key")
+        assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
+
+    def test_may_break_its_own_answer(self, emulator: Emulator) -> None:
+        url = f"{emulator.origin}/~429{PATH}"
+        response = httpx.post(url, json=question("serevix"), headers=FOREIGN["Origin: null"])
+        assert response.status_code == 429
+
+
+class TestAProgramOrTheOwnOrigin:
+    @pytest.mark.parametrize("said", ["nothing", "origin", "none"])
+    def test_may_reach_other_clients(self, emulator: Emulator, said: str) -> None:
+        more = {
+            "nothing": {},
+            "origin": {"origin": emulator.origin, "referer": f"{emulator.origin}/", "sec-fetch-site": "same-origin"},
+            "none": {"sec-fetch-site": "none"},
+        }[said]
+        url = f"{emulator.origin}/~reset_on_accept:count=1{PATH}"
+        for asked in (url, emulator.origin + PATH):  # the request itself, then the next connection
+            with pytest.raises(httpx.TransportError):
+                httpx.post(asked, json=question("serevix"), headers={**KEY, **more})
+        assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
+
+    @pytest.mark.parametrize("kind", ["refuse_connections", "reset_on_accept"])
+    @pytest.mark.parametrize("way", ["url", "header", "key"])
+    def test_may_for_a_minute(self, emulator: Emulator, kind: str, way: str) -> None:
+        fault = f"{kind}:seconds=60.5"
+        url = f"{emulator.origin}{f'/~{fault}' if way == 'url' else ''}{PATH}"
+        headers = {
+            "url": KEY,
+            "header": {**KEY, "x-emulator-fault": fault},
+            "key": {"authorization": f"Bearer sk-fault-{fault}"},
+        }[way]
+        assert message(httpx.post(url, json=question("serevix"), headers=headers)) == (
+            f"The fault '{kind}', seconds: it bears on every client, so a request may ask for at most 60. A scenario, "
+            "Python and serve --fault may say more."
+        )
+        emulator.faults.next(kind, seconds=60.5)  # from Python, it may be more
+
+
+class TestAServerThatTakesNoFaultsFromRequests:
+    ACCOUNTS: ClassVar[dict[str, Any]] = {"rules": [{"reply": {"content": "Hi"}}], "accounts": [{"key": "sk-demo"}]}
+
+    @pytest.mark.parametrize("way", ["url", "header"])
+    def test_answers_as_if_none_was_asked_for_and_says_so(self, way: str) -> None:
+        with Emulator(self.ACCOUNTS, request_faults=False) as emulator:
+            url = f"{emulator.origin}{'/~nonsense' if way == 'url' else ''}{PATH}"
+            headers = {**KEY, **({"x-emulator-fault": "nonsense"} if way == "header" else {})}
+            assert httpx.post(url, json=question("serevix"), headers=headers).status_code == 200
+            emulator.wait_until_idle()
+            assert emulator.journal[-1].notes == (f"fault nonsense ({way}) was bypassed: {OFF}",)
+
+    def test_takes_the_key_of_a_fault_for_a_key(self) -> None:
+        with Emulator(self.ACCOUNTS, request_faults=False) as emulator:
+            headers = {"authorization": "Bearer sk-fault-429"}
+            response = httpx.post(emulator.origin + PATH, json=question("serevix"), headers=headers)
+            assert (response.status_code, response.json()["error"]["type"]) == (401, "new_api_error")
+
+    def test_has_still_its_own(self) -> None:
+        with Emulator(self.ACCOUNTS, request_faults=False, faults=["503"]) as emulator:
+            response = httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY)
+            assert response.status_code == 503
+
+    @pytest.mark.parametrize(
+        ("option", "statuses"), [("--no-request-faults", (200, 200)), ("--no-fault-header", (429, 200))]
+    )
+    def test_is_an_option_of_the_command(self, option: str, statuses: tuple[int, int]) -> None:
+        with served(option, "--speed", "max") as server:
+            origin = f"http://127.0.0.1:{server.port}"
+            by_url = httpx.post(f"{origin}/~429{PATH}", json=question("serevix"), headers=KEY)
+            by_header = httpx.post(origin + PATH, json=question("serevix"), headers={**KEY, "x-emulator-fault": "429"})
+            assert (by_url.status_code, by_header.status_code) == statuses
+
+
+@pytest.mark.parametrize("fault", ["error:name=overloaded,times=2", "no_done:skip=1", "refuse_connections"])
+def test_one_of_several_workers_takes_no_fault_that_counts_or_stops_listening(fault: str) -> None:
+    with served("--workers", "2", "--speed", "max") as server:
+        response = httpx.post(
+            f"http://127.0.0.1:{server.port}{PATH}",
+            json=question("serevix"),
+            headers={**KEY, "x-emulator-fault": fault},
+        )
+    assert message(response) == (
+        f"The fault '{fault.partition(':')[0]}' needs one process: several workers share neither the counts of times "
+        "and skip nor the listening socket. Serve without --workers."
+    )
