@@ -160,7 +160,7 @@ def _run(
     import logging
     from dataclasses import replace
 
-    from emulator.logs import on_exchange
+    from emulator import logs
     from emulator.server import MANUAL_CLOCK, Server
 
     def settled() -> None:
@@ -169,8 +169,8 @@ def _run(
         if options.script.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
-    tell = on_exchange(log, out, is_colored=is_colored(1))
-    Server(replace(options, tell=tell)).run(sock, settled)
+    served = replace(options, tell=logs.on_exchange(log, out, is_colored=is_colored(1)))
+    Server(served).run(sock, settled)
 
 
 @contextlib.contextmanager
