@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import socket
 
     from emulator.logs import LogWriter, Style
-    from emulator.server import ServerOptions
+    from emulator.server.server import ServerOptions
 
 
 @click.command("serve")
@@ -73,14 +73,14 @@ def command(
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage, or a file that cannot be used; 3: the port is
     taken, or the address cannot be listened on."""
-    from emulator.arming import fault_sources
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.faults import fault_of
-    from emulator.namespace import script_from
+    from emulator.faults.selection import fault_sources
     from emulator.pace import Pace
-    from emulator.server import ServerOptions
-    from emulator.shipped import DEFAULT_SCENARIO
+    from emulator.resources import DEFAULT_SCENARIO
+    from emulator.server.server import ServerOptions
+    from emulator.state.namespace import compile_scenario
 
     for sentence in unknown_variables(os.environ, ctx.command):
         click.echo(sentence, err=True)
@@ -99,7 +99,7 @@ def command(
             request_faults=fault_sources(header=request_faults and fault_header, others=request_faults),
             allows_code=allow_code,
         )
-        script = script_from(*sources)
+        script = compile_scenario(*sources)
         server = ServerOptions(script, options, provider=provider, seed=seed, sources=sources if reload else ())
         if workers == 1:
             serve_alone(server, host, port, log)
@@ -113,7 +113,7 @@ def command(
 
 def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") -> None:
     """One server in this process."""
-    from emulator.server import bind
+    from emulator.server.server import bind
 
     with _named(host, port):
         sock = bind(host, port)
@@ -128,8 +128,8 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
 
     from emulator.errors import UsageError
     from emulator.logs import install
-    from emulator.server import bind
-    from emulator.workers import needs_shared_state, reserve, run, write_lock, write_within
+    from emulator.server.server import bind
+    from emulator.server.workers import needs_shared_state, reserve, run, write_lock, write_within
 
     reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
     if reasons:
@@ -161,7 +161,7 @@ def _run(
     from dataclasses import replace
 
     from emulator import logs
-    from emulator.server import MANUAL_CLOCK, Server
+    from emulator.server.server import MANUAL_CLOCK, Server
 
     def settled() -> None:
         _keep_what_is_loaded()
@@ -169,7 +169,7 @@ def _run(
         if options.script.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
-    served = replace(options, tell=logs.on_exchange(log, out, is_colored=is_colored(1)))
+    served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))
     Server(served).run(sock, settled)
 
 
