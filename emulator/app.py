@@ -108,11 +108,17 @@ class App:
     """One server's application."""
 
     def __init__(
-        self, namespaces: Namespaces, options: Options, provider: str | None = None, largest_body: int = LARGEST_BODY
+        self,
+        namespaces: Namespaces,
+        options: Options,
+        provider: str | None = None,
+        largest_body: int = LARGEST_BODY,
+        hosts: Mapping[str, str] = HOSTS,
     ) -> None:
         self.namespaces = namespaces
         self.options = options
         self.provider = provider
+        self.hosts = hosts
         self.largest_body = largest_body
         self.players = Players()
         self.timing = Timing()
@@ -231,7 +237,7 @@ class App:
             path = slash + rest
         if path.startswith(CONTROL) and not faults:
             return None
-        by_host = HOSTS.get(host.partition(":")[0].lower()) or self.provider
+        by_host = self.hosts.get(host.partition(":")[0].lower()) or self.provider
         if by_host is not None:
             return Target(by_host, path, namespace, tuple(faults))
         name, slash, rest = path[1:].partition("/")

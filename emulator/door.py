@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock
-from emulator.wire import Afterwards
+from emulator.wire import Afterwards, Handshake
 
 Scope = MutableMapping[str, Any]
 
@@ -44,6 +44,9 @@ class Gate(Protocol):
 
     def resets_next(self) -> bool:
         """Whether the connection that has just been accepted is to be reset. It counts."""
+
+    def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
+        """Let so many more of the TLS handshakes that come next go wrong, within so many seconds."""
 
 
 class Listener(Protocol):

@@ -16,7 +16,7 @@ from emulator.conditions import Ask
 from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
+from emulator.faults.base import MAX_LIGHT, Fault, HandshakeFault, NotApplicable, Scene
 from emulator.journal import LONGEST_BODY, Exchange, Why
 from emulator.ledger import Lease
 from emulator.matching import Found, Rulebook, misses
@@ -28,7 +28,7 @@ from emulator.providers.base import Provider, Refused
 from emulator.records import record
 from emulator.reply import Block, Draft, ErrorReply, Reply, Search
 from emulator.request import Call, ModelRequest, ToolCall
-from emulator.wire import Step, Track, single
+from emulator.wire import Handshake, Step, Track, single
 from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
 
 logger = logging.getLogger("emulator")
@@ -61,6 +61,8 @@ class Options:
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
     """Whether scenarios may name Python functions."""
+    speaks_tls: bool = False
+    """Whether clients come by TLS: then faults of handshakes strike there."""
 
 
 @record
@@ -297,17 +299,41 @@ def _struck(journey: Journey) -> list[Armed]:
         if journey.stands_alone and not of_the_script and not journey.options.faults:
             return journey.faults
         armed = _asked_for(journey)
-        armed += namespace.arsenal.armed()
+        is_tls = journey.options.speaks_tls
+        armed += namespace.arsenal.armed(of_handshake=False if is_tls else None)
         if found is not None:
             armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
-        armed += [Armed(f"scenario {n}", fault, "scenario") for n, fault in enumerate(script.scenario.faults)]
-        armed += [Armed(f"server {n}", fault, "server") for n, fault in enumerate(journey.options.faults)]
+        standing = _standing(namespace, journey.options)
+        armed += [each for each in standing if not (is_tls and isinstance(each.fault, HandshakeFault))]
         if armed:
             journey.faults = namespace.arsenal.striking(
                 armed, namespace.clock.now(), namespace.seed, journey.identity, journey.attempt
             )
             journey.exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in journey.faults)
     return journey.faults
+
+
+def _standing(namespace: Namespace, options: Options) -> list[Armed]:
+    """The faults of the scenario and of the server."""
+    faults = namespace.script.scenario.faults
+    return [
+        *(Armed(f"scenario {number}", fault, "scenario") for number, fault in enumerate(faults)),
+        *(Armed(f"server {number}", fault, "server") for number, fault in enumerate(options.faults)),
+    ]
+
+
+def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handshake | None:
+    """What goes wrong with a TLS handshake for a host: it names no namespace and asks for nothing, so this is what is
+    set for a namespace, its scenario or the server. The first one wins."""
+    armed = [*namespace.arsenal.armed(of_handshake=True), *_standing(namespace, options)]
+    armed = [each for each in armed if isinstance(each.fault, HandshakeFault)]
+    if not armed:
+        return None
+    identity = dice.hashed(dice.mixed_before("handshake", host))
+    attempt = namespace.attempt(identity)
+    struck = namespace.arsenal.striking(armed, namespace.clock.now(), namespace.seed, identity, attempt)
+    fault = struck[0].fault if struck else None
+    return fault.how if isinstance(fault, HandshakeFault) else None
 
 
 def _asked_for(journey: Journey) -> list[Armed]:
@@ -323,7 +349,15 @@ def _asked_for(journey: Journey) -> list[Armed]:
 
 def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
     answered = journey.exchange.outcome in ("reply", "generated")
-    return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received, answered)
+    return Scene(
+        journey.room,
+        journey.request,
+        streamed,
+        journey.material,
+        journey.exchange.received,
+        answered,
+        journey.options.speaks_tls,
+    )
 
 
 def _broken(track: Track, faults: Sequence[Armed], journey: Journey) -> list[Step]:

@@ -7,25 +7,30 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import import_module
 from types import FrameType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import uvicorn
 
-from emulator.app import App
+from emulator.app import HOSTS, App
 from emulator.clock import WallClock, wait_until
 from emulator.door import with_door
-from emulator.engine import Options
+from emulator.engine import Options, handshake_fault
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.journal import Exchange
 from emulator.namespace import Namespaces, Script
 from emulator.reloading import fingerprint, watch
 from emulator.shortcut import shortcut_for
 from emulator.sources import Source
+from emulator.wire import Handshake
+
+if TYPE_CHECKING:
+    from emulator.interception.front import TlsFront
+    from emulator.interception.proxy import Proxy
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -65,6 +70,12 @@ class ServerOptions:
     """What to load again when its files change; empty: nothing is watched."""
     tell: Callable[[Exchange], None] | None = None
     """What tells each exchange once it is over."""
+    hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
+    """The provider behind each host name."""
+    front: "TlsFront | None" = None
+    """Speaks TLS at the port."""
+    proxy: "Proxy | None" = None
+    """Listens beside the port, for clients that keep their documented URLs."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
@@ -115,15 +126,20 @@ class Server:
         """The same inside a running loop."""
         clock = WallClock()
         namespaces = Namespaces(self.options.script, clock, self.options.seed)
-        self.app = App(namespaces, self.options.options, self.options.provider)
+        self.app = App(namespaces, self.options.options, self.options.provider, hosts=self.options.hosts)
         self.app.tell = self.options.tell
         self.app.timing.watch(clock)
         module, name = PROTOCOLS[self.options.http]
         protocol = getattr(import_module(module), name)
         self.gate = Gate(clock)
+        http: Any = with_door(protocol, self.gate, shortcut_for(self.app, protocol))
+        front, proxy = self.options.front, self.options.proxy
+        for each in (front, proxy.front if proxy is not None else None):
+            if each is not None:
+                each.fault = partial(_handshake_fault, self.app, self.gate)
         config = uvicorn.Config(
             self.app,
-            http=with_door(protocol, self.gate, shortcut_for(self.app, protocol)),
+            http=http if front is None else front.wrapped(http),  # type: ignore[arg-type]  # called, not looked into
             ws="none",
             lifespan="off",
             log_config=None,
@@ -134,7 +150,7 @@ class Server:
             timeout_keep_alive=KEEP_ALIVE,
             timeout_graceful_shutdown=GRACE + 1,  # type: ignore[arg-type]  # typed as whole seconds, used as any
         )
-        self._uvicorn = _Uvicorn(config, self.app, self.gate, on_ready)
+        self._uvicorn = _Uvicorn(config, self.app, self.gate, on_ready, proxy, http)
         # Requests that are no HTTP are answered with 400; a warning about each would fill the log of a fuzz test.
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
         self._loop = asyncio.get_running_loop()
@@ -188,11 +204,25 @@ class Server:
             self._uvicorn.should_exit = True
 
 
+def _handshake_fault(app: App, gate: "Gate", host: str) -> Handshake | None:
+    return gate.breaks_next() or handshake_fault(host, app.namespaces.default, app.options)
+
+
 class _Uvicorn(uvicorn.Server):
     """uvicorn's server, which ends its streams when it is told to, and leaves with exit code 0."""
 
-    def __init__(self, config: uvicorn.Config, app: App, gate: "Gate", on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        app: App,
+        gate: "Gate",
+        on_ready: Callable[[], None],
+        proxy: "Proxy | None",
+        protocol: Callable[..., asyncio.Protocol],
+    ) -> None:
         super().__init__(config)
+        self._proxy = proxy
+        self._protocol = protocol
         self._app = app
         self._gate = gate
         self._on_ready = on_ready
@@ -200,11 +230,16 @@ class _Uvicorn(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._gate.server = self
+        if self._proxy is not None:
+            state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+            await self._proxy.start(partial(self._protocol, config=self.config, **state), self._gate)
         self._on_ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.players.drain()
         self._gate.close()
+        if self._proxy is not None:
+            self._proxy.stop()
         logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
         cutting = asyncio.get_running_loop().call_later(GRACE, self._cut_off)
         try:
@@ -250,6 +285,7 @@ class Gate:
         self._clock = clock
         self._until = 0.0
         self._resets_until = 0.0
+        self._broken: tuple[Handshake, int, float] | None = None
         self._reopening: asyncio.Task[None] | None = None
 
     @property
@@ -280,6 +316,19 @@ class Gate:
         in_time = self._clock.now() < self._resets_until
         self.resets = self.resets - 1 if in_time else 0
         return in_time
+
+    def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
+        """Let so many more of the TLS handshakes that come next go wrong, within so many seconds."""
+        self._broken = (how, count, self._clock.now() + seconds)
+
+    def breaks_next(self) -> Handshake | None:
+        """What goes wrong with the handshake that is about to begin. It counts."""
+        if self._broken is None:
+            return None
+        how, count, until = self._broken
+        in_time = self._clock.now() < until
+        self._broken = (how, count - 1, until) if in_time and count > 1 else None
+        return how if in_time else None
 
     def close(self) -> None:
         """Stay as it is: the server ends."""

@@ -12,6 +12,7 @@ from emulator.clock import Alarm, Clock
 from emulator.door import DOOR, Door, Scope
 from emulator.wire import (
     Afterwards,
+    BreakHandshakes,
     Close,
     Data,
     End,
@@ -482,6 +483,8 @@ class _StepPlayer(_Player):
                 self.door.gate.refuse(step.seconds)
             case ResetAccepts():
                 self.door.gate.reset_accepts(step.count, step.seconds)
+            case BreakHandshakes():
+                self.door.gate.break_handshakes(step.how, step.count, step.seconds)
             case Hang():  # never reached: `advance` stays before it
                 pass
 
