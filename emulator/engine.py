@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
+import orjson
+
 from emulator import dice, large, tokens
 from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
 from emulator.arming import HEADER as FAULT_HEADER
@@ -17,7 +19,7 @@ from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, Fault, HandshakeFault, NotApplicable, Scene
-from emulator.journal import LONGEST_BODY, Exchange, Why
+from emulator.journal import IN_EXCHANGE, LONGEST_BODY, Exchange, Why
 from emulator.ledger import Lease
 from emulator.matching import Found, Rulebook, misses
 from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
@@ -185,9 +187,10 @@ async def _healthy(journey: Journey) -> Track:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
-    if found is None:
+    if found is None and not namespace.script.is_default:
         seen = (ask.state, ask.attempt, ask.identity, ask.seed)
-        exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
+        rules = namespace.script.rules
+        exchange.why = Why(partial(_misses, rules, dialect, call, key, seen), call.body, len(rules.rules))
     prompt = await _prompt_tokens(request, room, journey)
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
@@ -395,7 +398,7 @@ def _bypassed(armed: Armed, reason: NotApplicable | str, journey: Journey) -> No
 def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
     note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
-    logger.warning("%s", note)
+    logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
 def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
@@ -435,7 +438,24 @@ def _refusal(reply: ErrorReply, journey: Journey) -> Track:
     track = journey.room.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, track.status
+    exchange.message = _message_in(track.body())
     return track
+
+
+def _message_in(body: bytes) -> str | None:
+    """What an error says, wherever its provider lets that stand."""
+    try:
+        left = [orjson.loads(body)]
+    except ValueError:
+        return body.decode("utf-8", "replace") or None
+    while left:
+        value = left.pop(0)
+        if isinstance(value, dict):
+            for key in ("message", "msg", "detail", "error"):
+                if isinstance(value.get(key), str):
+                    return str(value[key])
+            left += value.values()
+    return None
 
 
 def _listing(request: ModelRequest, journey: Journey) -> Track:
@@ -461,7 +481,7 @@ async def _unmatched(ask: Ask, journey: Journey) -> Track:
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
-    logger.warning("%s", message)
+    logger.warning("%s", message, extra=IN_EXCHANGE)
     return _own_error(404, message, "unmatched", journey)
 
 

@@ -21,6 +21,7 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider, refuse
 from emulator.request import Call, ModelRequest
 from emulator.scenario import Scenario
+from emulator.shipped import DEFAULT_SCENARIO
 from emulator.sources import Source, load
 
 MOST_NAMESPACES = 1000
@@ -71,6 +72,11 @@ class Script:
     """The files that it was read from."""
     origins: tuple[str, ...] = ()
     """Where each rule of the scenario stands."""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether these are the documented examples: rules that no user has written."""
+        return self.files == (DEFAULT_SCENARIO,)
 
 
 def script_from(*sources: Source) -> Script:
@@ -161,7 +167,9 @@ class Namespace:
 
     def begin(self, call: Call) -> Exchange:
         """The record of a request that has just arrived."""
-        exchange = Exchange(self.journal.next_number(), self.clock.time(), call, started=self.clock.now())
+        exchange = Exchange(
+            self.journal.next_number(), self.clock.time(), call, started=self.clock.now(), namespace=self.name
+        )
         self.journal.add(exchange)
         return exchange
 
