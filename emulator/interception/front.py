@@ -44,6 +44,7 @@ class TlsFront:
     """Speaks TLS for a server.
 
     authority: makes the certificates; or, instead, `context`, a certificate that was given.
+    address: where the server listens, which may be a name too.
     fault: is asked at every handshake what goes wrong with it, by the name of the host."""
 
     def __init__(
@@ -52,12 +53,14 @@ class TlsFront:
         authority: Authority | None = None,
         context: ssl.SSLContext | None = None,
         fault: Callable[[str], Handshake | None] = lambda host: None,
+        address: str = LOCAL_NAMES[0],
     ) -> None:
         assert (authority is None) != (context is None)
         self.hosts = hosts
         self.seen = Sightings()
         self.fault = fault
-        self._authority = authority
+        self._names = (*LOCAL_NAMES, address) if is_host_name(address) else LOCAL_NAMES
+        self.authority = authority
         self._context = context
 
     def protocol(self, inner: MakeProtocol, host: str | None = None) -> TlsProtocol:
@@ -85,13 +88,13 @@ class TlsFront:
         return make
 
     def _context_for(self, host: str | None, flaw: Flaw | None) -> ssl.SSLContext:
-        authority = self._authority
+        authority = self.authority
         if authority is None:
             assert self._context is not None
             return self._context
         if host is not None:
             return authority.context(host, flaw)
-        base = authority.context(LOCAL_NAMES[0], flaw, (*LOCAL_NAMES, *self.hosts))
+        base = authority.context(LOCAL_NAMES[0], flaw, (*self._names, *self.hosts))
 
         def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
             if name and name not in LOCAL_NAMES and is_host_name(name):
