@@ -501,7 +501,9 @@ def _failed(error: WritingError, journey: Journey) -> Track:
 def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
     """An error of the emulator itself, not of the provider: marked, and told not to be retried."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
-    return _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
+    track = _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
+    journey.exchange.error = kind
+    return track
 
 
 # What is said

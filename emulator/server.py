@@ -38,6 +38,8 @@ logger = logging.getLogger("emulator")
 CALL_TIMEOUT = 30.0
 GRACE = 2.0
 """Seconds that a shutdown waits for answers to end."""
+TICK = 0.1
+"""Seconds between two ticks of uvicorn, which renews the header Date every tenth."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
 BACKLOG = 2048
@@ -201,7 +203,7 @@ class Server:
     def stop(self) -> None:
         """Ask for an orderly end; may be called from any thread."""
         if self._uvicorn is not None:
-            self._uvicorn.should_exit = True
+            self._uvicorn.end()
 
 
 def _handshake_fault(app: App, gate: "Gate", host: str) -> Handshake | None:
@@ -223,6 +225,8 @@ class _Uvicorn(uvicorn.Server):
         super().__init__(config)
         self._proxy = proxy
         self._protocol = protocol
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ending = asyncio.Event()
         self._app = app
         self._gate = gate
         self._on_ready = on_ready
@@ -243,6 +247,10 @@ class _Uvicorn(uvicorn.Server):
         logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
         cutting = asyncio.get_running_loop().call_later(GRACE, self._cut_off)
         try:
+            if not self.server_state.connections and not self.server_state.tasks:
+                for listener in (*self.servers, *(sockets or ())):
+                    listener.close()
+                return  # uvicorn would wait a moment for nobody
             await super().shutdown(sockets)
             self._cut_off()
             if self.server_state.tasks:
@@ -259,7 +267,24 @@ class _Uvicorn(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal asks for an orderly end, the second for an end at once, whichever they are."""
         self.force_exit = self.should_exit
+        self.end()
+
+    def end(self) -> None:
+        """Ask for the end, from any thread."""
         self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed already
+                self._loop.call_soon_threadsafe(self._ending.set)
+
+    async def main_loop(self) -> None:
+        """uvicorn's, but the end is noticed when it is asked for, not at the next tick."""
+        self._loop = asyncio.get_running_loop()
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 1) % 864000
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TICK):
+                    await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

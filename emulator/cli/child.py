@@ -51,7 +51,7 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     if not hasattr(os, "posix_spawnp"):
         return _run_elsewhere(command, environment)
     pid = _started(
-        command, lambda: os.posix_spawnp(command[0], command, environment, setsigmask=(), setsigdef=_reset())
+        command, lambda: os.posix_spawnp(command[0], list(command), environment, setsigmask=(), setsigdef=_reset())
     )
     while True:
         number = _next_signal(pid)

@@ -43,9 +43,8 @@ class Report:
             answer = f"{exchange.status} {exchange.error or 'error'}"
         else:
             answer = exchange.outcome
-        if exchange.rule is None and exchange.why is not None:
+        if exchange.rule is None and (exchange.outcome == "generated" or exchange.error == "unmatched"):
             self._unmatched += 1
-            answer = f"{answer} (unmatched)"
         answers = self._by_provider[exchange.place[0] or "no provider"]
         answers[answer if answer in answers or len(answers) < MAX_RULES else "more"] += 1
 
@@ -81,7 +80,7 @@ class Report:
     def as_text(self, server: "Server") -> str:
         """The report for people, a line for each thing."""
         lines = [f"emulator: {_counted(self._requests, 'request')}"]
-        if self._unmatched:
+        if self._unmatched and self._is_scripted:
             lines[0] += f", {self._unmatched} matched no rule"
         if self._cost:
             lines[0] += f", cost ${self._cost}"

@@ -1,5 +1,6 @@
 """`emulator run`: a command with the emulator around it."""
 
+import gc
 import os
 import sys
 import threading
@@ -15,7 +16,7 @@ from emulator.cli.output import fail
 from emulator.cli.serving import say_unknown_variables, server_options, with_server_options
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from emulator.cli.report import Report
     from emulator.interception.proxy import Proxy
@@ -50,6 +51,7 @@ def command(command_line: tuple[str, ...], port: int, log: "Style", as_json: boo
     something to say; 2: bad usage; 3: the port is taken."""
     from emulator.errors import BindError, EmulatorError
 
+    gc.disable()  # all that is loaded from here on stays; to look for garbage among it takes a tenth of the start
     say_unknown_variables()
     intercepts = values.pop("intercept")
     hosts, allow = values.pop("hosts"), values.pop("allow")
@@ -86,7 +88,9 @@ def _run(
     install(log, writer.write)
     options = server_options(values, proxy=proxy, hosts=HOSTS if proxy is None else proxy.front.hosts)
     report = Report(is_scripted=bool(values["scenarios"]), seen=proxy.front.seen if proxy is not None else None)
-    origin, server = _serve(options, port, log, writer, report, stack)
+    origin, server, end = _serve(options, port, log, writer, report, stack)
+    gc.freeze()
+    gc.enable()
     changes = base_urls(origin, PROVIDERS, values["provider"], os.environ)
     if proxy is not None:
         changes.set |= _interception(proxy, stack)
@@ -96,7 +100,7 @@ def _run(
     except child.CannotRunError as error:
         click.echo(str(error), err=True)
         code = error.code
-    server.stop()
+    end()  # what was asked is known once the last answer is over
     if code == 0 and values["strict"] and report.has_findings(server):
         code = FINDINGS
     writer.close()
@@ -106,8 +110,8 @@ def _run(
 
 def _serve(
     options: Any, port: int, log: "Style", writer: "LogWriter", report: "Report", stack: ExitStack
-) -> "tuple[str, Server]":
-    """Start a server in a thread; gives its URL."""
+) -> "tuple[str, Server, Callable[[], None]]":
+    """Start a server in a thread; gives its URL, and what ends it."""
     from dataclasses import replace
 
     from emulator.cli.output import is_colored
@@ -147,7 +151,7 @@ def _serve(
     ready.wait()
     if errors:
         raise EmulatorError(f"The emulator did not start: {errors[0]}") from errors[0]
-    return origin, server
+    return origin, server, end
 
 
 def _proxy(hosts: tuple[str, ...], allow: tuple[str, ...], stack: ExitStack) -> "Proxy":

@@ -1,4 +1,4 @@
-"""The variables by which clients find the emulator: base URLs, keys, and for documented URLs a proxy and certificates."""
+"""The variables by which clients find the emulator: base URLs and keys; for documented URLs the proxy and its roots."""
 
 import os
 from collections.abc import Iterable, Mapping

@@ -64,7 +64,7 @@ if (proxy && !process.allowedNodeEnvironmentFlags.has('--use-env-proxy')) {
       throughProxy(host, options.port || (isTls ? 443 : 80), (error, socket) => {
         if (error) callback(error);
         else if (isTls) callback(null, original.call(this, { ...options, socket }));
-        else callback(null, socket);
+        else callback(null, socket.resume()); // nothing can come before it is asked for
       });
       return undefined;
     };
