@@ -70,6 +70,7 @@ class RecordedRequest(_Body):
     """A request as the journal shows it: without credentials, its body cut at 64 KiB."""
 
     provider: str
+    """Empty when the URL names none."""
     operation: str
     """Which endpoint it was; empty when there is none at this path."""
     method: str
@@ -225,7 +226,7 @@ class Exchange:
             "number": self.number,
             "received": self.received,
             "namespace": self.namespace,
-            "provider": request.provider,
+            "provider": request.provider or None,
             "operation": request.operation,
             "method": request.method,
             "url": request.url,

@@ -5,9 +5,9 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from ipaddress import ip_address
 from typing import cast
+from weakref import WeakSet
 
 from emulator.interception.certificates import Authority, Flaw
 from emulator.interception.tls import HandshakeEnd, TlsProtocol
@@ -59,6 +59,7 @@ class TlsFront:
         self.hosts = hosts
         self.seen = Sightings()
         self.fault = fault
+        self._protocols: WeakSet[TlsProtocol] = WeakSet()
         self._names = (*LOCAL_NAMES, address) if is_host_name(address) else LOCAL_NAMES
         self.authority = authority
         self._context = context
@@ -77,15 +78,14 @@ class TlsFront:
             if fault is None:
                 self.seen.distrust(host or named, plain_reason(reason))
 
-        return TlsProtocol(inner, self._context_for(host, flaw), failed, end)
+        protocol = TlsProtocol(inner, self._context_for(host, flaw), failed, end)
+        self._protocols.add(protocol)
+        return protocol
 
-    def wrapped(self, http: Callable[..., asyncio.Protocol]) -> Callable[..., asyncio.Protocol]:
-        """Makes protocols that speak TLS, as `http` makes plain ones."""
-
-        def make(*arguments: object, **options: object) -> asyncio.Protocol:
-            return self.protocol(partial(http, *arguments, **options))
-
-        return make
+    def stop(self) -> None:
+        """End the connections whose handshake is not over."""
+        for protocol in tuple(self._protocols):
+            protocol.stop()
 
     def _context_for(self, host: str | None, flaw: Flaw | None) -> ssl.SSLContext:
         authority = self.authority

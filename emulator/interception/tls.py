@@ -107,6 +107,13 @@ class TlsProtocol(asyncio.Protocol):
                 self.tls.unwrap()
             self._flush()
 
+    def stop(self) -> None:
+        """End the connection unless a protocol of plain bytes has it."""
+        if self._inner is None and not self._is_over:
+            self._is_over = True
+            self._stop_deadline()
+            self.raw.abort()
+
     # Inside
 
     def _shake_hands(self) -> bool:
