@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Literal
 
-from emulator.journal import Exchange
+from emulator.state.journal import Exchange
 
 Style = Literal["pretty", "json", "off"]
 

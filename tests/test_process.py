@@ -17,7 +17,7 @@ import pytest
 from served import COMMAND, ENVIRONMENT, Served, run, served
 
 from emulator.logs import LogWriter
-from emulator.shipped import DEFAULT_SCENARIO
+from emulator.resources import DEFAULT_SCENARIO
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are those of POSIX")
 

@@ -9,8 +9,8 @@ from served import served
 from talk import KEYS, question
 
 from emulator import Emulator
-from emulator.journal import Exchange
 from emulator.logs import line
+from emulator.state.journal import Exchange
 
 
 @pytest.fixture

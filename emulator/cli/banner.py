@@ -11,17 +11,17 @@ def banner(origin: str, provider: str | None = None) -> str:
     from emulator.providers import PROVIDERS
 
     lines = [f"The emulator listens on {origin}. Ctrl-C stops it."]
-    for name, room in PROVIDERS.items():
+    for name, vendor in PROVIDERS.items():
         if provider in (None, name):
             base = origin if provider else f"{origin}/{name}"
-            path, body = room.example
+            path, body = vendor.example
             lines += [
                 "",
-                f"{room.title}",
+                f"{vendor.title}",
                 f"  base URL  {base}",
-                f"  SDK       {sdk_line(base, sdk_of(room))}",
-                f"  auth      {room.auth_header}",
+                f"  SDK       {sdk_line(base, sdk_of(vendor))}",
+                f"  auth      {vendor.auth_header}",
                 f"  try       curl {base}{path} -H 'Content-Type: application/json' "
-                f"-H {shlex.quote(room.auth_header)} -d {shlex.quote(json.dumps(body))}",
+                f"-H {shlex.quote(vendor.auth_header)} -d {shlex.quote(json.dumps(body))}",
             ]
     return "\n".join(lines)

@@ -55,7 +55,7 @@ def command(paths: tuple[str, ...], together: bool, as_json: bool) -> None:
 def _checked(paths: tuple[str, ...]) -> Checked:
     from emulator.errors import ScenarioError
     from emulator.lint import warnings
-    from emulator.sources import load
+    from emulator.scenario.sources import load
 
     name = ", ".join(paths)
     try:
@@ -67,7 +67,7 @@ def _checked(paths: tuple[str, ...]) -> Checked:
 def _files_of(path: str) -> Iterator[str]:
     """The files that a path of the command line stands for; itself where there are none, for its problem to be told."""
     from emulator.errors import ScenarioError
-    from emulator.sources import files_of, is_scenario
+    from emulator.scenario.sources import files_of, is_scenario
 
     if not os.path.isdir(path):
         try:

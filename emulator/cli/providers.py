@@ -20,48 +20,50 @@ def command(name: str | None, as_json: bool) -> None:
     """List the providers, or tell all about one: routes, settings, errors, what is documented and what inferred."""
     from emulator.providers import PROVIDERS
 
-    facts = {key: described(room) for key, room in PROVIDERS.items()} if name is None else described(provider_of(name))
+    facts = (
+        {key: described(vendor) for key, vendor in PROVIDERS.items()} if name is None else described(provider_of(name))
+    )
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     elif name is None:
-        for key, room in PROVIDERS.items():
-            click.echo(f"{key:<10} {room.title:<20} {room.auth_header}")
-            for operation in room.operations:
+        for key, vendor in PROVIDERS.items():
+            click.echo(f"{key:<10} {vendor.title:<20} {vendor.auth_header}")
+            for operation in vendor.operations:
                 click.echo(f"{'':<10} {operation.method} {operation.path}")
     else:
         _tell(facts)
 
 
-def described(room: "type[Provider]") -> dict[str, Any]:
+def described(vendor: "type[Provider]") -> dict[str, Any]:
     """Everything about a provider that a user may want to know, as plain data."""
     from emulator import docstrings
 
-    words = docstrings.of(room.Settings)
+    words = docstrings.of(vendor.Settings)
     return {
-        "name": room.name,
-        "title": room.title,
-        "document": room.document,
-        "hosts": list(room.hosts),
-        "auth": room.auth_header,
-        "sdk": sdk_of(room),
+        "name": vendor.name,
+        "title": vendor.title,
+        "document": vendor.document,
+        "hosts": list(vendor.hosts),
+        "auth": vendor.auth_header,
+        "sdk": sdk_of(vendor),
         "operations": [
             {"name": o.name, "method": o.method, "path": o.path, "summary": o.summary, "mark": o.mark}
-            for o in room.operations
+            for o in vendor.operations
         ],
         "settings": {
             name: {"default": field.default, "description": words.get(name, "")}
-            for name, field in room.Settings.model_fields.items()
+            for name, field in vendor.Settings.model_fields.items()
         },
         "errors": {
-            name: {"status": room().refusal(_named(name)).status, "mark": row.mark, "body": _body(room, name)}
-            for name, row in room.refusals.items()
+            name: {"status": vendor().error_spec(_named(name)).status, "mark": row.mark, "body": _body(vendor, name)}
+            for name, row in vendor.errors.items()
         },
     }
 
 
-def sdk_of(room: "type[Provider]") -> dict[str, Any]:
+def sdk_of(vendor: "type[Provider]") -> dict[str, Any]:
     """How an OpenAI SDK reaches a provider: what follows the base URL, null where it cannot; and what to know."""
-    return {"base_path": room.sdk_base_path(), "note": room.sdk_note}
+    return {"base_path": vendor.sdk_base_path(), "note": vendor.sdk_note}
 
 
 def sdk_line(base: str, sdk: Mapping[str, Any]) -> str:
@@ -78,8 +80,8 @@ def _named(name: str) -> Any:
     return ErrorReply(name=name)
 
 
-def _body(room: "type[Provider]", name: str) -> str:
-    return room().error(_named(name), request_id="…").body().decode()
+def _body(vendor: "type[Provider]", name: str) -> str:
+    return vendor().error(_named(name), request_id="…").body().decode()
 
 
 def _tell(facts: dict[str, Any]) -> None:

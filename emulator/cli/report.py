@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from emulator.interception.front import Sightings
-    from emulator.journal import Exchange
-    from emulator.server import Server
+    from emulator.server.server import Server
+    from emulator.state.journal import Exchange
 
 MAX_LISTED = 10
 """Rules or hosts in a line; JSON has them all."""

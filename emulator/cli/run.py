@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emulator.cli.report import Report
     from emulator.interception.proxy import Proxy
     from emulator.logs import LogWriter, Style
-    from emulator.server import Server
+    from emulator.server.server import Server
 
 ADDRESS = "127.0.0.1"
 
@@ -77,11 +77,11 @@ def _run(
     values: "Mapping[str, Any]",
     stack: ExitStack,
 ) -> int:
-    from emulator.app import HOSTS
     from emulator.cli.report import Report
     from emulator.interception.environment import base_urls
     from emulator.logs import LogWriter, install
     from emulator.providers import PROVIDERS
+    from emulator.server.app import HOSTS
 
     writer = LogWriter(2)
     stack.callback(writer.close)
@@ -117,18 +117,18 @@ def _serve(
     from emulator.cli.output import is_colored
     from emulator.errors import EmulatorError
     from emulator.logs import on_exchange
-    from emulator.server import Server, bind
+    from emulator.server.server import Server, bind
 
     show = on_exchange(log, writer, is_colored=is_colored(2))
 
-    def tell(exchange: Any) -> None:
+    def on_exchange(exchange: Any) -> None:
         report.add(exchange)
         if show is not None:
             show(exchange)
 
     sock = bind(ADDRESS, port)
     origin = f"http://{ADDRESS}:{sock.getsockname()[1]}"
-    server = Server(replace(options, tell=tell))
+    server = Server(replace(options, on_exchange=on_exchange))
     ready = threading.Event()
     errors: list[BaseException] = []
 
@@ -156,12 +156,12 @@ def _serve(
 
 def _proxy(hosts: tuple[str, ...], allow: tuple[str, ...], stack: ExitStack) -> "Proxy":
     """The proxy for documented URLs. Raises UsageError."""
-    from emulator.app import HOSTS
     from emulator.cli.providers import provider_of
     from emulator.errors import UsageError
     from emulator.interception.certificates import Authority
     from emulator.interception.front import TlsFront, is_host_name
     from emulator.interception.proxy import Proxy, host_list
+    from emulator.server.app import HOSTS
 
     known = dict(HOSTS)
     for text in host_list(hosts):

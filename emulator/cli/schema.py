@@ -6,6 +6,6 @@ import click
 @click.command("schema")
 def command() -> None:
     """Print the JSON Schema of scenario files, for editors."""
-    from emulator.schema import as_text
+    from emulator.scenario.json_schema import as_text
 
     click.echo(as_text(), nl=False)

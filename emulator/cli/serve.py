@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from emulator.interception.front import TlsFront
     from emulator.logs import LogWriter, Style
-    from emulator.server import ServerOptions
+    from emulator.server.server import ServerOptions
 
 
 @click.command("serve")
@@ -64,10 +64,10 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
     """What speaks TLS, if anything is to. Raises UsageError."""
     if folder is None and certificate is None and key is None:
         return None
-    from emulator.app import HOSTS
     from emulator.errors import UsageError
     from emulator.interception.certificates import authority_in, given_context
     from emulator.interception.front import TlsFront
+    from emulator.server.app import HOSTS
 
     if folder is not None and (certificate or key):
         raise UsageError("--tls makes its own certificates; --tls-cert and --tls-key give one. Choose one of the two.")
@@ -80,7 +80,7 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
 
 def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") -> None:
     """One server in this process."""
-    from emulator.server import bind
+    from emulator.server.server import bind
 
     with _named(host, port):
         sock = bind(host, port)
@@ -95,8 +95,8 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
 
     from emulator.errors import UsageError
     from emulator.logs import install
-    from emulator.server import bind
-    from emulator.workers import needs_shared_state, reserve, run, write_lock, write_within
+    from emulator.server.server import bind
+    from emulator.server.workers import needs_shared_state, reserve, run, write_lock, write_within
 
     reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
     if reasons:
@@ -128,7 +128,7 @@ def _run(
     from dataclasses import replace
 
     from emulator.logs import on_exchange
-    from emulator.server import MANUAL_CLOCK, Server
+    from emulator.server.server import MANUAL_CLOCK, Server
 
     def settled() -> None:
         _keep_what_is_loaded()
@@ -136,8 +136,8 @@ def _run(
         if options.script.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
-    tell = on_exchange(log, out, is_colored=is_colored(1))
-    Server(replace(options, tell=tell)).run(sock, settled)
+    on_exchange = on_exchange(log, out, is_colored=is_colored(1))
+    Server(replace(options, on_exchange=on_exchange)).run(sock, settled)
 
 
 @contextlib.contextmanager

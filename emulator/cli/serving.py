@@ -12,7 +12,7 @@ from emulator.cli.options import Faults, Option, Paths, Speed, unknown_variables
 from emulator.cli.providers import provider_of
 
 if TYPE_CHECKING:
-    from emulator.server import ServerOptions
+    from emulator.server.server import ServerOptions
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,13 +56,13 @@ def say_unknown_variables() -> None:
 
 def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
     """How to serve, from the values of OPTIONS and what a command adds. Raises EmulatorError."""
-    from emulator.arming import fault_sources
     from emulator.engine import Options
     from emulator.faults import fault_of
-    from emulator.namespace import script_from
+    from emulator.faults.selection import fault_sources
     from emulator.pace import Pace
-    from emulator.server import ServerOptions
-    from emulator.shipped import DEFAULT_SCENARIO
+    from emulator.resources import DEFAULT_SCENARIO
+    from emulator.server.server import ServerOptions
+    from emulator.state.namespace import compile_scenario
 
     if values["provider"] is not None:
         provider_of(values["provider"])
@@ -82,7 +82,7 @@ def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
         speaks_tls=more.get("front") is not None or more.get("proxy") is not None,
     )
     return ServerOptions(
-        script_from(*sources),
+        compile_scenario(*sources),
         options,
         provider=values["provider"],
         seed=values["seed"],

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene, deltas, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, deltas, need_stream
 from emulator.wire import Step
 
 
@@ -20,7 +20,7 @@ class DuplicateChunk(Fault):
     nth: Annotated[int, Field(ge=1)] | None = None
     """Which delta, from 1; every one when left out."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         again = {place: replace(step, tokens=0) for place, step in deltas(steps, self.nth)}
         return [each for place, step in enumerate(steps) for each in (step, again.get(place)) if each is not None]

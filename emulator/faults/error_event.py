@@ -9,8 +9,8 @@ from emulator.faults.base import (
     STAGES,
     ErrorName,
     Family,
+    FaultContext,
     NotApplicable,
-    Scene,
     Stage,
     Staged,
     head_of,
@@ -44,8 +44,8 @@ class ErrorEvent(Staged):
             raise ValueError(f"form=first is a place already: take {given[0]} away")
         return self
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         if self.form == "first":
             head = head_of(steps)
             place = steps.index(head) + 1
@@ -55,9 +55,9 @@ class ErrorEvent(Staged):
             before, _, moment = self.cut_body(steps)
         reply = ErrorReply(name=self.name, message=self.message)
         form = "data" if self.form in ("first", "with_done") else self.form
-        frame = scene.dialect.error_frame(form, scene.room.refusal(reply), scene.error(reply).body())
+        frame = context.dialect.error_frame(form, context.provider.error_spec(reply), context.error(reply).body())
         if frame is None:
             raise NotApplicable(f"errors never look like form={self.form} here")
         error = Data(frame, "finish", 0, moment)
         done: list[Step] = [Data(DONE, "done", 0, moment)] if self.form == "with_done" else []
-        return [*unfinished(before, scene), error, *done, End(moment)]
+        return [*unfinished(before, context), error, *done, End(moment)]

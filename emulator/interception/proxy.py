@@ -33,7 +33,7 @@ class Target(NamedTuple):
         return self.host if self.port == PORT_OF["https"] else f"{self.host}:{self.port}"
 
 
-class Gate(Protocol):
+class ListenerControl(Protocol):
     """What the server says of its listening socket."""
 
     @property
@@ -55,14 +55,14 @@ class Proxy:
         self.allowed = frozenset(host.lower() for host in allowed)
         self._report = report
         self._make: MakeProtocol | None = None
-        self._gate: Gate | None = None
+        self._gate: ListenerControl | None = None
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.BaseTransport] = set()
         self._tasks: set[asyncio.Future[None]] = set()
 
-    async def start(self, make_protocol: MakeProtocol, gate: Gate) -> None:
+    async def start(self, make_protocol: MakeProtocol, listener_control: ListenerControl) -> None:
         """Listen on a free port of loopback, and hand what is for us to protocols made here."""
-        self._make, self._gate = make_protocol, gate
+        self._make, self._gate = make_protocol, listener_control
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(partial(_Connection, self), "127.0.0.1", 0)
 
@@ -100,7 +100,7 @@ class Proxy:
         names = (target.host, f"{target.host}:{target.port}")
         return is_loopback(target.host) or any(fnmatchcase(name, each) for each in self.allowed for name in names)
 
-    def refusal(self, target: Target) -> bytes:
+    def error_spec(self, target: Target) -> bytes:
         """The answer to who wants to go elsewhere; it says so in the status line, which most clients show."""
         is_new = str(target) not in self.front.seen.refused
         self.front.seen.refuse(str(target))
@@ -109,7 +109,7 @@ class Proxy:
             self._report(f"refused: {words}.")
         return answer(403, words)
 
-    def track(self, transport: asyncio.BaseTransport) -> None:
+    def planned(self, transport: asyncio.BaseTransport) -> None:
         self._open.add(transport)
 
     def forget(self, transport: asyncio.BaseTransport) -> None:
@@ -138,7 +138,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._proxy.track(transport)
+        self._proxy.planned(transport)
         loop = asyncio.get_running_loop()
         self._deadline = loop.call_later(HEAD_TIMEOUT, self._say, answer(408, "Request Timeout"))
 
@@ -207,7 +207,7 @@ class _Connection(asyncio.Protocol):
             self._data = self._data.partition(b"\r\n\r\n")[2]
             self._tunnel(target, ESTABLISHED)
         else:
-            self._say(self._proxy.refusal(target))
+            self._say(self._proxy.error_spec(target))
 
     def _enter(self, target: Target) -> None:
         """The first bytes of a tunnel to a host of ours: most clients speak TLS in it, some plain HTTP."""
@@ -229,7 +229,7 @@ class _Connection(asyncio.Protocol):
             self._data = as_origin(self._data, target, path, ends=True)
             self._tunnel(target, b"")
         else:
-            self._say(self._proxy.refusal(target))
+            self._say(self._proxy.error_spec(target))
 
     def _hand_over(self, protocol: asyncio.Protocol) -> None:
         self._stop_deadline()
