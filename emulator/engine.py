@@ -444,18 +444,22 @@ def _refusal(reply: ErrorReply, journey: RequestContext) -> PlannedBody:
     return planned
 
 
+MAX_MESSAGE = 2048
+"""Characters kept of what an error says."""
+
+
 def _message_in(body: bytes) -> str | None:
     """What an error says, wherever its provider lets that stand."""
     try:
         left = [orjson.loads(body)]
     except ValueError:
-        return body.decode("utf-8", "replace") or None
+        return body[:MAX_MESSAGE].decode("utf-8", "replace") or None
     while left:
         value = left.pop(0)
         if isinstance(value, dict):
             for key in ("message", "msg", "detail", "error"):
                 if isinstance(value.get(key), str):
-                    return str(value[key])
+                    return str(value[key])[:MAX_MESSAGE]
             left += value.values()
     return None
 

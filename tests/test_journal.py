@@ -14,8 +14,8 @@ from emulator import Emulator
 from emulator.logs import line
 from emulator.matching.rules import misses
 from emulator.request import HttpRequest
-from emulator.server.playback import Playback
 from emulator.state.journal import MAX_REQUEST_BYTES, MAX_UNCUT, Exchange, Journal, Shelf
+from emulator.wire import Playback
 
 CANARY = "sk-canary-0123456789"
 

@@ -93,7 +93,7 @@ def test_the_log_of_a_server_shows_both() -> None:
         http.post(f"http://127.0.0.1:{server.port}/v1/chat/completions", json={})
         http.post(f"http://127.0.0.1:{server.port}/serevix/chat/completions", json={})
         lines = server.lines("try …/serevix/v1")
-        assert any("try /maxtoken/v1/chat/completions" in line and " 404 " in line for line in lines)
+        assert any("try /maxtoken/v1/chat/completions" in each and " 404 " in each for each in lines)
 
 
 @pytest.mark.parametrize("rest", ["", "serevix/v1/chat/completions", "__emulator/health", "nothing"])

@@ -114,12 +114,12 @@ def _serve(
     """Start a server in a thread; gives its URL, and what ends it."""
     from dataclasses import replace
 
+    from emulator import logs
     from emulator.cli.output import is_colored
     from emulator.errors import EmulatorError
-    from emulator.logs import on_exchange
     from emulator.server.server import Server, bind
 
-    show = on_exchange(log, writer, is_colored=is_colored(2))
+    show = logs.on_exchange(log, writer, is_colored=is_colored(2))
 
     def on_exchange(exchange: Any) -> None:
         report.add(exchange)

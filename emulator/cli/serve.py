@@ -127,7 +127,7 @@ def _run(
     import logging
     from dataclasses import replace
 
-    from emulator.logs import on_exchange
+    from emulator import logs
     from emulator.server.server import MANUAL_CLOCK, Server
 
     def settled() -> None:
@@ -136,8 +136,8 @@ def _run(
         if options.script.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
-    on_exchange = on_exchange(log, out, is_colored=is_colored(1))
-    Server(replace(options, on_exchange=on_exchange)).run(sock, settled)
+    served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))
+    Server(served).run(sock, settled)
 
 
 @contextlib.contextmanager

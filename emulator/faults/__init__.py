@@ -239,7 +239,7 @@ BOUNDS = {
 
 def _said(error: Any) -> str:
     """What is wrong with a parameter, for whoever writes `kind:name=value`."""
-    kind, value = error["type"], error["input"]
+    kind, value = error["type"], shortened(str(error["input"]))
     noun = EXPECTED.get(kind.partition("_")[0])
     if noun is not None and kind.endswith(("_type", "_parsing", "_from_float")):
         return f"'{value}' was given, {noun} was expected"
