@@ -214,8 +214,9 @@ def schema() -> None:
 def faults(kind: str | None, as_json: bool) -> None:
     """List the faults: what each does on the wire, and what it tests in a client."""
     from emulator.errors import did_you_mean
-    from emulator.faults import FAULTS
+    from emulator.faults import FAULTS, OLD_NAMES
 
+    kind = OLD_NAMES.get(kind or "", kind)
     if kind is not None and kind not in FAULTS:
         _fail(f"There is no fault '{kind}'.{did_you_mean(kind, list(FAULTS))} Kinds: {', '.join(FAULTS)}", BAD_USE)
     rows = [fault_facts(name) for name in (FAULTS if kind is None else [kind])]
