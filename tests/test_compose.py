@@ -66,7 +66,7 @@ def test_a_reply_in_so_many_words_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("draft", "controls"),
+    ("template", "controls"),
     [
         (draft_of(content="Hi {{ turn }}"), {}),
         (draft_of(content="Hi"), {"n": 2}),

@@ -80,7 +80,7 @@ ter fazer dizer ver ir vir dar saber querer poder ficar deixar passar levar come
 abrir fechar chegar voltar pensar mudar sempre nunca hoje amanhã aqui ali muito pouco mais menos bem devagar então
 """))
 
-# DeepSeek tokens per character, measured on the words that Faker has for the language.
+# Tokens per character, measured on the words that Faker has for the language.
 DENSITY = {"en": 0.17, "de": 0.26, "fr": 0.25, "es": 0.21, "it": 0.26, "pt": 0.24, "ru": 0.32, "zh": 0.55, "ja": 0.76,
            "nl": 0.29, "da": 0.32, "pl": 0.35, "cs": 0.37, "uk": 0.42, "ar": 0.40, "fa": 0.38, "he": 0.59, "hy": 0.61,
            "th": 0.50, "el": 0.48, "bn": 0.51, "az": 0.46, "vi": 0.41, "mk": 0.37, "tl": 0.34, "fil": 0.34, "la": 0.28}
