@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from jsonschema import Draft202012Validator
 
 from emulator import Emulator
-from emulator.cli import cli
+from emulator.cli.app import cli
 from emulator.faults import fault_of
 from emulator.scenario.json_schema import json_schema
 
