@@ -228,6 +228,7 @@ def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey)
         journey.attempt > 1  # most requests never come again
         and not journey.faults
         and journey.stands_alone
+        and journey.dialect.is_repeatable
         and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)

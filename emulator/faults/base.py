@@ -438,6 +438,25 @@ def chunk_of(step: Data, scene: Scene) -> dict[str, Any]:
     return native
 
 
+def numbered(event: dict[str, Any], before: Sequence[Step], scene: Scene) -> dict[str, Any]:
+    """An event with the number that follows those before it, in streams whose events are counted."""
+    places = list(scene.dialect.places(event, "number"))
+    last = last_number(before, scene) if places else None
+    for place in places:
+        place.put(0 if last is None else last + 1)
+    return event
+
+
+def last_number(steps: Sequence[Step], scene: Scene) -> int | None:
+    """The number of the last event that has one."""
+    for _, step in reversed(list(events(steps))):
+        event = scene.dialect.read_frame(step.data)
+        for place in scene.dialect.places(event.native, "number") if event is not None else ():
+            if isinstance(place.value, int):
+                return place.value
+    return None
+
+
 def placed(native: dict[str, Any], scene: Scene, *meanings: Meaning) -> list[Place]:
     """Where things of these meanings stand in an event or a body."""
     return list(scene.dialect.places(native, *meanings))
