@@ -11,16 +11,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
-from emulator.door import DOOR, Scope
+from emulator.door import DOOR
 from emulator.engine import Options, Plan, answer, misused, refused
 from emulator.errors import Problem
-from emulator.journal import Exchange
+from emulator.journal import Exchange, RecordedRequest
 from emulator.namespace import NAME, Namespace, Namespaces
 from emulator.providers import CREDENTIALS, PROVIDERS
+from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
 from emulator.request import Call
+from emulator.strays import misframed, without_endpoint, without_provider
+from emulator.strays import refused as turned_away
 from emulator.timing import Timing
 from emulator.transport import Playback, Players, Receive, Send, play
+from emulator.uvicorn_adapter import Scope
 from emulator.wire import Header, Track
 
 logger = logging.getLogger("emulator")
@@ -47,9 +51,13 @@ class Target:
     """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
 
     provider: str
+    """Empty when the URL names none."""
     path: str
     namespace: str | None = None
+    """As it stands there, whether it can be one or not."""
     faults: tuple[str, ...] = ()
+    prefix: str = ""
+    """Namespace and faults as they stand in the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +138,16 @@ class App:
         if BEGUN in scope:
             await self._answer(scope[BEGUN], scope, send)
             return
+        if (unfit := misframed(scope)) is not None:
+            await self._turn_away(*unfit, scope, send)
+            return
         envelope = self.open(scope)
         if envelope is None:
             await self._elsewhere(scope, receive, send)
             return
         complaint = envelope.complaint or self.namespaces.complaint(envelope.namespace)
         namespace = self.namespaces.get(None if complaint else envelope.namespace)
-        if envelope.method == "OPTIONS":
+        if envelope.method == "OPTIONS" and envelope.target.provider:
             await self._send(preflight(envelope.headers), namespace, scope, send)
             return
         is_too_large = False
@@ -150,13 +161,16 @@ class App:
         start = clock.now()
         call = envelope.call(body)
         plan: Plan | Awaitable[Plan]
-        if is_too_large:
+        if not envelope.target.provider:
+            plan = self._stray(call, namespace, envelope, complaint)
+        elif is_too_large:
             plan = too_large(call, namespace)
         elif complaint:
             plan = misused(call, namespace, complaint, "namespace")
         else:
             plan = self.plan(call, namespace, scope["state"][DOOR].has_left)
-        await self._answer(Begun(plan, namespace, clock, start, "origin" in envelope.headers), scope, send)
+        is_for_a_page = bool(envelope.target.provider) and "origin" in envelope.headers
+        await self._answer(Begun(plan, namespace, clock, start, is_for_a_page), scope, send)
 
     async def _answer(self, begun: Begun, scope: Scope, send: Send) -> None:
         plan, namespace = begun.plan, begun.namespace
@@ -176,14 +190,17 @@ class App:
                 self._tell_idle()
 
     def open(self, scope: Scope) -> Envelope | None:
-        """Read the head of a request; None when it is for no provider."""
+        """Read the head of a request; None when it is for the front page or the control API."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         target = self.locate(scope["path"], headers.get("host", ""))
         if target is None:
             return None
-        key = self.namespaces.default.script.rooms[target.provider].credential(headers)
+        if target.provider:
+            key = self.namespaces.default.script.rooms[target.provider].credential(headers)
+        else:
+            key = bearer(headers)
         query = scope["query_string"].decode("latin-1")
-        name = target.namespace or named(headers, key)
+        name = named(headers, key) if target.namespace is None else target.namespace
         sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
         complaint = ""
@@ -197,6 +214,8 @@ class App:
         playback = exchange.playback
         if playback is not None and isinstance(answer, Track) and answer.at and playback.ended == "complete":
             self.timing.note(playback, answer.at[-1] - answer.at[0])
+        if exchange.status in (404, 405):
+            exchange.notes += self._mend(exchange.request, namespace)
         exchange.end(answer)
         namespace.journal.settle(exchange)
         if self.tell is not None:
@@ -217,25 +236,54 @@ class App:
 
     def locate(self, path: str, host: str) -> Target | None:
         """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
-        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults."""
-        namespace = None
+        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults. None for what is the server's."""
+        whole, namespace = path, None
         faults: list[str] = []
         while path.startswith(("/@", "/~")):
             name, slash, rest = path[2:].partition("/")
             if path[1] == "~":
                 faults.append(name)
-            elif NAME.fullmatch(name):
-                namespace = name
             else:
-                break
+                namespace = name
             path = slash + rest
-        if path.startswith(CONTROL) and not faults:
+        prefix = whole[: len(whole) - len(path)]
+        is_named = namespace is None or NAME.fullmatch(namespace)
+        if path.startswith(CONTROL) and not faults and is_named:
             return None
         by_host = HOSTS.get(host.partition(":")[0].lower()) or self.provider
         if by_host is not None:
             return Target(by_host, path, namespace, tuple(faults))
+        if whole == "/":
+            return None
         name, slash, rest = path[1:].partition("/")
-        return Target(name, slash + rest, namespace, tuple(faults)) if name in PROVIDERS else None
+        if name not in PROVIDERS:
+            return Target("", path, namespace, tuple(faults), prefix)
+        return Target(name, slash + rest, namespace, tuple(faults))
+
+    def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
+        """For a path that its provider does not have: what would do."""
+        if not request.provider or request.operation:
+            return ()
+        return (without_endpoint(request, namespace.script.rooms[request.provider]),)
+
+    def _stray(self, call: Call, namespace: Namespace, envelope: Envelope, complaint: str) -> Plan:
+        """The answer to a request that reaches no provider."""
+        if complaint:
+            return Plan(*turned_away(call, namespace, 400, complaint, "namespace"))
+        target, rooms = envelope.target, namespace.script.rooms
+        message = without_provider(call.method, target.path, target.prefix, rooms)
+        origin = f"http://{call.headers.get('host', 'localhost')}{target.prefix}"
+        urls = {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
+        return Plan(*turned_away(call, namespace, 404, message, "provider", urls))
+
+    async def _turn_away(self, status: int, reason: str, scope: Scope, send: Send) -> None:
+        """Refuse a request whose head is no HTTP/1.1; its body is not read, as nobody knows where it ends."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        query, namespace = scope["query_string"].decode("latin-1"), self.namespaces.default
+        call = Call("", scope["method"], scope["path"], headers, query, b"")
+        start = namespace.clock.now()
+        plan = Plan(*turned_away(call, namespace, status, reason, "http"))
+        await self._answer(Begun(plan, namespace, namespace.clock, start), scope, send)
 
     async def plan(self, call: Call, namespace: Namespace, has_left: Callable[[], bool]) -> Plan:
         """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""

@@ -79,10 +79,7 @@ def control_app(server: Controlled) -> Starlette:
         return JSONResponse({"error": str(error)}, status_code=422)
 
     async def missing(request: Request, error: Exception) -> Response:
-        path = request.url.path
-        message = f"There is no provider at {path}. A provider's name stands first in the path."
-        if path.startswith("/__emulator"):
-            message = f"There is nothing at {path}."
+        message = f"There is nothing at {request.url.path}."
         return JSONResponse({"error": message, "providers": where(request)}, status_code=404)
 
     routes: list[Any] = [

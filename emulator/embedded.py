@@ -97,37 +97,50 @@ class Emulator(World):
         if provider is not None:
             self.url(provider)  # raises for one that there is not
         self._thread: threading.Thread | None = None
-        self._error: BaseException | None = None
+        self._changing = threading.RLock()
 
     def start(self) -> Self:
-        """Listen, and return once requests are answered. Does nothing when it runs already."""
-        if self._thread is not None:
-            return self
+        """Listen, and return once requests are answered. Does nothing when it runs already, also in a process forked
+        from the one where it runs."""
+        with self._changing:
+            if self._thread is None:
+                self._start()
+        return self
+
+    def _start(self) -> None:
         sock = bind(self.host, self.port)
         self.port = sock.getsockname()[1]
         ready = threading.Event()
+        errors: list[BaseException] = []
 
         def serve() -> None:
             try:
                 self._server.run(sock, ready.set)
             except BaseException as error:
-                self._error = error
+                errors.append(error)
             finally:
                 ready.set()
 
-        self._thread = threading.Thread(target=serve, name="emulator", daemon=True)
-        self._thread.start()
-        if not ready.wait(START_TIMEOUT) or self._error is not None:
-            error, self._error, self._thread = self._error, None, None
-            raise EmulatorError(f"The emulator did not start: {error or 'no answer'}") from error
-        return self
+        thread = threading.Thread(target=serve, name="emulator", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:  # there can be no more threads
+            sock.close()
+            raise EmulatorError(f"The emulator did not start: {error}") from error
+        if not ready.wait(START_TIMEOUT) or errors:
+            self._server.stop(0)
+            cause = errors[0] if errors else None
+            raise EmulatorError(f"The emulator did not start: {cause or 'no answer'}") from cause
+        self._thread = thread
 
-    def stop(self) -> None:
-        """End open answers and stop listening."""
-        self._server.stop()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+    def stop(self, grace: float = 0.0) -> None:
+        """Stop listening and close all connections. Answers that are not over after `grace` seconds are reset, so that
+        no client takes half an answer for a whole one. Does nothing in a process forked from the one where it runs."""
+        with self._changing:
+            if self._thread is not None and not self._server.is_elsewhere:
+                self._server.stop(grace)
+                self._thread.join()
+                self._thread = None
 
     def __enter__(self) -> Self:
         return self.start()

@@ -20,7 +20,7 @@ from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
 from emulator.journal import LONGEST_BODY, Exchange, Why
 from emulator.ledger import Lease
 from emulator.matching import Found, Rulebook, misses
-from emulator.memory import CREATED, ID, REQUEST_ID, Remembered
+from emulator.memory import CREATED, ID, REQUEST_ID, Remembered, holds_stand_in
 from emulator.namespace import Namespace
 from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
@@ -190,7 +190,7 @@ async def _healthy(journey: Journey) -> Track:
     room.admit_length(request, prompt.total)
     replies = await _replies(ask, journey)
     track = _answered(replies, prompt, request, journey)
-    if _is_steady(ask, prompt, replies, journey):
+    if _is_steady(ask, prompt, replies, journey) and not holds_stand_in(track):
         _remember(replies, prompt, request, journey)
     return _paced(track, journey)
 

@@ -67,6 +67,7 @@ class RecordedRequest(_Body):
     """A request as the journal shows it: without credentials, its body cut at 64 KiB."""
 
     provider: str
+    """Empty when the URL names none."""
     operation: str
     """Which endpoint it was; empty when there is none at this path."""
     method: str
@@ -205,13 +206,13 @@ class Exchange:
         call, playback = self._call, self.playback
         moment = datetime.fromtimestamp(self.received).strftime("%H:%M:%S")  # noqa: DTZ006 - the reader's own time
         took = f"{(playback.last_sent - self.started) * 1000:.0f} ms" if playback and playback.last_sent else "-"
-        told = [moment, call.provider, f"{call.method} {call.path}", str(self.status), took]
+        told = [moment, call.provider or "-", f"{call.method} {call.path}", str(self.status), took]
         told.append(f"rule {self.rule}" if self.rule is not None else self.error or self.outcome)
         if self.faults:
             told.append(f"faults {', '.join(self.faults)}")
         if playback is not None and playback.ended != "complete":
             told.append(playback.ended)
-        told += self.notes if self.faults else ()
+        told += self.notes if self.faults or not call.operation else ()
         return "  ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in part) for part in told)
 
     def summary(self) -> dict[str, Any]:
@@ -220,7 +221,7 @@ class Exchange:
         return {
             "number": self.number,
             "received": self.received,
-            "provider": request.provider,
+            "provider": request.provider or None,
             "operation": request.operation,
             "method": request.method,
             "url": request.url,

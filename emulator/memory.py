@@ -28,6 +28,14 @@ _ID = orjson.dumps(ID)[1:-1]
 _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
 
+
+def holds_stand_in(track: Track) -> bool:
+    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    texts = [text for run in track.runs for text in (run.before, run.after, *run.pieces)]
+    texts += [value for _, value in track.headers]
+    return any(sign in text for text in texts for sign in (_ID, _CREATED, _REQUEST_ID))
+
+
 Key = tuple[str, str, str, str, str, bytes]
 
 

@@ -4,21 +4,24 @@ import asyncio
 import contextlib
 import errno
 import logging
+import os
 import signal
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from functools import partial
 from importlib import import_module
 from types import FrameType
 from typing import Any, Literal, TypeVar
-
-import uvicorn
+from weakref import WeakSet
 
 from emulator.app import App
 from emulator.clock import WallClock, wait_until
-from emulator.door import with_door
+from emulator.door import Connection, Door
 from emulator.engine import Options
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.journal import Exchange
@@ -26,6 +29,7 @@ from emulator.namespace import Namespaces, Script
 from emulator.reloading import fingerprint, watch
 from emulator.shortcut import shortcut_for
 from emulator.sources import Source
+from emulator.uvicorn_adapter import ServerState, settings
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -33,6 +37,10 @@ logger = logging.getLogger("emulator")
 CALL_TIMEOUT = 30.0
 GRACE = 2.0
 """Seconds that a shutdown waits for answers to end."""
+CLOSE_TIMEOUT = 0.05
+"""Seconds for what is closing to be closed: only a client that does not read what it was sent takes them."""
+CANCEL_AFTER = 1.0
+"""Seconds that the work of answers has to end in once their connections are gone."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
 BACKLOG = 2048
@@ -45,9 +53,9 @@ HINTS = {
     errno.EADDRINUSE: "Another program listens there; choose another with --port.",
     errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
 }
-PROTOCOLS = {
-    "httptools": ("uvicorn.protocols.http.httptools_impl", "HttpToolsProtocol"),
-    "h11": ("uvicorn.protocols.http.h11_impl", "H11Protocol"),
+CONNECTIONS = {
+    "httptools": ("emulator.connection_httptools", "HttpToolsConnection"),
+    "h11": ("emulator.connection_h11", "H11Connection"),
 }
 
 
@@ -95,55 +103,65 @@ def _shares_port(sock: socket.socket) -> bool:
     return hasattr(socket, "SO_REUSEPORT") and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
 
 
+_running: "WeakSet[HttpServer]" = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: let go of the sockets of servers, which its parent alone serves. Were they kept, the port
+    would stay open and connections would not end while the child lives. Their numbers stay in use, as their owners may
+    close them once more."""
+    if not _running:
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for server in _running:
+        for number in server.descriptors():
+            os.dup2(nothing, number, inheritable=False)
+    os.close(nothing)
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
 class Server:
     """One server in one event loop."""
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
         self.app: App | None = None
-        self.gate: Gate | None = None
+        self.http: HttpServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._uvicorn: _Uvicorn | None = None
+        self._thread = 0
+        self._process = 0
+        self._lock = threading.RLock()
+        self._calls: deque[Callable[[], None]] = deque()
         self._seen = fingerprint(options.sources, options.script.files) if options.sources else b""
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until stopped, by a signal or by `stop()`. Blocks."""
-        with asyncio.Runner(loop_factory=loop_factory(self.options.loop)) as runner:
+        """Serve until stopped, by a signal or by `stop()`, and close the socket. Blocks."""
+        with sock, asyncio.Runner(loop_factory=loop_factory(self.options.loop)) as runner:
             runner.run(self.serve(sock, on_ready))
 
     async def serve(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """The same inside a running loop."""
         clock = WallClock()
         namespaces = Namespaces(self.options.script, clock, self.options.seed)
-        self.app = App(namespaces, self.options.options, self.options.provider)
-        self.app.tell = self.options.tell
-        self.app.timing.watch(clock)
-        module, name = PROTOCOLS[self.options.http]
-        protocol = getattr(import_module(module), name)
-        self.gate = Gate(clock)
-        config = uvicorn.Config(
-            self.app,
-            http=with_door(protocol, self.gate, shortcut_for(self.app, protocol)),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE,
-            timeout_graceful_shutdown=GRACE + 1,  # type: ignore[arg-type]  # typed as whole seconds, used as any
-        )
-        self._uvicorn = _Uvicorn(config, self.app, self.gate, on_ready)
-        # Requests that are no HTTP are answered with 400; a warning about each would fill the log of a fuzz test.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-        self._loop = asyncio.get_running_loop()
+        app = App(namespaces, self.options.options, self.options.provider)
+        app.tell = self.options.tell
+        app.timing.watch(clock)
+        http = HttpServer(app, self.options.http, clock)
         stop = asyncio.Event()
-        watching = asyncio.create_task(self._watch(self.app, stop)) if self.options.sources else None
+        watching = asyncio.create_task(self._watch(app, stop)) if self.options.sources else None
+        with self._lock:
+            self.app, self.http = app, http
+            self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
         try:
-            await self._uvicorn.serve(sockets=[sock])
+            await http.serve(sock, on_ready)
         finally:
-            self._loop = None
+            with self._lock:  # from now on, whoever asks does the work on its own
+                self._loop = None
+                self._do_calls()
             stop.set()
             if watching is not None:
                 await watching
@@ -164,75 +182,179 @@ class Server:
         await watch(self.options.sources, self.options.script, deliver, complain, stop, self._seen)
 
     def call(self, work: Callable[[], Result]) -> Result:
-        """Do something in the loop's thread, or here when the server does not run (any more)."""
-        loop = self._loop
-        if loop is None:
+        """Do something in the loop's thread, or here when the server is not running (any more). Raises EmulatorError
+        when it was never started, or runs in the process that this one was forked from."""
+        with self._lock:
             if self.app is None:
                 raise EmulatorError("The emulator was not started: use `with Emulator(…)` or call start().")
-            return work()
-
-        async def do() -> Result:
-            return work()
-
-        return asyncio.run_coroutine_threadsafe(do(), loop).result(CALL_TIMEOUT)
+            loop = self._running_loop()
+            if loop is None or threading.get_ident() == self._thread:
+                return work()
+            result: Future[Result] = Future()
+            self._calls.append(partial(_do, work, result))
+            loop.call_soon_threadsafe(self._do_calls)
+        return result.result(CALL_TIMEOUT)
 
     def call_async(self, work: Callable[[App], Coroutine[Any, Any, Result]], timeout: float) -> Result:
-        """Run a coroutine in the loop's thread and wait for it. Raises TimeoutError."""
-        if self._loop is None or self.app is None:
-            raise EmulatorError("The emulator does not run.")
-        return asyncio.run_coroutine_threadsafe(work(self.app), self._loop).result(timeout)
-
-    def stop(self) -> None:
-        """Ask for an orderly end; may be called from any thread."""
-        if self._uvicorn is not None:
-            self._uvicorn.should_exit = True
-
-
-class _Uvicorn(uvicorn.Server):
-    """uvicorn's server, which ends its streams when it is told to, and leaves with exit code 0."""
-
-    def __init__(self, config: uvicorn.Config, app: App, gate: "Gate", on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._app = app
-        self._gate = gate
-        self._on_ready = on_ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self._gate.server = self
-        self._on_ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._app.players.drain()
-        self._gate.close()
-        logging.getLogger("uvicorn.error").disabled = True  # it logs an error for every answer that it has to cancel
-        cutting = asyncio.get_running_loop().call_later(GRACE, self._cut_off)
+        """Run a coroutine in the loop's thread and wait for it. Raises TimeoutError, or EmulatorError when the server
+        is not running or stops meanwhile."""
+        with self._lock:
+            loop, app = self._running_loop(), self.app
+            if loop is None or app is None:
+                raise EmulatorError("The emulator is not running; call start() first.")
+            future = asyncio.run_coroutine_threadsafe(work(app), loop)
         try:
-            await super().shutdown(sockets)
-            self._cut_off()
-            if self.server_state.tasks:
-                await asyncio.wait(self.server_state.tasks)
-        finally:
-            cutting.cancel()
-            logging.getLogger("uvicorn.error").disabled = False
+            return future.result(timeout)
+        except CancelledError:
+            raise EmulatorError("The emulator was stopped meanwhile.") from None
 
-    def _cut_off(self) -> None:
-        """Leave those who do not even read what is there for them."""
+    def _do_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop | None:
+        if self._loop is not None and self._process != os.getpid():
+            raise EmulatorError(
+                f"The emulator runs in process {self._process}; in a process forked from it, only its URLs can be used."
+            )
+        return self._loop
+
+    @property
+    def gate(self) -> "Gate | None":
+        """The listening sockets, once they are there."""
+        return self.http.gate if self.http is not None else None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """The server runs, in the process that this one was forked from."""
+        return self._loop is not None and self._process != os.getpid()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Ask for an orderly end; may be called from any thread. Answers that are not over after so many seconds are
+        reset."""
+        with self._lock:
+            loop, http = self._loop, self.http
+            if loop is not None and http is not None and not self.is_elsewhere:
+                loop.call_soon_threadsafe(http.stop, grace)
+
+
+def _do(work: Callable[[], Result], result: "Future[Result]") -> None:
+    try:
+        result.set_result(work())
+    except BaseException as error:
+        result.set_exception(error)
+
+
+class HttpServer:
+    """Accepts connections for the application, until it is asked to stop: then answers have some time to end."""
+
+    def __init__(self, app: App, parser: str, clock: WallClock) -> None:
+        module, name = CONNECTIONS[parser]
+        connection_class = getattr(import_module(module), name)
+        self.gate = Gate(clock, self)
+        self.server_state = ServerState()
+        self.servers: list[asyncio.Server] = []
+        self._app = app
+        self._clock = clock
+        self._make_connection = partial(
+            connection_class,
+            config=settings(app, connection_class, KEEP_ALIVE),
+            server_state=self.server_state,
+            app_state={},
+            gate=self.gate,
+            shortcut=shortcut_for(app, connection_class),
+        )
+        self._loop = asyncio.get_running_loop()
+        self._grace = GRACE
+        self._stopping = asyncio.Event()
+        self._is_over = asyncio.Event()
+        """Nobody is connected any more, or a second signal came."""
+
+    async def serve(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop`."""
+        _running.add(self)
+        with self._signals():
+            self._set_date()
+            await self.listen(sock)
+            on_ready()
+            while not self._stopping.is_set():
+                self._set_date()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1 - self._clock.time() % 1):
+                        await self._stopping.wait()
+            await self._end()
+
+    def descriptors(self) -> list[int]:
+        """The numbers of all its sockets."""
+        sockets = [sock for server in self.servers for sock in server.sockets]
+        sockets += [connection.transport.get_extra_info("socket") for connection in self.server_state.connections]
+        return [number for sock in sockets if sock is not None and (number := sock.fileno()) >= 0]
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept what comes to a socket."""
+        self.servers.append(await self._loop.create_server(self._make_connection, sock=sock, backlog=BACKLOG))
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Begin the end; if it has begun already, end at once."""
+        if self._stopping.is_set():
+            self._is_over.set()
+        self._grace = grace
+        self._stopping.set()
+
+    def lost(self) -> None:
+        """A connection is gone."""
+        if self._stopping.is_set() and not self.server_state.connections:
+            self._is_over.set()
+
+    def _set_date(self) -> None:
+        self.server_state.default_headers = [(b"date", formatdate(self._clock.time(), usegmt=True).encode())]
+
+    async def _end(self) -> None:
+        state = self.server_state
+        self.gate.close()
+        for server in self.servers:
+            server.close()
+        self._app.players.drain(self._grace)
+        for connection in tuple(state.connections):
+            connection.shutdown()
+        await self._until_over(self._grace)
+        self._cut_off(lambda door: not door.is_lost)
+        await self._until_over(CLOSE_TIMEOUT)
+        self._cut_off(lambda door: True)
+        if state.tasks:
+            _, late = await asyncio.wait(state.tasks, timeout=CANCEL_AFTER)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        for server in self.servers:
+            await server.wait_closed()
+        _running.discard(self)
+
+    async def _until_over(self, seconds: float) -> None:
+        """Return once nobody is connected, a second signal came, or so much time has passed."""
+        if self.server_state.connections and seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._is_over.wait()
+
+    def _cut_off(self, whom: Callable[[Door], bool]) -> None:
         for connection in tuple(self.server_state.connections):
-            connection.transport.abort()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal asks for an orderly end, the second for an end at once, whichever they are."""
-        self.force_exit = self.should_exit
-        self.should_exit = True
+            assert isinstance(connection, Connection)
+            if whom(connection.door):
+                connection.door.cut()
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Like uvicorn's, but a signal is an orderly end here, so it is not raised again afterwards."""
+    def _signals(self) -> Iterator[None]:
+        """A signal is an orderly end, the second one an end at once, whichever they are."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._loop.call_soon_threadsafe(self.stop)
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
@@ -244,13 +366,14 @@ class Gate:
     """A server's listening sockets: they can be closed for a while, and what they accept can be reset. To be used in
     the event loop. Real time counts, for the port belongs to all namespaces."""
 
-    def __init__(self, clock: WallClock) -> None:
+    def __init__(self, clock: WallClock, server: HttpServer) -> None:
         self.resets = 0
-        self.server: uvicorn.Server | None = None
+        self._server: HttpServer | None = server
         self._clock = clock
         self._until = 0.0
         self._resets_until = 0.0
         self._reopening: asyncio.Task[None] | None = None
+        self.lost = server.lost
 
     @property
     def is_open(self) -> bool:
@@ -259,11 +382,11 @@ class Gate:
     def refuse(self, seconds: float) -> None:
         """Refuse connections for so long, or longer if that was said before. Idle connections are closed and busy ones
         end with their answer, as when a server goes down."""
-        if self.server is None:
+        if self._server is None:
             return
         self._until = max(self._until, self._clock.now() + seconds)
         if self.is_open:
-            self._reopening = asyncio.create_task(self._reopen(self.server, self._shut(self.server)))
+            self._reopening = asyncio.create_task(self._reopen(self._server, self._shut(self._server)))
 
     def reset_accepts(self, count: int, seconds: float) -> None:
         """Reset so many more of the connections that come next, within so many seconds."""
@@ -283,11 +406,11 @@ class Gate:
 
     def close(self) -> None:
         """Stay as it is: the server ends."""
-        self.server = None
+        self._server = None
         if self._reopening is not None:
             self._reopening.cancel()
 
-    def _shut(self, server: uvicorn.Server) -> list[socket.socket]:
+    def _shut(self, server: HttpServer) -> list[socket.socket]:
         sockets = [sock for listener in server.servers for sock in listener.sockets]
         addresses = [(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets]
         for listener in server.servers:
@@ -299,15 +422,12 @@ class Gate:
         # Bound but not listening: connections are refused, and nobody else can take the port.
         return [bind(host, port, listens=False, shares_port=shares) for host, port, shares in addresses]
 
-    async def _reopen(self, server: uvicorn.Server, bound: list[socket.socket]) -> None:
-        loop, config = asyncio.get_running_loop(), server.config
-        state: dict[str, Any] = {"server_state": server.server_state, "app_state": server.lifespan.state}
-        protocol: Callable[[], Any] = partial(config.http_protocol_class, config=config, **state)  # type: ignore[call-arg]
+    async def _reopen(self, server: HttpServer, bound: list[socket.socket]) -> None:
         try:
             while True:
                 await wait_until(self._clock, self._until)
                 for sock in bound:
-                    server.servers.append(await loop.create_server(protocol, sock=sock, backlog=BACKLOG))
+                    await server.listen(sock)
                 if self._clock.now() >= self._until:
                     return
                 bound = self._shut(server)

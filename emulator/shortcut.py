@@ -15,13 +15,14 @@ from functools import partial
 from types import coroutine
 from typing import Any, NamedTuple, TypeVar
 
-import uvicorn
-
+from emulator import uvicorn_adapter
 from emulator.app import BEGUN, App, Begun, Envelope
 from emulator.clock import Clock
-from emulator.door import Door, Scope
+from emulator.door import Door
 from emulator.engine import Plan
+from emulator.strays import misframed
 from emulator.transport import Playback, send_in_one
+from emulator.uvicorn_adapter import Scope
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -37,11 +38,11 @@ TESTED = "0.54."
 
 def shortcut_for(app: App, protocol_class: type[Any]) -> "Shortcut | None":
     """The short-cut, where the server's protocol allows one; with another uvicorn it stays off, and says so."""
-    if protocol_class.__name__ != "HttpToolsProtocol":
+    if not protocol_class.keeps_no_books:
         return None  # h11 has to be told of every byte
-    if not uvicorn.__version__.startswith(TESTED):
+    if not uvicorn_adapter.version().startswith(TESTED):
         words = "The short-cut for known requests is off: it was made for uvicorn %sx, this is %s."
-        logger.warning(words, TESTED, uvicorn.__version__)
+        logger.warning(words, TESTED, uvicorn_adapter.version())
         return None
     return Shortcut(app)
 
@@ -64,7 +65,7 @@ class Shortcut:
         self._script = app.namespaces.default.script
 
     def learn(self, data: bytes, scope: Scope) -> None:
-        """Remember the head of a request that came whole and alone in one packet."""
+        """Remember the head of a request that came whole and alone in one packet, and keeps its connection open."""
         end = data.find(END_OF_HEAD, 0, LONGEST_HEAD) + len(END_OF_HEAD)
         length = len(data) - end
         headers = dict(scope["headers"])
@@ -73,12 +74,12 @@ class Shortcut:
             or scope["method"] != "POST"
             or scope["http_version"] != "1.1"
             or headers.get(b"content-length") != b"%d" % length
-            or headers.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+            or any(name == b"connection" and value.lower() != b"keep-alive" for name, value in scope["headers"])
             or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
         ):
             return
-        envelope = self._app.open(scope)
-        if envelope is not None and not envelope.complaint:
+        envelope = self._app.open(scope) if misframed(scope) is None else None
+        if envelope is not None and envelope.target.provider and not envelope.complaint:
             if len(self._heads) >= MOST_HEADS:
                 self._heads.clear()
             shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}

@@ -1,15 +1,17 @@
 """The one place where bytes and time are real: plays a track or a list of steps on a connection."""
 
 import asyncio
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
+from math import inf
 from typing import Any, Literal, cast
 
-from emulator.clock import Alarm, Clock
-from emulator.door import DOOR, Door, Scope
+from emulator.clock import Alarm, Clock, WallClock
+from emulator.door import DOOR, Door
+from emulator.uvicorn_adapter import Cycle, Message, Scope
 from emulator.wire import (
     Afterwards,
     Close,
@@ -28,7 +30,6 @@ from emulator.wire import (
     Track,
 )
 
-Message = MutableMapping[str, Any]
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
@@ -58,11 +59,12 @@ class Players:
         self.active: set[_Player] = set()
         self.draining = False
 
-    def drain(self) -> None:
-        """End every open answer now."""
+    def drain(self, grace: float) -> None:
+        """The server ends: what cannot be over within so many seconds is reset now."""
         self.draining = True
         for player in tuple(self.active):
-            player.finish("shutdown")
+            if not player.can_end_within(grace):
+                player.door.cut()
 
 
 async def play(
@@ -72,16 +74,18 @@ async def play(
     socket, the client has gone, or the server shuts down; never raises for what a client does.
 
     `scope` and `send` are uvicorn's own: no middleware may stand between."""
-    cycle = send.__self__  # type: ignore[attr-defined]  # uvicorn's record of this request and its response
+    cycle: Cycle = send.__self__  # type: ignore[attr-defined]
     door = cast(Door, scope["state"][DOOR])
+    if players.draining:
+        cycle.keep_alive = False
     playback = await _play(answer, start, clock, cycle, door, players)
-    if players.draining and playback.ended == "client_closed":
+    if door.was_cut and playback.ended == "client_closed":
         playback.ended = "shutdown"  # it was not the client who closed
     return playback
 
 
 async def _play(
-    answer: Track | Sequence[Step], start: float, clock: Clock, cycle: Any, door: Door, players: Players
+    answer: Track | Sequence[Step], start: float, clock: Clock, cycle: Cycle, door: Door, players: Players
 ) -> Playback:
     if isinstance(answer, Track):
         if not answer.at or cycle.scope["method"] == "HEAD":
@@ -142,7 +146,7 @@ class _Parting:
         return getattr(self._protocol.transport, name)
 
 
-async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
+async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
     """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
     connection, or closes it after the last."""
     cycle.transport = _Mute(cycle.transport, lingers)
@@ -150,7 +154,7 @@ async def _settle(cycle: Any, is_last: bool, *, lingers: bool) -> None:
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _close_books(cycle: Any) -> None:
+def _close_books(cycle: Cycle) -> None:
     """The same in four lines, as uvicorn does it for httptools after the last byte of an answer."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
@@ -158,7 +162,7 @@ def _close_books(cycle: Any) -> None:
     cycle.on_response()
 
 
-async def _send_whole(track: Track, start: float, clock: Clock, cycle: Any, door: Door) -> Playback:
+async def _send_whole(track: Track, start: float, clock: Clock, cycle: Cycle, door: Door) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
     playback = send_in_one(track, start, clock, door) if _is_usual(cycle, door) else None
     if playback is not None:
@@ -199,7 +203,7 @@ def send_in_one(answer: Track | Sequence[Step], start: float, clock: Clock, door
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
-def _is_usual(cycle: Any, door: Door) -> bool:
+def _is_usual(cycle: Cycle, door: Door) -> bool:
     """Whether head and body may go in one write: nothing about the request asks for more."""
     scope = cycle.scope
     return (
@@ -258,7 +262,7 @@ class _Player:
         "transport",
     )
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle) -> None:
         self.door = door
         self.transport = door.protocol.transport
         self.is_held = door.is_full
@@ -284,9 +288,7 @@ class _Player:
         door.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
         players.active.add(self)
         try:
-            if players.draining:
-                self.finish("shutdown")
-            elif door.is_lost:
+            if door.is_lost:
                 self.lost()
             else:
                 self.wake()
@@ -336,7 +338,15 @@ class _Player:
         """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
         if self.framing == "chunks":
             self.door.write(b"0\r\n\r\n")
-        return self.is_last or self.playback.ended == "shutdown"
+        return self.is_last
+
+    def last_due(self) -> float:
+        """The moment of its last byte, on its clock; infinite when it never ends."""
+        raise NotImplementedError
+
+    def can_end_within(self, seconds: float) -> bool:
+        """Whether it may be over by then. Nobody can tell how fast virtual time goes."""
+        return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
 
     def finish(self, ended: Ended) -> None:
         if not self.is_over:
@@ -381,7 +391,7 @@ class _TrackPlayer(_Player):
 
     __slots__ = ("at", "due", "offset", "run", "runs", "track")
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, track: Track) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, track: Track) -> None:
         super().__init__(door, start, clock, cycle)
         self.track = track
         self.at = track.at
@@ -389,6 +399,9 @@ class _TrackPlayer(_Player):
         self.runs = iter([run for run in track.runs if run.pieces])
         self.run: Run | None = next(self.runs, None)
         self.offset = 0
+
+    def last_due(self) -> float:
+        return self.start + self.at[-1]
 
     def advance(self) -> None:
         if self.is_held:
@@ -427,9 +440,16 @@ class _StepPlayer(_Player):
 
     __slots__ = ("steps",)
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Any, steps: Sequence[Step]) -> None:
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]) -> None:
         super().__init__(door, start, clock, cycle)
         self.steps = steps
+
+    def last_due(self) -> float:
+        rest = self.steps[self.index :]
+        if any(isinstance(step, Hang) for step in rest):
+            return inf
+        gaps = sum(step.gap for step in rest if isinstance(step, Data) and step.gap)
+        return max(self.start + max((step.at for step in rest), default=0.0), self.clock.now() + gaps)
 
     def advance(self) -> None:
         while not self.is_over and self.ending == "client_closed":

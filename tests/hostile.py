@@ -50,7 +50,7 @@ class Watched:
     @property
     def state(self) -> Any:
         """uvicorn's own record of its connections and tasks."""
-        server = self.emulator._server._uvicorn
+        server = self.emulator._server.http
         assert server is not None
         return server.server_state
 
@@ -79,7 +79,7 @@ class Watched:
             client.send(request("/__emulator/health", method="GET") + ask())
             assert json.loads(client.response().body) == {"status": "ok"}
             assert client.response().status == 200
-            assert time.monotonic() - started < 1.0
+            assert time.monotonic() - started < 5.0  # a busy machine takes its time
 
 
 def ask(prompt: str = "Hi", *, provider: str = "serevix", stream: bool = False, **headers: str) -> bytes:
@@ -253,7 +253,7 @@ class Met:
         assert self.got == b"" or self.got.startswith(b"HTTP/1.1 "), self
         assert b"Internal Server Error" not in self.got, self
         assert b"x-emulator-error: internal" not in self.got, self
-        failures = [status for status in self.statuses if status >= 500]
+        failures = [status for status in self.statuses if status >= 500 and status != 505]  # HTTP/2.0
         assert len(failures) <= self.got.count(b"model_not_found"), self
 
 

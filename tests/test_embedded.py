@@ -2,6 +2,8 @@
 
 import asyncio
 import gc
+import logging
+import os
 import re
 import socket
 import threading
@@ -90,7 +92,7 @@ def test_before_its_start_it_says_what_to_do() -> None:
         _ = Emulator().journal
 
 
-def test_stopping_ends_open_streams_in_good_order_and_frees_the_port() -> None:
+def test_stopping_resets_open_streams_and_frees_the_port() -> None:
     slow = {"rules": [{"reply": {"content": "word " * 100}, "pace": {"tokens_per_second": 1}}]}
     emulator = Emulator(slow).start()
     clients = [Connection(emulator.port) for _ in range(10)]
@@ -102,7 +104,7 @@ def test_stopping_ends_open_streams_in_good_order_and_frees_the_port() -> None:
     assert time.monotonic() - stopping < 2
     for client in clients:
         data, ending = client.read_rest()
-        assert (data[-5:], ending) == (b"0\r\n\r\n", "eof")
+        assert (data.endswith(b"0\r\n\r\n"), ending) == (False, "reset")
         client.leave()
     assert {exchange.record()["ended"] for exchange in emulator.journal} == {"shutdown"}
     with socket.socket() as probe:
@@ -213,3 +215,204 @@ def test_it_listens_on_ipv6_too() -> None:
     with emulator:  # it runs already, which is no error
         assert emulator.url("serevix") == f"http://[::1]:{emulator.port}/serevix"
         assert said(ask(emulator)) == "Hello!"
+
+
+# Starting and stopping, as hosts do it
+
+
+def test_stopping_takes_milliseconds_also_with_connections_and_streams_open() -> None:
+    slow = {"rules": [{"match": {"prompt": "Hi"}, "reply": {"content": "word " * 100}, "pace": {"ttft": 600}}]}
+    seconds: list[float] = []
+    for loop in ("uvloop", "asyncio") * 3:
+        with (
+            Emulator(slow, loop=loop) as emulator,
+            Connection(emulator.port) as idle,
+            Connection(emulator.port) as busy,
+        ):
+            idle.send(request("/__emulator/health", method="GET"))
+            assert idle.response().status == 200
+            busy.send(request("/serevix" + PATHS["serevix"], STREAM, **KEYS["serevix"]))
+            busy.read_until(b"\r\n\r\n")
+            began = time.perf_counter()
+            emulator.stop()
+            seconds.append(time.perf_counter() - began)
+            assert idle.read_rest() == (b"", "eof")
+            assert busy.read_rest() == (b"", "reset")
+    assert min(seconds) < 0.01  # a busy machine lets it wait, which is no fault of ours
+
+
+def test_stopping_with_a_grace_lets_answers_end() -> None:
+    paced = {"rules": [{"reply": {"content": "word " * 10}, "pace": {"tokens_per_second": 20}}]}
+    with Emulator(paced) as emulator, Connection(emulator.port) as client:
+        client.send(request("/serevix" + PATHS["serevix"], STREAM, **KEYS["serevix"]))
+        client.read_until(b"data: ")
+        emulator.stop(grace=10)
+        data, ending = client.read_rest()
+        assert (data[-15:], ending) == (b"[DONE]\n\n\r\n0\r\n\r\n", "eof")
+    assert [exchange.record()["ended"] for exchange in emulator.journal] == ["complete"]
+
+
+def test_the_loggers_of_the_host_stay_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+    names = ("uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+    handler = logging.NullHandler()
+    logging.getLogger("uvicorn.access").addHandler(handler)
+
+    def settings() -> list[tuple[int, bool, bool, list[logging.Handler]]]:
+        loggers = map(logging.getLogger, names)
+        return [(each.level, each.disabled, each.propagate, list(each.handlers)) for each in loggers]
+
+    try:
+        with caplog.at_level(logging.DEBUG, "uvicorn.error"):
+            before = settings()
+            for http in get_args(Http):
+                with Emulator(HELLO, http=http) as emulator, Connection(emulator.port) as client:
+                    assert settings() == before
+                    client.send(b"no HTTP\r\n\r\n")
+                    assert client.response().status == 400
+                assert settings() == before
+            assert [record.name for record in caplog.records if record.name.startswith("uvicorn")] == []
+    finally:
+        logging.getLogger("uvicorn.access").removeHandler(handler)
+
+
+def test_the_journal_can_be_read_while_another_thread_stops() -> None:
+    for _ in range(20):
+        emulator = Emulator(HELLO).start()
+        ask(emulator)
+        lengths: list[int] = []
+        failures: list[BaseException] = []
+        stopped = threading.Event()
+
+        def read(
+            emulator: Emulator = emulator,
+            stopped: threading.Event = stopped,
+            lengths: list[int] = lengths,
+            failures: list[BaseException] = failures,
+        ) -> None:
+            try:
+                is_over = False
+                while not is_over:
+                    is_over = stopped.is_set()
+                    lengths.append(len(emulator.journal))
+            except BaseException as error:
+                failures.append(error)
+
+        readers = [threading.Thread(target=read) for _ in range(4)]
+        for reader in readers:
+            reader.start()
+        began = time.monotonic()
+        emulator.stop()
+        stopped.set()
+        for reader in readers:
+            reader.join()
+        assert (failures, set(lengths)) == ([], {1})
+        assert time.monotonic() - began < 5
+
+
+def test_waiting_for_a_server_that_stops_is_told_so() -> None:
+    slow = {"rules": [{"reply": {"content": "word " * 100}, "pace": {"ttft": 600}}]}
+    with Emulator(slow) as emulator, Connection(emulator.port) as client:
+        client.send(request("/serevix" + PATHS["serevix"], STREAM, **KEYS["serevix"]))
+        client.read_until(b"\r\n\r\n")
+        outcomes: list[str] = []
+
+        def wait() -> None:
+            try:
+                emulator.wait_until_idle(timeout=60)
+                outcomes.append("idle")
+            except EmulatorError as error:
+                outcomes.append(str(error))
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        emulator.stop()
+        waiting.join(10)
+        assert not waiting.is_alive()
+        assert set(outcomes) <= {
+            "idle",
+            "The emulator was stopped meanwhile.",
+            "The emulator is not running; call start() first.",
+        }
+        assert outcomes
+
+
+def test_many_threads_that_start_it_start_it_once() -> None:
+    for _ in range(10):
+        emulator = Emulator(HELLO)
+        before = threading.active_count()
+        barrier = threading.Barrier(8)
+        ports: list[int] = []
+
+        def start(
+            emulator: Emulator = emulator, barrier: threading.Barrier = barrier, ports: list[int] = ports
+        ) -> None:
+            barrier.wait()
+            ports.append(emulator.start().port)
+
+        threads = [threading.Thread(target=start) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (len(set(ports)), threading.active_count()) == (1, before + 1)
+        assert said(ask(emulator)) == "Hello!"
+        emulator.stop()
+
+
+def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no connections today")
+
+    emulator = Emulator(HELLO)
+    before = threading.active_count()
+    with monkeypatch.context() as patch:
+        patch.setattr("emulator.server.import_module", fail)
+        for _ in range(3):
+            with pytest.raises(EmulatorError, match=r"^The emulator did not start: no connections today$"):
+                emulator.start()
+    assert threading.active_count() == before
+    gc.collect()  # a socket that is left open would warn now, and a warning is an error
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", emulator.port)) != 0
+    with emulator:
+        assert said(ask(emulator)) == "Hello!"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_a_forked_child_neither_hangs_nor_holds_what_is_its_parents(loop: Literal["uvloop", "asyncio"]) -> None:
+    with Emulator(HELLO, loop=loop) as emulator, Connection(emulator.port) as client:
+        client.send(request("/__emulator/health", method="GET"))
+        assert client.response().status == 200
+        reader, writer = os.pipe()
+        go_on, going_on = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                os.close(going_on)
+                try:
+                    outcome = f"{len(emulator.journal)} exchanges"
+                except EmulatorError as error:
+                    outcome = str(error)
+                emulator.start()
+                emulator.stop()
+                os.write(writer, f"{outcome}\n{said(ask(emulator))}".encode())
+                os.read(go_on, 1)  # until the parent has seen that its sockets are its own
+            finally:
+                os._exit(0)
+        try:
+            outcome, answer = os.read(reader, 4096).decode().split("\n")
+            assert outcome == (
+                f"The emulator runs in process {os.getpid()}; in a process forked from it, only its URLs can be used."
+            )
+            assert answer == "Hello!"
+            assert said(ask(emulator)) == "Hello!"
+            emulator.stop()
+            assert client.read_rest() == (b"", "eof")
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", emulator.port)) != 0
+        finally:
+            for end in (writer, reader, go_on, going_on):
+                os.close(end)
+            os.waitpid(child, 0)

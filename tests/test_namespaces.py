@@ -131,7 +131,7 @@ def test_the_safe_form_of_a_name_stays_what_it_is() -> None:
 
 def test_a_url_with_a_name_that_cannot_be_is_told(emulator: Emulator, http: httpx.Client) -> None:
     response = http.post(f"{emulator.origin}/@a:b/serevix{PATHS['serevix']}", json=question("serevix"))
-    assert response.status_code == 404
+    assert (response.status_code, response.headers["x-emulator-error"]) == (400, "namespace")
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "x" * 129])

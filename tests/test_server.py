@@ -13,6 +13,7 @@ import psutil
 import pytest
 from rawhttp import Connection, eventually, request
 from served import run, served
+from talk import KEYS, PATHS, question
 
 from emulator.errors import BindError
 from emulator.server import bind
@@ -45,7 +46,7 @@ def is_refused(port: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_fifty_open_streams_in_good_order(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_resets_fifty_streams_that_cannot_end_in_time(tmp_path: Path, number: signal.Signals) -> None:
     with served("--scenario", scenario(tmp_path, 500, tokens_per_second=1)) as server, ExitStack() as stack:
         clients = [stack.enter_context(ask(server.port, stream=True)) for _ in range(50)]
         for client in clients:
@@ -54,11 +55,40 @@ def test_a_signal_ends_fifty_open_streams_in_good_order(tmp_path: Path, number: 
         server.signal(number)
         for client in clients:
             data, ending = client.read_rest()
-            assert (data[-5:], ending) == (b"0\r\n\r\n", "eof")
+            assert (data.endswith(b"0\r\n\r\n"), ending) == (False, "reset")
         code, _, err = server.finish()
         assert (code, err) == (0, "")
         assert time.monotonic() - told < GRACE + 1
         bind("127.0.0.1", server.port).close()  # the port is free again
+
+
+@pytest.mark.parametrize("version", ["1.1", "1.0"])
+def test_a_stream_that_can_end_in_time_ends_whole_after_a_signal(tmp_path: Path, version: str) -> None:
+    with (
+        served("--scenario", scenario(tmp_path, 20, tokens_per_second=20)) as server,
+        Connection(server.port) as client,
+    ):
+        body = json.dumps(question("serevix", stream=True)).encode()
+        client.send(request("/serevix" + PATHS["serevix"], body, version=version, **KEYS["serevix"]))
+        client.read_until(b"data: ")
+        server.signal(signal.SIGTERM)
+        data, ending = client.read_rest()
+        last = b"data: [DONE]\n\n" + (b"\r\n0\r\n\r\n" if version == "1.1" else b"")
+        assert (data[-len(last) :], ending) == (last, "eof")
+        assert server.finish()[0] == 0
+
+
+def test_a_stream_that_ends_with_its_connection_is_reset_and_not_closed(tmp_path: Path) -> None:
+    with (
+        served("--scenario", scenario(tmp_path, 500, tokens_per_second=5)) as server,
+        Connection(server.port) as client,
+    ):
+        body = json.dumps(question("serevix", stream=True)).encode()
+        client.send(request("/serevix" + PATHS["serevix"], body, version="1.0", **KEYS["serevix"]))
+        client.read_until(b"data: ")
+        server.signal(signal.SIGTERM)
+        assert client.read_rest()[1] == "reset"
+        assert server.finish()[0] == 0
 
 
 def test_an_idle_server_ends_at_once_with_idle_connections_open() -> None:

@@ -269,7 +269,7 @@ def test_a_client_that_reads_slowly_is_waited_for() -> None:
     with Emulator({"rules": [{"reply": {"content": "x" * size}}]}) as emulator:
         with Connection(emulator.port) as client:
             known(client, asked)
-        server: Any = emulator._server._uvicorn
+        server: Any = emulator._server.http
         with Connection(emulator.port, receive_buffer=4096) as client:
             sent = 0
             protocol: Any = None
@@ -311,6 +311,61 @@ def test_a_key_that_is_no_longer_accepted_is_refused() -> None:
         emulator.load({**SCENARIO, "accounts": [{"key": "another"}]})
         client.send(ask("serevix", "steady"))
         assert client.response().status == 401
+
+
+CLOSING = {
+    "close beside keep-alive": b"connection: close\r\nconnection: keep-alive\r\n",
+    "keep-alive beside close": b"connection: keep-alive\r\nconnection: close\r\n",
+    "both in one": b"connection: keep-alive, close\r\n",
+    "a proxy's": b"proxy-connection: close\r\n",
+    "a proxy's beside keep-alive": b"connection: keep-alive\r\nproxy-connection: close\r\n",
+    "a known close": b"Connection: Close\r\n",
+}
+
+
+@pytest.mark.parametrize("name", CLOSING)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_whoever_asks_to_close_the_connection_gets_it(documented: Emulator, name: str, stream: bool) -> None:
+    asked = ask("serevix", "steady", stream).replace(b"\r\n", b"\r\n" + CLOSING[name], 1)
+    for _ in range(5):
+        with Connection(documented.port) as client:
+            client.send(asked)
+            response = client.response()
+            assert (response.status, response.headers.get("connection")) == (200, "close")
+            assert client.read_rest() == (b"", "eof")
+
+
+SAYABLE = ("9007199254740881", "\x1fid\x1f", "stand-in-for-a-request-id", "1 9007199254740881 2")
+
+
+@pytest.mark.parametrize("said", SAYABLE)
+@pytest.mark.parametrize("provider", ["serevix", "deepseek"])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_text_that_holds_a_stand_in_stays_as_it_is(provider: str, said: str, stream: bool) -> None:
+    scenario = {"rules": [{"reply": {"content": f"It is {said}."}}]}
+    with Emulator(scenario) as emulator, Connection(emulator.port) as client:
+        for _ in range(5):
+            client.send(ask(provider, "Hi", stream))
+            body = client.response().body.decode()
+            text = content_of(body) if stream else json.loads(body)["choices"][0]["message"]["content"]
+            assert text == f"It is {said}."
+
+
+def content_of(events: str) -> str:
+    """What a stream says."""
+    chunks = [json.loads(line[6:]) for line in events.splitlines() if line.startswith("data: {")]
+    return "".join(
+        choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"] if "delta" in choice
+    )
+
+
+def test_a_model_named_like_a_stand_in_keeps_its_name() -> None:
+    with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator, Connection(emulator.port) as client:
+        for model in ("9007199254740881", "m-9007199254740881"):
+            for _ in range(5):
+                body = json.dumps(question("serevix", "Hi") | {"model": model}).encode()
+                client.send(request("/serevix" + PATHS["serevix"], body, **KEYS["serevix"]))
+                assert json.loads(client.response().body)["model"] == model
 
 
 def test_an_idle_connection_is_kept_from_its_last_answer_on(monkeypatch: pytest.MonkeyPatch) -> None:

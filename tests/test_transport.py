@@ -42,7 +42,7 @@ class Stage:
     def prepare(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """From now on it answers what is put on it."""
 
-        async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+        async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool]) -> Plan:
             return Plan(self.answers.pop(0), namespace.begin(call))
 
         monkeypatch.setattr("emulator.app.answer", answer)
@@ -56,7 +56,7 @@ class Stage:
 
     @property
     def _state(self) -> Any:
-        server = self.emulator._server._uvicorn
+        server = self.emulator._server.http
         assert server is not None
         return server.server_state
 
@@ -313,7 +313,7 @@ def test_a_header_with_a_line_end_becomes_a_500_and_no_second_header(
             False,
         )
     eventually(stage.is_idle)
-    assert [record.name for record in caplog.records] == ["uvicorn.error"]
+    assert [record.name for record in caplog.records] == ["emulator.http"]
     caplog.clear()
 
 
@@ -510,30 +510,30 @@ def test_a_client_that_sends_no_whole_body_leaves_nothing_behind(stage: Stage) -
 
 
 @pytest.mark.parametrize("http", get_args(Http))
-def test_a_server_that_stops_ends_what_can_be_ended_and_closes_the_rest(
+def test_a_server_that_stops_resets_whatever_is_not_over(
     http: Http, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     body = (*JSON, (b"content-length", b"10"))
-    answers: dict[str, tuple[Track | list[Step], bytes, bytes]] = {
-        "a stream": (track(b"a", b"b", at=[0.0, LONG_AGO]), b"data: a\n\n\r\n", b"0\r\n\r\n"),
-        "steps": ([Head(200, STREAM), Data(b"x"), Data(b"y", at=LONG_AGO)], b"x\r\n", b"0\r\n\r\n"),
-        "a stream that hangs": ([Head(200, STREAM), Data(b"x"), Hang()], b"x\r\n", b"0\r\n\r\n"),
-        "half a body": ([Head(200, body), Data(b"12345"), Data(b"67890", at=LONG_AGO), End()], b"12345", b""),
-        "nothing yet": ([Hang()], b"", b""),
-        "a paced body": (track(b"a", at=[LONG_AGO], streamed=False), b"", b""),
+    answers: dict[str, tuple[Track | list[Step], bytes]] = {
+        "a stream": (track(b"a", b"b", at=[0.0, LONG_AGO]), b"data: a\n\n\r\n"),
+        "steps": ([Head(200, STREAM), Data(b"x"), Data(b"y", at=LONG_AGO)], b"x\r\n"),
+        "a stream that hangs": ([Head(200, STREAM), Data(b"x"), Hang()], b"x\r\n"),
+        "half a body": ([Head(200, body), Data(b"12345"), Data(b"67890", at=LONG_AGO), End()], b"12345"),
+        "nothing yet": ([Hang()], b""),
+        "a paced body": (track(b"a", at=[LONG_AGO], streamed=False), b""),
     }
     stage = Stage(http, "uvloop")
     stage.prepare(monkeypatch)
-    clients: list[tuple[Connection, bytes]] = []
+    clients: list[Connection] = []
     with stage.emulator:
-        for answer, before, after in answers.values():
+        for answer, before in answers.values():
             stage.put(answer)
             client = stage.connect()
             client.send(ask())
             client.read_until(before) if before else eventually(lambda: not stage.answers)
-            clients.append((client, after))
-    for client, after in clients:
-        assert client.read_rest() == (after, "eof")
+            clients.append(client)
+    for client in clients:
+        assert client.read_rest() == (b"", "reset")
         client.leave()
     assert [exchange.record()["ended"] for exchange in stage.emulator.journal] == ["shutdown"] * len(answers)
     assert [record.getMessage() for record in caplog.records] == []

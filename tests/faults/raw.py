@@ -39,7 +39,7 @@ class Live:
     @property
     def state(self) -> Any:
         """uvicorn's own record of its connections and tasks."""
-        server = self.emulator._server._uvicorn
+        server = self.emulator._server.http
         assert server is not None
         return server.server_state
 

@@ -1,0 +1,29 @@
+"""A connection that h11 parses: it follows every step of HTTP, so nothing is written past it but streams."""
+
+from collections.abc import Sized
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from emulator.door import LARGEST_BACKLOG, Connection
+
+
+class H11Connection(Connection, H11Protocol):
+    """uvicorn's h11 protocol with a `Door`."""
+
+    keeps_no_books = False
+    most_backlog = LARGEST_BACKLOG
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.backlog: Sized = self.conn._receive_buffer
+
+    def feed(self, data: bytes) -> None:
+        H11Protocol.data_received(self, data)
+
+    def is_body_open(self) -> bool:
+        return self.conn.their_state is h11.SEND_BODY
+
+    def is_pipelining(self) -> bool:
+        return False

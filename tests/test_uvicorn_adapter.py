@@ -1,0 +1,42 @@
+"""What is used of uvicorn's inside is there, in the uvicorn that is installed."""
+
+import inspect
+from typing import Any, get_args
+
+import pytest
+from hostile import Http, Loop, Watched, ask
+from rawhttp import Connection, eventually
+
+from emulator.uvicorn_adapter import Cycle, Flow, UvicornProtocol
+
+
+def named(declared: type[Any]) -> set[str]:
+    """The attributes and methods that a class declares."""
+    methods = {name for name, _ in inspect.getmembers(declared, inspect.isfunction) if not name.startswith("_")}
+    return {*declared.__annotations__, *methods}
+
+
+@pytest.mark.parametrize("http", get_args(Http))
+@pytest.mark.parametrize("loop", get_args(Loop))
+def test_every_attribute_that_is_used_is_there(http: Http, loop: Loop) -> None:
+    on = Watched(http, loop)
+    try:
+        with Connection(on.port) as client:
+            client.send(ask("slow", stream=True))
+            client.read_until(b"data: ")
+            (connection,) = on.state.connections
+            assert connection.cycle is not None
+            missing = {
+                (kind.__name__, name)
+                for kind, each in ((UvicornProtocol, connection), (Cycle, connection.cycle), (Flow, connection.flow))
+                for name in named(kind)
+                if not hasattr(each, name)
+            }
+            assert missing == set()
+            assert {"cycle", "flow", "timeout_keep_alive_task", "server_state"} <= named(UvicornProtocol)
+            assert {"keep_alive", "on_response", "send"} <= named(Cycle)
+            for method in ("_unset_keepalive_if_required", "timeout_keep_alive_handler", "shutdown"):
+                assert callable(getattr(connection, method))
+        eventually(on.is_alone)
+    finally:
+        on.emulator.stop()
