@@ -15,7 +15,7 @@ from emulator import docstrings
 from emulator.cli import described, fault_facts
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
-from emulator.scenario import Match, ReplyModel, RuleModel, Scenario
+from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -53,19 +53,19 @@ def kinds() -> Iterator[str]:
 def providers() -> Iterator[str]:
     """Every provider: how it is reached."""
     yield "| provider | base URL | documented host | auth | operations |\n|---|---|---|---|---|\n"
-    for name, room in PROVIDERS.items():
-        operations = "<br>".join(f"`{o.method} {o.path}`" for o in room.operations)
-        yield f"| {room.title} | `/{name}` | {', '.join(room.hosts)} | `{room.auth_header}` | {operations} |\n"
+    for name, provider in PROVIDERS.items():
+        operations = "<br>".join(f"`{o.method} {o.path}`" for o in provider.operations)
+        yield f"| {provider.title} | `/{name}` | {', '.join(provider.hosts)} | `{provider.auth_header}` | {operations} |\n"
 
 
 def errors() -> Iterator[str]:
     """Every error by name and provider: status, and where it is known from."""
-    names = list(dict.fromkeys(name for room in PROVIDERS.values() for name in room.refusals))
+    names = list(dict.fromkeys(name for provider in PROVIDERS.values() for name in provider.errors))
     yield f"| error | {' | '.join(PROVIDERS)} |\n|---|{'---|' * len(PROVIDERS)}\n"
     for name in names:
         cells = []
-        for room in PROVIDERS.values():
-            row = described(room)["errors"].get(name)
+        for provider in PROVIDERS.values():
+            row = described(provider)["errors"].get(name)
             cells.append("" if row is None else f"{row['status']} {row['mark']}")
         yield f"| `{name}` | {' | '.join(cells)} |\n"
 
@@ -73,8 +73,8 @@ def errors() -> Iterator[str]:
 def settings() -> Iterator[str]:
     """Every setting of every provider."""
     yield "| provider | setting | default | what it does |\n|---|---|---|---|\n"
-    for name, room in PROVIDERS.items():
-        for setting, facts in described(room)["settings"].items():
+    for name, provider in PROVIDERS.items():
+        for setting, facts in described(provider)["settings"].items():
             default = json.dumps(facts["default"], default=str, ensure_ascii=False)
             yield f"| {name} | `{setting}` | `{cell(default)}` | {cell(facts['description'])} |\n"
 

@@ -8,7 +8,7 @@ from emulator.errors import UsageError, did_you_mean
 from emulator.faults import fault_of
 from emulator.faults.base import Fault
 from emulator.pace import Pace, checked_speed
-from emulator.scenario import Scenario
+from emulator.scenario.models import Scenario
 
 Kind = TypeVar("Kind")
 ScenarioSource = str | PathLike[str] | Mapping[str, Any] | Scenario

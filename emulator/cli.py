@@ -12,9 +12,9 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.journal import Exchange
     from emulator.providers.base import Provider
-    from emulator.server import ServerOptions
+    from emulator.server.server import ServerOptions
+    from emulator.state.journal import Exchange
 
 FINDINGS, BAD_USE, CANNOT_BIND = 1, 2, 3
 """Exit codes beside 0."""
@@ -89,14 +89,14 @@ def serve(
     """Start the server. Every option may also be given as an environment variable: EMULATOR_PORT for --port."""
     import logging
 
-    from emulator.arming import fault_sources
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.faults import fault_of
-    from emulator.namespace import script_from
+    from emulator.faults.selection import fault_sources
     from emulator.pace import Pace
-    from emulator.server import MANUAL_CLOCK, Server, ServerOptions, bind
-    from emulator.shipped import DEFAULT_SCENARIO
+    from emulator.resources import DEFAULT_SCENARIO
+    from emulator.server.server import MANUAL_CLOCK, Server, ServerOptions, bind
+    from emulator.state.namespace import compile_scenario
 
     if provider is not None:
         _room(provider)
@@ -104,7 +104,7 @@ def serve(
         sys.path.insert(0, os.getcwd())  # as with `python -m`: the script of a package does not look there
     sources = scenarios or (str(DEFAULT_SCENARIO),)
     try:
-        script = script_from(*sources)
+        script = compile_scenario(*sources)
         options = Options(
             pace=Pace(ttft=0.2, tokens_per_second=60),
             speed=speed,
@@ -121,7 +121,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     port = sock.getsockname()[1]
     server_options = ServerOptions(
-        script, options, provider=provider, seed=seed, sources=sources if reload else (), tell=_teller(log)
+        script, options, provider=provider, seed=seed, sources=sources if reload else (), on_exchange=_teller(log)
     )
 
     def ready() -> None:
@@ -144,20 +144,20 @@ def _serve_with_workers(
     from dataclasses import replace
 
     from emulator.errors import UsageError
-    from emulator.server import Server, bind
-    from emulator.workers import needs_shared_state, run
+    from emulator.server.server import Server, bind
+    from emulator.server.workers import needs_shared_state, run
 
     reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
     if reasons:
         told = "\n".join(f"  {reason}" for reason in reasons)
         _fail(f"--workers {number}: workers share nothing, and what is served needs them to:\n{told}", BAD_USE)
 
-    def serve_one(index: int, tell: "Callable[[], None]") -> None:
+    def serve_one(index: int, on_exchange: "Callable[[], None]") -> None:
         mine = replace(options, options=replace(options.options, worker=index))
 
         def ready_too() -> None:
             _stay()
-            tell()
+            on_exchange()
 
         Server(mine).run(bind(host, port, shares_port=True), ready_too)
 
@@ -176,34 +176,34 @@ def check(paths: tuple[str, ...], as_json: bool) -> None:
     Exit code 0: nothing to say; 1: warnings only; 2: a file cannot be used."""
     from emulator.errors import Problem, ScenarioError
     from emulator.lint import warnings
-    from emulator.sources import load
+    from emulator.scenario.sources import load
 
     problems: list[Problem] = []
-    doubts: list[Problem] = []
+    lint_warnings: list[Problem] = []
     for path in paths:
         try:
-            doubts += warnings(load(path))
+            lint_warnings += warnings(load(path))
         except ScenarioError as error:
             problems += error.problems
     if as_json:
-        told = [("error", each) for each in problems] + [("warning", each) for each in doubts]
+        told = [("error", each) for each in problems] + [("warning", each) for each in lint_warnings]
         rows = [{"level": level, "path": p.path, "line": p.line, "column": p.column, "message": p.message}
                 for level, p in told]  # fmt: skip
         click.echo(json.dumps({"problems": rows}, indent=2))
     else:
         for problem in problems:
             click.echo(str(problem), err=True)
-        for doubt in doubts:
-            click.echo(f"{doubt} (warning)", err=True)
-        if not problems and not doubts:
+        for lint_warning in lint_warnings:
+            click.echo(f"{lint_warning} (warning)", err=True)
+        if not problems and not lint_warnings:
             click.echo(f"{len(paths)} file{'s' if len(paths) > 1 else ''} checked, no problems.")
-    sys.exit(BAD_USE if problems else FINDINGS if doubts else 0)
+    sys.exit(BAD_USE if problems else FINDINGS if lint_warnings else 0)
 
 
 @cli.command()
 def schema() -> None:
     """Print the JSON Schema of scenario files, for editors."""
-    from emulator.schema import as_text
+    from emulator.scenario.json_schema import as_text
 
     click.echo(as_text(), nl=False)
 
@@ -259,40 +259,40 @@ def providers(name: str | None, as_json: bool) -> None:
     """List the providers, or tell all about one: routes, settings, errors, what is documented and what inferred."""
     from emulator.providers import PROVIDERS
 
-    facts = {key: described(room) for key, room in PROVIDERS.items()} if name is None else described(_room(name))
+    facts = {key: described(vendor) for key, vendor in PROVIDERS.items()} if name is None else described(_room(name))
     if as_json:
         click.echo(json.dumps(facts, indent=2))
     elif name is None:
-        for key, room in PROVIDERS.items():
-            click.echo(f"{key:<10} {room.title:<20} {room.auth_header}")
-            for operation in room.operations:
+        for key, vendor in PROVIDERS.items():
+            click.echo(f"{key:<10} {vendor.title:<20} {vendor.auth_header}")
+            for operation in vendor.operations:
                 click.echo(f"{'':<10} {operation.method} {operation.path}")
     else:
         _tell(facts)
 
 
-def described(room: "type[Provider]") -> dict[str, Any]:
+def described(vendor: "type[Provider]") -> dict[str, Any]:
     """Everything about a provider that a user may want to know, as plain data."""
     from emulator import docstrings
 
-    words = docstrings.of(room.Settings)
+    words = docstrings.of(vendor.Settings)
     return {
-        "name": room.name,
-        "title": room.title,
-        "document": room.document,
-        "hosts": list(room.hosts),
-        "auth": room.auth_header,
+        "name": vendor.name,
+        "title": vendor.title,
+        "document": vendor.document,
+        "hosts": list(vendor.hosts),
+        "auth": vendor.auth_header,
         "operations": [
             {"name": o.name, "method": o.method, "path": o.path, "summary": o.summary, "mark": o.mark}
-            for o in room.operations
+            for o in vendor.operations
         ],
         "settings": {
             name: {"default": field.default, "description": words.get(name, "")}
-            for name, field in room.Settings.model_fields.items()
+            for name, field in vendor.Settings.model_fields.items()
         },
         "errors": {
-            name: {"status": room().refusal(_named(name)).status, "mark": row.mark, "body": _body(room, name)}
-            for name, row in room.refusals.items()
+            name: {"status": vendor().error_spec(_named(name)).status, "mark": row.mark, "body": _body(vendor, name)}
+            for name, row in vendor.errors.items()
         },
     }
 
@@ -303,8 +303,8 @@ def _named(name: str) -> Any:
     return ErrorReply(name=name)
 
 
-def _body(room: "type[Provider]", name: str) -> str:
-    return room().error(_named(name), request_id="…").body().decode()
+def _body(vendor: "type[Provider]", name: str) -> str:
+    return vendor().error(_named(name), request_id="…").body().decode()
 
 
 def _tell(facts: dict[str, Any]) -> None:
@@ -326,17 +326,17 @@ def banner(origin: str, provider: str | None = None) -> str:
     from emulator.providers import PROVIDERS
 
     lines = [f"The emulator listens on {origin}. Ctrl-C stops it."]
-    for name, room in PROVIDERS.items():
+    for name, vendor in PROVIDERS.items():
         if provider in (None, name):
             base = origin if provider else f"{origin}/{name}"
-            path, body = room.example
+            path, body = vendor.example
             lines += [
                 "",
-                f"{room.title}",
+                f"{vendor.title}",
                 f"  base URL  {base}",
-                f"  auth      {room.auth_header}",
+                f"  auth      {vendor.auth_header}",
                 f"  try       curl {base}{path} -H 'Content-Type: application/json' "
-                f"-H {shlex.quote(room.auth_header)} -d {shlex.quote(json.dumps(body))}",
+                f"-H {shlex.quote(vendor.auth_header)} -d {shlex.quote(json.dumps(body))}",
             ]
     return "\n".join(lines)
 
@@ -374,11 +374,11 @@ def _teller(style: str) -> "Callable[[Exchange], None] | None":
     if style == "off":
         return None
 
-    def tell(exchange: "Exchange") -> None:
+    def on_exchange(exchange: "Exchange") -> None:
         with contextlib.suppress(OSError):  # whoever read it has gone
             click.echo(json.dumps(exchange.summary()) if style == "json" else exchange.line())
 
-    return tell
+    return on_exchange
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -20,13 +20,13 @@ from typing import Protocol
 
 Callback = Callable[[], None]
 
-EARLIEST, LATEST = 1e-9, 1e12
+EARLIEST, MAX_TIME = 1e-9, 1e12
 """What a timer can be set to."""
 VIRTUAL_START = 1767225600.0
 """Where virtual time begins: 2026-01-01T00:00:00Z."""
 LATEST_DATE = 253_402_214_400.0
 """The last moment that virtual time shows: dates end with the year 9999."""
-LONGEST_TURN = 0.001
+MAX_TURN = 0.001
 """Seconds for which alarms are served in a row; then the event loop has its turn, and new requests are heard."""
 SLOTS, NEVER = 4000, 2**62
 """Parts of a second. Several alarms in one part go off together at its end: waking up costs more than sending."""
@@ -111,7 +111,7 @@ class WallClock:
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
         alarm = Alarm(when, callback)
-        slot = int(when * SLOTS) if when < LATEST else NEVER
+        slot = int(when * SLOTS) if when < MAX_TIME else NEVER
         together = self._slots.get(slot)
         if together is not None:
             together.append(alarm)
@@ -134,7 +134,7 @@ class WallClock:
             self._timerfd = None
 
     def _arm(self, when: float) -> None:
-        self._armed = when = min(max(when, EARLIEST), LATEST)
+        self._armed = when = min(max(when, EARLIEST), MAX_TIME)
         if self._timerfd is not None:
             self._timerfd.set(when)
         else:
@@ -152,7 +152,7 @@ class WallClock:
         now = self.now
         self._armed = -1.0  # alarms set meanwhile need not arm the timer: it is armed once at the end
         moment = now()
-        pause = moment + LONGEST_TURN
+        pause = moment + MAX_TURN
         while moment < pause and (due := self._due(moment)):
             for served, alarm in enumerate(due, 1):
                 callback = alarm.callback

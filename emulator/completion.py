@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import floor, log
 
-from emulator import dice, tokens
+from emulator import seeded, tokens
 from emulator.dialects.base import PLAIN, Habits
 from emulator.reply import Block, Choice, Completion, Refusal, Reply, Search, Text, Thought, TokenLogprob, Usage
 from emulator.request import Controls, ModelRequest, ToolCall
@@ -19,8 +19,8 @@ def complete(
     request_id: str,
     prompt: int,
     cached: int = 0,
-    material: dice.Ingredient = "",
-    seed: dice.Ingredient = "",
+    entropy: seeded.Entropy = "",
+    seed: seeded.Entropy = "",
     habits: Habits = PLAIN,
 ) -> Completion:
     """The answer of `request` when its choices say `replies`, one each.
@@ -30,7 +30,7 @@ def complete(
     same words have the same ones, however they are asked for."""
     first = replies[0]
     controls = request.controls
-    choices = tuple([_choice(index, reply, controls, material, seed, habits) for index, reply in enumerate(replies)])
+    choices = tuple([_choice(index, reply, controls, entropy, seed, habits) for index, reply in enumerate(replies)])
     return Completion(
         id=first.id or id,
         created=created if first.created is None else first.created,
@@ -45,7 +45,7 @@ def complete(
 
 
 def _choice(
-    index: int, reply: Reply, controls: Controls, material: dice.Ingredient, seed: dice.Ingredient, habits: Habits
+    index: int, reply: Reply, controls: Controls, entropy: seeded.Entropy, seed: seeded.Entropy, habits: Habits
 ) -> Choice:
     blocks = reply.in_order()
     does_something = any(map(_has_id, blocks))
@@ -64,7 +64,7 @@ def _choice(
             blocks, stopped_by = cut, None
             finish, native = "length", None
     if does_something:
-        blocks = _named(blocks, index, material, habits)
+        blocks = _named(blocks, index, entropy, habits)
     choice = Choice(index, blocks, finish, native, stopped_by)
     if not controls.logprobs:
         return choice
@@ -82,14 +82,14 @@ def _has_id(block: Block) -> bool:
     return isinstance(block, ToolCall | Search)
 
 
-def _named(blocks: tuple[Block, ...], index: int, material: dice.Ingredient, habits: Habits) -> tuple[Block, ...]:
+def _named(blocks: tuple[Block, ...], index: int, entropy: seeded.Entropy, habits: Habits) -> tuple[Block, ...]:
     """The blocks with an id for every tool call and every search."""
     named: list[Block] = []
     number = 0
     for block in blocks:
         if isinstance(block, ToolCall | Search):
             if not block.id:
-                block = replace(block, id=habits.call_id(material, index, number))
+                block = replace(block, id=habits.call_id(entropy, index, number))
             number += 1
         named.append(block)
     return tuple(named)
@@ -213,18 +213,18 @@ COMMON = (
 """Tokens that are plausible anywhere: more of them than anyone may ask rivals for."""
 
 
-def _logprobs(text: str, uncut: str, most: int, *material: dice.Ingredient) -> tuple[TokenLogprob, ...]:
+def _logprobs(text: str, uncut: str, most: int, *entropy: seeded.Entropy) -> tuple[TokenLogprob, ...]:
     """Plausible values for every piece of a text, with the `most` likeliest tokens in its place.
 
     The model is mostly sure. Where it is not, it sometimes took the second best. What is told of one place never adds
     up to more than certainty. The rolls depend neither on `most` nor on where the text was cut: who asks for more
     rivals sees the same chosen ones, who asks for fewer tokens the same beginning."""
     pool = tuple(dict.fromkeys((*tokens.pieces(uncut).texts[:64], *COMMON)))
-    generator = dice.generator("logprobs", *material, uncut)
+    generator = seeded.generator("logprobs", *entropy, uncut)
     rows = []
     for piece in tokens.pieces(text).texts:
-        doubt, decay, taken, start = (generator.random() for _ in range(4))
-        rest = 0.9 * doubt**3 + 1e-6  # what the likeliest token leaves to all others
+        lint_warning, decay, taken, start = (generator.random() for _ in range(4))
+        rest = 0.9 * lint_warning**3 + 1e-6  # what the likeliest token leaves to all others
         rank = 1 if taken < rest / 2 else 0
         falling = _falling(1 - rest, 0.3 + 0.4 * decay, max(most, rank + 1))
         first = int(start * len(pool))

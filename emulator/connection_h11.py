@@ -6,14 +6,14 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from emulator.door import LARGEST_BACKLOG, Connection
+from emulator.server.protocol import MAX_BACKLOG, Connection
 
 
 class H11Connection(Connection, H11Protocol):
     """uvicorn's h11 protocol with a `Door`."""
 
     keeps_no_books = False
-    most_backlog = LARGEST_BACKLOG
+    most_backlog = MAX_BACKLOG
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)

@@ -7,7 +7,7 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from emulator.door import BAD_REQUEST, MOST_PIPELINED, Connection
+from emulator.server.protocol import BAD_REQUEST, MAX_PIPELINED, Connection
 from emulator.uvicorn_adapter import Scope
 
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -27,7 +27,7 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
     """uvicorn's httptools protocol with a `Door`."""
 
     keeps_no_books = True
-    most_backlog = MOST_PIPELINED
+    most_backlog = MAX_PIPELINED
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)

@@ -7,20 +7,20 @@ from typing import Any, Literal, Self
 
 from emulator import arguments
 from emulator.arguments import ScenarioSource
-from emulator.arming import fault_sources
+from emulator.client import NamespaceClient
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
 from emulator.faults.base import Fault
-from emulator.namespace import safe_name, script_from
+from emulator.faults.selection import fault_sources
 from emulator.pace import Pace
-from emulator.server import Server, ServerOptions, bind
-from emulator.shipped import DEFAULT_SCENARIO
-from emulator.worlds import World
+from emulator.resources import DEFAULT_SCENARIO
+from emulator.server.server import Server, ServerOptions, bind
+from emulator.state.namespace import compile_scenario, safe_name
 
 START_TIMEOUT = 10.0
 
 
-class Emulator(World):
+class Emulator(NamespaceClient):
     """A local stand-in for every documented provider.
 
         with Emulator(scenario="scenarios/weather.yaml") as emulator:
@@ -84,7 +84,7 @@ class Emulator(World):
         )
         server = Server(
             ServerOptions(
-                script_from(*sources),
+                compile_scenario(*sources),
                 options,
                 provider=provider,
                 seed=arguments.seed(seed),
@@ -156,7 +156,7 @@ class Emulator(World):
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
-    def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> World:
+    def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> NamespaceClient:
         """Another namespace of this server, made on first use; with a scenario or a seed it starts anew.
 
         Any text is a name, also `request.node.name` of a test; the world's own `name` is the same in the characters
@@ -167,6 +167,6 @@ class Emulator(World):
             if name == "default":
                 raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
             arguments.seed(seed)
-            script = None if scenario is None else script_from(arguments.source(scenario))
+            script = None if scenario is None else compile_scenario(arguments.source(scenario))
             self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.script, seed))
-        return World(self._server, name, self)
+        return NamespaceClient(self._server, name, self)

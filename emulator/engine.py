@@ -1,4 +1,4 @@
-"""The journey of a request, in order: from a `Call` to a `Plan` of bytes and moments."""
+"""The journey of a request, in order: from a `HttpRequest` to a `Plan` of bytes and moments."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -7,29 +7,29 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
-from emulator import dice, large, tokens
-from emulator.arming import BY_REQUEST, Armed, Source, asked_by, from_request
-from emulator.arming import HEADER as FAULT_HEADER
-from emulator.arming import KEY as FAULT_KEY
+from emulator import large, seeded, tokens
 from emulator.completion import complete, said
-from emulator.conditions import Ask
 from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import MAX_LIGHT, Fault, NotApplicable, Scene
-from emulator.journal import LONGEST_BODY, Exchange, Why
-from emulator.ledger import Lease
-from emulator.matching import Found, Rulebook, misses
-from emulator.memory import CREATED, ID, REQUEST_ID, Remembered, holds_stand_in
-from emulator.namespace import Namespace
+from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, NotApplicable
+from emulator.faults.selection import BY_REQUEST, ActiveFault, Source, asked_by, from_request
+from emulator.faults.selection import HEADER as FAULT_HEADER
+from emulator.faults.selection import KEY as FAULT_KEY
+from emulator.generation.compose import UNSAID, RenderContext, SchemaError, WritingError, is_plain, is_quick, write
+from emulator.matching.conditions import MatchContext
+from emulator.matching.rules import RuleMatch, RuleSet, misses
 from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
-from emulator.providers.base import Provider, Refused
+from emulator.providers.base import Provider, ProviderError
 from emulator.records import record
-from emulator.reply import Block, Draft, ErrorReply, Reply, Search
-from emulator.request import Call, ModelRequest, ToolCall
-from emulator.wire import Step, Track, single
-from emulator.writing import UNSAID, Occasion, SchemaError, WritingError, is_plain, is_quick, write
+from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search
+from emulator.request import HttpRequest, ModelRequest, ToolCall
+from emulator.state.journal import MAX_REQUEST_BYTES, Exchange, Why
+from emulator.state.namespace import Namespace
+from emulator.state.quotas import Lease
+from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
+from emulator.wire import PlannedBody, Step, single
 
 logger = logging.getLogger("emulator")
 Result = TypeVar("Result")
@@ -64,36 +64,36 @@ class Options:
 
 
 @record
-class Plan:
+class PlannedResponse:
     """What will be sent, and the record of it."""
 
-    answer: Track | Sequence[Step]
+    answer: PlannedBody | Sequence[Step]
     exchange: Exchange
 
 
 @dataclass(slots=True)
-class Journey:
+class RequestContext:
     """One request on its way: what each step needs of the earlier ones."""
 
-    call: Call
+    call: HttpRequest
     namespace: Namespace
     options: Options
-    room: Provider
+    provider: Provider
     dialect: Dialect
     exchange: Exchange
     identity: bytes
     attempt: int
-    material: bytes
+    entropy: bytes
     """What ids and dice are made of: differs from attempt to attempt."""
     request_id: str
     has_left: Callable[[], bool] = never
     """Whether the client has gone, so that slow work for it may end."""
-    stands_alone: bool = False
+    is_stateless: bool = False
     """Whether nothing but the request and the script bears on the answer."""
     request: ModelRequest | None = None
-    found: Found | None = None
-    faults: list[Armed] | None = None
-    refusing: Armed | None = None
+    found: RuleMatch | None = None
+    faults: list[ActiveFault] | None = None
+    refusing: ActiveFault | None = None
     """The fault whose error is the answer."""
     lease: Lease | None = None
     """What this request took of the key's quotas; given back by `Exchange.end`."""
@@ -110,15 +110,17 @@ class Prompt:
     total: int
 
 
-async def answer(call: Call, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never) -> Plan:
+async def answer(
+    call: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never
+) -> PlannedResponse:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
-    stands_alone = _stands_alone(call, namespace)
-    known = _known(call, namespace) if stands_alone else None
+    is_stateless = _stands_alone(call, namespace)
+    known = _known(call, namespace) if is_stateless else None
     identity = known.identity if known is not None else await _read(identity_of, call, of=call)
     journey = _begin(call, namespace, options, identity)
-    journey.stands_alone, journey.has_left = stands_alone, has_left
+    journey.is_stateless, journey.has_left = is_stateless, has_left
     try:
-        return Plan(await _planned(known, journey), journey.exchange)
+        return PlannedResponse(await _planned(known, journey), journey.exchange)
     except BaseException:  # nobody will play it, so nobody will end it
         journey.exchange.end()
         namespace.journal.settle(journey.exchange)
@@ -127,24 +129,24 @@ async def answer(call: Call, namespace: Namespace, options: Options, has_left: C
         journey.exchange.shorten()
 
 
-async def _planned(known: Remembered | None, journey: Journey) -> Track | Sequence[Step]:
+async def _planned(known: CachedResponse | None, journey: RequestContext) -> PlannedBody | Sequence[Step]:
     """The answer, whatever happens on the way to it."""
     try:
         try:
-            track = await _healthy(journey) if known is None else _recalled(known, journey)
-        except Refused as refusal:
-            track = _refusal(refusal.reply, journey)
+            planned = await _healthy(journey) if known is None else _recalled(known, journey)
+        except ProviderError as error_spec:
+            planned = _refusal(error_spec.reply, journey)
         except WritingError as error:
-            track = _failed(error, journey)
+            planned = _failed(error, journey)
         except Abandoned:  # nobody reads it
-            track = _own_error(499, "The client has left.", "abandoned", journey)
+            planned = _own_error(499, "The client has left.", "abandoned", journey)
         faults = _struck(journey)
         if not faults:
-            return track
+            return planned
         is_heavy = (
-            any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in track.runs) > MAX_LIGHT
+            any(armed.fault.is_heavy for armed in faults) or sum(len(run.pieces) for run in planned.runs) > MAX_LIGHT
         )
-        return await POOL.run(_broken, track, faults, journey) if is_heavy else _broken(track, faults, journey)
+        return await POOL.run(_broken, planned, faults, journey) if is_heavy else _broken(planned, faults, journey)
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return _own_error(400, str(error), "fault", journey)
     except Exception:
@@ -153,16 +155,16 @@ async def _planned(known: Remembered | None, journey: Journey) -> Track | Sequen
         return _refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), journey)
 
 
-async def _healthy(journey: Journey) -> Track:
+async def _healthy(journey: RequestContext) -> PlannedBody:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
-    call, namespace, room, exchange = journey.call, journey.namespace, journey.room, journey.exchange
-    operation, call.parameters = room.route(call.method, call.path)
+    call, namespace, provider, exchange = journey.call, journey.namespace, journey.provider, journey.exchange
+    operation, call.parameters = provider.route(call.method, call.path)
     call.operation, call.dialect = operation.name, operation.dialect
-    dialect = journey.dialect = room.speaking(operation.dialect)
+    dialect = journey.dialect = provider.speaking(operation.dialect)
     key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
-        namespace.admit(call.provider, key)
-    reader = dialect.parse if operation.has_body else room.listed
+        namespace.check_key(call.provider, key)
+    reader = dialect.parse if operation.has_body else provider.listed
     request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream
     ask = namespace.ask(request, journey.identity, journey.attempt)
@@ -170,13 +172,13 @@ async def _healthy(journey: Journey) -> Track:
     found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
     if operation.is_completion and not namespace.ledger.is_empty:
-        journey.lease = namespace.ledger.open(room, key, exchange.received)
+        journey.lease = namespace.ledger.open(provider, key, exchange.received)
         exchange.on_end = journey.lease.close
     for armed in _struck(journey):
-        refusal = armed.fault.refuse(_scene(journey))
-        if refusal is not None:
+        error_spec = armed.fault.refuse(_scene(journey))
+        if error_spec is not None:
             journey.refusing = armed
-            return _refusal(refusal, journey)
+            return _refusal(error_spec, journey)
     if found is not None and isinstance(found.answer.content, ErrorReply):
         return _refusal(found.answer.content, journey)
     if found is None and not operation.is_completion:
@@ -186,50 +188,50 @@ async def _healthy(journey: Journey) -> Track:
     if found is None:
         seen = (ask.state, ask.attempt, ask.identity, ask.seed)
         exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
-    prompt = await _prompt_tokens(request, room, journey)
-    room.admit_length(request, prompt.total)
+    prompt = await _prompt_tokens(request, provider, journey)
+    provider.check_context_length(request, prompt.total)
     replies = await _replies(ask, journey)
-    track = _answered(replies, prompt, request, journey)
-    if _is_steady(ask, prompt, replies, journey) and not holds_stand_in(track):
+    planned = _answered(replies, prompt, request, journey)
+    if _is_steady(ask, prompt, replies, journey) and not holds_stand_in(planned):
         _remember(replies, prompt, request, journey)
-    return _paced(track, journey)
+    return _paced(planned, journey)
 
 
 # The same question again
 
 
-def _known(call: Call, namespace: Namespace) -> Remembered | None:
+def _known(call: HttpRequest, namespace: Namespace) -> CachedResponse | None:
     """The answer to this very question, if it may be given to whoever asks now."""
     known = namespace.memory.get(call)
     if known is not None:
         try:
-            room = namespace.script.rooms[call.provider]
-            namespace.admit(call.provider, room.speaking(known.dialect).key_of(call.headers))
-        except Refused:
+            provider = namespace.script.providers[call.provider]
+            namespace.check_key(call.provider, provider.speaking(known.dialect).key_of(call.headers))
+        except ProviderError:
             return None
     return known
 
 
-def _stands_alone(call: Call, namespace: Namespace) -> bool:
+def _stands_alone(call: HttpRequest, namespace: Namespace) -> bool:
     """Whether nothing but the request and the script bears on the answer: no books are kept, no faults are armed."""
     return (
         namespace.ledger.is_empty
-        and namespace.arsenal.is_empty
+        and namespace.fault_registry.is_empty
         and not call.faults
         and FAULT_HEADER not in call.headers
         and not (call.key or "").startswith(FAULT_KEY)
     )
 
 
-def _is_steady(ask: Ask, prompt: Prompt, replies: list[Reply], journey: Journey) -> bool:
+def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey: RequestContext) -> bool:
     """Whether the same request would get the same answer again, but for its ids and moments."""
     namespace, found = journey.namespace, journey.found
     return (
         journey.attempt > 1  # most requests never come again
         and not journey.faults
-        and journey.stands_alone
+        and journey.is_stateless
         and journey.dialect.is_repeatable
-        and not (journey.room.shows_cache and prompt.total >= journey.room.cache_unit)
+        and not (journey.provider.shows_cache and prompt.total >= journey.provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
         and namespace.script.rules.is_steady(ask, found)
@@ -241,7 +243,7 @@ def _has_id(block: Block) -> bool:
     return isinstance(block, ToolCall | Search)
 
 
-def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> None:
+def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: RequestContext) -> None:
     exchange = journey.exchange
     completion = complete(
         replies,
@@ -250,12 +252,12 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         created=CREATED,
         request_id=REQUEST_ID,
         prompt=prompt.total,
-        material=journey.material,
+        entropy=journey.entropy,
         seed=journey.namespace.seed,
-        habits=journey.room.habits,
+        habits=journey.provider.habits,
     )
     assert exchange.usage is not None
-    remembered = Remembered(
+    cached_response = CachedResponse(
         journey.dialect.render(completion, request),
         journey.identity,
         journey.call.operation,
@@ -268,50 +270,50 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         exchange.why,
         _pace(request.stream, journey).is_at_once,
     )
-    journey.namespace.memory.keep(journey.call, remembered)
+    journey.namespace.memory.keep(journey.call, cached_response)
 
 
-def _recalled(known: Remembered, journey: Journey) -> Track:
+def _recalled(known: CachedResponse, journey: RequestContext) -> PlannedBody:
     """The steps of `_healthy` that are not the same each time."""
     exchange = journey.exchange
     journey.call.operation, journey.call.dialect = known.operation, known.dialect
-    journey.dialect = journey.room.speaking(known.dialect)
+    journey.dialect = journey.provider.speaking(known.dialect)
     journey.found, journey.faults = known.found, []
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
     exchange.rule = known.found.rule.name if known.found is not None else None
     exchange.outcome = "reply" if known.found is not None else "generated"
     exchange.why = known.why
-    exchange.status = known.track.status
-    track = known.filled(journey.dialect.make_id(journey.material), int(exchange.received), journey.request_id)
-    return track if known.is_at_once else _paced(track, journey)
+    exchange.status = known.planned.status
+    planned = known.filled(journey.dialect.make_id(journey.entropy), int(exchange.received), journey.request_id)
+    return planned if known.is_at_once else _paced(planned, journey)
 
 
 # What goes wrong
 
 
-def _struck(journey: Journey) -> list[Armed]:
+def _struck(journey: RequestContext) -> list[ActiveFault]:
     """The faults that strike this request: found once, as they are counted. Raises UsageError."""
     if journey.faults is None:
         journey.faults = []  # should one of them be misspelt, the answer to that is spared the others
         namespace, found, script = journey.namespace, journey.found, journey.namespace.script
         of_the_script = script.scenario.faults or (found is not None and found.rule.faults)
-        if journey.stands_alone and not of_the_script and not journey.options.faults:
+        if journey.is_stateless and not of_the_script and not journey.options.faults:
             return journey.faults
         armed = _asked_for(journey)
-        armed += namespace.arsenal.armed()
+        armed += namespace.fault_registry.armed()
         if found is not None:
-            armed += [Armed(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
-        armed += [Armed(f"scenario {n}", fault, "scenario") for n, fault in enumerate(script.scenario.faults)]
-        armed += [Armed(f"server {n}", fault, "server") for n, fault in enumerate(journey.options.faults)]
+            armed += [ActiveFault(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
+        armed += [ActiveFault(f"scenario {n}", fault, "scenario") for n, fault in enumerate(script.scenario.faults)]
+        armed += [ActiveFault(f"server {n}", fault, "server") for n, fault in enumerate(journey.options.faults)]
         if armed:
-            journey.faults = namespace.arsenal.striking(
+            journey.faults = namespace.fault_registry.select(
                 armed, namespace.clock.now(), namespace.seed, journey.identity, journey.attempt
             )
             journey.exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in journey.faults)
     return journey.faults
 
 
-def _asked_for(journey: Journey) -> list[Armed]:
+def _asked_for(journey: RequestContext) -> list[ActiveFault]:
     """The faults that the request asks for and may ask for; of the others is said that they do nothing."""
     call, options = journey.call, journey.options
     asked = asked_by(call.headers, call.key, call.faults)
@@ -322,23 +324,25 @@ def _asked_for(journey: Journey) -> list[Armed]:
     return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
 
 
-def _scene(journey: Journey, *, streamed: bool = False) -> Scene:
+def _scene(journey: RequestContext, *, streamed: bool = False) -> FaultContext:
     answered = journey.exchange.outcome in ("reply", "generated")
-    return Scene(journey.room, journey.request, streamed, journey.material, journey.exchange.received, answered)
+    return FaultContext(
+        journey.provider, journey.request, streamed, journey.entropy, journey.exchange.received, answered
+    )
 
 
-def _broken(track: Track, faults: Sequence[Armed], journey: Journey) -> list[Step]:
+def _broken(planned: PlannedBody, faults: Sequence[ActiveFault], journey: RequestContext) -> list[Step]:
     """The answer as the faults let it travel; those that cannot be applied are told. It may run in any thread."""
-    is_whole = any(run.part == "body" for run in track.runs)  # a whole body too goes like a stream behind heartbeats
-    scene = _scene(journey, streamed=track.streamed and not is_whole)
-    steps = track.steps()
+    is_whole = any(run.part == "body" for run in planned.runs)  # a whole body too goes like a stream behind heartbeats
+    scene = _scene(journey, streamed=planned.streamed and not is_whole)
+    steps = planned.steps()
     # From what is said to bytes to connections, as in the table of faults: what is text must still be text.
     for armed in sorted(faults, key=lambda each: ORDER[each.fault.kind]):
         if armed is not journey.refusing and armed.fault.refuse(scene) is not None:
             _bypassed(armed, NotApplicable("another error came first"), journey)
             continue
         try:
-            changed = armed.fault.rewrite(steps, scene)
+            changed = armed.fault.transform_steps(steps, scene)
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
             continue
@@ -354,74 +358,78 @@ def _broken(track: Track, faults: Sequence[Armed], journey: Journey) -> list[Ste
 NO_CHANGE = "it leaves this answer as it is"
 
 
-def _bypassed(armed: Armed, reason: NotApplicable | str, journey: Journey) -> None:
+def _bypassed(armed: ActiveFault, reason: NotApplicable | str, journey: RequestContext) -> None:
     journey.acted.add(id(armed))  # one reason is enough
     _note_bypassed(f"{armed.fault.kind} ({armed.source})", str(reason), journey)
 
 
-def _note_bypassed(fault: str, reason: str, journey: Journey) -> None:
+def _note_bypassed(fault: str, reason: str, journey: RequestContext) -> None:
     note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note)
 
 
-def refused(call: Call, namespace: Namespace, reply: ErrorReply) -> Plan:
+def refused(call: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
     """A refusal for a request that cannot begin its journey."""
     journey = _begin(call, namespace, Options(), identity_of(call))
     journey.exchange.shorten()
-    return Plan(_refusal(reply, journey), journey.exchange)
+    return PlannedResponse(_refusal(reply, journey), journey.exchange)
 
 
-def misused(call: Call, namespace: Namespace, complaint: str, kind: str) -> Plan:
+def misused(call: HttpRequest, namespace: Namespace, complaint: str, kind: str) -> PlannedResponse:
     """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
     journey = _begin(call, namespace, Options(), identity_of(call))
     journey.exchange.shorten()
-    return Plan(_own_error(400, complaint, kind, journey), journey.exchange)
+    return PlannedResponse(_own_error(400, complaint, kind, journey), journey.exchange)
 
 
-def identity_of(call: Call) -> bytes:
+def identity_of(call: HttpRequest) -> bytes:
     """What makes this request the same as another."""
-    return dice.hashed(dice.mixed_before(call.provider, call.method, call.path) + dice.mixed(call.body))
+    return seeded.hashed(seeded.mixed_before(call.provider, call.method, call.path) + seeded.mixed(call.body))
 
 
-def _begin(call: Call, namespace: Namespace, options: Options, identity: bytes) -> Journey:
+def _begin(call: HttpRequest, namespace: Namespace, options: Options, identity: bytes) -> RequestContext:
     exchange = namespace.begin(call)
-    room = namespace.script.rooms[call.provider]
+    provider = namespace.script.providers[call.provider]
     attempt = namespace.attempt(identity)
-    mixture = dice.mixed_before(namespace.seed, "id") + dice.mixed(identity, attempt, options.worker)
-    material = dice.hashed(mixture)
-    request_id = room.request_id(exchange.received, material)
-    dialect = room.speaking("")  # until the endpoint is known
-    return Journey(call, namespace, options, room, dialect, exchange, identity, attempt, material, request_id)
+    mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
+    entropy = seeded.hashed(mixture)
+    request_id = provider.request_id(exchange.received, entropy)
+    dialect = provider.speaking("")  # until the endpoint is known
+    return RequestContext(call, namespace, options, provider, dialect, exchange, identity, attempt, entropy, request_id)
 
 
 # Ways to end early
 
 
-def _refusal(reply: ErrorReply, journey: Journey) -> Track:
-    track = journey.room.error(reply, journey.call, journey.request_id)
+def _refusal(reply: ErrorReply, journey: RequestContext) -> PlannedBody:
+    planned = journey.provider.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
-    exchange.outcome, exchange.error, exchange.status = "error", reply.name, track.status
-    return track
+    exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
+    return planned
 
 
-def _listing(request: ModelRequest, journey: Journey) -> Track:
-    room, exchange = journey.room, journey.exchange
+def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
+    provider, exchange = journey.provider, journey.exchange
     exchange.outcome, exchange.status = "listing", 200
-    headers = room.json_headers + room.response_headers(journey.request_id)
-    balance = journey.namespace.ledger.balance(room.name, request.key)
-    return Track(200, headers, (single("body", room.dumps(room.listing(request, balance))),), streamed=False)
+    headers = provider.json_headers + provider.response_headers(journey.request_id)
+    balance = journey.namespace.ledger.balance(provider.name, request.key)
+    return PlannedBody(
+        200, headers, (single("body", provider.dumps(provider.listing(request, balance))),), streamed=False
+    )
 
 
-def _misses(rules: Rulebook, dialect: Dialect, call: Call, key: str, seen: tuple[str, int, bytes, int]) -> list[str]:
+def _misses(
+    rules: RuleSet, dialect: Dialect, call: HttpRequest, key: str, seen: tuple[str, int, bytes, int]
+) -> list[str]:
     """Why no rule answered a request, which is read once more for it: only few are ever asked about."""
-    return misses(rules, Ask(dialect.parse(call, key), *seen))
+    return misses(rules, MatchContext(dialect.parse(call, key), *seen))
 
 
-async def _unmatched(ask: Ask, journey: Journey) -> Track:
+async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
     """Strict: an error in the provider's own form that tells each rule and why not."""
     rules = journey.namespace.script.rules
-    if len(rules.rules) > FEW_RULES or len(journey.call.body) > LONGEST_BODY:
+    if len(rules.rules) > FEW_RULES or len(journey.call.body) > MAX_REQUEST_BYTES:
         reasons = await POOL.run(misses, rules, ask, has_left=journey.has_left)
     else:
         reasons = misses(rules, ask)
@@ -432,7 +440,7 @@ async def _unmatched(ask: Ask, journey: Journey) -> Track:
     return _own_error(404, message, "unmatched", journey)
 
 
-def _failed(error: WritingError, journey: Journey) -> Track:
+def _failed(error: WritingError, journey: RequestContext) -> PlannedBody:
     if isinstance(error, SchemaError):
         journey.exchange.notes = (str(error),)
         logger.warning("%s", error)
@@ -445,7 +453,7 @@ def _failed(error: WritingError, journey: Journey) -> Track:
     return _own_error(500, message, "scenario", journey)
 
 
-def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
+def _own_error(status: int, message: str, kind: str, journey: RequestContext) -> PlannedBody:
     """An error of the emulator itself, not of the provider: marked, and told not to be retried."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
     return _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
@@ -454,18 +462,18 @@ def _own_error(status: int, message: str, kind: str, journey: Journey) -> Track:
 # What is said
 
 
-async def _prompt_tokens(request: ModelRequest, room: Provider, journey: Journey) -> Prompt:
+async def _prompt_tokens(request: ModelRequest, provider: Provider, journey: RequestContext) -> Prompt:
     """What the request costs as a prompt."""
     if len(request.call.body) > large.LARGE:
-        return await large.elsewhere(_count_prompt, request, room)
-    fixed, texts = room.prompt_texts(request)
+        return await large.elsewhere(_count_prompt, request, provider)
+    fixed, texts = provider.prompt_texts(request)
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return _counted(fixed, texts)
 
 
-def _count_prompt(request: ModelRequest, room: Provider) -> Prompt:
-    fixed, texts = room.prompt_texts(request)
+def _count_prompt(request: ModelRequest, provider: Provider) -> Prompt:
+    fixed, texts = provider.prompt_texts(request)
     tokens.warm(texts)
     return _counted(fixed, texts)
 
@@ -475,20 +483,20 @@ def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
 
-async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
+async def _replies(ask: MatchContext, journey: RequestContext) -> list[Reply]:
     """What the choices say, in this provider's words: scripted, or written for the occasion."""
     request, found = ask.request, journey.found
-    draft = found.answer.content if found is not None else UNSAID
-    assert isinstance(draft, Draft)
-    if is_plain(draft, request):
-        replies = [draft.reply]
+    template = found.answer.content if found is not None else UNSAID
+    assert isinstance(template, ReplyTemplate)
+    if is_plain(template, request):
+        replies = [template.reply]
     else:
-        occasion = _occasion(ask, journey)
-        if is_quick(draft, request):
-            replies = write(draft, request, occasion)
+        render_context = _occasion(ask, journey)
+        if is_quick(template, request):
+            replies = write(template, request, render_context)
         else:
-            pool = POOL if draft.code is None else CODE_POOL
-            work = partial(write, draft, request, occasion, journey.has_left)
+            pool = POOL if template.code is None else CODE_POOL
+            work = partial(write, template, request, render_context, journey.has_left)
             replies = await pool.run(work, has_left=journey.has_left)
     if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
@@ -499,10 +507,10 @@ async def _replies(ask: Ask, journey: Journey) -> list[Reply]:
     return replies
 
 
-def _occasion(ask: Ask, journey: Journey) -> Occasion:
+def _occasion(ask: MatchContext, journey: RequestContext) -> RenderContext:
     received = journey.exchange.received
     scenario, found = journey.namespace.script.scenario, journey.found
-    return Occasion(
+    return RenderContext(
         seed=ask.seed,
         locale=scenario.locale,
         now=datetime.fromtimestamp(received, UTC).isoformat(timespec="seconds"),
@@ -514,7 +522,7 @@ def _occasion(ask: Ask, journey: Journey) -> Occasion:
     )
 
 
-async def _read(work: Callable[..., Result], *arguments: object, of: Call) -> Result:
+async def _read(work: Callable[..., Result], *arguments: object, of: HttpRequest) -> Result:
     """Do what goes through the whole of a request: at once, or in the thread for large ones."""
     if len(of.body) <= large.LARGE:
         return work(*arguments)
@@ -524,32 +532,34 @@ async def _read(work: Callable[..., Result], *arguments: object, of: Call) -> Re
 # The answer
 
 
-def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: Journey) -> Track:
-    namespace, room, exchange = journey.namespace, journey.room, journey.exchange
+def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: RequestContext) -> PlannedBody:
+    namespace, provider, exchange = journey.namespace, journey.provider, journey.exchange
     exchange.outcome = "reply" if journey.found else "generated"
     cached = 0
-    if room.shows_cache and prompt.total >= room.cache_unit:
-        cached = namespace.cache.hit(f"{room.name} {request.model} {request.key}", prompt.parts, room.cache_unit)
+    if provider.shows_cache and prompt.total >= provider.cache_unit:
+        cached = namespace.cache.hit(
+            f"{provider.name} {request.model} {request.key}", prompt.parts, provider.cache_unit
+        )
     completion = complete(
         replies,
         request,
-        id=journey.dialect.make_id(journey.material),
+        id=journey.dialect.make_id(journey.entropy),
         created=int(exchange.received),
         request_id=journey.request_id,
         prompt=prompt.total,
         cached=min(cached, prompt.total),
-        material=journey.material,
+        entropy=journey.entropy,
         seed=namespace.seed,
-        habits=room.habits,
+        habits=provider.habits,
     )
     for armed in journey.faults or ():
-        reshaped = armed.fault.reshape(request)
+        reshaped = armed.fault.mutate_request(request)
         if reshaped != request:
             journey.acted.add(id(armed))
         request = reshaped
     for armed in journey.faults or ():
         try:
-            spoiled = armed.fault.spoil(completion, _scene(journey, streamed=request.stream))
+            spoiled = armed.fault.mutate_completion(completion, _scene(journey, streamed=request.stream))
         except NotApplicable as reason:
             _bypassed(armed, reason, journey)
             continue
@@ -557,24 +567,24 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
             journey.acted.add(id(armed))
         completion = spoiled
     exchange.usage = completion.usage
-    exchange.cost = room.cost(completion.usage, request.model)
+    exchange.cost = provider.cost(completion.usage, request.model)
     if journey.lease is not None:
         journey.lease.charge(completion.usage, exchange.cost, exchange.received)
-    track = journey.dialect.render(completion, request)
-    exchange.status = track.status
-    return track
+    planned = journey.dialect.render(completion, request)
+    exchange.status = planned.status
+    return planned
 
 
-def _paced(track: Track, journey: Journey) -> Track:
+def _paced(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
     """Give every frame its moment."""
-    pace = _pace(track.streamed, journey)
+    pace = _pace(planned.streamed, journey)
     if pace.is_at_once:
-        return track
-    moments = schedule(track.tokens(), pace, journey.material)
-    return journey.dialect.waiting(replace(track, at=moments)) if moments else track
+        return planned
+    moments = schedule(planned.tokens(), pace, journey.entropy)
+    return journey.dialect.waiting(replace(planned, at=moments)) if moments else planned
 
 
-def _pace(streamed: bool, journey: Journey) -> Pace:
+def _pace(streamed: bool, journey: RequestContext) -> Pace:
     """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
     stream asks for no show."""
     options, found = journey.options, journey.found

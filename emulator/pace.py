@@ -7,10 +7,10 @@ from functools import lru_cache
 from itertools import accumulate
 from math import inf
 
-from emulator import dice
+from emulator import seeded
 from emulator.errors import UsageError
 
-LONGEST_TTFT = 86400.0 * 366
+MAX_TTFT = 86400.0 * 366
 """The most seconds until a first token."""
 SLOWEST, FASTEST = 1e-6, 1e6
 """Bounds of tokens per second, and of the speed that multiplies them: beyond them moments are no numbers any more."""
@@ -39,7 +39,7 @@ class Pace:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("ttft", 0, LONGEST_TTFT),
+            ("ttft", 0, MAX_TTFT),
             ("tokens_per_second", SLOWEST, inf),
             ("jitter", 0, 1),
         ):
@@ -58,15 +58,15 @@ class Pace:
             return self
         if speed == inf:
             return AT_ONCE
-        ttft, rate = min(self.ttft / speed, LONGEST_TTFT), max(self.tokens_per_second * speed, SLOWEST)
+        ttft, rate = min(self.ttft / speed, MAX_TTFT), max(self.tokens_per_second * speed, SLOWEST)
         return Pace(ttft, rate, self.jitter)
 
 
 AT_ONCE = Pace()
-LONGEST_KEPT = 4096
+MAX_KEPT = 4096
 
 
-def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> Sequence[float]:
+def schedule(tokens: Iterable[int], pace: Pace, *entropy: seeded.Entropy) -> Sequence[float]:
     """The moment of every frame, in seconds from the start, for frames that deliver `tokens` each.
 
     The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute moments, so that lateness
@@ -77,10 +77,10 @@ def schedule(tokens: Iterable[int], pace: Pace, *material: dice.Ingredient) -> S
     gap = 1 / pace.tokens_per_second
     if not pace.jitter or not gap:
         counts = tuple(tokens)
-        return _even(counts, pace.ttft, gap) if len(counts) <= LONGEST_KEPT else _evenly(counts, pace.ttft, gap)
+        return _even(counts, pace.ttft, gap) if len(counts) <= MAX_KEPT else _evenly(counts, pace.ttft, gap)
     moments = array("d")
     count = 0
-    uniform = dice.generator("jitter", *material).uniform
+    uniform = seeded.generator("jitter", *entropy).uniform
     now = pace.ttft
     for number in tokens:
         for _ in range(number):

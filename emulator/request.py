@@ -72,7 +72,7 @@ class Controls:
 
 
 @dataclass(slots=True)
-class Call:
+class HttpRequest:
     """An HTTP request to a provider, and everything it carried."""
 
     provider: str
@@ -101,9 +101,9 @@ class Call:
 
 @record
 class ModelRequest:
-    """A `Call` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
+    """A `HttpRequest` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
 
-    call: Call
+    call: HttpRequest
     model: str
     messages: tuple[Message, ...]
     stream: bool

@@ -8,11 +8,11 @@ from typing import Any
 import orjson
 
 from emulator.errors import did_you_mean
-from emulator.journal import Exchange, RecordedRequest
-from emulator.namespace import Namespace
 from emulator.providers.base import Operation, Provider
-from emulator.request import Call
-from emulator.wire import Header, Track, single
+from emulator.request import HttpRequest
+from emulator.state.journal import Exchange, RecordedRequest
+from emulator.state.namespace import Namespace
+from emulator.wire import Header, PlannedBody, single
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]*\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _VERSIONS = ("1.0", "1.1")
@@ -39,8 +39,8 @@ def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
 
 
 def refused(
-    call: Call, namespace: Namespace, status: int, message: str, kind: str, more: Mapping[str, Any] | None = None
-) -> tuple[Track, Exchange]:
+    call: HttpRequest, namespace: Namespace, status: int, message: str, kind: str, more: Mapping[str, Any] | None = None
+) -> tuple[PlannedBody, Exchange]:
     """The answer to a request that reaches no provider, and its journal entry."""
     exchange = namespace.begin(call)
     exchange.status, exchange.notes = status, (message,)
@@ -53,20 +53,20 @@ def refused(
     if kind == "http":  # who knows where the next request begins
         headers.append((b"connection", b"close"))
     body = orjson.dumps({"error": message, **(more or {})})
-    return Track(status, tuple(headers), (single("body", body),), streamed=False), exchange
+    return PlannedBody(status, tuple(headers), (single("body", body),), streamed=False), exchange
 
 
-def without_provider(method: str, path: str, prefix: str, rooms: Mapping[str, Provider]) -> str:
+def without_provider(method: str, path: str, prefix: str, providers: Mapping[str, Provider]) -> str:
     """Why a path reaches no provider, and which would. `prefix` is what stood before it, such as `/@NAME`."""
     first = path.lstrip("/").partition("/")[0]
-    known = list(rooms)
+    known = list(providers)
     missing = f"There is no provider at {prefix}{path}."
     near = did_you_mean(first.lower(), known)
-    wanted = [f"{prefix}/{name}{path}" for name, room in rooms.items() if _is_route(room, method, path)]
+    wanted = [f"{prefix}/{name}{path}" for name, provider in providers.items() if _is_route(provider, method, path)]
     if not wanted:
         if near:
             return f"{missing}{near}"
-        nearest = [(name, _nearest(room, method, path)) for name, room in rooms.items()]
+        nearest = [(name, _nearest(provider, method, path)) for name, provider in providers.items()]
         wanted = [f"{prefix}/{name}{operation.path}" for name, operation in nearest if operation is not None]
     if wanted:
         shown = " or ".join(wanted[:_MOST_NAMED])
@@ -74,15 +74,15 @@ def without_provider(method: str, path: str, prefix: str, rooms: Mapping[str, Pr
     return f"{missing} A provider's name comes first in the path: one of {', '.join(known)}."
 
 
-def without_endpoint(call: RecordedRequest, room: Provider) -> str:
+def without_endpoint(call: RecordedRequest, provider: Provider) -> str:
     """What would do instead of a path that this provider does not have."""
     path = call.path or "/"
-    methods = [operation.method for operation in room.operations if operation.pattern.fullmatch(call.path)]
+    methods = [operation.method for operation in provider.operations if operation.pattern.fullmatch(call.path)]
     if methods:
         return f"{call.provider} has {call.path} for {' and '.join(methods)}, not for {call.method}"
-    operation = _nearest(room, call.method, call.path)
+    operation = _nearest(provider, call.method, call.path)
     if operation is None:
-        paths = ", ".join(dict.fromkeys(operation.path for operation in room.operations))
+        paths = ", ".join(dict.fromkeys(operation.path for operation in provider.operations))
         return f"{call.provider} has no {path}; its paths are {paths}"
     base = operation.path
     for tail in _OF_THE_CLIENT.finditer(operation.path):
@@ -91,15 +91,16 @@ def without_endpoint(call: RecordedRequest, room: Provider) -> str:
     return f"{call.provider} has no {path}, but {operation.path}: as the base URL, try …/{call.provider}{base}"
 
 
-def _is_route(room: Provider, method: str, path: str) -> bool:
+def _is_route(provider: Provider, method: str, path: str) -> bool:
     return any(
-        operation.is_literal and operation.path == path and operation.method == method for operation in room.operations
+        operation.is_literal and operation.path == path and operation.method == method
+        for operation in provider.operations
     )
 
 
-def _nearest(room: Provider, method: str, path: str) -> Operation | None:
+def _nearest(provider: Provider, method: str, path: str) -> Operation | None:
     """The operation whose path ends most like this one."""
-    ends = [(_common_end(operation.path, path), operation) for operation in room.operations]
+    ends = [(_common_end(operation.path, path), operation) for operation in provider.operations]
     best = max(ends, key=lambda end: (end[0], end[1].method == method), default=(0, None))
     return best[1] if best[0] else None
 

@@ -268,8 +268,8 @@ class _Cache(Generic[K, V]):
     Two generations stand for an order of use: when the newer one has half of the room, the older one is forgotten.
     """
 
-    def __init__(self, room: int, weigh: Callable[[K], int]) -> None:
-        self._half, self._weigh, self._lock = room // 2, weigh, Lock()
+    def __init__(self, provider: int, weigh: Callable[[K], int]) -> None:
+        self._half, self._weigh, self._lock = provider // 2, weigh, Lock()
         self._new: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._used = 0

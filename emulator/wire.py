@@ -1,6 +1,6 @@
 """An answer on its way, as data: what is sent, in which pieces and when. No sockets and no clocks here.
 
-A room renders a `Track`: the head and the runs of a healthy answer. Without faults the transport plays it as it is.
+A room renders a `PlannedBody`: the head and the runs of a healthy answer. Without faults the transport plays it as it is.
 A fault works on the same answer spelled out as a list of `Step`s (`Track.steps`), and may put anything in it.
 """
 
@@ -36,7 +36,7 @@ Framing = Literal["chunks", "length", "close", "none"]
 
 
 @record
-class Run:
+class FrameRun:
     """Frames that differ only in their middle: frame k is `before + pieces[k] + after`.
 
     A stream of 200 tokens is one run over pieces that were cut and escaped once for all requests. `tokens[k]` is how
@@ -72,9 +72,9 @@ class Run:
         return self.before + (self.after + self.before).join(self.pieces) + self.after
 
 
-def single(part: Part, frame: bytes, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> Run:
+def single(part: Part, frame: bytes, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> FrameRun:
     """A run of one frame."""
-    return Run(part, b"", (frame,), b"", (tokens,), also)
+    return FrameRun(part, b"", (frame,), b"", (tokens,), also)
 
 
 @record
@@ -177,13 +177,13 @@ Step = Head | Data | Raw | End | Close | Reset | Hang | Afterwards | Refuse | Re
 
 
 @record
-class Track:
+class PlannedBody:
     """A healthy answer: head, then runs. `at` holds the due moment of every frame in turn, in seconds from the start,
     never falling; empty means that all is due at once."""
 
     status: int
     headers: tuple[Header, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[FrameRun, ...]
     streamed: bool
     at: Sequence[float] = field(default=())
 

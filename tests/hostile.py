@@ -119,28 +119,28 @@ SPICES: tuple[bytes, ...] = (
 
 def mutations(seed: int, count: int) -> Iterator[bytes]:
     """Requests spoiled in one to five places; the same seed gives the same ones."""
-    dice = random.Random(seed)
+    seeded = random.Random(seed)
     for _ in range(count):
-        data = bytearray(dice.choice(SEEDS))
-        for _ in range(dice.randint(1, 5)):
-            at, end = sorted(dice.choices(range(len(data) + 1), k=2))
+        data = bytearray(seeded.choice(SEEDS))
+        for _ in range(seeded.randint(1, 5)):
+            at, end = sorted(seeded.choices(range(len(data) + 1), k=2))
             end = min(end, at + 40)
-            match dice.randrange(8):
+            match seeded.randrange(8):
                 case 0:
                     data[at:end] = b""
                 case 1:
                     data[at:at] = data[at:end]
                 case 2:
-                    data[at:end] = dice.randbytes(end - at)
+                    data[at:end] = seeded.randbytes(end - at)
                 case 3 if at < len(data):
-                    data[at] ^= 1 << dice.randrange(8)
+                    data[at] ^= 1 << seeded.randrange(8)
                 case 4:
                     del data[at:]
                 case 5:
-                    other = dice.choice(SEEDS)
-                    data[at:] = other[dice.randrange(len(other)) :]
+                    other = seeded.choice(SEEDS)
+                    data[at:] = other[seeded.randrange(len(other)) :]
                 case _:
-                    data[at:at] = dice.choice(SPICES)
+                    data[at:at] = seeded.choice(SPICES)
         yield bytes(data)
 
 

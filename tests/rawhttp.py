@@ -11,7 +11,7 @@ from typing import Literal, Self
 
 Ending = Literal["eof", "reset", "timeout"]
 
-PATIENCE = 10.0
+HEAD_TIMEOUT = 10.0
 """Seconds after which a test gives up waiting for what must come."""
 
 
@@ -34,7 +34,7 @@ class Connection:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(PATIENCE)
+        self.socket.settimeout(HEAD_TIMEOUT)
         try:
             self.socket.connect(("127.0.0.1", port))
         except OSError:
@@ -87,7 +87,7 @@ class Connection:
         self._pending = data[end:] + self._pending
         return data[:end]
 
-    def read_rest(self, timeout: float = PATIENCE) -> tuple[bytes, Ending]:
+    def read_rest(self, timeout: float = HEAD_TIMEOUT) -> tuple[bytes, Ending]:
         """Everything that still comes, and how it ended; `timeout` is how long silence may last."""
         data = bytearray()
         self.socket.settimeout(timeout)
@@ -100,7 +100,7 @@ class Connection:
         except TimeoutError:
             return bytes(data), "timeout"
         finally:
-            self.socket.settimeout(PATIENCE)
+            self.socket.settimeout(HEAD_TIMEOUT)
 
     def response(self, *, has_body: bool = True) -> Response:
         """The next response, read as HTTP/1.1 demands; without length and chunks it goes on to the end."""
@@ -139,7 +139,7 @@ def undated(data: bytes) -> bytes:
     return re.sub(rb"date: [^\r]+ GMT\r\n", b"", data)
 
 
-def eventually(condition: Callable[[], bool], timeout: float = PATIENCE) -> None:
+def eventually(condition: Callable[[], bool], timeout: float = HEAD_TIMEOUT) -> None:
     """Return as soon as the condition holds; fail when it never does."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -12,12 +12,13 @@ from emulator.providers import PROVIDERS
 DOCUMENTED = ("maxtoken", "nadles", "serevix", "cloudsway")
 """The providers of the four documents."""
 EVERY_PROVIDER = tuple(PROVIDERS)
-PATHS = {name: room.example[0] for name, room in PROVIDERS.items()}
+PATHS = {name: provider.example[0] for name, provider in PROVIDERS.items()}
 """The path of a completion."""
-KEYS = {name: dict([room.auth_header.split(": ", 1)]) for name, room in PROVIDERS.items()}
+KEYS = {name: dict([provider.auth_header.split(": ", 1)]) for name, provider in PROVIDERS.items()}
 """The header that shows a key."""
 MODELS = {
-    name: {key: value for key, value in room.example[1].items() if key == "model"} for name, room in PROVIDERS.items()
+    name: {key: value for key, value in provider.example[1].items() if key == "model"}
+    for name, provider in PROVIDERS.items()
 }
 """The member of a body that names the model, for providers that have one."""
 

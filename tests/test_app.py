@@ -8,8 +8,8 @@ from rawhttp import Connection, request
 from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, question
 
 from emulator import Emulator
-from emulator.app import HOSTS
 from emulator.providers import PROVIDERS
+from emulator.server.app import HOSTS
 
 RULES: dict[str, Any] = {
     "rules": [
@@ -57,7 +57,7 @@ def test_the_documented_hosts_serve_the_documented_paths(
 
 
 def test_every_provider_has_its_documented_hosts_and_one_below_localhost() -> None:
-    expected = {host: name for name, room in PROVIDERS.items() for host in [*room.hosts, f"{name}.localhost"]}
+    expected = {host: name for name, provider in PROVIDERS.items() for host in [*provider.hosts, f"{name}.localhost"]}
     assert expected == HOSTS
     assert HOSTS["api.maxtoken.io"] == "maxtoken"
     assert HOSTS["deadlock.p.nadles.com"] == "nadles"
@@ -103,7 +103,7 @@ def test_a_path_of_no_provider_is_told_where_they_are(
 def test_a_path_that_a_provider_does_not_have_is_refused_in_its_own_words(all_of_them: Emulator, ask: Ask) -> None:
     for provider in EVERY_PROVIDER:
         response = ask(all_of_them, provider, {}, path="/there/is/no/such/path")
-        assert response.status_code == PROVIDERS[provider].refusals["not_found"].status
+        assert response.status_code == PROVIDERS[provider].errors["not_found"].status
         assert "There is no provider" not in response.text
 
 
@@ -121,7 +121,7 @@ def test_a_body_over_the_limit_is_refused_and_nothing_follows_it(
 ) -> None:
     app = all_of_them._server.app
     assert app is not None
-    monkeypatch.setattr(app, "largest_body", 100_000)
+    monkeypatch.setattr(app, "max_body_bytes", 100_000)
     path = "/serevix" + PATHS["serevix"]
     large = b"x" * 300_000
     with Connection(all_of_them.port) as client:

@@ -15,7 +15,7 @@ from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, events, question
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
-from emulator.shipped import folder
+from emulator.resources import folder
 
 MEBIBYTE = 2**20
 PLAIN_TEXTS = {"Authentication Fails (governor)", "", "Expected request with `Content-Type: application/json`"}

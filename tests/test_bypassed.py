@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from emulator import Emulator
-from emulator.faults.base import Scene
+from emulator.faults.base import FaultContext
 from emulator.faults.keepalive_comments import KeepaliveComments
 from emulator.wire import Step
 
@@ -50,13 +50,13 @@ def test_each_of_three_that_do_the_same_is_told_of_by_itself() -> None:
 
 def test_what_takes_long_is_done_beside_the_event_loop_and_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
-    rewrite = KeepaliveComments.rewrite
+    transform_steps = KeepaliveComments.transform_steps
 
-    def watched(fault: KeepaliveComments, steps: list[Step], scene: Scene) -> list[Step]:
+    def watched(fault: KeepaliveComments, steps: list[Step], scene: FaultContext) -> list[Step]:
         threads.append(threading.current_thread().name)
-        return rewrite(fault, steps, scene)
+        return transform_steps(fault, steps, scene)
 
-    monkeypatch.setattr(KeepaliveComments, "rewrite", watched)
+    monkeypatch.setattr(KeepaliveComments, "transform_steps", watched)
     many = "keepalive_comments:count=90000,interval=0.001"
     with Emulator({"clock": "virtual", "rules": [{"reply": {"content": "Hi"}}]}) as emulator:
         few = ask(emulator, "keepalive_comments:count=2", stream=True)

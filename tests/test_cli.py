@@ -20,8 +20,8 @@ from emulator import __version__
 from emulator.cli import cli, described, fault_facts
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
-from emulator.scenario import known_errors
-from emulator.shipped import DEFAULT_SCENARIO
+from emulator.resources import DEFAULT_SCENARIO
+from emulator.scenario.models import known_errors
 
 NAMES = ", ".join(PROVIDERS)
 ANSWERS = {
@@ -62,13 +62,13 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
         lines = server.lines("curl " + f"{origin}/{list(PROVIDERS)[-1]}")
         assert server.first_line == f"The emulator listens on {origin}. Ctrl-C stops it.\n"
         said = {}
-        for number, (name, room) in enumerate(PROVIDERS.items()):
+        for number, (name, provider) in enumerate(PROVIDERS.items()):
             blank, title, base, auth, example = lines[5 * number : 5 * number + 5]
             assert (blank, title, base, auth) == (
                 "",
-                room.title,
+                provider.title,
                 f"  base URL  {origin}/{name}",
-                f"  auth      {room.auth_header}",
+                f"  auth      {provider.auth_header}",
             )
             command = example.removeprefix("  try       ")
             assert command.startswith(f"curl {origin}/{name}/")
@@ -298,9 +298,9 @@ def test_providers_lists_them_with_their_routes() -> None:
     code, out, err = invoke("providers")
     assert (code, err) == (0, "")
     expected = []
-    for name, room in PROVIDERS.items():
-        expected.append(f"{name:<10} {room.title:<20} {room.auth_header}")
-        expected += [f"{'':<10} {operation.method} {operation.path}" for operation in room.operations]
+    for name, provider in PROVIDERS.items():
+        expected.append(f"{name:<10} {provider.title:<20} {provider.auth_header}")
+        expected += [f"{'':<10} {operation.method} {operation.path}" for operation in provider.operations]
     assert out.splitlines() == expected
 
 

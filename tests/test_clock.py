@@ -14,13 +14,13 @@ import pytest
 
 from emulator import clock as clock_module
 from emulator.clock import SLOTS, Clock, VirtualClock, WallClock, wait_until
-from emulator.server import loop_factory
+from emulator.server.server import loop_factory
 
-Run = Callable[[Callable[[WallClock], Coroutine[Any, Any, None]]], None]
+FrameRun = Callable[[Callable[[WallClock], Coroutine[Any, Any, None]]], None]
 
 
 @pytest.fixture(params=product(["uvloop", "asyncio"], ["timerfd", "loop"]), ids="-".join)
-def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> FrameRun:
     """Runs a coroutine function with a clock of its own; every kind of loop, with each kind of timer."""
     loop, timer = request.param
     if timer == "loop":
@@ -66,7 +66,7 @@ async def rung_at(clock: WallClock, when: float) -> None:
     await rung.wait()
 
 
-def test_alarms_go_off_in_the_order_of_their_deadlines_and_never_early(run: Run) -> None:
+def test_alarms_go_off_in_the_order_of_their_deadlines_and_never_early(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
         seen: list[float] = []
@@ -85,7 +85,7 @@ def test_alarms_go_off_in_the_order_of_their_deadlines_and_never_early(run: Run)
     run(main)
 
 
-def test_thousands_of_alarms_all_go_off_in_order(run: Run) -> None:
+def test_thousands_of_alarms_all_go_off_in_order(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
         moments = [start + random.Random(number).uniform(0, 0.1) for number in range(5000)]
@@ -98,7 +98,7 @@ def test_thousands_of_alarms_all_go_off_in_order(run: Run) -> None:
     run(main)
 
 
-def test_a_deadline_in_the_past_is_due_at_once(run: Run) -> None:
+def test_a_deadline_in_the_past_is_due_at_once(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         for moment in (clock.now() - 1, 0.0, -5.0):
             rung = asyncio.Event()
@@ -111,7 +111,7 @@ def test_a_deadline_in_the_past_is_due_at_once(run: Run) -> None:
     run(main)
 
 
-def test_a_cancelled_alarm_is_silent(run: Run) -> None:
+def test_a_cancelled_alarm_is_silent(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
         seen: list[str] = []
@@ -126,7 +126,7 @@ def test_a_cancelled_alarm_is_silent(run: Run) -> None:
     run(main)
 
 
-def test_an_alarm_may_set_and_cancel_others(run: Run) -> None:
+def test_an_alarm_may_set_and_cancel_others(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
         seen: list[str] = []
@@ -150,7 +150,7 @@ def test_an_alarm_may_set_and_cancel_others(run: Run) -> None:
     run(main)
 
 
-def test_an_alarm_that_raises_is_reported_and_does_not_stop_the_others(run: Run) -> None:
+def test_an_alarm_that_raises_is_reported_and_does_not_stop_the_others(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         reported: list[dict[str, Any]] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
@@ -170,7 +170,7 @@ def test_an_alarm_that_raises_is_reported_and_does_not_stop_the_others(run: Run)
     run(main)
 
 
-def test_a_moment_that_never_comes_disturbs_nothing(run: Run) -> None:
+def test_a_moment_that_never_comes_disturbs_nothing(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         for never in (inf, 1e300):
             clock.call_at(never, pytest.fail)
@@ -179,7 +179,7 @@ def test_a_moment_that_never_comes_disturbs_nothing(run: Run) -> None:
     run(main)
 
 
-def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, calls: list[WallClock]) -> None:
+def test_the_timer_goes_off_at_most_once_for_each_alarm(run: FrameRun, calls: list[WallClock]) -> None:
     async def main(clock: WallClock) -> None:
         start = clock.now()
         for number in range(200, 0, -1):  # each one sooner than all before
@@ -190,7 +190,7 @@ def test_the_timer_goes_off_at_most_once_for_each_alarm(run: Run, calls: list[Wa
     run(main)
 
 
-def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, calls: list[WallClock]) -> None:
+def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: FrameRun, calls: list[WallClock]) -> None:
     async def main(clock: WallClock) -> None:
         slot = int(clock.now() * SLOTS) + SLOTS // 50
         moments = [(slot + part / 100) / SLOTS for part in range(5, 95)]
@@ -205,7 +205,7 @@ def test_alarms_that_share_a_slot_of_time_wake_the_loop_once(run: Run, calls: li
     run(main)
 
 
-def test_a_closed_clock_forgets_its_alarms_and_gives_the_timer_back(run: Run) -> None:
+def test_a_closed_clock_forgets_its_alarms_and_gives_the_timer_back(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         fd = clock._timerfd.fd if clock._timerfd else None
         loop = asyncio.get_running_loop()
@@ -223,7 +223,7 @@ def test_a_closed_clock_forgets_its_alarms_and_gives_the_timer_back(run: Run) ->
     run(main)
 
 
-def test_waiting_returns_at_once_when_the_moment_is_past(run: Run) -> None:
+def test_waiting_returns_at_once_when_the_moment_is_past(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         before = asyncio.create_task(wait_until(clock, clock.now() + 3600))
         await wait_until(clock, clock.now())
@@ -252,7 +252,7 @@ def test_an_alarm_is_on_time_to_a_fraction_of_a_millisecond() -> None:
         runner.run(main())
 
 
-def test_the_hands_of_a_wall_clock_are_those_of_the_machine(run: Run) -> None:
+def test_the_hands_of_a_wall_clock_are_those_of_the_machine(run: FrameRun) -> None:
     async def main(clock: WallClock) -> None:
         before = time.time(), time.monotonic()
         seen = clock.time(), clock.now()

@@ -271,5 +271,5 @@ def test_what_is_remembered_is_what_would_be_made_anew(emulator: Emulator) -> No
     emulator.namespace("made-anew", {**SCENARIO, "quotas": [{"requests": 100_000}]})
     for provider, body in ASKED:
         for _ in range(5):
-            remembered = send(emulator.port, provider, body, world="remembered")
-            assert remembered == send(emulator.port, provider, body, world="made-anew")
+            cached_response = send(emulator.port, provider, body, world="remembered")
+            assert cached_response == send(emulator.port, provider, body, world="made-anew")

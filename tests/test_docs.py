@@ -15,13 +15,15 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from emulator import Emulator, patterns, scenario, templates
+from emulator import Emulator, patterns
 from emulator.cli import cli
 from emulator.errors import ScenarioError
+from emulator.generation import templates
 from emulator.lint import warnings
-from emulator.loading import parse
-from emulator.scenario import Match, RuleModel, Scenario
-from emulator.sources import load
+from emulator.scenario import models
+from emulator.scenario.loading import parse
+from emulator.scenario.models import Match, RuleModel, Scenario
+from emulator.scenario.sources import load
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -98,8 +100,8 @@ def test_scenarios_in_the_documents_can_be_used(block: Block) -> None:
         with pytest.raises(ScenarioError):
             load(whole(data))
         return
-    doubts = [problem.message for problem in warnings(load(whole(data)))]
-    assert doubts == [] or block.file == "shadowed.yaml"
+    lint_warnings = [problem.message for problem in warnings(load(whole(data)))]
+    assert lint_warnings == [] or block.file == "shadowed.yaml"
 
 
 # Python
@@ -212,7 +214,7 @@ def test_every_key_of_a_condition_is_told() -> None:
     }
     for name, begin in begins.items():
         paragraph = text[text.index(begin) :].partition("\n\n")[0]
-        assert keys(getattr(scenario, name)) <= set(re.findall(r"`(\w+)`", paragraph)), name
+        assert keys(getattr(models, name)) <= set(re.findall(r"`(\w+)`", paragraph)), name
 
 
 def test_every_name_and_every_filter_of_templates_is_told() -> None:
@@ -228,9 +230,9 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
     text = " ".join(SCENARIOS.read_text().split())
     for number, words in (
         (templates.FUEL, "steps"),
-        (templates.LONGEST_RANGE, "numbers"),
-        (templates.MOST_FAKES, "invented words"),
-        (templates.LONGEST, "characters of text"),
+        (templates.MAX_RANGE, "numbers"),
+        (templates.MAX_FAKES, "invented words"),
+        (templates.MAX_ADVANCE, "characters of text"),
         (patterns.MAX_SEARCHED, "characters of a text"),
     ):
         assert f"{number:,} {words}".replace(",", " ") in text

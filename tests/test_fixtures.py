@@ -11,7 +11,7 @@ from talk import DOCUMENTED, Ask, Serving, ordered, question
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
-from emulator.shipped import folder
+from emulator.resources import folder
 
 FIXTURES = folder("fixtures")
 CASES = sorted(about.parent for about in FIXTURES.glob("*/*/about.toml"))

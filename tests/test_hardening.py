@@ -38,12 +38,12 @@ from hostile import (
 from rawhttp import Connection, eventually, request
 from talk import EVERY_PROVIDER, KEYS, PATHS, question
 
-from emulator.door import LARGEST_HEAD, MOST_PIPELINED
-from emulator.engine import Options, Plan
-from emulator.journal import LONGEST_BODY, Exchange
-from emulator.namespace import Namespace
+from emulator.engine import Options, PlannedResponse
 from emulator.reply import ErrorReply
-from emulator.request import Call
+from emulator.request import HttpRequest
+from emulator.server.protocol import MAX_HEAD_BYTES, MAX_PIPELINED
+from emulator.state.journal import MAX_REQUEST_BYTES, Exchange
+from emulator.state.namespace import Namespace
 
 KINDS = tuple(product(get_args(Http), get_args(Loop)))
 MEBIBYTE = 2**20
@@ -99,7 +99,7 @@ parser = _server([("httptools", "asyncio"), ("h11", "uvloop")])
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> float:
     """Servers that wait for a fraction of a second only."""
-    monkeypatch.setattr("emulator.door.PATIENCE", 0.3)
+    monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 0.3)
     return 0.3
 
 
@@ -200,7 +200,7 @@ def test_a_large_body_may_take_its_time_as_long_as_it_comes(server: Watched, imp
 
 
 def test_time_that_a_head_took_is_not_missing_for_its_body(server: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.door.PATIENCE", 1.0)
+    monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 1.0)
     data = ask()
     head = data.index(b"\r\n\r\n") + 4
     with Connection(server.port) as client:
@@ -282,7 +282,7 @@ def test_a_body_that_nobody_asked_for_is_no_way_around_the_limit(server: Watched
 @pytest.mark.parametrize("pause", [0.0, 0.05], ids=["at once", "in two parts"])
 @pytest.mark.parametrize("what", ["a path", "a query", "a header", "ten thousand headers"])
 def test_a_head_over_64_kib_is_refused_however_it_comes(server: Watched, what: str, pause: float) -> None:
-    large = "x" * (LARGEST_HEAD + 4000)
+    large = "x" * (MAX_HEAD_BYTES + 4000)
     count = len(server.emulator.journal)
     data = {
         "a path": request(f"{PATH}/{large}"),
@@ -312,7 +312,7 @@ def test_a_head_of_sixty_thousand_bytes_is_taken(server: Watched) -> None:
 def test_of_a_body_over_the_limit_no_more_is_read(server: Watched, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
     app = server.emulator._server.app
     assert app is not None
-    monkeypatch.setattr(app, "largest_body", MEBIBYTE)
+    monkeypatch.setattr(app, "max_body_bytes", MEBIBYTE)
     before = resident()
     declared = request(PATH, b"", content_length=str(10**9), **KEYS["serevix"])
     with Connection(server.port) as client:
@@ -351,7 +351,7 @@ def test_two_hundred_pipelined_requests_are_answered_in_order(server: Watched) -
 
 
 def test_who_sends_ahead_without_end_is_cut_off(server: Watched) -> None:
-    assert MOST_PIPELINED == 1000
+    assert MAX_PIPELINED == 1000
     before = resident()
     with Connection(server.port) as client:
         client.send(ask("slow", stream=True))
@@ -366,7 +366,7 @@ def test_large_requests_do_not_stay_in_the_journal(parser: Watched) -> None:
         client.send(ask("x" * 300_000))
         assert client.response().status == 200
     parser.emulator.wait_until_idle()
-    assert len(parser.emulator.journal[-1].call.body) == LONGEST_BODY
+    assert len(parser.emulator.journal[-1].call.body) == MAX_REQUEST_BYTES
 
 
 # Clients that leave
@@ -453,12 +453,12 @@ def test_no_header_can_be_put_into_an_answer(
     """Not even by code that lets a line end through: then there is no such answer."""
     server = started("httptools", "uvloop")
 
-    async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
+    async def answer(call: HttpRequest, namespace: Namespace, options: Options) -> PlannedResponse:
         from emulator.engine import refused
 
         return refused(call, namespace, ErrorReply(name="server_error", headers={"x-a": value}))
 
-    monkeypatch.setattr("emulator.app.answer", answer)
+    monkeypatch.setattr("emulator.server.app.answer", answer)
     with Connection(server.port) as client:
         client.send(ask(stream=stream))
         data, _ = client.read_rest(1)
@@ -484,7 +484,7 @@ def test_what_a_client_sends_makes_no_header(parser: Watched, place: str) -> Non
 
 def exchange(**changes: Any) -> Exchange:
     call = {"provider": "serevix", "method": "POST", "path": "/v1", "headers": {}, "query": "", "body": b""}
-    return Exchange(1, 0.0, Call(**{**call, **changes}))
+    return Exchange(1, 0.0, HttpRequest(**{**call, **changes}))
 
 
 @pytest.mark.parametrize("sign", ["\x1b[2J", "\r", "\n", "\x07", "\x00", "\x9b31m", "\u202e", "\u2028"])

@@ -19,7 +19,7 @@ from emulator import Emulator, tokens
 from emulator.completion import complete
 from emulator.providers import PROVIDERS
 from emulator.reply import Choice, Completion, Reply, Source
-from emulator.request import Call, Controls, ModelRequest, ToolCall
+from emulator.request import Controls, HttpRequest, ModelRequest, ToolCall
 
 HONOURED: Mapping[str, frozenset[str]] = {
     "maxtoken": frozenset(["stream"]),
@@ -900,7 +900,7 @@ CONTROLS = st.builds(
     logprobs=st.booleans(),
     top_logprobs=st.integers(0, 20),
 )
-CALL = Call("deepseek", "POST", "/chat/completions", {}, "", b"{}", "chat")
+CALL = HttpRequest("deepseek", "POST", "/chat/completions", {}, "", b"{}", "chat")
 common_settings = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
@@ -1012,12 +1012,14 @@ def test_log_probabilities_are_plausible_for_any_text(reply: Reply, controls: Co
     CONTROLS,
 )
 def test_the_pieces_of_a_stream_join_to_the_whole(provider: str, replies: list[Reply], controls: Controls) -> None:
-    room = PROVIDERS[provider]()
-    chat = room.speaking("chat_completions")
+    vendor = PROVIDERS[provider]()
+    chat = vendor.speaking("chat_completions")
     completion = completed(replies, replace(controls, include_usage=True))
     asked = ModelRequest(CALL, "m", (), True, replace(controls, n=len(replies), include_usage=True), "k", {})
-    track = chat.render(completion, asked)
-    chunks = [json.loads(frame.removeprefix(b"data: ")) for frame in track.frames() if not frame.startswith(b"data: [")]
+    planned = chat.render(completion, asked)
+    chunks = [
+        json.loads(frame.removeprefix(b"data: ")) for frame in planned.frames() if not frame.startswith(b"data: [")
+    ]
     heard = told(chunks)
     assert [(said.content, said.reasoning, said.finish) for said in heard.choices] == [
         (choice.content, choice.reasoning, chat.reason(choice)) for choice in completion.choices
@@ -1033,8 +1035,8 @@ def test_the_pieces_of_a_stream_join_to_the_whole(provider: str, replies: list[R
     longest = max(
         tokens_of(choice) - sum(tokens.count(call.name) for call in choice.tool_calls) for choice in completion.choices
     )
-    assert longest <= sum(track.tokens()) or len(replies) > 1
-    assert room.cost(completion.usage, "m") >= Decimal(0)
+    assert longest <= sum(planned.tokens()) or len(replies) > 1
+    assert vendor.cost(completion.usage, "m") >= Decimal(0)
 
 
 @settings(

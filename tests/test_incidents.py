@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from emulator import Emulator
-from emulator.shipped import folder
+from emulator.resources import folder
 
 INCIDENTS = folder("scenarios") / "incidents"
 WEATHER = {

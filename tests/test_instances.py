@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
 
-from emulator.instances import UnsatisfiableSchema, instance
-from emulator.instances.patterns import Pattern
-from emulator.instances.search import Fuel
-from emulator.instances.validity import CHECKS
+from emulator.generation.instances import UnsatisfiableSchema, instance
+from emulator.generation.instances.patterns import Pattern
+from emulator.generation.instances.search import Fuel
+from emulator.generation.instances.validity import CHECKS
 
 Schema = dict[str, Any]
 
@@ -198,11 +198,11 @@ def test_schemas_that_branch_merge_and_refer_get_valid_instances(schema: Schema,
     try:
         value = instance(schema, seed)
     except UnsatisfiableSchema as error:
-        refusal = str(error)
+        error_spec = str(error)
     else:
         assert valid(schema, value)
         return
-    assert "malformed" not in refusal
+    assert "malformed" not in error_spec
     reject()
 
 
@@ -372,7 +372,9 @@ def test_another_property_changes_no_other_and_another_seed_does() -> None:
 
 def test_another_process_gives_the_same_instance() -> None:
     schema = {"type": "object", "properties": {name: {"type": "string"} for name in ("name", "company", "x", "color")}}
-    code = f"import json; from emulator.instances import instance; print(json.dumps(instance({schema!r}, 5)))"
+    code = (
+        f"import json; from emulator.generation.instances import instance; print(json.dumps(instance({schema!r}, 5)))"
+    )
     for hash_seed in ("1", "2"):
         found = subprocess.run(
             [sys.executable, "-c", code], capture_output=True, check=True, env={"PYTHONHASHSEED": hash_seed}
@@ -559,14 +561,14 @@ OF_ITS_DRAFT = {
 
 @pytest.mark.parametrize("name", OF_ITS_DRAFT)
 def test_each_draft_is_followed_in_its_own_words(name: str) -> None:
-    draft, schema = OF_ITS_DRAFT[name]
-    schema = {"$schema": DIALECTS[draft], **schema}
+    template, schema = OF_ITS_DRAFT[name]
+    schema = {"$schema": DIALECTS[template], **schema}
     if name == "half of a pair":
         assert {instance(schema, seed) for seed in range(5)} == {"\U0001f600\U0001f600"}
         return
     for seed in range(20):
         value = json.loads(json.dumps(instance(schema, seed)))
-        assert list(CHECKED_BY[draft](schema).iter_errors(value)) == []
+        assert list(CHECKED_BY[template](schema).iter_errors(value)) == []
 
 
 def test_what_a_dynamic_reference_adds_holds_at_every_level() -> None:

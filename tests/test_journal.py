@@ -11,16 +11,16 @@ import pytest
 from talk import EVERY_PROVIDER, KEYS, Ask, Serving, question
 
 from emulator import Emulator
-from emulator.journal import LONGEST_BODY, MOST_UNCUT, Exchange, Journal, Shelf
-from emulator.matching import misses
-from emulator.request import Call
-from emulator.transport import Playback
+from emulator.matching.rules import misses
+from emulator.request import HttpRequest
+from emulator.server.playback import Playback
+from emulator.state.journal import MAX_REQUEST_BYTES, MAX_UNCUT, Exchange, Journal, Shelf
 
 CANARY = "sk-canary-0123456789"
 
 
 def exchange(number: int = 1, **changes: Any) -> Exchange:
-    call = Call("serevix", "POST", "/v1/chat/completions", {"host": "localhost"}, "", b"{}", operation="chat")
+    call = HttpRequest("serevix", "POST", "/v1/chat/completions", {"host": "localhost"}, "", b"{}", operation="chat")
     return Exchange(number, 1000.0, call, **changes)
 
 
@@ -100,8 +100,8 @@ def test_a_long_body_is_cut_and_bytes_that_are_no_text_are_shown_as_such() -> No
     made._call.body = b"\xff" + b"x" * 100_000
     made.shorten()
     body = made.record()["body"]
-    assert (len(made.request.body), made.request.size, made.request.truncated) == (LONGEST_BODY, 100_001, True)
-    assert (len(body), body[:2]) == (LONGEST_BODY, "\ufffdx")
+    assert (len(made.request.body), made.request.size, made.request.truncated) == (MAX_REQUEST_BYTES, 100_001, True)
+    assert (len(body), body[:2]) == (MAX_REQUEST_BYTES, "\ufffdx")
 
 
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
@@ -196,10 +196,10 @@ def test_large_requests_do_not_fill_the_memory(unmatched: Any) -> None:
             exchange_of(emulator, json.dumps({**question("serevix", prompt), "max_tokens": 1}).encode(), status)
         kept = emulator.namespace("kept").journal
         journal = emulator._server.call(lambda: emulator.namespace("kept")._namespace().journal)
-    assert [len(each.request.body) for each in kept] == [LONGEST_BODY] * 30
+    assert [len(each.request.body) for each in kept] == [MAX_REQUEST_BYTES] * 30
     assert kept[-1].request.size > 900_000
-    assert reachable(kept) < MOST_UNCUT + 30 * (LONGEST_BODY + 20_000)
-    assert LONGEST_BODY * 30 < journal.bytes < (LONGEST_BODY + 10_000) * 30
+    assert reachable(kept) < MAX_UNCUT + 30 * (MAX_REQUEST_BYTES + 20_000)
+    assert MAX_REQUEST_BYTES * 30 < journal.bytes < (MAX_REQUEST_BYTES + 10_000) * 30
     if unmatched == "generate":
         (reason,) = kept[-1].misses
         assert reason.startswith("other: prompt '29 many words ")
@@ -251,7 +251,7 @@ def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPat
     with Emulator({"rules": rules}, unmatched="generate") as emulator:
         app = emulator._server.app
         assert app is not None
-        app.tell = lambda made: told.append(made.line() + json.dumps(made.summary()))
+        app.on_exchange = lambda made: told.append(made.line() + json.dumps(made.summary()))
         made = exchange_of(emulator, json.dumps(question("serevix")).encode())
         assert (len(told), asked) == (1, [])
         assert made.misses == ["n: prompt 'Hi' does not match the regex '^x'"]

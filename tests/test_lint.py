@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_matching import book_of, request_of
 
-from emulator.conditions import Ask
 from emulator.lint import warnings
 from emulator.lint.overlap import contradiction, covers
+from emulator.matching.conditions import MatchContext
 from emulator.providers import COMPLETIONS
-from emulator.scenario import Match
-from emulator.sources import load
+from emulator.scenario.models import Match
+from emulator.scenario.sources import load
 
 R = {"reply": {"content": "x"}}
 
@@ -441,7 +441,7 @@ MATCHES = st.recursive(
     max_leaves=3,
 )
 ASKED = st.builds(
-    lambda prompt, provider, model, stream, state, operation, tools, header: Ask(
+    lambda prompt, provider, model, stream, state, operation, tools, header: MatchContext(
         request_of(
             prompt,
             provider=provider,
@@ -468,25 +468,27 @@ def match_of(wanted: Mapping[str, Any]) -> Match:
     return Match.model_validate({"normalize": [], **wanted})
 
 
-def holds(wanted: Mapping[str, Any], ask: Ask) -> bool:
+def holds(wanted: Mapping[str, Any], ask: MatchContext) -> bool:
     (rule,) = book_of({"match": wanted}).rules
     return all(condition.holds(ask) for condition in rule.conditions)
 
 
 @given(MATCHES, MATCHES, st.lists(ASKED, min_size=5, max_size=20))
-def test_what_is_covered_is_really_taken(wide: dict[str, Any], narrow: dict[str, Any], asked: list[Ask]) -> None:
+def test_what_is_covered_is_really_taken(
+    wide: dict[str, Any], narrow: dict[str, Any], asked: list[MatchContext]
+) -> None:
     if covers(match_of(wide), match_of(narrow)):
         for ask in asked:
             assert not holds(narrow, ask) or holds(wide, ask)
 
 
 @given(MATCHES, st.lists(ASKED, min_size=1, max_size=10))
-def test_everything_covers_itself(wanted: dict[str, Any], asked: list[Ask]) -> None:
+def test_everything_covers_itself(wanted: dict[str, Any], asked: list[MatchContext]) -> None:
     assert covers(match_of(wanted), match_of(wanted))
     assert covers(match_of({"operation": [*COMPLETIONS, "models"]}), match_of(wanted))
 
 
 @given(MATCHES, st.lists(ASKED, min_size=5, max_size=20))
-def test_what_contradicts_itself_really_matches_nothing(wanted: dict[str, Any], asked: list[Ask]) -> None:
+def test_what_contradicts_itself_really_matches_nothing(wanted: dict[str, Any], asked: list[MatchContext]) -> None:
     if contradiction(match_of(wanted)) is not None:
         assert not any(holds(wanted, ask) for ask in asked)

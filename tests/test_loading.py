@@ -31,10 +31,10 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError
 
-from emulator import loading, notation
 from emulator.errors import Problem, ScenarioError
-from emulator.loading import Document, build, parse, read
-from emulator.notation import Notation
+from emulator.scenario import formats, loading
+from emulator.scenario.formats import Format
+from emulator.scenario.loading import Document, build, parse, read
 
 
 class Model(BaseModel):
@@ -135,14 +135,14 @@ def in_rule(text: str) -> list[str]:
     return [message.removeprefix("x.yaml:3:3: ") for message in found]
 
 
-def refusal(text: str | bytes, kind: Notation = "yaml") -> str:
+def error_spec(text: str | bytes, kind: Format = "yaml") -> str:
     """Why a text is no document."""
     with pytest.raises(ScenarioError) as caught:
         parse(text, "x", kind)
     return str(caught.value)
 
 
-def value_of(text: str, kind: Notation = "yaml") -> Any:
+def value_of(text: str, kind: Format = "yaml") -> Any:
     return parse(text, "x", kind).data
 
 
@@ -197,18 +197,18 @@ def test_yaml_values_are_those_of_yaml_1_2(text: str, value: object) -> None:
     assert (found, type(found)) == (value, type(value))
 
 
-@pytest.mark.parametrize("loader", [yaml.SafeLoader, notation._LOADER])
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, formats._LOADER])
 def test_both_yaml_parsers_give_the_same_data_and_places(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notation, "_LOADER", loader)
+    monkeypatch.setattr(formats, "_LOADER", loader)
     document = parse("a: &b\n- {c: 1, 'd e': [x]}\n-   y\nf: *b\n", "x")
     assert document.data == {"a": [{"c": 1, "d e": ["x"]}, "y"], "f": [{"c": 1, "d e": ["x"]}, "y"]}
     inside = {(0,): (2, 3), (0, "c"): (2, 4), (0, "d e"): (2, 10), (0, "d e", 0): (2, 18), (1,): (3, 5)}
     assert dict(document.marks) == {
         (): (1, 1),
         ("a",): (1, 1),
-        **{("a", *trail): mark for trail, mark in inside.items()},
+        **{("a", *key_path): mark for key_path, mark in inside.items()},
         ("f",): (4, 1),
-        **{("f", *trail): mark for trail, mark in inside.items()},
+        **{("f", *key_path): mark for key_path, mark in inside.items()},
     }
     assert len(document.marks) == 13
     assert ("nowhere", 1) not in document.marks
@@ -316,7 +316,7 @@ def test_toml_has_the_places_of_its_lines() -> None:
     ids=short,
 )
 def test_a_yaml_text_is_refused_with_its_reason(text: str | bytes, message: str) -> None:
-    assert refusal(text) == message
+    assert error_spec(text) == message
 
 
 def test_a_bomb_of_aliases_is_refused_before_it_expands() -> None:
@@ -324,17 +324,17 @@ def test_a_bomb_of_aliases_is_refused_before_it_expands() -> None:
         "a: &a [x,x,x,x,x,x,x,x,x]",
         *(f"{b}: &{b} [{','.join([f'*{a}'] * 9)}]" for a, b in pairwise("abcdefghi")),
     ]
-    assert refusal("\n".join(lines)) == "x:7:8: the document holds more than 32 MiB once its aliases are expanded"
+    assert error_spec("\n".join(lines)) == "x:7:8: the document holds more than 32 MiB once its aliases are expanded"
 
 
 def test_one_reading_tells_all_that_can_be_told() -> None:
-    assert refusal("a: 1\na: 2\n3: 4\nb: !x y\nc: [") == (
+    assert error_spec("a: 1\na: 2\n3: 4\nb: !x y\nc: [") == (
         "x:2:1: a is given twice, first on line 1\n"
         "x:3:1: the key 3 is not a text; put it in quotes\n"
         "x:4:4: the tag '!x' is not read here. Tags: !!str, !!int, !!float, !!bool, !!null, !!map, !!seq\n"
         "x:5:5: a value was expected here; look for a bracket that is open or too many"
     )
-    assert refusal("1: 1\n" * 1000).count("\n") == 99
+    assert error_spec("1: 1\n" * 1000).count("\n") == 99
 
 
 @pytest.mark.parametrize(
@@ -355,7 +355,7 @@ def test_one_reading_tells_all_that_can_be_told() -> None:
     ids=short,
 )
 def test_a_json_text_is_refused_with_its_reason(text: str, message: str) -> None:
-    assert refusal(text, "json") == message
+    assert error_spec(text, "json") == message
 
 
 @pytest.mark.parametrize(
@@ -373,7 +373,7 @@ def test_a_json_text_is_refused_with_its_reason(text: str, message: str) -> None
     ids=short,
 )
 def test_a_toml_text_is_refused_with_its_reason(text: str, message: str) -> None:
-    assert refusal(text, "toml") == message
+    assert error_spec(text, "toml") == message
 
 
 # Reading files
@@ -738,21 +738,21 @@ PIECES = [
 ]
 
 
-def mutated(text: str, dice: random.Random) -> str:
-    for _ in range(dice.randint(1, 3)):
-        at, to = sorted((dice.randint(0, len(text)), dice.randint(0, len(text))))
-        text = dice.choice(
+def mutated(text: str, seeded: random.Random) -> str:
+    for _ in range(seeded.randint(1, 3)):
+        at, to = sorted((seeded.randint(0, len(text)), seeded.randint(0, len(text))))
+        text = seeded.choice(
             [
-                text[:at] + dice.choice(PIECES) + text[at:],
+                text[:at] + seeded.choice(PIECES) + text[at:],
                 text[:at] + text[min(to, at + 8) :],
                 text[:at] + text[to : to + 30] + text[at:],
-                text[:at] + chr(dice.randint(0, 0x10FFFF)) + text[at + 1 :],
+                text[:at] + chr(seeded.randint(0, 0x10FFFF)) + text[at + 1 :],
             ]
         )
     return text
 
 
-def problems_of_text(text: str | bytes, kind: Notation) -> tuple[Problem, ...]:
+def problems_of_text(text: str | bytes, kind: Format) -> tuple[Problem, ...]:
     """What is wrong with a text; what is accepted must be fit for JSON."""
     try:
         document = parse(text, "x", kind)
@@ -770,7 +770,7 @@ def problems_of_data(document: Document) -> tuple[Problem, ...]:
     return ()
 
 
-def outlives(text: str | bytes, kind: Notation) -> bool:
+def outlives(text: str | bytes, kind: Format) -> bool:
     """Whether a text is accepted. Anything but a ScenarioError with fit messages fails."""
     problems = problems_of_text(text, kind)
     assert all(problem.message.isprintable() for problem in problems)
@@ -778,30 +778,30 @@ def outlives(text: str | bytes, kind: Notation) -> bool:
     return not problems
 
 
-@pytest.mark.parametrize("loader", [yaml.SafeLoader, notation._LOADER])
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, formats._LOADER])
 def test_mutations_of_a_valid_file_raise_nothing_else(loader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notation, "_LOADER", loader)
-    dice = random.Random(7)
+    monkeypatch.setattr(formats, "_LOADER", loader)
+    seeded = random.Random(7)
     assert outlives(VALID, "yaml")
-    assert {outlives(mutated(VALID, dice), "yaml") for _ in range(700)} == {True, False}
+    assert {outlives(mutated(VALID, seeded), "yaml") for _ in range(700)} == {True, False}
 
 
 @pytest.mark.parametrize("kind", ["json", "toml"])
-def test_mutations_of_json_and_toml_raise_nothing_else(kind: Notation) -> None:
+def test_mutations_of_json_and_toml_raise_nothing_else(kind: Format) -> None:
     valid = {
         "json": json.dumps(value_of(VALID), indent="\t"),
         "toml": 'version = 1\n[[rules]]\nfaults = [{kind = "stall"}]\nmatch.model = "ab"\n[rules.headers]\n"x b" = 2\n',
     }[kind]
-    dice = random.Random(8)
+    seeded = random.Random(8)
     assert outlives(valid, kind)
-    assert {outlives(mutated(valid, dice), kind) for _ in range(700)} == {True, False}
+    assert {outlives(mutated(valid, seeded), kind) for _ in range(700)} == {True, False}
 
 
 @settings(max_examples=500, deadline=None)
 @given(
     raw=st.binary(max_size=200) | st.text(st.characters(), max_size=200), kind=st.sampled_from(["yaml", "json", "toml"])
 )
-def test_random_bytes_and_texts_raise_nothing_else(raw: str | bytes, kind: Notation) -> None:
+def test_random_bytes_and_texts_raise_nothing_else(raw: str | bytes, kind: Format) -> None:
     outlives(raw, kind)
 
 
@@ -840,7 +840,7 @@ def test_importing_needs_little_beyond_pydantic_and_yaml() -> None:
     code = """if True:
         import sys, pydantic.main, yaml
         before = set(sys.modules)
-        import emulator.loading
+        import emulator.scenario.loading
         print(*set(sys.modules) - before)
     """
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emulator.conditions import Ask, normalized, tool_results
-from emulator.matching import Found, Rulebook, compile_rules, find, misses
+from emulator.matching.conditions import MatchContext, normalized, tool_results
+from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find, misses
 from emulator.patterns import compiled
-from emulator.reply import Draft, ErrorReply
-from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
-from emulator.sources import load
+from emulator.reply import ErrorReply, ReplyTemplate
+from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
+from emulator.scenario.sources import load
 
 
 def request_of(prompt: str = "What is the weather?", /, **changes: Any) -> ModelRequest:
     """A chat: system, question, answer, then `prompt`; unless `messages` are given."""
-    call = Call(
+    call = HttpRequest(
         provider=changes.get("provider", "serevix"),
         method="POST",
         path="/v1/chat/completions",
@@ -40,19 +40,19 @@ def request_of(prompt: str = "What is the weather?", /, **changes: Any) -> Model
     )
 
 
-def book_of(*rules: Mapping[str, Any], **more: Any) -> Rulebook:
+def book_of(*rules: Mapping[str, Any], **more: Any) -> RuleSet:
     loaded = load({"rules": [{"reply": {"content": "x"}, **rule} for rule in rules], **more})
     return compile_rules(loaded.scenario, loaded.origins)
 
 
-def matches(wanted: Mapping[str, Any], ask: Ask | ModelRequest, **more: Any) -> bool:
-    ask = ask if isinstance(ask, Ask) else Ask(ask)
+def matches(wanted: Mapping[str, Any], ask: MatchContext | ModelRequest, **more: Any) -> bool:
+    ask = ask if isinstance(ask, MatchContext) else MatchContext(ask)
     return find(book_of({"match": wanted}, **more), ask, {}) is not None
 
 
-def miss(wanted: Mapping[str, Any], ask: Ask | ModelRequest, **more: Any) -> str:
+def miss(wanted: Mapping[str, Any], ask: MatchContext | ModelRequest, **more: Any) -> str:
     """The sentence for a rule that does not match."""
-    ask = ask if isinstance(ask, Ask) else Ask(ask)
+    ask = ask if isinstance(ask, MatchContext) else MatchContext(ask)
     book = book_of({"name": "rule", "match": wanted}, **more)
     assert find(book, ask, {}) is None
     (sentence,) = misses(book, ask)
@@ -141,7 +141,7 @@ def test_a_condition_holds_or_says_why_not(holds: dict[str, Any], fails: dict[st
 
 
 def test_every_condition_has_a_row_in_this_table() -> None:
-    from emulator.scenario import Match
+    from emulator.scenario.models import Match
 
     seen = {key for holds, _, _ in HOLDS_AND_MISSES for key in holds}
     keys = {field.alias or name for name, field in Match.model_fields.items()}
@@ -244,7 +244,7 @@ def test_normalisation_comes_from_the_rule_or_else_from_the_file() -> None:
 
 
 def groups(wanted: Mapping[str, Any], prompt: str, **more: Any) -> dict[str, Any]:
-    found = find(book_of({"match": wanted}, **more), Ask(request_of(prompt)), {})
+    found = find(book_of({"match": wanted}, **more), MatchContext(request_of(prompt)), {})
     assert found is not None
     return found.rule.groups(prompt)
 
@@ -279,11 +279,11 @@ def test_groups_keep_the_letters_of_the_prompt_where_it_matches_as_it_stands() -
 # Whose turn it is
 
 
-def says(found: Found | None) -> str | None:
+def says(found: RuleMatch | None) -> str | None:
     if found is None:
         return None
     content = found.answer.content
-    return content.reply.content if isinstance(content, Draft) else f"error {content.name or content.status}"
+    return content.reply.content if isinstance(content, ReplyTemplate) else f"error {content.name or content.status}"
 
 
 def said(*rules: Mapping[str, Any], times: int, seed: int = 0, fresh: bool = False, **more: Any) -> list[str | None]:
@@ -294,7 +294,7 @@ def said(*rules: Mapping[str, Any], times: int, seed: int = 0, fresh: bool = Fal
     answers = []
     for number in range(1, times + 1):
         identity = str(number).encode() if fresh else b""
-        found = find(book, Ask(WEATHER, attempt=1 if fresh else number, identity=identity, seed=seed), used)
+        found = find(book, MatchContext(WEATHER, attempt=1 if fresh else number, identity=identity, seed=seed), used)
         if found is not None:
             used[found.rule.position] = used.get(found.rule.position, 0) + 1
         answers.append(says(found))
@@ -355,7 +355,7 @@ def test_another_rule_changes_no_dice() -> None:
 
 def test_the_state_afterwards_is_that_of_the_reply_or_else_of_the_rule() -> None:
     book = book_of({"replies": [{**ONE, "set_state": "own"}, TWO], "set_state": "rule", "reply": None})
-    found = [find(book, Ask(WEATHER), {0: used}) for used in range(2)]
+    found = [find(book, MatchContext(WEATHER), {0: used}) for used in range(2)]
     assert [each.answer.set_state for each in found if each] == ["own", "rule"]
 
 
@@ -368,7 +368,7 @@ def test_the_nearest_miss_stands_first() -> None:
         {"name": "near", "match": {"provider": "serevix", "turn": 2, "prompt": "x"}},
         {"name": "half", "match": {"provider": "serevix", "turn": 1, "prompt": "x"}},
     )
-    assert misses(book, Ask(WEATHER)) == [
+    assert misses(book, MatchContext(WEATHER)) == [
         f"near: prompt {SHOWN} is not 'x'",
         "half: turn is 2, the rule wants exactly 1",
         "far: provider is 'serevix', the rule wants 'nadles'",
@@ -377,20 +377,20 @@ def test_the_nearest_miss_stands_first() -> None:
 
 def test_used_up_and_passed_over_are_told_apart() -> None:
     used_up = book_of({"name": "once", "times": 1})
-    assert find(used_up, Ask(WEATHER), {0: 1}) is None
-    assert misses(used_up, Ask(WEATHER)) == ["once: it matches, but all its replies are used up"]
+    assert find(used_up, MatchContext(WEATHER), {0: 1}) is None
+    assert misses(used_up, MatchContext(WEATHER)) == ["once: it matches, but all its replies are used up"]
     passed = book_of({"name": "rare", "chance": 0.000001})
-    assert misses(passed, Ask(WEATHER)) == ["rare: the dice let it pass"]
+    assert misses(passed, MatchContext(WEATHER)) == ["rare: the dice let it pass"]
 
 
 def test_a_bounded_number_of_misses_is_told() -> None:
     book = book_of(*[{"match": {"prompt": str(number)}} for number in range(25)])
-    told = misses(book, Ask(WEATHER))
+    told = misses(book, MatchContext(WEATHER))
     assert len(told) == 21
     assert told[0] == f"rules[0]: prompt {SHOWN} is not '0'"
     assert told[-1] == "… and 5 more rules"
-    assert misses(book, Ask(WEATHER), most=24)[-1] == "… and 1 more rule"
-    assert len(misses(book, Ask(WEATHER), most=25)) == 25
+    assert misses(book, MatchContext(WEATHER), most=24)[-1] == "… and 1 more rule"
+    assert len(misses(book, MatchContext(WEATHER), most=25)) == 25
 
 
 def test_a_rule_knows_where_it_stands() -> None:
@@ -432,7 +432,7 @@ RULES = st.fixed_dictionaries(
     },
 )
 ASKED = st.builds(
-    lambda prompt, provider, model, stream, state: Ask(
+    lambda prompt, provider, model, stream, state: MatchContext(
         request_of(prompt, provider=provider, model=model, stream=stream), state=state, identity=prompt.encode()
     ),
     PROMPTS,
@@ -443,7 +443,7 @@ ASKED = st.builds(
 )
 
 
-def tried_one_by_one(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> str | None:
+def tried_one_by_one(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> str | None:
     for rule in book.rules:
         if all(condition.holds(ask) for condition in rule.conditions) and not rule.skips(ask):
             answer = rule.answer(used.get(rule.position, 0), ask)
@@ -454,7 +454,7 @@ def tried_one_by_one(book: Rulebook, ask: Ask, used: Mapping[int, int]) -> str |
 
 @given(st.lists(RULES, max_size=8), st.lists(ASKED, min_size=1, max_size=8), st.booleans())
 def test_the_index_finds_what_trying_every_rule_finds(
-    rules: list[dict[str, Any]], asked: list[Ask], is_normalized: bool
+    rules: list[dict[str, Any]], asked: list[MatchContext], is_normalized: bool
 ) -> None:
     book = book_of(*rules, defaults={"normalize": ["case"]} if is_normalized else {})
     used: dict[int, int] = {}
@@ -497,13 +497,13 @@ MANY = st.one_of(
 def test_many_rules_are_looked_up_by_what_they_want(prompts: list[Any], asked: list[str]) -> None:
     book = book_of(*[{"match": {"prompt": prompt}} for prompt in prompts])
     for prompt in asked:
-        found = find(book, Ask(request_of(prompt)), {})
-        assert (found.rule.name if found else None) == tried_one_by_one(book, Ask(request_of(prompt)), {})
+        found = find(book, MatchContext(request_of(prompt)), {})
+        assert (found.rule.name if found else None) == tried_one_by_one(book, MatchContext(request_of(prompt)), {})
 
 
 def test_ten_thousand_literal_prompts_cost_no_more_than_one() -> None:
     book = book_of(*[{"name": str(number), "match": {"prompt": f"question {number}"}} for number in range(10_000)])
-    asks = [Ask(request_of(f"question {number}")) for number in range(0, 10_000, 100)]
+    asks = [MatchContext(request_of(f"question {number}")) for number in range(0, 10_000, 100)]
     find(book, asks[0], {})  # the index is made when it is first needed
     begin = time.process_time()
     found = [find(book, ask, {}) for ask in asks]

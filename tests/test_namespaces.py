@@ -14,10 +14,10 @@ import pytest
 from talk import KEYS, PATHS, Serving, question
 
 from emulator import Emulator, UsageError
-from emulator import namespace as namespace_module
+from emulator.client import NamespaceClient
 from emulator.clock import Alarm, Callback
-from emulator.namespace import IDLE, MOST_NAMESPACES, Namespaces, safe_name, script_from
-from emulator.worlds import World
+from emulator.state import namespace as namespace_module
+from emulator.state.namespace import IDLE, MAX_NAMESPACES, Namespaces, compile_scenario, safe_name
 
 CLIENT = httpx.Client(trust_env=False, verify=False, timeout=30)
 NUMBERS = itertools.count()
@@ -51,13 +51,17 @@ def emulator(serving: Serving) -> Emulator:
 
 
 @pytest.fixture
-def worlds(emulator: Emulator) -> tuple[World, World]:
+def worlds(emulator: Emulator) -> tuple[NamespaceClient, NamespaceClient]:
     """Two worlds that nobody else uses."""
     return emulator.namespace(f"one-{next(NUMBERS)}"), emulator.namespace(f"two-{next(NUMBERS)}")
 
 
 def ask(
-    world: World, prompt: str, provider: str = "serevix", headers: Mapping[str, str] | None = None, **members: Any
+    world: NamespaceClient,
+    prompt: str,
+    provider: str = "serevix",
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
 ) -> httpx.Response:
     given = KEYS[provider] if headers is None else headers
     return CLIENT.post(world.url(provider) + PATHS[provider], json=question(provider, prompt, **members), headers=given)
@@ -152,7 +156,7 @@ def test_a_name_of_the_greatest_length_is_one(emulator: Emulator) -> None:
 # What each has for itself
 
 
-def test_counters_and_states_are_each_worlds_own(worlds: tuple[World, World]) -> None:
+def test_counters_and_states_are_each_worlds_own(worlds: tuple[NamespaceClient, NamespaceClient]) -> None:
     one, two = worlds
     assert [said(ask(one, "go on")) for _ in range(3)] == ["Begun.", "Halfway.", "Over."]
     assert (one.state, two.state) == ("end", "start")
@@ -166,7 +170,7 @@ def test_counters_and_states_are_each_worlds_own(worlds: tuple[World, World]) ->
     assert [said(ask(world, "count")) for world in worlds] == ["1", "2"]
 
 
-def test_journals_are_each_worlds_own(worlds: tuple[World, World]) -> None:
+def test_journals_are_each_worlds_own(worlds: tuple[NamespaceClient, NamespaceClient]) -> None:
     one, two = worlds
     for _ in range(3):
         ask(one, "plain")
@@ -177,7 +181,7 @@ def test_journals_are_each_worlds_own(worlds: tuple[World, World]) -> None:
     assert [(exchange.number, exchange.rule) for exchange in two.journal] == [(1, "rules[3]")]
 
 
-def test_faults_are_each_worlds_own(worlds: tuple[World, World], emulator: Emulator) -> None:
+def test_faults_are_each_worlds_own(worlds: tuple[NamespaceClient, NamespaceClient], emulator: Emulator) -> None:
     one, two = worlds
     id = one.faults.add("error", status=503)
     two.faults.next("error", status=429)
@@ -192,7 +196,7 @@ def test_faults_are_each_worlds_own(worlds: tuple[World, World], emulator: Emula
     assert ask(one, "plain").status_code == 200
 
 
-def test_scenarios_are_each_worlds_own(worlds: tuple[World, World]) -> None:
+def test_scenarios_are_each_worlds_own(worlds: tuple[NamespaceClient, NamespaceClient]) -> None:
     one, two = worlds
     one.load({"rules": [{"reply": {"content": "Another script."}}]})
     assert [said(ask(world, "plain")) for world in worlds] == ["Another script.", "Plain."]
@@ -227,7 +231,7 @@ def test_balances_and_quotas_are_each_worlds_own(emulator: Emulator) -> None:
     worlds = [emulator.namespace(f"books-{number}", books) for number in (1, 2)]
     headers = {"authorization": "Bearer sk-poor"}
 
-    def statuses(world: World, provider: str, number: int) -> list[int]:
+    def statuses(world: NamespaceClient, provider: str, number: int) -> list[int]:
         return [ask(world, "plain", provider, headers).status_code for _ in range(number)]
 
     assert statuses(worlds[0], "serevix", 2) == [200, 403]
@@ -236,8 +240,8 @@ def test_balances_and_quotas_are_each_worlds_own(emulator: Emulator) -> None:
     assert statuses(worlds[0], "serevix", 2) == [200, 403]
 
 
-def test_prompt_caches_are_each_worlds_own(worlds: tuple[World, World]) -> None:
-    def cached(world: World) -> int:
+def test_prompt_caches_are_each_worlds_own(worlds: tuple[NamespaceClient, NamespaceClient]) -> None:
+    def cached(world: NamespaceClient) -> int:
         usage = ask(world, "The sea is wide. " * 50, "cloudsway").json()["usage"]
         hit: int = usage["prompt_cache_hit_tokens"]
         return hit
@@ -287,9 +291,9 @@ class Hands:
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> tuple[Namespaces, Hands]:
     """Room for four worlds beside the default one."""
-    monkeypatch.setattr(namespace_module, "MOST_NAMESPACES", 4)
+    monkeypatch.setattr(namespace_module, "MAX_NAMESPACES", 4)
     clock = Hands()
-    return Namespaces(script_from({"rules": []}), clock), clock
+    return Namespaces(compile_scenario({"rules": []}), clock), clock
 
 
 def names(namespaces: Namespaces) -> list[str]:
@@ -297,7 +301,7 @@ def names(namespaces: Namespaces) -> list[str]:
 
 
 def test_worlds_are_made_on_first_use() -> None:
-    namespaces = Namespaces(script_from({"rules": []}), Hands())
+    namespaces = Namespaces(compile_scenario({"rules": []}), Hands())
     assert names(namespaces) == ["default"]
     made = namespaces.get("one")
     assert namespaces.get("one") is made
@@ -306,7 +310,7 @@ def test_worlds_are_made_on_first_use() -> None:
 
 
 def test_there_is_room_for_many() -> None:
-    assert 100 <= MOST_NAMESPACES <= 10_000
+    assert 100 <= MAX_NAMESPACES <= 10_000
     assert 600 <= IDLE <= 86400
 
 
@@ -327,9 +331,9 @@ def test_the_one_longest_unused_makes_room(few: tuple[Namespaces, Hands]) -> Non
 def test_worlds_that_are_given_a_scenario_are_bounded_too(
     few: tuple[Namespaces, Hands], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(namespace_module, "MOST_GIVEN", 4)
+    monkeypatch.setattr(namespace_module, "MAX_GIVEN", 4)
     namespaces, _ = few
-    script = script_from({"rules": []})
+    script = compile_scenario({"rules": []})
     for number in range(19):
         given = namespaces.give(f"given-{number}", script)
         assert len(namespaces) <= 5
@@ -340,7 +344,7 @@ def test_worlds_that_are_given_a_scenario_are_bounded_too(
 
 def test_a_world_that_nobody_uses_is_forgotten_after_a_while() -> None:
     clock = Hands()
-    namespaces = Namespaces(script_from({"rules": []}), clock)
+    namespaces = Namespaces(compile_scenario({"rules": []}), clock)
     old, used = namespaces.get("old"), namespaces.get("used")
     clock.moment += IDLE - 1
     assert namespaces.get("used") is used
@@ -351,7 +355,7 @@ def test_a_world_that_nobody_uses_is_forgotten_after_a_while() -> None:
     assert names(namespaces) == ["default", "used", "new", "newer"]
     assert namespaces.get("old") is not old
     clock.moment += 10 * IDLE
-    namespaces.give("given", script_from({"rules": []}))
+    namespaces.give("given", compile_scenario({"rules": []}))
     namespaces.get("only")
     assert names(namespaces) == ["default", "only", "given"]
     clock.moment += 10 * IDLE
@@ -361,7 +365,7 @@ def test_a_world_that_nobody_uses_is_forgotten_after_a_while() -> None:
 
 def test_the_default_world_is_never_forgotten() -> None:
     clock = Hands()
-    namespaces = Namespaces(script_from({"rules": []}), clock)
+    namespaces = Namespaces(compile_scenario({"rules": []}), clock)
     default = namespaces.default
     clock.moment += 100 * IDLE
     namespaces.get("new")
@@ -369,7 +373,7 @@ def test_the_default_world_is_never_forgotten() -> None:
 
 
 def test_a_forgotten_world_begins_anew_on_the_wire(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(namespace_module, "MOST_NAMESPACES", 3)
+    monkeypatch.setattr(namespace_module, "MAX_NAMESPACES", 3)
     with Emulator(SCENARIO) as emulator:
         assert said(ask(emulator.namespace("first"), "count")) == "1"
         for number in range(4):
@@ -386,14 +390,14 @@ def test_what_a_world_was_given_outlives_a_thousand_others() -> None:
         faulty.faults.add("429")
         app = emulator._server.app
         assert app is not None
-        for number in range(MOST_NAMESPACES + 1):
+        for number in range(MAX_NAMESPACES + 1):
             emulator._server.call(partial(app.namespaces.get, f"other-{number}"))
         assert [said(ask(script, "plain")), said(ask(loaded, "plain"))] == ["Mine.", "Loaded."]
         assert ask(faulty, "plain").status_code == 429
 
 
 def test_a_world_that_was_given_something_is_not_lost_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(namespace_module, "MOST_GIVEN", 3)
+    monkeypatch.setattr(namespace_module, "MAX_GIVEN", 3)
     mine = {"rules": [{"reply": {"content": "Mine."}}]}
     told = (
         "The namespace 'first' was forgotten: 3 others were given something since it was last used. "

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emulator.errors import UsageError
-from emulator.pace import AT_ONCE, FASTEST, LONGEST_TTFT, SLOWEST, Pace, schedule
+from emulator.pace import AT_ONCE, FASTEST, MAX_TTFT, SLOWEST, Pace, schedule
 
 
-def moments(tokens: list[int], pace: Pace, *material: str) -> list[float]:
-    return list(schedule(tokens, pace, *material))
+def moments(tokens: list[int], pace: Pace, *entropy: str) -> list[float]:
+    return list(schedule(tokens, pace, *entropy))
 
 
 def test_the_first_token_is_due_at_ttft_and_each_further_one_a_gap_later() -> None:
@@ -117,5 +117,5 @@ def test_what_is_no_pace_is_refused(ttft: float, rate: float, jitter: float, tol
 
 @pytest.mark.parametrize("speed", [SLOWEST, 1e-3, 1e3, FASTEST])
 def test_no_speed_makes_moments_that_are_no_numbers(speed: float) -> None:
-    for pace in (Pace(LONGEST_TTFT, SLOWEST, 1), Pace(1, 1e6), Pace(0, SLOWEST)):
+    for pace in (Pace(MAX_TTFT, SLOWEST, 1), Pace(1, 1e6), Pace(0, SLOWEST)):
         assert all(map(isfinite, moments([1] * 100, pace.at_speed(speed))))

@@ -54,11 +54,11 @@ def documented(folder: Path) -> dict[str, str]:
     return installed(folder, BLOCKS["python"], project["name"], f"{name} = {value}")
 
 
-Refusal = Callable[..., str]
+ErrorSpec = Callable[..., str]
 
 
 @pytest.fixture
-def refusal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Refusal]:
+def error_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ErrorSpec]:
     """`refusal(code)` installs a distribution here and gives the sentence in which it is refused."""
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -200,20 +200,20 @@ def test_a_provider_with_a_header_and_an_operation_of_its_own_is_matched_and_its
 
 
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
-    def test_when_its_module_fails(self, refusal: Refusal) -> None:
-        assert refusal("import acme_llm") == (
+    def test_when_its_module_fails(self, error_spec: ErrorSpec) -> None:
+        assert error_spec("import acme_llm") == (
             "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
             f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator."
         )
 
-    def test_when_there_is_no_such_class(self, refusal: Refusal) -> None:
-        assert refusal("") == (
+    def test_when_there_is_no_such_class(self, error_spec: ErrorSpec) -> None:
+        assert error_spec("") == (
             "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
             f"failed: AttributeError: module 'acme_emulator' has no attribute 'Room'. {ADVICE} acme-emulator."
         )
 
-    def test_when_it_is_no_room(self, refusal: Refusal) -> None:
-        assert refusal("Room = 1") == (
+    def test_when_it_is_no_room(self, error_spec: ErrorSpec) -> None:
+        assert error_spec("Room = 1") == (
             "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: acme_emulator:Room is 1, a "
             f"subclass of emulator.providers.base.Provider was expected. {ADVICE} acme-emulator."
         )
@@ -232,35 +232,35 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
                 "its host api.deepseek.com is that of the provider 'deepseek' already",
             ),
             (
-                ('document = "none"', 'document = "none"; refusals = {}'),
-                "Room.refusals has no unauthorized, forbidden, ",
+                ('document = "none"', 'document = "none"; errors = {}'),
+                "Room.errors has no unauthorized, forbidden, ",
             ),
             (
                 ("    title", "    def __init__(self): raise ValueError('no')\n    title"),
                 "Room() failed: ValueError: no",
             ),
         ],
-        ids=["title", "name", "body", "host", "refusals", "init"],
+        ids=["title", "name", "body", "host", "errors", "init"],
     )
-    def test_when_it_states_what_cannot_be(self, refusal: Refusal, change: tuple[str, str], reason: str) -> None:
-        assert reason in refusal(ROOM.replace(*change))
+    def test_when_it_states_what_cannot_be(self, error_spec: ErrorSpec, change: tuple[str, str], reason: str) -> None:
+        assert reason in error_spec(ROOM.replace(*change))
 
     @pytest.mark.parametrize("name", ["Acme", "a/b", "__emulator", "@acme", "acme-"])
-    def test_when_its_name_cannot_stand_in_a_url(self, refusal: Refusal, name: str) -> None:
-        told = refusal(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Room")
+    def test_when_its_name_cannot_stand_in_a_url(self, error_spec: ErrorSpec, name: str) -> None:
+        told = error_spec(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Room")
         assert f"'{name}'" in told
         assert "a name has lower-case letters and digits, with '-' or '_' between them" in told
 
-    def test_when_the_emulator_has_a_provider_of_that_name(self, refusal: Refusal) -> None:
-        told = refusal(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
+    def test_when_the_emulator_has_a_provider_of_that_name(self, error_spec: ErrorSpec) -> None:
+        told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
         assert told == (
             "The provider 'nadles' of the distribution acme-emulator 1.0 cannot be used: there is one of that name "
             f"already, from the emulator itself. {ADVICE} acme-emulator."
         )
 
-    def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, refusal: Refusal) -> None:
+    def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, error_spec: ErrorSpec) -> None:
         installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Room")
-        assert refusal(ROOM) == (
+        assert error_spec(ROOM) == (
             "The provider 'acme' of the distribution another-acme 1.0 cannot be used: there is one of that name "
             f"already, from acme-emulator 1.0. {ADVICE} another-acme."
         )
@@ -344,7 +344,7 @@ class Room(Provider):
     dialects = {"sentences": Sentences}
     operations = (Operation("say", "POST", "/say", "one sentence after another", dialect="sentences"),)
     example = ("/say", {"ask": "Hi"})
-    refusals = {name: Refusal(row.status, row.message) for name, row in DeepSeekDialect.refusals.items()}
+    errors = {name: Refusal(row.status, row.message) for name, row in DeepSeekDialect.errors.items()}
 
     def credential(self, headers):
         return headers.get("x-acme-secret")
@@ -388,7 +388,7 @@ class TestADialectAndAFaultOfOtherDistributions:
             )
             assert ask("no_done", flow=True) == said + end
             assert ask("overloaded") == json.dumps(
-                {"wrong": PROVIDERS["deepseek"].refusals["overloaded"].message}
+                {"wrong": PROVIDERS["deepseek"].errors["overloaded"].message}
             ).replace('": "', '":"')
             server.signal(signal.SIGTERM)
             _, printed, _ = server.finish()
@@ -430,6 +430,6 @@ class TestADialectAndAFaultOfOtherDistributions:
         assert errors.startswith("The fault 'shout' of the distribution shout-fault 1.0 cannot be used: ")
         assert reason in errors
 
-    def test_are_refused_when_an_operation_speaks_what_nobody_does(self, refusal: Refusal) -> None:
+    def test_are_refused_when_an_operation_speaks_what_nobody_does(self, error_spec: ErrorSpec) -> None:
         code = SENTENCES.replace('dialect="sentences"),)', 'dialect="words"),)')
-        assert "Room has no dialect 'words' for /say: it speaks sentences" in refusal(code)
+        assert "Room has no dialect 'words' for /say: it speaks sentences" in error_spec(code)

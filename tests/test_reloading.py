@@ -22,10 +22,10 @@ from rawhttp import Connection, eventually, request
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
+from emulator.client import NamespaceClient
 from emulator.errors import ScenarioError
-from emulator.namespace import Script, script_from
-from emulator.reloading import fingerprint, watch
-from emulator.worlds import World
+from emulator.state.namespace import CompiledScenario, compile_scenario
+from emulator.state.reloading import fingerprint, watch
 
 BROKEN = "version: 1\nrules:\n  - reply: {content: Hi}\n    macth: {prompt: Hi}\n"
 """Its problem stands in line 4, column 5."""
@@ -46,7 +46,7 @@ def serving_files(source: Path | str, **options: Any) -> Iterator[Emulator]:
 def asking(http: httpx.Client) -> Callable[..., str]:
     """`ask(world)`: what is said now."""
 
-    def ask(world: World, prompt: str = "Hi") -> str:
+    def ask(world: NamespaceClient, prompt: str = "Hi") -> str:
         response = http.post(
             world.url("serevix") + PATHS["serevix"], json=question("serevix", prompt), headers=KEYS["serevix"]
         )
@@ -64,7 +64,7 @@ def replace(path: Path, text: str) -> None:
     os.replace(other, path)
 
 
-def rewrite(path: Path, text: str) -> None:
+def transform_steps(path: Path, text: str) -> None:
     """In place: emptied first, then written in pieces."""
     with path.open("w") as file:
         for start in range(0, len(text), 37):
@@ -85,7 +85,7 @@ def delete_first(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-MANNERS = (replace, rewrite, move_aside, delete_first)
+MANNERS = (replace, transform_steps, move_aside, delete_first)
 
 
 # What is sound is taken up
@@ -114,7 +114,7 @@ def test_a_link_that_is_turned_is_taken_up(tmp_path: Path, ask: Callable[..., st
         assert ask(emulator) == "one"
         turn(link, tmp_path / "elsewhere" / "two" / "file.json")
         eventually(lambda: ask(emulator) == "two")
-        rewrite(tmp_path / "elsewhere" / "two" / "file.json", says("three"))
+        transform_steps(tmp_path / "elsewhere" / "two" / "file.json", says("three"))
         eventually(lambda: ask(emulator) == "three")
 
 
@@ -167,7 +167,7 @@ def test_a_link_further_up_that_is_turned_is_taken_up(tmp_path: Path, ask: Calla
         assert ask(emulator) == "one"
         turn(current, "releases/two")
         eventually(lambda: ask(emulator) == "two")
-        rewrite(current / "config" / "scenario.json", says("three"))
+        transform_steps(current / "config" / "scenario.json", says("three"))
         eventually(lambda: ask(emulator) == "three")
 
 
@@ -183,7 +183,7 @@ def test_a_folder_that_goes_and_comes_again_is_taken_up(tmp_path: Path, ask: Cal
         folder.mkdir()
         (folder / "scenario.json").write_text(says("two"))
         eventually(lambda: ask(emulator) == "two")
-        rewrite(folder / "scenario.json", says("three"))
+        transform_steps(folder / "scenario.json", says("three"))
         eventually(lambda: ask(emulator) == "three")
 
 
@@ -226,7 +226,7 @@ def test_a_new_file_of_a_glob_is_taken_up_also_in_a_new_folder(tmp_path: Path, a
         (tmp_path / "a").mkdir()
         (tmp_path / "a" / "one.json").write_text(says("a"))
         eventually(lambda: ask(emulator) == "a")
-        rewrite(tmp_path / "a" / "one.json", says("another"))
+        transform_steps(tmp_path / "a" / "one.json", says("another"))
         eventually(lambda: ask(emulator) == "another")
 
 
@@ -242,13 +242,13 @@ def test_what_is_included_is_taken_up(tmp_path: Path, ask: Callable[..., str]) -
     main.write_text(includes("parts/*.json"))
     with serving_files(main) as emulator:
         assert ask(emulator) == "b"
-        rewrite(tmp_path / "parts" / "b.json", says("b2"))
+        transform_steps(tmp_path / "parts" / "b.json", says("b2"))
         eventually(lambda: ask(emulator) == "b2")
         (tmp_path / "parts" / "a.json").write_text(says("a"))  # the glob takes it in
         eventually(lambda: ask(emulator) == "a")
-        rewrite(main, includes("parts/deep/c.json"))
+        transform_steps(main, includes("parts/deep/c.json"))
         eventually(lambda: ask(emulator) == "c")
-        rewrite(tmp_path / "parts" / "deep" / "c.json", says("c2"))  # in a folder that was not looked at before
+        transform_steps(tmp_path / "parts" / "deep" / "c.json", says("c2"))  # in a folder that was not looked at before
         eventually(lambda: ask(emulator) == "c2")
 
 
@@ -258,12 +258,12 @@ def test_an_included_file_that_is_broken_or_missing_is_waited_for(tmp_path: Path
     main = tmp_path / "main.json"
     main.write_text(says("main"))
     with serving_files(main) as emulator:
-        rewrite(main, includes("parts/broken.yaml"))
+        transform_steps(main, includes("parts/broken.yaml"))
         eventually(lambda: bool(problems(emulator)))
         assert ask(emulator) == "main"
-        rewrite(tmp_path / "parts" / "broken.yaml", says("mended"))
+        transform_steps(tmp_path / "parts" / "broken.yaml", says("mended"))
         eventually(lambda: ask(emulator) == "mended")
-        rewrite(main, includes("parts/missing.yaml"))
+        transform_steps(main, includes("parts/missing.yaml"))
         eventually(lambda: "no such file" in "".join(problems(emulator)))
         assert ask(emulator) == "mended"
         (tmp_path / "parts" / "missing.yaml").write_text(says("found"))
@@ -366,7 +366,7 @@ def test_what_changes_nothing_counts_nothing_anew(tmp_path: Path, ask: Callable[
         (tmp_path / "notes.txt").write_text("not a scenario")
         (tmp_path / "third.json").write_text(says("third"))
         replace(file, counting())
-        rewrite(other, says("two"))
+        transform_steps(other, says("two"))
         eventually(lambda: ask(witness) == "two")  # whoever watches the same folder has seen all of that
         assert ask(emulator) == "3"
         replace(file, counting(then="cycle"))
@@ -544,7 +544,7 @@ class Watched:
     """What a watcher delivered."""
 
     def __init__(self) -> None:
-        self.scripts: list[Script] = []
+        self.scripts: list[CompiledScenario] = []
         self.errors: list[ScenarioError] = []
 
     def said(self) -> list[str]:
@@ -556,7 +556,7 @@ def watching(source: Path, steps: Callable[[Watched], Any]) -> Watched:
 
     async def main() -> Watched:
         stop, seen = asyncio.Event(), Watched()
-        sources, script = (str(source),), script_from(str(source))
+        sources, script = (str(source),), compile_scenario(str(source))
         taken = fingerprint(sources, script.files)
         task = asyncio.create_task(watch(sources, script, seen.scripts.append, seen.errors.append, stop, taken))
         try:
@@ -616,11 +616,11 @@ def test_a_loader_that_fails_in_its_own_way_is_told_and_watching_goes_on(
     file.write_text(says("one"))
 
     async def steps(seen: Watched) -> None:
-        def fails(*_: object) -> Script:
+        def fails(*_: object) -> CompiledScenario:
             raise ZeroDivisionError("of its own")
 
         with monkeypatch.context() as patched:
-            patched.setattr("emulator.reloading.script_from", fails)
+            patched.setattr("emulator.state.reloading.compile_scenario", fails)
             file.write_text(says("two"))
             await until(lambda: bool(seen.errors))
             assert "it cannot be loaded: ZeroDivisionError: of its own" in str(seen.errors[0])

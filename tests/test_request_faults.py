@@ -21,7 +21,7 @@ FOREIGN: dict[str, dict[str, str]] = {
 }
 
 
-def refusal(kind: str, why: str) -> str:
+def error_spec(kind: str, why: str) -> str:
     return (
         f"The fault '{kind}' bears on every client, so no page of another site may ask for it: {why}. Send a key, from "
         "a program or from the emulator's own origin."
@@ -45,12 +45,12 @@ class TestAPageOfAnotherSite:
     @pytest.mark.parametrize("said", FOREIGN)
     def test_cannot_reach_other_clients(self, emulator: Emulator, kind: str, said: str) -> None:
         response = httpx.get(f"{emulator.origin}/~{kind}/serevix/v1/models", headers=FOREIGN[said])
-        assert message(response) == refusal(kind, f"this request says '{said}'")
+        assert message(response) == error_spec(kind, f"this request says '{said}'")
         assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
 
     def test_cannot_as_an_image_either(self, emulator: Emulator) -> None:
         response = httpx.get(f"{emulator.origin}/~refuse_connections:seconds=86400/serevix/v1/models")
-        assert message(response) == refusal("refuse_connections", "this request carries no key")
+        assert message(response) == error_spec("refuse_connections", "this request carries no key")
         assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
 
     def test_may_break_its_own_answer(self, emulator: Emulator) -> None:

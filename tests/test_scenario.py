@@ -7,19 +7,28 @@ from typing import Any
 import pytest
 
 from emulator.errors import ScenarioError
-from emulator.loading import build, parse
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
-from emulator.reply import Draft, ErrorReply, Reply, Source
+from emulator.reply import ErrorReply, Reply, ReplyTemplate, Source
 from emulator.request import ToolCall
-from emulator.scenario import ErrorModel, Match, ReplyModel, RuleModel, Scenario, glob_pattern, known_errors, texts_of
+from emulator.scenario.loading import build, parse
+from emulator.scenario.models import (
+    ErrorModel,
+    Match,
+    ReplyModel,
+    RuleModel,
+    Scenario,
+    glob_pattern,
+    known_errors,
+    texts_of,
+)
 
 
 def scenario_of(text: str) -> Scenario:
     return build(Scenario, parse(f"version: 1\n{text}", "a.yaml"))
 
 
-def complaints(text: str) -> list[str]:
+def validation_errors(text: str) -> list[str]:
     with pytest.raises(ScenarioError) as error:
         scenario_of(text)
     return [str(problem) for problem in error.value.problems]
@@ -84,7 +93,7 @@ def test_a_length_is_a_number_of_tokens_or_a_range(written: Any, length: tuple[i
 
 @pytest.mark.parametrize("written", ["", "long", "120..40", 0, "0..5", 100_001, "5..", "..5", "5 words", True, 5.5])
 def test_a_length_is_nothing_else(written: Any) -> None:
-    (told,) = complaints(f"rules: [{{reply: {{length: {json.dumps(written)}}}}}]")
+    (told,) = validation_errors(f"rules: [{{reply: {{length: {json.dumps(written)}}}}}]")
     assert told.startswith(f"a.yaml:2:18: rules[0].reply.length is {written!r}: ")
 
 
@@ -126,7 +135,7 @@ def test_a_reply_becomes_a_draft() -> None:
         }
     )
     calls = (ToolCall("f", '{"a":[1,null]}'), ToolCall("g", "{}"), ToolCall("h", "x"))
-    assert model.to_draft() == Draft(
+    assert model.to_draft() == ReplyTemplate(
         reply=Reply(
             content="Hi",
             reasoning="Hm",
@@ -162,8 +171,8 @@ def test_a_reply_becomes_a_draft() -> None:
 def test_a_draft_knows_what_is_left_open(
     reply: dict[str, Any], is_templated: bool, writes_content: bool, writes_reasoning: bool | None
 ) -> None:
-    draft = ReplyModel.model_validate(reply).to_draft()
-    assert (draft.is_templated, draft.writes_content, draft.writes_reasoning) == (
+    template = ReplyModel.model_validate(reply).to_draft()
+    assert (template.is_templated, template.writes_content, template.writes_reasoning) == (
         is_templated,
         writes_content,
         writes_reasoning,
@@ -178,8 +187,8 @@ def test_an_error_spelled_out_keeps_every_part() -> None:
 
 def test_every_error_of_every_provider_can_be_named() -> None:
     assert known_errors()[: len(ERROR_NAMES)] == list(ERROR_NAMES)
-    for room in PROVIDERS.values():
-        assert set(room.refusals) <= set(known_errors())
+    for provider in PROVIDERS.values():
+        assert set(provider.errors) <= set(known_errors())
     for name in known_errors():
         ErrorModel(name=name)
 
@@ -265,7 +274,7 @@ def test_every_error_of_every_provider_can_be_named() -> None:
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_where_it_stands(text: str, complaint: str) -> None:
-    (told,) = complaints(text)
+    (told,) = validation_errors(text)
     assert told.startswith(complaint)
 
 

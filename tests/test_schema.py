@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
-from emulator.scenario import Match, ReplyModel, RuleModel, Scenario, known_errors
-from emulator.schema import DIALECT, as_text, json_schema
-from emulator.shipped import folder
+from emulator.resources import folder
+from emulator.scenario.json_schema import DIALECT, as_text, json_schema
+from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario, known_errors
 
 SCENARIOS = sorted(folder("scenarios").rglob("*.yaml"))
 
@@ -91,9 +91,9 @@ def test_keys_providers_errors_and_faults_are_those_of_the_code(schema: dict[str
     assert definitions["ErrorModel"]["properties"]["name"]["anyOf"][0]["enum"] == known_errors()
     assert definitions["Match"]["properties"]["provider"]["anyOf"][0]["enum"] == list(PROVIDERS)
     settings = definitions["ProviderSettings"]["properties"]
-    for name, room in PROVIDERS.items():
+    for name, provider in PROVIDERS.items():
         own = definitions[settings[name]["$ref"].rpartition("/")[2]]
-        assert list(own["properties"]) == list(room.Settings.model_fields)
+        assert list(own["properties"]) == list(provider.Settings.model_fields)
     for kind, model in FAULTS.items():
         fault = definitions[model.__name__]
         assert fault["properties"]["kind"]["const"] == kind

@@ -16,8 +16,8 @@ from served import served
 from talk import KEYS, PATHS, Serving, question
 
 from emulator import Emulator
-from emulator.instances import Fuel, UnsatisfiableSchema, instance
-from emulator.instances.search import LIMIT
+from emulator.generation.instances import Fuel, UnsatisfiableSchema, instance
+from emulator.generation.instances.search import LIMIT
 from emulator.offload import Abandoned
 
 HEADERS = {**KEYS["deepseek"], "content-type": "application/json"}

@@ -16,7 +16,7 @@ from served import run, served
 from talk import KEYS, PATHS, question
 
 from emulator.errors import BindError
-from emulator.server import bind
+from emulator.server.server import bind
 
 GRACE = 2.0
 """Seconds that `docs` promise: answers are given this long to end."""

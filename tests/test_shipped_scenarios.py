@@ -15,8 +15,8 @@ from talk import Ask, events, question
 
 from emulator import Emulator
 from emulator.lint import warnings
-from emulator.shipped import folder
-from emulator.sources import load
+from emulator.resources import folder
+from emulator.scenario.sources import load
 
 SCENARIOS = {path.stem: path for path in sorted(folder("scenarios").glob("*.yaml"))}
 LESSONS = [name for name in SCENARIOS if name != "documented"]

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from emulator.errors import Problem, ScenarioError
-from emulator.matching import compile_rules
+from emulator.matching.rules import compile_rules
 from emulator.pace import Pace
-from emulator.scenario import Scenario
-from emulator.sources import MOST_FILES, Loaded, files_of, load
+from emulator.scenario.models import Scenario
+from emulator.scenario.sources import MAX_FILES, Loaded, files_of, load
 
 Write = Callable[..., Path]
 
@@ -242,11 +242,11 @@ def test_a_link_to_a_file_is_that_file(write: Write) -> None:
 
 
 def test_a_long_chain_of_includes_is_followed_and_an_endless_one_is_not(write: Write) -> None:
-    for number in range(MOST_FILES + 5):
+    for number in range(MAX_FILES + 5):
         write(f"{number}.yaml", file_of(f"r{number}", include=f"{number + 1}.yaml"))
-    write(f"{MOST_FILES + 5}.yaml", file_of("last"))
-    assert len(names(load("10.yaml"))) == MOST_FILES - 4
-    assert problems("0.yaml") == [f"{MOST_FILES}.yaml: more than {MOST_FILES} files are included"]
+    write(f"{MAX_FILES + 5}.yaml", file_of("last"))
+    assert len(names(load("10.yaml"))) == MAX_FILES - 4
+    assert problems("0.yaml") == [f"{MAX_FILES}.yaml: more than {MAX_FILES} files are included"]
 
 
 def test_an_include_that_is_not_there_is_told_where_it_stands(write: Write) -> None:

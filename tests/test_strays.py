@@ -9,7 +9,7 @@ from served import served
 from talk import KEYS, question
 
 from emulator import Emulator
-from emulator.journal import Exchange
+from emulator.state.journal import Exchange
 
 
 @pytest.fixture

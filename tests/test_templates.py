@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from talk import KEYS, PATHS, question
 
-from emulator import Emulator, templates, text
-from emulator.templates import FILTERS, LONGEST, NAMES, TemplateError, check, render
+from emulator import Emulator
+from emulator.generation import prose, templates
+from emulator.generation.templates import FILTERS, MAX_ADVANCE, NAMES, TemplateError, check, render
 
 CONTEXT: dict[str, Any] = {
     "request": {
@@ -27,7 +28,7 @@ CONTEXT: dict[str, Any] = {
     "groups": {"1": "Paris", "city": "Paris", "2": None},
     "now": "2026-01-02T03:04:05+00:00",
     "timestamp": 1767323045,
-    "fake": templates.Faked(text.fake("en_US", 1)),
+    "fake": templates.Faked(prose.fake("en_US", 1)),
 }
 
 
@@ -251,7 +252,7 @@ BOMBS = {
 @pytest.mark.parametrize("template", BOMBS.values(), ids=BOMBS)
 def test_a_bomb_is_stopped_quickly_and_takes_no_memory(template: str) -> None:
     context = {**CONTEXT, "request": {"prompt": "a" * 100_000, "messages": []}}
-    context["fake"] = templates.Faked(text.fake("en_US", 1))
+    context["fake"] = templates.Faked(prose.fake("en_US", 1))
     render("{{ fake.name }}{{ fake.random_digit() }}", context)  # Faker itself takes a moment to load
     resident = _resident()
     tracemalloc.start()
@@ -295,13 +296,13 @@ def test_a_long_honest_template_has_enough_of_everything() -> None:
 
 
 def test_half_an_answer_is_never_given() -> None:
-    with pytest.raises(TemplateError, match=f"the text is longer than {LONGEST} characters"):
+    with pytest.raises(TemplateError, match=f"the text is longer than {MAX_ADVANCE} characters"):
         render("{{ request.prompt }}" * 3, {**CONTEXT, "request": {"prompt": "x" * 400_000}})
 
 
 def test_fake_says_the_same_for_the_same_seed() -> None:
     def said(seed: int, locale: str = "en_US") -> str:
-        context = {**CONTEXT, "fake": templates.Faked(text.fake(locale, seed))}
+        context = {**CONTEXT, "fake": templates.Faked(prose.fake(locale, seed))}
         return render("{{ fake.name }}, {{ fake.name() }}, {{ fake.random_int(1, 1000000) }}", context)
 
     assert said(1) == said(1) != said(2)

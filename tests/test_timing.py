@@ -3,7 +3,7 @@
 import httpx
 
 from emulator import Emulator
-from emulator.timing import Histogram
+from emulator.state.timing import Histogram
 
 
 def test_quantiles_are_right_to_a_quarter_and_never_above_the_most() -> None:

@@ -16,14 +16,14 @@ from served import served
 from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
 
 from emulator import Emulator
+from emulator.client import NamespaceClient
 from emulator.clock import LATEST_DATE, VIRTUAL_START, release
-from emulator.server import MANUAL_CLOCK
-from emulator.worlds import World
+from emulator.server.server import MANUAL_CLOCK
 
 HOUR = 3600.0
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 """Twelve tokens."""
-PATIENCE = 10.0
+HEAD_TIMEOUT = 10.0
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def emulator(serving: Serving) -> Emulator:
 _numbers = iter(range(10_000))
 
 
-def world_of(emulator: Emulator, clock: str, *rules: dict[str, Any], **more: Any) -> World:
+def world_of(emulator: Emulator, clock: str, *rules: dict[str, Any], **more: Any) -> NamespaceClient:
     return emulator.namespace(f"time-{next(_numbers)}", {"clock": clock, "rules": list(rules), **more})
 
 
@@ -44,7 +44,7 @@ def paced(prompt: str = "", content: str = WORDS, **pace: float) -> dict[str, An
 
 
 def ask(
-    http: httpx.Client, world: World, provider: str = "serevix", prompt: str = "Hi", **members: Any
+    http: httpx.Client, world: NamespaceClient, provider: str = "serevix", prompt: str = "Hi", **members: Any
 ) -> httpx.Response:
     url = world.url(provider) + PATHS[provider]
     return http.post(url, json=question(provider, prompt, **members), headers=KEYS[provider])
@@ -60,7 +60,9 @@ def contents(text: str) -> list[str]:
 class Listener:
     """One open stream, which is read without ever waiting."""
 
-    def __init__(self, emulator: Emulator, world: World, provider: str = "serevix", prompt: str = "Hi") -> None:
+    def __init__(
+        self, emulator: Emulator, world: NamespaceClient, provider: str = "serevix", prompt: str = "Hi"
+    ) -> None:
         self.emulator = emulator
         self.connection = Connection(emulator.port)
         body = json.dumps(question(provider, prompt, stream=True)).encode()
@@ -88,7 +90,7 @@ class Listener:
         except BlockingIOError:
             pass
         finally:
-            self.connection.socket.settimeout(PATIENCE)
+            self.connection.socket.settimeout(HEAD_TIMEOUT)
         return re.sub(rb"(^|\r\n)[0-9a-f]+\r\n", b"", self.raw).replace(b"\r\n", b"").decode()
 
     def pieces(self) -> list[str]:
@@ -150,7 +152,7 @@ def test_time_stands_still_while_an_answer_is_being_made(emulator: Emulator, htt
     working.start()
     eventually(lambda: len(world.journal) == 1)
     ask(http, world, prompt="slow")
-    working.join(PATIENCE)
+    working.join(HEAD_TIMEOUT)
     emulator.wait_until_idle()
     first, second = [exchange.record() for exchange in world.journal]
     assert (first["received"], first["first_sent"]) == (VIRTUAL_START, 0.0)
@@ -233,7 +235,7 @@ def test_a_whole_answer_comes_when_its_last_token_would_have(emulator: Emulator,
     world.advance(15.9)
     assert world.journal[-1].playback is None
     world.advance(0.2)
-    thread.join(PATIENCE)
+    thread.join(HEAD_TIMEOUT)
     assert answers[0].json()["choices"][0]["message"]["content"] == WORDS
     emulator.wait_until_idle()
     assert world.journal[-1].record()["last_sent"] == 16.0
@@ -452,7 +454,7 @@ def test_later_streams_of_one_world_end_though_their_moments_are_no_round_number
 def test_serve_says_that_its_clock_is_manual_and_a_request_moves_it(tmp_path: Path) -> None:
     path = tmp_path / "manual.yaml"
     path.write_text("version: 1\nclock: manual\nrules:\n  - {reply: {content: Hello}, pace: {ttft: 60}}\n")
-    with served("--scenario", str(path)) as server, httpx.Client(trust_env=False, timeout=PATIENCE) as client:
+    with served("--scenario", str(path)) as server, httpx.Client(trust_env=False, timeout=HEAD_TIMEOUT) as client:
         origin = f"http://127.0.0.1:{server.port}"
         clock, advance = f"{origin}/__emulator/clock", f"{origin}/__emulator/clock/advance"
         url = f"{origin}/serevix{PATHS['serevix']}"

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from emulator.sources import load
-from emulator.workers import needs_shared_state
+from emulator.scenario.sources import load
+from emulator.server.workers import needs_shared_state
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a system that can fork")
 

@@ -30,11 +30,11 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import orjson
 
-from emulator import dice, tokens
+from emulator import seeded, tokens
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply
-from emulator.request import Call, ModelRequest
-from emulator.wire import NOTHING_ELSE, Header, Part, Run, Track, single
+from emulator.request import HttpRequest, ModelRequest
+from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
 Mark = Literal["documented", "public", "inferred"]
 """How sure a fact is: shown in the provider's document; in another public source; decided here."""
@@ -42,16 +42,16 @@ Meaning = Literal["content", "reasoning", "call_index", "finish", "usage", "numb
 """What stands at a place of an event or of a whole body."""
 DONE = b"data: [DONE]\n\n"
 """The mark at the end of many streams."""
-MOST_HEARTBEATS = 100_000
+MAX_HEARTBEATS = 100_000
 PIECE = f"\x1f{secrets.token_hex(16)}\x1f"
 """Stands for the piece that differs from frame to frame while the frame around it is written once. As nobody can guess
 it, it is nowhere else in the frame, whatever the request says."""
 PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
 
 
-def plain_call_id(material: dice.Ingredient, index: int, number: int) -> str:
+def plain_call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     """An id for a tool call, in no provider's form."""
-    return f"call_{dice.alphanumeric(24, 'tool_call', material, index, number)}"
+    return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
 @record
@@ -60,14 +60,14 @@ class Habits:
 
     thought_end: int = 0
     """Tokens that stand between a thought and what follows, and belong to neither."""
-    call_id: Callable[[dice.Ingredient, int, int], str] = plain_call_id
+    call_id: Callable[[seeded.Entropy, int, int], str] = plain_call_id
     """The id of a tool call, from random bytes, the number of the choice and its own."""
 
 
 PLAIN = Habits()
 
 
-class Refused(Exception):
+class ProviderError(Exception):
     """The provider refuses this request; raised while it is authenticated and parsed."""
 
     def __init__(self, reply: ErrorReply) -> None:
@@ -75,13 +75,13 @@ class Refused(Exception):
         super().__init__(reply.name or reply.status)
 
 
-def refuse(name: str, message: str | None = None, **details: Any) -> Refused:
+def provider_error(name: str, message: str | None = None, **details: Any) -> ProviderError:
     """`raise refuse("bad_request", "…")`."""
-    return Refused(ErrorReply(name=name, message=message, **details))
+    return ProviderError(ErrorReply(name=name, message=message, **details))
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorSpec:
     """One row of a provider's table of errors: what an error name means on its wire."""
 
     status: int
@@ -104,7 +104,7 @@ class Vendor(Protocol):
 
     def dumps(self, value: Any) -> bytes: ...
     def response_headers(self, request_id: str) -> tuple[Header, ...]: ...
-    def error_body(self, row: Refusal, request_id: str) -> Any: ...
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any: ...
 
 
 @record
@@ -244,7 +244,7 @@ class WireShape:
         """The whole text of each choice (`said` by the key of its place) beside the delta; whether there is room."""
         return False
 
-    def failure(self, native: dict[str, Any], row: Refusal) -> dict[str, Any] | None:
+    def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
         """The event that ends a stream because the answer has failed, made of the first event; None where there is no
         such event."""
         return None
@@ -284,7 +284,7 @@ class Dialect(WireShape):
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
         return str(self.provider.authenticate(headers))
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
 
@@ -294,9 +294,9 @@ class Dialect(WireShape):
         """The part of a reply that there are words for."""
         return reply
 
-    def make_id(self, material: bytes) -> str:
+    def make_id(self, entropy: bytes) -> str:
         """An id in this dialect's form, from 32 random bytes."""
-        return self.id_form.format(dice.letters(material, 24))
+        return self.id_form.format(seeded.letters(entropy, 24))
 
     def reason(self, choice: Choice) -> str:
         """Why an answer ended, in this dialect's words."""
@@ -306,7 +306,7 @@ class Dialect(WireShape):
         """The JSON of a whole answer."""
         raise NotImplementedError
 
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         """Every run of a stream, in order."""
         raise NotImplementedError
 
@@ -323,15 +323,15 @@ class Dialect(WireShape):
         base = base + provider.response_headers(completion.request_id)
         return (*(header for header in base if header[0] not in taken), *own) if own else base
 
-    def render(self, completion: Completion, request: ModelRequest) -> Track:
+    def render(self, completion: Completion, request: ModelRequest) -> PlannedBody:
         """The whole answer, as one JSON body or as a stream: as the request asks."""
         headers = self.headers_of(completion, request.stream)
         if request.stream:
-            return Track(200, headers, tuple(self.stream(completion, request)), streamed=True)
+            return PlannedBody(200, headers, tuple(self.stream(completion, request)), streamed=True)
         body = self.dumps(self.body(completion, request))
-        return Track(200, headers, (single("body", body, tokens=delivered(completion)),), streamed=False)
+        return PlannedBody(200, headers, (single("body", body, tokens=delivered(completion)),), streamed=False)
 
-    def event(self, part: Part, native: Any, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> Run:
+    def event(self, part: Part, native: Any, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> FrameRun:
         """One server-sent event."""
         return single(part, self.frame(native), tokens, also)
 
@@ -352,39 +352,39 @@ class Dialect(WireShape):
         """What that means."""
         return "comment" if self.heartbeat.startswith(b":") else "ping"
 
-    def waiting(self, track: Track) -> Track:
+    def waiting(self, planned: PlannedBody) -> PlannedBody:
         """A paced track with what the provider says while the client waits for the first token, or for the body."""
         interval = getattr(self.provider.settings, "heartbeat", None)
-        said = self.heartbeat if track.streamed else self.provider.heartbeat_blank
-        if not interval or not said or track.at[0] <= interval:
-            return track
-        number = min(int(track.at[0] / interval - 1e-9), MOST_HEARTBEATS)
-        part = self.heartbeat_part if track.streamed else "comment"
-        beats = Run(part, b"", (said,) * number, b"", (0,) * number)
+        said = self.heartbeat if planned.streamed else self.provider.heartbeat_blank
+        if not interval or not said or planned.at[0] <= interval:
+            return planned
+        number = min(int(planned.at[0] / interval - 1e-9), MAX_HEARTBEATS)
+        part = self.heartbeat_part if planned.streamed else "comment"
+        beats = FrameRun(part, b"", (said,) * number, b"", (0,) * number)
         moments = [interval * (count + 1) for count in range(number)]
-        opening = opening_of(track.runs) if self.waits_after_opening else 0
-        frames = sum(len(run.pieces) for run in track.runs[:opening])
+        opening = opening_of(planned.runs) if self.waits_after_opening else 0
+        frames = sum(len(run.pieces) for run in planned.runs[:opening])
         return replace(
-            track,
-            runs=(*track.runs[:opening], beats, *track.runs[opening:]),
-            at=(*[0.0] * frames, *moments, *track.at[frames:]),
+            planned,
+            runs=(*planned.runs[:opening], beats, *planned.runs[opening:]),
+            at=(*[0.0] * frames, *moments, *planned.at[frames:]),
             streamed=True,  # what is sent before its end is there goes like a stream: head first, in chunks
         )
 
     # Refusals
 
-    def envelope(self, row: Refusal, request_id: str) -> Any:
+    def request_head(self, row: ErrorSpec, request_id: str) -> Any:
         """The JSON body of a refusal."""
         return self.provider.error_body(row, request_id)
 
-    def error_frame(self, form: str, row: Refusal, body: bytes) -> bytes | None:
+    def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
         """An error in a stream that has begun: `data`, the usual form; `event`, under `event: error`; `bare`, `body` as
         it would stand under its own status, without an `event:` line. None: there is no such form here."""
         frame = b"data: %b\n\n" % body
         return {"data": frame, "bare": frame, "event": b"event: error\n" + frame}.get(form)
 
 
-def opening_of(runs: Sequence[Run]) -> int:
+def opening_of(runs: Sequence[FrameRun]) -> int:
     """How many runs a stream begins with that bring no token."""
     return next((place for place, run in enumerate(runs) if run.part not in ("role", "ping")), len(runs))
 

@@ -12,11 +12,11 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, WrapValidator
 
 from emulator import large, tokens
-from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, refuse
+from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, provider_error
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
 from emulator.reply import Choice, Completion, TokenLogprob
-from emulator.request import Call, Controls, Message, ModelRequest, Tool, ToolCall
-from emulator.wire import Part, Run, single
+from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
+from emulator.wire import FrameRun, Part, single
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
 Item = TypeVar("Item")
@@ -196,9 +196,9 @@ class ChatCompletions(Dialect):
 
     # The way in
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         body, native = self.read(call, self.Body)
-        complaint = first(self.complaints(body))
+        complaint = first(self.validation_errors(body))
         if complaint is not None:
             raise self.bad_request(complaint)
         stream = body.stream if body.stream is not None else self.stream_default
@@ -219,7 +219,7 @@ class ChatCompletions(Dialect):
             body=native,
         )
 
-    def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+    def read(self, call: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         """The typed body and the native one. Raises Refused."""
         try:
             native = large.loads(call.body)
@@ -241,15 +241,15 @@ class ChatCompletions(Dialect):
 
     def bad_request(self, message: str) -> Exception:
         """A refusal in the sender's own words."""
-        return refuse("bad_request", message)
+        return provider_error("bad_request", message)
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         """What may be wrong with a body of the right types, in the order in which the provider looks."""
         for limits in self.ranges:
             if getattr(body, limits.name, None) is not None:
                 yield limits.complaint(body)
 
-    def model_of(self, call: Call, body: Any) -> str:
+    def model_of(self, call: HttpRequest, body: Any) -> str:
         """The name of the model that is asked for."""
         return str(body.model)
 
@@ -311,7 +311,7 @@ class ChatCompletions(Dialect):
 
     # The stream: pure bytes, written once around the pieces that differ
 
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         """Every run of a stream, in order."""
         choices = completion.choices
         for choice in choices:
@@ -328,7 +328,7 @@ class ChatCompletions(Dialect):
         yield from self.tail(completion, request)
         yield single("done", DONE)
 
-    def choice_runs(self, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[Run]:
+    def choice_runs(self, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[FrameRun]:
         """The deltas of one choice: reasoning, content, tool calls."""
         if choice.reasoning:
             yield from self.text_runs("reasoning", completion, request, choice)
@@ -346,16 +346,18 @@ class ChatCompletions(Dialect):
             pieces = tokens.pieces(call.arguments)
             delta = self.tool_delta(choice, {"index": index, "function": {"arguments": PIECE}})
             before, after = self.around(self.chunk(completion, request, choice, delta))
-            yield Run("tool_calls", before, pieces.escaped, after, pieces.counts)
+            yield FrameRun("tool_calls", before, pieces.escaped, after, pieces.counts)
 
-    def text_runs(self, part: Part, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[Run]:
+    def text_runs(
+        self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
+    ) -> Iterator[FrameRun]:
         """Reasoning or content, a token a frame; with log probabilities each frame is its own."""
         is_reasoning = part == "reasoning"
         pieces = tokens.pieces((choice.reasoning if is_reasoning else choice.content) or "")
         logprobs = choice.reasoning_logprobs if is_reasoning else choice.logprobs
         if logprobs is None:
             before, after = self.around(self.chunk(completion, request, choice, self.delta(part, PIECE, choice)))
-            yield Run(part, before, pieces.escaped, after, pieces.counts)
+            yield FrameRun(part, before, pieces.escaped, after, pieces.counts)
             return
         for text, count, row in zip(pieces.texts, pieces.counts, logprobs, strict=True):
             some = logprob_rows((row,))
@@ -422,7 +424,7 @@ class ChatCompletions(Dialect):
             return {"content": ""}
         return {"content": "", "reasoning_content": None}
 
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         """What follows the finish events, before `[DONE]`."""
         if self.usage_stands == "separate" and request.controls.include_usage:
             yield self.event("usage", {**self.chunk_of(completion, []), "usage": self.usage(completion)})
@@ -550,7 +552,7 @@ def halves(call: dict[str, Any]) -> tuple[str, str]:
     return name[:half], name[half:]
 
 
-def interleaved(columns: Sequence[Sequence[Run]]) -> Iterator[Run]:
+def interleaved(columns: Sequence[Sequence[FrameRun]]) -> Iterator[FrameRun]:
     """The frames of several choices in turn, as parallel generation sends them. Only the longest counts as time."""
     flat = [
         [(run.part, frame, count) for run in runs for frame, count in zip(run.frames(), run.tokens, strict=True)]

@@ -11,12 +11,12 @@ import orjson
 from pydantic import Discriminator, Tag
 
 from emulator import tokens
-from emulator.dialects.base import PIECE, Dialect, Meaning, Place, Refusal
+from emulator.dialects.base import PIECE, Dialect, ErrorSpec, Meaning, Place
 from emulator.dialects.chat_completions import Many, Strict, text_or_list
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
 from emulator.request import Message, ModelRequest, Tool, ToolCall
-from emulator.wire import Part, Run
+from emulator.wire import FrameRun, Part
 
 ERROR_TYPES = {
     400: "invalid_request_error",
@@ -270,10 +270,10 @@ class Messages(Dialect):
 
     # The stream
 
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice = completion.choices[0]
-        begun = {**self.usage(completion.usage), "output_tokens": self.opening_output}
-        yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, begun)})
+        pending = {**self.usage(completion.usage), "output_tokens": self.opening_output}
+        yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, pending)})
         index = 0
         for block in choice.blocks:
             for runs in self.block_runs(block, completion, index):
@@ -284,7 +284,7 @@ class Messages(Dialect):
         yield self.event("finish", last, also=frozenset(["usage"]))
         yield self.event("done", {"type": "message_stop"})
 
-    def block_runs(self, block: Block, completion: Completion, index: int) -> Iterator[list[Run]]:
+    def block_runs(self, block: Block, completion: Completion, index: int) -> Iterator[list[FrameRun]]:
         """The runs of a block of the answer, for each block that it is on the wire."""
         match block:
             case Thought(encrypted=None):
@@ -316,7 +316,7 @@ class Messages(Dialect):
         text: str = "",
         delta: tuple[str, str] = ("", ""),
         after: Sequence[dict[str, Any]] = (),
-    ) -> list[Run]:
+    ) -> list[FrameRun]:
         """One block: its start, its text in pieces under the member that `delta` names, what follows that, its end."""
         runs = [self.event("frame", {"type": "content_block_start", "index": index, "content_block": start})]
         if text:
@@ -324,18 +324,18 @@ class Messages(Dialect):
             kind, name = delta
             event = {"type": "content_block_delta", "index": index, "delta": {"type": kind, name: PIECE}}
             before, behind = self.around(event)
-            runs.append(Run(part, before, pieces.escaped, behind, pieces.counts))
+            runs.append(FrameRun(part, before, pieces.escaped, behind, pieces.counts))
         runs += [self.event("frame", {"type": "content_block_delta", "index": index, "delta": each}) for each in after]
         runs.append(self.event("frame", {"type": "content_block_stop", "index": index}))
         return runs
 
     # Refusals
 
-    def error_object(self, row: Refusal, message: str) -> dict[str, Any]:
+    def error_object(self, row: ErrorSpec, message: str) -> dict[str, Any]:
         """An error in this dialect's own envelope."""
         return {"type": "error", "error": {"type": ERROR_TYPES.get(row.status, "api_error"), "message": message}}
 
-    def error_frame(self, form: str, row: Refusal, body: bytes) -> bytes | None:
+    def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
         if form == "bare":
             return b"data: %b\n\n" % body
         return self.frame(self.error_object(row, row.message)) if form in ("data", "event") else None

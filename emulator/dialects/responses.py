@@ -11,15 +11,15 @@ from typing import Any, ClassVar
 
 import orjson
 
-from emulator import dice, tokens
-from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, Refusal
+from emulator import seeded, tokens
+from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec
 from emulator.dialects.chat_completions import logprob_rows
 from emulator.dialects.responses_shape import ResponsesShape
 from emulator.records import record
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, TokenLogprob, Usage
-from emulator.reply import Refusal as Refusing
+from emulator.reply import ErrorSpec as Refusing
 from emulator.request import ModelRequest, ToolCall
-from emulator.wire import NOTHING_ELSE, Part, Run
+from emulator.wire import NOTHING_ELSE, FrameRun, Part
 
 INCOMPLETE = {"length": "max_output_tokens", "context_full": "max_output_tokens"}
 """Why a response is incomplete, where it is not the neutral reason itself."""
@@ -57,13 +57,15 @@ class Counted:
         self.dialect = dialect
         self.number = 0
 
-    def event(self, part: Part, kind: str, members: Json, also: frozenset[Part] = NOTHING_ELSE, tokens: int = 0) -> Run:
+    def event(
+        self, part: Part, kind: str, members: Json, also: frozenset[Part] = NOTHING_ELSE, tokens: int = 0
+    ) -> FrameRun:
         """One event."""
         native = {"type": kind, "sequence_number": self.number, **members}
         self.number += 1
         return self.dialect.event(part, native, tokens, also)
 
-    def run(self, part: Part, kind: str, members: Json, text: str, tails: Sequence[bytes] | None) -> Run:
+    def run(self, part: Part, kind: str, members: Json, text: str, tails: Sequence[bytes] | None) -> FrameRun:
         """The events that bring a text piece by piece, where `members` has `PIECE`; `tails` level their lengths."""
         pieces = tokens.pieces(text)
         native = {"type": kind, "sequence_number": NUMBER, **members}
@@ -77,7 +79,7 @@ class Counted:
             escaped = [piece + between + tail for piece, tail in zip(escaped, tails, strict=True)]
         first = self.number
         self.number += len(escaped)
-        return Run(part, before, escaped, after, pieces.counts, first=first, middle=middle)
+        return FrameRun(part, before, escaped, after, pieces.counts, first=first, middle=middle)
 
 
 class Responses(ResponsesShape, Dialect):
@@ -90,11 +92,11 @@ class Responses(ResponsesShape, Dialect):
 
     # What a vendor says in its own way
 
-    def make_id(self, material: bytes) -> str:
-        return f"resp_{material[:16].hex()}"
+    def make_id(self, entropy: bytes) -> str:
+        return f"resp_{entropy[:16].hex()}"
 
     def item_id(self, id: str, kind: str, index: int) -> str:
-        return f"{kind}_{dice.digest('item', id, index)[:16].hex()}"
+        return f"{kind}_{seeded.digest('item', id, index)[:16].hex()}"
 
     def echo(self, request: ModelRequest) -> Json:
         """The members of a response that repeat what was asked for."""
@@ -171,18 +173,18 @@ class Responses(ResponsesShape, Dialect):
         status = {"status": "incomplete" if is_cut else "completed"}
         match block:
             case Thought():
-                return {**self.begun(block, index, completion), **status, **self.thought(block)}
+                return {**self.pending(block, index, completion), **status, **self.thought(block)}
             case Text() | Refusing():
                 content = [self.part(block, choice)]
-                return {**self.begun(block, index, completion), **status, "content": content}
+                return {**self.pending(block, index, completion), **status, "content": content}
             case ToolCall(kind="custom"):
-                return {**self.begun(block, index, completion), **status, "input": block.arguments}
+                return {**self.pending(block, index, completion), **status, "input": block.arguments}
             case ToolCall():
-                return {**self.begun(block, index, completion), **status, "arguments": block.arguments}
+                return {**self.pending(block, index, completion), **status, "arguments": block.arguments}
             case Search():
-                return {**self.begun(block, index, completion), **status, "action": searched(block)}
+                return {**self.pending(block, index, completion), **status, "action": searched(block)}
 
-    def begun(self, block: Block, index: int, completion: Completion) -> Json:
+    def pending(self, block: Block, index: int, completion: Completion) -> Json:
         """An item as a stream begins it."""
         kind, prefix = kind_of(block)
         item: Json = {"id": self.item_id(completion.id, prefix, index), "type": kind, "status": "in_progress"}
@@ -212,7 +214,7 @@ class Responses(ResponsesShape, Dialect):
 
     # The stream
 
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice = completion.choices[0]
         outcome = self.outcome(choice)
         counted = Counted(self)
@@ -221,7 +223,7 @@ class Responses(ResponsesShape, Dialect):
             yield counted.event("role", kind, {"response": opening})
         for index, block in enumerate(choice.blocks):
             item = self.item(block, index, completion, outcome)
-            added = {"output_index": index, "item": self.begun(block, index, completion)}
+            added = {"output_index": index, "item": self.pending(block, index, completion)}
             yield counted.event("frame", "response.output_item.added", added)
             yield from self.item_runs(counted, block, {"item_id": item["id"], "output_index": index}, choice, request)
             yield counted.event("frame", "response.output_item.done", {"output_index": index, "item": item})
@@ -234,7 +236,7 @@ class Responses(ResponsesShape, Dialect):
 
     def item_runs(
         self, counted: Counted, block: Block, place: Json, choice: Choice, request: ModelRequest
-    ) -> Iterator[Run]:
+    ) -> Iterator[FrameRun]:
         """What a stream tells of an item between its beginning and its end."""
         match block:
             case Thought():
@@ -248,7 +250,9 @@ class Responses(ResponsesShape, Dialect):
                     kind = f"response.web_search_call.{step}"
                     yield counted.event("frame", kind, {"output_index": place["output_index"], **place})
 
-    def thought_runs(self, counted: Counted, thought: Thought, place: Json, request: ModelRequest) -> Iterator[Run]:
+    def thought_runs(
+        self, counted: Counted, thought: Thought, place: Json, request: ModelRequest
+    ) -> Iterator[FrameRun]:
         part, kind, texts = self.thought_events(thought)
         is_summary = part == "summary_text"
         around = "response.reasoning_summary_part" if is_summary else "response.content_part"
@@ -270,7 +274,7 @@ class Responses(ResponsesShape, Dialect):
 
     def text_runs(
         self, counted: Counted, block: Text | Refusing, place: Json, choice: Choice, request: ModelRequest
-    ) -> Iterator[Run]:
+    ) -> Iterator[FrameRun]:
         where = {**place, "content_index": 0}
         part = self.part(block, choice)
         rows = likely(block, choice) if isinstance(block, Text) else None
@@ -297,7 +301,7 @@ class Responses(ResponsesShape, Dialect):
         yield counted.event("frame", f"{kind}.done", {**where, **told})
         yield counted.event("frame", "response.content_part.done", {**where, "part": part})
 
-    def call_runs(self, counted: Counted, call: ToolCall, place: Json, request: ModelRequest) -> Iterator[Run]:
+    def call_runs(self, counted: Counted, call: ToolCall, place: Json, request: ModelRequest) -> Iterator[FrameRun]:
         is_custom = call.kind == "custom"
         kind = "response.custom_tool_call_input" if is_custom else "response.function_call_arguments"
         if call.arguments:
@@ -309,7 +313,7 @@ class Responses(ResponsesShape, Dialect):
 
     # Refusals
 
-    def error_frame(self, form: str, row: Refusal, body: bytes) -> bytes | None:
+    def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
         if form == "bare":
             return b"data: %b\n\n" % body
         if form not in ("data", "event"):

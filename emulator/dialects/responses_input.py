@@ -28,7 +28,7 @@ class PartBody(Strict):
 
     type: str
     text: str | None = None
-    refusal: str | None = None
+    error_spec: str | None = None
     image_url: str | None = None
     file_id: str | None = None
 
@@ -174,7 +174,7 @@ def text_of(content: Any) -> str:
     """The text of a content: parts joined, other kinds left out."""
     if isinstance(content, str):
         return content
-    return "".join([part.text or part.refusal or "" for part in content or ()])
+    return "".join([part.text or part.error_spec or "" for part in content or ()])
 
 
 def images_in(content: Any) -> int:

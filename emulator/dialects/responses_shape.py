@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from emulator.dialects.base import Meaning, Place, Refusal, WireShape
+from emulator.dialects.base import ErrorSpec, Meaning, Place, WireShape
 
 LASTS = ("response.completed", "response.incomplete", "response.failed")
 """The events that end a stream."""
@@ -99,7 +99,7 @@ class ResponsesShape(WireShape):
             "logprobs": [],
         }
 
-    def failure(self, native: dict[str, Any], row: Refusal) -> dict[str, Any] | None:
+    def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
         response = {**response_in(native), "status": "failed", "error": self.failed_with(row), "usage": None}
         return {
             "type": "response.failed",
@@ -107,7 +107,7 @@ class ResponsesShape(WireShape):
             "response": response,
         }
 
-    def failed_with(self, row: Refusal) -> dict[str, Any]:
+    def failed_with(self, row: ErrorSpec) -> dict[str, Any]:
         """The error of a response that has failed."""
         return {"code": "rate_limit_exceeded" if row.status == 429 else "server_error", "message": row.message}
 

@@ -106,6 +106,6 @@ class Range:
         return f"Invalid {self.name} value, the valid range of {self.name} is {self.shown}"
 
 
-def first(complaints: Iterable[str | None]) -> str | None:
+def first(validation_errors: Iterable[str | None]) -> str | None:
     """The first complaint there is."""
-    return next((complaint for complaint in complaints if complaint), None)
+    return next((complaint for complaint in validation_errors if complaint), None)

@@ -181,7 +181,7 @@ def error_names() -> list[str]:
     """Every documented or inferred error that a fault can be named by."""
     from emulator.providers import PROVIDERS
 
-    return list({name: None for room in PROVIDERS.values() for name in room.refusals})
+    return list({name: None for provider in PROVIDERS.values() for name in provider.errors})
 
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene, deltas, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, deltas, need_stream
 from emulator.wire import Step
 
 
@@ -20,8 +20,8 @@ class BadJsonEvent(Fault):
     nth: Annotated[int, Field(ge=1)] = 1
     """Which delta, from 1."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         ((place, step),) = deltas(steps, self.nth)
         start = step.data.find(b"data:") + len(b"data: ")
         half = (

@@ -5,8 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene
-from emulator.faults.framing import MOST_PIECES, cut_up
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.framing import MAX_PIECES, cut_up
 from emulator.wire import Data, Raw, Step
 
 TICK = 0.05
@@ -24,11 +24,11 @@ class Bandwidth(Fault):
     bytes_per_second: Annotated[float, Field(ge=0.001, le=1e12)] = 1000.0
     """Of the body; headers come at once."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         total = sum(len(step.data) for step in steps if isinstance(step, Data))
         size = max(1, int(self.bytes_per_second * TICK))
-        if total / size > MOST_PIECES:
-            raise NotApplicable(f"the answer would fall into more than {MOST_PIECES} pieces")
+        if total / size > MAX_PIECES:
+            raise NotApplicable(f"the answer would fall into more than {MAX_PIECES} pieces")
         free = 0.0  # the moment at which the line has carried all that came before
         slow: list[Step] = []
         for step in steps:

@@ -11,14 +11,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from emulator import dice
+from emulator import seeded
 from emulator.dialects.base import Dialect, Event, Meaning, Place
 from emulator.errors import did_you_mean, shortened
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Part, Raw, Reset, Step, Track
+from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Part, PlannedBody, Raw, Reset, Step
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
@@ -31,7 +31,7 @@ MAX_LIGHT = 1000
 
 
 def _known_error(name: str) -> str:
-    known = list(dict.fromkeys([*ERROR_NAMES, *(name for room in PROVIDERS.values() for name in room.refusals)]))
+    known = list(dict.fromkeys([*ERROR_NAMES, *(name for provider in PROVIDERS.values() for name in provider.errors)]))
     if name not in known:
         raise ValueError(f"is '{shortened(name)}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
     return name
@@ -46,14 +46,14 @@ class NotApplicable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class FaultContext:
     """What a fault may know of the answer that it breaks. `material` seeds its dice."""
 
-    room: Provider
+    provider: Provider
     request: ModelRequest | None
     """None when the request was refused before it was understood."""
     streamed: bool
-    material: bytes
+    entropy: bytes
     now: float = 0.0
     """Unix time on the namespace's clock."""
     answered: bool = True
@@ -62,16 +62,16 @@ class Scene:
     @property
     def dialect(self) -> Dialect:
         """What the request's endpoint speaks: it reads and changes events and bodies."""
-        return self.room.speaking(self.request.call.dialect if self.request is not None else "")
+        return self.provider.speaking(self.request.call.dialect if self.request is not None else "")
 
-    def error(self, reply: ErrorReply) -> Track:
+    def error(self, reply: ErrorReply) -> PlannedBody:
         """A refusal as the room would send it to this request."""
         call = self.request.call if self.request is not None else None
-        return self.room.error(reply, call, self.room.request_id(self.now, self.material))
+        return self.provider.error(reply, call, self.provider.request_id(self.now, self.entropy))
 
-    def roll(self, *what: dice.Ingredient) -> int:
+    def roll(self, *what: seeded.Entropy) -> int:
         """A whole number in [0, 2**64), the same for the same request, attempt and purpose."""
-        return dice.roll(self.material, *what)
+        return seeded.roll(self.entropy, *what)
 
 
 class Window(BaseModel):
@@ -118,20 +118,20 @@ class Fault(BaseModel):
         numbers = (value for name, value in self if name not in ("times", "skip"))
         return any(isinstance(value, int) and value > MAX_LIGHT for value in numbers)
 
-    def refuse(self, scene: Scene) -> ErrorReply | None:
+    def refuse(self, context: FaultContext) -> ErrorReply | None:
         """An error to give instead of an answer."""
         return None
 
-    def reshape(self, request: ModelRequest) -> ModelRequest:
+    def mutate_request(self, request: ModelRequest) -> ModelRequest:
         """The request as the provider misreads it when it renders the answer."""
         return request
 
-    def spoil(self, completion: Completion, scene: Scene) -> Completion:
+    def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         """The answer with something wrong in what it says. Raises NotApplicable. It is asked for answers of a model
         only: a fault that does nothing else says `need_answer` in `rewrite`."""
         return completion
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         """The same answer with something wrong in how it travels. Raises NotApplicable."""
         return steps
 
@@ -265,21 +265,21 @@ def with_headers(head: Head, **headers: str | None) -> Head:
     return replace(head, headers=(*kept, *added))
 
 
-def need_stream(scene: Scene) -> None:
+def need_stream(context: FaultContext) -> None:
     """Raises NotApplicable when the answer is not a stream."""
-    if not scene.streamed:
+    if not context.streamed:
         raise NotApplicable("the answer is not a stream")
 
 
-def need_whole(scene: Scene) -> None:
+def need_whole(context: FaultContext) -> None:
     """Raises NotApplicable when the answer is a stream."""
-    if scene.streamed:
+    if context.streamed:
         raise NotApplicable("the answer is a stream")
 
 
-def need_answer(scene: Scene) -> None:
+def need_answer(context: FaultContext) -> None:
     """Raises NotApplicable when no model answers."""
-    if not scene.answered:
+    if not context.answered:
         raise NotApplicable("it is no answer of a model")
 
 
@@ -300,26 +300,28 @@ def events(steps: Sequence[Step], *parts: Part) -> Iterator[tuple[int, Data]]:
             yield index, step
 
 
-def edited_event(step: Data, change: Callable[[Any], Any], scene: Scene) -> Data:
+def edited_event(step: Data, change: Callable[[Any], Any], context: FaultContext) -> Data:
     """An event whose JSON was changed. `change` gets the chunk and gives another, or changes it in place (None)."""
-    event = event_of(step, scene)
+    event = event_of(step, context)
     changed = change(event.native)
-    return replace(step, data=scene.dialect.frame(event.native if changed is None else changed, event.name))
+    return replace(step, data=context.dialect.frame(event.native if changed is None else changed, event.name))
 
 
-def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
+def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], context: FaultContext) -> list[Step]:
     """A whole answer whose JSON was changed, with the Content-Length that fits, if it has one."""
     place, step = body_of(steps)
-    native = chunk_of(step, scene)
+    native = chunk_of(step, context)
     changed = change(native)
-    return with_body_at(steps, place, scene.dialect.dumps(native if changed is None else changed))
+    return with_body_at(steps, place, context.dialect.dumps(native if changed is None else changed))
 
 
-def edited(steps: Sequence[Step], change: Callable[[Any], Any], scene: Scene) -> list[Step]:
+def edited(steps: Sequence[Step], change: Callable[[Any], Any], context: FaultContext) -> list[Step]:
     """An answer of either form whose JSON was changed: that of every event, or that of the body."""
-    if not scene.streamed:
-        return edited_body(steps, change, scene)
-    return [edited_event(step, change, scene) if isinstance(step, Data) and is_event(step) else step for step in steps]
+    if not context.streamed:
+        return edited_body(steps, change, context)
+    return [
+        edited_event(step, change, context) if isinstance(step, Data) and is_event(step) else step for step in steps
+    ]
 
 
 def body_of(steps: Sequence[Step]) -> tuple[int, Data]:
@@ -394,17 +396,17 @@ def announced(steps: list[Step]) -> list[Step]:
     return [with_headers(step, connection="close") if isinstance(step, Head) else step for step in steps]
 
 
-def unfinished(steps: Sequence[Step], scene: Scene) -> list[Step]:
+def unfinished(steps: Sequence[Step], context: FaultContext) -> list[Step]:
     """A stream without what tells how it ended: the reason, the usage, the end, and the end of its last block."""
     kept: list[Step] = []
     for step in steps:
         if isinstance(step, Data) and step.means("finish", "usage", "done"):
             if not step.means("reasoning", "content", "tool_calls"):
                 continue
-            native = scene.dialect.without_end(event_of(step, scene).native)
+            native = context.dialect.without_end(event_of(step, context).native)
             if native is None:
                 continue
-            step = replace(step, data=scene.dialect.frame(native), also=frozenset())
+            step = replace(step, data=context.dialect.frame(native), also=frozenset())
         kept.append(step)
     last = max(
         (place for place, step in enumerate(kept) if not (isinstance(step, Data) and step.part == "frame")), default=-1
@@ -420,43 +422,43 @@ def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
     return found if nth is None else [found[nth - 1]]
 
 
-def event_of(step: Data, scene: Scene) -> Event:
+def event_of(step: Data, context: FaultContext) -> Event:
     """An event, read. Raises NotApplicable."""
-    event = scene.dialect.read_frame(step.data)
+    event = context.dialect.read_frame(step.data)
     if event is None:
         raise NotApplicable("there is no JSON object to change")
     return event
 
 
-def chunk_of(step: Data, scene: Scene) -> dict[str, Any]:
+def chunk_of(step: Data, context: FaultContext) -> dict[str, Any]:
     """The JSON of an event or a body. Raises NotApplicable."""
     if step.part != "body":
-        return event_of(step, scene).native
-    native = scene.dialect.read_body(step.data)
+        return event_of(step, context).native
+    native = context.dialect.read_body(step.data)
     if native is None:
         raise NotApplicable("there is no JSON object to change")
     return native
 
 
-def numbered(event: dict[str, Any], before: Sequence[Step], scene: Scene) -> dict[str, Any]:
+def numbered(event: dict[str, Any], before: Sequence[Step], context: FaultContext) -> dict[str, Any]:
     """An event with the number that follows those before it, in streams whose events are counted."""
-    places = list(scene.dialect.places(event, "number"))
-    last = last_number(before, scene) if places else None
+    places = list(context.dialect.places(event, "number"))
+    last = last_number(before, context) if places else None
     for place in places:
         place.put(0 if last is None else last + 1)
     return event
 
 
-def last_number(steps: Sequence[Step], scene: Scene) -> int | None:
+def last_number(steps: Sequence[Step], context: FaultContext) -> int | None:
     """The number of the last event that has one."""
     for _, step in reversed(list(events(steps))):
-        event = scene.dialect.read_frame(step.data)
-        for place in scene.dialect.places(event.native, "number") if event is not None else ():
+        event = context.dialect.read_frame(step.data)
+        for place in context.dialect.places(event.native, "number") if event is not None else ():
             if isinstance(place.value, int):
                 return place.value
     return None
 
 
-def placed(native: dict[str, Any], scene: Scene, *meanings: Meaning) -> list[Place]:
+def placed(native: dict[str, Any], context: FaultContext, *meanings: Meaning) -> list[Place]:
     """Where things of these meanings stand in an event or a body."""
-    return list(scene.dialect.places(native, *meanings))
+    return list(context.dialect.places(native, *meanings))

@@ -5,8 +5,8 @@ from typing import ClassVar, Literal
 from emulator.faults.base import (
     Family,
     Fault,
+    FaultContext,
     Interval,
-    Scene,
     Times,
     body_of,
     delayed,
@@ -31,8 +31,8 @@ class BlankLines(Fault):
     interval: Interval = 10.0
     """Seconds before each of them."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_whole(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_whole(context)
         head = head_of(steps)
         place, _ = body_of(steps)
         early = [in_chunks(head) if step is head else step for step in steps[:place]]

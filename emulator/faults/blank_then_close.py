@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Interval, Scene, Times, head_of, in_chunks, repeated
+from emulator.faults.base import Family, Fault, FaultContext, Interval, Times, head_of, in_chunks, repeated
 from emulator.wire import End, Step
 
 
@@ -23,7 +23,7 @@ class BlankThenClose(Fault):
     interval: Interval = 10.0
     """Seconds before each of them."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         lines = repeated(b"\n", self.count, self.interval, head.at)
         return [in_chunks(head), *lines, End(head.at + self.count * self.interval)]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of, with_headers
 from emulator.wire import Data, Head, Step
 
 BOM = b"\xef\xbb\xbf"
@@ -18,7 +18,7 @@ class Bom(Fault):
 
     kind: Literal["bom"] = "bom"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         index = next((index for index, step in enumerate(steps) if isinstance(step, Data)), None)
         if index is None:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Scene, Staged, announced
+from emulator.faults.base import Family, FaultContext, Staged, announced
 from emulator.wire import Close, Step
 
 
@@ -17,7 +17,7 @@ class CloseConnection(Staged):
     announce: bool = False
     """Whether the headers say `Connection: close`; Node then takes what came for the whole."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, _, moment = self.cut(steps)
         if self.announce:
             before = announced(before)

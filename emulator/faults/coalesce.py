@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_stream
 from emulator.wire import Data, Step
 
 
@@ -19,8 +19,8 @@ class Coalesce(Fault):
     events: Annotated[int, Field(ge=2)] | None = None
     """So many at a time; all when left out. From then on they count as one event."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         joined: list[Step] = []
         size = 0
         for step in steps:

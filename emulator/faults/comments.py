@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Count, Family, Fault, NotApplicable, Scene
+from emulator.faults.base import Count, Family, Fault, FaultContext, NotApplicable
 from emulator.faults.framing import LARGEST, exchanged, inserted, on_lines
 from emulator.wire import Step
 
@@ -24,10 +24,10 @@ class Comments(Fault):
     after_events: Count = 1
     """The one `between` comes after so many events."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         comment = b": " + b"." * self.length + b"\n"
         if self.place == "between":
-            return inserted(steps, scene, comment + b"\n", self.after_events)
+            return inserted(steps, context, comment + b"\n", self.after_events)
         if len(comment) * len(steps) > LARGEST:
             raise NotApplicable(f"the comments would have more than {LARGEST} bytes")
-        return exchanged(steps, scene, lambda step, _: [on_lines(step, comment)])
+        return exchanged(steps, context, lambda step, _: [on_lines(step, comment)])

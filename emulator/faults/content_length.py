@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene, closed, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, closed, head_of, with_headers
 from emulator.wire import Data, Head, Step
 
 
@@ -22,7 +22,7 @@ class ContentLength(Fault):
     by: Annotated[int, Field(ge=1, le=2**31)] = 10
     """So many bytes."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         size = sum(len(step.data) for step in steps if isinstance(step, Data))
         told = size + self.by if self.too == "long" else max(0, size - self.by)
         head = with_headers(head_of(steps), content_length=str(told), transfer_encoding=None)

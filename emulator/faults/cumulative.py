@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 from emulator.faults.base import (
     Family,
     Fault,
+    FaultContext,
     NotApplicable,
-    Scene,
     edited,
     need_stream,
     placed,
@@ -25,12 +25,12 @@ class Cumulative(Fault):
     where: Literal["delta", "message"] = "delta"
     """Where the text so far stands."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         said: dict[tuple[str, Any], str] = {}
 
         def repeat(chunk: dict[str, Any]) -> None:
-            for place in placed(chunk, scene, "content", "reasoning"):
+            for place in placed(chunk, context, "content", "reasoning"):
                 piece, key = place.value, (place.meaning, place.key)
                 if isinstance(piece, str) and piece:
                     said[key] = said.get(key, "") + piece
@@ -38,10 +38,10 @@ class Cumulative(Fault):
                         place.put(said[key])
             if self.where == "message":
                 texts = {key: text for (meaning, key), text in said.items() if meaning == "content"}
-                if not scene.dialect.with_text_so_far(chunk, texts):
+                if not context.dialect.with_text_so_far(chunk, texts):
                     raise NotApplicable("there is no place for the whole text beside a delta here")
 
-        changed = edited(steps, repeat, scene)
+        changed = edited(steps, repeat, context)
         if not said:
             raise NotApplicable("the answer has no text")
         return changed

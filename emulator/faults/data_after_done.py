@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, event_of, events, need_stream, numbered
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream, numbered
 from emulator.wire import Data, Step
 
 
@@ -17,15 +17,15 @@ class DataAfterDone(Fault):
     text: str = " (after the end)"
     """What the delta says."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         places = [place for place, step in enumerate(steps) if isinstance(step, Data) and step.means("done")]
         model = next((step for _, step in events(steps, "role", "reasoning", "content", "tool_calls")), None)
         if not places or model is None:
             raise NotApplicable("another fault took `[DONE]`, or all deltas")
-        native = scene.dialect.late_text(event_of(model, scene).native, self.text)
+        native = context.dialect.late_text(event_of(model, context).native, self.text)
         if native is None:
             raise NotApplicable("no event could come late here")
-        native = numbered(native, steps[: places[-1] + 1], scene)
-        late = Data(scene.dialect.frame(native), "content", 0, steps[places[-1]].at)
+        native = numbered(native, steps[: places[-1] + 1], context)
+        late = Data(context.dialect.frame(native), "content", 0, steps[places[-1]].at)
         return [*steps[: places[-1] + 1], late, *steps[places[-1] + 1 :]]

@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import Family, Fault, FaultContext
 from emulator.faults.framing import exchanged
 from emulator.wire import Data, Step
 
@@ -22,9 +22,9 @@ class DataSpace(Fault):
     spaces: Literal["none", "two"] = "none"
     """How many spaces stand after the colon."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         name = b"data:" if self.spaces == "none" else b"data:  "
-        return exchanged(steps, scene, lambda step, _: [_named(step, name)])
+        return exchanged(steps, context, lambda step, _: [_named(step, name)])
 
 
 def _named(step: Data, name: bytes) -> Data:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, event_of, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, need_stream
 from emulator.wire import Data, Step
 
 
@@ -18,15 +18,15 @@ class DoneNoFinish(Fault):
 
     kind: Literal["done_no_finish"] = "done_no_finish"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         kept: list[Step] = []
         for step in steps:
             if isinstance(step, Data) and step.means("finish"):
-                native = scene.dialect.without_end(event_of(step, scene).native)
+                native = context.dialect.without_end(event_of(step, context).native)
                 if native is None:
                     continue
-                step = replace(step, data=scene.dialect.frame(native))
+                step = replace(step, data=context.dialect.frame(native))
             kept.append(step)
         if kept == steps:
             raise NotApplicable("another fault took the finish reason")

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import ENDS, Family, Fault, Scene, Seconds, delayed, need_stream
+from emulator.faults.base import ENDS, Family, Fault, FaultContext, Seconds, delayed, need_stream
 from emulator.wire import Hang, Step
 
 
@@ -17,8 +17,8 @@ class DoneThenOpen(Fault):
     seconds: Seconds | None = None
     """How long until the body ends; never when left out."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         place = next((place for place, step in enumerate(steps) if isinstance(step, ENDS)), len(steps))
         if self.seconds is None:
             return [*steps[:place], Hang(steps[place - 1].at)]

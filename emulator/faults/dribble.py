@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, Seconds
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, Seconds
 from emulator.faults.framing import in_order
 from emulator.wire import Data, Raw, Step
 
@@ -25,7 +25,7 @@ class Dribble(Fault):
     seconds: Seconds = 1.0
     """From the first piece to the last."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         datas = [step for step in steps if isinstance(step, Data)]
         if not datas or any(isinstance(step, Raw) for step in steps):
             raise NotApplicable("another fault sends raw bytes" if datas else "the answer has no body")

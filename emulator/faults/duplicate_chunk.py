@@ -9,8 +9,8 @@ from pydantic import Field
 from emulator.faults.base import (
     Family,
     Fault,
+    FaultContext,
     NotApplicable,
-    Scene,
     deltas,
     edited_event,
     is_event,
@@ -34,25 +34,25 @@ class DuplicateChunk(Fault):
     renumber: bool = False
     """Whether the events behind it are numbered on, where events have numbers; else the number comes twice too."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         again = {place: replace(step, tokens=0) for place, step in deltas(steps, self.nth)}
         doubled = [each for place, step in enumerate(steps) for each in (step, again.get(place)) if each is not None]
-        return renumbered(doubled, scene) if self.renumber else doubled
+        return renumbered(doubled, context) if self.renumber else doubled
 
 
-def renumbered(steps: Sequence[Step], scene: Scene) -> list[Step]:
+def renumbered(steps: Sequence[Step], context: FaultContext) -> list[Step]:
     """The stream with its events numbered one by one. Raises NotApplicable when they have no numbers."""
     number = 0
 
     def count(native: dict[str, Any]) -> None:
         nonlocal number
-        for place in placed(native, scene, "number"):
+        for place in placed(native, context, "number"):
             place.put(number)
             number += 1
 
     counted = [
-        edited_event(step, count, scene) if isinstance(step, Data) and is_event(step) else step for step in steps
+        edited_event(step, count, context) if isinstance(step, Data) and is_event(step) else step for step in steps
     ]
     if not number:
         raise NotApplicable("the events have no numbers")

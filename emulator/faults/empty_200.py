@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, head_of, with_body
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of, with_body
 from emulator.wire import End, Step
 
 
@@ -15,8 +15,8 @@ class Empty200(Fault):
 
     kind: Literal["empty_200"] = "empty_200"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         if head.status != 200:
             raise NotApplicable(f"the answer has status {head.status}")
-        return [head, End(head.at)] if scene.streamed else with_body(steps, b"")
+        return [head, End(head.at)] if context.streamed else with_body(steps, b"")

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, chunk_of, edited_body, edited_event, is_event, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, chunk_of, edited_body, edited_event, is_event, need_answer
 from emulator.wire import Data, Step
 
 
@@ -17,19 +17,19 @@ class EmptyChoices(Fault):
     value: Literal["empty", "null"] = "empty"
     """What stands in place of the choices."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_answer(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_answer(context)
         value: list[Any] | None = [] if self.value == "empty" else None
 
         def empty(chunk: dict[str, Any]) -> None:
-            scene.dialect.without_answer(chunk, value)
+            context.dialect.without_answer(chunk, value)
 
-        if not scene.streamed:
-            return edited_body(steps, empty, scene)
+        if not context.streamed:
+            return edited_body(steps, empty, context)
         changed: list[Step] = []
         for step in steps:
             if not isinstance(step, Data) or not is_event(step):
                 changed.append(step)
-            elif scene.dialect.without_answer(chunk_of(step, scene), value):
-                changed.append(edited_event(step, empty, scene))
+            elif context.dialect.without_answer(chunk_of(step, context), value):
+                changed.append(edited_event(step, empty, context))
         return changed

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited_event, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited_event, need_stream
 from emulator.faults.base import events as events_of
 from emulator.wire import Step
 
@@ -18,17 +18,17 @@ class EmptyChoicesChunk(Fault):
     where: Literal["first", "last"] = "first"
     """Before the other events; or after them, as where usage has an event of its own."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def empty(chunk: dict[str, Any]) -> dict[str, Any]:
-            emptied = scene.dialect.without_answers(chunk)
+            emptied = context.dialect.without_answers(chunk)
             if emptied is None:
                 raise NotApplicable("there is no event without an answer here, or another fault took the choices")
             return emptied
 
-        need_stream(scene)
+        need_stream(context)
         found = list(events_of(steps, "role", "reasoning", "content", "tool_calls", "finish"))
         if not found:
             raise NotApplicable("there is no event")
         place, model = found[0] if self.where == "first" else found[-1]
         place += self.where == "last"
-        return [*steps[:place], edited_event(model, empty, scene), *steps[place:]]
+        return [*steps[:place], edited_event(model, empty, context), *steps[place:]]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Count, Family, Fault, Scene
+from emulator.faults.base import Count, Family, Fault, FaultContext
 from emulator.faults.framing import inserted
 from emulator.wire import Step
 
@@ -18,5 +18,5 @@ class EmptyData(Fault):
     after_events: Count = 1
     """After so many events."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        return inserted(steps, scene, b"data:\n\n", self.after_events)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return inserted(steps, context, b"data:\n\n", self.after_events)

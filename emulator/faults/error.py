@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from emulator.faults.base import ErrorName, Family, Fault, Scene
+from emulator.faults.base import ErrorName, Family, Fault, FaultContext
 from emulator.reply import ErrorReply
 
 RetryForm = Literal["seconds", "date", "ms", "none", "zero", "negative", "garbage", "huge"]
@@ -36,8 +36,8 @@ class Error(Fault):
             raise ValueError("needs a name or a status")
         return self
 
-    def refuse(self, scene: Scene) -> ErrorReply | None:
-        headers = dict(retry_headers(self.retry_after, self.retry_form, scene.now))
+    def refuse(self, context: FaultContext) -> ErrorReply | None:
+        headers = dict(retry_headers(self.retry_after, self.retry_form, context.now))
         if self.should_retry is not None:
             headers["x-should-retry"] = str(self.should_retry).lower()
         return ErrorReply(name=self.name, status=self.status, message=self.message, headers=headers)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import ErrorName, Family, Fault, Scene
+from emulator.faults.base import ErrorName, Family, Fault, FaultContext
 from emulator.reply import ErrorReply
 
 
@@ -20,6 +20,6 @@ class Error200(Fault):
     """A word of the common vocabulary, such as `overloaded`."""
     message: str | None = None
 
-    def refuse(self, scene: Scene) -> ErrorReply | None:
-        told = scene.error(ErrorReply(name=self.name, message=self.message))
+    def refuse(self, context: FaultContext) -> ErrorReply | None:
+        told = context.error(ErrorReply(name=self.name, message=self.message))
         return ErrorReply(name=self.name, status=200, body=told.body().decode())

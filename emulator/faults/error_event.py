@@ -10,8 +10,8 @@ from emulator.faults.base import (
     STAGES,
     ErrorName,
     Family,
+    FaultContext,
     NotApplicable,
-    Scene,
     Stage,
     Staged,
     event_of,
@@ -49,8 +49,8 @@ class ErrorEvent(Staged):
             raise ValueError(f"form=first is a place already: take {given[0]} away")
         return self
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         if self.form == "first":
             head = head_of(steps)
             place = steps.index(head) + 1
@@ -58,26 +58,26 @@ class ErrorEvent(Staged):
             before, moment = steps[:place], first.at
         else:
             before, _, moment = self.cut_body(steps)
-        before = unfinished(before, scene)
-        frame = self._frame(before, steps, scene)
+        before = unfinished(before, context)
+        frame = self._frame(before, steps, context)
         error = Data(frame, "finish", 0, moment)
         done: list[Step] = [Data(DONE, "done", 0, moment)] if self.form == "with_done" else []
         return [*before, error, *done, End(moment)]
 
-    def _frame(self, before: Sequence[Step], steps: Sequence[Step], scene: Scene) -> bytes:
+    def _frame(self, before: Sequence[Step], steps: Sequence[Step], context: FaultContext) -> bytes:
         """The event that tells the error. Raises NotApplicable."""
         reply = ErrorReply(name=self.name, message=self.message)
-        row = scene.room.refusal(reply)
+        row = context.provider.error_spec(reply)
         form = "data" if self.form in ("first", "with_done") else self.form
-        if form == "failed" or (form == "data" and scene.dialect.fails_as_a_whole):
+        if form == "failed" or (form == "data" and context.dialect.fails_as_a_whole):
             opening = next((step for _, step in events(steps, "role")), None)
-            native = scene.dialect.failure(event_of(opening, scene).native, row) if opening is not None else None
+            native = context.dialect.failure(event_of(opening, context).native, row) if opening is not None else None
             if native is not None:
-                return scene.dialect.frame(numbered(native, before, scene))
-        frame = scene.dialect.error_frame(form, row, scene.error(reply).body())
+                return context.dialect.frame(numbered(native, before, context))
+        frame = context.dialect.error_frame(form, row, context.error(reply).body())
         if frame is None:
             raise NotApplicable(f"errors never look like form={self.form} here")
-        event = scene.dialect.read_frame(frame)
-        if event is None or not placed(event.native, scene, "number"):
+        event = context.dialect.read_frame(frame)
+        if event is None or not placed(event.native, context, "number"):
             return frame
-        return scene.dialect.frame(numbered(event.native, before, scene), event.name)
+        return context.dialect.frame(numbered(event.native, before, context), event.name)

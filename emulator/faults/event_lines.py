@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Count, Family, Fault, Scene
+from emulator.faults.base import Count, Family, Fault, FaultContext
 from emulator.faults.framing import inserted
 from emulator.wire import Step
 
@@ -22,5 +22,5 @@ class EventLines(Fault):
     after_events: Count = 1
     """After so many events."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        return inserted(steps, scene, b"event: %b\n\n" % self.name.encode(), self.after_events)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return inserted(steps, context, b"event: %b\n\n" % self.name.encode(), self.after_events)

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from emulator import tokens
-from emulator.faults.base import Family, Fault, Scene, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, need_answer
 from emulator.reply import Block, Choice, Completion, Text, Thought
 from emulator.wire import Step
 
@@ -28,7 +28,7 @@ class FinishReason(Fault):
     content: Literal["whole", "half", "none"] = "whole"
     """How much of the text is left."""
 
-    def spoil(self, completion: Completion, scene: Scene) -> Completion:
+    def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         choices = tuple([self._ended(choice) for choice in completion.choices])
         lost = sum(map(_tokens, completion.choices)) - sum(map(_tokens, choices))
         usage = completion.usage
@@ -36,8 +36,8 @@ class FinishReason(Fault):
         usage = replace(usage, completion=usage.completion - lost, total=usage.total - lost)
         return replace(completion, choices=choices, usage=usage)
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_answer(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_answer(context)
         return steps
 
     def _ended(self, choice: Choice) -> Choice:

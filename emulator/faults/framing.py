@@ -5,23 +5,27 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from emulator.faults.base import NotApplicable, Scene, need_stream
+from emulator.faults.base import FaultContext, NotApplicable, need_stream
 from emulator.wire import Data, Step
 
 GAP = 0.002
 """Seconds between two writes after which they are two segments for the client too."""
-MOST_PIECES = 200_000
+MAX_PIECES = 200_000
 JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})$", re.MULTILINE)
 LARGEST = 64 * 2**20
 """Bytes that a fault may add to an answer."""
 
 
 def exchanged(
-    steps: Sequence[Step], scene: Scene, change: Callable[[Data, int], Iterable[Data]], *, comments: bool = False
+    steps: Sequence[Step],
+    context: FaultContext,
+    change: Callable[[Data, int], Iterable[Data]],
+    *,
+    comments: bool = False,
 ) -> list[Step]:
     """The stream with every event, `[DONE]` too, exchanged for what `change` makes of it and of its number, from 0;
     with `comments` those too. Raises NotApplicable when there is no event, or none that is whole, or no change."""
-    need_stream(scene)
+    need_stream(context)
     result: list[Step] = []
     number = 0
     for step in steps:
@@ -37,13 +41,13 @@ def exchanged(
     return result
 
 
-def inserted(steps: Sequence[Step], scene: Scene, block: bytes, after_events: int) -> list[Step]:
+def inserted(steps: Sequence[Step], context: FaultContext, block: bytes, after_events: int) -> list[Step]:
     """The stream with a block that is no event after so many events. Raises NotApplicable when it has fewer."""
 
     def change(step: Data, number: int) -> list[Data]:
         return [Data(block, "comment", 0, step.at), step] if number == after_events else [step]
 
-    return exchanged(steps, scene, change)
+    return exchanged(steps, context, change)
 
 
 def cut_up(step: Data, offsets: Sequence[int], gap: float = 0.0) -> list[Data]:
@@ -73,8 +77,8 @@ def all_cut_up(steps: Iterable[Step], offsets: Callable[[bytes], Sequence[int]],
             result.append(step)
             continue
         places = offsets(step.data)
-        if len(result) + len(places) > MOST_PIECES:
-            raise NotApplicable(f"the answer would fall into more than {MOST_PIECES} pieces")
+        if len(result) + len(places) > MAX_PIECES:
+            raise NotApplicable(f"the answer would fall into more than {MAX_PIECES} pieces")
         pieces = cut_up(step, places, gap)
         is_cut = is_cut or len(pieces) > 1
         result += pieces

@@ -4,8 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator import dice
-from emulator.faults.base import Family, Scene, Staged
+from emulator import seeded
+from emulator.faults.base import Family, FaultContext, Staged
 from emulator.wire import Close, Raw, Step
 
 
@@ -20,7 +20,7 @@ class Garbage(Staged):
     size: Annotated[int, Field(ge=1, le=2**20)] = 64
     """How many bytes."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, _, moment = self.cut(steps)
-        noise = dice.generator(scene.material, "garbage").randbytes(self.size)
+        noise = seeded.generator(context.entropy, "garbage").randbytes(self.size)
         return [*before, Raw(noise, moment), Close(moment)]

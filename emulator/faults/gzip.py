@@ -4,7 +4,7 @@ import zlib
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of, with_headers
 from emulator.wire import Data, End, Head, Step
 
 
@@ -19,7 +19,7 @@ class Gzip(Fault):
     form: Literal["whole", "truncated"] = "whole"
     """`truncated`: the body ends amid its middle event, and its length fits."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         headers = dict(head.headers)
         places = [index for index, step in enumerate(steps) if isinstance(step, Data)]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, head_of
+from emulator.faults.base import Family, Fault, FaultContext, head_of
 from emulator.wire import Close, Raw, Step
 
 HALF = b"HTTP/1.1 20"
@@ -17,6 +17,6 @@ class HalfStatus(Fault):
 
     kind: Literal["half_status"] = "half_status"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         moment = head_of(steps).at
         return [Raw(HALF, moment), Close(moment)]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds, delayed
+from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed
 from emulator.wire import Hang, Step
 
 
@@ -17,5 +17,5 @@ class HangBeforeHeaders(Fault):
     seconds: Seconds | None = None
     """How long, before a healthy answer; for ever when left out."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return [Hang()] if self.seconds is None else delayed(steps, self.seconds)

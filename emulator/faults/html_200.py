@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, of_stranger
+from emulator.faults.base import Family, Fault, FaultContext, of_stranger
 from emulator.reply import ErrorReply
 from emulator.wire import Step
 
@@ -32,8 +32,8 @@ class Html200(Fault):
 
     kind: Literal["html_200"] = "html_200"
 
-    def refuse(self, scene: Scene) -> ErrorReply | None:
+    def refuse(self, context: FaultContext) -> ErrorReply | None:
         return ErrorReply(status=200, body=PAGE)
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return of_stranger(steps, PAGE, HEADERS)

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import model_validator
 
-from emulator.faults.base import Family, Fault, Scene, of_stranger
+from emulator.faults.base import Family, Fault, FaultContext, of_stranger
 from emulator.reply import ErrorReply
 from emulator.wire import Step
 
@@ -42,15 +42,15 @@ class HtmlGateway(Fault):
             raise ValueError("524 is known to Cloudflare only: say server=cloudflare")
         return self
 
-    def refuse(self, scene: Scene) -> ErrorReply | None:
+    def refuse(self, context: FaultContext) -> ErrorReply | None:
         return ErrorReply(status=self.status, body=self._page())
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         headers = [("server", self.server), ("content-type", "text/html")]
         if self.status == 524:
             headers = [("server", self.server), ("content-type", "text/plain; charset=UTF-8"), *NEVER_CACHED]
         if self.server == "cloudflare":
-            headers.append(("cf-ray", f"{scene.roll('ray'):016x}-FRA"))
+            headers.append(("cf-ray", f"{context.roll('ray'):016x}-FRA"))
         elif self.status == 500:
             headers.append(("connection", "close"))  # nginx trusts no connection after a failure of its own
         return of_stranger(steps, self._page(), headers)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import Family, Fault, FaultContext
 from emulator.faults.framing import exchanged
 from emulator.wire import Data, Step
 
@@ -21,9 +21,9 @@ class IdLines(Fault):
     pings: bool = True
     """Whether the comments follow."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def change(step: Data, number: int) -> list[Data]:
             event = replace(step, data=b"id: %d\n%b" % (number + 1, step.data))
             return [event, Data(PING, "comment", 0, step.at)] if self.pings and step.part != "done" else [event]
 
-        return exchanged(steps, scene, change)
+        return exchanged(steps, context, change)

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds, afterwards
+from emulator.faults.base import Family, Fault, FaultContext, Seconds, afterwards
 from emulator.wire import Step
 
 
@@ -17,5 +17,5 @@ class IdleClose(Fault):
     seconds: Seconds = 1.0
     """How long it may be idle."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return afterwards(steps, idle=self.seconds)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_answer
 from emulator.request import ModelRequest
 from emulator.wire import Step
 
@@ -17,11 +17,11 @@ class IgnoredStreamFlag(Fault):
 
     kind: Literal["ignored_stream_flag"] = "ignored_stream_flag"
 
-    def reshape(self, request: ModelRequest) -> ModelRequest:
+    def mutate_request(self, request: ModelRequest) -> ModelRequest:
         return replace(request, stream=not request.stream)
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_answer(scene)
-        if scene.request is None or scene.streamed == scene.request.stream:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_answer(context)
+        if context.request is None or context.streamed == context.request.stream:
             raise NotApplicable("a second fault of this kind undid it")
         return steps

@@ -6,8 +6,8 @@ from pydantic import Field
 
 from emulator.faults.base import (
     Family,
+    FaultContext,
     Interval,
-    Scene,
     Stage,
     Staged,
     Times,
@@ -34,10 +34,10 @@ class KeepaliveComments(Staged):
     comment: Annotated[str, Field(pattern=r"^[^\r\n]*$", max_length=65536)] | None = None
     """Their text; the provider's own when left out, else `keep-alive`."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         before, after, moment = self.cut_body(steps)
-        said = scene.dialect.heartbeat or b": keep-alive\n\n"
+        said = context.dialect.heartbeat or b": keep-alive\n\n"
         if self.comment is not None:
             said = f": {self.comment}\n\n".encode()
         comments = repeated(said, self.count, self.interval, moment)

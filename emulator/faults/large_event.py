@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited_event, events, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited_event, events, need_stream
 from emulator.wire import Data, Step
 
 
@@ -19,17 +19,17 @@ class LargeEvent(Fault):
     size: Annotated[int, Field(ge=1024, le=64 * 2**20)] = 65536
     """Bytes of the event, with `data: ` and the blank line."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         for index, step in events(steps):
-            missing = self.size - len(_padded(step, 0, scene).data)
+            missing = self.size - len(_padded(step, 0, context).data)
             if missing >= 0:
-                return [*steps[:index], _padded(step, missing, scene), *steps[index + 1 :]]
+                return [*steps[:index], _padded(step, missing, context), *steps[index + 1 :]]
         raise NotApplicable("there is no event, or none so small")
 
 
-def _padded(step: Data, length: int, scene: Scene) -> Data:
+def _padded(step: Data, length: int, context: FaultContext) -> Data:
     def pad(chunk: Any) -> None:
         chunk["padding"] = "." * length
 
-    return edited_event(step, pad, scene)
+    return edited_event(step, pad, context)

@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator import dice
-from emulator.faults.base import Family, Fault, Scene, Seconds, delayed
+from emulator import seeded
+from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed
 from emulator.wire import Step
 
 
@@ -20,6 +20,6 @@ class Latency(Fault):
     jitter: Seconds = 0.0
     """So many seconds more or less, by seeded dice: one throw for each answer."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        throw = 2 * dice.fraction(scene.material, "latency") - 1
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        throw = 2 * seeded.fraction(context.entropy, "latency") - 1
         return delayed(steps, max(0.0, self.seconds + self.jitter * throw))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import Family, Fault, FaultContext
 from emulator.faults.framing import GAP, all_cut_up, exchanged
 from emulator.wire import Data, Step
 
@@ -23,7 +23,7 @@ class LineEnds(Fault):
     ends: Literal["crlf", "cr", "mixed", "split"] = "crlf"
     """`split`: CRLF, with CR and LF in different segments."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def change(step: Data, number: int) -> list[Data]:
             lines, blank = PAIRS[number % len(PAIRS)] if self.ends == "mixed" else (end, end)
             data = step.data
@@ -32,7 +32,7 @@ class LineEnds(Fault):
             return [replace(step, data=data.replace(b"\n", lines))]
 
         end = b"\r" if self.ends == "cr" else b"\r\n"
-        ended = exchanged(steps, scene, change, comments=True)
+        ended = exchanged(steps, context, change, comments=True)
         return all_cut_up(ended, _after_cr, GAP) if self.ends == "split" else ended
 
 

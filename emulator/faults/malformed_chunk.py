@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import STAGES, Family, NotApplicable, Scene, Staged, with_headers
+from emulator.faults.base import STAGES, Family, FaultContext, NotApplicable, Staged, with_headers
 from emulator.wire import Close, Head, Raw, Step
 
 CHUNK = b"zz\r\n"
@@ -18,7 +18,7 @@ class MalformedChunk(Staged):
 
     kind: Literal["malformed_chunk"] = "malformed_chunk"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         is_placed = any(getattr(self, name) is not None for name in STAGES)
         placed = self if is_placed else self.model_copy(update={"after_events": 1})
         before, _, moment = placed.cut(steps)

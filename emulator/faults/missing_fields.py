@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited
 from emulator.wire import Step
 
 
@@ -28,14 +28,14 @@ class MissingFields(Fault):
     fields: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None
     """The names of the members; in one line with `+` between them. Left out: those that say what the answer is."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        changed = edited(steps, partial(self._without, scene=scene), scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        changed = edited(steps, partial(self._without, context=context), context)
         if changed == steps:
-            raise NotApplicable(f"there is no {' or '.join(self.fields or scene.dialect.facts)}")
+            raise NotApplicable(f"there is no {' or '.join(self.fields or context.dialect.facts)}")
         return changed
 
-    def _without(self, native: dict[str, Any], scene: Scene) -> Any:
-        return scene.dialect.without_facts(native) if self.fields is None else without(native, self.fields)
+    def _without(self, native: dict[str, Any], context: FaultContext) -> Any:
+        return context.dialect.without_facts(native) if self.fields is None else without(native, self.fields)
 
 
 def without(value: Any, names: Sequence[str]) -> Any:

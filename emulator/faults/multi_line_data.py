@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import Family, Fault, FaultContext
 from emulator.faults.framing import exchanged, on_lines
 from emulator.wire import Step
 
@@ -16,5 +16,5 @@ class MultiLineData(Fault):
 
     kind: Literal["multi_line_data"] = "multi_line_data"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        return exchanged(steps, scene, lambda step, _: [on_lines(step, b"")])
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return exchanged(steps, context, lambda step, _: [on_lines(step, b"")])

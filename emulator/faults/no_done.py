@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_stream
 from emulator.wire import Data, Step
 
 
@@ -15,8 +15,8 @@ class NoDone(Fault):
 
     kind: Literal["no_done"] = "no_done"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
-        if scene.dialect.terminator is None:
-            raise NotApplicable(f"{scene.dialect.end_is} is the end: truncate takes both away")
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
+        if context.dialect.terminator is None:
+            raise NotApplicable(f"{context.dialect.end_is} is the end: truncate takes both away")
         return [step for step in steps if not (isinstance(step, Data) and step.part == "done")]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import STAGES, Family, NotApplicable, Scene, Staged, closed, with_headers
+from emulator.faults.base import STAGES, Family, FaultContext, NotApplicable, Staged, closed, with_headers
 from emulator.wire import Close, Head, Step
 
 
@@ -18,7 +18,7 @@ class NoLengthClose(Staged):
     announce: bool = True
     """Whether the headers say `Connection: close`."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         if any(getattr(self, name) is not None for name in STAGES):
             before, _, moment = self.cut(steps)
             steps = [*before, Close(moment)]

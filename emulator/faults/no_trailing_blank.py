@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_stream
 from emulator.wire import Data, Step
 
 
@@ -22,8 +22,8 @@ class NoTrailingBlank(Fault):
     done: bool = False
     """Whether `data: [DONE]` still comes: then it is the last event."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         kept = [step for step in steps if self.done or not (isinstance(step, Data) and step.part == "done")]
         for place in range(len(kept) - 1, -1, -1):
             step = kept[place]

@@ -5,8 +5,8 @@ from typing import Any, ClassVar, Literal
 from emulator.faults.base import (
     Family,
     Fault,
+    FaultContext,
     NotApplicable,
-    Scene,
     edited,
     edited_event,
     is_event,
@@ -27,15 +27,15 @@ class NullContent(Fault):
     where: Literal["edges", "all"] = "edges"
     """In a stream: only in the deltas that bring no text, or in all of them, so that nothing is said."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def forget(chunk: dict[str, Any]) -> None:
-            scene.dialect.without_text(chunk)
+            context.dialect.without_text(chunk)
 
-        if not scene.streamed or self.where == "all":
-            changed = edited(steps, forget, scene)
+        if not context.streamed or self.where == "all":
+            changed = edited(steps, forget, context)
         else:
             changed = [
-                edited_event(step, forget, scene)
+                edited_event(step, forget, context)
                 if isinstance(step, Data) and is_event(step) and step.means("role", "frame", "finish")
                 else step
                 for step in steps

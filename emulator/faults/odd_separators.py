@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, edited_event, events, need_stream, placed
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited_event, events, need_stream, placed
 from emulator.wire import Step
 
 UNICODE = "\u2028\u2029\u0085"
@@ -22,16 +22,16 @@ class OddSeparators(Fault):
     characters: Literal["unicode", "control", "all"] = "unicode"
     """`control`: characters that JSON wants escaped."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def add(chunk: Any) -> None:
-            for place in placed(chunk, scene, "content", "reasoning"):
+            for place in placed(chunk, context, "content", "reasoning"):
                 if place.value:
                     place.put(place.value + STAND_IN)
 
-        need_stream(scene)
+        need_stream(context)
         raw = {"unicode": UNICODE, "control": CONTROL, "all": UNICODE + CONTROL}[self.characters].encode()
         for index, step in events(steps, "content", "reasoning"):
-            event = edited_event(step, add, scene)
+            event = edited_event(step, add, context)
             if STAND_IN.encode() in event.data:
                 event = replace(event, data=event.data.replace(STAND_IN.encode(), raw))
                 return [*steps[:index], event, *steps[index + 1 :]]

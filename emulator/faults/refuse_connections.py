@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, ListenerFault, Scene, Seconds
+from emulator.faults.base import Family, FaultContext, ListenerFault, Seconds
 from emulator.wire import Refuse, Reset, Step
 
 
@@ -17,6 +17,6 @@ class RefuseConnections(ListenerFault):
     seconds: Seconds = 1.0
     """How long the port stays closed."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         moment = steps[0].at if steps else 0.0
         return [Refuse(self.seconds, moment), Reset(moment)]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Scene, Staged
+from emulator.faults.base import Family, FaultContext, Staged
 from emulator.wire import Reset, Step
 
 
@@ -15,6 +15,6 @@ class ResetConnection(Staged):
 
     kind: Literal["reset"] = "reset"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, _, moment = self.cut(steps)
         return [*before, Reset(moment)]

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, ListenerFault, Scene, Seconds
+from emulator.faults.base import Family, FaultContext, ListenerFault, Seconds
 from emulator.wire import Reset, ResetAccepts, Step
 
 
@@ -21,6 +21,6 @@ class ResetOnAccept(ListenerFault):
     seconds: Seconds = 60.0
     """Real time after which connections are accepted again, even if fewer have come."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         moment = steps[0].at if steps else 0.0
         return [ResetAccepts(self.count, self.seconds, moment), Reset(moment)]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Count, Family, Fault, Scene
+from emulator.faults.base import Count, Family, Fault, FaultContext
 from emulator.faults.framing import inserted
 from emulator.wire import Step
 
@@ -20,5 +20,5 @@ class RetryLines(Fault):
     after_events: Count = 0
     """After so many events."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        return inserted(steps, scene, b"retry: %d\n\n" % self.milliseconds, self.after_events)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return inserted(steps, context, b"retry: %d\n\n" % self.milliseconds, self.after_events)

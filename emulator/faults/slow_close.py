@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds, afterwards, announced
+from emulator.faults.base import Family, Fault, FaultContext, Seconds, afterwards, announced
 from emulator.wire import Step
 
 
@@ -17,5 +17,5 @@ class SlowClose(Fault):
     seconds: Seconds = 5.0
     """How long the connection stays open."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return afterwards(announced(steps), next="close", idle=self.seconds)

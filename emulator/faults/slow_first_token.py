@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds, delayed, head_of
+from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed, head_of
 from emulator.wire import Step
 
 
@@ -18,8 +18,8 @@ class SlowFirstToken(Fault):
     seconds: Seconds = 60.0
     """How long the silence is."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         place = steps.index(head)
-        early = head if scene.streamed else replace(head, at=0.0)  # the head of a whole body waits for it
+        early = head if context.streamed else replace(head, at=0.0)  # the head of a whole body waits for it
         return [*steps[:place], early, *delayed(steps[place + 1 :], self.seconds)]

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, Seconds, delayed, head_of
+from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed, head_of
 from emulator.wire import Step
 
 
@@ -18,7 +18,7 @@ class SlowHeaders(Fault):
     seconds: Seconds = 5.0
     """How long the headers take."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         place = steps.index(head)
         slow = replace(head, over=head.over + self.seconds)

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene, Seconds
+from emulator.faults.base import Family, Fault, FaultContext, Seconds
 from emulator.faults.framing import GAP, all_cut_up
 from emulator.wire import Step
 
@@ -25,7 +25,7 @@ class Split(Fault):
     gap: Seconds = GAP
     """Seconds from one segment to the next, at least."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return all_cut_up(steps, self._offsets, self.gap)
 
     def _offsets(self, data: bytes) -> Sequence[int]:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, afterwards
+from emulator.faults.base import Family, Fault, FaultContext, afterwards
 from emulator.wire import Step
 
 
@@ -17,5 +17,5 @@ class StaleKeepalive(Fault):
     end: Literal["close", "reset"] = "close"
     """What the next request gets: FIN or RST."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return afterwards(steps, next=self.end)

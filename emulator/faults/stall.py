@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Scene, Seconds, Stage, Staged, delayed
+from emulator.faults.base import Family, FaultContext, Seconds, Stage, Staged, delayed
 from emulator.wire import Hang, Step
 
 
@@ -18,7 +18,7 @@ class Stall(Staged):
     seconds: Seconds | None = None
     """How long; for ever when left out."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, after, moment = self.cut(steps)
         if self.seconds is None:
             return [*before, Hang(moment)]

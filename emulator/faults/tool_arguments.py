@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_answer
 from emulator.reply import Choice, Completion
 from emulator.request import ToolCall
 from emulator.wire import Step
@@ -24,13 +24,13 @@ class ToolArguments(Fault):
     finish_reason: Annotated[str, Field(max_length=1000)] | None = None
     """Such as `length`; the healthy one when left out."""
 
-    def spoil(self, completion: Completion, scene: Scene) -> Completion:
+    def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         if not any(choice.tool_calls for choice in completion.choices):
             raise NotApplicable("the answer calls no tool")
         return replace(completion, choices=tuple([self._broken(choice) for choice in completion.choices]))
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_answer(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_answer(context)
         return steps
 
     def _broken(self, choice: Choice) -> Choice:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 from emulator.faults.base import (
     Family,
     Fault,
+    FaultContext,
     NotApplicable,
-    Scene,
     edited,
     event_of,
     events,
@@ -27,37 +27,39 @@ class ToolIndex(Fault):
     form: Literal["missing", "zero", "from_one", "id_repeated", "name_split"] = "missing"
     """What is wrong; the last two are for streams."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        if self.form in ("id_repeated", "name_split") and not scene.streamed:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        if self.form in ("id_repeated", "name_split") and not context.streamed:
             raise NotApplicable("a whole answer has each tool call in one piece")
-        changed = _split(steps, scene) if self.form == "name_split" else self._renumbered(steps, scene)
+        changed = _split(steps, context) if self.form == "name_split" else self._renumbered(steps, context)
         if changed == steps:
             raise NotApplicable("the answer calls no tool, or too few to make a difference")
         return changed
 
-    def _renumbered(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def _renumbered(self, steps: list[Step], context: FaultContext) -> list[Step]:
         ids: dict[Any, Any] = {}
 
         def renumber(chunk: dict[str, Any]) -> None:
             if self.form == "id_repeated":
-                for key, call in scene.dialect.call_objects(chunk):
+                for key, call in context.dialect.call_objects(chunk):
                     call["id"] = ids.setdefault(key, call.get("id"))
                 return
-            for place in placed(chunk, scene, "call_index"):
+            for place in placed(chunk, context, "call_index"):
                 if self.form == "missing":
                     place.remove()
                 else:
                     place.put(0 if self.form == "zero" else (place.value or 0) + 1)
 
-        return edited(steps, renumber, scene)
+        return edited(steps, renumber, context)
 
 
-def _split(steps: list[Step], scene: Scene) -> list[Step]:
+def _split(steps: list[Step], context: FaultContext) -> list[Step]:
     """The stream with the name of every call in two events."""
     changed = list(steps)
     for place, step in reversed(list(events(steps, "tool_calls"))):
-        event = event_of(step, scene)
-        pieces = scene.dialect.with_split_name(event.native)
+        event = event_of(step, context)
+        pieces = context.dialect.with_split_name(event.native)
         if pieces:
-            changed[place : place + 1] = [replace(step, data=scene.dialect.frame(each, event.name)) for each in pieces]
+            changed[place : place + 1] = [
+                replace(step, data=context.dialect.frame(each, event.name)) for each in pieces
+            ]
     return changed

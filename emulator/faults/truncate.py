@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Scene, Stage, Staged, need_stream, unfinished
+from emulator.faults.base import Family, FaultContext, Stage, Staged, need_stream, unfinished
 from emulator.wire import End, Step
 
 
@@ -18,7 +18,7 @@ class Truncate(Staged):
 
     kind: Literal["truncate"] = "truncate"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_stream(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
         before, _, moment = self.cut_body(steps)
-        return [*unfinished(before, scene), End(moment)]
+        return [*unfinished(before, context), End(moment)]

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Count, Family, Fault, NotApplicable, Scene, body_of, need_whole, with_body_at
+from emulator.faults.base import Count, Family, Fault, FaultContext, NotApplicable, body_of, need_whole, with_body_at
 from emulator.wire import Step
 
 
@@ -19,8 +19,8 @@ class TruncatedJson(Fault):
     after_bytes: Count | None = None
     """How many bytes are left; half of them when left out, and never all."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_whole(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_whole(context)
         place, step = body_of(steps)
         size = len(step.data)
         if not size:

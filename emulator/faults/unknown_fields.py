@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene, edited
+from emulator.faults.base import Family, Fault, FaultContext, edited
 from emulator.wire import Step
 
 NAME = "x_unknown"
@@ -20,9 +20,9 @@ class UnknownFields(Fault):
 
     kind: Literal["unknown_fields"] = "unknown_fields"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def add(chunk: dict[str, Any]) -> None:
-            for holder in list(scene.dialect.objects(chunk)):
+            for holder in list(context.dialect.objects(chunk)):
                 holder[NAME] = VALUE
 
-        return edited(steps, add, scene)
+        return edited(steps, add, context)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, Scene
+from emulator.faults.base import Family, Fault, FaultContext
 from emulator.faults.framing import exchanged
 from emulator.wire import Step
 
@@ -19,5 +19,5 @@ class UnknownSseFields(Fault):
 
     kind: Literal["unknown_sse_fields"] = "unknown_sse_fields"
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        return exchanged(steps, scene, lambda step, _: [replace(step, data=FIELDS + step.data)])
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return exchanged(steps, context, lambda step, _: [replace(step, data=FIELDS + step.data)])

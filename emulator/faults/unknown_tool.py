@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, NotApplicable, Scene, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_answer
 from emulator.reply import Completion
 from emulator.wire import Step
 
@@ -21,7 +21,7 @@ class UnknownTool(Fault):
     name: Annotated[str, Field(max_length=1000)] = "no_such_tool"
     """What the function is called."""
 
-    def spoil(self, completion: Completion, scene: Scene) -> Completion:
+    def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         if not any(choice.tool_calls for choice in completion.choices):
             raise NotApplicable("the answer calls no tool")
         choices = [
@@ -30,6 +30,6 @@ class UnknownTool(Fault):
         ]
         return replace(completion, choices=tuple(choices))
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        need_answer(scene)
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_answer(context)
         return steps

@@ -8,8 +8,8 @@ from emulator.dialects.base import Place
 from emulator.faults.base import (
     Family,
     Fault,
+    FaultContext,
     NotApplicable,
-    Scene,
     chunk_of,
     edited_body,
     edited_event,
@@ -30,24 +30,24 @@ class WrongUsage(Fault):
     form: Literal["missing", "null", "zeros", "twice"] = "missing"
     """What is wrong; `twice` is for streams."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        if not scene.streamed:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        if not context.streamed:
             if self.form == "twice":
                 raise NotApplicable("a whole answer has one place for the usage")
-            return edited_body(steps, partial(self._change, scene=scene), scene)
+            return edited_body(steps, partial(self._change, context=context), context)
         changed: list[Step] = []
         is_told = False
         for step in steps:
-            found = _usages(step, scene) if isinstance(step, Data) and is_event(step) else []
+            found = _usages(step, context) if isinstance(step, Data) and is_event(step) else []
             is_told = is_told or bool(found)
             if not found or not isinstance(step, Data):
                 changed.append(step)
             elif self.form == "twice":
                 is_null = all(place.value is None for place in found)
-                again = None if is_null else scene.dialect.usage_again(chunk_of(step, scene))
-                changed += [step] if again is None else [step, replace(step, data=scene.dialect.frame(again))]
-            elif self.form != "missing" or not scene.dialect.is_only_usage(chunk_of(step, scene)):
-                changed.append(edited_event(step, partial(self._change, scene=scene), scene))
+                again = None if is_null else context.dialect.usage_again(chunk_of(step, context))
+                changed += [step] if again is None else [step, replace(step, data=context.dialect.frame(again))]
+            elif self.form != "missing" or not context.dialect.is_only_usage(chunk_of(step, context)):
+                changed.append(edited_event(step, partial(self._change, context=context), context))
         if changed == steps:
             told_so_anyway = self.form == "twice" and is_told
             raise NotApplicable(
@@ -57,8 +57,8 @@ class WrongUsage(Fault):
             )
         return changed
 
-    def _change(self, chunk: dict[str, Any], scene: Scene) -> None:
-        found = placed(chunk, scene, "usage")
+    def _change(self, chunk: dict[str, Any], context: FaultContext) -> None:
+        found = placed(chunk, context, "usage")
         if not found:
             raise NotApplicable("the answer does not tell the usage")
         for place in found:
@@ -68,8 +68,8 @@ class WrongUsage(Fault):
                 place.put(None if self.form == "null" else _zeros(place.value))
 
 
-def _usages(step: Data, scene: Scene) -> list[Place]:
-    return placed(chunk_of(step, scene), scene, "usage")
+def _usages(step: Data, context: FaultContext) -> list[Place]:
+    return placed(chunk_of(step, context), context, "usage")
 
 
 def _zeros(value: Any) -> Any:

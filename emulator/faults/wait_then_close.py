@@ -2,8 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.dialects.base import MOST_HEARTBEATS
-from emulator.faults.base import MAX_LIGHT, Family, Fault, Interval, Scene, Seconds, head_of, in_chunks, repeated
+from emulator.dialects.base import MAX_HEARTBEATS
+from emulator.faults.base import MAX_LIGHT, Family, Fault, FaultContext, Interval, Seconds, head_of, in_chunks, repeated
 from emulator.wire import Close, Step
 
 
@@ -26,10 +26,10 @@ class WaitThenClose(Fault):
     def is_heavy(self) -> bool:
         return self.seconds / self.interval > MAX_LIGHT
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
-        said = (scene.dialect.heartbeat or b": keep-alive\n\n") if scene.streamed else b"\n"
-        count = min(int(self.seconds / self.interval), MOST_HEARTBEATS)
+        said = (context.dialect.heartbeat or b": keep-alive\n\n") if context.streamed else b"\n"
+        count = min(int(self.seconds / self.interval), MAX_HEARTBEATS)
         return [
             in_chunks(head),
             *repeated(said, count, self.interval, head.at),

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, Scene, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, head_of, with_headers
 from emulator.wire import Step
 
 
@@ -20,11 +20,11 @@ class WrongContentType(Fault):
     content_type: Annotated[str, Field(pattern=r"^[\t -~]*$", max_length=1000)] | None = None
     """What the header says; `text/plain; charset=utf-8` or `text/event-stream` when left out; empty: no such header."""
 
-    def rewrite(self, steps: list[Step], scene: Scene) -> list[Step]:
-        usual = "text/plain; charset=utf-8" if scene.streamed else "text/event-stream"
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        usual = "text/plain; charset=utf-8" if context.streamed else "text/event-stream"
         said = usual if self.content_type is None else self.content_type
         head = head_of(steps)
         changed = with_headers(head, content_type=said or None)
-        if scene.streamed and head.framing is None:
+        if context.streamed and head.framing is None:
             changed = replace(changed, framing="chunks")  # its length is no more known than before
         return [changed if step is head else step for step in steps]

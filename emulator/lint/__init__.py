@@ -11,28 +11,28 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from emulator import templates
-from emulator.arming import KEY
-from emulator.document import Document, Trail, quote, spell
 from emulator.errors import Problem, did_you_mean
+from emulator.faults.selection import KEY
+from emulator.generation import templates
 from emulator.lint.overlap import contradiction, covers, texts_in
 from emulator.lint.slow import doubt_about
 from emulator.patterns import compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
-from emulator.scenario import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
-from emulator.sources import Loaded
+from emulator.scenario.document import Document, KeyPath, quote, spell
+from emulator.scenario.models import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
+from emulator.scenario.sources import Loaded
 
-MOST_COMPARED = 300_000
+MAX_COMPARED = 300_000
 """How many pairs of rules are compared before it is left at that: some seconds."""
 START = "start"
 """The state that every namespace begins in."""
 
 
 @dataclass(frozen=True, slots=True)
-class Doubt:
+class LintWarning:
     """Something hardly meant in one rule: the place, from the rule on, and the sentence."""
 
-    trail: Trail
+    key_path: KeyPath
     message: str
 
 
@@ -40,12 +40,15 @@ def warnings(loaded: Loaded) -> list[Problem]:
     """Everything in a scenario that is hardly meant, in the order of its files. Nothing is run or imported."""
     scenario = loaded.scenario
     found = [
-        loaded.problem(number, doubt.trail, f"{_name(rule, number)}: {doubt.message}")
+        loaded.problem(number, lint_warning.key_path, f"{_name(rule, number)}: {lint_warning.message}")
         for number, rule in enumerate(scenario.rules)
-        for doubt in _in_rule(rule, scenario)
+        for lint_warning in _in_rule(rule, scenario)
     ]
-    for doubts in (_never_reached, _same_names, _states):
-        found += [loaded.problem(number, doubt.trail, doubt.message) for number, doubt in doubts(loaded)]
+    for lint_warnings in (_never_reached, _same_names, _states):
+        found += [
+            loaded.problem(number, lint_warning.key_path, lint_warning.message)
+            for number, lint_warning in lint_warnings(loaded)
+        ]
     for part, document in loaded.parts:
         found += _accounts(part, scenario, document)
     order = {str(path): place for place, path in enumerate(loaded.files)}
@@ -57,7 +60,7 @@ def _name(rule: RuleModel, number: int) -> str:
     return f"rule '{rule.name}'" if rule.name else f"rules[{number}]"
 
 
-def _in_rule(rule: RuleModel, scenario: Scenario) -> Iterator[Doubt]:
+def _in_rule(rule: RuleModel, scenario: Scenario) -> Iterator[LintWarning]:
     yield from _matches_nothing(rule.match, scenario)
     yield from _without_effect(rule)
     yield from _slow_patterns(rule.match)
@@ -69,12 +72,12 @@ def _in_rule(rule: RuleModel, scenario: Scenario) -> Iterator[Doubt]:
 # Rules that never answer
 
 
-def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[Doubt]:
+def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[LintWarning]:
     normalize = match.normalize if match.normalize is not None else scenario.defaults.normalize
     wrong = contradiction(match, normalize)
     if wrong is not None:
-        trail, reason = wrong
-        yield Doubt(("match", *trail), f"no request can match: {reason}")
+        key_path, reason = wrong
+        yield LintWarning(("match", *key_path), f"no request can match: {reason}")
         return
     asked = match.provider or tuple(PROVIDERS)
     operations = {operation.name for name in asked for operation in PROVIDERS[name].operations}
@@ -83,15 +86,17 @@ def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[Doubt]:
             whose = f"{' and '.join(asked)} have" if len(asked) > 1 else f"{asked[0]} has"
             known = f"{did_you_mean(name, sorted(operations))} Operations: {', '.join(sorted(operations))}"
             where = "no provider has" if match.provider is None else f"{whose} no"
-            yield Doubt(("match", "operation"), f"{where} operation '{name}'.{known}")
+            yield LintWarning(("match", "operation"), f"{where} operation '{name}'.{known}")
     yield from _model_not_served(match, asked, scenario)
     if match.key is not None and match.key.equals is not None and scenario.accounts:
         keys = {account.key for account in scenario.accounts if account.provider in (None, *asked)}
         if match.key.equals not in keys and not match.key.equals.startswith(KEY):
-            yield Doubt(("match", "key"), f"no request can match: the key {quote(match.key.equals)} is no account")
+            yield LintWarning(
+                ("match", "key"), f"no request can match: the key {quote(match.key.equals)} is no account"
+            )
 
 
-def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) -> Iterator[Doubt]:
+def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) -> Iterator[LintWarning]:
     if match.provider is None or match.model is None or set(match.operation or ()) - set(COMPLETIONS):
         return
     served: list[str] = []
@@ -104,14 +109,14 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
     if not any(pattern.match(model) for model in served):
         wanted = " or ".join(map(quote, match.model))
         where = " and ".join(asked)
-        yield Doubt(
+        yield LintWarning(
             ("match", "model"),
             f"no request can match: {where} refuses the model {wanted}. Models, set under providers.{asked[0]}.models: "
             f"{', '.join(served)}",
         )
 
 
-def _never_reached(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
+def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
     scenario = loaded.scenario
     numbers = sorted(range(len(scenario.rules)), key=lambda number: -scenario.rules[number].priority)
     matches = [_with_normalize(rule.match, scenario) for rule in scenario.rules]
@@ -125,12 +130,12 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
         exact = match.prompt.equals if match.prompt else None
         for earlier in [*by_prompt.get(exact or "", ()), *takers] if exact is not None else takers:
             compared += 1
-            if compared > MOST_COMPARED:
+            if compared > MAX_COMPARED:
                 return
             if covers(matches[earlier], match):
                 name, where = _name(scenario.rules[earlier], earlier), _where(loaded, earlier)
                 told = f"{_name(scenario.rules[number], number)} never answers: {name}{where} takes all that it matches"
-                yield number, Doubt((), told)
+                yield number, LintWarning((), told)
                 break
         if _always_answers(scenario.rules[number]):
             (takers if exact is None else by_prompt.setdefault(exact, [])).append(number)
@@ -153,7 +158,7 @@ def _always_answers(rule: RuleModel) -> bool:
 # Names and states
 
 
-def _same_names(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
+def _same_names(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
     first: dict[str, int] = {}
     for number, rule in enumerate(loaded.scenario.rules):
         if rule.name is None:
@@ -161,35 +166,35 @@ def _same_names(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
         if rule.name in first:
             where = _where(loaded, first[rule.name]) or f" (rules[{first[rule.name]}])"
             told = f"there is a rule '{rule.name}' already{where}: nobody can tell which of them answered"
-            yield number, Doubt(("name",), told)
+            yield number, LintWarning(("name",), told)
         first.setdefault(rule.name, number)
 
 
-def _states(loaded: Loaded) -> Iterator[tuple[int, Doubt]]:
+def _states(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
     rules = loaded.scenario.rules
-    wanted = [(number, trail, state) for number, rule in enumerate(rules) for trail, state in _wanted(rule.match)]
-    reached = [(number, trail, state) for number, rule in enumerate(rules) for trail, state in _reached(rule)]
+    wanted = [(number, key_path, state) for number, rule in enumerate(rules) for key_path, state in _wanted(rule.match)]
+    reached = [(number, key_path, state) for number, rule in enumerate(rules) for key_path, state in _reached(rule)]
     known = {state for _, _, state in reached} | {START}
-    for number, trail, state in wanted:
+    for number, key_path, state in wanted:
         if state not in known:
             hint = did_you_mean(state, sorted(known))
-            yield number, Doubt(("match", *trail), f"no rule sets the state '{state}'.{hint}")
+            yield number, LintWarning(("match", *key_path), f"no rule sets the state '{state}'.{hint}")
     asked = {state for _, _, state in wanted}
     is_told = any("state" in text for rule in rules for text in _templates(rule))
-    for number, trail, state in reached:
+    for number, key_path, state in reached:
         if state in asked or is_told or (asked and not did_you_mean(state, sorted(asked - known))):
             continue  # it may be there to leave another state
         hint = did_you_mean(state, sorted(asked))
-        yield number, Doubt(trail, f"no rule wants the state '{state}'.{hint}")
+        yield number, LintWarning(key_path, f"no rule wants the state '{state}'.{hint}")
 
 
-def _wanted(match: Match) -> Iterator[tuple[Trail, str]]:
-    for trail, part in _parts(match):
+def _wanted(match: Match) -> Iterator[tuple[KeyPath, str]]:
+    for key_path, part in _parts(match):
         if part.state is not None:
-            yield (*trail, "state"), part.state
+            yield (*key_path, "state"), part.state
 
 
-def _reached(rule: RuleModel) -> Iterator[tuple[Trail, str]]:
+def _reached(rule: RuleModel) -> Iterator[tuple[KeyPath, str]]:
     if rule.set_state is not None:
         yield ("set_state",), rule.set_state
     for number, item in enumerate(rule.replies or ()):
@@ -197,51 +202,55 @@ def _reached(rule: RuleModel) -> Iterator[tuple[Trail, str]]:
             yield ("replies", number, "set_state"), item.set_state
 
 
-def _parts(match: Match, trail: Trail = ()) -> Iterator[tuple[Trail, Match]]:
+def _parts(match: Match, key_path: KeyPath = ()) -> Iterator[tuple[KeyPath, Match]]:
     """A match and every match in it."""
-    yield trail, match
+    yield key_path, match
     for key, parts in (("any_of", match.any_of), ("all_of", match.all_of)):
         for number, part in enumerate(parts or ()):
-            yield from _parts(part, (*trail, key, number))
+            yield from _parts(part, (*key_path, key, number))
     if match.not_ is not None:
-        yield from _parts(match.not_, (*trail, "not"))
+        yield from _parts(match.not_, (*key_path, "not"))
 
 
 # Words without effect
 
 
-def _without_effect(rule: RuleModel) -> Iterator[Doubt]:
+def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
     answers = rule.answers()
     is_drawn = any(item.chance is not None for item in answers)
     if rule.chance == 1:
-        yield Doubt(("chance",), "chance is 1, so the dice never let a request pass")
+        yield LintWarning(("chance",), "chance is 1, so the dice never let a request pass")
     if len(answers) == 1 and is_drawn:
-        yield Doubt(("replies", 0, "chance"), "a weight has no effect where there is nothing else to draw")
+        yield LintWarning(("replies", 0, "chance"), "a weight has no effect where there is nothing else to draw")
     elif is_drawn and rule.then is not None:
-        yield Doubt(("then",), f"then: {rule.then} has no effect: with chances, answers are drawn and never run out")
+        yield LintWarning(
+            ("then",), f"then: {rule.then} has no effect: with chances, answers are drawn and never run out"
+        )
     elif rule.times is not None and rule.times < len(answers) and not is_drawn:
-        trail: Trail = ("replies", rule.times)
-        yield Doubt(trail, f"{spell(trail)} is never given: with times: {rule.times} the rule is used up before")
+        key_path: KeyPath = ("replies", rule.times)
+        yield LintWarning(
+            key_path, f"{spell(key_path)} is never given: with times: {rule.times} the rule is used up before"
+        )
     elif rule.times is not None and rule.then is not None and rule.times <= len(answers):
-        yield Doubt(
+        yield LintWarning(
             ("then",), f"then: {rule.then} has no effect: with times: {rule.times} nothing follows the last reply"
         )
     if rule.pace is not None and all(item.error is not None for item in answers):
-        yield Doubt(("pace",), "pace has no effect: errors come at once")
-    for trail, reply in _replies(rule):
+        yield LintWarning(("pace",), "pace has no effect: errors come at once")
+    for key_path, reply in _replies(rule):
         is_written = reply.content is None and not reply.tool_calls and reply.from_ is None
         for name in ("length", "style"):
             if name in reply.model_fields_set and not is_written:
-                yield Doubt((*trail, name), f"{name} has no effect: no text is generated")
-    for trail, part in _parts(rule.match):
+                yield LintWarning((*key_path, name), f"{name} has no effect: no text is generated")
+    for key_path, part in _parts(rule.match):
         for number, wanted in enumerate(part.body or ()):
             idle = wanted.model_fields_set - {"path", "exists"}
             if wanted.exists is False and idle:
                 told = f"{', '.join(sorted(idle))} has no effect beside exists: false"
-                yield Doubt(("match", *trail, "body", number, "exists"), told)
+                yield LintWarning(("match", *key_path, "body", number, "exists"), told)
 
 
-def _replies(rule: RuleModel) -> Iterator[tuple[Trail, Any]]:
+def _replies(rule: RuleModel) -> Iterator[tuple[KeyPath, Any]]:
     if rule.reply is not None:
         yield ("reply",), rule.reply
     for number, item in enumerate(rule.replies or ()):
@@ -254,37 +263,37 @@ def _templates(rule: RuleModel) -> Iterator[str]:
         yield from filter(templates.is_template, texts_of(reply.model_dump()))
 
 
-def _groups(rule: RuleModel) -> Iterator[Doubt]:
+def _groups(rule: RuleModel) -> Iterator[LintWarning]:
     patterns = [text.regex for _, part in _parts(rule.match) if part.prompt for _, text in texts_in(part.prompt)]
     if not any(pattern and compiled(pattern).group_count for pattern in patterns):
-        for trail, reply in _replies(rule):
+        for key_path, reply in _replies(rule):
             if any(templates.is_template(text) and "groups" in text for text in texts_of(reply.model_dump())):
-                yield Doubt(trail, "groups is empty in its templates: no regex on the prompt has groups")
+                yield LintWarning(key_path, "groups is empty in its templates: no regex on the prompt has groups")
 
 
 # Patterns, code, headers
 
 
-def _slow_patterns(match: Match) -> Iterator[Doubt]:
-    for trail, pattern in _patterns(match):
-        doubt = doubt_about(pattern)
-        if doubt is not None:
-            yield Doubt(("match", *trail), f"the regex {quote(pattern)} {doubt}")
+def _slow_patterns(match: Match) -> Iterator[LintWarning]:
+    for key_path, pattern in _patterns(match):
+        lint_warning = doubt_about(pattern)
+        if lint_warning is not None:
+            yield LintWarning(("match", *key_path), f"the regex {quote(pattern)} {lint_warning}")
 
 
-def _patterns(match: Match) -> Iterator[tuple[Trail, str]]:
-    for trail, part in _parts(match):
+def _patterns(match: Match) -> Iterator[tuple[KeyPath, str]]:
+    for key_path, part in _parts(match):
         for place, text in _texts(part):
             if text.regex is not None:
-                yield (*trail, *place, "regex"), text.regex
+                yield (*key_path, *place, "regex"), text.regex
         for number, wanted in enumerate(part.body or ()):
             if wanted.regex is not None:
-                yield (*trail, "body", number, "regex"), wanted.regex
+                yield (*key_path, "body", number, "regex"), wanted.regex
 
 
-def _texts(match: Match) -> Iterator[tuple[Trail, TextCondition]]:
+def _texts(match: Match) -> Iterator[tuple[KeyPath, TextCondition]]:
     """Every condition on a text in a match, those inside of others too."""
-    named: list[tuple[Trail, TextCondition | None]] = [
+    named: list[tuple[KeyPath, TextCondition | None]] = [
         (("prompt",), match.prompt),
         (("system",), match.system),
         (("message",), match.message),
@@ -292,19 +301,19 @@ def _texts(match: Match) -> Iterator[tuple[Trail, TextCondition]]:
         (("tool_result", "content"), match.tool_result.content if match.tool_result else None),
         *((("header", name), wanted) for name, wanted in (match.header or {}).items()),
     ]
-    for trail, condition in named:
+    for key_path, condition in named:
         if condition is not None:
             for inner, part in texts_in(condition):
-                yield (*trail, *inner), part
+                yield (*key_path, *inner), part
 
 
-def _code(rule: RuleModel) -> Iterator[Doubt]:
-    for trail, reply in _replies(rule):
+def _code(rule: RuleModel) -> Iterator[LintWarning]:
+    for key_path, reply in _replies(rule):
         if reply.from_ is not None:
             _, module, function = reply.from_.split(":")
             missing = _missing(module, function)
             if missing is not None:
-                yield Doubt((*trail, "from"), missing)
+                yield LintWarning((*key_path, "from"), missing)
 
 
 def _missing(module: str, function: str) -> str | None:
@@ -346,12 +355,12 @@ def _defined(spec: ModuleSpec | None) -> set[str] | None:
     return None if {"*", "__getattr__"} & names else names
 
 
-def _headers(rule: RuleModel) -> Iterator[Doubt]:
-    for trail, part in _parts(rule.match):
+def _headers(rule: RuleModel) -> Iterator[LintWarning]:
+    for key_path, part in _parts(rule.match):
         for name in part.header or {}:
             if not HEADER_NAME.fullmatch(name):
                 told = f"no request has a header {quote(name)}: that is no name for one"
-                yield Doubt(("match", *trail, "header", name), told)
+                yield LintWarning(("match", *key_path, "header", name), told)
 
 
 # Accounts

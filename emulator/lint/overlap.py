@@ -7,26 +7,26 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from emulator.conditions import normalized
-from emulator.document import Trail, quote
+from emulator.matching.conditions import normalized
 from emulator.patterns import allow, compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
-from emulator.scenario import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
+from emulator.scenario.document import KeyPath, quote
+from emulator.scenario.models import BodyCondition, Match, NumberCondition, TextCondition, glob_pattern
 
-Found = tuple[Trail, str]
+RuleMatch = tuple[KeyPath, str]
 """Where in a match something cannot hold, and why."""
 TEXTS = ("prompt", "system", "message", "key")
 NUMBERS = {"turn": 1, "messages": 0, "attempt": 1}
 """What is counted, in whole numbers, and the least it can be."""
 
 
-def texts_in(condition: TextCondition, trail: Trail = ()) -> Iterator[tuple[Trail, TextCondition]]:
+def texts_in(condition: TextCondition, key_path: KeyPath = ()) -> Iterator[tuple[KeyPath, TextCondition]]:
     """A condition on a text, and every condition in it."""
-    yield trail, condition
+    yield key_path, condition
     for number, part in enumerate(condition.any_of or ()):
-        yield from texts_in(part, (*trail, "any_of", number))
+        yield from texts_in(part, (*key_path, "any_of", number))
     if condition.not_ is not None:
-        yield from texts_in(condition.not_, (*trail, "not"))
+        yield from texts_in(condition.not_, (*key_path, "not"))
 
 
 # Covering: what `narrow` takes, `wide` takes too
@@ -199,7 +199,7 @@ def _is(number: float, condition: NumberCondition) -> bool:
 # Contradictions: no request can be as a match says
 
 
-def contradiction(match: Match, normalize: Sequence[str] = ()) -> Found | None:
+def contradiction(match: Match, normalize: Sequence[str] = ()) -> RuleMatch | None:
     """Why no request meets a match, and where in it; None when one may."""
     how = normalize if match.normalize is None else match.normalize
     for found in (_empty_list(match), _impossible_number(match), _impossible_text(match, how), _impossible_body(match)):
@@ -211,19 +211,19 @@ def contradiction(match: Match, normalize: Sequence[str] = ()) -> Found | None:
             return ("all_of", number, *wrong[0]), wrong[1]
     wrongs = [contradiction(part, how) for part in match.any_of or ()]
     if wrongs and all(wrongs):
-        trail, reason = wrongs[0] or ((), "")
-        return ("any_of", 0, *trail), reason
+        key_path, reason = wrongs[0] or ((), "")
+        return ("any_of", 0, *key_path), reason
     return _against_itself(match, how)
 
 
-def _empty_list(match: Match) -> Found | None:
+def _empty_list(match: Match) -> RuleMatch | None:
     for name in ("provider", "operation", "model", "any_of"):
         if getattr(match, name) == ():
             return (name,), f"{name} is an empty list"
     return None
 
 
-def _impossible_number(match: Match) -> Found | None:
+def _impossible_number(match: Match) -> RuleMatch | None:
     for name, least in NUMBERS.items():
         condition = getattr(match, name)
         if condition is None:
@@ -242,8 +242,8 @@ def _impossible_number(match: Match) -> Found | None:
     return None
 
 
-def _impossible_text(match: Match, how: Sequence[str]) -> Found | None:
-    named: list[tuple[Trail, TextCondition | None, Sequence[str]]] = [
+def _impossible_text(match: Match, how: Sequence[str]) -> RuleMatch | None:
+    named: list[tuple[KeyPath, TextCondition | None, Sequence[str]]] = [
         (("prompt",), match.prompt, how),
         (("system",), match.system, how),
         (("message",), match.message, how),
@@ -251,14 +251,14 @@ def _impossible_text(match: Match, how: Sequence[str]) -> Found | None:
         (("tool_result", "content"), match.tool_result.content if match.tool_result else None, how),
         *((("header", name), condition, ()) for name, condition in (match.header or {}).items()),
     ]
-    for trail, condition, normalize in named:
+    for key_path, condition, normalize in named:
         wrong = None if condition is None else _text_against_itself(condition, normalize)
         if wrong is not None:
-            return (*trail, *wrong[0]), f"{trail[-1]} {wrong[1]}"
+            return (*key_path, *wrong[0]), f"{key_path[-1]} {wrong[1]}"
     return None
 
 
-def _text_against_itself(condition: TextCondition, how: Sequence[str]) -> Found | None:
+def _text_against_itself(condition: TextCondition, how: Sequence[str]) -> RuleMatch | None:
     if condition.any_of == ():
         return ("any_of",), "has an empty any_of"
     if condition.equals is not None:
@@ -276,7 +276,7 @@ def _text_against_itself(condition: TextCondition, how: Sequence[str]) -> Found 
     return (("any_of", 0, *wrongs[0][0]), wrongs[0][1]) if wrongs and wrongs[0] and all(wrongs) else None
 
 
-def _impossible_body(match: Match) -> Found | None:
+def _impossible_body(match: Match) -> RuleMatch | None:
     for number, condition in enumerate(match.body or ()):
         reason = _body_against_itself(condition)
         if reason is not None:
@@ -297,7 +297,7 @@ def _body_against_itself(condition: BodyCondition) -> str | None:
     return None
 
 
-def _against_itself(match: Match, how: Sequence[str]) -> Found | None:
+def _against_itself(match: Match, how: Sequence[str]) -> RuleMatch | None:
     """What one part requires and another one forbids."""
     parts = list(_required(match))
     for name in ("provider", "operation"):

@@ -22,11 +22,11 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
 """Every room by its name, as it stands in URLs; installed distributions may bring along more."""
 
 COMPLETIONS: tuple[str, ...] = tuple(
-    {each.name: None for room in PROVIDERS.values() for each in room.operations if each.is_completion}
+    {each.name: None for provider in PROVIDERS.values() for each in provider.operations if each.is_completion}
 )
 """The operations at which a model answers: those of a rule that names none."""
 
 CREDENTIALS: tuple[str, ...] = tuple(
-    {room.auth_header.partition(":")[0].strip().lower(): None for room in PROVIDERS.values()}
+    {provider.auth_header.partition(":")[0].strip().lower(): None for provider in PROVIDERS.values()}
 )
 """The headers, in lower case, in which the providers want their keys."""

@@ -13,12 +13,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 import pydantic
 
-from emulator.dialects.base import PLAIN, Dialect, Habits, Mark, Refusal, Refused, refuse
+from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
 from emulator.reply import ErrorReply, Usage
-from emulator.request import Call, Controls, ModelRequest
-from emulator.wire import Header, Track, single
+from emulator.request import Controls, HttpRequest, ModelRequest
+from emulator.wire import Header, PlannedBody, single
 
-__all__ = ["Mark", "Refusal", "Refused", "refuse"]  # of the dialects, and of every provider
+__all__ = ["Mark", "ErrorSpec", "ProviderError", "provider_error"]  # of the dialects, and of every provider
 
 ERROR_NAMES = (
     "unauthorized",
@@ -115,7 +115,7 @@ class Provider:
     auth_header: ClassVar[str]
     """How a client shows its key, for people: `Authorization: Bearer sk-…`."""
     operations: ClassVar[tuple[Operation, ...]]
-    refusals: ClassVar[Mapping[str, Refusal]]
+    errors: ClassVar[Mapping[str, ErrorSpec]]
     example: ClassVar[tuple[str, Mapping[str, Any]]]
     """A path and a body to paste, answered by the shipped scenario."""
     Settings: ClassVar[type[pydantic.BaseModel]] = Settings
@@ -165,8 +165,8 @@ class Provider:
                 return operation, parameters
             allowed.append(operation.method)
         if allowed:
-            raise refuse("method_not_allowed", headers={"allow": ", ".join(allowed)})
-        raise refuse("not_found")
+            raise provider_error("method_not_allowed", headers={"allow": ", ".join(allowed)})
+        raise provider_error("not_found")
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         """The key that a request carries, wherever this provider lets it stand; None when there is none."""
@@ -176,10 +176,10 @@ class Provider:
         """The key of a request. Raises Refused when it is missing or not in the form that the settings ask for."""
         key = self.credential(headers)
         if not key:
-            raise refuse("unauthorized")
+            raise provider_error("unauthorized")
         return key
 
-    def listed(self, call: Call, key: str) -> ModelRequest:
+    def listed(self, call: HttpRequest, key: str) -> ModelRequest:
         """The request at an operation at which no model answers."""
         return ModelRequest(call, "", (), False, Controls(), key, {})
 
@@ -189,10 +189,10 @@ class Provider:
         """What a request costs as a prompt: fixed tokens, and the texts between them. Here four for each message."""
         return 4 * len(request.messages), [message.content for message in request.messages]
 
-    def admit_length(self, request: ModelRequest, prompt: int) -> None:
+    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
         """Raises Refused when `prompt` tokens and the answer that is asked for do not fit into the model's context."""
 
-    def request_id(self, received: float, material: bytes) -> str:
+    def request_id(self, received: float, entropy: bytes) -> str:
         """The id of a request, for providers that tell it; `received` is Unix time."""
         return ""
 
@@ -210,11 +210,11 @@ class Provider:
         uncached = usage.prompt - usage.cached
         return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
 
-    def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
+    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
         return None
 
-    def words_for_concurrency(self, now: int, limit: int) -> str | None:
+    def concurrency_message(self, now: int, limit: int) -> str | None:
         """The message of a 429 for too many open answers; None: the usual one."""
         return None
 
@@ -224,9 +224,9 @@ class Provider:
 
     # The way out for everything refused
 
-    def error(self, reply: ErrorReply, call: Call | None = None, request_id: str = "") -> Track:
+    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         """A refusal on this provider's wire."""
-        row = self.refusal(reply)
+        row = self.error_spec(reply)
         headers = [*self.json_headers, *self.response_headers(request_id)]
         for name, value in {**row.headers, **reply.headers}.items():
             lowered = name.lower().encode("latin-1")
@@ -237,18 +237,18 @@ class Provider:
             body = reply.body.encode()
         else:
             dialect = self.speaking(call.dialect if call is not None else "")
-            body = dialect.dumps(dialect.envelope(row, request_id) if reply.body is None else reply.body)
-        return Track(row.status, tuple(headers), (single("body", body),), streamed=False)
+            body = dialect.dumps(dialect.request_head(row, request_id) if reply.body is None else reply.body)
+        return PlannedBody(row.status, tuple(headers), (single("body", body),), streamed=False)
 
     @property
-    def table(self) -> Mapping[str, Refusal]:
+    def table(self) -> Mapping[str, ErrorSpec]:
         """The rows that are in force under these settings."""
-        return self.refusals
+        return self.errors
 
-    def refusal(self, reply: ErrorReply) -> Refusal:
+    def error_spec(self, reply: ErrorReply) -> ErrorSpec:
         """The row of the table that a reply names, with everything replaced that the reply spells out."""
-        row = self.table.get(reply.name or "") or self.refusal_of_status(reply.status or 500)
-        return Refusal(
+        row = self.table.get(reply.name or "") or self.error_spec_of_status(reply.status or 500)
+        return ErrorSpec(
             status=reply.status or row.status,
             message=row.message if reply.message is None else reply.message,
             type=row.type if reply.type is None else reply.type,
@@ -258,17 +258,17 @@ class Provider:
             headers=row.headers,
         )
 
-    def refusal_of_status(self, status: int) -> Refusal:
+    def error_spec_of_status(self, status: int) -> ErrorSpec:
         """The row for a status alone: a documented one before the one that the status usually means."""
         same = {name: row for name, row in self.table.items() if row.status == status}
         documented = next((row for row in same.values() if row.mark == "documented"), None)
-        return documented or same.get(USUAL.get(status, "")) or self.unlisted(status)
+        return documented or same.get(USUAL.get(status, "")) or self.default_error(status)
 
-    def unlisted(self, status: int) -> Refusal:
+    def default_error(self, status: int) -> ErrorSpec:
         """The refusal with a status that the table does not have."""
-        return Refusal(status, REASONS.get(status, "Error"))
+        return ErrorSpec(status, REASONS.get(status, "Error"))
 
-    def error_body(self, row: Refusal, request_id: str) -> Any:
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         """The JSON body of a refusal."""
         raise NotImplementedError
 

@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from emulator.dialects.chat_completions import ChatBody, ContentPart, Many, Strict, text_or_list
 from emulator.dialects.serde import not_of_type
-from emulator.providers.base import REASONS, Names, Operation, Refusal, Settings, refuse
+from emulator.providers.base import REASONS, ErrorSpec, Names, Operation, Settings, provider_error
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
     DEEPSEEK_TEXTS,
@@ -21,7 +21,7 @@ from emulator.providers.deepseek_chat import (
     Thinking,
 )
 from emulator.reply import Choice, Completion
-from emulator.request import Call, ModelRequest
+from emulator.request import HttpRequest, ModelRequest
 
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 MODEL = "MaaS_Deepseek_V4_pro_20260424"
@@ -102,22 +102,22 @@ class Cloudsway(DeepSeekDialect):
             ],
         },
     )
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(401, "Invalid API key or API key not provided", "authentication_error", "401"),
-        "forbidden": Refusal(403, "IP is not on the whitelist", "permission_error", "403"),
-        "insufficient_balance": Refusal(400, "No available passageway", "invalid_request_error", "NO_PASSAGEWAY"),
-        "content_policy": Refusal(400, "The response was filtered", "invalid_request_error", "400"),
-        "rate_limited": Refusal(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "429"),
-        "server_error": Refusal(500, "Internal Server Error", "server_error", "500"),
-        "overloaded": Refusal(503, DEEPSEEK_TEXTS["busy"], "server_error", "503"),
-        "timeout": Refusal(504, "Gateway Timeout", "server_error", "504"),
-        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "400"),
-        "model_not_found": Refusal(404, "The resource or model does not exist", "not_found_error", "404"),
-        "no_endpoint": Refusal(400, "No available endpoint", "invalid_request_error", "NO_ENDPOINT"),
-        "conflict": Refusal(409, "Conflict", "conflict_error", "409"),
-        "not_found": Refusal(404, "Not Found", "not_found_error", "404"),
-        "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "405"),
-        "too_large": Refusal(413, "Payload Too Large", "invalid_request_error", "413"),
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(401, "Invalid API key or API key not provided", "authentication_error", "401"),
+        "forbidden": ErrorSpec(403, "IP is not on the whitelist", "permission_error", "403"),
+        "insufficient_balance": ErrorSpec(400, "No available passageway", "invalid_request_error", "NO_PASSAGEWAY"),
+        "content_policy": ErrorSpec(400, "The response was filtered", "invalid_request_error", "400"),
+        "rate_limited": ErrorSpec(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "429"),
+        "server_error": ErrorSpec(500, "Internal Server Error", "server_error", "500"),
+        "overloaded": ErrorSpec(503, DEEPSEEK_TEXTS["busy"], "server_error", "503"),
+        "timeout": ErrorSpec(504, "Gateway Timeout", "server_error", "504"),
+        "bad_request": ErrorSpec(400, "Bad Request", "invalid_request_error", "400"),
+        "model_not_found": ErrorSpec(404, "The resource or model does not exist", "not_found_error", "404"),
+        "no_endpoint": ErrorSpec(400, "No available endpoint", "invalid_request_error", "NO_ENDPOINT"),
+        "conflict": ErrorSpec(409, "Conflict", "conflict_error", "409"),
+        "not_found": ErrorSpec(404, "Not Found", "not_found_error", "404"),
+        "method_not_allowed": ErrorSpec(405, "Method Not Allowed", "invalid_request_error", "405"),
+        "too_large": ErrorSpec(413, "Payload Too Large", "invalid_request_error", "413"),
     }
 
     @property
@@ -136,17 +136,17 @@ class Cloudsway(DeepSeekDialect):
     def thinking_default(self) -> bool:  # type: ignore[override]  # likewise
         return self.settings.thinking_default == "enabled"
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         if self.settings.endpoints is not None and call.parameters["endpointPath"] not in self.settings.endpoints:
-            raise refuse("no_endpoint")
+            raise provider_error("no_endpoint")
         return super().parse(call, key)
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.model and not self.settings.lenient:
             yield not_of_type("missing field `model`")
-        yield from super().complaints(body)
+        yield from super().validation_errors(body)
 
-    def model_of(self, call: Call, body: Any) -> str:
+    def model_of(self, call: HttpRequest, body: Any) -> str:
         return body.model or MODEL
 
     # The documented order of keys
@@ -218,9 +218,9 @@ class Cloudsway(DeepSeekDialect):
 
     # Refusals
 
-    def error_body(self, row: Refusal, request_id: str) -> Any:
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
 
-    def unlisted(self, status: int) -> Refusal:
+    def default_error(self, status: int) -> ErrorSpec:
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        return Refusal(status, REASONS.get(status, "Error"), kind, str(status))
+        return ErrorSpec(status, REASONS.get(status, "Error"), kind, str(status))

@@ -18,18 +18,18 @@ from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody
 from emulator.dialects.serde import Range
 from emulator.providers import fim
-from emulator.providers.base import Names, Operation, Price, Refusal, Settings, bearer, per_million, refuse
-from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MOST_TOKENS, DeepSeekBody, DeepSeekDialect
+from emulator.providers.base import ErrorSpec, Names, Operation, Price, Settings, bearer, per_million, provider_error
+from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MAX_TOKENS, DeepSeekBody, DeepSeekDialect
 from emulator.providers.deepseek_messages import DeepSeekMessages
 from emulator.providers.deepseek_responses import DeepSeekResponses
 from emulator.reply import ErrorReply, Reply
-from emulator.request import Call, ModelRequest
-from emulator.wire import Header, Track
+from emulator.request import HttpRequest, ModelRequest
+from emulator.wire import Header, PlannedBody
 
 MODELS = ("deepseek-v4-pro", "deepseek-v4-flash")
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 FLASH = per_million("0.14", "0.28", "0.0028")
-MOST_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
+MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
 """Where it is less than V4's: models of 2025, which are there when a scenario lists them."""
 R1 = "deepseek-reasoner"
 NO_KEY = "Authentication Fails (governor)"
@@ -146,13 +146,13 @@ class DeepSeek(DeepSeekDialect):
         "messages": DeepSeekMessages,
         "responses": DeepSeekResponses,
     }
-    refusals: ClassVar[Mapping[str, Refusal]] = {
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
         **{
             name: replace(row, headers=BYTES) if row.status == 400 else row
-            for name, row in DeepSeekDialect.refusals.items()
+            for name, row in DeepSeekDialect.errors.items()
         },
-        "not_found": replace(DeepSeekDialect.refusals["not_found"], mark="public"),
-        "unsupported_media_type": Refusal(415, WRONG_TYPE, mark="public"),
+        "not_found": replace(DeepSeekDialect.errors["not_found"], mark="public"),
+        "unsupported_media_type": ErrorSpec(415, WRONG_TYPE, mark="public"),
     }
 
     @property
@@ -178,13 +178,13 @@ class DeepSeek(DeepSeekDialect):
 
     def authenticate(self, headers: Mapping[str, str]) -> str:
         if "authorization" not in headers:
-            raise refuse("unauthorized", body=NO_KEY, headers=NO_TYPE)
+            raise provider_error("unauthorized", body=NO_KEY, headers=NO_TYPE)
         key = bearer(headers)
         if not key:
-            raise refuse("unauthorized", WRONG_SCHEME)
+            raise provider_error("unauthorized", WRONG_SCHEME)
         return key
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         self.need_json(call)
         request = super().parse(call, key)
         if not call.path.startswith("/beta/") and any(message.prefix for message in request.messages):
@@ -193,17 +193,17 @@ class DeepSeek(DeepSeekDialect):
             )
         return request
 
-    def need_json(self, call: Call) -> None:
+    def need_json(self, call: HttpRequest) -> None:
         """Raises Refused for a body that is not said to be JSON."""
         if not is_json(call.headers.get("content-type", "")):
-            raise refuse("unsupported_media_type")
+            raise provider_error("unsupported_media_type")
 
     def not_fitting(self, message: str) -> Exception:
-        return refuse("bad_request", message, headers={"content-type": "application/json"})
+        return provider_error("bad_request", message, headers={"content-type": "application/json"})
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         yield self.complaint_of_model(body.model)
-        yield from super().complaints(body)
+        yield from super().validation_errors(body)
         if body.model == R1:
             yield complaint_of_r1(body.messages)
 
@@ -215,10 +215,10 @@ class DeepSeek(DeepSeekDialect):
         return f"The supported API model names are {shown}, but you passed {model}."
 
     def most_tokens_of(self, body: Any) -> int:
-        return MOST_TOKENS_OF.get(body.model, MOST_TOKENS)
+        return MAX_TOKENS_OF.get(body.model, MAX_TOKENS)
 
     def thinks(self, body: Any) -> bool:
-        if body.thinking is None and body.model in MOST_TOKENS_OF:
+        if body.thinking is None and body.model in MAX_TOKENS_OF:
             return bool(body.model == R1)
         return super().thinks(body)
 
@@ -236,11 +236,11 @@ class DeepSeek(DeepSeekDialect):
             return replace(reply, reasoning=None)
         return super().adapt(reply, request)
 
-    def make_id(self, material: bytes) -> str:
-        return str(UUID(bytes=material[:16], version=4))
+    def make_id(self, entropy: bytes) -> str:
+        return str(UUID(bytes=entropy[:16], version=4))
 
-    def request_id(self, received: float, material: bytes) -> str:
-        return material[16:32].hex()
+    def request_id(self, received: float, entropy: bytes) -> str:
+        return entropy[16:32].hex()
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         return (
@@ -255,7 +255,7 @@ class DeepSeek(DeepSeekDialect):
     def price_of(self, model: str) -> Price:
         return FLASH if model == "deepseek-v4-flash" else self.price
 
-    def words_for_concurrency(self, now: int, limit: int) -> str | None:
+    def concurrency_message(self, now: int, limit: int) -> str | None:
         return (
             f"Your current concurrency is {now}, which exceeds your concurrency limit of {limit} based on your "
             "remaining balance. Please top up your balance to restore your concurrency."
@@ -272,7 +272,7 @@ class DeepSeek(DeepSeekDialect):
 
     # Refusals
 
-    def error(self, reply: ErrorReply, call: Call | None = None, request_id: str = "") -> Track:
+    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         if reply.message is None and reply.body is None:
             key = self.credential(call.headers) if call is not None else None
             if reply.name == "unauthorized" and key:

@@ -33,14 +33,14 @@ from emulator.dialects.chat_completions import (
     text_or_list,
 )
 from emulator.dialects.serde import Range, not_json, not_of_type, place, serde, unknown_variant
-from emulator.providers.base import Refusal
+from emulator.providers.base import ErrorSpec
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
 from emulator.reply import Choice, Completion, Reply
-from emulator.request import Call, Controls, Message, ModelRequest
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
-MOST_TOKENS = 393_216
+MAX_TOKENS = 393_216
 CONTEXT_LENGTH = 1_048_576
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 """What DeepSeek V4 signed its answers with when the documents were written."""
@@ -131,7 +131,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         Range("temperature", 0, 2, "[0, 2]"),
         Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True),
     )
-    most_tokens: ClassVar[int] = MOST_TOKENS
+    most_tokens: ClassVar[int] = MAX_TOKENS
     context_length: ClassVar[int] = CONTEXT_LENGTH
     thinking_default: ClassVar[bool] = True
     efforts: ClassVar[tuple[str, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -144,46 +144,46 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
     always_reasons: ClassVar[bool] = False
     """Whether every answer in thinking mode has reasoning, if an empty one: as with DeepSeek. Answers that call tools
     always do, as that reasoning has to be sent back."""
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(
             401, "Authentication Fails, Your api key: ****demo is invalid",
             "authentication_error", "invalid_request_error", mark="public",
         ),
-        "forbidden": Refusal(403, "Forbidden", "permission_error", "invalid_request_error"),
-        "insufficient_balance": Refusal(
+        "forbidden": ErrorSpec(403, "Forbidden", "permission_error", "invalid_request_error"),
+        "insufficient_balance": ErrorSpec(
             402, DEEPSEEK_TEXTS["balance"], "unknown_error", "invalid_request_error", mark="public"
         ),
-        "content_policy": Refusal(
+        "content_policy": ErrorSpec(
             400, DEEPSEEK_TEXTS["policy"], "invalid_request_error", "invalid_request_error", mark="public"
         ),
-        "rate_limited": Refusal(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "rate_limit_error"),
-        "concurrency_limited": Refusal(
+        "rate_limited": ErrorSpec(429, DEEPSEEK_TEXTS["rate"], "rate_limit_error", "rate_limit_error"),
+        "concurrency_limited": ErrorSpec(
             429, "Your current concurrency is 40, which exceeds your concurrency limit of 39 based on your remaining "
             "balance. Please top up your balance to restore your concurrency.", "rate_limit_error", "rate_limit_error",
         ),
-        "server_error": Refusal(500, "Internal Server Error", "internal_error", "internal_error"),
-        "overloaded": Refusal(
+        "server_error": ErrorSpec(500, "Internal Server Error", "internal_error", "internal_error"),
+        "overloaded": ErrorSpec(
             503, DEEPSEEK_TEXTS["busy"], "service_unavailable_error", "service_unavailable_error", mark="public"
         ),
-        "timeout": Refusal(504, "Gateway Timeout", "internal_error", "internal_error"),
-        "bad_request": Refusal(400, "Invalid Format", "invalid_request_error", "invalid_request_error", mark="public"),
-        "invalid_parameters": Refusal(422, "Invalid Parameters", "invalid_request_error", "invalid_request_error"),
-        "model_not_found": Refusal(
+        "timeout": ErrorSpec(504, "Gateway Timeout", "internal_error", "internal_error"),
+        "bad_request": ErrorSpec(400, "Invalid Format", "invalid_request_error", "invalid_request_error", mark="public"),
+        "invalid_parameters": ErrorSpec(422, "Invalid Parameters", "invalid_request_error", "invalid_request_error"),
+        "model_not_found": ErrorSpec(
             400, "Model Not Exist", "invalid_request_error", "invalid_request_error", mark="public"
         ),
-        "context_length": Refusal(
+        "context_length": ErrorSpec(
             400, "This model's maximum context length is 1048576 tokens. However, you requested 1048600 tokens "
             "(1048500 in the messages, 100 in the completion). Please reduce the length of the messages or completion.",
             "invalid_request_error", "invalid_request_error", mark="public",
         ),
-        "not_found": Refusal(404, "Not Found", "invalid_request_error", "invalid_request_error"),
-        "method_not_allowed": Refusal(405, "Method Not Allowed", "invalid_request_error", "invalid_request_error"),
-        "too_large": Refusal(413, "Payload Too Large", "invalid_request_error", "invalid_request_error"),
+        "not_found": ErrorSpec(404, "Not Found", "invalid_request_error", "invalid_request_error"),
+        "method_not_allowed": ErrorSpec(405, "Method Not Allowed", "invalid_request_error", "invalid_request_error"),
+        "too_large": ErrorSpec(413, "Payload Too Large", "invalid_request_error", "invalid_request_error"),
     }  # fmt: skip
 
     # The way in: what has a wrong type
 
-    def read(self, call: Call, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+    def read(self, call: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
             native = large.loads(call.body)
         except orjson.JSONDecodeError as error:
@@ -243,9 +243,9 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     # … then what may not be asked for
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         yield self.complaint_of_format(body)
-        yield from super().complaints(body)
+        yield from super().validation_errors(body)
         most = self.most_tokens_of(body)
         if body.limit is not None and not 1 <= body.limit <= most:
             yield f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]"
@@ -308,7 +308,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
-    def admit_length(self, request: ModelRequest, prompt: int) -> None:
+    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
         wanted = request.controls.max_tokens or 0
         if prompt + wanted > self.context_length:
             raise self.bad_request(
@@ -369,7 +369,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             "choices": choices,
         }
 
-    def error_body(self, row: Refusal, request_id: str) -> Any:
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
 
 

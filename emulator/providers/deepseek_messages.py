@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from emulator import tokens
-from emulator.dialects.base import refuse
+from emulator.dialects.base import provider_error
 from emulator.dialects.chat_completions import Many
 from emulator.dialects.messages import (
     Messages,
@@ -23,7 +23,7 @@ from emulator.dialects.messages import (
 from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
 from emulator.providers.deepseek_chat import complaint_of_tool_messages, listed
 from emulator.reply import Citation, Completion, Reply, Search, Text, Thought
-from emulator.request import Call, Controls, Message, ModelRequest
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
 BLOCKS = (
     "text",
@@ -70,15 +70,15 @@ class DeepSeekMessages(Messages):
 
     # The way in
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
         is_counted = call.operation == "count_tokens"
         if is_counted and not vendor.settings.count_tokens:
-            raise refuse("not_found")
+            raise provider_error("not_found")
         vendor.need_json(call)
         body, native = vendor.read(call, CountBody if is_counted else DeepSeekMessagesBody)
         messages = read_turns(body.system, body.messages)
-        complaint = first(self.complaints(body, messages))
+        complaint = first(self.validation_errors(body, messages))
         if complaint is not None:
             raise vendor.bad_request(complaint)
         controls = self.controls(body)
@@ -94,7 +94,7 @@ class DeepSeekMessages(Messages):
             return "deepseek-flash" if models is not None and "deepseek-flash" in models else "deepseek-v4-flash"
         return name
 
-    def complaints(self, body: DeepSeekMessagesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
+    def validation_errors(self, body: DeepSeekMessagesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
         yield self.complaint_of_blocks(body)
         if not body.model.startswith(CLAUDE):
             yield self.provider.complaint_of_model(self.model_of(body))
@@ -149,8 +149,8 @@ class DeepSeekMessages(Messages):
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         return with_search(self.provider.adapt(reply, request), request)
 
-    def make_id(self, material: bytes) -> str:
-        return str(self.provider.make_id(material))
+    def make_id(self, entropy: bytes) -> str:
+        return str(self.provider.make_id(entropy))
 
     def signature(self, thought: Thought, completion: Completion) -> str | None:
         match self.provider.settings.signature:

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from emulator import dice, tokens
+from emulator import seeded, tokens
 from emulator.dialects.base import Habits
 from emulator.providers.base import Price, Provider, per_million
 from emulator.request import ModelRequest
 
 
-def call_id(material: dice.Ingredient, index: int, number: int) -> str:
+def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     """The id of a tool call: its number in the answer, then random letters and digits."""
-    return f"call_{number:02d}_{dice.alphanumeric(24, 'tool_call', material, index, number)}"
+    return f"call_{number:02d}_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
 class ServesDeepSeek(Provider):

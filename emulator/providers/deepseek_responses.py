@@ -29,7 +29,7 @@ from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
 from emulator.providers.deepseek_chat import TOOL_CHOICES, USER_ID, complaint_of_tool_messages, listed
 from emulator.providers.deepseek_messages import with_search
 from emulator.reply import Block, Completion, Reply, Text
-from emulator.request import Call, Controls, Message, ModelRequest
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
 RANGES = (
     Range("temperature", 0, 2, "[0, 2]"),
@@ -76,17 +76,17 @@ class DeepSeekResponses(Responses):
 
     # The way in
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
         vendor.need_json(call)
         body, native = vendor.read(call, DeepSeekResponsesBody)
         messages = read_input(body, "user")
-        complaint = first(self.complaints(body, messages))
+        complaint = first(self.validation_errors(body, messages))
         if complaint is not None:
             raise vendor.bad_request(complaint)
         return ModelRequest(call, body.model, messages, bool(body.stream), self.controls(body), key, native)
 
-    def complaints(self, body: ResponsesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
+    def validation_errors(self, body: ResponsesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
         vendor = self.provider
         yield vendor.complaint_of_model(body.model)
         if body.input is None and body.instructions is None:
@@ -150,10 +150,10 @@ class DeepSeekResponses(Responses):
     def shows_thought_parts(self) -> bool:
         return bool(self.provider.settings.reasoning_parts)
 
-    def begun(self, block: Block, index: int, completion: Completion) -> Json:
-        begun = super().begun(block, index, completion)
+    def pending(self, block: Block, index: int, completion: Completion) -> Json:
+        pending = super().pending(block, index, completion)
         phase = self.provider.settings.phase
-        return {**begun, "phase": phase} if isinstance(block, Text) and phase != "omit" else begun
+        return {**pending, "phase": phase} if isinstance(block, Text) and phase != "omit" else pending
 
     def echo(self, request: ModelRequest) -> Json:
         asked = request.body

@@ -14,18 +14,18 @@ from emulator.dialects.base import DONE, PIECE
 from emulator.dialects.chat_completions import ChatCompletions, Stop, StreamOptions, Strict, read_stop
 from emulator.dialects.serde import Range, first
 from emulator.reply import Choice, Completion, Reply, TokenLogprob
-from emulator.request import Call, Controls, Message, ModelRequest
-from emulator.wire import Run, single
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
+from emulator.wire import FrameRun, single
 
-MOST_TOKENS = 4096
-MOST_LOGPROBS = 20
+MAX_TOKENS = 4096
+MAX_LOGPROBS = 20
 RANGES = (
     Range("temperature", 0, 2, "[0, 2]"),
     Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True),
     Range("presence_penalty", -2, 2, "[-2, 2]"),
     Range("frequency_penalty", -2, 2, "[-2, 2]"),
-    Range("max_tokens", 1, MOST_TOKENS, f"[1, {MOST_TOKENS}]"),
-    Range("logprobs", 0, MOST_LOGPROBS, f"[0, {MOST_LOGPROBS}]"),
+    Range("max_tokens", 1, MAX_TOKENS, f"[1, {MAX_TOKENS}]"),
+    Range("logprobs", 0, MAX_LOGPROBS, f"[0, {MAX_LOGPROBS}]"),
 )
 
 
@@ -47,7 +47,7 @@ class FimBody(Strict):
     presence_penalty: float | None = None
 
 
-def complaints(body: FimBody) -> Iterator[str | None]:
+def validation_errors(body: FimBody) -> Iterator[str | None]:
     """What may be wrong with a body of the right types."""
     for limits in RANGES:
         yield limits.complaint(body)
@@ -74,12 +74,12 @@ class Gap(ChatCompletions):
 
     dialect = "gap"
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         """A text with a gap: its beginning is matched and answered like a user's message."""
         vendor = self.provider
         vendor.need_json(call)
         body, native = vendor.read(call, FimBody)
-        complaint = first([vendor.complaint_of_model(body.model), *complaints(body)])
+        complaint = first([vendor.complaint_of_model(body.model), *validation_errors(body)])
         if complaint is not None:
             raise self.bad_request(complaint)
         messages = (Message("user", body.prompt),)
@@ -89,12 +89,12 @@ class Gap(ChatCompletions):
         adapted: Reply = self.provider.adapt(reply, request)
         return adapted
 
-    def make_id(self, material: bytes) -> str:
-        return str(self.provider.make_id(material))
+    def make_id(self, entropy: bytes) -> str:
+        return str(self.provider.make_id(entropy))
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {
-            **envelope(completion),
+            **request_head(completion),
             "choices": [self.filled(completion.choices[0], echoed(request))],
             "usage": self.provider.usage(completion),
             "system_fingerprint": self.provider.fingerprint(completion),
@@ -105,10 +105,10 @@ class Gap(ChatCompletions):
         rows = None if choice.logprobs is None else logprobs([*unknown(echoed), *choice.logprobs])
         return part(echoed + choice.content, rows, self.reason(choice))
 
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice, start = completion.choices[0], echoed(request)
         is_likely = choice.logprobs is not None
-        head = {**envelope(completion), "system_fingerprint": self.provider.fingerprint(completion)}
+        head = {**request_head(completion), "system_fingerprint": self.provider.fingerprint(completion)}
         tail = {"usage": None} if request.controls.include_usage else {}
         if start:
             rows = logprobs(unknown(start)) if is_likely else None
@@ -116,7 +116,7 @@ class Gap(ChatCompletions):
         pieces = tokens.pieces(choice.content)
         if choice.logprobs is None and choice.content:
             before, after = self.around({**head, "choices": [part(PIECE)], **tail})
-            yield Run("content", before, pieces.escaped, after, pieces.counts)
+            yield FrameRun("content", before, pieces.escaped, after, pieces.counts)
         else:
             offset = len(start)
             for row, count in zip(choice.logprobs or (), pieces.counts, strict=True):
@@ -154,7 +154,7 @@ def logprobs(rows: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any]:
     }
 
 
-def envelope(completion: Completion) -> dict[str, Any]:
+def request_head(completion: Completion) -> dict[str, Any]:
     """What whole answers and frames begin with."""
     return {
         "id": completion.id,

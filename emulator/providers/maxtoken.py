@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from emulator.dialects.chat_completions import ChatBody, Content, Many, MessageBody
-from emulator.providers.base import Names, Operation, Refusal, Settings, bearer, refuse
+from emulator.providers.base import ErrorSpec, Names, Operation, Settings, bearer, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Completion, ErrorReply
-from emulator.request import Call, Controls, ModelRequest
+from emulator.request import Controls, HttpRequest, ModelRequest
 
 
 class MaxTokenMessage(MessageBody):
@@ -51,23 +51,23 @@ class MaxToken(ChatDialect, ServesDeepSeek):
         "/v1/chat/completions",
         {"model": "deepseek-r1", "messages": [{"role": "user", "content": "Who are you?"}], "stream": False},
     )
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(401, "Invalid signature", mark="documented"),
-        "forbidden": Refusal(403, "Forbidden"),
-        "insufficient_balance": Refusal(403, "Insufficient balance", mark="documented"),
-        "invalid_token": Refusal(403, "Invalid Token", mark="public"),
-        "content_policy": Refusal(
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(401, "Invalid signature", mark="documented"),
+        "forbidden": ErrorSpec(403, "Forbidden"),
+        "insufficient_balance": ErrorSpec(403, "Insufficient balance", mark="documented"),
+        "invalid_token": ErrorSpec(403, "Invalid Token", mark="public"),
+        "content_policy": ErrorSpec(
             503, "Input may not meet the guidelines. Please adjust and try again.", "503", mark="documented"
         ),
-        "rate_limited": Refusal(429, "Too Many Requests"),
-        "server_error": Refusal(500, "Internal server error", mark="documented"),
-        "overloaded": Refusal(503, "Service Unavailable"),
-        "timeout": Refusal(504, "Gateway Timeout"),
-        "bad_request": Refusal(400, "Bad Request"),
-        "model_not_found": Refusal(404, "Model not found"),
-        "not_found": Refusal(404, "Not Found"),
-        "method_not_allowed": Refusal(405, "Method Not Allowed"),
-        "too_large": Refusal(413, "Payload Too Large"),
+        "rate_limited": ErrorSpec(429, "Too Many Requests"),
+        "server_error": ErrorSpec(500, "Internal server error", mark="documented"),
+        "overloaded": ErrorSpec(503, "Service Unavailable"),
+        "timeout": ErrorSpec(504, "Gateway Timeout"),
+        "bad_request": ErrorSpec(400, "Bad Request"),
+        "model_not_found": ErrorSpec(404, "Model not found"),
+        "not_found": ErrorSpec(404, "Not Found"),
+        "method_not_allowed": ErrorSpec(405, "Method Not Allowed"),
+        "too_large": ErrorSpec(413, "Payload Too Large"),
     }
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
@@ -75,20 +75,20 @@ class MaxToken(ChatDialect, ServesDeepSeek):
 
     def authenticate(self, headers: Mapping[str, str]) -> str:
         if self.settings.auth == "strict" and not headers.get("x-api-key"):
-            raise refuse("unauthorized")
+            raise provider_error("unauthorized")
         return super().authenticate(headers)
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         request = super().parse(call, key)
         if self.settings.models is not None and request.model not in self.settings.models:
-            raise refuse("model_not_found")
+            raise provider_error("model_not_found")
         return request
 
     @property
     def stream_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
         return self.settings.stream_default
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.messages:
             yield "messages must not be empty"
 
@@ -104,13 +104,13 @@ class MaxToken(ChatDialect, ServesDeepSeek):
     def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
         return "finish"
 
-    def refusal(self, reply: ErrorReply) -> Refusal:
-        row = super().refusal(reply)
+    def error_spec(self, reply: ErrorReply) -> ErrorSpec:
+        row = super().error_spec(reply)
         if reply.name == "content_policy" and reply.status is None:
             return replace(row, status=self.settings.content_policy_http_status)
         return row
 
-    def error_body(self, row: Refusal, request_id: str) -> Any:
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         # The document's `type` is the status as a string, and there is no other member.
         return {"error": {"message": row.message, "type": row.type or str(row.status)}}
 

@@ -13,12 +13,12 @@ from emulator import tokens
 from emulator.dialects.base import PIECE
 from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
 from emulator.dialects.serde import Range
-from emulator.providers.base import Names, Operation, Refusal, Settings, per_million, refuse
+from emulator.providers.base import ErrorSpec, Names, Operation, Settings, per_million, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, Completion, Reply, Source
-from emulator.request import Call, Controls, ModelRequest
-from emulator.wire import Part, Run
+from emulator.request import Controls, HttpRequest, ModelRequest
+from emulator.wire import FrameRun, Part
 
 MODEL = "deepseek-r1-distill-llama-70b-websearch"
 MODEL_IN_ANSWERS = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
@@ -73,41 +73,41 @@ class Nadles(ChatDialect, ServesDeepSeek):
         {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]},
     )
     ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(401, "Unauthorized"),
-        "forbidden": Refusal(403, "Forbidden"),
-        "insufficient_balance": Refusal(429, "Too Many Requests"),
-        "content_policy": Refusal(403, "Forbidden"),
-        "rate_limited": Refusal(429, "Too Many Requests", mark="public"),
-        "server_error": Refusal(500, "Internal Server Error", type="origin"),
-        "overloaded": Refusal(502, "Bad Gateway"),
-        "timeout": Refusal(504, "Gateway Timeout"),
-        "bad_request": Refusal(400, "Bad Request"),
-        "model_not_found": Refusal(403, "Forbidden"),
-        "not_found": Refusal(404, "Not Found"),
-        "method_not_allowed": Refusal(405, "Method Not Allowed"),
-        "too_large": Refusal(413, "Payload Too Large"),
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(401, "Unauthorized"),
+        "forbidden": ErrorSpec(403, "Forbidden"),
+        "insufficient_balance": ErrorSpec(429, "Too Many Requests"),
+        "content_policy": ErrorSpec(403, "Forbidden"),
+        "rate_limited": ErrorSpec(429, "Too Many Requests", mark="public"),
+        "server_error": ErrorSpec(500, "Internal Server Error", type="origin"),
+        "overloaded": ErrorSpec(502, "Bad Gateway"),
+        "timeout": ErrorSpec(504, "Gateway Timeout"),
+        "bad_request": ErrorSpec(400, "Bad Request"),
+        "model_not_found": ErrorSpec(403, "Forbidden"),
+        "not_found": ErrorSpec(404, "Not Found"),
+        "method_not_allowed": ErrorSpec(405, "Method Not Allowed"),
+        "too_large": ErrorSpec(413, "Payload Too Large"),
     }
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("x-billing-token")
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         # The gateway looks at the plan before the origin looks at the body.
         if call.parameters["model_name"] not in self.settings.models:
-            raise refuse("forbidden")
+            raise provider_error("forbidden")
         return super().parse(call, key)
 
-    def model_of(self, call: Call, body: Any) -> str:
+    def model_of(self, call: HttpRequest, body: Any) -> str:
         return call.parameters["model_name"]
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.messages:
             yield "messages must not be empty"
         if body.max_tokens < 1 and self.settings.out_of_range == "reject":
             yield "Invalid max_tokens value, max_tokens must be at least 1"
         if self.settings.out_of_range == "reject":
-            yield from super().complaints(body)
+            yield from super().validation_errors(body)
 
     def controls(self, body: Any, stream: bool) -> Controls:
         limit = body.max_tokens
@@ -126,8 +126,8 @@ class Nadles(ChatDialect, ServesDeepSeek):
             content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
         return replace(reply, reasoning=None, content=content)
 
-    def make_id(self, material: bytes) -> str:
-        return f"chatcmpl-{material[:16].hex()}"
+    def make_id(self, entropy: bytes) -> str:
+        return f"chatcmpl-{entropy[:16].hex()}"
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {
@@ -166,18 +166,20 @@ class Nadles(ChatDialect, ServesDeepSeek):
 
     # The stream, inferred: chunks of the same software, then the rest of the envelope
 
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         runs = super().stream(replace(completion, model=self.shown_model(completion)), request)
         if completion.choices[0].content:
             next(runs)  # no event has only the role: the first piece brings it along
         yield from runs
 
-    def text_runs(self, part: Part, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[Run]:
+    def text_runs(
+        self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
+    ) -> Iterator[FrameRun]:
         pieces = tokens.pieces(choice.content)
         delta = {"content": pieces.texts[0], "role": "assistant"}
         yield self.event(part, self.chunk(completion, request, choice, delta), tokens=pieces.counts[0])
         before, after = self.around(self.chunk(completion, request, choice, {"content": PIECE}))
-        yield Run(part, before, pieces.escaped[1:], after, pieces.counts[1:])
+        yield FrameRun(part, before, pieces.escaped[1:], after, pieces.counts[1:])
 
     def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
         chunk = super().chunk_of(completion, choices)
@@ -193,10 +195,10 @@ class Nadles(ChatDialect, ServesDeepSeek):
     def last_delta(self, choice: Choice) -> dict[str, Any]:
         return {}
 
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[Run]:
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         yield self.event("usage", self.search_and_tokens(completion))
 
-    def error_body(self, row: Refusal, request_id: str) -> Any:
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         # The gateway says `message`, the origin behind it `error`.
         return {"error": row.message} if row.type == "origin" else {"message": row.message}
 

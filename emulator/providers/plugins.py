@@ -14,7 +14,7 @@ from emulator.providers.base import ERROR_NAMES, INTERNAL_NAMES, Provider
 
 GROUP = "emulator.providers"
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-FACTS = ("name", "title", "hosts", "document", "auth_header", "operations", "refusals", "example")
+FACTS = ("name", "title", "hosts", "document", "auth_header", "operations", "errors", "example")
 """What a room has to state."""
 
 
@@ -22,57 +22,57 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
     """The emulator's own rooms, then those of installed distributions in the order of their names.
 
     Raises UsageError for a room that cannot be loaded, is none, or takes the name or the host of another."""
-    rooms = dict(own)
+    providers = dict(own)
     brought_by: dict[str, str] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, distribution(point))):
-        if point.name in rooms:
+        if point.name in providers:
             other = brought_by.get(point.name, "the emulator itself")
             raise refused(point, f"there is one of that name already, from {other}")
-        room = loaded(point)
-        taken = {host: name for name, present in rooms.items() for host in present.hosts}
-        for host in room.hosts:
+        provider = loaded(point)
+        taken = {host: name for name, present in providers.items() for host in present.hosts}
+        for host in provider.hosts:
             if host in taken:
                 raise refused(point, f"its host {host} is that of the provider '{taken[host]}' already")
-        rooms[point.name] = room
+        providers[point.name] = provider
         brought_by[point.name] = distribution(point)
-    return rooms
+    return providers
 
 
 def loaded(point: EntryPoint) -> type[Provider]:
     """The room behind an entry point. Raises UsageError."""
     try:
-        room = point.load()
+        provider = point.load()
     except Exception as error:
         raise refused(point, f"loading {point.value} failed: {type(error).__name__}: {error}") from error
-    complaint = complaint_of(room, point)
+    complaint = complaint_of(provider, point)
     if complaint is not None:
         raise refused(point, complaint)
-    assert isinstance(room, type)
-    return room
+    assert isinstance(provider, type)
+    return provider
 
 
-def complaint_of(room: Any, point: EntryPoint) -> str | None:
+def complaint_of(provider: Any, point: EntryPoint) -> str | None:
     """Why something is no room that can be served."""
-    if not (isinstance(room, type) and issubclass(room, Provider)):
-        return f"{point.value} is {room!r}, a subclass of emulator.providers.base.Provider was expected"
-    missing = [fact for fact in FACTS if not hasattr(room, fact)]
+    if not (isinstance(provider, type) and issubclass(provider, Provider)):
+        return f"{point.value} is {provider!r}, a subclass of emulator.providers.base.Provider was expected"
+    missing = [fact for fact in FACTS if not hasattr(provider, fact)]
     if missing:
-        return f"{room.__qualname__} does not state {', '.join(missing)}"
-    if room.name != point.name:
-        return f"{room.__qualname__}.name is '{room.name}', the name of its entry point was expected"
-    if not NAME.fullmatch(room.name):
+        return f"{provider.__qualname__} does not state {', '.join(missing)}"
+    if provider.name != point.name:
+        return f"{provider.__qualname__}.name is '{provider.name}', the name of its entry point was expected"
+    if not NAME.fullmatch(provider.name):
         return "a name has lower-case letters and digits, with '-' or '_' between them"
-    unmapped = [name for name in (*ERROR_NAMES, *INTERNAL_NAMES) if name not in room.refusals]
+    unmapped = [name for name in (*ERROR_NAMES, *INTERNAL_NAMES) if name not in provider.errors]
     if unmapped:
-        return f"{room.__qualname__}.refusals has no {', '.join(unmapped)}"
+        return f"{provider.__qualname__}.errors has no {', '.join(unmapped)}"
     try:
-        made = room()
+        made = provider()
     except Exception as error:
-        return f"{room.__qualname__}() failed: {type(error).__name__}: {error}"
-    unspoken = [each for each in room.operations if each.is_completion and each.dialect not in made.spoken]
+        return f"{provider.__qualname__}() failed: {type(error).__name__}: {error}"
+    unspoken = [each for each in provider.operations if each.is_completion and each.dialect not in made.spoken]
     if unspoken:
         known = f"it speaks {', '.join(made.spoken)}" if made.spoken else "it speaks none"
-        return f"{room.__qualname__} has no dialect '{unspoken[0].dialect}' for {unspoken[0].path}: {known}"
+        return f"{provider.__qualname__} has no dialect '{unspoken[0].dialect}' for {unspoken[0].path}: {known}"
     return None
 
 

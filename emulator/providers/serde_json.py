@@ -16,7 +16,7 @@ import orjson
 Path = tuple[str | int, ...]
 """Keys and indexes from the top: `("messages", 0, "role")`."""
 
-MOST_VALUES = 200_000
+MAX_VALUES = 200_000
 """How many values are looked at before the search is given up: about a quarter of a second."""
 DEEPEST = 127
 """serde_json goes no deeper."""
@@ -92,7 +92,7 @@ class _Reader:
     found: dict[Path, Span] = field(default_factory=dict)
     index: int = 0
     path: list[str | int | None] = field(default_factory=list)
-    left: int = MOST_VALUES
+    left: int = MAX_VALUES
 
     def peek(self) -> bytes:
         """The next byte, or nothing at the end."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal
 import orjson
 from pydantic import ValidationError
 
-from emulator import dice
+from emulator import seeded
 from emulator.dialects.chat_completions import (
     ChatBody,
     Many,
@@ -31,12 +31,12 @@ from emulator.dialects.chat_completions import (
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
 from emulator.providers.base import (
     REASONS,
+    ErrorSpec,
     Names,
     Operation,
-    Refusal,
-    Refused,
+    ProviderError,
     Settings,
-    refuse,
+    provider_error,
 )
 from emulator.providers.deepseek_chat import (
     TOOL_CHOICES,
@@ -50,10 +50,10 @@ from emulator.providers.deepseek_chat import (
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, ErrorReply
-from emulator.request import Call, Controls, ModelRequest
-from emulator.wire import Track
+from emulator.request import Controls, HttpRequest, ModelRequest
+from emulator.wire import PlannedBody
 
-MOST_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+MAX_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
 NO_MODEL = "Model name not specified, model name cannot be empty"
 INVALID_TOKEN = "Invalid token"
 INVALID_TOKEN_IN_CHINESE = "无效的令牌"
@@ -146,65 +146,65 @@ class Serevix(ChatDialect, ServesDeepSeek):
         Range("presence_penalty", -2, 2, "[-2, 2]"),
         Range("frequency_penalty", -2, 2, "[-2, 2]"),
     )
-    refusals: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(401, INVALID_TOKEN, "new_api_error", ""),
-        "forbidden": Refusal(403, "This token has no access to model {model}", "new_api_error", ""),
-        "access_denied": Refusal(403, "Your IP is not in the list of allowed access", "new_api_error", "access_denied"),
-        "insufficient_balance": Refusal(
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(401, INVALID_TOKEN, "new_api_error", ""),
+        "forbidden": ErrorSpec(403, "This token has no access to model {model}", "new_api_error", ""),
+        "access_denied": ErrorSpec(403, "Your IP is not in the list of allowed access", "new_api_error", "access_denied"),
+        "insufficient_balance": ErrorSpec(
             403, "用户额度不足, 剩余额度: ＄0.000000", "new_api_error", "insufficient_user_quota"
         ),
-        "token_quota": Refusal(
+        "token_quota": ErrorSpec(
             403, "token quota is not enough", "new_api_error", "pre_consume_token_quota_failed"
         ),
-        "content_policy": Refusal(400, "Content Exists Risk", "invalid_request_error", "invalid_request_error"),
-        "rate_limited": Refusal(
+        "content_policy": ErrorSpec(400, "Content Exists Risk", "invalid_request_error", "invalid_request_error"),
+        "rate_limited": ErrorSpec(
             429, "You have reached the request limit: maximum 60 requests in 1 minutes", "new_api_error", ""
         ),
-        "server_error": Refusal(500, "Internal Server Error", "upstream_error", "bad_response_status_code"),
-        "overloaded": Refusal(
+        "server_error": ErrorSpec(500, "Internal Server Error", "upstream_error", "bad_response_status_code"),
+        "overloaded": ErrorSpec(
             503,
             "Service is too busy. We advise users to temporarily switch to alternative LLM API service providers.",
             "service_unavailable_error",
             "service_unavailable_error",
         ),
-        "timeout": Refusal(504, "Gateway Timeout", "upstream_error", "bad_response_status_code"),
-        "bad_request": Refusal(400, "Bad Request", "invalid_request_error", "invalid_request_error"),
-        "model_not_found": Refusal(
+        "timeout": ErrorSpec(504, "Gateway Timeout", "upstream_error", "bad_response_status_code"),
+        "bad_request": ErrorSpec(400, "Bad Request", "invalid_request_error", "invalid_request_error"),
+        "model_not_found": ErrorSpec(
             503, "No available channel for model {model} under group default (distributor)", "new_api_error",
             "model_not_found",
         ),
-        "not_found": Refusal(404, "Invalid URL ({method} {path})", "invalid_request_error", ""),
-        "method_not_allowed": Refusal(404, "Invalid URL ({method} {path})", "invalid_request_error", ""),
-        "not_implemented": Refusal(501, "API not implemented", "new_api_error", "api_not_implemented"),
-        "too_large": Refusal(413, "request body too large", "new_api_error", "read_request_body_failed"),
+        "not_found": ErrorSpec(404, "Invalid URL ({method} {path})", "invalid_request_error", ""),
+        "method_not_allowed": ErrorSpec(404, "Invalid URL ({method} {path})", "invalid_request_error", ""),
+        "not_implemented": ErrorSpec(501, "API not implemented", "new_api_error", "api_not_implemented"),
+        "too_large": ErrorSpec(413, "request body too large", "new_api_error", "read_request_body_failed"),
     }  # fmt: skip
-    openai_profile: ClassVar[Mapping[str, Refusal]] = {
-        "unauthorized": Refusal(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
-        "forbidden": Refusal(403, "You do not have access to {model}", "invalid_request_error", "model_not_found"),
-        "insufficient_balance": Refusal(
+    openai_profile: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
+        "forbidden": ErrorSpec(403, "You do not have access to {model}", "invalid_request_error", "model_not_found"),
+        "insufficient_balance": ErrorSpec(
             429, "You exceeded your current quota, please check your plan and billing details.",
             "insufficient_quota", "insufficient_quota",
         ),
-        "content_policy": Refusal(
+        "content_policy": ErrorSpec(
             400, "Your request was rejected as a result of our safety system.", "invalid_request_error",
             "content_policy_violation",
         ),
-        "rate_limited": Refusal(429, "Rate limit reached for requests", "requests", "rate_limit_exceeded"),
-        "server_error": Refusal(
+        "rate_limited": ErrorSpec(429, "Rate limit reached for requests", "requests", "rate_limit_exceeded"),
+        "server_error": ErrorSpec(
             500, "The server had an error while processing your request. Sorry about that!", "server_error"
         ),
-        "overloaded": Refusal(
+        "overloaded": ErrorSpec(
             503, "The engine is currently overloaded, please try again later", "service_unavailable_error"
         ),
-        "timeout": Refusal(504, "Gateway Timeout", "server_error"),
-        "bad_request": Refusal(400, "Bad Request", "invalid_request_error"),
-        "model_not_found": Refusal(
+        "timeout": ErrorSpec(504, "Gateway Timeout", "server_error"),
+        "bad_request": ErrorSpec(400, "Bad Request", "invalid_request_error"),
+        "model_not_found": ErrorSpec(
             404, "The model `{model}` does not exist or you do not have access to it.", "invalid_request_error",
             "model_not_found",
         ),
-        "not_found": Refusal(404, "Invalid URL ({method} {path})", "invalid_request_error"),
-        "method_not_allowed": Refusal(405, "Not allowed to {method} on {path}.", "invalid_request_error"),
-        "too_large": Refusal(413, "Request too large", "invalid_request_error"),
+        "not_found": ErrorSpec(404, "Invalid URL ({method} {path})", "invalid_request_error"),
+        "method_not_allowed": ErrorSpec(405, "Not allowed to {method} on {path}.", "invalid_request_error"),
+        "too_large": ErrorSpec(413, "Request too large", "invalid_request_error"),
     }  # fmt: skip
 
     # The way in
@@ -212,26 +212,26 @@ class Serevix(ChatDialect, ServesDeepSeek):
     def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
         try:
             return super().route(method, path)
-        except Refused:
+        except ProviderError:
             if self.settings.error_profile == "new_api":  # its router knows methods and paths only together
-                raise refuse("not_found") from None
+                raise provider_error("not_found") from None
             raise
 
-    def parse(self, call: Call, key: str) -> ModelRequest:
+    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
         # As New API does it: by the beginning of the header, in exactly this case.
         is_json = call.headers.get("content-type", "").startswith("application/json")
         if not is_json and self.settings.content_type == "new_api":
             raise self.gateway(NO_MODEL)
         request = super().parse(call, key)
         if self.settings.models is not None and request.model not in self.settings.models:
-            raise refuse("model_not_found")
+            raise provider_error("model_not_found")
         return request
 
     def gateway(self, message: str, code: str = "") -> Exception:
         """A refusal of the gateway itself, before the upstream has seen the request."""
         if self.settings.error_profile == "openai":
             return self.bad_request(message)
-        return refuse("bad_request", message, type="new_api_error", code=code)
+        return provider_error("bad_request", message, type="new_api_error", code=code)
 
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
         return self.gateway("Invalid request: invalid JSON request body")
@@ -243,17 +243,17 @@ class Serevix(ChatDialect, ServesDeepSeek):
             return super().not_of_type(error)
         return self.gateway(NO_MODEL) if first["input"] is None else self.not_json(orjson.JSONDecodeError("", "", 0))
 
-    def complaints(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.model:
             raise self.gateway(NO_MODEL)
         if not body.messages:
             raise self.gateway("field messages is required", "invalid_request")
         limit = body.limit
-        if limit is not None and not 0 <= limit <= MOST_TOKENS:
+        if limit is not None and not 0 <= limit <= MAX_TOKENS:
             raise self.gateway("max_tokens is invalid", "invalid_request")
         yield from self.complaints_of_choices(body)
         yield complaint_of_format(body, accepts_schema=self.settings.json_schema == "accept")
-        yield from super().complaints(body)
+        yield from super().validation_errors(body)
         yield from complaints_of_logprobs(body)
         if limit == 0:
             yield "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"
@@ -303,10 +303,10 @@ class Serevix(ChatDialect, ServesDeepSeek):
 
     # The answer
 
-    def request_id(self, received: float, material: bytes) -> str:
+    def request_id(self, received: float, entropy: bytes) -> str:
         """New API's: the time in digits, then eight random characters."""
         second = int(received)
-        return f"{_digits(second)}{int((received - second) * 1e6):06}{dice.letters(material, 8)}"
+        return f"{_digits(second)}{int((received - second) * 1e6):06}{seeded.letters(entropy, 8)}"
 
     def response_headers(self, request_id: str) -> tuple[tuple[bytes, bytes], ...]:
         return ((b"x-oneapi-request-id", request_id.encode()),)
@@ -351,22 +351,22 @@ class Serevix(ChatDialect, ServesDeepSeek):
 
     # Refusals
 
-    def words_for_quota(self, requests: int | None, seconds: float | None) -> str | None:
+    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         if self.settings.error_profile == "openai":
             return None
         minutes = 43200 if seconds is None else max(1, round(seconds / 60))
         return f"You have reached the request limit: maximum {requests} requests in {minutes} minutes"
 
     @property
-    def table(self) -> Mapping[str, Refusal]:
-        return self.refusals if self.settings.error_profile == "new_api" else self.openai_profile
+    def table(self) -> Mapping[str, ErrorSpec]:
+        return self.errors if self.settings.error_profile == "new_api" else self.openai_profile
 
-    def error(self, reply: ErrorReply, call: Call | None = None, request_id: str = "") -> Track:
+    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         if call is not None and reply.message is None and reply.body is None:
-            reply = replace(reply, message=worded(self.refusal(reply).message, call))
+            reply = replace(reply, message=worded(self.error_spec(reply).message, call))
         return super().error(reply, call, request_id)
 
-    def error_body(self, row: Refusal, request_id: str) -> Any:
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         if row.type == "new_api_error":
             # The gateway's own errors: a Go map, so its keys are sorted; the request id stands in the message.
             message = f"{row.message} (request id: {request_id})"
@@ -381,14 +381,14 @@ class Serevix(ChatDialect, ServesDeepSeek):
             }
         }
 
-    def unlisted(self, status: int) -> Refusal:
+    def default_error(self, status: int) -> ErrorSpec:
         message = REASONS.get(status, "Error")
         if self.settings.error_profile == "openai":
-            return Refusal(status, message, "server_error" if status >= 500 else "invalid_request_error")
-        return Refusal(status, message, "upstream_error", "bad_response_status_code")
+            return ErrorSpec(status, message, "server_error" if status >= 500 else "invalid_request_error")
+        return ErrorSpec(status, message, "upstream_error", "bad_response_status_code")
 
 
-def worded(message: str, call: Call) -> str:
+def worded(message: str, call: HttpRequest) -> str:
     """A text of the table in the language of the request, with what the request asked for."""
     if message == INVALID_TOKEN and call.headers.get("accept-language", "").lower().startswith("zh"):
         return INVALID_TOKEN_IN_CHINESE

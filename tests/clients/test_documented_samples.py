@@ -16,7 +16,7 @@ from talk import ordered
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
-from emulator.shipped import folder
+from emulator.resources import folder
 
 FIXTURES = folder("fixtures")
 PLACEHOLDERS = {"{endpointPath}": "sVUARttwSjilLOZY", "{model_name}": "deepseek-r1-distill-llama-70b-websearch"}

@@ -327,9 +327,9 @@ def test_an_outage_is_a_connection_error_and_then_over(
 ) -> None:
     assert by_openai(sdk, emulator, "refuse_connections:seconds=0.5", stream=True) == "APIConnectionError"
     assert by_httpx(plain, emulator, "no_done", stream=True) == "ConnectError"
-    gate = emulator._server.gate
-    assert gate is not None
-    while not gate.is_open:
+    listener_control = emulator._server.listener_control
+    assert listener_control is not None
+    while not listener_control.is_open:
         assert by_httpx(plain, emulator, "no_done", stream=False) in ("ConnectError", WELL)
     assert by_httpx(plain, emulator, "data_after_done", stream=True) == WELL
 

@@ -9,7 +9,7 @@ from rawhttp import eventually
 from talk import Serving
 from virtual import SCENARIO, Virtual
 
-from emulator.server import ServerOptions
+from emulator.server.server import ServerOptions
 
 HTTP, LOOP = (get_args(ServerOptions.__annotations__[name]) for name in ("http", "loop"))
 

@@ -11,10 +11,10 @@ from rawhttp import Connection, Ending, eventually, undated
 from test_framing import BODY, EVENTS, chunked
 
 from emulator import Emulator
-from emulator.door import Door
 from emulator.faults import fault_of
-from emulator.faults.base import NotApplicable, Scene
+from emulator.faults.base import FaultContext, NotApplicable
 from emulator.providers import PROVIDERS
+from emulator.server.protocol import Door
 from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step
 
 pytest_plugins = ["running"]
@@ -186,14 +186,14 @@ def answered_or_refused(live: Live) -> tuple[bytes, Ending] | None:
 
 
 def test_the_longest_of_several_refusals_counts(live: Live) -> None:
-    gate = live.emulator._server.gate
-    assert gate is not None
+    listener_control = live.emulator._server.listener_control
+    assert listener_control is not None
     start = time.monotonic()
     for seconds in (0.1, 0.3, 0.2):
-        live.emulator._server.call(lambda seconds=seconds: gate.refuse(seconds))  # type: ignore[misc]
+        live.emulator._server.call(lambda seconds=seconds: listener_control.refuse(seconds))  # type: ignore[misc]
     with pytest.raises(ConnectionRefusedError):
         live.connect()
-    eventually(lambda: gate.is_open)
+    eventually(lambda: listener_control.is_open)
     assert time.monotonic() - start >= 0.3
     assert live.exchange("close") == (b"", "eof")
 
@@ -208,9 +208,9 @@ def test_an_answer_that_is_on_its_way_arrives_while_the_port_refuses(live: Live)
 
 
 def wait_until_open(live: Live) -> None:
-    gate = live.emulator._server.gate
-    assert gate is not None
-    eventually(lambda: gate.is_open)
+    listener_control = live.emulator._server.listener_control
+    assert listener_control is not None
+    eventually(lambda: listener_control.is_open)
 
 
 @pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
@@ -292,11 +292,11 @@ START = Head(200, ((b"content-type", b"text/event-stream"),), 0.25)
 ONE = Data(b"data: 1\n\n", "content", 1, 0.5)
 TWO = Data(b"data: 2\n\n", "content", 1, 0.75)
 STEPS: list[Step] = [START, ONE, TWO, End(1.0)]
-SCENE = Scene(PROVIDERS["maxtoken"](), None, True, b"material")
+SCENE = FaultContext(PROVIDERS["maxtoken"](), None, True, b"material")
 
 
 def rewritten(fault: str, steps: Sequence[Step] = STEPS) -> list[Step]:
-    return fault_of(fault).rewrite(list(steps), SCENE)
+    return fault_of(fault).transform_steps(list(steps), SCENE)
 
 
 def headed(*headers: tuple[bytes, bytes], **more: Any) -> Head:
@@ -381,10 +381,10 @@ def test_a_slow_line_is_busy_until_it_has_carried_what_came_before() -> None:
 def test_jitter_is_seeded_and_keeps_within_its_bounds() -> None:
     throws = set()
     for k in range(100):
-        scene = Scene(SCENE.room, None, True, b"%d" % k)
+        scene = FaultContext(SCENE.provider, None, True, b"%d" % k)
         fault = fault_of("latency:seconds=1,jitter=0.5")
-        first = fault.rewrite([End()], scene)[0].at
-        assert fault.rewrite([End()], scene)[0].at == first
+        first = fault.transform_steps([End()], scene)[0].at
+        assert fault.transform_steps([End()], scene)[0].at == first
         assert 0.5 <= first < 1.5
         throws.add(first)
     assert len(throws) == 100

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from rawhttp import PATIENCE
+from rawhttp import HEAD_TIMEOUT
 from talk import EVERY_PROVIDER
 from virtual import (
     BODY,
@@ -99,7 +99,7 @@ ARGUMENTS = "".join(PIECES)
 
 
 def numbered(first: str, second: str) -> bytes:
-    """Both calls of `Call`, with these members for their index."""
+    """Both calls of `HttpRequest`, with these members for their index."""
     return tools(
         call(first, "weather", id="call_1"),
         *[piece(first, text) for text in PIECES],
@@ -473,7 +473,7 @@ def test_a_text_with_a_gap_is_no_chat_and_breaks_all_the_same(virtual: Virtual) 
 def test_every_fault_of_content_suits_a_text_with_a_gap(virtual: Virtual) -> None:
     for case in SWEPT.values():
         for streamed in (True, False):
-            timeout = SILENCE if case.ending == "timeout" else PATIENCE
+            timeout = SILENCE if case.ending == "timeout" else HEAD_TIMEOUT
             data, _ = virtual.get(
                 case.fault, "", streamed=streamed, timeout=timeout, provider="deepseek", path="/beta/completions",
                 prompt="Hi",

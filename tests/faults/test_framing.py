@@ -10,13 +10,13 @@ import pytest
 from raw import Live
 from rawhttp import Response
 
-from emulator.door import Door
-from emulator.engine import Options, Plan
+from emulator.engine import Options, PlannedResponse
 from emulator.faults import fault_of
-from emulator.faults.base import NotApplicable, Scene
-from emulator.namespace import Namespace
+from emulator.faults.base import FaultContext, NotApplicable
 from emulator.providers import PROVIDERS
-from emulator.request import Call
+from emulator.request import HttpRequest
+from emulator.server.protocol import Door
+from emulator.state.namespace import Namespace
 from emulator.wire import Close, Data, End, Head, Raw, Reset, Step
 
 pytest_plugins = ["running"]
@@ -234,10 +234,10 @@ def test_segments_are_really_apart(live: Live, monkeypatch: pytest.MonkeyPatch) 
 def test_segments_are_apart_even_when_the_server_is_late(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[Step] = [Head(200, ()), *(Data(b"x", "piece", gap=0.02) for _ in range(4)), End()]
 
-    async def answer(call: Call, namespace: Namespace, options: Options) -> Plan:
-        return Plan(steps, namespace.begin(call))
+    async def answer(call: HttpRequest, namespace: Namespace, options: Options) -> PlannedResponse:
+        return PlannedResponse(steps, namespace.begin(call))
 
-    monkeypatch.setattr("emulator.app.answer", answer)
+    monkeypatch.setattr("emulator.server.app.answer", answer)
     moments = recorded(monkeypatch)
     live.exchange(connection="close")
     body = [moment for moment, data in moments if b"x" in data and b"HTTP/1.1" not in data]
@@ -268,8 +268,8 @@ STEPS: list[Step] = [STREAM, FIRST, SECOND, DONE, End(0.2)]
 
 
 def rewritten(fault: str, steps: Sequence[Step] = STEPS, *, streamed: bool = True) -> list[Step]:
-    scene = Scene(PROVIDERS[PROVIDER](), None, streamed, b"material")
-    return fault_of(fault).rewrite(list(steps), scene)
+    scene = FaultContext(PROVIDERS[PROVIDER](), None, streamed, b"material")
+    return fault_of(fault).transform_steps(list(steps), scene)
 
 
 PROVIDER = "maxtoken"

@@ -15,12 +15,12 @@ from virtual import MAXTOKEN, SCENARIO
 
 from emulator import Emulator
 from emulator.clock import VirtualClock
-from emulator.engine import Options, Plan, answer
+from emulator.engine import Options, PlannedResponse, answer
 from emulator.faults import FAULTS, fault_of
 from emulator.faults.scalars import scalar
-from emulator.namespace import Namespace, script_from
-from emulator.request import Call
-from emulator.wire import Track
+from emulator.request import HttpRequest
+from emulator.state.namespace import Namespace, compile_scenario
+from emulator.wire import PlannedBody
 
 NEEDED = {"error": "status=503,"}
 """What a kind cannot be asked for without."""
@@ -46,13 +46,13 @@ PLACES = [
 ]
 
 
-def planned(fault: str, *, streamed: bool) -> Plan:
+def planned(fault: str, *, streamed: bool) -> PlannedResponse:
     """The answer with this fault in the URL. Whatever is raised would have reached the last net."""
 
-    async def plan() -> Plan:
-        namespace = Namespace("hostile", script_from(SCENARIO), VirtualClock())
+    async def plan() -> PlannedResponse:
+        namespace = Namespace("hostile", compile_scenario(SCENARIO), VirtualClock())
         body = json.dumps(question(MAXTOKEN, "Call", stream=streamed)).encode()
-        call = Call(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=(fault,))
+        call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=(fault,))
         return await answer(call, namespace, Options())
 
     return asyncio.run(plan())
@@ -63,13 +63,13 @@ def planned(fault: str, *, streamed: bool) -> Plan:
 def test_every_value_of_every_parameter_is_used_or_refused(place: tuple[str, str], value: str, streamed: bool) -> None:
     kind, name = place
     plan = planned(f"{kind}:{NEEDED.get(kind, '')}{name}={value}", streamed=streamed)
-    if isinstance(plan.answer, Track) and (b"x-emulator-error", b"fault") in plan.answer.headers:
+    if isinstance(plan.answer, PlannedBody) and (b"x-emulator-error", b"fault") in plan.answer.headers:
         message = json.loads(plan.answer.body())["error"]["message"]
         assert plan.answer.status == 400
         assert name in message
         assert len(message) < 2000
         return
-    steps = plan.answer.steps() if isinstance(plan.answer, Track) else plan.answer
+    steps = plan.answer.steps() if isinstance(plan.answer, PlannedBody) else plan.answer
     assert all(math.isfinite(step.at) for step in steps)
 
 

@@ -11,20 +11,20 @@ from virtual import MAXTOKEN, SCENARIO
 
 from emulator.clock import VirtualClock
 from emulator.engine import Options, answer
-from emulator.namespace import Namespace, script_from
-from emulator.request import Call
-from emulator.wire import Step, Track
+from emulator.request import HttpRequest
+from emulator.state.namespace import Namespace, compile_scenario
+from emulator.wire import PlannedBody, Step
 
 
 def planned(faults: Sequence[str], prompt: str, *, streamed: bool) -> tuple[list[Step], int]:
     """An answer as it is planned with these faults, and how many notes say that one of them was bypassed."""
 
     async def plan() -> tuple[list[Step], int]:
-        namespace = Namespace("bypassed", script_from(SCENARIO), VirtualClock())
+        namespace = Namespace("bypassed", compile_scenario(SCENARIO), VirtualClock())
         body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
-        call = Call(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=tuple(faults))
+        call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=tuple(faults))
         plan = await answer(call, namespace, Options())
-        steps = plan.answer.steps() if isinstance(plan.answer, Track) else list(plan.answer)
+        steps = plan.answer.steps() if isinstance(plan.answer, PlannedBody) else list(plan.answer)
         return steps, sum("was bypassed" in note for note in plan.exchange.notes)
 
     return asyncio.run(plan())

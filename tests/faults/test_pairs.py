@@ -18,9 +18,9 @@ from emulator.clock import VirtualClock
 from emulator.engine import Options, answer
 from emulator.faults import FAULTS, fault_of
 from emulator.faults.base import ENDS
-from emulator.namespace import Namespace, script_from
-from emulator.request import Call
-from emulator.wire import Close, Data, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step, Track
+from emulator.request import HttpRequest
+from emulator.state.namespace import Namespace, compile_scenario
+from emulator.wire import Close, Data, Hang, Head, PlannedBody, Raw, Refuse, Reset, ResetAccepts, Step
 
 PARAMETERS = {
     "error": "status=503,retry_after=1",
@@ -43,13 +43,13 @@ def composed(pairs: list[Pair], prompt: str, *, streamed: bool) -> list[list[Ste
     """An answer with each of these pairs, as the engine plans it."""
 
     async def plan() -> list[list[Step]]:
-        namespace = Namespace("pairs", script_from(SCENARIO), VirtualClock())
+        namespace = Namespace("pairs", compile_scenario(SCENARIO), VirtualClock())
         body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
         planned: list[list[Step]] = []
         for pair in pairs:
-            call = Call(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=pair)
+            call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=pair)
             plan = await answer(call, namespace, Options())
-            planned.append(plan.answer.steps() if isinstance(plan.answer, Track) else list(plan.answer))
+            planned.append(plan.answer.steps() if isinstance(plan.answer, PlannedBody) else list(plan.answer))
         return planned
 
     return asyncio.run(plan())
@@ -89,8 +89,8 @@ def test_pairs_end_on_the_wire_as_their_steps_say(
     serving: Serving, caplog: pytest.LogCaptureFixture, http: str, loop: str
 ) -> None:
     on = Virtual(serving({**SCENARIO, "name": "pairs"}, http=http, loop=loop))
-    gate = on.emulator._server.gate
-    assert gate is not None
+    listener_control = on.emulator._server.listener_control
+    assert listener_control is not None
     mine = SAMPLE[SERVERS.index((http, loop)) :: len(SERVERS)]
     for number, pair in enumerate(mine):
         streamed = number % 2 == 0
@@ -100,8 +100,8 @@ def test_pairs_end_on_the_wire_as_their_steps_say(
         timeout = 0.05 if expected == "timeout" else 10.0
         _, ending = on.get("; ".join(pair), streamed=streamed, timeout=timeout)
         assert ending == expected, f"{pair}: {steps}"
-        eventually(lambda: gate.is_open)
-        on.emulator._server.call(partial(setattr, gate, "resets", 0))
+        eventually(lambda: listener_control.is_open)
+        on.emulator._server.call(partial(setattr, listener_control, "resets", 0))
     eventually(on.is_alone)
     gc.collect()  # an exception that nobody fetched is told when it is forgotten
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from raw import Live
-from rawhttp import PATIENCE, Connection, Ending, eventually, request, undated
+from rawhttp import HEAD_TIMEOUT, Connection, Ending, eventually, request, undated
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator, docstrings
 from emulator.faults import KINDS
 from emulator.faults.base import Fault
-from emulator.journal import Exchange
+from emulator.state.journal import Exchange
 
 SCENARIO: dict[str, Any] = {
     "clock": "virtual",
@@ -155,7 +155,7 @@ class Virtual(Live):
         streamed: bool = True,
         provider: str = MAXTOKEN,
         path: str | None = None,
-        timeout: float = PATIENCE,
+        timeout: float = HEAD_TIMEOUT,
         until: bytes | None = None,
         **members: Any,
     ) -> tuple[bytes, Ending]:
@@ -174,7 +174,7 @@ class Virtual(Live):
                 return undated(data), ending
             data, ending = client.read_rest(SILENCE)
             waited = SILENCE
-            while ending == "timeout" and undated(data) != until and waited < PATIENCE:
+            while ending == "timeout" and undated(data) != until and waited < HEAD_TIMEOUT:
                 more, ending = client.read_rest(SILENCE)
                 data += more
                 waited += SILENCE
@@ -260,7 +260,7 @@ def sweep(on: Virtual, provider: str, cases: Sequence[Case]) -> None:
     for case in cases:
         for prompt in PROMPTS if case.ending != "timeout" else ("Hi", "Refuse"):
             for streamed in (True, False):
-                timeout = SILENCE / 4 if case.ending == "timeout" else PATIENCE
+                timeout = SILENCE / 4 if case.ending == "timeout" else HEAD_TIMEOUT
                 data, _ = on.get(case.fault, prompt, streamed=streamed, provider=provider, timeout=timeout)
                 where = f"{provider}, {case.fault}, {prompt}, streamed: {streamed}: {data[:300]!r}"
                 assert b"x-emulator-error" not in data, where

@@ -580,7 +580,7 @@ WRONG_TYPES = {
 }
 
 
-def refusal(message: str) -> dict[str, Any]:
+def error_spec(message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": "400"}}
 
 
@@ -590,7 +590,7 @@ class TestARequest:
         self, scripted: Emulator, ask: Ask, changes: dict[str, Any], message: str
     ) -> None:
         response = ask(scripted, "cloudsway", question("cloudsway", **changes))
-        assert (response.status_code, ordered(response.json())) == (400, ordered(refusal(message)))
+        assert (response.status_code, ordered(response.json())) == (400, ordered(error_spec(message)))
 
     @pytest.mark.parametrize(("changes", "named"), WRONG_TYPES.values(), ids=WRONG_TYPES)
     def test_of_a_wrong_type_is_refused_with_its_place(
@@ -599,7 +599,7 @@ class TestARequest:
         body = {name: value for name, value in question("cloudsway", **changes).items() if value is not ...}
         response = ask(scripted, "cloudsway", body)
         message = response.json()["error"]["message"]
-        assert (response.status_code, response.json()) == (400, refusal(message))
+        assert (response.status_code, response.json()) == (400, error_spec(message))
         assert message.startswith(BAD_TYPE)
         assert named in message
 
@@ -625,7 +625,7 @@ class TestARequest:
         response = ask(emulator, "cloudsway", question("cloudsway", max_tokens=96))
         assert (response.status_code, response.json()) == (
             400,
-            refusal(
+            error_spec(
                 "This model's maximum context length is 100 tokens. However, you requested 101 tokens (5 in the "
                 "messages, 96 in the completion). Please reduce the length of the messages or completion."
             ),

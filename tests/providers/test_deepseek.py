@@ -95,7 +95,7 @@ def chunk(delta: dict[str, Any], finish_reason: str | None = None, **more: Any) 
     }
 
 
-def refusal(message: str, kind: str = "invalid_request_error", code: str = "invalid_request_error") -> str:
+def error_spec(message: str, kind: str = "invalid_request_error", code: str = "invalid_request_error") -> str:
     return json.dumps(
         {"error": {"message": message, "type": kind, "param": None, "code": code}},
         ensure_ascii=False,
@@ -284,14 +284,14 @@ class TestTheKey:
     def test_under_another_scheme_is_told(self, value: str, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "deepseek", question("deepseek"), headers={"authorization": value})
         told = "Authentication Fails (auth header format should be Bearer sk-...)"
-        assert (response.status_code, response.text) == (401, refusal(told, "authentication_error"))
+        assert (response.status_code, response.text) == (401, error_spec(told, "authentication_error"))
         assert response.headers["content-type"] == "application/json"
 
     def test_unknown_is_told_by_its_last_four_characters(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(free(accounts=[{"key": "sk-known"}]))
         response = ask(emulator, "deepseek", question("deepseek"), headers={"authorization": "Bearer sk-wrongabcd"})
         told = "Authentication Fails, Your api key: ****abcd is invalid"
-        assert (response.status_code, response.text) == (401, refusal(told, "authentication_error"))
+        assert (response.status_code, response.text) == (401, error_spec(told, "authentication_error"))
         assert ask(emulator, "deepseek", question("deepseek"), headers={"authorization": "Bearer sk-known"}).is_success
 
     def test_is_asked_for_by_listings_too(self, scripted: Emulator, ask: Ask) -> None:
@@ -355,7 +355,7 @@ class TestARefusal:
         members, message = REFUSED[case]
         response = ask(scripted, "deepseek", question("deepseek", **members))
         assert (response.status_code, response.headers["content-type"]) == (400, BYTES)
-        assert response.text == refusal(message)
+        assert response.text == error_spec(message)
 
     def test_comes_in_the_order_in_which_deepseek_looks(self, scripted: Emulator, ask: Ask) -> None:
         body = question(
@@ -398,14 +398,14 @@ class TestARefusal:
     def test_of_a_schema_comes_when_a_scenario_wants_it(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(free(json_schema="refuse"))
         response = ask(emulator, "deepseek", question("deepseek", response_format=SCHEMA))
-        assert response.text == refusal("This response_format type is unavailable now")
+        assert response.text == error_spec("This response_format type is unavailable now")
         assert ask(serving(free()), "deepseek", question("deepseek", response_format=SCHEMA)).is_success
 
     def test_of_what_is_too_long_counts_prompt_and_answer(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(free(context_length=100))
         response = ask(emulator, "deepseek", question("deepseek", max_tokens=96))
         assert (response.status_code, response.headers["content-type"]) == (400, BYTES)
-        assert response.text == refusal(
+        assert response.text == error_spec(
             "This model's maximum context length is 100 tokens. However, you requested 101 tokens (5 in the messages, "
             "96 in the completion). Please reduce the length of the messages or completion."
         )
@@ -415,20 +415,20 @@ class TestARefusal:
     @pytest.mark.parametrize(
         ("name", "status", "content_type", "text"),
         [
-            ("insufficient_balance", 402, "application/json", refusal("Insufficient Balance", "unknown_error")),
-            ("content_policy", 400, BYTES, refusal("Content Exists Risk")),
-            ("model_not_found", 400, BYTES, refusal("Model Not Exist")),
+            ("insufficient_balance", 402, "application/json", error_spec("Insufficient Balance", "unknown_error")),
+            ("content_policy", 400, BYTES, error_spec("Content Exists Risk")),
+            ("model_not_found", 400, BYTES, error_spec("Model Not Exist")),
             (
                 "rate_limited",
                 429,
                 "application/json",
-                refusal("Rate Limit Reached", "rate_limit_error", "rate_limit_error"),
+                error_spec("Rate Limit Reached", "rate_limit_error", "rate_limit_error"),
             ),
             (
                 "concurrency_limited",
                 429,
                 "application/json",
-                refusal(
+                error_spec(
                     "Your current concurrency is 40, which exceeds your concurrency limit of 39 based on your "
                     "remaining balance. Please top up your balance to restore your concurrency.",
                     "rate_limit_error",
@@ -439,7 +439,7 @@ class TestARefusal:
                 "overloaded",
                 503,
                 "application/json",
-                refusal(
+                error_spec(
                     "Service is too busy. We advise users to temporarily switch to alternative LLM API service "
                     "providers.",
                     "service_unavailable_error",
@@ -450,7 +450,7 @@ class TestARefusal:
                 "unauthorized",
                 401,
                 "application/json",
-                refusal("Authentication Fails, Your api key: ****demo is invalid", "authentication_error"),
+                error_spec("Authentication Fails, Your api key: ****demo is invalid", "authentication_error"),
             ),
         ],
     )
@@ -586,14 +586,14 @@ class TestABodyThatCannotBeRead:
         body, told = MISFITS[case]
         response = ask(scripted, "deepseek", body.encode())
         assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
-        assert response.text == refusal(BAD_TYPE + told)
+        assert response.text == error_spec(BAD_TYPE + told)
 
     @pytest.mark.parametrize("case", NO_JSONS)
     def test_is_told_why_it_is_no_json_and_where(self, case: str, scripted: Emulator, ask: Ask) -> None:
         body, told = NO_JSONS[case]
         response = ask(scripted, "deepseek", body.encode())
         assert (response.status_code, response.headers["content-type"]) == (400, "application/json")
-        assert response.text == refusal(NO_JSON + told)
+        assert response.text == error_spec(NO_JSON + told)
 
     @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b"[[1],[2]]", b"5", b"null", b'"text"'])
     def test_is_refused_however_odd_it_is(self, body: bytes, scripted: Emulator, ask: Ask) -> None:
@@ -602,7 +602,7 @@ class TestABodyThatCannotBeRead:
     def test_is_refused_soon_when_it_is_long(self, scripted: Emulator, ask: Ask) -> None:
         body = b'{"model":"m","messages":[],"a":[' + b"1," * 1_000_000 + b"1],"
         response = ask(scripted, "deepseek", body + b'"temperature":"hot"}')
-        assert response.text == refusal(
+        assert response.text == error_spec(
             f'{BAD_TYPE}temperature: invalid type: string "hot", expected f32 at line 1 column {len(body) + 20}'
         )
         assert response.elapsed.total_seconds() < 3
@@ -624,7 +624,7 @@ class TestTheModelsOf2025:
     @pytest.mark.parametrize(("model", "most"), [("deepseek-chat", 8192), ("deepseek-reasoner", 65536)])
     def test_have_shorter_answers(self, model: str, most: int, old: Emulator, ask: Ask) -> None:
         response = ask(old, "deepseek", question("deepseek", model=model, max_tokens=most + 1))
-        assert response.text == refusal(f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]")
+        assert response.text == error_spec(f"Invalid max_tokens value, the valid range of max_tokens is [1, {most}]")
         assert ask(old, "deepseek", question("deepseek", model=model, max_tokens=most)).is_success
 
     def test_reason_about_turns_that_alternate(self, old: Emulator, ask: Ask) -> None:
@@ -641,7 +641,7 @@ class TestTheModelsOf2025:
         }
         for told, messages in refused.items():
             body = question("deepseek", model="deepseek-reasoner", messages=messages)
-            assert ask(old, "deepseek", body).text == refusal(told)
+            assert ask(old, "deepseek", body).text == error_spec(told)
             assert ask(old, "deepseek", {**body, "model": "deepseek-chat"}).is_success
 
 
@@ -664,7 +664,7 @@ class TestAChatThatGoesOnFromAPrefix:
     def test_is_refused_elsewhere_than_under_beta(self, path: str, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "deepseek", question("deepseek", messages=self.MESSAGES), path=path)
         assert (response.status_code, response.headers["content-type"]) == (400, BYTES)
-        assert response.text == refusal(
+        assert response.text == error_spec(
             'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
         )
 
@@ -782,7 +782,7 @@ class TestATextWithAGap:
         self, members: dict[str, Any], told: str, scripted: Emulator, ask: Ask
     ) -> None:
         response = ask(scripted, "deepseek", {**GAP, **members}, path=self.PATH)
-        assert (response.status_code, response.text) == (400, refusal(told))
+        assert (response.status_code, response.text) == (400, error_spec(told))
 
     def test_is_there_under_beta_only(self, scripted: Emulator, ask: Ask) -> None:
         assert ask(scripted, "deepseek", GAP, path="/completions").status_code == 404

@@ -35,7 +35,7 @@ class Room:
         shown = {"x-api-key": "sk-test"} if headers is None else headers
         return self.http.post(self.emulator.url("deepseek") + path, json=given, headers=shown)
 
-    def refusal(self, *turns: Any, **members: Any) -> tuple[int, str]:
+    def error_spec(self, *turns: Any, **members: Any) -> tuple[int, str]:
         response = self.post(*turns, **members)
         return response.status_code, response.json()["error"]["message"]
 
@@ -50,7 +50,7 @@ def scripted(serving: Serving) -> Emulator:
 
 
 @pytest.fixture
-def room(scripted: Emulator, http: httpx.Client) -> Room:
+def provider(scripted: Emulator, http: httpx.Client) -> Room:
     return Room(scripted, http)
 
 
@@ -89,24 +89,24 @@ def message(content: list[Json], counts: Json, **more: Any) -> Json:
 
 
 @pytest.mark.parametrize("path", ["/anthropic/v1/messages", "/anthropic/messages", "/anthropic/v1/messages?beta=true"])
-def test_a_message_is_answered_with_blocks(room: Room, path: str) -> None:
+def test_a_message_is_answered_with_blocks(provider: Room, path: str) -> None:
     said = [{"type": "thinking", "thinking": "Hm.", "signature": ID}, {"type": "text", "text": "Hello"}]
-    assert room.post("greet", path=path).json() == message(said, usage(6, 5))
+    assert provider.post("greet", path=path).json() == message(said, usage(6, 5))
 
 
-def test_who_is_told_not_to_think_does_not(room: Room) -> None:
-    assert room.post("greet", **OFF).json()["content"] == [{"type": "text", "text": "Hello"}]
+def test_who_is_told_not_to_think_does_not(provider: Room) -> None:
+    assert provider.post("greet", **OFF).json()["content"] == [{"type": "text", "text": "Hello"}]
 
 
-def test_system_texts_and_blocks_are_one_conversation(room: Room) -> None:
+def test_system_texts_and_blocks_are_one_conversation(provider: Room) -> None:
     system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
     parts = [{"type": "text", "text": "gr"}, {"type": "text", "text": "eet"}]
-    body = room.post({"role": "user", "content": parts}, system=system).json()
+    body = provider.post({"role": "user", "content": parts}, system=system).json()
     assert body["content"][-1]["text"] == "Hello"
     assert body["usage"]["input_tokens"] == 9
 
 
-def test_several_results_and_a_question_are_as_many_messages_of_one_turn(room: Room) -> None:
+def test_several_results_and_a_question_are_as_many_messages_of_one_turn(provider: Room) -> None:
     calls = [{"type": "tool_use", "id": name, "name": "look", "input": {"at": name}} for name in ("a", "b")]
     thought = {"type": "thinking", "thinking": "", "signature": "s"}
     results = [
@@ -115,14 +115,15 @@ def test_several_results_and_a_question_are_as_many_messages_of_one_turn(room: R
         {"type": "text", "text": "go on"},
     ]
     turns = ("look", {"role": "assistant", "content": [thought, *calls]}, {"role": "user", "content": results})
-    assert room.post(*turns).json()["content"][-1]["text"] == "Seen."
+    assert provider.post(*turns).json()["content"][-1]["text"] == "Seen."
     assert (
-        room.post("greet", {"role": "assistant", "content": "Hello"}, "greet").json()["content"][-1]["text"] == "Again."
+        provider.post("greet", {"role": "assistant", "content": "Hello"}, "greet").json()["content"][-1]["text"]
+        == "Again."
     )
 
 
-def test_rules_that_name_an_operation_keep_dialects_apart(room: Room) -> None:
-    response = room.post("anything")
+def test_rules_that_name_an_operation_keep_dialects_apart(provider: Room) -> None:
+    response = provider.post("anything")
     assert response.status_code == 404
     assert "operation is 'messages', the rule wants 'chat'" in response.json()["error"]["message"]
 
@@ -138,9 +139,9 @@ def test_a_stop_sequence_is_named(serving: Serving, http: httpx.Client) -> None:
 
 
 def test_what_was_cached_is_no_input(made: Any) -> None:
-    room = made()
+    provider = made()
     long = "The quick brown fox jumps over the lazy dog. " * 40
-    first, second = (room.post(long, **OFF).json()["usage"] for _ in range(2))
+    first, second = (provider.post(long, **OFF).json()["usage"] for _ in range(2))
     assert (first["cache_read_input_tokens"], second["cache_read_input_tokens"] % 64) == (0, 0)
     assert second["cache_read_input_tokens"] > 0
     assert second["input_tokens"] + second["cache_read_input_tokens"] == first["input_tokens"]
@@ -188,21 +189,21 @@ def test_a_search_shows_its_query_its_results_and_whom_the_text_cites(made: Any)
 def test_thoughts_are_signed_as_the_setting_says(
     serving: Serving, http: httpx.Client, setting: str, block: Json, deltas: int
 ) -> None:
-    room = Room(serving({"rules": RULES, "providers": {"deepseek": {"signature": setting}}}), http)
-    assert room.post("greet").json()["content"][0] == block
-    assert room.post("greet", stream=True).text.count("signature_delta") == deltas
+    provider = Room(serving({"rules": RULES, "providers": {"deepseek": {"signature": setting}}}), http)
+    assert provider.post("greet").json()["content"][0] == block
+    assert provider.post("greet", stream=True).text.count("signature_delta") == deltas
 
 
 def test_authorization_wins_over_a_key_of_its_own(serving: Serving, http: httpx.Client) -> None:
     rules = {"rules": RULES, "accounts": [{"key": "sk-good"}]}
-    room = Room(serving(rules), http)
+    provider = Room(serving(rules), http)
     good, bad = {"authorization": "Bearer sk-good"}, {"authorization": "Bearer sk-bad"}
     keys = [{"x-api-key": "sk-good"}, good, {**good, "x-api-key": "sk-bad"}, {**bad, "x-api-key": "sk-good"}, {}]
-    assert [room.post("greet", headers=key).status_code for key in keys] == [200, 200, 200, 401, 401]
+    assert [provider.post("greet", headers=key).status_code for key in keys] == [200, 200, 200, 401, 401]
 
 
-def test_a_stream_says_that_it_is_alive_while_it_waits(room: Room) -> None:
-    lines = room.post("slow", stream=True, **OFF).text.split("\n\n")
+def test_a_stream_says_that_it_is_alive_while_it_waits(provider: Room) -> None:
+    lines = provider.post("slow", stream=True, **OFF).text.split("\n\n")
     assert lines[:2] == [": keep-alive", ": keep-alive"]
     assert lines[2].startswith("event: message_start\n")
 
@@ -227,12 +228,12 @@ REFUSALS: list[tuple[tuple[Any, ...], Json, str]] = [
 
 
 @pytest.mark.parametrize(("turns", "members", "told"), REFUSALS, ids=lambda value: "")
-def test_a_wrong_request_is_refused_in_one_sentence(room: Room, turns: Any, members: Json, told: str) -> None:
-    assert room.refusal(*turns, **members) == (400, told)
+def test_a_wrong_request_is_refused_in_one_sentence(provider: Room, turns: Any, members: Json, told: str) -> None:
+    assert provider.error_spec(*turns, **members) == (400, told)
 
 
-def test_a_limit_has_to_be_given(room: Room) -> None:
-    status, told = room.refusal("x", max_tokens=...)
+def test_a_limit_has_to_be_given(provider: Room) -> None:
+    status, told = provider.error_spec("x", max_tokens=...)
     assert status == 400
     assert told.startswith(f"{TYPE}missing field `max_tokens`")
 
@@ -240,17 +241,17 @@ def test_a_limit_has_to_be_given(room: Room) -> None:
 def test_tokens_are_counted_where_that_is_switched_on(made: Any) -> None:
     path = "/anthropic/v1/messages/count_tokens"
     assert made().post("greet", path=path).status_code == 404
-    room = made(count_tokens=True)
-    assert room.post("greet", path=path, max_tokens=...).json() == {"input_tokens": 6}
+    provider = made(count_tokens=True)
+    assert provider.post("greet", path=path, max_tokens=...).json() == {"input_tokens": 6}
 
 
 def test_the_same_question_again_has_another_id_and_the_same_words(made: Any) -> None:
-    room = made()
-    answers = [room.post("tell me of rivers", **OFF).json() for _ in range(4)]
+    provider = made()
+    answers = [provider.post("tell me of rivers", **OFF).json() for _ in range(4)]
     assert len({answer["id"] for answer in answers}) == 4
     assert len({json.dumps(answer["content"]) for answer in answers}) == 1
 
 
-def test_a_key_in_its_header_names_a_namespace(room: Room) -> None:
-    room.post("greet", headers={"x-api-key": "sk-emu-apart"})
-    assert [each.call.operation for each in room.emulator.namespace("apart").journal] == ["messages"]
+def test_a_key_in_its_header_names_a_namespace(provider: Room) -> None:
+    provider.post("greet", headers={"x-api-key": "sk-emu-apart"})
+    assert [each.call.operation for each in provider.emulator.namespace("apart").journal] == ["messages"]

@@ -41,7 +41,7 @@ class Endpoint:
             self.emulator.url("deepseek") + path, json=given, headers={"authorization": "Bearer sk-test"}
         )
 
-    def refusal(self, input: Any = "greet", **members: Any) -> tuple[int, str]:
+    def error_spec(self, input: Any = "greet", **members: Any) -> tuple[int, str]:
         response = self.post(input, **members)
         return response.status_code, response.json()["error"]["message"]
 
@@ -325,7 +325,7 @@ REFUSED: list[tuple[Json, str]] = [
 
 @pytest.mark.parametrize(("members", "message"), REFUSED)
 def test_what_may_not_be_asked_is_refused(endpoint: Endpoint, members: Json, message: str) -> None:
-    assert endpoint.refusal(**members) == (400, message)
+    assert endpoint.error_spec(**members) == (400, message)
 
 
 def test_nothing_is_kept(endpoint: Endpoint) -> None:

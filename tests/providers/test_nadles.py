@@ -29,7 +29,7 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
-def envelope(
+def request_head(
     content: str, prompt: int, response: int, summaries: Any = (), finish_reason: str = "stop", model: str = MODEL
 ) -> dict[str, Any]:
     message = {"content": content, "name": None, "role": "assistant", "tool_calls": None}
@@ -74,11 +74,11 @@ class TestAnAnswer:
     def test_comes_in_its_own_envelope_with_sorted_keys(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "nadles", question("nadles"))
         assert (response.status_code, response.headers["content-type"]) == (200, "application/json")
-        assert ordered(response.json()) == ordered(envelope("Hello there!", 5, 3))
+        assert ordered(response.json()) == ordered(request_head("Hello there!", 5, 3))
 
     def test_needs_nothing_but_messages(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "nadles", {"messages": [{"role": "user", "content": "Hi"}]})
-        assert ordered(response.json()) == ordered(envelope("Hello there!", 5, 3))
+        assert ordered(response.json()) == ordered(request_head("Hello there!", 5, 3))
 
     def test_is_generated_when_nothing_is_scripted(self, documented: Emulator, ask: Ask) -> None:
         body = ask(documented, "nadles", question("nadles", "Tell me about the sea.")).json()
@@ -90,7 +90,7 @@ class TestAnAnswer:
     def test_names_the_model_that_the_script_names(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(script("nadles", {"reply": {"content": "Hello there!", "model": "other", **FIXED}}))
         body = ask(emulator, "nadles", question("nadles")).json()
-        assert body == envelope("Hello there!", 5, 3, model="other")
+        assert body == request_head("Hello there!", 5, 3, model="other")
 
     def test_has_no_headers_but_those_of_http(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "nadles", question("nadles"))
@@ -122,7 +122,7 @@ class TestMaxTokens:
 
     def test_cuts_the_answer(self, scripted: Emulator, ask: Ask) -> None:
         body = ask(scripted, "nadles", question("nadles", max_tokens=2)).json()
-        assert body == envelope("Hello there", 5, 2, finish_reason="length")
+        assert body == request_head("Hello there", 5, 2, finish_reason="length")
 
 
 class TestReasoning:
@@ -132,23 +132,23 @@ class TestReasoning:
 
     def test_is_dropped_if_the_setting_says_so(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(script("nadles", *RULES, inline_think=False))
-        assert ask(emulator, "nadles", question("nadles", "think")).json() == envelope("Hello there!", 5, 3)
+        assert ask(emulator, "nadles", question("nadles", "think")).json() == request_head("Hello there!", 5, 3)
 
 
 class TestWebSearch:
     def test_tells_its_sources_and_counts_them_as_prompt(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "nadles", question("nadles", "search", search_web=True))
-        assert ordered(response.json()) == ordered(envelope("Hello there!", 10, 3, FOUND))
+        assert ordered(response.json()) == ordered(request_head("Hello there!", 10, 3, FOUND))
 
     @pytest.mark.parametrize("members", [{}, {"search_web": False}], ids=["left out", "false"])
     def test_has_no_sources_unless_asked(self, scripted: Emulator, ask: Ask, members: dict[str, Any]) -> None:
         body = ask(scripted, "nadles", question("nadles", "search", **members)).json()
-        assert body == envelope("Hello there!", 5, 3)
+        assert body == request_head("Hello there!", 5, 3)
 
     def test_tells_scripted_sources_always_if_the_setting_says_so(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(script("nadles", *RULES, summaries="scripted"))
         body = ask(emulator, "nadles", question("nadles", "search", search_web=False)).json()
-        assert body == envelope("Hello there!", 10, 3, FOUND)
+        assert body == request_head("Hello there!", 10, 3, FOUND)
 
     def test_invents_sources_when_none_are_scripted(self, scripted: Emulator, ask: Ask) -> None:
         body = ask(scripted, "nadles", question("nadles", search_web=True)).json()
@@ -235,7 +235,7 @@ class TestAPlan:
     def test_may_have_other_models(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(script("nadles", *RULES, models=["deepseek-v3"]))
         body = ask(emulator, "nadles", question("nadles"), path="/deepseek-v3/completion").json()
-        assert body == envelope("Hello there!", 5, 3, model="deepseek-v3")
+        assert body == request_head("Hello there!", 5, 3, model="deepseek-v3")
         assert ask(emulator, "nadles", question("nadles")).json() == {"message": "Forbidden"}
 
 
@@ -296,7 +296,7 @@ class TestARequest:
         "members", [{"temperature": 0, "top_p": 0}, {"temperature": 1.0, "top_p": 1}, {"max_tokens": 10**12}], ids=str
     )
     def test_at_the_edge_of_a_range_is_taken(self, scripted: Emulator, ask: Ask, members: dict[str, Any]) -> None:
-        assert ask(scripted, "nadles", question("nadles", **members)).json() == envelope("Hello there!", 5, 3)
+        assert ask(scripted, "nadles", question("nadles", **members)).json() == request_head("Hello there!", 5, 3)
 
     @pytest.mark.parametrize("changes", [row[0] for row in OUT_OF_RANGE.values()], ids=OUT_OF_RANGE)
     @pytest.mark.parametrize(("setting", "limit"), [("clamp", 1), ("ignore", 2048)])
@@ -309,7 +309,7 @@ class TestARequest:
 
     def test_may_have_members_that_nobody_knows(self, scripted: Emulator, ask: Ask) -> None:
         body = ask(scripted, "nadles", question("nadles", stop=["there"], n=5, logprobs="?")).json()
-        assert body == envelope("Hello there!", 5, 3)
+        assert body == request_head("Hello there!", 5, 3)
 
 
 ERRORS: dict[str, tuple[int, dict[str, str]]] = {

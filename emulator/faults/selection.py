@@ -1,0 +1,188 @@
+"""Which faults strike a request: where they come from, which goes first, how often, and what could not be applied.
+
+In the order of precedence: the request's own header; its key or its URL; the queue of one-shot faults; live faults; the
+rule; the scenario; the server. The first error wins; everything else is composed in that order.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+from emulator import seeded
+from emulator.errors import UsageError, shortened
+from emulator.faults import fault_of
+from emulator.faults.base import Fault, ListenerFault
+
+Source = Literal["header", "key", "url", "queue", "live", "rule", "scenario", "server"]
+BY_REQUEST: tuple[Source, ...] = ("header", "key", "url")
+HEADER = "x-emulator-fault"
+KEY = "sk-fault-"
+MAX_QUEUED = 10_000
+MAX_PER_REQUEST = 32
+MAX_LENGTH = 8192
+"""Characters of one fault that a request asks for."""
+MAX_SECONDS_BEYOND = 60.0
+"""How long a fault may last that a request asks for, and that bears on other clients."""
+MAX_COUNTERS = 10_000
+"""How many faults are counted; the one longest known is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveFault:
+    """A fault that may strike, and where it comes from. `id` names it: its dice and its counters are its own."""
+
+    id: str
+    fault: Fault
+    source: Source
+
+
+@dataclass(slots=True)
+class Counter:
+    """How many requests a fault has seen, and how many it struck."""
+
+    seen: int = 0
+    struck: int = 0
+
+
+@dataclass(slots=True)
+class FaultRegistry:
+    """The faults of one namespace that come and go while it runs, and the counters of all its faults."""
+
+    live: dict[str, Fault] = field(default_factory=dict)
+    queue: deque[Fault] = field(default_factory=lambda: deque(maxlen=MAX_QUEUED))
+    counters: dict[str, Counter] = field(default_factory=dict)
+    started: float = 0.0
+    """The moment on the clock from which windows count."""
+    _ids: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.live and not self.queue
+
+    def add(self, fault: Fault) -> str:
+        """Arm a live fault; the answer is the id by which it can be removed."""
+        id = f"live-{next(self._ids)}"
+        self.live[id] = fault
+        return id
+
+    def remove(self, id: str) -> bool:
+        """Disarm a live fault; whether there was one."""
+        return self.live.pop(id, None) is not None
+
+    def clear(self) -> None:
+        """Disarm all live and queued faults, and forget all counts."""
+        self.live.clear()
+        self.queue.clear()
+        self.counters.clear()
+
+    def armed(self) -> Iterator[ActiveFault]:
+        """The one-shot fault whose turn it is, then the live ones."""
+        if self.queue:
+            fault = self.queue.popleft()
+            yield ActiveFault(f"queue-{next(self._ids)}", fault, "queue")
+        for id, fault in self.live.items():
+            yield ActiveFault(id, fault, "live")
+
+    def _counter(self, id: str) -> Counter:
+        counter = self.counters.get(id)
+        if counter is None:
+            if len(self.counters) >= MAX_COUNTERS:
+                del self.counters[next(iter(self.counters))]
+            counter = self.counters[id] = Counter()
+        return counter
+
+    def select(
+        self, armed: Iterable[ActiveFault], now: float, seed: int, identity: bytes, attempt: int
+    ) -> list[ActiveFault]:
+        """Those that strike this request, counted."""
+        struck = []
+        for each in armed:
+            fault = each.fault
+            if fault.window is not None and not fault.window.holds(now - self.started):
+                continue
+            counter = self._counter(each.id)
+            counter.seen += 1
+            if counter.seen <= fault.skip or (fault.times is not None and counter.struck >= fault.times):
+                continue
+            if (
+                fault.probability < 1
+                and seeded.fraction(seed, "fault", each.id, identity, attempt) >= fault.probability
+            ):
+                continue
+            counter.struck += 1
+            struck.append(each)
+        return struck
+
+
+def fault_sources(*, header: bool, others: bool) -> frozenset[Source]:
+    """Where requests may ask for faults."""
+    return frozenset(source for source in BY_REQUEST if (header if source == "header" else others))
+
+
+def asked_by(headers: Mapping[str, str], key: str | None, urls: tuple[str, ...]) -> list[tuple[Source, str]]:
+    """The faults that a request names itself, as they stand there, in the order of precedence."""
+    asked: list[tuple[Source, str]] = [("header", part) for part in _parts(headers.get(HEADER, ""))]
+    if key is not None and key.startswith(KEY):
+        asked.append(("key", key.removeprefix(KEY)))
+    return asked + [("url", text) for text in urls]
+
+
+def from_request(
+    asked: Sequence[tuple[Source, str]], headers: Mapping[str, str], *, sends_key: bool, is_worker: bool
+) -> list[ActiveFault]:
+    """The faults that a request asks for. Raises UsageError for one that there is not, or that it may not ask for.
+
+    is_worker: whether other processes answer requests too, with counters and listening sockets of their own."""
+    if len(asked) > MAX_PER_REQUEST:
+        raise UsageError(f"A request may ask for {MAX_PER_REQUEST} faults, not for {len(asked)}.")
+    found = []
+    for source, text in asked:
+        if len(text) > MAX_LENGTH:
+            raise UsageError(f"The fault '{shortened(text)}' has {len(text)} characters; the limit is {MAX_LENGTH}.")
+        fault = fault_of(text)
+        if isinstance(fault, ListenerFault):
+            _check_reach(fault, headers, sends_key=sends_key)
+        if is_worker and (fault.times is not None or fault.skip or fault.reaches_beyond_exchange):
+            raise UsageError(
+                f"The fault '{fault.kind}' needs one process: several workers share neither the counts of times and "
+                "skip nor the listening socket. Serve without --workers."
+            )
+        found.append(ActiveFault(f"{source} {text}", fault, source))
+    return found
+
+
+def _check_reach(fault: ListenerFault, headers: Mapping[str, str], *, sends_key: bool) -> None:
+    """Raises UsageError when a request may not ask for this fault of the listener."""
+    foreign = _sent_by_foreign_page(headers, sends_key=sends_key)
+    if foreign is not None:
+        raise UsageError(
+            f"The fault '{fault.kind}' bears on every client, so no page of another site may ask for it: {foreign}. "
+            "Send a key, from a program or from the emulator's own origin."
+        )
+    if fault.seconds > MAX_SECONDS_BEYOND:
+        raise UsageError(
+            f"The fault '{fault.kind}', seconds: it bears on every client, so a request may ask for at most "
+            f"{MAX_SECONDS_BEYOND:g}. A scenario, Python and serve --fault may say more."
+        )
+
+
+def _sent_by_foreign_page(headers: Mapping[str, str], *, sends_key: bool) -> str | None:
+    """Why a page of another site could have sent a request; None when none could."""
+    host = headers.get("host", "").lower()
+    site = headers.get("sec-fetch-site")
+    if site not in (None, "same-origin", "none"):
+        return f"this request says 'Sec-Fetch-Site: {shortened(site)}'"
+    for name in ("origin", "referer"):
+        value = headers.get(name)
+        if value is not None and value.partition("://")[2].partition("/")[0].lower() != host:
+            return f"this request says '{name.title()}: {shortened(value)}'"
+    if site is None and not sends_key:
+        return "this request carries no key"
+    return None
+
+
+def _parts(header: str) -> list[str]:
+    """`reset:after_tokens=3; stall` as its parts."""
+    return [part.strip() for part in header.split(";") if part.strip()]

@@ -1,0 +1,336 @@
+"""Writes what a draft leaves open: templates rendered, texts, JSON and tool calls generated, code called.
+
+What is written depends on the question and the seed, never on the attempt or on whether it is streamed.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from typing import Any
+
+import orjson
+
+from emulator import seeded, tokens
+from emulator.errors import EmulatorError
+from emulator.generation import prose, templates
+from emulator.generation.instances import Fuel, instance
+from emulator.offload import never
+from emulator.reply import Reply, ReplyTemplate
+from emulator.request import Controls, ModelRequest, Tool, ToolCall
+
+LENGTH = (40, 120)
+REASONING_LENGTH = (20, 60)
+UNSAID = ReplyTemplate(Reply(), writes_content=True)
+"""The draft of an answer that no rule gives: everything is to be written."""
+
+
+class WritingError(EmulatorError):
+    """A draft cannot be written out: its template or its code failed."""
+
+
+class SchemaError(WritingError):
+    """No value was found for a schema that the request brought along."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenderContext:
+    """What a draft may refer to beside the request. `now` is Unix time in ISO form."""
+
+    seed: int
+    locale: str
+    now: str = ""
+    timestamp: int = 0
+    state: str = "start"
+    attempt: int = 1
+    groups: Mapping[str, Any] = field(default_factory=dict)
+    allows_code: bool = False
+
+
+def is_plain(template: ReplyTemplate, request: ModelRequest) -> bool:
+    """Whether there is nothing to write: the draft says all, word for word."""
+    return (
+        request.controls.n == 1 and not template.is_templated and template.code is None and is_quick(template, request)
+    )
+
+
+def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
+    """Whether writing it out takes less than a millisecond or so: nothing is generated, faked or called."""
+    if template.writes_content or template.writes_reasoning or template.code:
+        return False
+    if request.controls.searches and template.reply.sources is None:
+        return False
+    return not template.is_templated or templates.is_quick(str(template))
+
+
+def write(
+    template: ReplyTemplate, request: ModelRequest, render_context: RenderContext, has_left: Callable[[], bool] = never
+) -> list[Reply]:
+    """The replies of all choices. Raises WritingError, and Abandoned soon after the client `has_left`."""
+    question = _question(request)
+    fuel = Fuel(has_left=has_left)  # for all choices together
+    return [_choice(template, request, render_context, question, index, fuel) for index in range(request.controls.n)]
+
+
+def _choice(
+    template: ReplyTemplate,
+    request: ModelRequest,
+    render_context: RenderContext,
+    question: bytes,
+    index: int,
+    fuel: Fuel,
+) -> Reply:
+    said = seeded.roll(render_context.seed, "said", question, index)
+    reply = template.reply
+    if index and template.alternatives:
+        reply = replace(reply, content=template.alternatives[(index - 1) % len(template.alternatives)])
+    if template.is_templated:
+        reply = _rendered(
+            reply,
+            template.arguments,
+            request,
+            replace(render_context, locale=template.locale or render_context.locale),
+            said,
+        )
+    if template.code is not None:
+        reply = _called(template.code, reply, request, render_context)
+    if template.writes_content:
+        reply = _generated(template, reply, request, render_context, said, fuel)
+    thinks = request.controls.thinking is True and template.writes_content and template.writes_reasoning is not False
+    if reply.reasoning is None and (template.writes_reasoning or thinks):
+        locale = template.locale or render_context.locale
+        thought = prose.reasoning(said, about=_about(request), locale=locale, length=REASONING_LENGTH)
+        reply = replace(reply, reasoning=thought)
+    if request.controls.searches and reply.sources is None:
+        reply = replace(reply, sources=prose.sources(said, _about(request), locale=render_context.locale))
+    return reply
+
+
+def _question(request: ModelRequest) -> bytes:
+    """What makes two requests the same question, however they want it answered."""
+    parts = [f"{message.role}:{message.content}" for message in request.messages]
+    controls = request.controls
+    asked = _as_bytes([controls.schema, controls.response_format, controls.tool_choice])
+    return seeded.digest(
+        request.call.provider, request.model, asked, *(tool.name for tool in controls.tools), "", *parts
+    )
+
+
+def _as_bytes(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value, default=dict)
+    except TypeError:  # nested too deeply for orjson, or with a number beyond 64 bits
+        parts, waiting = [], [value]
+        while waiting:
+            part = waiting.pop()
+            if isinstance(part, Mapping):
+                parts.append(f"{{{len(part)}")
+                waiting += [each for pair in part.items() for each in pair]
+            elif isinstance(part, list | tuple):
+                parts.append(f"[{len(part)}")
+                waiting += part
+            else:
+                parts.append(repr(part))
+        return "\0".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _about(request: ModelRequest) -> str:
+    return request.prompt[:200]
+
+
+# Templates
+
+
+def context(request: ModelRequest, render_context: RenderContext, said: int) -> dict[str, Any]:
+    """Everything a template can name."""
+    messages = [{"role": message.role, "content": message.content} for message in request.messages]
+    known = {
+        "messages": messages,
+        "model": request.model,
+        "prompt": request.prompt,
+        "provider": request.call.provider,
+        "path": request.call.path,
+        "headers": dict(request.call.headers),
+        "stream": request.stream,
+        "body": dict(request.body),
+    }
+    return {
+        "request": {**request.body, **known},
+        "turn": request.turn,
+        "groups": dict(render_context.groups),
+        "now": render_context.now,
+        "timestamp": render_context.timestamp,
+        "state": render_context.state,
+        "attempt": render_context.attempt,
+        "fake": templates.Faked(prose.fake(render_context.locale, said)),
+    }
+
+
+def _rendered(
+    reply: Reply,
+    arguments: Sequence[Mapping[str, Any] | str],
+    request: ModelRequest,
+    render_context: RenderContext,
+    said: int,
+) -> Reply:
+    names = context(request, render_context, said)
+
+    def render(part: str) -> str:
+        try:
+            return templates.render(part, names)
+        except templates.TemplateError as error:
+            raise WritingError(f"a template failed: {error}") from None
+
+    return replace(
+        reply,
+        content=render(reply.content),
+        reasoning=reply.reasoning and render(reply.reasoning),
+        tool_calls=tuple(
+            replace(call, arguments=_rendered_arguments(given, render))
+            for call, given in zip(reply.tool_calls, arguments, strict=True)
+        ),
+        sources=reply.sources
+        and tuple(
+            replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in reply.sources
+        ),
+    )
+
+
+def _rendered_arguments(given: Mapping[str, Any] | str, render: Callable[[str], str]) -> str:
+    """Exact text as text; data with each of its texts rendered, so that it stays JSON whatever they say."""
+    return render(given) if isinstance(given, str) else orjson.dumps(_rendered_data(given, render)).decode()
+
+
+def _rendered_data(value: Any, render: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return render(value)
+    if isinstance(value, Mapping):
+        return {key: _rendered_data(item, render) for key, item in value.items()}
+    return [_rendered_data(item, render) for item in value] if isinstance(value, list | tuple) else value
+
+
+# Code
+
+
+def _called(code: str, reply: Reply, request: ModelRequest, render_context: RenderContext) -> Reply:
+    if not render_context.allows_code:
+        raise WritingError(f"{code} is not called: start the server with --allow-code")
+    try:
+        answer = function_of(code)(request)
+    except Exception as error:
+        raise WritingError(f"{code} failed: {type(error).__name__}: {error}") from error
+    if isinstance(answer, Reply):
+        return answer
+    if isinstance(answer, str):
+        return replace(reply, content=answer)
+    raise WritingError(f"{code} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
+
+
+def function_of(code: str) -> Callable[[ModelRequest], Any]:
+    """The function behind `python:module:function`."""
+    _, module, name = code.split(":")
+    function: Callable[[ModelRequest], Any] = getattr(import_module(module), name)
+    return function
+
+
+# Generation
+
+
+def _generated(
+    template: ReplyTemplate, reply: Reply, request: ModelRequest, render_context: RenderContext, said: int, fuel: Fuel
+) -> Reply:
+    controls = request.controls
+    tool = wanted_tool(request, said)
+    if tool is not None:
+        arguments = as_json(_instance(tool.parameters or {"type": "object"}, request, said, fuel))
+        return replace(reply, tool_calls=(ToolCall(tool.name, arguments),))
+    locale = template.locale or render_context.locale
+    if controls.response_format != "text":
+        return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))
+    length = template.length or LENGTH
+    content = prose.prose(
+        said, locale=locale, length=length, style=template.style, about=_about(request), fit=tokens.count
+    )
+    return replace(reply, content=content)
+
+
+def _json(controls: Controls, request: ModelRequest, locale: str, said: int, fuel: Fuel) -> Any:
+    if controls.schema is not None:
+        return _instance(controls.schema, request, said, fuel)
+    answer = prose.prose(said, locale=locale, length=(10, 30), about=_about(request))
+    return {"answer": answer, "confidence": round(0.5 + seeded.fraction(said, "confidence") / 2, 2)}
+
+
+def _instance(schema: Mapping[str, Any], request: ModelRequest, said: int, fuel: Fuel) -> Any:
+    try:
+        return instance(_exact(schema, request), said, fuel)
+    except EmulatorError as error:
+        raise SchemaError(f"no JSON fits the schema of the request: {error}") from None
+
+
+def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any]:
+    """The schema with its whole numbers as the client wrote them: orjson reads those beyond 64 bits as floats."""
+    if not any(isinstance(part, float) and abs(part) >= 2**63 for part in _parts(schema)):
+        return schema
+    try:
+        waiting = [(request.body, json.loads(request.call.body))]
+    except (ValueError, RecursionError):  # a number of thousands of digits
+        return schema
+    while waiting:
+        part, exact = waiting.pop()
+        if part == schema and isinstance(exact, Mapping):
+            return exact
+        if isinstance(part, Mapping):
+            waiting += ((part[key], exact[key]) for key in part)
+        elif isinstance(part, list):
+            waiting += zip(part, exact, strict=True)
+    return schema
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    """A JSON value and everything in it."""
+    waiting = [value]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        if isinstance(part, Mapping):
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
+
+
+def as_json(value: Any) -> str:
+    """JSON text without blanks, also for whole numbers beyond 64 bits, which orjson does not write."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def wanted_tool(request: ModelRequest, said: int) -> Tool | None:
+    """The tool that a generated answer calls. Told to, it calls one; free to choose, it calls one when the user has
+    just asked for something that a tool's name or description speaks of."""
+    controls = request.controls
+    tools = controls.tools
+    if not tools or controls.tool_choice == "none":
+        return None
+    kind, _, name = controls.tool_choice.partition(":")
+    if kind == "name":
+        return next((tool for tool in tools if tool.name == name), None)
+    asked = _words(request.prompt)
+    scores = [len(asked & _words(f"{tool.name} {tool.description}")) for tool in tools]
+    best = max(scores)
+    if kind == "required":
+        return tools[scores.index(best)] if best else tools[said % len(tools)]
+    is_asked_now = bool(request.messages) and request.messages[-1].role == "user"
+    return tools[scores.index(best)] if best and is_asked_now else None
+
+
+_COMMON = frozenset(
+    ["an", "and", "are", "for", "get", "in", "is", "it", "of", "on", "or", "the", "this", "to", "what", "with", "you"]
+)
+
+
+def _words(words: str) -> frozenset[str]:
+    return frozenset(re.findall(r"[^\W_]{2,}", words.lower())) - _COMMON

@@ -1,0 +1,484 @@
+"""Templates in reply texts: `{{ request.model }}`, sandboxed and bounded.
+
+They are minijinja's: no Python is reachable from them, and its fuel, which counts steps and the texts they make, stops
+one that does not come to an end within milliseconds. Fuel does not see lists in lists, of which a few words make
+billions that one `==` walks through: so a template is known to be small (`Cost`) before it is rendered. What it writes
+is counted, and filters that make large things out of small ones are our own.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, lru_cache
+from typing import Any
+
+from emulator.errors import EmulatorError, did_you_mean
+
+FUEL = 200_000
+"""Steps a template may take, and 64 bytes of text count as one; a long reply takes some thousands."""
+LESS_FUEL = 20_000
+"""Steps for templates whose steps are heavy: long texts in their loops or in what they are given."""
+CHARACTERS_FOR_STEP = 4
+"""For so many characters that it is given a template may take one step more: it can change and write all some times."""
+MAX_ADVANCE = 2**20
+"""Characters that a template, or one filter in it, may make."""
+LARGEST = 2**27
+"""Characters that all values in a template may have together, by an estimate that is too high."""
+MAX_RANGE = 10_000
+MAX_REPEATED = 20_000
+"""Characters of plain text that may stand in loops."""
+MAX_TAG = 1000
+"""Words and signs between braces: minijinja's recursion is not bounded everywhere."""
+MAX_STATEMENTS = 1000
+MAX_FAKES = 2000
+MAX_FAKE = 10_000
+
+NAMES = ("request", "turn", "attempt", "state", "groups", "now", "timestamp", "fake")
+"""What a template can refer to; `emulator.writing.context` gives the values."""
+
+
+class TemplateError(EmulatorError):
+    """A template cannot be read or rendered; the message says why, and in which of its lines."""
+
+
+def is_template(text: str) -> bool:
+    """Whether a text has anything to render."""
+    return "{{" in text or "{%" in text or "{#" in text
+
+
+def check(text: str) -> None:
+    """Raises TemplateError when a text is no template, or refers to what is not there."""
+    if not is_template(text):
+        return
+    cost(text)
+    with _told():
+        named = _environment(FUEL).undeclared_variables_in_str(text)
+    for name in sorted(named):
+        if name not in (*NAMES, "range"):
+            hint = did_you_mean(name, NAMES)
+            raise TemplateError(f"there is no '{name}' in templates.{hint} Names: {', '.join(NAMES)}")
+
+
+def render(text: str, context: Mapping[str, Any]) -> str:
+    """The text with everything in it rendered. Raises TemplateError, never gives half an answer."""
+    if not is_template(text):
+        return text
+    price = cost(text)
+    given = size(context)
+    unit = max(given, len(text), MAX_RANGE if price.has_range else 0)
+    if price.growth * unit > LARGEST:
+        raise TemplateError(f"this could make more than {LARGEST} characters: it repeats what it is given too often")
+    with _told():
+        rendered: str = _environment(_fuel(price, given)).render_str(
+            text, **{name: view(value) for name, value in context.items()}
+        )
+        for value in context.values():
+            if isinstance(value, Faked) and value.error is not None:
+                raise value.error
+    return rendered if len(rendered) <= MAX_ADVANCE else _too_long("the text")
+
+
+def _fuel(price: "Cost", given: int) -> int:
+    """In few sizes, as each has an environment of its own."""
+    if price.repeated <= 1000 and given <= 100_000:
+        return FUEL
+    return 1 << (LESS_FUEL + given // CHARACTERS_FOR_STEP).bit_length()
+
+
+def is_quick(text: str) -> bool:
+    """Whether a template takes less than a millisecond or so: it has no loops, and nothing in it is invented."""
+    return "fake" not in text and "for" not in text and len(text) <= 10_000
+
+
+class _told:
+    """Turns minijinja's page of a message into one sentence."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, TemplateError):
+            return
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        sentence, _, place = first.removeprefix("undefined value: ").partition(" (in <string>:")
+        line = place.rstrip(")")
+        raise TemplateError(f"{sentence} (line {line} of the text)" if line else sentence) from None
+
+
+@cache
+def _environment(fuel: int) -> Any:
+    import minijinja
+
+    environment = minijinja.Environment()
+    environment.fuel = fuel
+    environment.undefined_behavior = "strict"
+    environment.auto_escape_callback = lambda name: False
+    environment.keep_trailing_newline = True
+    environment.pycompat = False  # 'a'.replace(…) would make texts of any length
+    environment.finalizer = minijinja.pass_state(_counted)
+    for name in ("cycler", "debug", "dict", "joiner", "namespace"):
+        environment.remove_global(name)
+    environment.add_global("range", _range)
+    for name in ("attr", "batch", "format", "pprint", "slice", "wordwrap"):
+        environment.remove_filter(name)
+    for name, function in _FILTERS.items():
+        environment.add_filter(name, function)
+    return environment
+
+
+def _counted(state: Any, value: Any) -> Any:
+    """Called with everything that a template writes. Null, and a condition without `else`, write nothing."""
+    if value is None:
+        return ""
+    if isinstance(value, Faked):
+        raise TemplateError("fake needs to know what: fake.name, fake.city, fake.sentence …")
+    written = state.get_temp("written", 0) + (len(value) if isinstance(value, str) else size(value))
+    if written > MAX_ADVANCE:
+        _too_long("the text")
+    state.set_temp("written", written)
+    return value
+
+
+def _too_long(what: str) -> Any:
+    raise TemplateError(f"{what} is longer than {MAX_ADVANCE} characters")
+
+
+def _range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
+    numbers = range(start) if stop is None else range(start, stop, step)
+    if len(numbers) > MAX_RANGE:
+        raise TemplateError(f"range has more than {MAX_RANGE} numbers")
+    return list(numbers)
+
+
+# What templates see of the request: it can be read, and neither changed nor asked for anything else
+
+
+class ReadOnlyMapping(Mapping[str, Any]):
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Mapping[str, Any]) -> None:
+        self._of = of
+
+    def __getitem__(self, key: str) -> Any:
+        return view(self._of[key])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._of)
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __repr__(self) -> str:
+        return repr(self._of)
+
+
+class ReadOnlyList(Sequence[Any]):
+    __slots__ = ("_of",)
+
+    def __init__(self, of: Sequence[Any]) -> None:
+        self._of = of
+
+    def __getitem__(self, index: Any) -> Any:
+        return view(self._of[index])
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __repr__(self) -> str:
+        return repr(self._of)
+
+
+def view(value: Any) -> Any:
+    """The same value, to be read only."""
+    if isinstance(value, dict):
+        return ReadOnlyMapping(value)
+    return ReadOnlyList(value) if isinstance(value, list | tuple) else value
+
+
+def size(value: Any) -> int:
+    """About how many characters a value has when it is written, however deep it is nested."""
+    total, left = 0, [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            total += len(each)
+        elif isinstance(each, Mapping):
+            total += sum(map(len, each)) + 4 * len(each)
+            left.extend(each.values())
+        elif isinstance(each, list | tuple | ReadOnlyList):
+            total += 2 * len(each)
+            left.extend(each)
+        else:
+            total += 8
+    return total
+
+
+class Faked:
+    """`fake.name` and `fake.name()` alike; `fake.date(pattern="%Y")` with arguments."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self._left = MAX_FAKES
+        self.error: Exception | None = None
+        """What went wrong where nothing can be raised."""
+
+    def __getattr__(self, name: str) -> "_Word":
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name in _BULKY:
+            raise TemplateError(f"fake.{name} is not for templates")
+        return _Word(name, getattr(self._source, name), self)
+
+    def _spend(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise TemplateError(f"fake is used more than {MAX_FAKES} times")
+
+
+_BULKY = frozenset(
+    ["binary", "csv", "dsv", "fixed_width", "image", "json", "json_bytes", "psv", "tar", "tsv", "xml", "zip"]
+)
+"""Makers of files, of a size that no other argument bounds."""
+
+
+class _Word:
+    def __init__(self, name: str, make: Callable[..., Any], faked: Faked) -> None:
+        self._name = name
+        self._make = make
+        self._faked = faked
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        self._faked._spend()
+        for value in (*arguments, *options.values()):
+            if self._name not in ("random_int", "pyint") and not _is_small(value):
+                raise TemplateError(f"fake.{self._name} takes numbers up to {MAX_FAKE} and texts of that length")
+        made = self._make(*arguments, **options)
+        return made if size(made) <= MAX_ADVANCE else _too_long(f"fake.{self._name}")
+
+    def __str__(self) -> str:
+        try:
+            return str(self())
+        except Exception as error:  # minijinja would go on as if nothing had happened
+            self._faked.error = self._faked.error or error
+            return ""
+
+
+def _is_small(value: Any) -> bool:
+    return abs(value) <= MAX_FAKE if isinstance(value, int | float) else size(value) <= MAX_FAKE
+
+
+# Filters
+
+
+def replace(text: str, old: str, new: str) -> str:
+    if len(text) + text.count(old) * len(new) > MAX_ADVANCE:
+        _too_long("what replace makes")
+    return text.replace(old, new)
+
+
+def join(items: Any, between: str = "", attribute: str | None = None) -> str:
+    texts = [str(item if attribute is None else item[attribute]) for item in items]
+    if sum(map(len, texts)) + len(texts) * len(between) > MAX_ADVANCE:
+        _too_long("what join makes")
+    return between.join(texts)
+
+
+def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
+    if len(text) + (text.count("\n") + 1) * width > MAX_ADVANCE:
+        _too_long("what indent makes")
+    margin = " " * width
+    lines = [margin + line if line or blank else line for line in text.split("\n")]
+    return "\n".join(lines if first else [lines[0].removeprefix(margin), *lines[1:]])
+
+
+def string(value: Any) -> str:
+    if size(value) > MAX_ADVANCE:
+        _too_long("what string makes")
+    return str(value)
+
+
+def tojson(value: Any, indent: int | None = None) -> str:
+    if indent is not None and indent > 16:
+        raise TemplateError("tojson indents by at most 16")
+    if size(value) > MAX_ADVANCE:
+        _too_long("what tojson makes")
+    made = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
+    return made if len(made) <= MAX_ADVANCE else _too_long("what tojson makes")
+
+
+def _plain(value: Any) -> Any:
+    return value._of if isinstance(value, ReadOnlyMapping | ReadOnlyList) else str(value)
+
+
+def date(moment: str, pattern: str) -> str:
+    """`{{ now | date("%d.%m.%Y") }}`"""
+    return datetime.fromisoformat(moment).strftime(re.sub(r"%\d+", "%", pattern[:200]))  # '%999Y' pads
+
+
+_FILTERS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (replace, join, indent, string, tojson, date)
+}
+
+# What a template may come to, known from its text alone
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """`growth`: how many times what it is given all values of a template have together, at most."""
+
+    growth: int
+    repeated: int
+    """Characters of plain text in its loops."""
+    has_range: bool
+
+
+_TAG = re.compile(r"\{\{|\{%|\{#")
+_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
+_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
+_TOKEN = re.compile(
+    r"""(?P<blank>\s+) | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*') | (?P<name>[^\W\d]\w*) | (?P<number>\d[\w.]*)
+    | (?P<end>[-+]?%\}|-?\}\}) | (?P<sign>\*\*|//|[=!<>]=|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+# fmt: off
+_STATEMENTS = ("if", "elif", "else", "endif", "for", "endfor", "break", "continue", "set", "with", "endwith")
+_SAME_SIZE = (
+    "abs", "bool", "capitalize", "count", "d", "date", "default", "first", "float", "indent", "int", "join", "last",
+    "length", "lower", "max", "min", "replace", "round", "string", "sum", "title", "tojson", "trim", "truncate",
+    "upper",
+)
+"""Filters that make a text no longer, or look after its length themselves."""
+FILTERS = (
+    *_SAME_SIZE, "chain", "dictsort", "e", "escape", "filesizeformat", "groupby", "items", "lines", "list", "map",
+    "pluralize", "reject", "rejectattr", "reverse", "safe", "select", "selectattr", "sort", "split", "striptags",
+    "unique", "urlencode", "zip",
+)
+"""Everything that may stand after `|`."""
+# fmt: on
+_LISTED = 6
+"""How many times as long a text may get when it becomes a list of characters and is written as one."""
+
+
+@lru_cache(4096)
+def cost(text: str) -> Cost:
+    """Raises TemplateError for statements that templates do not have here."""
+    sizes: dict[str, int] = {}
+    total, repeated, loops, statements, start, has_range = 1, 0, 0, 0, 0, False
+    for kind, tokens, begin, end in _tags(text):
+        if loops:
+            repeated += begin - start
+        start = end
+        words = [value for kind_, value in tokens if kind_ == "name"]
+        has_range = has_range or "range" in words
+        if kind == "{{":
+            total = min(total + _grown(tokens, sizes), LARGEST)
+            continue
+        statement = words[0] if words else ""
+        if statement not in _STATEMENTS:
+            known = "if, for, set, with and raw"
+            raise TemplateError(f"there is no '{statement}' statement in templates. Statements: {known}")
+        loops += {"for": 1, "endfor": -1}.get(statement, 0)
+        statements += 1
+        if statements > MAX_STATEMENTS:
+            raise TemplateError(f"there are more than {MAX_STATEMENTS} statements")
+        if statement == "for" and "recursive" in words:
+            raise TemplateError("loops in templates are not recursive")
+        if statement == "set" and ("sign", "=") not in tokens:
+            raise TemplateError("set needs a value: {% set name = value %}")
+        grown = _grown(tokens[1:], sizes)
+        total = min(total + grown, LARGEST)
+        for name in _targets(statement, tokens[1:]):
+            sizes[name] = max(sizes.get(name, 1), grown)
+    if repeated > MAX_REPEATED:
+        raise TemplateError(f"there are more than {MAX_REPEATED} characters of text in loops")
+    return Cost(total, repeated, has_range)
+
+
+Token = tuple[str | None, str]
+
+
+def _tags(text: str) -> Iterator[tuple[str, list[Token], int, int]]:
+    """Everything between braces: which, its tokens, where it begins and ends."""
+    position = 0
+    while (found := _TAG.search(text, position)) is not None:
+        begin, kind = found.span()[0], found[0]
+        if kind == "{#":
+            position = _after(text.find("#}", found.end()), 2, text)
+        elif (raw := _RAW.match(text, begin)) is not None:
+            closing = _END_RAW.search(text, raw.end())
+            position = closing.end() if closing else len(text)
+        else:
+            tokens, position = _tokens(text, found.end(), "%}" if kind == "{%" else "}}")
+            yield kind, tokens, begin, position
+
+
+def _after(position: int, length: int, text: str) -> int:
+    return len(text) if position < 0 else position + length
+
+
+def _tokens(text: str, position: int, closing: str) -> tuple[list[Token], int]:
+    tokens: list[Token] = []
+    braces = 0
+    while (found := _TOKEN.match(text, position)) is not None:
+        kind, value = found.lastgroup, found[0]
+        position = found.end()
+        if kind == "end" and value.endswith(closing) and not braces:
+            return tokens, position
+        if kind == "end":
+            position -= len(value) - 1  # an ordinary sign, and another
+            kind, value = "sign", value[0]
+        braces += {"{": 1, "}": -1}.get(value, 0) if kind == "sign" else 0
+        if kind != "blank":
+            tokens.append((kind, value))
+            if len(tokens) > MAX_TAG:
+                raise TemplateError(f"there are more than {MAX_TAG} words and signs between two braces")
+    return tokens, len(text)
+
+
+def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
+    """How many times as much as it is given an expression makes, at most."""
+    total = factor = 1
+    for index, (kind, value) in enumerate(tokens):
+        before = tokens[index - 1] if index else (None, "")
+        after = tokens[index + 1] if index + 1 < len(tokens) else (None, "")
+        if kind == "name":
+            total += sizes.get(value, 1)
+        elif kind == "text":
+            total += 1
+        elif value == "*":
+            factor *= _repeats(tokens, index)
+        elif value == "|" and after[1] not in FILTERS:
+            known = ", ".join(sorted(FILTERS))
+            raise TemplateError(f"there is no filter '{after[1]}'.{did_you_mean(after[1], FILTERS)} Filters: {known}")
+        elif value == "|" and after[1] not in _SAME_SIZE:
+            factor *= _LISTED
+        elif value in ("{", "[") and not (before[0] in ("name", "text") or before[1] in (")", "]", "}")):
+            factor *= 2  # texts in a list are written in quotes, and what is in quotes is escaped
+    return min(total * factor, LARGEST)
+
+
+def _repeats(tokens: Sequence[Token], index: int) -> int:
+    """The number beside a `*`, which has to be that number and not the beginning of something else."""
+    for beside, beyond in ((index + 1, index + 2), (index - 1, index - 2)):
+        kind, value = tokens[beside] if 0 <= beside < len(tokens) else (None, "")
+        stranger = tokens[beyond][1] if 0 <= beyond < len(tokens) else ""
+        if kind == "number" and stranger not in ("**", "|", ".", "[", "("):
+            try:
+                return max(1, int(float(value.replace("_", ""))))
+            except (ValueError, OverflowError):
+                break
+    raise TemplateError("`*` in templates needs a number beside it: {{ turn * 2 }}")
+
+
+def _targets(statement: str, tokens: Sequence[Token]) -> Iterator[str]:
+    """The names that a statement gives values to."""
+    for index, (kind, value) in enumerate(tokens):
+        if statement == "for" and value == "in":
+            return
+        if statement == "set" and value == "=":
+            return
+        is_given = statement in ("for", "set") or tokens[index + 1 : index + 2] == [("sign", "=")]
+        if kind == "name" and is_given and statement in ("for", "set", "with"):
+            yield value

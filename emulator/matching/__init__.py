@@ -1,0 +1,1 @@
+"""Finds the rule that answers a request, and says why the others do not."""

@@ -1,0 +1,318 @@
+"""Which rule answers a request, and why the others do not: pure functions over a compiled scenario."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import field, replace
+from typing import Any, NamedTuple
+
+from emulator import seeded
+from emulator.faults.base import Fault
+from emulator.matching.conditions import Condition, MatchContext, conditions, normalized
+from emulator.matching.literals import folded
+from emulator.pace import Pace
+from emulator.patterns import Pattern, allow, compiled
+from emulator.records import record
+from emulator.reply import ErrorReply, ReplyTemplate
+from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario, TextCondition
+
+
+@record
+class Answer:
+    """One of a rule's answers."""
+
+    content: ReplyTemplate | ErrorReply
+    chance: float | None = None
+    set_state: str | None = None
+
+
+@record
+class Rule:
+    """A rule ready to be asked."""
+
+    name: str
+    position: int
+    """Its place in the order of trying."""
+    origin: str
+    """Where it stands, as `path:line:column`."""
+    conditions: tuple[Condition, ...]
+    answers: tuple[Answer, ...]
+    then: str
+    times: int | None
+    chance: float | None
+    pace: Pace | None
+    faults: tuple[Fault, ...]
+    literal: str | None
+    """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
+    patterns: tuple[Pattern, ...]
+    """The regexes on the prompt, whose groups templates may use."""
+    normalize: tuple[str, ...] = ()
+
+    def answer(self, used: int, ask: MatchContext) -> Answer | None:
+        """The answer for the use number `used` (0 for the first); None when the rule is used up."""
+        answers = self.answers
+        if self.times is not None and used >= self.times:
+            return None
+        if any(item.chance is not None for item in answers):
+            return self._drawn(ask)
+        if used < len(answers):
+            return answers[used]
+        if self.then == "cycle":
+            return answers[used % len(answers)]
+        return answers[-1] if self.then == "repeat_last" else None
+
+    def _drawn(self, ask: MatchContext) -> Answer:
+        weights = [1.0 if item.chance is None else item.chance for item in self.answers]
+        point = seeded.fraction(ask.seed, "weights", self.name, ask.identity, ask.attempt) * sum(weights)
+        for item, weight in zip(self.answers, weights, strict=True):
+            point -= weight
+            if point < 0:
+                return item
+        return self.answers[-1]
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether it matches the same request each time."""
+        return self.chance is None and not any(condition.looks_at == "more" for condition in self.conditions)
+
+    def skips(self, ask: MatchContext) -> bool:
+        """Whether the dice let this request pass on to the next rule."""
+        chance = self.chance
+        return (
+            chance is not None and seeded.fraction(ask.seed, "chance", self.name, ask.identity, ask.attempt) >= chance
+        )
+
+    def groups(self, prompt: str) -> dict[str, Any]:
+        """What the regexes found in the prompt: named groups by name, all by number."""
+        allow()
+        found: dict[str, Any] = {}
+        for pattern in self.patterns:
+            groups = pattern.groups_in(prompt)
+            if groups is None and self.normalize:  # found as it stands if possible, else as it was compared
+                groups = pattern.groups_in(normalized(prompt, self.normalize))
+            found.update(groups or {})
+        return found
+
+
+@record
+class RuleMatch:
+    """A rule and which of its answers it is the turn of."""
+
+    rule: Rule
+    answer: Answer
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether this rule always gives this answer, word for word."""
+        rule, content = self.rule, self.answer.content
+        return (
+            len(rule.answers) == 1
+            and rule.times is None
+            and not rule.faults
+            and self.answer.set_state is None
+            and isinstance(content, ReplyTemplate)
+            and not content.is_templated
+            and content.code is None
+        )
+
+
+class Candidate(NamedTuple):
+    """A rule that requests of one class may match, and what is left to be asked."""
+
+    rule: Rule
+    needle: str | None
+    """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
+    hint: str | None
+    """What the folded prompt has to contain at least."""
+    tests: tuple[Callable[[MatchContext], bool], ...]
+
+
+class Candidates(NamedTuple):
+    """The rules for one class of requests, in order; those that want an exact prompt are looked up by it."""
+
+    by_prompt: Mapping[str, tuple[Candidate, ...]]
+    others: tuple[Candidate, ...]
+    first_unsteady: int
+    """The place of the first of them that may answer the same request once and not again."""
+
+    by_gram: Mapping[str, tuple[Candidate, ...]]
+    """Those of the others that want something of the prompt, each under a part of it that few of them share."""
+    unindexed: tuple[Candidate, ...]
+    """The others that are not there."""
+
+    def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
+        """Those that this prompt may fit, in order; `lowered` is the folded prompt."""
+        exact, others = self.by_prompt.get(prompt, ()), self.others
+        if len(lowered) < len(others) - len(self.unindexed):
+            grams = {lowered[start : start + GRAM] for start in range(len(lowered) - GRAM + 1)}
+            likely = [candidate for gram in grams & self.by_gram.keys() for candidate in self.by_gram[gram]]
+            if not likely and not exact:
+                return self.unindexed
+            others = (*self.unindexed, *likely)
+        elif not exact or not others:
+            return exact or others
+        return sorted((*exact, *others), key=lambda candidate: candidate.rule.position)
+
+
+MAX_CLASSES = 256
+GRAM = 4
+"""Characters of the parts of prompts under which rules are looked up, when there are many."""
+
+
+@record
+class RuleSet:
+    """All rules of a scenario in the order of trying.
+
+    Requests that agree in provider, operation, model and stream are one class: which rules they can match at all is
+    found out once, so that a rule for another provider costs nothing."""
+
+    rules: tuple[Rule, ...]
+    _classes: dict[tuple[str, str, str, bool], Candidates] = field(default_factory=dict)
+
+    def candidates(self, ask: MatchContext, lowered: str) -> Sequence[Candidate]:
+        """The rules that this request may match, in order: few, however many there are."""
+        return self._class_of(ask).of(ask.request.prompt, lowered)
+
+    def is_steady(self, ask: MatchContext, found: RuleMatch | None) -> bool:
+        """Whether the same request finds the same rule each time, whatever else there is to look at."""
+        last = found.rule.position if found is not None else len(self.rules) - 1
+        return last < self._class_of(ask).first_unsteady
+
+    def _class_of(self, ask: MatchContext) -> Candidates:
+        request = ask.request
+        key = (request.call.provider, request.call.operation, request.model, request.stream)
+        found = self._classes.get(key)
+        if found is None:
+            if len(self._classes) >= MAX_CLASSES:
+                self._classes.clear()
+            found = self._classes[key] = self._sorted_out(ask)
+        return found
+
+    def _sorted_out(self, ask: MatchContext) -> Candidates:
+        by_prompt: dict[str, list[Candidate]] = {}
+        others: list[Candidate] = []
+        first_unsteady = len(self.rules)
+        for rule in self.rules:
+            if all(condition.holds(ask) for condition in rule.conditions if condition.looks_at == "class"):
+                if not rule.is_steady:
+                    first_unsteady = min(first_unsteady, rule.position)
+                left = [condition for condition in rule.conditions if condition.looks_at != "class"]
+                needle = left[0].needle if len(left) == 1 else None
+                hint = next((condition.hint for condition in left if condition.hint is not None), None)
+                candidate = Candidate(rule, needle, hint, tuple(condition.holds for condition in left))
+                (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
+        exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
+        return Candidates(exact, tuple(others), first_unsteady, *_indexed(others))
+
+
+def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:
+    """Candidates by the rarest gram of what they want, in lower case; and those that want nothing so plain."""
+    wanted = [_wanted(candidate) for candidate in candidates]
+    counts = Counter(gram for grams in wanted for gram in set(grams))
+    index: dict[str, list[Candidate]] = {}
+    for candidate, grams in zip(candidates, wanted, strict=True):
+        if grams:
+            index.setdefault(min(grams, key=counts.__getitem__), []).append(candidate)
+    unindexed = [candidate for candidate, grams in zip(candidates, wanted, strict=True) if not grams]
+    return {gram: tuple(found) for gram, found in index.items()}, tuple(unindexed)
+
+
+def _wanted(candidate: Candidate) -> list[str]:
+    text = (candidate.needle or candidate.hint or "").lower()
+    return [text[start : start + GRAM] for start in range(len(text) - GRAM + 1)] if text.isascii() else []
+
+
+def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
+    """Make a scenario's rules quick to ask. `origins` tells where each stands."""
+    told = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
+    compiled = [_compiled(model, told[number], number, scenario) for number, model in enumerate(scenario.rules)]
+    order = sorted(range(len(compiled)), key=lambda number: -scenario.rules[number].priority)
+    return RuleSet(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
+
+
+def find(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> RuleMatch | None:
+    """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
+    allow()
+    prompt = ask.request.prompt
+    lowered = folded(prompt)
+    for rule, needle, hint, tests in book.candidates(ask, lowered):
+        if needle is not None:
+            if needle not in prompt:
+                continue
+        elif (hint is not None and hint not in lowered) or not _all_hold(tests, ask):
+            continue
+        if rule.skips(ask):
+            continue
+        answer = rule.answer(used.get(rule.position, 0), ask)
+        if answer is not None:
+            return RuleMatch(rule, answer)
+    return None
+
+
+def _all_hold(tests: Sequence[Callable[[MatchContext], bool]], ask: MatchContext) -> bool:
+    for test in tests:  # noqa: SIM110 - a generator would cost more than most tests do
+        if not test(ask):
+            return False
+    return True
+
+
+def misses(book: RuleSet, ask: MatchContext, most: int = 20) -> list[str]:
+    """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
+    stand first; at most `most` are told."""
+    allow()
+    tried: list[tuple[float, Rule, Condition | None]] = []
+    for rule in book.rules:
+        for held, condition in enumerate(rule.conditions):
+            if not condition.holds(ask):
+                tried.append((held / (len(rule.conditions) + 1), rule, condition))
+                break
+        else:
+            tried.append((1.0, rule, None))
+    tried.sort(key=lambda row: (-row[0], row[1].position))
+    told = [f"{rule.name}: {_reason(rule, failed, ask)}" for _, rule, failed in tried[:most]]
+    left = len(tried) - most
+    return told + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
+
+
+def _reason(rule: Rule, failed: Condition | None, ask: MatchContext) -> str:
+    if failed is not None:
+        return failed.miss(ask)
+    return "the dice let it pass" if rule.skips(ask) else "it matches, but all its replies are used up"
+
+
+def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) -> Rule:
+    pace = model.pace or scenario.defaults.pace
+    normalize = scenario.defaults.normalize if model.match.normalize is None else model.match.normalize
+    prompt = model.match.prompt
+    return Rule(
+        name=model.name or f"rules[{number}]",
+        position=number,
+        origin=origin,
+        conditions=tuple(conditions(model.match, normalize, is_outermost=True)),
+        answers=tuple(_answer(item, model) for item in model.answers()),
+        then=model.then or "repeat_last",
+        times=model.times,
+        chance=model.chance,
+        pace=pace.to_pace() if pace else None,
+        faults=model.faults,
+        literal=prompt.equals if prompt and not normalize else None,
+        patterns=tuple(compiled(regex) for regex in _regexes(model.match)),
+        normalize=tuple(normalize),
+    )
+
+
+def _regexes(wanted: Match | TextCondition) -> Iterator[str]:
+    """The regexes that a prompt may have to match."""
+    if isinstance(wanted, TextCondition):
+        if wanted.regex is not None:
+            yield wanted.regex
+    elif wanted.prompt is not None:
+        yield from _regexes(wanted.prompt)
+    for part in (*(wanted.any_of or ()), *((wanted.all_of or ()) if isinstance(wanted, Match) else ())):
+        yield from _regexes(part)
+
+
+def _answer(item: AnswerModel, model: RuleModel) -> Answer:
+    if item.reply is not None:
+        return Answer(item.reply.to_draft(), item.chance, item.set_state or model.set_state)
+    assert item.error is not None
+    return Answer(item.error.to_reply(), item.chance, item.set_state or model.set_state)

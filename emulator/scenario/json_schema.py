@@ -1,0 +1,143 @@
+"""The JSON Schema of scenario files, for editors: made of the models, so that it says what they say.
+
+What no schema can tell (whether a template, a regex or a path can be read, which locales there are) `emulator check`
+tells. Where null means the same as leaving a key out, the schema says so too.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema
+
+from emulator import docstrings
+from emulator.faults import FAULTS
+from emulator.faults.base import STAGES
+from emulator.providers import PROVIDERS
+from emulator.scenario.models import Scenario, known_errors
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+Schema = dict[str, Any]
+
+
+def json_schema() -> Schema:
+    """The schema of a whole file, in the draft 2020-12."""
+    schema = Scenario.model_json_schema(by_alias=True, schema_generator=_Untitled)
+    definitions = schema.pop("$defs")
+    models = {model.__name__: model for model in _models(BaseModel)}
+    for name, definition in [*definitions.items(), (Scenario.__name__, schema)]:
+        if name in models:
+            _describe(definition, models[name])
+    for name, more in _rules().items():
+        definitions[name].update(more)
+    for model in FAULTS.values():
+        definition = definitions[model.__name__]
+        definition["description"] = f"{model.effect}\n\nTests: {model.tests}"
+        definition["required"] = sorted({"kind", *definition.get("required", ())})
+        if STAGES[0] in definition["properties"]:
+            definition["allOf"] = [_reference("OnePlace")]
+    definitions["OnePlace"] = {"allOf": [_not_both(one, other) for one, other in combinations(STAGES, 2)]}
+    for name, provider in PROVIDERS.items():
+        own = definitions["ProviderSettings"]["properties"][name]
+        own["description"] = f"Settings of {provider.title}."
+        definitions[own["$ref"].rpartition("/")[2]].setdefault("description", own["description"])
+    definitions["Fault"] = _fault({kind: model.__name__ for kind, model in FAULTS.items()})
+    tidied: Schema = _tidied({**schema, "$defs": dict(sorted(definitions.items()))})
+    title = {"$schema": DIALECT, "title": "A scenario of llm-provider-emulator"}
+    return {**title, **tidied}
+
+
+def as_text() -> str:
+    """The schema as it stands in `scenarios/scenario.schema.json`, and as `emulator schema` prints it."""
+    return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+class _Untitled(GenerateJsonSchema):
+    """Titles would only repeat the keys in other letters."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        return False
+
+
+def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        if model.__module__.startswith("emulator."):
+            yield model
+        yield from _models(model)
+
+
+def _describe(definition: Schema, model: type[BaseModel]) -> None:
+    """Give each property the words that stand under its field."""
+    for name, text in docstrings.of(model).items():
+        shown = model.model_fields[name].alias or name
+        definition["properties"][shown]["description"] = text
+
+
+def _rules() -> Mapping[str, Schema]:
+    """What the models check beyond the types of their fields."""
+    shaped = {"anyOf": [{"required": ["length"]}, {"required": ["style"]}]}
+    return {
+        "RuleModel": {**_one_of("reply", "error", "replies"), "if": _given("then"), "then": _given("replies")},
+        "AnswerModel": _one_of("reply", "error"),
+        "ErrorModel": {"anyOf": [_given("name"), _given("status")]},
+        "QuotaModel": {"anyOf": [_given("requests"), _given("tokens"), _given("concurrency")]},
+        "ReplyModel": {"not": {"allOf": [_given("content"), shaped]}},
+        "TextCondition": {"minProperties": 1},
+        "NumberCondition": {"minProperties": 1},
+        "BodyCondition": {"minProperties": 2},
+    }
+
+
+def _given(key: str) -> Schema:
+    """The key is there and not null."""
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+def _one_of(*keys: str) -> Schema:
+    return {"oneOf": [_given(key) for key in keys]}
+
+
+def _not_both(one: str, other: str) -> Schema:
+    return {"not": {"allOf": [_given(one), _given(other)]}}
+
+
+def _fault(definitions: Mapping[str, str]) -> Schema:
+    """A mapping with its kind, or one line: `reset:after_tokens=5`, an error's name, a status."""
+    words = "|".join([*definitions, *known_errors()])
+    return {
+        "description": "One way in which an answer goes wrong: a mapping with its `kind`, or one line such as "
+        "`reset:after_tokens=5`; also the name of an error, or a status.",
+        "anyOf": [
+            {"oneOf": [_reference(name) for name in definitions.values()]},
+            {"type": "string", "pattern": rf"^\s*({words}|[0-9]+)\s*(:.*)?$"},
+            {"type": "integer"},
+        ],
+    }
+
+
+def _reference(name: str) -> Schema:
+    return {"$ref": f"#/$defs/{name}"}
+
+
+def _tidied(value: Any) -> Any:
+    """Without defaults that say nothing, without the titles of classes, and with every fault told once."""
+    if isinstance(value, list):
+        return [_tidied(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if "discriminator" in value:
+        return _reference("Fault")
+    kept = {key: item for key, item in value.items() if not _is_noise(key, item, value)}
+    if "properties" in value:  # the keys of a mapping may be called anything, `default` and `title` too
+        properties = {name: _tidied(item) for name, item in value["properties"].items()}
+        return {key: properties if key == "properties" else _tidied(item) for key, item in kept.items()}
+    return {key: _tidied(item) for key, item in kept.items()}
+
+
+def _is_noise(key: str, item: Any, around: Iterable[str]) -> bool:
+    if key == "title":
+        return isinstance(item, str)
+    return key == "default" and (item is None or isinstance(item, dict | list))

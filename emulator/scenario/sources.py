@@ -1,0 +1,232 @@
+"""Where scenarios come from: files, folders, globs, what they include, or mappings; joined into one `Scenario`."""
+
+import glob
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from emulator.errors import Problem, ScenarioError
+from emulator.providers import PROVIDERS
+from emulator.scenario.document import Document, KeyPath, quote, spell
+from emulator.scenario.loading import build, read
+from emulator.scenario.models import Defaults, RuleModel, Scenario
+
+Source = str | PathLike[str] | Mapping[str, Any] | Scenario
+
+SUFFIXES = (".yaml", ".yml", ".json", ".toml")
+MAX_FILES = 1000
+SAID_ONCE = ("name", "seed", "locale", "clock", "unmatched")
+"""Keys that hold for everything, so only one file may say each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A scenario, where each of its rules stands (`path:line:column`), and the files that it was read from."""
+
+    scenario: Scenario
+    origins: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    parts: tuple[tuple[Scenario, Document], ...] = field(default=(), repr=False, compare=False)
+    """Every source by itself: what it says, and where."""
+
+    def problem(self, rule: int, key_path: KeyPath, message: str) -> Problem:
+        """A problem in one of the scenario's rules, at the place that `trail` leads to from there."""
+        for scenario, document in self.parts:
+            if rule < len(scenario.rules):
+                return document.problem(("rules", rule, *key_path), message)
+            rule -= len(scenario.rules)
+        return Problem(self.parts[0][1].path if self.parts else "scenario", 0, 0, message)
+
+
+def load(*sources: Source) -> Loaded:
+    """One scenario of all sources, their rules in that order. Raises ScenarioError: everything wrong in any of them."""
+    problems: list[Problem] = []
+    parts: list[tuple[Scenario, Document]] = []
+    files: list[Path] = []
+    known: set[Path] = set()
+    for source in sources:
+        try:
+            if isinstance(source, Scenario):
+                parts.append((source, Document("scenario", {})))
+            elif isinstance(source, Mapping):
+                parts.append(_built(Document("scenario", {"version": 1, **source})))
+                if parts[-1][0].include:
+                    problems.append(Problem("scenario", 0, 0, "include is for files: what is not one has no folder"))
+            else:
+                for path in files_of(fspath(source)):
+                    _read_with_includes(path, parts, files, known, problems)
+        except ScenarioError as error:
+            problems += error.problems
+    problems += _said_twice(parts)
+    if problems:
+        raise ScenarioError(problems, files)
+    origins = [origin for scenario, document in parts for origin in _origins(scenario, document)]
+    return Loaded(_joined([scenario for scenario, _ in parts]), tuple(origins), tuple(files), tuple(parts))
+
+
+def files_of(source: str, folder: Path = Path()) -> list[Path]:
+    """The files that a path, a folder or a glob, from `folder` on, stands for, in the order of their names.
+    Raises ScenarioError."""
+    path = folder / source
+    try:
+        if path.is_dir():
+            found = sorted(entry for entry in path.iterdir() if _is_scenario(entry))
+            if not found:
+                raise _refused(source, f"there is no scenario in this folder: {', '.join(SUFFIXES)}")
+            return found
+        if glob.has_magic(source) and not path.exists():
+            names = glob.glob(source, root_dir=folder, recursive=True)
+            found = sorted(folder / name for name in names if _is_scenario(folder / name))
+            if not found:
+                raise _refused(source, "no file fits this pattern")
+            return found
+    except OSError as error:
+        raise _refused(source, f"this cannot be read: {error.strerror or error}") from None
+    return [path]
+
+
+def _refused(source: str, message: str) -> ScenarioError:
+    return ScenarioError([Problem(source, 0, 0, message)])
+
+
+def _is_scenario(path: Path) -> bool:
+    return path.suffix in SUFFIXES and not path.name.endswith(".schema.json") and path.is_file()
+
+
+def _built(document: Document) -> tuple[Scenario, Document]:
+    return build(Scenario, document), document
+
+
+def _read_with_includes(
+    path: Path,
+    parts: list[tuple[Scenario, Document]],
+    files: list[Path],
+    known: set[Path],
+    problems: list[Problem],
+) -> None:
+    root = _real(path.parent)
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        if _real(path) in known:
+            continue  # included twice, or in a circle: once is enough
+        known.add(_real(path))
+        files.append(path)
+        if len(known) > MAX_FILES:
+            raise _refused(str(path), f"more than {MAX_FILES} files are included")
+        try:
+            parts.append(_built(read(path)))
+        except ScenarioError as error:
+            problems += error.problems
+            continue
+        scenario, document = parts[-1]
+        found: list[Path] = []
+        for number, included in enumerate(scenario.include):
+            try:
+                found += _inside(root, path, included)
+            except ScenarioError as error:
+                key_path = ("include", number) if isinstance(document.data.get("include"), list) else ("include",)
+                problems += [document.problem(key_path, problem.message) for problem in error.problems]
+                if "\0" not in included and not Path(included).is_absolute():
+                    files.append(path.parent / included)  # it may come yet
+        waiting += reversed(found)
+
+
+def _real(path: Path) -> Path:
+    """The path without links; itself when they lead nowhere."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute()
+
+
+def _inside(root: Path, path: Path, included: str) -> list[Path]:
+    """The included files, all of them under the folder of the file that was asked for."""
+    if "\0" in included or Path(included).is_absolute():
+        raise _refused(included, f"include '{included}' must be relative to this file")
+    try:
+        found = files_of(included, path.parent)
+    except ScenarioError as error:
+        raise _refused(included, f"include '{included}': {error.problems[0].message}") from None
+    for each in found:
+        if not _real(each).is_relative_to(root):
+            raise _refused(included, f"include '{included}' leaves the folder {root.name}/")
+        if not each.exists():
+            raise _refused(included, f"include '{included}': there is no such file")
+    return found
+
+
+def _origins(scenario: Scenario, document: Document) -> Iterator[str]:
+    for number in range(len(scenario.rules)):
+        problem = document.problem(("rules", number), "")
+        where = f"{problem.path}:{problem.line}:{problem.column}" if problem.line else problem.path
+        yield where if problem.line else f"rules[{number}]"
+
+
+def _said_twice(parts: list[tuple[Scenario, Document]]) -> Iterator[Problem]:
+    key_paths: list[KeyPath] = [(key,) for key in SAID_ONCE[1:]]
+    key_paths += [
+        ("providers", name, key) for name, provider in PROVIDERS.items() for key in provider.Settings.model_fields
+    ]
+    for key_path in key_paths:
+        first: tuple[Any, str] | None = None
+        for scenario, document in parts:
+            is_said, value = _said(scenario, key_path)
+            if not is_said:
+                continue
+            if first is not None and first[0] != value:
+                told = f"{spell(key_path)} is {quote(value)} here and {quote(first[0])} in {first[1]}: say it once"
+                yield document.problem(key_path, told)
+            first = first or (value, document.path)
+
+
+def _said(model: Any, key_path: KeyPath) -> tuple[bool, Any]:
+    """Whether a model was told what is at a trail, and what it is."""
+    for key in map(str, key_path):
+        if key not in model.model_fields_set:
+            return False, None
+        model = getattr(model, key)
+    return True, model
+
+
+def _joined(parts: list[Scenario]) -> Scenario:
+    """All parts as one: what one says holds for all, rules and accounts follow each other, and each part's defaults
+    hold for its own rules; what it leaves out there is the first part's."""
+    if len(parts) == 1:
+        return parts[0]
+    said: dict[str, Any] = {}
+    for key in SAID_ONCE:
+        for part in reversed(parts):
+            if key in part.model_fields_set:
+                said[key] = getattr(part, key)
+    return Scenario.model_construct(
+        **{
+            **dict(Scenario.model_construct(version=1)),
+            **said,
+            "defaults": parts[0].defaults if parts else Defaults(),
+            "providers": _joined_settings(parts),
+            "accounts": tuple(account for part in parts for account in part.accounts),
+            "quotas": tuple(quota for part in parts for quota in part.quotas),
+            "faults": tuple(fault for part in parts for fault in part.faults),
+            "rules": tuple(_with_defaults(rule, part) for part in parts for rule in part.rules),
+        }
+    )
+
+
+def _joined_settings(parts: list[Scenario]) -> Any:
+    settings: dict[str, Any] = {}
+    for part in reversed(parts):
+        for name in part.providers.model_fields_set:
+            own = getattr(part.providers, name)
+            said = {key: getattr(own, key) for key in own.model_fields_set}
+            settings[name] = settings[name].model_copy(update=said) if name in settings else own
+    return Scenario.model_fields["providers"].get_default().model_copy(update=settings)
+
+
+def _with_defaults(rule: RuleModel, part: Scenario) -> RuleModel:
+    match = rule.match
+    if match.normalize is None and "normalize" in part.defaults.model_fields_set:
+        match = match.model_copy(update={"normalize": part.defaults.normalize})
+    return rule.model_copy(update={"pace": rule.pace or part.defaults.pace, "match": match})

@@ -1,0 +1,530 @@
+"""The one place where bytes and time are real: plays a track or a list of steps on a connection."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from http import HTTPStatus
+from itertools import accumulate
+from math import inf
+from typing import Any, Literal, cast
+
+from emulator.clock import Alarm, Clock, WallClock
+from emulator.server.protocol import DOOR, Door
+from emulator.uvicorn_adapter import Cycle, Message, Scope
+from emulator.wire import (
+    Afterwards,
+    Close,
+    Data,
+    End,
+    FrameRun,
+    Framing,
+    Hang,
+    Head,
+    Header,
+    PlannedBody,
+    Raw,
+    Refuse,
+    Reset,
+    ResetAccepts,
+    Step,
+)
+
+Receive = Callable[[], Any]
+Send = Callable[[Message], Any]
+Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
+
+CLOSE_HEADER: Header = (b"connection", b"close")
+BODILESS = (204, 304)
+MAX_WRITE = 65536
+"""What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
+
+
+@dataclass(slots=True)
+class Playback:
+    """What became of an answer. Moments are on the clock's hand of deadlines; `late` is the worst delay in seconds."""
+
+    ended: Ended = "complete"
+    bytes_sent: int = 0
+    frames_sent: int = 0
+    first_sent: float | None = None
+    last_sent: float | None = None
+    late: float = 0.0
+
+
+class Players:
+    """The answers being played now, so that a shutdown can end them."""
+
+    def __init__(self) -> None:
+        self.active: set[_Player] = set()
+        self.draining = False
+
+    def drain(self, grace: float) -> None:
+        """The server ends: what cannot be over within so many seconds is reset now."""
+        self.draining = True
+        for player in tuple(self.active):
+            if not player.can_end_within(grace):
+                player.door.cut()
+
+
+async def play(
+    answer: PlannedBody | Sequence[Step], start: float, clock: Clock, scope: Scope, send: Send, players: Players
+) -> Playback:
+    """Send an answer whose moments count from `start` on the clock. Returns when its last byte is handed to the
+    socket, the client has gone, or the server shuts down; never raises for what a client does.
+
+    `scope` and `send` are uvicorn's own: no middleware may stand between."""
+    cycle: Cycle = send.__self__  # type: ignore[attr-defined]
+    door = cast(Door, scope["state"][DOOR])
+    if players.draining:
+        cycle.keep_alive = False
+    playback = await _play(answer, start, clock, cycle, door, players)
+    if door.was_cut and playback.ended == "client_closed":
+        playback.ended = "shutdown"  # it was not the client who closed
+    return playback
+
+
+async def _play(
+    answer: PlannedBody | Sequence[Step], start: float, clock: Clock, cycle: Cycle, door: Door, players: Players
+) -> Playback:
+    if isinstance(answer, PlannedBody):
+        if not answer.at or cycle.scope["method"] == "HEAD":
+            return await _send_whole(answer, start, clock, cycle, door)
+        if not answer.streamed:
+            answer = answer.steps()
+    player: _Player
+    if isinstance(answer, PlannedBody):
+        player = _TrackPlayer(door, start, clock, cycle, answer)
+    else:
+        player = _StepPlayer(door, start, clock, cycle, answer)
+    await player.play(players)
+    if door.is_lost:
+        cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
+        return player.playback
+    is_last = player.end()
+    if door.protocol.keeps_no_books and not is_last and player.afterwards is None and cycle.keep_alive:
+        _close_books(cycle)
+        return player.playback
+    afterwards = player.afterwards if player.playback.ended == "complete" else None
+    lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
+    await _settle(cycle, is_last and not lingers, lingers=lingers)
+    if afterwards is not None and not door.is_lost:
+        door.prepare(afterwards, clock)
+    return player.playback
+
+
+class _Mute:
+    """A transport that writes nothing, and stays open if it `lingers`."""
+
+    def __init__(self, transport: asyncio.Transport, lingers: bool) -> None:
+        self._transport = transport
+        self._lingers = lingers
+
+    def write(self, data: bytes) -> None:
+        pass
+
+    def close(self) -> None:
+        if not self._lingers:
+            self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class _Parting:
+    """The transport of a protocol whose close waits for the client to end."""
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+
+    def close(self) -> None:
+        transport = self._protocol.transport
+        if not transport.is_closing():
+            self._protocol.part()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol.transport, name)
+
+
+async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
+    """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
+    connection, or closes it after the last."""
+    cycle.transport = _Mute(cycle.transport, lingers)
+    await cycle.send({"type": "http.response.start", "status": 204, "headers": [CLOSE_HEADER] if is_last else []})
+    await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _close_books(cycle: Cycle) -> None:
+    """The same in four lines, as uvicorn does it for httptools after the last byte of an answer."""
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.message_event.set()
+    cycle.on_response()
+
+
+async def _send_whole(planned: PlannedBody, start: float, clock: Clock, cycle: Cycle, door: Door) -> Playback:
+    """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
+    playback = send_in_one(planned, start, clock, door) if _is_usual(cycle, door) else None
+    if playback is not None:
+        _close_books(cycle)
+        return playback
+    body = b"" if planned.status in BODILESS else planned.body()
+    if cycle.more_body:
+        cycle.transport = _Parting(door.protocol)
+    headers = list(planned.headers)
+    if planned.status not in BODILESS and (not planned.streamed or (body and cycle.scope["http_version"] == "1.0")):
+        headers.append((b"content-length", b"%d" % len(body)))
+    await cycle.send({"type": "http.response.start", "status": planned.status, "headers": headers})
+    sent = 0
+    while len(body) - sent > MAX_WRITE and not door.is_lost:
+        piece = body[sent : sent + MAX_WRITE]
+        await cycle.send({"type": "http.response.body", "body": piece, "more_body": True})
+        sent += MAX_WRITE
+    if not door.is_lost:
+        await cycle.send({"type": "http.response.body", "body": body[sent:] if sent else body, "more_body": False})
+    now = clock.now()
+    if cycle.response_complete:
+        return Playback("complete", len(body), sum(len(run.pieces) for run in planned.runs), now, now, now - start)
+    cycle.disconnected = True
+    frames = sum(end <= sent for end in accumulate(map(len, planned.frames())))
+    return Playback("client_closed", sent, frames, now, now, now - start)
+
+
+def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock, door: Door) -> Playback | None:
+    """Head and body in one write, on a connection that has room for them and stays open. None when that cannot be: it
+    is not all due, or too much, or the connection is to be closed after it."""
+    if not isinstance(answer, PlannedBody) or answer.at or answer.status in BODILESS or CLOSE_HEADER in answer.headers:
+        return None
+    body = answer.body()
+    if len(body) > MAX_WRITE:
+        return None
+    door.write(_in_one(answer, body, door))
+    now = clock.now()
+    return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
+
+
+def _is_usual(cycle: Cycle, door: Door) -> bool:
+    """Whether head and body may go in one write: nothing about the request asks for more."""
+    scope = cycle.scope
+    return (
+        door.protocol.keeps_no_books
+        and cycle.keep_alive
+        and not cycle.disconnected
+        and scope["method"] != "HEAD"
+        and scope["http_version"] == "1.1"
+        and not door.is_full
+        and not door.is_lost
+    )
+
+
+def _in_one(planned: PlannedBody, body: bytes, door: Door) -> bytes:
+    """A whole answer as bytes, in chunks if it is a stream."""
+    headers = [*door.protocol.server_state.default_headers, *planned.headers]
+    head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
+    if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
+        raise ValueError(f"a header holds a line end: {headers}")
+    if not planned.streamed:
+        return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+    end = b"0\r\n\r\n"
+    return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b" % (head, len(body), body, end)
+
+
+@cache
+def _status_line(status: int) -> bytes:
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = ""
+    return b"HTTP/1.1 %d %b" % (status, reason.encode())
+
+
+class _Player:
+    """Sends what is due, then sleeps until the next deadline: driven by alarms, without a task of its own.
+
+    It keeps at hand what each token needs: with a thousand streams, every further object is one more that the
+    processor has to fetch from memory."""
+
+    __slots__ = (
+        "afterwards",
+        "alarm",
+        "clock",
+        "cycle",
+        "done",
+        "door",
+        "ending",
+        "framing",
+        "index",
+        "is_held",
+        "is_last",
+        "is_over",
+        "playback",
+        "start",
+        "transport",
+    )
+
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle) -> None:
+        self.door = door
+        self.transport = door.protocol.transport
+        self.is_held = door.is_full
+        """The client reads too slowly: `wake` is called when there is room again."""
+        self.is_over = False
+        self.start = start
+        self.clock = clock
+        self.cycle = cycle
+        self.index = 0
+        self.framing: Framing | None = None  # none until the head is sent
+        self.is_last = (
+            not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
+        )
+        self.ending: Ended = "client_closed"  # how it will have ended when the connection is lost
+        self.playback = Playback()
+        self.afterwards: Afterwards | None = None
+        self.alarm: Alarm | None = None
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def play(self, players: Players) -> None:
+        door = self.door
+        door.player = self
+        door.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
+        players.active.add(self)
+        try:
+            if door.is_lost:
+                self.lost()
+            else:
+                self.wake()
+            await self.done
+        finally:
+            players.active.discard(self)
+            door.player = None
+            if self.alarm is not None:
+                self.alarm.cancel()
+
+    def advance(self) -> None:
+        """Do everything that is due, then set the alarm for what follows or finish."""
+        raise NotImplementedError
+
+    def begin(self, status: int, headers: Sequence[Header], framing: Framing | None = None) -> bytes:
+        """The bytes of the head, with what HTTP demands beside the given headers."""
+        scope = self.cycle.scope
+        given = dict(headers)
+        demanded: list[Header] = []
+        if _says_close(headers):
+            self.is_last = True
+        elif self.is_last:
+            headers = [header for header in headers if header[0] != b"connection"]
+            demanded.append(CLOSE_HEADER)
+        if scope["method"] == "HEAD" or status in (204, 304):
+            self.framing = "none"
+        elif framing is not None:
+            self.framing = framing
+        elif b"content-length" in given:
+            self.framing = "length"
+        elif scope["http_version"] == "1.0":
+            self.framing = "close"
+        else:
+            self.framing = "chunks"
+        if self.framing == "close":
+            self.is_last = True
+        if self.framing == "chunks" and b"transfer-encoding" not in given:
+            demanded.append((b"transfer-encoding", b"chunked"))
+        lines = [
+            b"%b: %b" % header for header in (*self.door.protocol.server_state.default_headers, *headers, *demanded)
+        ]
+        if any(b"\r" in line or b"\n" in line for line in lines):
+            raise ValueError(f"a header holds a line end: {headers}")
+        return b"\r\n".join((_status_line(status), *lines, b"", b""))
+
+    def end(self) -> bool:
+        """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
+        if self.framing == "chunks":
+            self.door.write(b"0\r\n\r\n")
+        return self.is_last
+
+    def last_due(self) -> float:
+        """The moment of its last byte, on its clock; infinite when it never ends."""
+        raise NotImplementedError
+
+    def can_end_within(self, seconds: float) -> bool:
+        """Whether it may be over by then. Nobody can tell how fast virtual time goes."""
+        return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
+
+    def finish(self, ended: Ended) -> None:
+        if not self.is_over:
+            self.is_over = True
+            self.playback.ended = ended
+            if not self.done.done():  # its task may have been cancelled
+                self.done.set_result(None)
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self.finish(self.ending)
+
+    def wake(self) -> None:
+        """Go on, if there is anything to do and it can be done."""
+        if self.is_over or self.transport.is_closing():
+            return  # what is left to do then is told by `lost`, which is on its way
+        try:
+            self.advance()
+        except Exception as error:
+            self.is_over = True
+            if not self.done.done():
+                self.done.set_exception(error)
+
+    def wake_at(self, when: float) -> None:
+        if self.alarm is not None:
+            self.alarm.cancel()
+        self.alarm = self.clock.call_at(when, self.wake)
+
+    def _note(self, size: int, frames: int, due: float, now: float) -> None:
+        playback = self.playback
+        playback.bytes_sent += size
+        playback.frames_sent += frames
+        if playback.first_sent is None:
+            playback.first_sent = now
+        playback.last_sent = now
+        if now - due > playback.late:
+            playback.late = now - due
+
+
+class _TrackPlayer(_Player):
+    """The way of nearly every stream: shared pieces, an index, and writes past ASGI."""
+
+    __slots__ = ("at", "due", "offset", "planned", "run", "runs")
+
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, planned: PlannedBody) -> None:
+        super().__init__(door, start, clock, cycle)
+        self.planned = planned
+        self.at = planned.at
+        self.due = start + planned.at[0]
+        self.runs = iter([run for run in planned.runs if run.pieces])
+        self.run: FrameRun | None = next(self.runs, None)
+        self.offset = 0
+
+    def last_due(self) -> float:
+        return self.start + self.at[-1]
+
+    def advance(self) -> None:
+        if self.is_held:
+            return
+        if self.framing is None:
+            self.transport.write(self.begin(self.planned.status, self.planned.headers))
+        now = self.clock.now()
+        run, due = self.run, self.due
+        frames: list[bytes] = []
+        size = 0
+        while run is not None and due <= now and size < MAX_WRITE:
+            frame = run.before + run.pieces[self.offset] + run.after
+            frames.append(frame)
+            size += len(frame)
+            self.index += 1
+            self.offset += 1
+            if self.offset == len(run.pieces):
+                run = self.run = next(self.runs, None)
+                self.offset = 0
+                if run is None:
+                    break
+            due = self.start + self.at[self.index]
+        if frames:
+            data = frames[0] if len(frames) == 1 else b"".join(frames)
+            self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
+            self._note(size, len(frames), self.due, now)
+            self.due = due
+        if run is None:
+            self.finish("complete")
+        else:
+            self.wake_at(due)
+
+
+class _StepPlayer(_Player):
+    """The way of everything unusual: any steps in any order."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]) -> None:
+        super().__init__(door, start, clock, cycle)
+        self.steps = steps
+
+    def last_due(self) -> float:
+        rest = self.steps[self.index :]
+        if any(isinstance(step, Hang) for step in rest):
+            return inf
+        gaps = sum(step.gap for step in rest if isinstance(step, Data) and step.gap)
+        return max(self.start + max((step.at for step in rest), default=0.0), self.clock.now() + gaps)
+
+    def advance(self) -> None:
+        while not self.is_over and self.ending == "client_closed":
+            if self.index == len(self.steps):
+                return self.finish("complete")
+            step = self.steps[self.index]
+            now = self.clock.now()
+            due = self.start + step.at
+            if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
+                due = max(due, self.playback.last_sent + step.gap)
+            if due > now:
+                return self.wake_at(due)
+            if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
+                return None  # nothing more to do until the client leaves, or reads on
+            self.index += 1
+            self._do(step, now)
+        return None
+
+    def _do(self, step: Step, now: float) -> None:
+        match step:
+            case Head():
+                head = self.begin(step.status, self._sized(step), step.framing)
+                if step.over:
+                    self.steps = [*_dribbled(head, step), *self.steps[self.index :]]
+                    self.index = 0
+                else:
+                    self.door.write(head)
+            case Data():
+                data = step.data
+                if self.framing == "none" or not data:
+                    return
+                self.door.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
+                self._note(len(data), 1, self.start + step.at, now)
+                if step.gap:
+                    self.playback.last_sent = self.clock.now()  # writing may have taken its time
+            case Raw():
+                self.door.write(step.data)
+                self._note(len(step.data), 1, self.start + step.at, now)
+            case End():
+                self.finish("complete")
+            case Close():
+                self.ending = "closed"
+                self.door.close()
+            case Reset():
+                self.ending = "reset"
+                self.door.reset()
+            case Afterwards():
+                self.afterwards = step
+            case Refuse():
+                self.door.listener_control.refuse(step.seconds)
+            case ResetAccepts():
+                self.door.listener_control.reset_accepts(step.count, step.seconds)
+            case Hang():  # never reached: `advance` stays before it
+                pass
+
+    def _sized(self, head: Head) -> Sequence[Header]:
+        """A whole body has a Content-Length, as its provider would send it; a stream goes in chunks."""
+        rest = self.steps[self.index :]
+        is_event_stream = any(name == b"content-type" and b"event-stream" in value for name, value in head.headers)
+        is_sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in head.headers)
+        if (
+            head.status in (204, 304)
+            or is_event_stream
+            or is_sized
+            or head.framing is not None
+            or not all(isinstance(step, Data | End | Afterwards) for step in rest)
+        ):
+            return head.headers
+        size = sum(len(step.data) for step in rest if isinstance(step, Data))
+        return (*head.headers, (b"content-length", b"%d" % size))
+
+
+def _dribbled(data: bytes, head: Head) -> list[Step]:
+    return [Raw(data[k : k + 1], head.at + head.over * k / len(data)) for k in range(len(data))]
+
+
+def _says_close(headers: Sequence[Header]) -> bool:
+    return any(name == b"connection" and b"close" in value.lower() for name, value in headers)

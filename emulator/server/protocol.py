@@ -1,0 +1,409 @@
+"""The door to a connection: what both of uvicorn's protocol classes are given, so that an answer has the socket itself.
+
+It lets a stream write past ASGI, where every token would cost a coroutine, lets a fault do what HTTP forbids, tells
+when the client has gone, and gives every request limits: for the size of its head, and for the time it may take.
+"""
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Sized
+from typing import Any, Literal, Protocol
+
+from emulator.clock import Alarm, Clock
+from emulator.uvicorn_adapter import Cycle, Scope, UvicornProtocol
+from emulator.wire import Afterwards
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
+logger = logging.getLogger("emulator.http")
+"""Instead of `uvicorn.error`, which may belong to the program around the emulator."""
+# A warning about each request that is no HTTP would fill the log of a fuzz test, and a server that ends cancels.
+logger.setLevel(logging.ERROR)
+logger.addFilter(_is_no_cancellation)
+
+DOOR = "emulator.door"
+HEAD_TIMEOUT = 10.0
+"""Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
+MIN_BODY_PROGRESS = 65536
+MAX_HEAD_BYTES = 65536
+DISCARD_TIMEOUT = 2.0
+MAX_DISCARDED = 2**24
+"""After an answer that came before its request was over: so long and so much is still taken and thrown away. A close
+at once would be a reset, and could cost the client its answer."""
+MAX_PIPELINED = 1000
+MAX_BACKLOG = 2**20
+"""How much of what a client sends ahead is kept: requests by httptools, bytes by h11."""
+_REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+REQUEST_TIMEOUT = _REFUSED % b"408 Request Timeout"
+HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
+BAD_REQUEST = _REFUSED % b"400 Bad Request"
+
+
+class ListenerControl(Protocol):
+    """What the transport may do with the server's listening sockets."""
+
+    def refuse(self, seconds: float) -> None:
+        """Stop listening for so long."""
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Reset so many more of the connections that come next, within so many seconds."""
+
+    def resets_next(self) -> bool:
+        """Whether the connection that has just been accepted is to be reset. It counts."""
+
+    def lost(self) -> None:
+        """A connection is gone."""
+
+
+class Listener(Protocol):
+    """What a door tells of its connection while an answer is sent."""
+
+    is_held: bool
+    """The client reads too slowly."""
+
+    def wake(self) -> None:
+        """There is room again."""
+
+    def lost(self) -> None:
+        """The connection is gone."""
+
+
+class Door:
+    """What the transport may do with one connection, beyond ASGI."""
+
+    __slots__ = ("idle", "listener_control", "next", "player", "protocol", "was_cut")
+
+    def __init__(self, protocol: Any, listener_control: ListenerControl) -> None:
+        self.protocol = protocol
+        self.listener_control = listener_control
+        self.player: Listener | None = None
+        """What is told when the connection is lost, and when the client reads too slowly."""
+        self.next: Literal["answer", "close", "reset", "discard"] = "answer"
+        self.idle: Alarm | None = None
+        self.was_cut = False
+        """The server ended before the answer did."""
+
+    @property
+    def is_lost(self) -> bool:
+        """The connection is closing or gone."""
+        return bool(self.protocol.transport.is_closing())
+
+    def has_left(self) -> bool:
+        """The same as a function, for slow work in a thread: nobody waits for its result any more."""
+        return self.is_lost
+
+    @property
+    def is_full(self) -> bool:
+        """The client reads too slowly."""
+        return bool(self.protocol.flow.write_paused)
+
+    def write(self, data: bytes) -> None:
+        self.protocol.transport.write(data)
+
+    def close(self) -> None:
+        """Send what is buffered, then FIN."""
+        self.protocol.transport.close()
+
+    def reset(self) -> None:
+        """A real RST: without the linger option an abort sends FIN."""
+        transport = self.protocol.transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abort()
+
+    def cut(self) -> None:
+        """End the connection because the server ends. A FIN would pass for the end of an answer that is not over."""
+        self.was_cut = True
+        self.reset()
+
+    def prepare(self, afterwards: Afterwards, clock: Clock) -> None:
+        """From now on the connection waits for its next request, and behaves as it was told."""
+        self.next = afterwards.next
+        if afterwards.idle is not None:
+            self.protocol.unset_keep_alive()  # uvicorn would not wait for ever
+            self.idle = clock.call_at(clock.now() + afterwards.idle, self.close)
+
+    def stop_waiting(self) -> None:
+        if self.idle is not None:
+            self.idle.cancel()
+            self.idle = None
+
+    def turn_away(self) -> None:
+        """Meet the next request with the end of the connection."""
+        if self.next == "reset":
+            self.reset()
+        else:
+            self.protocol.transport.write_eof()  # a close would send RST if the client is not done with its request
+
+
+class _Gone:
+    """What a door knows of a connection that is lost. The protocol and the door would keep each other in memory until
+    Python looks for such pairs, which stops every stream for a while."""
+
+    keeps_no_books = write_paused = False
+
+    def __init__(self) -> None:
+        self.transport = self.flow = self
+
+    def is_closing(self) -> bool:
+        return True
+
+    def resume_reading(self) -> None:
+        pass
+
+    write = close = abort = write_eof = get_extra_info = lambda *_: None
+
+
+GONE = _Gone()
+
+
+class FastPath(Protocol):
+    """What may answer a packet before uvicorn parses it."""
+
+    def take(self, protocol: Any, data: bytes) -> bool:
+        """Whether that was done."""
+
+    def learn(self, data: bytes, scope: Scope) -> None:
+        """A packet was one whole request; this is what it said."""
+
+
+class _Limits(UvicornProtocol):
+    """The limits of a request on one connection: how large its head may be, and how long its parts may take."""
+
+    keeps_no_books: bool
+    """Whether an answer may be written past the parser."""
+    backlog: Sized
+    """Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes."""
+    most_backlog: int
+    door: Door
+    deadline: asyncio.TimerHandle | None = None
+    unfinished = 0
+    """Bytes of a request whose end has not come."""
+
+    def is_body_open(self) -> bool:
+        """Whether more of the body of an answered request is to come."""
+        raise NotImplementedError
+
+    def is_pipelining(self) -> bool:
+        """Whether an answer is due before that of the newest request."""
+        raise NotImplementedError
+
+    def consider(self, before: Cycle | None, was_in_body: bool) -> None:
+        """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
+        cycle = self.cycle
+        is_new = cycle is not before
+        if self.flow.read_paused and self.is_writing() and (cycle is None or len(cycle.body) < MIN_BODY_PROGRESS):
+            self.flow.resume_reading()  # uvicorn stops to read after a second request: nobody would see who leaves
+        is_large = self.unfinished > MAX_HEAD_BYTES
+        if len(self.backlog) > self.most_backlog or (is_large and is_new and _head_size(cycle.scope) > MAX_HEAD_BYTES):
+            self.give_up(HEAD_TOO_LARGE)
+        elif (not is_new and not was_in_body) or self.scope is not cycle.scope:  # in a head
+            if is_new:
+                self.unfinished = 0
+            if self.unfinished > MAX_HEAD_BYTES:
+                self.give_up(HEAD_TOO_LARGE)
+            elif self.deadline is None:
+                self.be_patient()
+        elif self._is_in_body(cycle):
+            if is_new or self.deadline is None or self.unfinished >= MIN_BODY_PROGRESS:
+                self.be_patient()
+                self.unfinished = 0
+        else:
+            self.stop_patience()
+
+    def part(self) -> None:
+        """Close the connection, after what the client still sends."""
+        self.stop_patience()
+        self.door.next = "discard"
+        self.deadline = self.loop.call_later(DISCARD_TIMEOUT, self.transport.close)
+        self.flow.resume_reading()
+        self.transport.write_eof()
+
+    def discard(self, size: int) -> None:
+        """So much came after the end."""
+        self.unfinished += size
+        if self.unfinished > MAX_DISCARDED:
+            self.transport.close()
+
+    def be_patient(self) -> None:
+        """Wait for what has to come, from now on."""
+        if self.deadline is not None:
+            self.deadline.cancel()
+        self.deadline = self.loop.call_later(HEAD_TIMEOUT, self._run_out)
+
+    def stop_patience(self) -> None:
+        """A request is here."""
+        self.unfinished = 0
+        if self.deadline is not None:
+            self.deadline.cancel()
+            self.deadline = None
+
+    def give_up(self, words: bytes) -> None:
+        """Close the connection, with these words where they do not stand in the midst of an answer."""
+        self.stop_patience()
+        if self.transport.is_closing():
+            return
+        if not self.is_writing():
+            self.transport.write(words)
+            if self.cycle is not None:
+                self.cycle.disconnected = True  # what was asked for is answered already
+        self.transport.close()
+
+    def is_writing(self) -> bool:
+        """Whether an answer has begun and not ended, so that nothing may be written between."""
+        cycle = self.cycle
+        return (
+            self.door.player is not None
+            or self.is_pipelining()
+            or (cycle is not None and cycle.response_started and not cycle.response_complete)
+        )
+
+    def _is_in_body(self, cycle: Cycle) -> bool:
+        if cycle.response_complete and not self.keeps_no_books:
+            cycle.more_body = self.is_body_open()
+        return bool(cycle.more_body)
+
+    def _run_out(self) -> None:
+        """Too little has come in time. An answer under way is let end first: its client may pipeline."""
+        self.deadline = None
+        cycle = self.cycle
+        if self.is_writing() or (cycle is not None and not cycle.response_complete and not cycle.more_body):
+            self.be_patient()
+        else:
+            self.give_up(REQUEST_TIMEOUT)
+
+
+class Connection(_Limits):
+    """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
+    a `Door` into every request's state."""
+
+    def __init__(self, listener_control: ListenerControl, fast_path: FastPath | None, **given: Any) -> None:
+        super().__init__(**given)
+        self.logger = logger
+        self.access_log = False
+        self._gate = listener_control
+        self._shortcut = fast_path
+        self._answered = 0.0  # when the short-cut last answered, by the loop's time
+
+    def feed(self, data: bytes) -> None:
+        """Let the parser have what came."""
+        raise NotImplementedError
+
+    def cycle_for(self, scope: Scope) -> Cycle:
+        """uvicorn's record of a request that came whole and needs no parsing."""
+        raise NotImplementedError
+
+    def start(self, cycle: Cycle) -> None:
+        """Let the application answer."""
+        raise NotImplementedError
+
+    def unset_keep_alive(self) -> None:
+        """Let the connection rest for as long as it wants."""
+        self._unset_keepalive_if_required()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.door = Door(self, self._gate)
+        self.app_state = {**self.app_state, DOOR: self.door}
+        self.be_patient()
+        if self._gate.resets_next():
+            self.door.reset()
+
+    def data_received(self, data: bytes) -> None:
+        if self.door.next != "answer":
+            if self.door.next == "discard":
+                self.discard(len(data))
+            else:
+                self.door.turn_away()
+            return
+        self.door.stop_waiting()
+        before = self.cycle
+        short = self._shortcut if not self.unfinished and self._is_between_requests() else None
+        if short is not None and short.take(self, data):
+            return
+        was_in_body = before is not None and before.more_body
+        self.unfinished += len(data)
+        self.feed(data)
+        cycle = self.cycle
+        if (
+            cycle is before
+            or cycle.more_body
+            or self.scope is not cycle.scope
+            or self.unfinished > MAX_HEAD_BYTES
+            or self.flow.read_paused
+        ):
+            self.consider(before, was_in_body)
+        else:
+            if self.deadline is None:
+                self.unfinished = 0
+            else:
+                self.stop_patience()
+            if short is not None and cycle.keep_alive and not self.is_pipelining():
+                short.learn(data, self.scope)
+
+    def _is_between_requests(self) -> bool:
+        """Whether nothing is open: no answer, and no part of a request."""
+        cycle = self.cycle
+        if cycle is None:
+            return self.scope is None
+        return cycle.response_complete and not cycle.more_body and self.scope is cycle.scope
+
+    def begin(self, scope: Scope) -> None:
+        """Let the application answer a request that needs no parsing and no reading, as uvicorn does it."""
+        if self.deadline is not None:
+            self.stop_patience()
+        self.unset_keep_alive()
+        self.cycle = self.cycle_for(scope)
+        self.scope = self.cycle.scope
+        self.cycle.more_body = False
+        self.start(self.cycle)
+
+    def rest(self) -> None:
+        """An answer went out past uvicorn: the connection waits for its next request."""
+        if self.deadline is not None:
+            self.stop_patience()
+        self.server_state.total_requests += 1
+        self._answered = self.loop.time()
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_handler()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """uvicorn sets a timer for each answer; the short-cut has this one set again when it was too early."""
+        left = self._answered + self.timeout_keep_alive - self.loop.time()
+        if left > 0:
+            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
+        self.unset_keep_alive()
+        self.stop_patience()
+        self.door.stop_waiting()
+        if self.door.player is not None:
+            self.door.player.lost()
+        self.door.protocol = GONE
+        self._gate.lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.door.player is not None:
+            self.door.player.is_held = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.door.player is not None:
+            self.door.player.is_held = False
+            self.door.player.wake()
+
+
+def _head_size(scope: Scope) -> int:
+    lines = sum([len(name) + len(value) + 4 for name, value in scope["headers"]])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + lines

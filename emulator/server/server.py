@@ -1,0 +1,451 @@
+"""Runs the application under uvicorn: the socket, the loop, the signals and an orderly end."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from functools import partial
+from importlib import import_module
+from types import FrameType
+from typing import Any, Literal, TypeVar
+from weakref import WeakSet
+
+from emulator.clock import WallClock, wait_until
+from emulator.engine import Options
+from emulator.errors import BindError, EmulatorError, ScenarioError
+from emulator.scenario.sources import Source
+from emulator.server.app import App
+from emulator.server.fast_path import fast_path_for
+from emulator.server.protocol import Connection, Door
+from emulator.state.journal import Exchange
+from emulator.state.namespace import CompiledScenario, Namespaces
+from emulator.state.reloading import fingerprint, watch
+from emulator.uvicorn_adapter import ServerState, settings
+
+Result = TypeVar("Result")
+logger = logging.getLogger("emulator")
+
+CALL_TIMEOUT = 30.0
+GRACE = 2.0
+"""Seconds that a shutdown waits for answers to end."""
+CLOSE_TIMEOUT = 0.05
+"""Seconds for what is closing to be closed: only a client that does not read what it was sent takes them."""
+CANCEL_AFTER = 1.0
+"""Seconds that the work of answers has to end in once their connections are gone."""
+KEEP_ALIVE = 75
+"""Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
+BACKLOG = 2048
+MANUAL_CLOCK = (
+    "The clock is manual: streams and delays wait until it is moved. To let 60 seconds pass: "
+    'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
+    "with ?namespace=NAME for another namespace."
+)
+HINTS = {
+    errno.EADDRINUSE: "Another program listens there; choose another with --port.",
+    errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
+}
+CONNECTIONS = {
+    "httptools": ("emulator.connection_httptools", "HttpToolsConnection"),
+    "h11": ("emulator.connection_h11", "H11Connection"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerOptions:
+    """How to serve."""
+
+    script: CompiledScenario
+    options: Options = field(default_factory=Options)
+    provider: str | None = None
+    """Serve this provider alone, at the root."""
+    seed: int | None = None
+    """Replaces the scenario's seed."""
+    sources: tuple[Source, ...] = ()
+    """What to load again when its files change; empty: nothing is watched."""
+    on_exchange: Callable[[Exchange], None] | None = None
+    """What tells each exchange once it is over."""
+    loop: Literal["auto", "uvloop", "asyncio"] = "auto"
+    http: Literal["httptools", "h11"] = "httptools"
+
+
+def bind(host: str, port: int, *, listens: bool = True, shares_port: bool = False) -> socket.socket:
+    """A listening socket, or one that refuses. Port 0 takes a free one. Raises BindError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:  # each process gets an accept queue of its own
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        if listens:
+            sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        hint = HINTS.get(error.errno or 0, "Check --host.")
+        raise BindError(f"Cannot listen on {host}:{port}: {error.strerror or error}. {hint}") from None
+    except OverflowError:
+        sock.close()
+        raise BindError(f"Cannot listen on {host}:{port}: a port is a number from 0 to 65535.") from None
+    sock.setblocking(False)
+    return sock
+
+
+def _shares_port(sock: socket.socket) -> bool:
+    return hasattr(socket, "SO_REUSEPORT") and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
+
+
+_running: "WeakSet[HttpServer]" = WeakSet()
+
+
+def _leave_to_parent() -> None:
+    """In a forked child: let go of the sockets of servers, which its parent alone serves. Were they kept, the port
+    would stay open and connections would not end while the child lives. Their numbers stay in use, as their owners may
+    close them once more."""
+    if not _running:
+        return
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for server in _running:
+        for number in server.descriptors():
+            os.dup2(nothing, number, inheritable=False)
+    os.close(nothing)
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
+
+
+class Server:
+    """One server in one event loop."""
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
+        self.app: App | None = None
+        self.http: HttpServer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = 0
+        self._process = 0
+        self._lock = threading.RLock()
+        self._calls: deque[Callable[[], None]] = deque()
+        self._seen = fingerprint(options.sources, options.script.files) if options.sources else b""
+
+    def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Serve until stopped, by a signal or by `stop()`, and close the socket. Blocks."""
+        with sock, asyncio.Runner(loop_factory=loop_factory(self.options.loop)) as runner:
+            runner.run(self.serve(sock, on_ready))
+
+    async def serve(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
+        """The same inside a running loop."""
+        clock = WallClock()
+        namespaces = Namespaces(self.options.script, clock, self.options.seed)
+        app = App(namespaces, self.options.options, self.options.provider)
+        app.on_exchange = self.options.on_exchange
+        app.timing.watch(clock)
+        http = HttpServer(app, self.options.http, clock)
+        stop = asyncio.Event()
+        watching = asyncio.create_task(self._watch(app, stop)) if self.options.sources else None
+        with self._lock:
+            self.app, self.http = app, http
+            self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
+        try:
+            await http.serve(sock, on_ready)
+        finally:
+            with self._lock:  # from now on, whoever asks does the work on its own
+                self._loop = None
+                self._do_calls()
+            stop.set()
+            if watching is not None:
+                await watching
+            clock.close()
+
+    async def _watch(self, app: App, stop: asyncio.Event) -> None:
+        def deliver(script: CompiledScenario) -> None:
+            app.namespaces.reload(script)
+            app.problems = ()
+            if script.scenario.clock == "manual":
+                logger.warning(MANUAL_CLOCK)
+            logger.info("The scenario was loaded again: %d rules.", len(script.rules.rules))
+
+        def complain(error: ScenarioError) -> None:
+            app.problems = error.problems
+            logger.error("The scenario cannot be used, the last good version stays:\n%s", error)
+
+        await watch(self.options.sources, self.options.script, deliver, complain, stop, self._seen)
+
+    def call(self, work: Callable[[], Result]) -> Result:
+        """Do something in the loop's thread, or here when the server is not running (any more). Raises EmulatorError
+        when it was never started, or runs in the process that this one was forked from."""
+        with self._lock:
+            if self.app is None:
+                raise EmulatorError("The emulator was not started: use `with Emulator(…)` or call start().")
+            loop = self._running_loop()
+            if loop is None or threading.get_ident() == self._thread:
+                return work()
+            result: Future[Result] = Future()
+            self._calls.append(partial(_do, work, result))
+            loop.call_soon_threadsafe(self._do_calls)
+        return result.result(CALL_TIMEOUT)
+
+    def call_async(self, work: Callable[[App], Coroutine[Any, Any, Result]], timeout: float) -> Result:
+        """Run a coroutine in the loop's thread and wait for it. Raises TimeoutError, or EmulatorError when the server
+        is not running or stops meanwhile."""
+        with self._lock:
+            loop, app = self._running_loop(), self.app
+            if loop is None or app is None:
+                raise EmulatorError("The emulator is not running; call start() first.")
+            future = asyncio.run_coroutine_threadsafe(work(app), loop)
+        try:
+            return future.result(timeout)
+        except CancelledError:
+            raise EmulatorError("The emulator was stopped meanwhile.") from None
+
+    def _do_calls(self) -> None:
+        while self._calls:
+            self._calls.popleft()()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop | None:
+        if self._loop is not None and self._process != os.getpid():
+            raise EmulatorError(
+                f"The emulator runs in process {self._process}; in a process forked from it, only its URLs can be used."
+            )
+        return self._loop
+
+    @property
+    def listener_control(self) -> "ListenerControl | None":
+        """The listening sockets, once they are there."""
+        return self.http.listener_control if self.http is not None else None
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """The server runs, in the process that this one was forked from."""
+        return self._loop is not None and self._process != os.getpid()
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Ask for an orderly end; may be called from any thread. Answers that are not over after so many seconds are
+        reset."""
+        with self._lock:
+            loop, http = self._loop, self.http
+            if loop is not None and http is not None and not self.is_elsewhere:
+                loop.call_soon_threadsafe(http.stop, grace)
+
+
+def _do(work: Callable[[], Result], result: "Future[Result]") -> None:
+    try:
+        result.set_result(work())
+    except BaseException as error:
+        result.set_exception(error)
+
+
+class HttpServer:
+    """Accepts connections for the application, until it is asked to stop: then answers have some time to end."""
+
+    def __init__(self, app: App, parser: str, clock: WallClock) -> None:
+        module, name = CONNECTIONS[parser]
+        connection_class = getattr(import_module(module), name)
+        self.listener_control = ListenerControl(clock, self)
+        self.server_state = ServerState()
+        self.servers: list[asyncio.Server] = []
+        self._app = app
+        self._clock = clock
+        self._make_connection = partial(
+            connection_class,
+            config=settings(app, connection_class, KEEP_ALIVE),
+            server_state=self.server_state,
+            app_state={},
+            listener_control=self.listener_control,
+            fast_path=fast_path_for(app, connection_class),
+        )
+        self._loop = asyncio.get_running_loop()
+        self._grace = GRACE
+        self._stopping = asyncio.Event()
+        self._is_over = asyncio.Event()
+        """Nobody is connected any more, or a second signal came."""
+
+    async def serve(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop`."""
+        _running.add(self)
+        with self._signals():
+            self._set_date()
+            await self.listen(sock)
+            on_ready()
+            while not self._stopping.is_set():
+                self._set_date()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(1 - self._clock.time() % 1):
+                        await self._stopping.wait()
+            await self._end()
+
+    def descriptors(self) -> list[int]:
+        """The numbers of all its sockets."""
+        sockets = [sock for server in self.servers for sock in server.sockets]
+        sockets += [connection.transport.get_extra_info("socket") for connection in self.server_state.connections]
+        return [number for sock in sockets if sock is not None and (number := sock.fileno()) >= 0]
+
+    async def listen(self, sock: socket.socket) -> None:
+        """Accept what comes to a socket."""
+        self.servers.append(await self._loop.create_server(self._make_connection, sock=sock, backlog=BACKLOG))
+
+    def stop(self, grace: float = GRACE) -> None:
+        """Begin the end; if it has begun already, end at once."""
+        if self._stopping.is_set():
+            self._is_over.set()
+        self._grace = grace
+        self._stopping.set()
+
+    def lost(self) -> None:
+        """A connection is gone."""
+        if self._stopping.is_set() and not self.server_state.connections:
+            self._is_over.set()
+
+    def _set_date(self) -> None:
+        self.server_state.default_headers = [(b"date", formatdate(self._clock.time(), usegmt=True).encode())]
+
+    async def _end(self) -> None:
+        state = self.server_state
+        self.listener_control.close()
+        for server in self.servers:
+            server.close()
+        self._app.players.drain(self._grace)
+        for connection in tuple(state.connections):
+            connection.shutdown()
+        await self._until_over(self._grace)
+        self._cut_off(lambda door: not door.is_lost)
+        await self._until_over(CLOSE_TIMEOUT)
+        self._cut_off(lambda door: True)
+        if state.tasks:
+            _, late = await asyncio.wait(state.tasks, timeout=CANCEL_AFTER)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+        for server in self.servers:
+            await server.wait_closed()
+        _running.discard(self)
+
+    async def _until_over(self, seconds: float) -> None:
+        """Return once nobody is connected, a second signal came, or so much time has passed."""
+        if self.server_state.connections and seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._is_over.wait()
+
+    def _cut_off(self, whom: Callable[[Door], bool]) -> None:
+        for connection in tuple(self.server_state.connections):
+            assert isinstance(connection, Connection)
+            if whom(connection.door):
+                connection.door.cut()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """A signal is an orderly end, the second one an end at once, whichever they are."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: FrameType | None) -> None:
+            self._loop.call_soon_threadsafe(self.stop)
+
+        before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class ListenerControl:
+    """A server's listening sockets: they can be closed for a while, and what they accept can be reset. To be used in
+    the event loop. Real time counts, for the port belongs to all namespaces."""
+
+    def __init__(self, clock: WallClock, server: HttpServer) -> None:
+        self.resets = 0
+        self._server: HttpServer | None = server
+        self._clock = clock
+        self._until = 0.0
+        self._resets_until = 0.0
+        self._reopening: asyncio.Task[None] | None = None
+        self.lost = server.lost
+
+    @property
+    def is_open(self) -> bool:
+        return self._reopening is None or self._reopening.done()
+
+    def refuse(self, seconds: float) -> None:
+        """Refuse connections for so long, or longer if that was said before. Idle connections are closed and busy ones
+        end with their answer, as when a server goes down."""
+        if self._server is None:
+            return
+        self._until = max(self._until, self._clock.now() + seconds)
+        if self.is_open:
+            self._reopening = asyncio.create_task(self._reopen(self._server, self._shut(self._server)))
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Reset so many more of the connections that come next, within so many seconds."""
+        now = self._clock.now()
+        if now >= self._resets_until:
+            self.resets = 0
+        self.resets += count
+        self._resets_until = max(self._resets_until, now + seconds)
+
+    def resets_next(self) -> bool:
+        """Whether the connection that has just been accepted is to be reset. It counts."""
+        if self.resets <= 0:
+            return False
+        in_time = self._clock.now() < self._resets_until
+        self.resets = self.resets - 1 if in_time else 0
+        return in_time
+
+    def close(self) -> None:
+        """Stay as it is: the server ends."""
+        self._server = None
+        if self._reopening is not None:
+            self._reopening.cancel()
+
+    def _shut(self, server: HttpServer) -> list[socket.socket]:
+        sockets = [sock for listener in server.servers for sock in listener.sockets]
+        addresses = [(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets]
+        for listener in server.servers:
+            listener.close()
+        server.servers.clear()
+        for connection in tuple(server.server_state.connections):
+            if not connection.transport.is_closing():
+                connection.shutdown()
+        # Bound but not listening: connections are refused, and nobody else can take the port.
+        return [bind(host, port, listens=False, shares_port=shares) for host, port, shares in addresses]
+
+    async def _reopen(self, server: HttpServer, bound: list[socket.socket]) -> None:
+        try:
+            while True:
+                await wait_until(self._clock, self._until)
+                for sock in bound:
+                    await server.listen(sock)
+                if self._clock.now() >= self._until:
+                    return
+                bound = self._shut(server)
+        except asyncio.CancelledError:
+            for sock in bound:
+                sock.close()
+            raise
+
+
+def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """uvloop where it is to be had, else asyncio's own loop."""
+    if name != "asyncio":
+        try:
+            uvloop: Any = import_module("uvloop")
+        except ImportError:
+            if name == "uvloop":
+                raise
+        else:
+            factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+            return factory
+    return asyncio.new_event_loop

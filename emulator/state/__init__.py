@@ -1,0 +1,1 @@
+"""What a namespace remembers: rules' counters, quotas, cached responses, journal, timing."""

@@ -1,0 +1,365 @@
+"""A world of its own: everything that one test may change without another noticing."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from pathlib import Path
+
+from emulator import large
+from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
+from emulator.errors import UsageError
+from emulator.faults.selection import FaultRegistry
+from emulator.matching.conditions import MatchContext
+from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find
+from emulator.pace import Pace
+from emulator.providers import PROVIDERS
+from emulator.providers.base import Provider, provider_error
+from emulator.request import HttpRequest, ModelRequest
+from emulator.scenario.models import Scenario
+from emulator.scenario.sources import Source, load
+from emulator.state.journal import Exchange, Journal, Shelf
+from emulator.state.quotas import Quotas, quota_of
+from emulator.state.response_cache import ResponseCache
+
+MAX_NAMESPACES = 1000
+"""How many worlds that requests alone have made are remembered."""
+IDLE = 3600.0
+"""Seconds after which such a world may be forgotten, when nobody uses it."""
+MAX_ADVANCE = 100 * 366 * 86400.0
+"""The most seconds that may pass at once."""
+MAX_GIVEN = 10_000
+"""How many worlds are remembered that were given something: a scenario, a seed, faults, time."""
+MAX_LOST = 100_000
+"""How many names of such worlds are remembered after them, so that a later use gets an error and not another world."""
+NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
+"""The names that can stand in a URL, a header and a key as they are."""
+MAX_PREFIXES = 4096
+PREFIX_STEP = 128
+"""Characters: the least length at which the beginnings of two texts are found to be the same."""
+LASTING = ("live-", "queue-", "server ")
+"""What the ids of faults begin with that are not the script's: their counts outlive it."""
+MAX_ATTEMPTS = 10_000
+"""How many different requests are remembered for counting attempts; the one longest unused is forgotten first."""
+
+
+def safe_name(name: str) -> str:
+    """The name under which a world is reached, for a name of any characters.
+
+    One of 1 to 128 letters, digits, dots, hyphens and underscores stays as it is. Of any other one, every run of other
+    characters becomes a hyphen, the first 100 characters are kept, and `-` with 16 hexadecimal digits of the BLAKE2b
+    hash of the whole name in UTF-8 follows, so that different names stay different. A safe name stays itself."""
+    if NAME.fullmatch(name):
+        return name
+    digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-')[:100] or 'namespace'}-{digest}"
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledScenario:
+    """A scenario made ready: rules to ask, rooms with their settings, keys that are accepted. Never changed."""
+
+    scenario: Scenario
+    rules: RuleSet
+    providers: Mapping[str, Provider]
+    keys: Mapping[str, frozenset[str]] | None
+    """The keys accepted by each provider; None when any is."""
+    pace: Pace | None
+    """The pace of what no rule answers, when the file gives one."""
+    files: tuple[Path, ...] = ()
+    """The files that it was read from."""
+    origins: tuple[str, ...] = ()
+    """Where each rule of the scenario stands."""
+
+
+def compile_scenario(*sources: Source) -> CompiledScenario:
+    """Load and compile. Raises ScenarioError."""
+    loaded = load(*sources)
+    return script_of(loaded.scenario, loaded.origins, loaded.files)
+
+
+def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
+    """Compile a scenario. `origins` tells where each rule stands."""
+    keys = None
+    if scenario.accounts:
+        keys = {
+            name: frozenset(account.key for account in scenario.accounts if account.provider in (None, name))
+            for name in PROVIDERS
+        }
+    return CompiledScenario(
+        scenario=scenario,
+        rules=compile_rules(scenario, origins),
+        providers={name: provider(getattr(scenario.providers, name)) for name, provider in PROVIDERS.items()},
+        keys=keys,
+        pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
+        files=files,
+        origins=tuple(origins),
+    )
+
+
+class Namespace:
+    """One world: script, counters, state, seed, clock and journal. It lives in the event loop's thread."""
+
+    def __init__(
+        self, name: str, script: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+    ) -> None:
+        self.name = name
+        self.clock = clock
+        self.journal = Journal(shelf=shelf or Shelf())
+        self.cache = PromptCache()
+        self.fault_registry = FaultRegistry()
+        self.memory = ResponseCache()
+        self._given_seed = seed
+        self.script = script
+        self.last_used = 0.0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew: counters, state, faults and prompt cache; the journal stays."""
+        self.state = "start"
+        self._used: dict[int, int] = {}
+        self._attempts: OrderedDict[bytes, int] = OrderedDict()
+        self.cache.clear()
+        self.memory.clear()
+        self.fault_registry.clear()
+        self.fault_registry.started = self.clock.now()
+        self.ledger = _ledger(self.script)
+
+    def replace_script(self, script: CompiledScenario) -> None:
+        """Answer from another script from now on; its rules count from the beginning."""
+        self.script = script
+        self._used = {}
+        self.fault_registry.counters = {
+            id: counter for id, counter in self.fault_registry.counters.items() if id.startswith(LASTING)
+        }
+        self.memory.clear()
+        books = _ledger(script)
+        if books.quotas == self.ledger.quotas:
+            self.ledger.accounts = books.accounts
+        else:  # what was counted was counted against other limits
+            books.spent = self.ledger.spent
+            self.ledger = books
+
+    @property
+    def seed(self) -> int:
+        """What all chance comes from: given to this world, else its scenario's."""
+        return self.script.scenario.seed if self._given_seed is None else self._given_seed
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+        if not 0 <= seconds <= MAX_ADVANCE:
+            raise UsageError(f"Time cannot pass by {seconds} seconds: give a number from 0 to {MAX_ADVANCE:.0f}.")
+        if not isinstance(self.clock, VirtualClock):
+            raise UsageError("This clock is real and cannot be moved: say `clock: manual` in the scenario.")
+        if self.clock.time() + seconds > LATEST_DATE:
+            raise UsageError("Time cannot pass beyond the year 9999.")
+        self.clock.advance(seconds)
+
+    def forget(self) -> None:
+        """Nobody can reach this world any more: its journal is empty, and what is still open comes to its end."""
+        self.journal.close()
+        release(self.clock)
+
+    def begin(self, call: HttpRequest) -> Exchange:
+        """The record of a request that has just arrived."""
+        exchange = Exchange(self.journal.next_number(), self.clock.time(), call, started=self.clock.now())
+        self.journal.add(exchange)
+        return exchange
+
+    def check_key(self, provider: str, key: str) -> None:
+        """Raises Refused when the scenario lists accounts and this key is none of them."""
+        keys = self.script.keys
+        if keys is not None and key not in keys[provider]:
+            raise provider_error("unauthorized")
+
+    def ask(self, request: ModelRequest, identity: bytes, attempt: int) -> MatchContext:
+        """The request with what this world knows of it."""
+        return MatchContext(request, self.state, attempt, identity, self.seed)
+
+    def find(self, ask: MatchContext) -> RuleMatch | None:
+        """The rule whose turn it is, counted as used; it may move the state."""
+        return self._use(find(self.script.rules, ask, self._used))
+
+    async def find_in_large(self, ask: MatchContext) -> RuleMatch | None:
+        """The same for a large request, which is matched on a thread: again, if a rule was used meanwhile."""
+        while True:
+            script, used, state = self.script, dict(self._used), self.state
+            found = await large.elsewhere(find, script.rules, replace(ask, state=state), used)
+            if (
+                script is self.script
+                and state == self.state
+                and (found is None or used.get(found.rule.position) == self._used.get(found.rule.position))
+            ):
+                return self._use(found)
+
+    def _use(self, found: RuleMatch | None) -> RuleMatch | None:
+        if found is not None:
+            position = found.rule.position
+            self._used[position] = self._used.get(position, 0) + 1
+            if found.answer.set_state is not None:
+                self.state = found.answer.set_state
+        return found
+
+    def attempt(self, identity: bytes) -> int:
+        """How many times this very request has come, from 1."""
+        attempts = self._attempts
+        number = attempts.pop(identity, 0) + 1
+        attempts[identity] = number
+        if len(attempts) > MAX_ATTEMPTS:
+            attempts.popitem(last=False)
+        return number
+
+
+def _ledger(script: CompiledScenario) -> Quotas:
+    quotas = [quota_of(number, model) for number, model in enumerate(script.scenario.quotas)]
+    return Quotas(quotas, script.scenario.accounts)
+
+
+class PromptCache:
+    """Which prompts each key sent before, as a context cache remembers them: by prefix, in units."""
+
+    def __init__(self) -> None:
+        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
+
+    def clear(self) -> None:
+        self._seen.clear()
+
+    def hit(self, key: str, parts: Sequence[tuple[str, int]], unit: int = 1) -> int:
+        """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
+        tokens."""
+        seen, chain, tokens, cached = self._seen, hash(key), 0, 0
+        for text, count in parts[:MAX_PREFIXES]:  # no more than that are remembered
+            start, size = 0, len(text)
+            for end in _ends(size):
+                chain = hash((chain, text[start:end] if end - start < size else text))
+                if (key, chain) in seen:
+                    cached = tokens + (count * end // size if size else count)
+                    seen.move_to_end((key, chain))
+                else:
+                    seen[(key, chain)] = None
+                start = end
+            tokens += count
+        while len(seen) > MAX_PREFIXES:
+            seen.popitem(last=False)
+        return cached - cached % unit
+
+
+def _ends(size: int) -> Iterator[int]:
+    """Where the prefixes of a text end, the whole text last. Texts that begin alike share the ends of what they share;
+    steps double with the distance covered, so that a text of any length has few."""
+    end, step = PREFIX_STEP, PREFIX_STEP
+    while end < size:
+        yield end
+        if end >= 64 * step:
+            step *= 2
+        end += step
+    yield size
+
+
+class Namespaces:
+    """All worlds of one server, by name: made on first use and bounded in number.
+
+    A world that only requests made is forgotten when it is long unused. One that was given something is kept much
+    longer, and once it is forgotten, its name gives an error instead of a new world that knows nothing of it."""
+
+    def __init__(self, script: CompiledScenario, clock: Clock, seed: int | None = None) -> None:
+        self._script = script
+        self._clock = clock
+        self._seed = seed
+        self._named: OrderedDict[str, Namespace] = OrderedDict()
+        self._given: OrderedDict[str, Namespace] = OrderedDict()
+        self._lost: OrderedDict[str, None] = OrderedDict()
+        self._shelf = Shelf()
+        self.default = self._made("default", script, seed)
+
+    def get(self, name: str | None) -> Namespace:
+        """The world of that name. A new one has the default world's script, and nothing else of it. Raises UsageError
+        for one that was given something and had to be forgotten."""
+        if name is None or name == "default":
+            return self.default
+        found = self._given.get(name)
+        if found is not None:
+            self._given.move_to_end(name)
+            return found
+        found = self._named.get(name)
+        now = self._clock.now()
+        if found is None:
+            if complaint := self.complaint(name):
+                raise UsageError(complaint)
+            self._forget_idle(now)
+            found = self._named[name] = self._made(name, self.default.script, self._seed)
+        self._named.move_to_end(name)
+        found.last_used = now
+        return found
+
+    def own(self, name: str) -> Namespace:
+        """The same for whoever gives it something that must not be lost in silence."""
+        found = self.get(name)
+        if self._named.pop(name, None) is not None:
+            self._keep(found)
+        return found
+
+    def give(self, name: str, script: CompiledScenario, seed: int | None = None) -> Namespace:
+        """A world of that name that starts anew with a script of its own."""
+        self._lost.pop(name, None)
+        for known in (self._named, self._given):
+            if name in known:
+                known.pop(name).forget()
+        made = self._made(name, script, seed)
+        self._keep(made)
+        return made
+
+    def complaint(self, name: str | None) -> str:
+        """Why there is no world of that name; empty when there is one, or can be."""
+        if name is None or name not in self._lost:
+            return ""
+        return (
+            f"The namespace '{name}' was forgotten: {MAX_GIVEN} others were given something since it was last used. "
+            "Give it its scenario once more, or use fewer names."
+        )
+
+    def load(self, namespace: Namespace, script: CompiledScenario) -> None:
+        """Let a world answer from another script. If that wants another kind of clock, its time begins anew; answers
+        that are open keep theirs, and one that only leaps or stands then leaps, so that they end."""
+        if script.scenario.clock != namespace.script.scenario.clock:
+            release(namespace.clock)
+            namespace.clock = self._clock_for(script)
+            namespace.fault_registry.started = namespace.clock.now()
+        namespace.replace_script(script)
+
+    def reload(self, script: CompiledScenario) -> None:
+        """Give a new version of the server's files to every world that answers from the old one."""
+        old, self._script = self._script, script
+        for namespace in self:
+            if namespace.script is old:
+                self.load(namespace, script)
+
+    def __iter__(self) -> Iterator[Namespace]:
+        return iter((self.default, *self._named.values(), *self._given.values()))
+
+    def __len__(self) -> int:
+        return 1 + len(self._named) + len(self._given)
+
+    def _made(self, name: str, script: CompiledScenario, seed: int | None) -> Namespace:
+        return Namespace(name, script, self._clock_for(script), seed, self._shelf)
+
+    def _clock_for(self, script: CompiledScenario) -> Clock:
+        kind = script.scenario.clock
+        return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
+
+    def _keep(self, namespace: Namespace) -> None:
+        while len(self._given) >= MAX_GIVEN:
+            name, lost = self._given.popitem(last=False)
+            lost.forget()
+            self._lost[name] = None
+            if len(self._lost) > MAX_LOST:
+                self._lost.popitem(last=False)
+        self._given[namespace.name] = namespace
+
+    def _forget_idle(self, now: float) -> None:
+        named = self._named
+        for name in [name for name, namespace in named.items() if now - namespace.last_used > IDLE]:
+            named.pop(name).forget()
+        while len(named) >= MAX_NAMESPACES:
+            named.popitem(last=False)[1].forget()

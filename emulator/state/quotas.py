@@ -1,0 +1,161 @@
+"""What keys may still do: balances that are spent, and quotas that count requests, tokens and open answers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import ceil
+from re import Pattern
+
+from emulator.providers.base import Provider, provider_error
+from emulator.reply import Usage
+from emulator.scenario.models import Account, QuotaModel, glob_pattern
+
+MAX_TALLIES = 10_000
+"""How many pairs of quota and key are remembered; the oldest is forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """A limit per key. Counted: `requests` and `tokens` in each window, `concurrency` at any moment."""
+
+    number: int
+    providers: tuple[str, ...] | None
+    key: Pattern[str] | None
+    requests: int | None
+    tokens: int | None
+    concurrency: int | None
+    seconds: float | None
+    """The length of a window; None: the calendar month."""
+
+    def covers(self, provider: str, key: str) -> bool:
+        return (self.providers is None or provider in self.providers) and (
+            self.key is None or self.key.match(key) is not None
+        )
+
+
+def quota_of(number: int, model: QuotaModel) -> Quota:
+    """A quota as the scenario says it, made quick to ask."""
+    return Quota(
+        number=number,
+        providers=model.provider,
+        key=glob_pattern(model.key) if model.key is not None else None,
+        requests=model.requests,
+        tokens=model.tokens,
+        concurrency=model.concurrency,
+        seconds=model.per,
+    )
+
+
+@dataclass(slots=True)
+class UsageCounter:
+    """What one key has used of one quota in the window that runs until `end` (Unix seconds)."""
+
+    end: float = 0.0
+    requests: int = 0
+    tokens: int = 0
+    open: int = 0
+
+
+@dataclass(slots=True)
+class Quotas:
+    """The books of one namespace."""
+
+    quotas: Sequence[Quota] = ()
+    accounts: Sequence[Account] = ()
+    spent: dict[str, Decimal] = field(default_factory=dict)
+    """By key, in USD."""
+    _counters: dict[tuple[int, str, str], UsageCounter] = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.quotas and not self.accounts
+
+    def balance(self, provider: str, key: str) -> Decimal | None:
+        """What is left on an account; None when it is unlimited or there is none."""
+        for account in self.accounts:
+            if account.key == key and account.provider in (None, provider) and account.balance is not None:
+                return account.balance - self.spent.get(key, Decimal(0))
+        return None
+
+    def open(self, provider: Provider, key: str, now: float) -> "Lease":
+        """A request begins: counted, or refused with the provider's own words. `now` is Unix time. What it took is in
+        the lease, which has to be closed once the answer is over, however it ended.
+
+        A request that only its answer shows to cross a limit of tokens still succeeds; the next one is refused."""
+        balance = self.balance(provider.name, key)
+        if balance is not None and balance <= 0:
+            raise provider_error("insufficient_balance")
+        counters = [
+            (quota, self._counter(quota, provider.name, key, now)) for quota in self._covering(provider.name, key)
+        ]
+        for quota, counter in counters:
+            if quota.concurrency is not None and counter.open >= quota.concurrency:
+                raise provider_error("rate_limited", provider.concurrency_message(counter.open + 1, quota.concurrency))
+            over_requests = quota.requests is not None and counter.requests >= quota.requests
+            over_tokens = quota.tokens is not None and counter.tokens >= quota.tokens
+            if over_requests or over_tokens:
+                words = provider.rate_limit_message(quota.requests, quota.seconds) if over_requests else None
+                raise provider_error(
+                    "rate_limited", words, headers={"retry-after": str(max(1, ceil(counter.end - now)))}
+                )
+        for _, counter in counters:
+            counter.requests += 1
+            counter.open += 1
+        return Lease(self, provider.name, key, tuple(counter for _, counter in counters))
+
+    def charge(self, provider: str, key: str, usage: Usage, cost: Decimal, now: float) -> None:
+        """The answer is known: its tokens and its price are put down."""
+        for quota in self._covering(provider, key):
+            self._counter(quota, provider, key, now).tokens += usage.total
+        if any(account.key == key for account in self.accounts):
+            self.spent[key] = self.spent.get(key, Decimal(0)) + cost
+
+    def _covering(self, provider: str, key: str) -> Iterator[Quota]:
+        return (quota for quota in self.quotas if quota.covers(provider, key))
+
+    def _counter(self, quota: Quota, provider: str, key: str, now: float) -> UsageCounter:
+        place = (quota.number, provider, key)
+        counter = self._counters.get(place)
+        if counter is None:
+            if len(self._counters) >= MAX_TALLIES:
+                del self._counters[self._oldest()]
+            counter = self._counters[place] = UsageCounter(_end_of_window(quota, now))
+        elif now >= counter.end:
+            counter.end, counter.requests, counter.tokens = _end_of_window(quota, now), 0, 0
+        return counter
+
+    def _oldest(self) -> tuple[int, str, str]:
+        """The tally to forget: the first under which no answer is open, for that one is still needed."""
+        return next(
+            (place for place, counter in self._counters.items() if not counter.open), next(iter(self._counters))
+        )
+
+
+@dataclass(slots=True)
+class Lease:
+    """What one answer took of the quotas. It gives back exactly that, once, whatever became of the quotas meanwhile."""
+
+    ledger: Quotas
+    provider: str
+    key: str
+    counters: tuple[UsageCounter, ...]
+
+    def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
+        """Put the answer's tokens and price down where the request was counted."""
+        self.ledger.charge(self.provider, self.key, usage, cost, now)
+
+    def close(self) -> None:
+        """The answer is over. May be called more than once."""
+        counters, self.counters = self.counters, ()
+        for counter in counters:
+            counter.open -= 1
+
+
+def _end_of_window(quota: Quota, now: float) -> float:
+    """A window begins with the first request in it; a month is the calendar's."""
+    if quota.seconds is not None:
+        return now + quota.seconds
+    today = datetime.fromtimestamp(now, UTC)
+    year, month = (today.year + 1, 1) if today.month == 12 else (today.year, today.month + 1)
+    return datetime(year, month, 1, tzinfo=UTC).timestamp()

@@ -1,0 +1,118 @@
+"""Remembers answers that would come out the same again but for their ids and moments, so that they are made only once.
+
+The answer is kept with stand-ins where its id, its time and its request id belong. What makes an answer steady is
+decided by the engine; here is only the keeping and the filling in.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import orjson
+
+from emulator.matching.rules import RuleMatch
+from emulator.reply import Usage
+from emulator.request import HttpRequest
+from emulator.state.journal import Why
+from emulator.wire import FrameRun, Header, PlannedBody
+
+MAX_ENTRIES = 512
+MAX_REQUEST_BYTES = 16_384
+MAX_ANSWER_BYTES = 262_144
+
+ID = "\x1fid\x1f"
+CREATED = 9_007_199_254_740_881
+REQUEST_ID = "stand-in-for-a-request-id"
+_ID = orjson.dumps(ID)[1:-1]
+_CREATED = b"%d" % CREATED
+_REQUEST_ID = REQUEST_ID.encode()
+
+
+def holds_stand_in(planned: PlannedBody) -> bool:
+    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    texts = [text for run in planned.runs for text in (run.before, run.after, *run.pieces)]
+    texts += [value for _, value in planned.headers]
+    return any(sign in text for text in texts for sign in (_ID, _CREATED, _REQUEST_ID))
+
+
+Key = tuple[str, str, str, str, str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class CachedResponse:
+    """An answer with stand-ins, and what its journal entry says."""
+
+    planned: PlannedBody
+    identity: bytes
+    operation: str
+    dialect: str
+    model: str
+    stream: bool
+    found: RuleMatch | None
+    usage: Usage
+    cost: Decimal
+    why: Why | None
+    is_at_once: bool
+    """Whether all of it is due when it is asked for."""
+
+    def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
+        """The answer with its own id, time and request id."""
+        planned = self.planned
+        shown = orjson.dumps(id)[1:-1]
+        moment = b"%d" % created
+        headers = planned.headers
+        if request_id:
+            headers = tuple([_with(header, request_id.encode()) for header in headers])
+        return PlannedBody(
+            planned.status, headers, tuple([_fill(run, shown, moment) for run in planned.runs]), planned.streamed
+        )
+
+
+def _with(header: Header, request_id: bytes) -> Header:
+    return (header[0], request_id) if header[1] == _REQUEST_ID else header
+
+
+def _fill(run: FrameRun, id: bytes, created: bytes) -> FrameRun:
+    if run.before or run.after:
+        before = run.before.replace(_ID, id).replace(_CREATED, created)
+        after = run.after.replace(_ID, id).replace(_CREATED, created)
+        middle = run.middle and run.middle.replace(_ID, id).replace(_CREATED, created)
+        return FrameRun(run.part, before, run.pieces, after, run.tokens, run.also, run.first, middle)
+    pieces: Sequence[bytes] = [piece.replace(_ID, id).replace(_CREATED, created) for piece in run.pieces]
+    return FrameRun(run.part, b"", pieces, b"", run.tokens, run.also)
+
+
+class ResponseCache:
+    """The answers of one namespace to the requests of late, least lately used forgotten first."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, CachedResponse] = OrderedDict()
+
+    def get(self, call: HttpRequest) -> CachedResponse | None:
+        if len(call.body) > MAX_REQUEST_BYTES:
+            return None
+        key = _key(call)
+        found = self._kept.get(key)
+        if found is not None:
+            self._kept.move_to_end(key)
+        return found
+
+    def keep(self, call: HttpRequest, cached_response: CachedResponse) -> None:
+        if len(call.body) > MAX_REQUEST_BYTES or sum(map(_size, cached_response.planned.runs)) > MAX_ANSWER_BYTES:
+            return
+        self._kept[_key(call)] = cached_response
+        if len(self._kept) > MAX_ENTRIES:
+            self._kept.popitem(last=False)
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+def _key(call: HttpRequest) -> Key:
+    return (call.provider, call.method, call.path, call.query, call.headers.get("content-type", ""), call.body)
+
+
+def _size(run: FrameRun) -> int:
+    around = len(run.before) + len(run.middle) + len(run.after) + (run.first is not None) * 8
+    return len(run.pieces) * around + sum(map(len, run.pieces))

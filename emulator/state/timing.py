@@ -1,0 +1,86 @@
+"""How well the promise of time was kept: what was asked for against what was delivered.
+
+A benchmark that reads this can discard a run in which the machine, and not the client, was slow.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from emulator.clock import Alarm, Clock
+from emulator.server.playback import Playback
+
+# Upper bounds of the classes, in seconds: 10 µs to 100 s, each a quarter more than the one before.
+_BOUNDS = [1e-5 * 1.25**step for step in range(73)]
+INTERVAL = 0.1
+"""Seconds between two samples of the loop's lag."""
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Durations in classes a quarter wide: bounded, however many there are."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
+    count: int = 0
+    most: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.count += 1
+        if seconds > self.most:
+            self.most = seconds
+
+    def quantile(self, share: float) -> float:
+        """The upper bound of the class that the quantile is in, in seconds; 0 without samples."""
+        left = share * self.count
+        for bound, count in zip(_BOUNDS, self.counts, strict=False):
+            left -= count
+            if left <= 0 and self.count:
+                return min(bound, self.most)
+        return self.most
+
+    def told(self) -> Mapping[str, float]:
+        """As plain data, in milliseconds."""
+        quantiles = {"p50": self.quantile(0.5), "p99": self.quantile(0.99), "max": self.most}
+        return {"count": self.count, **{name: round(value * 1000, 3) for name, value in quantiles.items()}}
+
+
+@dataclass(slots=True)
+class Timing:
+    """The books of one server's punctuality, from its start or the last `clear`."""
+
+    late: Histogram = field(default_factory=Histogram)
+    """The worst lateness of each paced answer."""
+    too_long: Histogram = field(default_factory=Histogram)
+    """How much longer than asked each paced answer took, from its first frame to its last."""
+    lag: Histogram = field(default_factory=Histogram)
+    """How late the event loop woke up when nothing but the time was to be waited for."""
+    _sampled: Alarm | None = None
+
+    def note(self, playback: Playback, asked: float) -> None:
+        """A paced answer is over; `asked` is the time between its first and its last frame as planned, in seconds."""
+        self.late.add(max(0.0, playback.late))
+        if playback.first_sent is not None and playback.last_sent is not None:
+            self.too_long.add(max(0.0, playback.last_sent - playback.first_sent - asked))
+
+    def watch(self, clock: Clock) -> None:
+        """Sample the loop's lag from now on."""
+        due = clock.now() + INTERVAL
+
+        def sample() -> None:
+            self.lag.add(max(0.0, clock.now() - due))
+            self.watch(clock)
+
+        self._sampled = clock.call_at(due, sample)
+
+    def clear(self) -> None:
+        """Begin new books."""
+        self.late, self.too_long, self.lag = Histogram(), Histogram(), Histogram()
+
+    def told(self) -> Mapping[str, Mapping[str, float]]:
+        """As plain data, in milliseconds."""
+        return {
+            "lateness_ms": self.late.told(),
+            "stream_too_long_ms": self.too_long.told(),
+            "loop_lag_ms": self.lag.told(),
+        }
