@@ -1,6 +1,6 @@
 """An answer on its way, as data: what is sent, in which pieces and when. No sockets and no clocks here.
 
-A room renders a `PlannedBody`: the head and the runs of a healthy answer. Without faults the transport plays it as it is.
+A provider renders a `PlannedBody`: the head and the runs of a healthy answer. Without faults it is played as it is.
 A fault works on the same answer spelled out as a list of `Step`s (`Track.steps`), and may put anything in it.
 """
 
