@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
+import orjson
+
 from emulator import large, seeded, tokens
 from emulator.completion import complete, said
 from emulator.dialects.base import Dialect
@@ -25,7 +27,7 @@ from emulator.providers.base import Provider, ProviderError
 from emulator.records import record
 from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search
 from emulator.request import HttpRequest, ModelRequest, ToolCall
-from emulator.state.journal import MAX_REQUEST_BYTES, Exchange, Why
+from emulator.state.journal import IN_EXCHANGE, MAX_REQUEST_BYTES, Exchange, Why
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
@@ -185,9 +187,10 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
-    if found is None:
+    if found is None and not namespace.script.is_default:
         seen = (ask.state, ask.attempt, ask.identity, ask.seed)
-        exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
+        rules = namespace.script.rules
+        exchange.why = Why(partial(_misses, rules, dialect, call, key, seen), call.body, len(rules.rules))
     prompt = await _prompt_tokens(request, provider, journey)
     provider.check_context_length(request, prompt.total)
     replies = await _replies(ask, journey)
@@ -366,7 +369,7 @@ def _bypassed(armed: ActiveFault, reason: NotApplicable | str, journey: RequestC
 def _note_bypassed(fault: str, reason: str, journey: RequestContext) -> None:
     note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
-    logger.warning("%s", note)
+    logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
 def refused(call: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
@@ -406,7 +409,28 @@ def _refusal(reply: ErrorReply, journey: RequestContext) -> PlannedBody:
     planned = journey.provider.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
+    exchange.message = _message_in(planned.body())
     return planned
+
+
+MAX_MESSAGE = 2048
+"""Characters kept of what an error says."""
+
+
+def _message_in(body: bytes) -> str | None:
+    """What an error says, wherever its provider lets that stand."""
+    try:
+        left = [orjson.loads(body)]
+    except ValueError:
+        return body[:MAX_MESSAGE].decode("utf-8", "replace") or None
+    while left:
+        value = left.pop(0)
+        if isinstance(value, dict):
+            for key in ("message", "msg", "detail", "error"):
+                if isinstance(value.get(key), str):
+                    return str(value[key])[:MAX_MESSAGE]
+            left += value.values()
+    return None
 
 
 def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
@@ -436,7 +460,7 @@ async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
-    logger.warning("%s", message)
+    logger.warning("%s", message, extra=IN_EXCHANGE)
     return _own_error(404, message, "unmatched", journey)
 
 
