@@ -14,7 +14,7 @@ from emulator.completion import complete, said
 from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, NotApplicable
+from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, HandshakeFault, NotApplicable
 from emulator.faults.selection import BY_REQUEST, ActiveFault, Source, asked_by, from_request
 from emulator.faults.selection import HEADER as FAULT_HEADER
 from emulator.faults.selection import KEY as FAULT_KEY
@@ -31,7 +31,7 @@ from emulator.state.journal import IN_EXCHANGE, MAX_REQUEST_BYTES, Exchange, Why
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
-from emulator.wire import PlannedBody, Step, single
+from emulator.wire import Handshake, PlannedBody, Step, single
 
 logger = logging.getLogger("emulator")
 Result = TypeVar("Result")
@@ -63,6 +63,8 @@ class Options:
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
     """Whether scenarios may name Python functions."""
+    speaks_tls: bool = False
+    """Whether clients come by TLS: then faults of handshakes strike there."""
 
 
 @record
@@ -303,17 +305,41 @@ def _struck(journey: RequestContext) -> list[ActiveFault]:
         if journey.is_stateless and not of_the_script and not journey.options.faults:
             return journey.faults
         armed = _asked_for(journey)
-        armed += namespace.fault_registry.armed()
+        is_tls = journey.options.speaks_tls
+        armed += namespace.fault_registry.armed(of_handshake=False if is_tls else None)
         if found is not None:
             armed += [ActiveFault(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
-        armed += [ActiveFault(f"scenario {n}", fault, "scenario") for n, fault in enumerate(script.scenario.faults)]
-        armed += [ActiveFault(f"server {n}", fault, "server") for n, fault in enumerate(journey.options.faults)]
+        standing = _standing(namespace, journey.options)
+        armed += [each for each in standing if not (is_tls and isinstance(each.fault, HandshakeFault))]
         if armed:
             journey.faults = namespace.fault_registry.select(
                 armed, namespace.clock.now(), namespace.seed, journey.identity, journey.attempt
             )
             journey.exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in journey.faults)
     return journey.faults
+
+
+def _standing(namespace: Namespace, options: Options) -> list[ActiveFault]:
+    """The faults of the scenario and of the server."""
+    faults = namespace.script.scenario.faults
+    return [
+        *(ActiveFault(f"scenario {number}", fault, "scenario") for number, fault in enumerate(faults)),
+        *(ActiveFault(f"server {number}", fault, "server") for number, fault in enumerate(options.faults)),
+    ]
+
+
+def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handshake | None:
+    """What goes wrong with a TLS handshake for a host: it names no namespace and asks for nothing, so this is what is
+    set for a namespace, its scenario or the server. The first one wins."""
+    armed = [*namespace.fault_registry.armed(of_handshake=True), *_standing(namespace, options)]
+    armed = [each for each in armed if isinstance(each.fault, HandshakeFault)]
+    if not armed:
+        return None
+    identity = seeded.hashed(seeded.mixed_before("handshake", host))
+    attempt = namespace.attempt(identity)
+    struck = namespace.fault_registry.select(armed, namespace.clock.now(), namespace.seed, identity, attempt)
+    fault = struck[0].fault if struck else None
+    return fault.how if isinstance(fault, HandshakeFault) else None
 
 
 def _asked_for(journey: RequestContext) -> list[ActiveFault]:
@@ -330,7 +356,13 @@ def _asked_for(journey: RequestContext) -> list[ActiveFault]:
 def _scene(journey: RequestContext, *, streamed: bool = False) -> FaultContext:
     answered = journey.exchange.outcome in ("reply", "generated")
     return FaultContext(
-        journey.provider, journey.request, streamed, journey.entropy, journey.exchange.received, answered
+        journey.provider,
+        journey.request,
+        streamed,
+        journey.entropy,
+        journey.exchange.received,
+        answered,
+        journey.options.speaks_tls,
     )
 
 
@@ -480,7 +512,9 @@ def _failed(error: WritingError, journey: RequestContext) -> PlannedBody:
 def _own_error(status: int, message: str, kind: str, journey: RequestContext) -> PlannedBody:
     """An error of the emulator itself, not of the provider: marked, and told not to be retried."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
-    return _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
+    planned = _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
+    journey.exchange.error = kind
+    return planned
 
 
 # What is said

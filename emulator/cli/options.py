@@ -11,8 +11,8 @@ import click
 from emulator.errors import did_you_mean
 
 PREFIX = "EMULATOR_"
-OTHER_USES = frozenset({"EMULATOR_REQUIRE_ALL"})
-"""Variables of the emulator that are no options: for its own tests."""
+OTHER_USES = frozenset({"EMULATOR_REQUIRE_ALL", "EMULATOR_URL", "EMULATOR_CA_FILE"})
+"""Variables of the emulator that are no options: for its own tests, and those that `run` sets."""
 FROM_KUBERNETES = re.compile(r"EMULATOR_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
 """What Kubernetes sets in every pod beside a service that is called `emulator`; EMULATOR_PORT is then a URL."""
 
@@ -84,9 +84,10 @@ class Option(click.Option):
         return next(iter(found.values()), None)
 
 
-def unknown_variables(environment: Mapping[str, str], command: click.Command) -> list[str]:
-    """A sentence for each EMULATOR_… variable that is none of a command's options."""
-    known = [name for option in command.params if isinstance(option, Option) for name in option.variables]
+def unknown_variables(environment: Mapping[str, str], *commands: click.Command) -> list[str]:
+    """A sentence for each EMULATOR_… variable that is an option of none of these commands."""
+    options = [option for command in commands for option in command.params]
+    known = [name for option in options if isinstance(option, Option) for name in option.variables]
     said = []
     for name in sorted(environment):
         is_ours = name.startswith(PREFIX) and bool(environment[name]) and not FROM_KUBERNETES.fullmatch(name)

@@ -1,71 +1,42 @@
 """`emulator serve`."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from emulator.cli import BAD_USE, CANNOT_BIND
 from emulator.cli.banner import banner
-from emulator.cli.options import Faults, Option, Paths, Speed, unknown_variables
+from emulator.cli.options import Option
 from emulator.cli.output import fail, is_colored
-from emulator.cli.providers import provider_of
+from emulator.cli.serving import say_unknown_variables, server_options, with_server_options
 
 if TYPE_CHECKING:
     import socket
 
+    from emulator.interception.front import TlsFront
     from emulator.logs import LogWriter, Style
     from emulator.server.server import ServerOptions
 
 
 @click.command("serve")
-@click.option("--scenario", "-s", "scenarios", metavar="PATH", multiple=True, cls=Option, type=Paths(),
-              help="A scenario file, folder or glob, or the name of a shipped one, such as incidents/deepseek_busy; "
-              "repeatable. The documented examples when left out.")  # fmt: skip
 @click.option("--host", default="127.0.0.1", show_default=True, cls=Option, help="The address to listen on.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True, cls=Option,
               help="The port to listen on; 0 takes a free one.")  # fmt: skip
-@click.option("--provider", metavar="NAME", cls=Option, help="Serve this provider alone, at the root of the port.")
-@click.option("--speed", type=Speed(), default="1", show_default=True, cls=Option,
-              help="Speed multiplier for all paces; max removes every delay.")  # fmt: skip
-@click.option("--seed", type=int, cls=Option, help="Replaces the scenario's seed.")
-@click.option("--strict", is_flag=True, cls=Option,
-              help="A request that no rule answers gets an error that says why.")  # fmt: skip
-@click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True, cls=Option, type=Faults(),
-              help="Fault to inject into every response; repeatable. `emulator faults` lists the kinds.")  # fmt: skip
-@click.option("--fault-header/--no-fault-header", default=True, show_default=True, cls=Option,
-              help="Whether requests may ask for faults by X-Emulator-Fault.")  # fmt: skip
-@click.option("--request-faults/--no-request-faults", default=True, show_default=True, cls=Option,
-              help="Whether requests may ask for faults at all: by header, key or URL.")  # fmt: skip
+@with_server_options
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, cls=Option,
               help="Number of worker processes; they share no state.")  # fmt: skip
-@click.option("--reload/--no-reload", default=True, show_default=True, cls=Option,
-              help="Load changed scenario files again.")  # fmt: skip
-@click.option("--allow-code", is_flag=True, cls=Option,
-              help="Let scenarios name Python functions (`from: python:module:function`).")  # fmt: skip
+@click.option("--tls", "tls_folder", metavar="FOLDER", type=click.Path(), cls=Option,
+              help="Speak https, with an authority in this folder (ca.pem), made when missing.")  # fmt: skip
+@click.option("--tls-cert", metavar="FILE", type=click.Path(), cls=Option,
+              help="Speak https with this certificate (chain, PEM).")  # fmt: skip
+@click.option("--tls-key", metavar="FILE", type=click.Path(), cls=Option, help="The key of --tls-cert (PEM).")
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
               help="Request log format. json: one line of JSON each on stdout, all else on stderr.")  # fmt: skip
-@click.pass_context
-def command(
-    ctx: click.Context,
-    scenarios: tuple[str, ...],
-    host: str,
-    port: int,
-    provider: str | None,
-    speed: float,
-    seed: int | None,
-    strict: bool,
-    faults: tuple[str, ...],
-    fault_header: bool,
-    request_faults: bool,
-    workers: int,
-    reload: bool,
-    allow_code: bool,
-    log: "Style",
-) -> None:
+def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
     """Start the server.
 
     Every option may also be given as an environment variable: EMULATOR_PORT for --port, EMULATOR_RELOAD=false or
@@ -73,34 +44,12 @@ def command(
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage, or a file that cannot be used; 3: the port is
     taken, or the address cannot be listened on."""
-    from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
-    from emulator.faults import fault_of
-    from emulator.faults.selection import fault_sources
-    from emulator.pace import Pace
-    from emulator.resources import DEFAULT_SCENARIO
-    from emulator.server.server import ServerOptions
-    from emulator.state.namespace import compile_scenario
 
-    for sentence in unknown_variables(os.environ, ctx.command):
-        click.echo(sentence, err=True)
-    if provider is not None:
-        provider_of(provider)
-    if allow_code:
-        with contextlib.suppress(OSError):  # the folder may be gone
-            sys.path.insert(0, os.getcwd())  # as with `python -m`: the script of a package does not look there
-    sources = scenarios or (str(DEFAULT_SCENARIO),)
+    say_unknown_variables()
     try:
-        options = Options(
-            pace=Pace(ttft=0.2, tokens_per_second=60),
-            speed=speed,
-            unmatched="error" if strict else "generate",
-            faults=tuple(fault_of(fault) for fault in faults),
-            request_faults=fault_sources(header=request_faults and fault_header, others=request_faults),
-            allows_code=allow_code,
-        )
-        script = compile_scenario(*sources)
-        server = ServerOptions(script, options, provider=provider, seed=seed, sources=sources if reload else ())
+        front = tls_front(values.pop("tls_folder"), values.pop("tls_cert"), values.pop("tls_key"), host)
+        server = server_options(values, front=front)
         if workers == 1:
             serve_alone(server, host, port, log)
         else:
@@ -111,13 +60,31 @@ def command(
         fail(str(error), BAD_USE)
 
 
+def tls_front(folder: str | None, certificate: str | None, key: str | None, host: str) -> "TlsFront | None":
+    """What speaks TLS, if anything is to. Raises UsageError."""
+    if folder is None and certificate is None and key is None:
+        return None
+    from emulator.errors import UsageError
+    from emulator.interception.certificates import authority_in, given_context
+    from emulator.interception.front import TlsFront
+    from emulator.server.app import HOSTS
+
+    if folder is not None and (certificate or key):
+        raise UsageError("--tls makes its own certificates; --tls-cert and --tls-key give one. Choose one of the two.")
+    if folder is not None:
+        return TlsFront(HOSTS, authority_in(Path(folder)), address=host)
+    if certificate is None or key is None:
+        raise UsageError("--tls-cert and --tls-key belong together: give both.")
+    return TlsFront(HOSTS, context=given_context(certificate, key))
+
+
 def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") -> None:
     """One server in this process."""
     from emulator.server.server import bind
 
     with _named(host, port):
         sock = bind(host, port)
-    text = banner(origin(host, sock), options.provider)
+    text = banner(origin(host, sock, options), options.provider)
     with _logging(log) as (out, err):
         _run(options, sock, log, out, lambda: (err if log == "json" else out).write(text))
 
@@ -138,7 +105,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]
-    text = banner(origin(host, reserved), options.provider)
+    text = banner(origin(host, reserved, options), options.provider)
     lock = write_lock()
 
     def serve_one(index: int, ready: Callable[[], None]) -> None:
@@ -207,9 +174,10 @@ def _named(host: str, port: int) -> Iterator[None]:
         raise BindError(f"Cannot listen on {host}:{port}: this is not the name of a host. Check --host.") from None
 
 
-def origin(host: str, sock: "socket.socket") -> str:
+def origin(host: str, sock: "socket.socket", options: "ServerOptions") -> str:
     """The URL of a server."""
-    return f"http://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+    scheme = "http" if options.front is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
 def _keep_what_is_loaded() -> None:

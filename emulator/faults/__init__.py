@@ -65,6 +65,11 @@ from emulator.faults.slow_headers import SlowHeaders
 from emulator.faults.split import Split
 from emulator.faults.stale_keepalive import StaleKeepalive
 from emulator.faults.stall import Stall
+from emulator.faults.tls_expired import TlsExpired
+from emulator.faults.tls_refused import TlsRefused
+from emulator.faults.tls_reset import TlsReset
+from emulator.faults.tls_unknown_ca import TlsUnknownCa
+from emulator.faults.tls_wrong_host import TlsWrongHost
 from emulator.faults.tool_arguments import ToolArguments
 from emulator.faults.tool_index import ToolIndex
 from emulator.faults.truncate import Truncate
@@ -143,6 +148,11 @@ OWN: tuple[type[Fault], ...] = (
     Latency,
     RefuseConnections,
     ResetOnAccept,
+    TlsRefused,
+    TlsReset,
+    TlsExpired,
+    TlsWrongHost,
+    TlsUnknownCa,
 )
 
 KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
