@@ -17,7 +17,7 @@ from emulator.dialects.chat_completions import logprob_rows
 from emulator.dialects.responses_shape import ResponsesShape
 from emulator.records import record
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, TokenLogprob, Usage
-from emulator.reply import ErrorSpec as Refusing
+from emulator.reply import Refusal as Refusing
 from emulator.request import ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Part
 

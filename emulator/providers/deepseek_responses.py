@@ -58,15 +58,14 @@ def _known(value: Any) -> Any:
     return {"type": kind} if isinstance(kind, str) and kind not in ITEMS else value
 
 
+DeepSeekInput = Annotated[
+    Annotated[str, Tag("<text>")] | Annotated[Many[Annotated[DeepSeekItem, BeforeValidator(_known)]], Tag("<list>")],
+    Discriminator(text_or_list),
+]
+
+
 class DeepSeekResponsesBody(ResponsesBody):
-    input: (
-        Annotated[
-            Annotated[str, Tag("<text>")]
-            | Annotated[Many[Annotated[DeepSeekItem, BeforeValidator(_known)]], Tag("<list>")],
-            Discriminator(text_or_list),
-        ]
-        | None
-    ) = None
+    input: DeepSeekInput | None = None  # type: ignore[assignment]  # the items that DeepSeek knows
 
 
 class DeepSeekResponses(Responses):

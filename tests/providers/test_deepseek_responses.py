@@ -242,7 +242,13 @@ def test_what_the_model_said_in_several_items_is_one_turn(endpoint: Endpoint) ->
 
 def test_items_that_it_does_not_know_and_members_without_effect_are_ignored(endpoint: Endpoint) -> None:
     odd = {"type": "mcp_call", "output": {"a": 1}, "content": 5}
-    ignored = {"previous_response_id": "resp_0", "background": True, "include": ["x"], "truncation": "auto", "odd": [1]}
+    ignored: Json = {
+        "previous_response_id": "resp_0",
+        "background": True,
+        "include": ["x"],
+        "truncation": "auto",
+        "odd": [1],
+    }
     body = endpoint.post([odd, user("greet")], **ignored).json()
     assert (body["status"], body["background"], body["previous_response_id"]) == ("completed", False, None)
 
