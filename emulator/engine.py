@@ -235,6 +235,7 @@ def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey:
         journey.attempt > 1  # most requests never come again
         and not journey.faults
         and journey.is_stateless
+        and journey.dialect.is_repeatable
         and not (journey.provider.shows_cache and prompt.total >= journey.provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
