@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--control-token", metavar="TEXT", cls=Option,
               help="Token that the control API asks for; made and printed when others can reach --host.")  # fmt: skip
 @click.option("--allow-origin", "origins", metavar="ORIGIN", multiple=True, cls=Option,
-              help="Origin, such as http://localhost:3000, whose pages may use the control API; repeatable.")  # fmt: skip
+              help="Origin whose pages may use the control API, http://localhost:3000; repeatable.")  # fmt: skip
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
               help="Request log format. json: one line of JSON each on stdout, all else on stderr.")  # fmt: skip
 def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
