@@ -474,6 +474,25 @@ def chunk_of(step: Data, context: FaultContext) -> dict[str, Any]:
     return native
 
 
+def numbered(event: dict[str, Any], before: Sequence[Step], context: FaultContext) -> dict[str, Any]:
+    """An event with the number that follows those before it, in streams whose events are counted."""
+    places = list(context.dialect.places(event, "number"))
+    last = last_number(before, context) if places else None
+    for place in places:
+        place.put(0 if last is None else last + 1)
+    return event
+
+
+def last_number(steps: Sequence[Step], context: FaultContext) -> int | None:
+    """The number of the last event that has one."""
+    for _, step in reversed(list(events(steps))):
+        event = context.dialect.read_frame(step.data)
+        for place in context.dialect.places(event.native, "number") if event is not None else ():
+            if isinstance(place.value, int):
+                return place.value
+    return None
+
+
 def placed(native: dict[str, Any], context: FaultContext, *meanings: Meaning) -> list[Place]:
     """Where things of these meanings stand in an event or a body."""
     return list(context.dialect.places(native, *meanings))

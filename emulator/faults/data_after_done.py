@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream, numbered
 from emulator.wire import Data, Step
 
 
@@ -10,8 +10,8 @@ class DataAfterDone(Fault):
     """Goes on after the end."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "After `data: [DONE]` one more delta with a text of its own, then a clean end."
-    tests: ClassVar[str] = "`[DONE]` is the end: nothing after it is appended."
+    effect: ClassVar[str] = "One more delta with a text of its own after `data: [DONE]`, then a clean end."
+    tests: ClassVar[str] = "The client stops at `[DONE]` and appends nothing that follows."
 
     kind: Literal["data_after_done"] = "data_after_done"
     text: str = " (after the end)"
@@ -26,5 +26,6 @@ class DataAfterDone(Fault):
         native = context.dialect.late_text(event_of(model, context).native, self.text)
         if native is None:
             raise NotApplicable("no event could come late here")
+        native = numbered(native, steps[: places[-1] + 1], context)
         late = Data(context.dialect.frame(native), "content", 0, steps[places[-1]].at)
         return [*steps[: places[-1] + 1], late, *steps[places[-1] + 1 :]]
