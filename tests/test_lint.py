@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from test_matching import book_of, request_of
 
 from emulator.lint import warnings
-from emulator.lint.overlap import contradiction, covers
+from emulator.lint.overlap import compiled, contradiction, covers
 from emulator.matching.conditions import MatchContext
+from emulator.matching.conditions.combined import Conditions
 from emulator.providers import COMPLETIONS
 from emulator.scenario.models import Match
 from emulator.scenario.sources import load
@@ -464,8 +465,8 @@ ASKED = st.builds(
 )
 
 
-def match_of(wanted: Mapping[str, Any]) -> Match:
-    return Match.model_validate({"normalize": [], **wanted})
+def match_of(wanted: Mapping[str, Any]) -> Conditions:
+    return compiled(Match.model_validate({"normalize": [], **wanted}))
 
 
 def holds(wanted: Mapping[str, Any], ask: MatchContext) -> bool:

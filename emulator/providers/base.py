@@ -18,7 +18,7 @@ from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
 
-__all__ = ["Mark", "ErrorSpec", "ProviderError", "provider_error"]  # of the dialects, and of every provider
+__all__ = ["ErrorSpec", "Mark", "ProviderError", "provider_error"]  # of the dialects, and of every provider
 
 ERROR_NAMES = (
     "unauthorized",

@@ -7,9 +7,10 @@ from decimal import Decimal
 from math import ceil
 from re import Pattern
 
+from emulator.matching.conditions.values import glob_pattern
 from emulator.providers.base import Provider, provider_error
 from emulator.reply import Usage
-from emulator.scenario.models import Account, QuotaModel, glob_pattern
+from emulator.scenario.models import Account, QuotaModel
 
 MAX_TALLIES = 10_000
 """How many pairs of quota and key are remembered; the oldest is forgotten first."""
