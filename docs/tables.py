@@ -55,7 +55,8 @@ def providers() -> Iterator[str]:
     yield "| provider | base URL | documented host | auth | operations |\n|---|---|---|---|---|\n"
     for name, provider in PROVIDERS.items():
         operations = "<br>".join(f"`{o.method} {o.path}`" for o in provider.operations)
-        yield f"| {provider.title} | `/{name}` | {', '.join(provider.hosts)} | `{provider.auth_header}` | {operations} |\n"
+        hosts = ", ".join(provider.hosts)
+        yield f"| {provider.title} | `/{name}` | {hosts} | `{provider.auth_header}` | {operations} |\n"
 
 
 def errors() -> Iterator[str]:

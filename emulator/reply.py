@@ -124,7 +124,7 @@ class Reply:
 class ReplyTemplate:
     """An answer as a scenario says it: its texts may be templates, and what it leaves open is written for each request.
 
-    `reply` holds what is said; the rest tells what is to be written, as `emulator.scenario.models.ReplyModel` describes it."""
+    `reply` holds what is said; the rest says what is to be written: see `ReplyModel` in scenario/models.py."""
 
     reply: Reply
     alternatives: tuple[str, ...] = ()

@@ -1,11 +1,11 @@
 """An answer on its way, as data: what is sent, in which pieces and when. No sockets and no clocks here.
 
-A room renders a `PlannedBody`: the head and the runs of a healthy answer. Without faults the transport plays it as it is.
-A fault works on the same answer spelled out as a list of `Step`s (`Track.steps`), and may put anything in it.
+A dialect renders a `PlannedBody`: the head and the runs of a healthy answer, which playback sends as they are. A fault
+works on the same answer spelled out as a list of `Step`s (`PlannedBody.steps`), and may put anything in it.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
 
@@ -213,3 +213,19 @@ class PlannedBody:
             return [Head(self.status, self.headers), *datas, End(last)]
         length = (b"content-length", b"%d" % sum(len(data.data) for data in datas))
         return [Head(self.status, (*self.headers, length), last), *datas, End(last)]
+
+
+Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
+"""How an answer ended."""
+
+
+@dataclass(slots=True)
+class Playback:
+    """What became of an answer. Moments are on the clock's hand of deadlines; `late` is the worst delay in seconds."""
+
+    ended: Ended = "complete"
+    bytes_sent: int = 0
+    frames_sent: int = 0
+    first_sent: float | None = None
+    last_sent: float | None = None
+    late: float = 0.0

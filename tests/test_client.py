@@ -398,7 +398,7 @@ LOOKS: dict[str, Callable[[NamespaceClient], object]] = {
 def test_before_its_start_nothing_can_be_done(use: str) -> None:
     emulator = Emulator({**HELLO, "clock": "manual"})
     for world in (emulator, emulator.namespace("other")):
-        with pytest.raises(EmulatorError, match=r"was not started|does not run"):
+        with pytest.raises(EmulatorError, match=r"was not started|is not running"):
             (CHANGES | LOOKS)[use](world)
     with pytest.raises(EmulatorError, match="was not started"):
         emulator.namespace("other", HELLO)
@@ -417,9 +417,9 @@ def stopped() -> tuple[Emulator, NamespaceClient]:
 @pytest.mark.parametrize("use", CHANGES)
 def test_after_its_end_nothing_can_be_changed(stopped: tuple[Emulator, NamespaceClient], use: str) -> None:
     for world in stopped:
-        with pytest.raises(EmulatorError, match="does not run"):
+        with pytest.raises(EmulatorError, match="is not running"):
             CHANGES[use](world)
-    with pytest.raises(EmulatorError, match="does not run"):
+    with pytest.raises(EmulatorError, match="is not running"):
         stopped[0].namespace("third", HELLO)
 
 

@@ -66,7 +66,7 @@ def test_a_reply_in_so_many_words_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("draft", "controls"),
+    ("template", "controls"),
     [
         (draft_of(content="Hi {{ turn }}"), {}),
         (draft_of(content="Hi"), {"n": 2}),
@@ -85,7 +85,10 @@ def test_what_takes_its_time_is_known() -> None:
     assert is_quick(draft_of(content="Hi {{ turn }}"), request_of())
     assert not is_quick(draft_of(content="Hi {{ fake.name }}"), request_of())
     assert not is_quick(draft_of(content="Hi {{ turn }}", alternatives=["{{ fake.name }}"]), request_of())
-    assert not is_quick(UNSAID, request_of())
+    assert is_quick(UNSAID, request_of())
+    assert not is_quick(UNSAID, request_of(tools=(WEATHER,)))
+    assert not is_quick(UNSAID, request_of(response_format="json_object"))
+    assert not is_quick(draft_of(length="2000..3000 tokens"), request_of())
 
 
 # Generated texts
@@ -104,6 +107,36 @@ def test_a_generated_text_takes_style_and_language() -> None:
     german = written(draft_of(locale="de_DE"), request_of()).content
     assert german != written(draft_of(), request_of()).content
     assert german == written(draft_of(), request_of(), RenderContext(seed=1, locale="de_DE")).content
+
+
+@pytest.mark.parametrize(
+    ("prompt", "locale", "rule", "note"),
+    [
+        ("Was ist Tee?", None, None, "simuliert"),
+        ("Was ist Tee?", "en_US", None, "simulated"),
+        ("Was ist Tee?", None, "fr_FR", "simulée"),
+        ("Was ist Tee?", "en_US", "es_ES", "simulada"),
+        ("¿Qué es el té?", None, None, "simulada"),
+    ],
+)
+def test_the_language_is_the_rules_else_the_files_else_the_prompts(
+    prompt: str, locale: str | None, rule: str | None, note: str
+) -> None:
+    template = draft_of(locale=rule) if rule else UNSAID
+    assert note in written(template, request_of(prompt), RenderContext(seed=1, locale=locale)).content
+
+
+def test_a_generated_text_takes_up_the_results_of_tools() -> None:
+    messages = (
+        Message("user", "What is the weather in Paris and in Rome?"),
+        Message("assistant", "", tool_calls=(ToolCall("get_weather", "{}", "c1"), ToolCall("get_time", "{}", "c2"))),
+        Message("tool", '{"city": "Paris", "degrees": 18}', tool_call_id="c1"),
+        Message("tool", "broken", tool_call_id="c2", is_error=True),
+    )
+    said = written(draft_of(length=150), request_of(messages=messages)).content
+    assert "According to get_weather: city: Paris, degrees: 18. The tool get_time reported an error: broken." in said
+    unknown = (Message("user", "And?"), Message("tool", "18", tool_call_id="c9"))
+    assert "According to c9: 18." in written(UNSAID, request_of(messages=unknown)).content
 
 
 def test_the_same_question_gets_the_same_answer_however_it_is_asked() -> None:

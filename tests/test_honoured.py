@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from talk import KEYS, Ask, Serving, events, question
+from talk import DOCUMENTED, KEYS, Ask, Serving, events, question
 
 from emulator import Emulator, tokens
 from emulator.completion import complete
@@ -715,6 +715,29 @@ def test_options_of_a_stream_need_a_stream(ask: Ask, emulator: Emulator, provide
     assert refused.json()["error"]["message"] == "stream_options should be set along with stream = true"
 
 
+# What is generated takes up the prompt
+
+
+@both_ways
+@pytest.mark.parametrize("provider", DOCUMENTED)
+def test_a_generated_answer_is_about_the_prompt_in_its_language(
+    ask: Ask, emulator: Emulator, provider: str, streams: bool
+) -> None:
+    talk = Talk(ask, emulator, provider, streams)
+    english = talk("Explain tidal energy to me").only.content
+    german = talk("Erkläre mir bitte die Photosynthese").only.content
+    code = talk("Write a Python function that merges two lists").only.content
+    assert english is not None
+    assert "tidal energy" in english
+    assert "simulated" in english
+    assert german is not None
+    assert "„Photosynthese“" in german
+    assert "simuliert" in german
+    assert code is not None
+    assert "```python\ndef merges_lists(items):\n" in code
+    assert talk("Explain tidal energy to me").only.content == english
+
+
 # search_web
 
 
@@ -727,7 +750,7 @@ def test_a_web_search_finds_the_same_sources_each_time(ask: Ask, emulator: Emula
     for row in rows:
         assert list(row) == ["error", "status", "summary", "url"]
         assert (row["error"], row["status"], row["url"].startswith("https://")) == (None, 200, True)
-        assert row["summary"]
+        assert "depth of the sea" in row["summary"].lower()
     assert len({row["url"] for row in rows}) == 3
     assert talk("The depth of the sea", search_web=True).native["summaries"] == rows
     assert talk("The height of the sky", search_web=True).native["summaries"] != rows

@@ -13,8 +13,8 @@ from talk import EVERY_PROVIDER, KEYS, Ask, Serving, question
 from emulator import Emulator
 from emulator.matching.rules import misses
 from emulator.request import HttpRequest
-from emulator.server.playback import Playback
 from emulator.state.journal import MAX_REQUEST_BYTES, MAX_UNCUT, Exchange, Journal, Shelf
+from emulator.wire import Playback
 
 CANARY = "sk-canary-0123456789"
 

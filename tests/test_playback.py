@@ -14,9 +14,22 @@ from rawhttp import Connection, Response, eventually, request, undated
 from emulator import Emulator
 from emulator.engine import Options, PlannedResponse
 from emulator.request import HttpRequest
-from emulator.server.playback import Playback
 from emulator.state.namespace import Namespace
-from emulator.wire import Close, Data, End, FrameRun, Hang, Head, Header, PlannedBody, Raw, Reset, Step, single
+from emulator.wire import (
+    Close,
+    Data,
+    End,
+    FrameRun,
+    Hang,
+    Head,
+    Header,
+    PlannedBody,
+    Playback,
+    Raw,
+    Reset,
+    Step,
+    single,
+)
 
 Http = Literal["httptools", "h11"]
 Loop = Literal["uvloop", "asyncio"]

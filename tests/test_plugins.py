@@ -293,17 +293,17 @@ class Shout(Fault):
     marks: int = 1
     '''How many marks follow each text.'''
 
-    def rewrite(self, steps, scene):
+    def transform_steps(self, steps, context):
         def shout(native):
-            for place in scene.dialect.places(native, "content"):
+            for place in context.dialect.places(native, "content"):
                 if place.value:
                     place.put(place.value.upper() + "!" * self.marks)
-        need_stream(scene)
-        return edited(steps, shout, scene)
+        need_stream(context)
+        return edited(steps, shout, context)
 """
 SENTENCES = """
 from emulator.dialects.base import Dialect, Place
-from emulator.providers.base import Operation, Provider, Refusal
+from emulator.providers.base import ErrorSpec, Operation, Provider
 from emulator.providers.deepseek_chat import DeepSeekDialect
 from emulator.request import Controls, Message, ModelRequest
 from emulator import tokens
@@ -344,7 +344,7 @@ class Room(Provider):
     dialects = {"sentences": Sentences}
     operations = (Operation("say", "POST", "/say", "one sentence after another", dialect="sentences"),)
     example = ("/say", {"ask": "Hi"})
-    errors = {name: Refusal(row.status, row.message) for name, row in DeepSeekDialect.errors.items()}
+    errors = {name: ErrorSpec(row.status, row.message) for name, row in DeepSeekDialect.errors.items()}
 
     def credential(self, headers):
         return headers.get("x-acme-secret")

@@ -1,44 +1,113 @@
-"""Seeded prose: of the wanted length, in the wanted language and style, and the same in every process."""
+"""Seeded texts: about what the prompt asks, in its language, of the wanted length, the same in every process."""
 
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from emulator import tokens
 from emulator.errors import UsageError
-from emulator.generation.languages import DENSITY, PHRASES, known_locale, voice_of
+from emulator.generation.answers import Result, Style
+from emulator.generation.languages import known_locale
+from emulator.generation.phrases import LANGUAGES, Phrases, phrases_in
 from emulator.generation.prose import fake, prose, reasoning, sources
 
-LOCALES = ("en_US", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR", "ru_RU", "zh_CN", "ja_JP", "th_TH", "ar_AA", "ko_KR")
-Style = Literal["plain", "markdown", "code"]
+LOCALES = ("en_US", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR", "ru_RU", "zh_CN", "zh_TW", "ja_JP")
 STYLES: tuple[Style, ...] = ("plain", "markdown", "code")
-CHINESE, JAPANESE = r"[\u4e00-\u9fff]", r"[\u3040-\u30ff]"
+EXPLAIN = {
+    "en": ("Explain photosynthesis to me", "photosynthesis"),
+    "de": ("Erkläre mir bitte die Photosynthese", "„Photosynthese“"),
+    "fr": ("Explique-moi la photosynthèse, s'il te plaît", "« photosynthèse »"),
+    "es": ("Explícame la fotosíntesis, por favor", "«fotosíntesis»"),
+    "it": ("Spiegami la fotosintesi", "«fotosintesi»"),
+    "pt": ("Explique a fotossíntese", "“fotossíntese”"),
+    "ru": ("Объясни фотосинтез простыми словами", "«фотосинтез»"),
+    "zh": ("用简单的话解释光合作用", "“光合作用”"),
+    "zh_TW": ("請解釋光合作用是什麼", "「光合作用」"),
+    "ja": ("光合成について簡単に説明してください", "「光合成」"),
+}
+LISTS = {
+    "en": "List five benefits of running",
+    "de": "Nenne fünf Vorteile von Sport",
+    "fr": "Donne-moi cinq conseils pour mieux dormir",
+    "es": "Dame cinco consejos para dormir",
+    "it": "Dammi cinque consigli per dormire",
+    "pt": "Me dê cinco dicas para dormir",
+    "ru": "Назови пять преимуществ бега",
+    "zh": "请列出五个跑步的好处",
+    "zh_TW": "請列出五個跑步的好處",
+    "ja": "ランニングの利点を五つ挙げてください",
+}
+TABLES = {
+    "en": ("Make a table comparing coffee and tea", "Coffee", "Tea"),
+    "de": ("Erstelle eine Tabelle: Kaffee und Tee", "Kaffee", "Tee"),
+    "fr": ("Fais un tableau comparant le café et le thé", "Café", "Thé"),
+    "es": ("Haz una tabla comparando el café y el té", "Café", "Té"),
+    "it": ("Crea una tabella con il caffè e il tè", "Caffè", "Tè"),
+    "pt": ("Faça uma tabela comparando café e chá", "Café", "Chá"),
+    "ru": ("Составь таблицу: кофе и чай", "Кофе", "Чай"),
+    "zh": ("做一个比较咖啡和茶的表格", "咖啡", "茶"),
+    "zh_TW": ("做一個比較咖啡和茶的表格", "咖啡", "茶"),
+    "ja": ("コーヒーと紅茶を比較する表を作ってください", "コーヒー", "紅茶"),
+}
+CODE = {
+    "en": "Write a Python function that reverses a list",
+    "de": "Schreibe eine Funktion in Python, die Zahlen sortiert",
+    "fr": "Écris une fonction Python qui trie une liste",
+    "es": "Escribe una función en Python que ordene una lista",
+    "it": "Scrivi una funzione in Python che ordina una lista",
+    "pt": "Escreva uma função em Python que ordene uma lista",
+    "ru": "Напиши функцию на Python, которая сортирует список",
+    "zh": "用Python写一个反转列表的函数",
+    "zh_TW": "請用Python寫一個函式，讓這個列表反轉",
+    "ja": "Pythonでリストを逆順にする関数を書いてください",
+}
+GREETINGS = {
+    "en": "Hello!", "de": "Guten Tag!", "fr": "Bonjour !", "es": "¡Hola!", "it": "Ciao!", "pt": "Olá!", "ru": "Привет!",
+    "zh": "你们好吗？你好！", "zh_TW": "您好，請問您會說國語嗎？", "ja": "こんにちは！",
+}  # fmt: skip
 
 
 def words(text: str) -> int:
     return len(re.findall(r"\S+", text))
 
 
+def sentences_of(phrases: Phrases) -> tuple[str, ...]:
+    return (*phrases.points, *(aspect.sentence for aspect in phrases.aspects), *phrases.short)
+
+
+# Length, seed, language
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("style", STYLES)
-def test_prose_has_the_wanted_length(locale: str, style: Style) -> None:
-    estimate = voice_of(known_locale(locale)).estimate
-    for seed in range(20):
-        for low, high in ((40, 120), (90, 110), (300, 400)):
+def test_an_answer_has_the_wanted_length(locale: str, style: Style) -> None:
+    for seed in range(12):
+        for low, high in ((40, 120), (90, 110), (300, 400), (1200, 1300)):
             text = prose(seed, locale=locale, style=style, length=(low, high), about="the weather in Paris")
-            assert low <= estimate(text) <= high
+            assert low <= tokens.count(text) <= high
 
 
 @pytest.mark.parametrize("count", [words, lambda text: len(text) // 3])
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("length", [(1, 3), (18, 22), (40, 120), (500, 520)])
-def test_prose_fits_the_given_count(count: Callable[[str], int], style: Style, length: tuple[int, int]) -> None:
+def test_an_answer_fits_the_given_count(count: Callable[[str], int], style: Style, length: tuple[int, int]) -> None:
     for seed in range(10):
         assert length[0] <= count(prose(seed, style=style, length=length, fit=count)) <= length[1]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_exact_lengths_are_met(language: str) -> None:
+    prompt, _ = EXPLAIN[language]
+    missed = [size for size in range(20, 260) if tokens.count(prose(size, about=prompt, length=(size, size))) != size]
+    assert missed == []
 
 
 def test_nothing_is_a_length_too() -> None:
@@ -55,7 +124,7 @@ def test_an_empty_range_is_refused(length: tuple[int, int]) -> None:
 @pytest.mark.parametrize("style", STYLES)
 def test_the_seed_decides(style: Style) -> None:
     assert prose(1, style=style) == prose(1, style=style) == prose("1", style=style)
-    assert len({prose(seed, style=style) for seed in range(50)}) == 50
+    assert len({prose(seed, style=style) for seed in range(50)}) > 40
     assert prose(1, style=style, about="tea") != prose(1, style=style, about="coffee")
 
 
@@ -63,6 +132,7 @@ def test_another_process_writes_the_same() -> None:
     code = (
         "from emulator.generation.prose import *; import sys; sys.stdout.buffer.write('|'.join(["
         "prose(7), prose(7, locale='zh_CN', style='markdown'), reasoning(7), repr(sources(7, 'tea')),"
+        "prose(7, about='Erkläre mir den Unterschied zwischen TCP und UDP'),"
         "fake('de_DE', 7).name(), fake('en_US', 7).company()]).encode())"
     )
     expected = "|".join(
@@ -71,6 +141,7 @@ def test_another_process_writes_the_same() -> None:
             prose(7, locale="zh_CN", style="markdown"),
             reasoning(7),
             repr(sources(7, "tea")),
+            prose(7, about="Erkläre mir den Unterschied zwischen TCP und UDP"),
             fake("de_DE", 7).name(),
             fake("en_US", 7).company(),
         )
@@ -82,20 +153,46 @@ def test_another_process_writes_the_same() -> None:
         assert found.stdout.decode() == expected
 
 
-def test_the_first_text_is_what_imports_faker() -> None:
-    code = "import sys, emulator.generation.prose, emulator.generation.instances; print('faker' in sys.modules)"
+def test_the_first_fake_is_what_imports_faker() -> None:
+    code = "import sys, emulator.generation.prose, emulator.generation.instances as _"
+    code += "; emulator.generation.prose.prose(1); print('faker' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert found.stdout.strip() == b"False"
 
 
-@pytest.mark.parametrize(
-    ("locale", "script"), [("zh_CN", CHINESE), ("ja_JP", JAPANESE), ("ru_RU", "[а-яё]"), ("de_DE", "[äöüß]")]
-)
-def test_prose_is_in_the_language(locale: str, script: str) -> None:
-    text = "".join(prose(seed, locale=locale) for seed in range(5))
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_answer_is_in_the_language_of_the_prompt_and_about_its_topic(language: str) -> None:
+    prompt, topic = EXPLAIN[language]
+    phrases = phrases_in(language)
+    for seed in range(8):
+        answer, thoughts = prose(seed, about=prompt), reasoning(seed, about=prompt)
+        assert topic in answer
+        assert topic in thoughts
+        assert thoughts.endswith(phrases.ready)
+        assert any(sentence in answer for sentence in sentences_of(phrases))
 
-    assert len(re.findall(script, text)) > 5
-    assert voice_of(locale).words
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_answer_says_once_that_it_is_simulated(language: str) -> None:
+    phrases = phrases_in(language)
+    for prompt in (EXPLAIN[language][0], LISTS[language], TABLES[language][0], CODE[language]):
+        for seed in range(5):
+            answer = prose(seed, about=prompt)
+            assert sum(answer.count(note) for note in phrases.note) == 1
+            assert answer.endswith(phrases.note)
+
+
+def test_a_locale_decides_over_the_prompt() -> None:
+    assert "Thema „photosynthesis“" in prose(1, about="Explain photosynthesis", locale="de_DE") + prose(
+        2, about="Explain photosynthesis", locale="de_DE"
+    ) or "photosynthesis" in prose(1, about="Explain photosynthesis", locale="de_DE")
+    assert prose(1, about="Explain photosynthesis", locale="de_DE").endswith(phrases_in("de").note)
+    assert prose(1, about="Was ist Tee?", locale="en_US").endswith(phrases_in("en").note)
+
+
+@pytest.mark.parametrize("locale", ["ko_KR", "nl_NL", "th_TH"])
+def test_a_language_without_phrases_gets_english(locale: str) -> None:
+    assert prose(1, locale=locale) == prose(1, locale="en_US")
 
 
 @pytest.mark.parametrize("locale", ["zh_CN", "zh_TW", "ja_JP"])
@@ -104,12 +201,6 @@ def test_chinese_and_japanese_have_no_blanks_and_their_own_full_stops(locale: st
         text = prose(seed, locale=locale, length=(150, 200)) + reasoning(seed, locale=locale)
         assert not re.search(r"[ .,]", text)
         assert text.count("。") >= 4
-
-
-def test_a_language_without_words_of_its_own_borrows_kin_or_english() -> None:
-    assert voice_of("es_CO").words == voice_of("es_ES").words
-    assert voice_of("ko_KR").words == voice_of("en_GB").words == voice_of("en_US").words
-    assert "cidade" in voice_of("pt_PT").words
 
 
 @pytest.mark.parametrize("locale", ["de", "de-DE", "DE_de"])
@@ -123,6 +214,127 @@ def test_an_unknown_locale_is_refused(write: Callable[..., str]) -> None:
         write(1, locale="de_DD")
 
 
+# What is asked for
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_list_has_as_many_points_as_were_asked_for(language: str) -> None:
+    for seed in range(8):
+        answer = prose(seed, about=LISTS[language])
+        assert re.findall(r"^(\d)\. \*\*\S.*\*\*", answer, re.MULTILINE) == ["1", "2", "3", "4", "5"]
+
+
+def test_a_list_without_a_number_has_bullets() -> None:
+    for seed in range(8):
+        answer = prose(seed, about="Give me some tips for sleeping well")
+        assert len(re.findall(r"^- \*\*[A-Z].*\*\*: .*[a-z.]$", answer, re.MULTILINE)) >= 3
+        assert "tips for sleeping well" in answer
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_table_compares_the_two_things(language: str) -> None:
+    prompt, one, other = TABLES[language]
+    for seed in range(8):
+        lines = [line for line in prose(seed, about=prompt).split("\n") if line.startswith("|")]
+        assert lines[0] == f"| {phrases_in(language).heads[0]} | {one} | {other} |"
+        assert lines[1] == "| --- | --- | --- |"
+        assert len(lines) >= 4
+        assert all(line.count("|") == 4 for line in lines)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_code_is_in_the_language_asked_for_and_runs(language: str) -> None:
+    for seed in range(8):
+        answer = prose(seed, about=CODE[language])
+        (block,) = re.findall(r"```python\n(.*?)\n```", answer, re.DOTALL)
+        printed: list[Any] = []
+        exec(compile(block, "answer", "exec"), {"print": printed.append})
+        assert printed == [["one", "two", "three"]]
+        assert phrases_in(language).todo in block
+
+
+@pytest.mark.parametrize(
+    ("asked", "fence", "piece"),
+    [
+        ("Write a JavaScript function that merges two arrays", "javascript", "function mergesArrays(items)"),
+        ("Show me a Rust program that counts letters", "rust", "fn counts_letters("),
+        ("Write an SQL query for overdue invoices", "sql", "CREATE TABLE overdue_invoices"),
+        ("Write a Go function that parses dates", "go", "func parsesDates("),
+        ("Create a C# class for invoices", "csharp", "int Invoices(int value)"),
+        ("Write a shell script that renames photos", "bash", "renames_photos()"),
+    ],
+)
+def test_code_takes_its_name_from_the_request(asked: str, fence: str, piece: str) -> None:
+    answer = prose(1, about=asked)
+    assert f"```{fence}\n" in answer
+    assert piece in answer
+
+
+@pytest.mark.parametrize("length", [(40, 120), (24, 30), (300, 400)])
+def test_the_style_code_gives_code_whatever_is_asked(length: tuple[int, int]) -> None:
+    for seed in range(40):
+        blocks = re.findall(r"```python\n(.*?)\n```", prose(seed, style="code", length=length), re.DOTALL)
+        assert blocks
+        for block in blocks:
+            compile(block, "answer", "exec")
+
+
+def test_a_comparison_names_both_sides_throughout() -> None:
+    answer = prose(1, about="What is the difference between TCP and UDP?")
+    assert len(re.findall(r"[^.]*TCP[^.]*UDP[^.]*\.", answer)) >= 3
+
+
+def test_a_translation_repeats_what_it_was_given() -> None:
+    assert "\n> Good morning, my friend\n" in prose(1, about="Translate 'Good morning, my friend' into French")
+
+
+def test_a_summary_takes_its_words_from_the_text() -> None:
+    answer = prose(1, about="Summarize this text:\nThe river flows to the sea. Fishermen mend their boats in spring.")
+    assert "12 words" in answer
+    assert "“river”" in answer
+    assert "> The river flows to the sea." in answer
+
+
+def test_a_request_may_follow_a_long_text() -> None:
+    text = "The river flows to the sea. " * 60
+    assert "the depth of the river" in prose(1, about=f"{text}\n\nWhat is the depth of the river?")
+    assert re.search(r"^1\. .*\n2\. .*\n3\. ", prose(1, about=f"{text}\n\nList three ideas for a title"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_greeting_is_returned(language: str) -> None:
+    greeting = GREETINGS[language]
+    if language in ("zh", "zh_TW"):
+        greeting = "你好！"
+    answer = prose(1, about=greeting, locale="zh_TW" if language == "zh_TW" else None)
+    assert answer.startswith(phrases_in(language).greet[0])
+
+
+def test_a_later_turn_refers_to_the_conversation() -> None:
+    phrases = phrases_in("en")
+    assert prose(1, about="And what about tea?", turn=2).startswith(phrases.follow_up)
+    assert not prose(1, about="And what about tea?").startswith(phrases.follow_up)
+
+
+@pytest.mark.parametrize(
+    ("result", "said"),
+    [
+        (Result("get_weather", '{"city": "Paris", "temperature": 18, "sunny": true}'),
+         "According to get_weather: city: Paris, temperature: 18, sunny: true."),
+        (Result("get_weather", "18 degrees and sunny."), "According to get_weather: 18 degrees and sunny."),
+        (Result("find", '["a.txt", "b.txt"]'), "According to find: 1: a.txt, 2: b.txt."),
+        (Result("find", "no such file", is_error=True), "The tool find reported an error: no such file."),
+        (Result("find", ""), "According to find: –."),
+    ],
+)  # fmt: skip
+def test_results_of_tools_are_taken_up(result: Result, said: str) -> None:
+    assert prose(1, about="What is the weather in Paris?", results=[result]).startswith(said)
+    assert f"The result of {result.tool} is there" in reasoning(1, about="the weather?", results=[result])
+
+
+# How it looks
+
+
 def test_long_prose_has_paragraphs() -> None:
     paragraphs = prose(1, length=(300, 400)).split("\n\n")
 
@@ -130,11 +342,17 @@ def test_long_prose_has_paragraphs() -> None:
     assert all(re.fullmatch(r"([“A-Z][^.]+\. ?)+", paragraph) for paragraph in paragraphs)
 
 
-def test_the_subject_is_quoted_on_one_line_without_markup() -> None:
-    text = prose(1, about="What is\n```tea``` #1?\n")
+def test_no_sentence_comes_twice_in_an_answer_of_usual_length() -> None:
+    for seed in range(30):
+        for language in ("en", "de"):
+            said = re.split(r"(?<=[.!?]) |\n+", prose(seed, about=EXPLAIN[language][0], length=(40, 200)))
+            assert len(said) == len({*said})
 
-    assert text.startswith("About “What is tea 1?”: ")
-    assert "…" in prose(1, about="lengthy words " * 500).split(":")[0]
+
+def test_the_question_is_quoted_on_one_line_without_markup() -> None:
+    text = prose(1, about="How does\n```x``` #1 <b>|work|</b>?\n")
+    assert not re.search(r"[`#<>|]", text)
+    assert "…”" in prose(1, about="Why are lengthy words " * 500, length=(60, 120))
 
 
 def test_markdown_has_a_heading_a_list_and_bold_words() -> None:
@@ -142,36 +360,25 @@ def test_markdown_has_a_heading_a_list_and_bold_words() -> None:
 
     for text in texts:
         assert re.match(r"# \S.*\n\n\S", text)
-        assert re.search(r"\n- \*\*\S.*\*\*: ", text)
+        assert re.search(r"\n- \*\*\S.*\*\*", text)
     tables = [text for text in texts if "\n| --- | --- |\n" in text]
     assert 0 < len(tables) < len(texts)
+    assert prose(1, style="markdown", about="What is tea?").startswith("# Tea\n\n")
 
 
-@pytest.mark.parametrize("length", [(40, 120), (20, 30), (300, 400)])
-def test_code_compiles(length: tuple[int, int]) -> None:
-    for seed in range(40):
-        text = prose(seed, style="code", length=length)
-        blocks = re.findall(r"```python\n(.*?)\n```", text, re.DOTALL)
-        assert blocks
-        assert text.startswith("Here is an example:\n\n```python\n")
-        for block in blocks:
-            compile(block, "answer", "exec")
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_reasoning_has_the_wanted_length(language: str) -> None:
+    phrases = phrases_in(language)
+    for prompt in (EXPLAIN[language][0], LISTS[language], CODE[language], ""):
+        for seed in range(8):
+            for low, high in ((20, 60), (200, 300)):
+                locale = None if prompt else language
+                text = reasoning(seed, about=prompt, locale=locale, length=(low, high))
+                assert low <= tokens.count(text) <= high
+                assert text.endswith(phrases.ready)
 
 
-@pytest.mark.parametrize("locale", [*LOCALES, "zh_TW"])
-def test_reasoning_reads_like_thinking_in_the_language(locale: str) -> None:
-    language = locale if locale in PHRASES else locale.split("_")[0]
-    phrases = PHRASES.get(language, PHRASES["en"])
-    estimate = voice_of(known_locale(locale if language in PHRASES else "en_US")).estimate
-    for seed in range(10):
-        text = reasoning(seed, about="tea", locale=locale)
-        assert text.startswith(phrases.asked.format(about="tea"))
-        assert text.endswith(phrases.answer)
-        assert 20 <= estimate(text) <= 60
-    assert reasoning(1, locale=locale).startswith(phrases.thoughts[0])
-
-
-def test_sources_are_on_reserved_names_and_differ() -> None:
+def test_sources_are_on_reserved_names_and_about_the_query() -> None:
     found = sources(1, "What is the capital of France?", number=8)
 
     assert len({source.url for source in found}) == 8
@@ -180,13 +387,67 @@ def test_sources_are_on_reserved_names_and_differ() -> None:
             r"https://[a-z.]*(example\.(com|org|net)|\.example)/[a-z]+/what-is-the-capital-of[a-z0-9-]+", source.url
         )
         assert (source.status, source.error) == (200, None)
-        assert source.summary
-    assert found[0].summary is not None
-    assert "capital of France" in found[0].summary
+        assert source.summary is not None
+        assert "the capital of France" in source.summary
+    assert len({source.summary for source in found[:5]}) == 5
     assert found == sources(1, "What is the capital of France?", number=8)
     assert found != sources(2, "What is the capital of France?", number=8)
-    assert sources(1, "天气", locale="zh_CN")[0].url.isascii()
+    chinese = sources(1, "今天天气怎么样")[0]
+    assert chinese.url.isascii()
+    assert chinese.summary is not None
+    assert "今天天气怎么样" in chinese.summary
     assert sources(1, "tea", number=0) == ()
+
+
+# Whatever is asked
+
+PROMPTS = st.text(max_size=300) | st.lists(
+    st.sampled_from(
+        [*LISTS.values(), *CODE.values(), "“", "„", "«", "```", "\n", ":", "{topic}", "%s", "a vs b", "<", " "]
+    )
+).map("".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(PROMPTS, st.sampled_from([None, *LOCALES]), st.sampled_from(STYLES), st.integers(0, 90), st.integers(0, 60))
+def test_whatever_is_asked_gets_an_answer_within_the_limits(
+    prompt: str, locale: str | None, style: Style, low: int, more: int
+) -> None:
+    text = prose(1, about=prompt, locale=locale, style=style, length=(low, low + more))
+    assert tokens.count(text) <= low + more
+    assert text.encode().decode() == text
+    assert text == prose(1, about=prompt, locale=locale, style=style, length=(low, low + more))
+    assert reasoning(1, about=prompt, locale=locale).encode()
+    assert all(source.url.isascii() for source in sources(1, prompt))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=60), st.text(max_size=300) | st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+).map(json.dumps), st.booleans())  # fmt: skip
+def test_whatever_a_tool_returns_fits_into_an_answer(tool: str, returned: str, is_error: bool) -> None:
+    result = Result(tool, returned, is_error)
+    text = prose(1, about="And now?", results=[result] * 3, turn=4)
+    assert 40 <= tokens.count(text) <= 120
+    assert text.encode().decode() == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["“", "„a ", "'x ", "<a", "a.", "between ", "please ", "请", "1. ", "\n", "{", "a vs "]
+)
+def test_a_hostile_prompt_takes_no_time(piece: str) -> None:
+    import time
+
+    prompt = piece * (2_000_000 // len(piece))
+    prose(1, about="warm"), prose(1, about="请")
+    before = time.process_time()
+    for seed in range(5):
+        prose(seed, about=prompt)
+    assert time.process_time() - before < 1
+
+
+# Faker
 
 
 def test_a_fake_value_depends_on_nothing_but_its_seed_method_and_turn() -> None:
@@ -215,5 +476,15 @@ def test_a_fake_offers_the_methods_of_the_providers_only(name: str) -> None:
         getattr(fake("en_US", 1), name)
 
 
-def test_every_language_with_phrases_has_a_measured_density() -> None:
-    assert {language.split("_")[0] for language in PHRASES} <= DENSITY.keys()
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_language_has_phrases_for_everything(language: str) -> None:
+    phrases, english = phrases_in(language), phrases_in("en")
+    assert phrases.cues.keys() == english.cues.keys()
+    assert phrases.wants.keys() == english.wants.keys()
+    assert len(phrases.aspects) == len(english.aspects)
+    assert len(phrases.numbers) == 9
+    for sentence in (*sentences_of(phrases), *phrases.note, *phrases.thoughts, *phrases.greet):
+        assert sentence.endswith((".", "!", "?", "。", "！", "？"))
+    for sentence in phrases.keyed:
+        assert sentence.count("{key}") == 1
+    assert len({aspect.title for aspect in phrases.aspects}) == len(phrases.aspects)

@@ -7,7 +7,7 @@ import pytest
 from hostile import Http, Loop, Watched, ask
 from rawhttp import Connection, eventually
 
-from emulator.uvicorn_adapter import Cycle, Flow, UvicornProtocol
+from emulator.server.uvicorn_adapter import Cycle, Flow, UvicornProtocol
 
 
 def named(declared: type[Any]) -> set[str]:

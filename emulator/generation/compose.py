@@ -12,9 +12,10 @@ from typing import Any
 
 import orjson
 
-from emulator import seeded, tokens
+from emulator import seeded
 from emulator.errors import EmulatorError
 from emulator.generation import prose, templates
+from emulator.generation.answers import Result
 from emulator.generation.instances import Fuel, instance
 from emulator.offload import never
 from emulator.reply import Reply, ReplyTemplate
@@ -22,6 +23,10 @@ from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
 LENGTH = (40, 120)
 REASONING_LENGTH = (20, 60)
+MAX_QUICK_BODY = 1 << 16
+"""Bytes of a request that may be hashed while streams wait."""
+MAX_QUICK_LENGTH = 400
+"""Tokens of a generated text that may be written while streams wait: some tenths of a millisecond."""
 UNSAID = ReplyTemplate(Reply(), writes_content=True)
 """The draft of an answer that no rule gives: everything is to be written."""
 
@@ -39,7 +44,8 @@ class RenderContext:
     """What a draft may refer to beside the request. `now` is Unix time in ISO form."""
 
     seed: int
-    locale: str
+    locale: str | None = None
+    """The language of generated texts; that of the prompt when it is None."""
     now: str = ""
     timestamp: int = 0
     state: str = "start"
@@ -50,17 +56,22 @@ class RenderContext:
 
 def is_plain(template: ReplyTemplate, request: ModelRequest) -> bool:
     """Whether there is nothing to write: the draft says all, word for word."""
-    return (
-        request.controls.n == 1 and not template.is_templated and template.code is None and is_quick(template, request)
-    )
+    is_open = template.is_templated or template.writes_content or template.writes_reasoning or template.code is not None
+    searches = request.controls.searches and template.reply.sources is None
+    return request.controls.n == 1 and not is_open and not searches
 
 
 def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
-    """Whether writing it out takes less than a millisecond or so: nothing is generated, faked or called."""
-    if template.writes_content or template.writes_reasoning or template.code:
+    """Whether writing it out takes less than a millisecond or so: no long text, no JSON; nothing is faked or called."""
+    controls = request.controls
+    if template.code or controls.n > 4:
         return False
-    if request.controls.searches and template.reply.sources is None:
-        return False
+    if template.writes_content:
+        if len(request.call.body) > MAX_QUICK_BODY:
+            return False  # all of it bears on the seed
+        is_text = controls.response_format == "text" and not controls.tools
+        if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
+            return False
     return not template.is_templated or templates.is_quick(str(template))
 
 
@@ -100,10 +111,12 @@ def _choice(
     thinks = request.controls.thinking is True and template.writes_content and template.writes_reasoning is not False
     if reply.reasoning is None and (template.writes_reasoning or thinks):
         locale = template.locale or render_context.locale
-        thought = prose.reasoning(said, about=_about(request), locale=locale, length=REASONING_LENGTH)
+        thought = prose.reasoning(
+            said, about=request.prompt, locale=locale, length=REASONING_LENGTH, results=_results(request)
+        )
         reply = replace(reply, reasoning=thought)
     if request.controls.searches and reply.sources is None:
-        reply = replace(reply, sources=prose.sources(said, _about(request), locale=render_context.locale))
+        reply = replace(reply, sources=prose.sources(said, request.prompt, locale=render_context.locale))
     return reply
 
 
@@ -135,8 +148,18 @@ def _as_bytes(value: Any) -> bytes:
         return "\0".join(parts).encode("utf-8", "surrogatepass")
 
 
-def _about(request: ModelRequest) -> str:
-    return request.prompt[:200]
+def _results(request: ModelRequest) -> tuple[Result, ...]:
+    """What the tools returned that the model called last."""
+    results: list[Result] = []
+    for at in range(len(request.messages) - 1, -1, -1):
+        message = request.messages[at]
+        if message.role not in ("tool", "function"):
+            calls = {call.id: call.name for call in message.tool_calls}
+            break
+        results.append(Result(message.name or message.tool_call_id or "", message.content, message.is_error))
+    else:
+        calls = {}
+    return tuple([replace(each, tool=calls.get(each.tool) or each.tool or "the tool") for each in reversed(results)])
 
 
 # Templates
@@ -163,7 +186,7 @@ def context(request: ModelRequest, render_context: RenderContext, said: int) -> 
         "timestamp": render_context.timestamp,
         "state": render_context.state,
         "attempt": render_context.attempt,
-        "fake": templates.Faked(prose.fake(render_context.locale, said)),
+        "fake": templates.Faked(prose.fake(render_context.locale or "en_US", said)),
     }
 
 
@@ -250,15 +273,21 @@ def _generated(
         return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))
     length = template.length or LENGTH
     content = prose.prose(
-        said, locale=locale, length=length, style=template.style, about=_about(request), fit=tokens.count
+        said,
+        about=request.prompt,
+        locale=locale,
+        length=length,
+        style=template.style,
+        turn=request.turn,
+        results=_results(request),
     )
     return replace(reply, content=content)
 
 
-def _json(controls: Controls, request: ModelRequest, locale: str, said: int, fuel: Fuel) -> Any:
+def _json(controls: Controls, request: ModelRequest, locale: str | None, said: int, fuel: Fuel) -> Any:
     if controls.schema is not None:
         return _instance(controls.schema, request, said, fuel)
-    answer = prose.prose(said, locale=locale, length=(10, 30), about=_about(request))
+    answer = prose.prose(said, locale=locale, length=(10, 30), about=request.prompt)
     return {"answer": answer, "confidence": round(0.5 + seeded.fraction(said, "confidence") / 2, 2)}
 
 

@@ -1,142 +1,131 @@
-"""How each language writes: its words, its full stops, its fixed phrases, and how many tokens they make."""
+"""Which language a text is written in, and what locales are called."""
 
-import functools
 import locale as locale_names
-import pkgutil
 import re
-from dataclasses import dataclass
-from importlib import import_module
-from random import Random
 
 from emulator.errors import UsageError, did_you_mean
 
-
-@dataclass(frozen=True, slots=True)
-class Phrases:
-    """The sentences of one language that are not made of chance words."""
-
-    lead: str
-    """Opens a text on {about}; a sentence follows."""
-    example: str
-    """Introduces a block of code."""
-    asked: str
-    """Opens the reasoning on {about}."""
-    thoughts: tuple[str, ...]
-    """The first one opens the reasoning when nothing is known; the others take the words {one} and {two}."""
-    answer: str
-    """Ends the reasoning."""
-
-
+# The most frequent words, by which a language is recognized; they are also never what a text is about.
 # fmt: off
-PHRASES = {
-    "en": Phrases("About “{about}”: ", "Here is an example:", "The user asks about “{about}”.", (
-        "Let me see what the user really wants to know.", "I should start with “{one}” and then turn to “{two}”.",
-        "It may help to compare “{one}” with “{two}”.", "Wait, “{one}” matters more here than “{two}”.",
-        "I should not forget “{one}”.", "Let me check “{one}” once more."), "Now I can answer."),
-    "de": Phrases("Zu „{about}“: ", "Hier ist ein Beispiel:", "Der Nutzer fragt nach „{about}“.", (
-        "Mal sehen, was der Nutzer wirklich wissen will.", "Ich beginne mit „{one}“ und komme dann zu „{two}“.",
-        "Es hilft wohl, „{one}“ mit „{two}“ zu vergleichen.", "Moment, „{one}“ ist hier wichtiger als „{two}“.",
-        "Ich sollte „{one}“ nicht vergessen.", "Ich prüfe „{one}“ noch einmal."), "Jetzt kann ich antworten."),
-    "fr": Phrases("À propos de « {about} » : ", "Voici un exemple :", "L’utilisateur demande : « {about} ».", (
-        "Voyons ce que l’utilisateur veut vraiment savoir.", "Je commence par « {one} », puis je passe à « {two} ».",
-        "Il est utile de comparer « {one} » et « {two} ».", "Attention, « {one} » compte ici plus que « {two} ».",
-        "Je ne dois pas oublier « {one} ».", "Je vérifie encore « {one} »."), "Je peux répondre maintenant."),
-    "es": Phrases("Sobre «{about}»: ", "Aquí hay un ejemplo:", "El usuario pregunta por «{about}».", (
-        "Veamos qué quiere saber realmente el usuario.", "Empiezo por «{one}» y luego paso a «{two}».",
-        "Conviene comparar «{one}» con «{two}».", "Un momento: «{one}» importa aquí más que «{two}».",
-        "No debo olvidar «{one}».", "Voy a comprobar «{one}» otra vez."), "Ya puedo responder."),
-    "it": Phrases("A proposito di «{about}»: ", "Ecco un esempio:", "L’utente chiede di «{about}».", (
-        "Vediamo che cosa vuole sapere davvero l’utente.", "Comincio da «{one}» e poi passo a «{two}».",
-        "Conviene confrontare «{one}» con «{two}».", "Un momento: qui «{one}» conta più di «{two}».",
-        "Non devo dimenticare «{one}».", "Controllo ancora una volta «{one}»."), "Ora posso rispondere."),
-    "pt": Phrases("Sobre “{about}”: ", "Aqui está um exemplo:", "O usuário pergunta sobre “{about}”.", (
-        "Vejamos o que o usuário quer saber de fato.", "Começo por “{one}” e depois passo para “{two}”.",
-        "Convém comparar “{one}” com “{two}”.", "Espere: “{one}” importa mais aqui do que “{two}”.",
-        "Não posso esquecer “{one}”.", "Vou verificar “{one}” mais uma vez."), "Agora posso responder."),
-    "ru": Phrases("О «{about}»: ", "Вот пример:", "Пользователь спрашивает: «{about}».", (
-        "Посмотрим, что пользователь на самом деле хочет узнать.", "Начну с «{one}», а затем перейду к «{two}».",
-        "Стоит сравнить «{one}» и «{two}».", "Стоп, здесь «{one}» важнее, чем «{two}».",
-        "Нельзя забыть про «{one}».", "Ещё раз проверю «{one}»."), "Теперь можно отвечать."),
-    "zh": Phrases("关于“{about}”：", "示例如下：", "用户问的是“{about}”。", (
-        "先看看用户真正想知道什么。", "我应该先说“{one}”，再说“{two}”。", "不妨把“{one}”和“{two}”比较一下。",
-        "等等，这里“{one}”比“{two}”更重要。", "我不能忘记“{one}”。", "再检查一下“{one}”。"), "现在可以回答了。"),
-    "zh_TW": Phrases("關於「{about}」：", "範例如下：", "使用者問的是「{about}」。", (
-        "先看看使用者真正想知道什麼。", "我應該先說「{one}」，再說「{two}」。", "不妨把「{one}」和「{two}」比較一下。",
-        "等等，這裡「{one}」比「{two}」更重要。", "我不能忘記「{one}」。",
-        "再檢查一下「{one}」。"), "現在可以回答了。"),
-    "ja": Phrases("「{about}」について、", "例を示します。", "ユーザーは「{about}」について尋ねている。", (
-        "ユーザーが本当に知りたいことは何だろう。", "まず「{one}」から始めて、次に「{two}」に進もう。",
-        "「{one}」と「{two}」を比べるとよさそうだ。", "待って、ここでは「{two}」より「{one}」のほうが大事だ。",
-        "「{one}」を忘れてはいけない。", "「{one}」をもう一度確かめよう。"), "これで答えられる。"),
-}
-
-# Faker has no Portuguese words; these are enough for a text that looks right.
-PORTUGUESE = tuple(re.findall(r"\w+", """
-a o uma um de do da em no na por para com sem sobre entre mas também já ainda quando onde porque tempo casa cidade
-rua água luz vida dia noite ano mês hora pessoa amigo família criança escola livro palavra história trabalho empresa
-mercado projeto problema resposta pergunta caminho viagem mundo país região mar rio montanha jardim grande pequeno
-novo velho bom melhor claro simples forte aberto seguro possível importante comum próprio último primeiro ser estar
-ter fazer dizer ver ir vir dar saber querer poder ficar deixar passar levar começar mostrar encontrar escrever ler
-abrir fechar chegar voltar pensar mudar sempre nunca hoje amanhã aqui ali muito pouco mais menos bem devagar então
-"""))
-
-# DeepSeek tokens per character, measured on the words that Faker has for the language.
-DENSITY = {"en": 0.17, "de": 0.26, "fr": 0.25, "es": 0.21, "it": 0.26, "pt": 0.24, "ru": 0.32, "zh": 0.55, "ja": 0.76,
-           "nl": 0.29, "da": 0.32, "pl": 0.35, "cs": 0.37, "uk": 0.42, "ar": 0.40, "fa": 0.38, "he": 0.59, "hy": 0.61,
-           "th": 0.50, "el": 0.48, "bn": 0.51, "az": 0.46, "vi": 0.41, "mk": 0.37, "tl": 0.34, "fil": 0.34, "la": 0.28}
-COMMAS = {"zh": "，", "ja": "、", "ar": "، ", "fa": "، ", "th": ""}
+COMMON = {language: frozenset(words.split()) for language, words in {
+    "en": """the a an and or but of to in on at by for from with without about into over is are was were be been am do
+        does did have has had can could will would should shall may might must not no yes i you he she it we they me my
+        your his her its our their this that these those there here what which who whom whose when where why how please
+        than then them so if as also some any all just between work works tell write explain give make show help use
+        many him them us i'm much more most very hello hi hey thanks mean means get let good new one""",
+    "de": """der die das den dem des ein eine einen einem einer eines und oder aber nicht kein keine ist sind war waren
+        sein bin hat haben hatte wird werden kann können könnte soll sollte muss ich du er sie es wir ihr mich mir dich
+        dir uns euch mein meine dein deine ihre was wer wie wo wann warum wieso welche welcher welches für von vom
+        mit in ohne zu zum zur auf aus bei beim nach über unter zwischen im am als wenn weil dass auch noch schon sehr
+        bitte erkläre schreib schreibe gib nenne hallo danke guten tag morgen gibt man funktioniert heißt mal""",
+    "fr": """le la les l un une des du de d et ou mais ne pas non oui est sont était être suis ai as a ont avoir peut
+        peux pouvez je tu il elle nous vous ils elles on me te se mon ma mes ton ta tes votre vos son sa ses leur que
+        qui quoi quel quelle quels quelles quand où pourquoi comment combien ce cet cette ces c qu s j n m t pour par
+        sur sous dans en avec sans entre au aux plus très aussi si comme bonjour salut merci moi
+        écris écrivez donne donnez fonctionne""",
+    "es": """el la los las un una unos unas de del al y e o pero no sí es son era eran ser estar está están soy he ha
+        han hay puede puedes podría yo tú él ella usted nosotros ustedes me te se mi mis tu tus su sus qué que quién
+        cuál cuáles cuándo dónde cómo por para con sin sobre entre en a desde hasta como más muy también si este esta
+        estos estas eso lo le les cuánto hola gracias favor explica explícame escribe dame funciona buenos días""",
+    "it": """il lo la i gli le l un uno una di del della dello dei degli delle da dal dalla in nel nella su sul con per
+        tra fra e o ma non sì è sono era erano essere ho hai ha hanno avere può puoi potresti io tu lui lei noi voi
+        loro mi ti si ci vi mio mia tuo tua suo sua che chi cosa quale quali quando dove perché come quanto questo
+        questa questi queste più molto anche se ciao grazie favore spiega spiegami scrivi dammi funziona buongiorno""",
+    "pt": """o a os as um uma uns umas de do da dos das em no na nos nas ao à aos às e ou mas não sim é são em era eram
+        ser estar está estão sou foi tem têm há pode você vocês eu ele ela nós eles elas me te se meu minha seu sua
+        que quem qual quais quando onde como quanto por para pelo pela com sem sobre entre mais muito também este esta
+        isso isto esse essa olá oi obrigado obrigada favor explique escreva dê mostre funciona bom dia porque""",
+    "ru": """и в во на с со к ко о об у по за из от до для без при над под между не ни да нет что кто как где когда
+        почему зачем какой какая какое какие который которая которые это этот эта эти тот та то те я ты он она оно мы
+        вы они мне меня тебе вам нас вас его её их мой моя твой ваш свой есть был была было были быть а но или если
+        же бы ли уже ещё очень так там тут только также можно нужно пожалуйста расскажи объясни напиши работает
+        привет спасибо такое чем""",
+}.items()}
 # fmt: on
-LATIN, WIDE = re.compile("[A-Za-zÀ-ÿ]+"), re.compile("[\u2e80-\uffff]+")
-SIGN, MARKUP, QUOTES = re.compile("[\x00-@]+"), re.compile("[-*#|:\n\\d]"), re.compile("[“”„«»]")
+_TRADITIONAL = frozenset("這個們說請謝嗎為會來時對學國體關於麼樣點還沒過開問題語簡單與給寫兩優讓裡")
+_SIMPLIFIED = frozenset("这个们说请谢吗为会来时对学国体关于么样点还没过开问题语简单与给写两优让里") - _TRADITIONAL
+_WORD = re.compile(r"[^\W\d_]+")
+_QUOTED = re.compile(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|\"[^\"]*\"|(?<!\w)'[^'\n]*'(?!\w)|`[^`]*`")
+_UKRAINIAN = re.compile("[іїєґ]")
+_HINTS = {"de": "äöüß", "fr": "çœêèàùîë", "es": "ñ¿¡óíáú", "pt": "ãõçâêóíáú", "it": "èàùòì"}
+# In which language an answer is asked for, whatever the prompt itself is written in.
+_WANTED = {
+    "in english": "en", "auf englisch": "en", "en anglais": "en", "en inglés": "en", "em inglês": "en",
+    "in german": "de", "auf deutsch": "de", "in french": "fr", "en français": "fr", "in spanish": "es",
+    "en español": "es", "in italian": "it", "in italiano": "it", "in portuguese": "pt", "em português": "pt",
+    "in russian": "ru", "по-русски": "ru", "на русском": "ru", "in chinese": "zh", "用中文": "zh", "用英文": "en",
+    "in japanese": "ja", "日本語で": "ja", "英語で": "en", "по-английски": "en",
+}  # fmt: skip
+_ANSWER = ("answer", "reply", "respond", "write", "antwort", "schreib", "répond", "écri", "respond", "contesta",
+           "escrib", "rispond", "scriv", "escrev", "ответ", "напиш", "回答", "回复", "答", "写")  # fmt: skip
+LOOKED_AT = 400
+"""Characters of a text that are looked at: enough to tell, and quick however long the text is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """How a locale writes: its words, and what stands between and after them."""
+def language_of(text: str, otherwise: str = "en") -> str:
+    """The language of a prompt, of those that have phrases: what it asks for in so many words, else its own.
 
-    words: tuple[str, ...]
-    joint: str
-    comma: str
-    stop: str
-    gap: str
-    """Between two sentences."""
-    phrases: Phrases
-    density: float
-
-    def sentence(self, random: Random, length: int = 0) -> str:
-        """A sentence of `length` words, or of a natural length."""
-        length = length or random.randint(5, 12)
-        words = random.sample(self.words, min(length, len(self.words)))
-        if length > 7 and random.random() < 0.5:
-            words[3] += self.comma.rstrip() if self.joint else self.comma
-        text = self.joint.join(words)
-        return text[0].upper() + text[1:] + self.stop
-
-    def word(self, random: Random) -> str:
-        """A word with a capital, for a heading or a cell."""
-        word = random.choice(self.words)
-        return word[0].upper() + word[1:]
-
-    def estimate(self, text: str) -> int:
-        """About how many tokens the text has: within 15 % for what this voice says itself."""
-        fenced = text.split("```")
-        prose = "".join(fenced[::2])
-        letters, wide, signs = _matched(LATIN, prose), _matched(WIDE, prose), _matched(SIGN, prose)
-        weights = (
-            (letters, self.density if LATIN.match(self.words[0]) else 0.2),
-            (wide, self.density if WIDE.match(self.words[0]) else 0.6),
-            (signs, min(self.density, 0.35)),
-            (len(prose) - letters - wide - signs, self.density),
-            (_matched(MARKUP, prose), 0.3),
-            (_matched(QUOTES, prose), 0.7),
-            (sum(map(len, fenced[1::2])) + 3 * len(fenced[1:]), 0.31),
-        )
-        return round(sum(number * weight for number, weight in weights))
+    Quotations and what follows the first paragraph tell less than the request itself. `otherwise` is for texts that do
+    not tell; languages without phrases get English."""
+    head = text[:LOOKED_AT].lower().lstrip()
+    wanted = next((language for words, language in _WANTED.items() if words in head), None)
+    if wanted is not None and any(word in head for word in _ANSWER):
+        return wanted
+    request = head.partition("\n")[0]
+    bare = _QUOTED.sub(" ", request)
+    for part in (bare, request, head):
+        found = _told_by(part)
+        if found is not None:
+            return found
+    return otherwise
 
 
-def _matched(pattern: re.Pattern[str], text: str) -> int:
-    """How many characters match; the patterns match runs, which is several times faster than one by one."""
-    return sum(map(len, pattern.findall(text)))
+def _told_by(text: str) -> str | None:
+    if not text.isascii():
+        by_script = _told_by_script(text)
+        if by_script is not None:
+            return by_script
+    words = set(_WORD.findall(text))
+    best, most = None, 0.0
+    for language, common in COMMON.items():
+        hits = float(len(words & common))
+        hints = _HINTS.get(language)
+        if hints is not None and not text.isascii():
+            hits += 0.5 * sum(hint in text for hint in hints)
+        if hits > most:
+            best, most = language, hits
+    return best
+
+
+def _told_by_script(text: str) -> str | None:
+    kana = han = cyrillic = latin = other = 0
+    for char in text:
+        if "a" <= char <= "z":
+            latin += 1
+        elif "\u3040" <= char <= "\u30ff":
+            kana += 1
+        elif "\u4e00" <= char <= "\u9fff":
+            han += 1
+        elif "\u0400" <= char <= "\u04ff":
+            cyrillic += 1
+        elif char > "\u0250" and char.isalpha():
+            other += 1
+    wide = 3 * (kana + han)  # one of them says as much as three letters
+    if max(wide, cyrillic, other) <= latin:
+        return None
+    if wide >= max(cyrillic, other):
+        if 8 * kana >= han and kana > 1:
+            return "ja"
+        return "zh_TW" if len(_TRADITIONAL & {*text}) > len(_SIMPLIFIED & {*text}) else "zh"
+    return "ru" if cyrillic > other and not _UKRAINIAN.search(text) else "en"
+
+
+def language_of_locale(locale: str) -> str:
+    """The language of a full locale name, of those that have phrases; English for all others."""
+    if locale in ("zh_TW", "zh_HK"):
+        return "zh_TW"
+    language = locale.split("_")[0]
+    return language if language in COMMON or language in ("zh", "ja") else "en"
 
 
 def known_locale(locale: str) -> str:
@@ -149,27 +138,3 @@ def known_locale(locale: str) -> str:
     if name not in AVAILABLE_LOCALES:
         raise UsageError(f"Unknown locale '{locale}'.{did_you_mean(name, sorted(AVAILABLE_LOCALES))}")
     return name
-
-
-def phrases_of(locale: str) -> Phrases:
-    return PHRASES.get(locale) or PHRASES.get(locale.split("_")[0]) or PHRASES["en"]
-
-
-@functools.cache
-def voice_of(locale: str) -> Voice:
-    """The words of the locale, else of its language, else English ones (Faker itself would speak Latin)."""
-    import faker.providers.lorem
-
-    language = locale.split("_")[0]
-    modules = sorted(module.name for module in pkgutil.iter_modules(faker.providers.lorem.__path__))
-    kin = [name for name in modules if name.split("_")[0] == language]
-    choices = [f"{language}_{language.upper()}", *kin]
-    # Faker's en_PH speaks Latin too.
-    name = "en_US" if language == "en" else next((each for each in [locale, *choices] if each in kin), "en_US")
-    provider = import_module(f"faker.providers.lorem.{name}").Provider
-    words = PORTUGUESE if language == "pt" else tuple(dict.fromkeys(provider.word_list))
-    spoken = "pt" if language == "pt" else name.split("_")[0]
-    joint = provider.word_connector
-    stop = "。" if spoken == "zh" else provider.sentence_punctuation.strip()
-    gap = "" if spoken in ("zh", "ja") else " "
-    return Voice(words, joint, COMMAS.get(spoken, ", "), stop, gap, phrases_of(locale), DENSITY.get(spoken, 0.35))

@@ -1,102 +1,94 @@
-"""Seeded prose in many languages: answers, reasoning and web sources that look written but mean nothing.
+"""Seeded texts: answers, reasoning and web sources that take up a prompt in its own language, and Faker for templates.
 
-Every function here is pure: the same arguments give the same text in every process. Faker supplies the words and is
-imported when the first text is asked for, because its import alone takes a tenth of a second.
+Every function here is pure: the same arguments give the same text in every process. Faker supplies names and facts, and
+is imported when the first is asked for, because its import alone takes a tenth of a second.
 """
 
-import builtins
 import functools
-import keyword
 import re
 import threading
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Callable, Sequence
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
-from emulator import seeded
+from emulator import seeded, tokens
 from emulator.errors import UsageError, did_you_mean
-from emulator.generation.languages import PHRASES, Voice, known_locale, phrases_of, voice_of
+from emulator.generation.answers import Result, Style, answer, page_summary, thoughts
+from emulator.generation.languages import known_locale, language_of, language_of_locale
+from emulator.generation.page import Count
+from emulator.generation.phrases import phrases_in
+from emulator.generation.question import excerpt, question_of
 from emulator.reply import Source
 
 Seed = int | str
-Style = Literal["plain", "markdown", "code"]
-Count = Callable[[str], int]
-
-
-# fmt: off
-SNIPPETS = (
-    "print({n})",
-    "{a} = {n}\nprint({a} * {m})",
-    "{a} = [{n}, {m}, {k}]\nfor {b} in {a}:\n    print({b})",
-    "def {a}({b}: int) -> int:\n    return {b} * {n} + {m}\n\n\nprint({a}({k}))",
-    "from dataclasses import dataclass\n\n\n@dataclass\nclass {A}:\n    {b}: str\n    {c}: int = {n}\n\n"
-    "    def {d}(self) -> str:\n        return f\"{{self.{b}}}: {{self.{c}}}\"\n\n\nprint({A}(\"{e}\").{d}())",
-)
-# fmt: on
-RESERVED = frozenset({*keyword.kwlist, *dir(builtins), "self", "dataclass"})
 
 
 def prose(
     seed: Seed,
     *,
-    locale: str = "en_US",
+    about: str = "",
+    locale: str | None = None,
     length: tuple[int, int] = (40, 120),
     style: Style = "plain",
-    about: str = "",
-    fit: Count | None = None,
+    turn: int = 1,
+    results: Sequence[Result] = (),
+    fit: Count = tokens.count,
 ) -> str:
-    """A text whose tokens are within `length`, both ends included.
+    """An answer to the prompt `about` whose tokens, as `fit` counts them, are within `length`, both ends included.
 
-    Tokens are estimated within about 15 %; `fit`, which counts them, makes the range exact wherever whole sentences can
-    meet it. `about` is quoted in the first sentence. A style that does not fit a very short length gives plain text.
-    Raises UsageError for an unknown locale or an empty range.
+    It is in the locale's language, else in the prompt's; languages without phrases get English. It gives a list, a
+    table or a program where the prompt asks for one, or the style does. The `turn` of a later answer and the `results`
+    of tools are taken up. Raises UsageError for an unknown locale or an empty range.
     """
-    voice = voice_of(known_locale(locale))
     low, high = _range(length)
-    random = seeded.generator(seed, "prose", locale, style, low, high, about)
-    count = fit or voice.estimate
-    lead = voice.phrases.lead.format(about=_subject(about)) if _subject(about) else ""
-    pieces = {"plain": _plain, "markdown": _markdown, "code": _code}[style](random, voice, lead, high, count)
-    return _cut(pieces, random, voice, low, high, count)
+    about = excerpt(about)
+    language = _language(locale, about)
+    random = seeded.generator(seed, "prose", language, style, low, high, about)
+    question = question_of(about, language)
+    return answer(
+        random, phrases_in(language), question, length=(low, high), count=fit, style=style, turn=turn, results=results
+    )
 
 
 def reasoning(
     seed: Seed,
     *,
     about: str = "",
-    locale: str = "en_US",
+    locale: str | None = None,
     length: tuple[int, int] = (20, 60),
-    fit: Count | None = None,
+    results: Sequence[Result] = (),
+    fit: Count = tokens.count,
 ) -> str:
-    """What a model might think before it answers: in the locale's language if `PHRASES` has it, else in English."""
-    known = known_locale(locale)
-    voice = voice_of(known if phrases_of(known) is not PHRASES["en"] else "en_US")
+    """What a model might think before it answers, in the language of the answer."""
     low, high = _range(length)
-    random = seeded.generator(seed, "reasoning", locale, low, high, about)
-    count = fit or voice.estimate
-    end = voice.gap + voice.phrases.answer
-    spare = count(end) + 1
-    if high < 4 * spare:  # too short for an end of its own
-        return _cut(_thoughts(random, voice, about), random, voice, low, high, count)
-    return _cut(_thoughts(random, voice, about), random, voice, low - spare, high - spare, count) + end
+    about = excerpt(about)
+    language = _language(locale, about)
+    random = seeded.generator(seed, "reasoning", language, low, high, about)
+    question = question_of(about, language)
+    return thoughts(random, phrases_in(language), question, length=(low, high), count=fit, results=results)
 
 
-def sources(seed: Seed, query: str, *, locale: str = "en_US", number: int = 3) -> tuple[Source, ...]:
+def sources(seed: Seed, query: str, *, locale: str | None = None, number: int = 3) -> tuple[Source, ...]:
     """`number` sources that a web search for `query` could have found, all on names reserved for examples."""
-    random = seeded.generator(seed, "summaries", locale, query)
-    asked = re.findall(r"[a-z0-9]+", query.lower())[:5]
+    query = excerpt(query)
+    language = _language(locale, query)
+    random = seeded.generator(seed, "summaries", language, query)
+    question = question_of(query, language)
+    asked = re.findall(r"[a-z0-9]+", query[:400].lower())[:5]
+    first = random.randrange(100)
     found = []
     for index in range(number):
-        first, second, third = (_identifier(random) for _ in range(3))
         host = random.choice(
-            ("www.example.com", "example.org", "en.example.net", f"{first}.example", f"www.{first}.example")
+            ("www.example.com", "example.org", "en.example.net", "www.library.example", "notes.example")
         )
-        slug = "-".join([*asked, second, third, str(random.randint(100, 999) * max(number, 1) + index)])
-        about = query if index == 0 else ""
-        text = prose(random.getrandbits(64), locale=locale, length=(25, 60), about=about)
-        found.append(Source(f"https://{host}/{random.choice(('blog', 'news', 'wiki', 'guides'))}/{slug}", text))
+        slug = "-".join([*asked, str(random.randint(100, 999) * max(number, 1) + index)])
+        summary = page_summary(random, phrases_in(language), question, first + index)
+        found.append(Source(f"https://{host}/{random.choice(('blog', 'news', 'wiki', 'guides'))}/{slug}", summary))
     return tuple(found)
+
+
+def _language(locale: str | None, prompt: str) -> str:
+    return language_of(prompt) if locale is None else language_of_locale(known_locale(locale))
 
 
 class Fake:
@@ -177,107 +169,3 @@ def _range(length: tuple[int, int]) -> tuple[int, int]:
     if not 0 <= low <= high:
         raise UsageError(f"length is {low} to {high}: the first number must not be above the second, nor below 0.")
     return low, high
-
-
-def _subject(about: str) -> str:
-    """A prompt cut to what fits into a sentence: one line, no markup, no full stop."""
-    words = re.sub(r"[`*#|<>\"“”«»„「」\x00-\x20]+", " ", about[:400]).split()
-    short = " ".join(words[:10])
-    return (short if len(short) <= 60 else short[:59].rstrip() + "…").rstrip(".。!！:： ")
-
-
-def _identifier(random: Random) -> str:
-    words = voice_of("en_US").words
-    while True:
-        word = random.choice(words).lower()
-        if word.isidentifier() and word not in RESERVED:
-            return word
-
-
-def _plain(random: Random, voice: Voice, lead: str, high: int, count: Count) -> Iterator[str]:
-    """Sentences, each after what separates it from the one before, for ever."""
-    border = ""
-    while True:
-        for _ in range(random.randint(4, 6)):
-            yield border + lead + voice.sentence(random)
-            border, lead = voice.gap, ""
-        border = "\n\n"
-
-
-def _markdown(random: Random, voice: Voice, lead: str, high: int, count: Count) -> Iterator[str]:
-    """Sections of a heading, a list with bold words, sometimes a table. A piece never ends on a heading."""
-    if high < 120 * voice.density + 5:  # no room for a heading, its sentence and an item
-        yield from _plain(random, voice, lead, high, count)
-    mark = "#"
-    while True:
-        words = voice.sentence(random, random.randint(2, 4)).removesuffix(voice.stop)
-        yield f"\n\n{mark} {words}\n\n{lead}{voice.sentence(random, 5)}"
-        border = "\n\n"
-        for _ in range(random.randint(2, 4)):
-            yield f"{border}- **{voice.word(random)}**: {voice.sentence(random, random.randint(3, 6))}"
-            border = "\n"
-        if random.random() < 0.4:
-            rows = [[voice.word(random) for _ in range(2)] for _ in range(random.randint(3, 4))]
-            rows.insert(1, ["---", "---"])
-            yield "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows)
-        border = "\n\n"
-        for _ in range(random.randint(1, 4)):
-            yield border + voice.sentence(random)
-            border = voice.gap
-        mark, lead = "##", ""
-
-
-def _code(random: Random, voice: Voice, lead: str, high: int, count: Count) -> Iterator[str]:
-    """An introduction and a block of Python that fits, then sentences about it; and again."""
-    while True:
-        names = {key: _identifier(random) for key in "abcde"}
-        while len({*names.values()}) < len(names):
-            names = {key: _identifier(random) for key in "abcde"}
-        numbers = {key: random.randint(2, 99) for key in "nmk"}
-        blocks = [text.format(A=names["a"].title(), **names, **numbers) for text in SNIPPETS]
-        blocks = [f"\n\n{lead}{voice.phrases.example}\n\n```python\n{block}\n```" for block in blocks]
-        blocks = [block for block in blocks if count(block) <= 0.6 * high]
-        if blocks:
-            yield random.choice(blocks[-3:])
-        border, lead = "\n\n", "" if blocks else lead
-        for _ in range(random.randint(4, 6)):
-            yield border + lead + voice.sentence(random)
-            border, lead = voice.gap, ""
-
-
-def _thoughts(random: Random, voice: Voice, about: str) -> Iterator[str]:
-    phrases = voice.phrases
-    yield phrases.asked.format(about=_subject(about)) if _subject(about) else phrases.thoughts[0]
-    while True:
-        for thought in random.sample(phrases.thoughts[1:], len(phrases.thoughts) - 1):
-            one, two = random.sample(voice.words, 2)
-            yield voice.gap + thought.format(one=one, two=two)
-
-
-def _cut(pieces: Iterator[str], random: Random, voice: Voice, low: int, high: int, count: Count) -> str:
-    """The longest run of pieces below a chance target in the range, then short sentences until `low` is reached."""
-    target = low + (high - low) * random.uniform(0.5, 0.95)
-    taken: list[str] = []
-    while len(taken) <= 2 * high and count("".join(taken)) <= target:
-        taken += islice(pieces, max(4, len(taken)))
-    while taken and count(taken[0].strip()) > target:
-        del taken[0]  # a heading or a subject that is too long for so short a text
-    fits, over = 0, len(taken) + 1
-    while over - fits > 1:
-        middle = (fits + over) // 2
-        fits, over = (middle, over) if count("".join(taken[:middle]).strip()) <= target else (fits, middle)
-    return _filled("".join(taken[:fits]).strip(), random, voice, low, high, count)
-
-
-def _filled(text: str, random: Random, voice: Voice, low: int, high: int, count: Count) -> str:
-    while count(text) < low:
-        last = text.rpartition("\n")[2]
-        border = "" if not text else "\n\n" if last.startswith(("- ", "|", "```")) else voice.gap
-        for length in range(10, 0, -1):
-            longer = text + border + voice.sentence(random, length)
-            if count(longer) <= high:
-                break
-        else:
-            return text or voice.word(random)  # better a bare word than nothing
-        text = longer
-    return text

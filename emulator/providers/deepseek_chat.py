@@ -166,7 +166,9 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             503, DEEPSEEK_TEXTS["busy"], "service_unavailable_error", "service_unavailable_error", mark="public"
         ),
         "timeout": ErrorSpec(504, "Gateway Timeout", "internal_error", "internal_error"),
-        "bad_request": ErrorSpec(400, "Invalid Format", "invalid_request_error", "invalid_request_error", mark="public"),
+        "bad_request": ErrorSpec(
+            400, "Invalid Format", "invalid_request_error", "invalid_request_error", mark="public"
+        ),
         "invalid_parameters": ErrorSpec(422, "Invalid Parameters", "invalid_request_error", "invalid_request_error"),
         "model_not_found": ErrorSpec(
             400, "Model Not Exist", "invalid_request_error", "invalid_request_error", mark="public"

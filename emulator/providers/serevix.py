@@ -149,7 +149,9 @@ class Serevix(ChatDialect, ServesDeepSeek):
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, INVALID_TOKEN, "new_api_error", ""),
         "forbidden": ErrorSpec(403, "This token has no access to model {model}", "new_api_error", ""),
-        "access_denied": ErrorSpec(403, "Your IP is not in the list of allowed access", "new_api_error", "access_denied"),
+        "access_denied": ErrorSpec(
+            403, "Your IP is not in the list of allowed access", "new_api_error", "access_denied"
+        ),
         "insufficient_balance": ErrorSpec(
             403, "用户额度不足, 剩余额度: ＄0.000000", "new_api_error", "insufficient_user_quota"
         ),

@@ -575,8 +575,8 @@ class Scenario(Model):
     """What the scenario is called."""
     seed: int = 0
     """All chance comes from it: the same seed gives the same answers."""
-    locale: Locale = "en_US"
-    """The language of generated texts and of `fake`."""
+    locale: Locale | None = None
+    """The language of generated texts and of `fake`; left out: each prompt's own, and `en_US` for `fake`."""
     clock: Literal["real", "virtual", "manual"] = "real"
     """`virtual`: time leaps ahead whenever everything only waits; `manual`: it moves when it is told to."""
     unmatched: Literal["generate", "error"] | None = None

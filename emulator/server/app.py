@@ -17,15 +17,15 @@ from emulator.providers import CREDENTIALS, PROVIDERS
 from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
-from emulator.server.playback import Playback, Players, Receive, Send, play
+from emulator.server.playback import Players, Receive, Send, play
 from emulator.server.protocol import DOOR
+from emulator.server.strays import misframed, without_endpoint, without_provider
+from emulator.server.strays import refused as turned_away
+from emulator.server.uvicorn_adapter import Scope
 from emulator.state.journal import Exchange, RecordedRequest
 from emulator.state.namespace import NAME, Namespace, Namespaces
 from emulator.state.timing import Timing
-from emulator.strays import misframed, without_endpoint, without_provider
-from emulator.strays import refused as turned_away
-from emulator.uvicorn_adapter import Scope
-from emulator.wire import Header, PlannedBody
+from emulator.wire import Header, PlannedBody, Playback
 
 logger = logging.getLogger("emulator")
 

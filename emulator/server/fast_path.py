@@ -15,14 +15,15 @@ from functools import partial
 from types import coroutine
 from typing import Any, NamedTuple, TypeVar
 
-from emulator import uvicorn_adapter
 from emulator.clock import Clock
 from emulator.engine import PlannedResponse
+from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, RequestHead
-from emulator.server.playback import Playback, send_in_one
+from emulator.server.playback import send_in_one
 from emulator.server.protocol import Door
-from emulator.strays import misframed
-from emulator.uvicorn_adapter import Scope
+from emulator.server.strays import misframed
+from emulator.server.uvicorn_adapter import Scope
+from emulator.wire import Playback
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")

@@ -2,27 +2,28 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
 from math import inf
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from emulator.clock import Alarm, Clock, WallClock
 from emulator.server.protocol import DOOR, Door
-from emulator.uvicorn_adapter import Cycle, Message, Scope
+from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.wire import (
     Afterwards,
     Close,
     Data,
     End,
+    Ended,
     FrameRun,
     Framing,
     Hang,
     Head,
     Header,
     PlannedBody,
+    Playback,
     Raw,
     Refuse,
     Reset,
@@ -32,24 +33,11 @@ from emulator.wire import (
 
 Receive = Callable[[], Any]
 Send = Callable[[Message], Any]
-Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
 
 CLOSE_HEADER: Header = (b"connection", b"close")
 BODILESS = (204, 304)
 MAX_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
-
-
-@dataclass(slots=True)
-class Playback:
-    """What became of an answer. Moments are on the clock's hand of deadlines; `late` is the worst delay in seconds."""
-
-    ended: Ended = "complete"
-    bytes_sent: int = 0
-    frames_sent: int = 0
-    first_sent: float | None = None
-    last_sent: float | None = None
-    late: float = 0.0
 
 
 class Players:

@@ -12,7 +12,7 @@ from collections.abc import Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock
-from emulator.uvicorn_adapter import Cycle, Scope, UvicornProtocol
+from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol
 from emulator.wire import Afterwards
 
 

@@ -26,10 +26,10 @@ from emulator.scenario.sources import Source
 from emulator.server.app import App
 from emulator.server.fast_path import fast_path_for
 from emulator.server.protocol import Connection, Door
+from emulator.server.uvicorn_adapter import ServerState, settings
 from emulator.state.journal import Exchange
 from emulator.state.namespace import CompiledScenario, Namespaces
 from emulator.state.reloading import fingerprint, watch
-from emulator.uvicorn_adapter import ServerState, settings
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -54,8 +54,8 @@ HINTS = {
     errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
 }
 CONNECTIONS = {
-    "httptools": ("emulator.connection_httptools", "HttpToolsConnection"),
-    "h11": ("emulator.connection_h11", "H11Connection"),
+    "httptools": ("emulator.server.connection_httptools", "HttpToolsConnection"),
+    "h11": ("emulator.server.connection_h11", "H11Connection"),
 }
 
 

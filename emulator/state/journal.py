@@ -13,8 +13,7 @@ from urllib.parse import unquote_plus
 from emulator.providers import CREDENTIALS
 from emulator.reply import Usage
 from emulator.request import HttpRequest
-from emulator.server.playback import Playback
-from emulator.wire import Data, Head, Header, PlannedBody, Raw, Step
+from emulator.wire import Data, Head, Header, PlannedBody, Playback, Raw, Step
 
 MAX_EXCHANGES = 1000
 """How many exchanges a journal keeps."""

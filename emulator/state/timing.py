@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from emulator.clock import Alarm, Clock
-from emulator.server.playback import Playback
+from emulator.wire import Playback
 
 # Upper bounds of the classes, in seconds: 10 µs to 100 s, each a quarter more than the one before.
 _BOUNDS = [1e-5 * 1.25**step for step in range(73)]

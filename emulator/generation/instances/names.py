@@ -8,13 +8,19 @@ from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
-from emulator.generation.prose import Fake, prose
+from emulator.generation.prose import Fake
 
 # fmt: off
 WORDS = tuple(re.findall(r"\w+", """
 amber anchor apple bridge canyon cedar clover coral delta ember falcon forest garden harbor island jasmine lantern maple
 meadow mirror ocean orchard pebble pepper quartz ribbon river saffron silver summit thunder timber violet willow winter
 """))
+SENTENCES = (
+    "A short note on the {} {}, with an example from the {}.", "This is about the {} {} and what belongs to the {}.",
+    "The {} {} works as expected, and so does the {}.", "Everything worth knowing about the {} {} near the {}.",
+    "The {} {} comes first, and the {} follows soon after.", "Please compare the {} {} with the {} before you decide.",
+    "In short, the {} {} matters more than the {}.", "The {} {} is ready, while the {} needs one more day.",
+)
 # What a property of this name usually holds: a method of Faker, or a key of `FORMS`.
 NAMES = {
     "name": "name", "full_name": "name", "first_name": "first_name", "last_name": "last_name", "surname": "last_name",
@@ -95,7 +101,7 @@ FORMS: dict[str, Callable[[Random], str]] = {
     "title": lambda random: " ".join(random.sample(WORDS, 3)).capitalize(),
     "words": lambda random: " ".join(random.sample(WORDS, 2)).title(),
     "path": lambda random: f"/{random.choice(WORDS)}/{random.choice(WORDS)}.txt",
-    "prose": lambda random: prose(random.getrandbits(64), length=(8, 16)),
+    "prose": lambda random: random.choice(SENTENCES).format(*random.sample(WORDS, 3)),
 }
 # The formats whose values may have almost any length, each written to exactly the one that is asked for.
 STRETCHED: dict[str, Callable[[Random, int], str]] = {

@@ -8,7 +8,7 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from emulator.server.protocol import BAD_REQUEST, MAX_PIPELINED, Connection
-from emulator.uvicorn_adapter import Scope
+from emulator.server.uvicorn_adapter import Scope
 
 _FRAMING = (b"content-length", b"transfer-encoding")
 
