@@ -12,7 +12,8 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from emulator import docstrings
-from emulator.cli import described, fault_facts
+from emulator.cli.faults import fault_facts
+from emulator.cli.providers import described
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario

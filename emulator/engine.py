@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Literal, TypeVar
 
+import orjson
+
 from emulator import large, seeded, tokens
 from emulator.completion import complete, said
 from emulator.dialects.base import Dialect
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
-from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, NotApplicable
+from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, HandshakeFault, NotApplicable
 from emulator.faults.selection import BY_REQUEST, ActiveFault, Source, asked_by, from_request
 from emulator.faults.selection import HEADER as FAULT_HEADER
 from emulator.faults.selection import KEY as FAULT_KEY
@@ -25,11 +27,11 @@ from emulator.providers.base import Provider, ProviderError
 from emulator.records import record
 from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search
 from emulator.request import HttpRequest, ModelRequest, ToolCall
-from emulator.state.journal import MAX_REQUEST_BYTES, Exchange, Why
+from emulator.state.journal import IN_EXCHANGE, MAX_REQUEST_BYTES, Exchange, Why
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
-from emulator.wire import PlannedBody, Step, single
+from emulator.wire import Handshake, PlannedBody, Step, single
 
 logger = logging.getLogger("emulator")
 Result = TypeVar("Result")
@@ -61,6 +63,8 @@ class Options:
     """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
     allows_code: bool = False
     """Whether scenarios may name Python functions."""
+    speaks_tls: bool = False
+    """Whether clients come by TLS: then faults of handshakes strike there."""
 
 
 @record
@@ -185,9 +189,10 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
-    if found is None:
+    if found is None and not namespace.script.is_default:
         seen = (ask.state, ask.attempt, ask.identity, ask.seed)
-        exchange.why = Why(partial(_misses, namespace.script.rules, dialect, call, key, seen), call.body)
+        rules = namespace.script.rules
+        exchange.why = Why(partial(_misses, rules, dialect, call, key, seen), call.body, len(rules.rules))
     prompt = await _prompt_tokens(request, provider, journey)
     provider.check_context_length(request, prompt.total)
     replies = await _replies(ask, journey)
@@ -230,6 +235,7 @@ def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey:
         journey.attempt > 1  # most requests never come again
         and not journey.faults
         and journey.is_stateless
+        and journey.dialect.is_repeatable
         and not (journey.provider.shows_cache and prompt.total >= journey.provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
@@ -299,17 +305,41 @@ def _struck(journey: RequestContext) -> list[ActiveFault]:
         if journey.is_stateless and not of_the_script and not journey.options.faults:
             return journey.faults
         armed = _asked_for(journey)
-        armed += namespace.fault_registry.armed()
+        is_tls = journey.options.speaks_tls
+        armed += namespace.fault_registry.armed(of_handshake=False if is_tls else None)
         if found is not None:
             armed += [ActiveFault(f"{found.rule.name} {n}", fault, "rule") for n, fault in enumerate(found.rule.faults)]
-        armed += [ActiveFault(f"scenario {n}", fault, "scenario") for n, fault in enumerate(script.scenario.faults)]
-        armed += [ActiveFault(f"server {n}", fault, "server") for n, fault in enumerate(journey.options.faults)]
+        standing = _standing(namespace, journey.options)
+        armed += [each for each in standing if not (is_tls and isinstance(each.fault, HandshakeFault))]
         if armed:
             journey.faults = namespace.fault_registry.select(
                 armed, namespace.clock.now(), namespace.seed, journey.identity, journey.attempt
             )
             journey.exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in journey.faults)
     return journey.faults
+
+
+def _standing(namespace: Namespace, options: Options) -> list[ActiveFault]:
+    """The faults of the scenario and of the server."""
+    faults = namespace.script.scenario.faults
+    return [
+        *(ActiveFault(f"scenario {number}", fault, "scenario") for number, fault in enumerate(faults)),
+        *(ActiveFault(f"server {number}", fault, "server") for number, fault in enumerate(options.faults)),
+    ]
+
+
+def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handshake | None:
+    """What goes wrong with a TLS handshake for a host: it names no namespace and asks for nothing, so this is what is
+    set for a namespace, its scenario or the server. The first one wins."""
+    armed = [*namespace.fault_registry.armed(of_handshake=True), *_standing(namespace, options)]
+    armed = [each for each in armed if isinstance(each.fault, HandshakeFault)]
+    if not armed:
+        return None
+    identity = seeded.hashed(seeded.mixed_before("handshake", host))
+    attempt = namespace.attempt(identity)
+    struck = namespace.fault_registry.select(armed, namespace.clock.now(), namespace.seed, identity, attempt)
+    fault = struck[0].fault if struck else None
+    return fault.how if isinstance(fault, HandshakeFault) else None
 
 
 def _asked_for(journey: RequestContext) -> list[ActiveFault]:
@@ -326,7 +356,13 @@ def _asked_for(journey: RequestContext) -> list[ActiveFault]:
 def _scene(journey: RequestContext, *, streamed: bool = False) -> FaultContext:
     answered = journey.exchange.outcome in ("reply", "generated")
     return FaultContext(
-        journey.provider, journey.request, streamed, journey.entropy, journey.exchange.received, answered
+        journey.provider,
+        journey.request,
+        streamed,
+        journey.entropy,
+        journey.exchange.received,
+        answered,
+        journey.options.speaks_tls,
     )
 
 
@@ -365,7 +401,7 @@ def _bypassed(armed: ActiveFault, reason: NotApplicable | str, journey: RequestC
 def _note_bypassed(fault: str, reason: str, journey: RequestContext) -> None:
     note = f"fault {fault} was bypassed: {reason}"
     journey.exchange.notes += (note,)
-    logger.warning("%s", note)
+    logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
 def refused(call: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
@@ -405,7 +441,28 @@ def _refusal(reply: ErrorReply, journey: RequestContext) -> PlannedBody:
     planned = journey.provider.error(reply, journey.call, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
+    exchange.message = _message_in(planned.body())
     return planned
+
+
+MAX_MESSAGE = 2048
+"""Characters kept of what an error says."""
+
+
+def _message_in(body: bytes) -> str | None:
+    """What an error says, wherever its provider lets that stand."""
+    try:
+        left = [orjson.loads(body)]
+    except ValueError:
+        return body[:MAX_MESSAGE].decode("utf-8", "replace") or None
+    while left:
+        value = left.pop(0)
+        if isinstance(value, dict):
+            for key in ("message", "msg", "detail", "error"):
+                if isinstance(value.get(key), str):
+                    return str(value[key])[:MAX_MESSAGE]
+            left += value.values()
+    return None
 
 
 def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
@@ -435,7 +492,7 @@ async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
     journey.exchange.notes = tuple(reasons)
     told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
     message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
-    logger.warning("%s", message)
+    logger.warning("%s", message, extra=IN_EXCHANGE)
     return _own_error(404, message, "unmatched", journey)
 
 
@@ -455,7 +512,9 @@ def _failed(error: WritingError, journey: RequestContext) -> PlannedBody:
 def _own_error(status: int, message: str, kind: str, journey: RequestContext) -> PlannedBody:
     """An error of the emulator itself, not of the provider: marked, and told not to be retried."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
-    return _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
+    planned = _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
+    journey.exchange.error = kind
+    return planned
 
 
 # What is said

@@ -12,3 +12,15 @@ def folder(name: str) -> Path:
 
 
 DEFAULT_SCENARIO = folder("scenarios") / "documented.yaml"
+
+
+def scenario_names() -> list[str]:
+    """The names of the scenarios that travel with the package, such as `incidents/deepseek_busy`."""
+    root = folder("scenarios")
+    return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
+
+
+def scenario_named(name: str) -> Path | None:
+    """The file of a scenario that travels with the package, named with or without its ending; None for other names."""
+    plain = name.removesuffix(".yaml")
+    return folder("scenarios") / f"{plain}.yaml" if plain in scenario_names() else None

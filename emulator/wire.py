@@ -173,7 +173,21 @@ class ResetAccepts:
     at: float = 0.0
 
 
-Step = Head | Data | Raw | End | Close | Reset | Hang | Afterwards | Refuse | ResetAccepts
+Handshake = Literal["expired", "wrong_host", "unknown_ca", "refuse", "reset"]
+"""What may go wrong with a TLS handshake on purpose: with the certificate, or the handshake as a whole."""
+
+
+@record
+class BreakHandshakes:
+    """So many of the TLS handshakes that come next go wrong, within so many seconds of real time."""
+
+    how: Handshake
+    count: int
+    seconds: float
+    at: float = 0.0
+
+
+Step = Head | Data | Raw | End | Close | Reset | Hang | Afterwards | Refuse | ResetAccepts | BreakHandshakes
 
 
 @record

@@ -24,11 +24,13 @@ class Served:
             text=True,
             env={**ENVIRONMENT, **(environment or {})},
         )
-        assert self.process.stdout is not None
-        first = self.process.stdout.readline()
+        is_json = "json" in options  # whose stdout holds nothing but JSON
+        self.banner = self.process.stderr if is_json else self.process.stdout
+        assert self.banner is not None
+        first = self.banner.readline()
         found = re.search(r"http://[^ ]+:(\d+)", first)
         if found is None:
-            raise AssertionError(first + self.process.communicate()[1])
+            raise AssertionError(first + "".join(self.process.communicate()))
         self.port = int(found[1])
         self.first_line = first
 

@@ -17,7 +17,10 @@ from click.testing import CliRunner
 from served import ENVIRONMENT, run, served
 
 from emulator import __version__
-from emulator.cli import cli, described, fault_facts
+from emulator.cli import cli
+from emulator.cli.app import COMMANDS
+from emulator.cli.faults import fault_facts
+from emulator.cli.providers import described, sdk_line
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.resources import DEFAULT_SCENARIO
@@ -63,11 +66,12 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
         assert server.first_line == f"The emulator listens on {origin}. Ctrl-C stops it.\n"
         said = {}
         for number, (name, provider) in enumerate(PROVIDERS.items()):
-            blank, title, base, auth, example = lines[5 * number : 5 * number + 5]
-            assert (blank, title, base, auth) == (
+            blank, title, base, sdk, auth, example = lines[6 * number : 6 * number + 6]
+            assert (blank, title, base, sdk, auth) == (
                 "",
                 provider.title,
                 f"  base URL  {origin}/{name}",
+                f"  SDK       {sdk_line(f'{origin}/{name}', described(provider)['sdk'])}",
                 f"  auth      {provider.auth_header}",
             )
             command = example.removeprefix("  try       ")
@@ -188,26 +192,50 @@ def test_an_option_stands_above_its_environment_variable() -> None:
 
 
 @pytest.mark.parametrize("style", ["pretty", "json"])
-def test_each_request_is_told_in_a_line(style: str) -> None:
+def test_each_request_is_a_line_of_the_log(style: str) -> None:
     with (
         served("--speed", "max", "--provider", "serevix", "--log", style) as server,
         httpx.Client(trust_env=False) as http,
     ):
-        server.lines("curl ")
-        assert http.get(f"http://127.0.0.1:{server.port}/v1/models").status_code == 401
-        (line,) = server.lines("/v1/models")
-        if style == "json":
-            record = json.loads(line)
-            assert (record["method"], record["path"], record["status"]) == ("GET", "/v1/models", 401)
-        else:
-            assert line.split("  ")[1:4] == ["serevix", "GET /v1/models", "401"]
         assert server.process.stdout is not None
+        if style == "pretty":
+            server.lines("curl ")
+        origin = f"http://127.0.0.1:{server.port}"
+        assert http.get(f"{origin}/v1/models").status_code == 401
+        message = http.get(f"{origin}/v1/models").json()["error"]["message"].partition(" (request id")[0]
+        body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Anything at all"}]}
+        answer = http.post(f"{origin}/@team-1/v1/chat/completions", json=body, headers={"authorization": "Bearer k"})
+        usage = answer.json()["usage"]
+        lines = [server.process.stdout.readline().rstrip("\n") for _ in range(3)]
+        if style == "json":
+            refused, _, answered = map(json.loads, lines)
+            assert refused["message"].startswith(message)
+            told = ("namespace", "provider", "method", "path", "status", "error")
+            assert [refused[key] for key in told] == [
+                "default", "serevix", "GET", "/v1/models", 401, "unauthorized"
+            ]  # fmt: skip
+            assert (answered["namespace"], answered["model"], answered["outcome"], answered["misses"]) == (
+                "team-1", "deepseek-v3", "generated", []
+            )  # fmt: skip
+            assert (answered["usage"]["prompt"], answered["usage"]["completion"]) == (
+                usage["prompt_tokens"], usage["completion_tokens"]
+            )  # fmt: skip
+        else:
+            refused, _, answered = ([part.strip() for part in line.split("  ") if part.strip()] for line in lines)
+            assert refused[1:5] == ["default", "serevix", "GET /v1/models", "401"]
+            assert refused[6] == "-"
+            assert refused[7].startswith(f"unauthorized: {message} (request id: ")
+            assert answered[1:5] == ["team-1", "serevix", "deepseek-v3", "200"]
+            tokens = f"{usage['prompt_tokens']}+{usage['completion_tokens']} tokens"
+            assert answered[6:] == [tokens, "generated"]  # and no rule that the user has not written is blamed
+            assert lines[0].index("401") == lines[2].index("200")
         server.process.stdout.close()  # nobody reads any more, and nothing breaks
-        assert http.get(f"http://127.0.0.1:{server.port}/v1/models").status_code == 401
+        assert http.get(f"{origin}/v1/models").status_code == 401
         server.signal(signal.SIGTERM)
         assert server.process.wait(10) == 0
         assert server.process.stderr is not None
-        assert server.process.stderr.read() == ""
+        rest = server.process.stderr.read()
+        assert rest == "" if style == "pretty" else "Traceback" not in rest
 
 
 # check
@@ -215,9 +243,40 @@ def test_each_request_is_told_in_a_line(style: str) -> None:
 
 def test_check_says_when_files_are_good() -> None:
     good = str(DEFAULT_SCENARIO)
+    row = {"path": good, "errors": 0, "warnings": 0}
     assert invoke("check", good) == (0, "1 file checked, no problems.\n", "")
-    assert invoke("check", good, good) == (0, "2 files checked, no problems.\n", "")
-    assert invoke("check", "--json", good) == (0, '{\n  "problems": []\n}\n', "")
+    assert invoke("check", good, good) == (0, f"{good}: ok\n{good}: ok\n2 files checked, no problems.\n", "")
+    code, out, err = invoke("check", "--json", good)
+    assert (code, json.loads(out), err) == (0, {"files": [row], "problems": []}, "")
+
+
+def test_check_takes_a_folder_file_by_file(tmp_path: Path) -> None:
+    folder = tmp_path / "my files"
+    (folder / "more").mkdir(parents=True)
+    (folder / "node_modules").mkdir()
+    (folder / "a.yaml").write_text("version: 1\nseed: 1\nrules: []\n")
+    (folder / "more" / "b.yaml").write_text("version: 1\nseed: 2\nrules: []\n")
+    (folder / "more" / "c.toml").write_text('version = 1\nseed = "x"\n')
+    (folder / "node_modules" / "d.yaml").write_text("nothing: [")
+    assert run("check", str(folder)) == (
+        2,
+        f"{folder}/a.yaml: ok\n{folder}/more/b.yaml: ok\n"
+        f"{folder}/more/c.toml:2:1: seed is 'x', a whole number was expected\n3 files checked, 1 error.\n",
+        "",
+    )
+    (folder / "more" / "c.toml").unlink()
+    assert run("check", str(folder))[0] == 0
+    files = [str(folder / "a.yaml"), str(folder / "more" / "b.yaml")]
+    code, out, err = run("check", "--together", *files)
+    assert (code, err) == (2, "")
+    assert out.splitlines()[0] == f"{files[1]}:2:1: seed is 2 here and 1 in {files[0]}: say it once"
+
+
+def test_check_finds_nothing_wrong_with_what_is_shipped() -> None:
+    code, out, err = run("check", str(DEFAULT_SCENARIO.parent))
+    assert (code, err) == (0, "")
+    assert out.splitlines()[-1] == f"{len(out.splitlines()) - 1} files checked, no problems."
+    assert len(out.splitlines()) > 20
 
 
 @pytest.fixture
@@ -254,14 +313,19 @@ PROBLEMS: list[dict[str, Any]] = [
 
 def test_check_tells_every_problem_with_its_place(bad: str) -> None:
     told = "".join(f"bad.yaml:{p['line']}:{p['column']}: {p['message']}\n" for p in PROBLEMS)
-    assert invoke("check", bad) == (2, "", told)
-    assert invoke("check", str(DEFAULT_SCENARIO), bad) == (2, "", told)
+    assert invoke("check", bad) == (2, f"{told}1 file checked, 3 errors.\n", "")
+    good = f"{DEFAULT_SCENARIO}: ok\n"
+    assert invoke("check", str(DEFAULT_SCENARIO), bad) == (2, f"{good}{told}2 files checked, 3 errors.\n", "")
 
 
 def test_check_tells_them_as_json(bad: str) -> None:
     code, out, err = invoke("check", "--json", bad)
     rows = [{"level": "error", "path": "bad.yaml", **problem} for problem in PROBLEMS]
-    assert (code, json.loads(out), err) == (2, {"problems": rows}, "")
+    assert (code, json.loads(out), err) == (
+        2,
+        {"files": [{"path": "bad.yaml", "errors": 3, "warnings": 0}], "problems": rows},
+        "",
+    )
 
 
 def test_check_warns_of_what_is_allowed_and_hardly_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -275,20 +339,180 @@ rules:
 """
     )
     message = "rules[1] never answers: rules[0] (odd.yaml:3) takes all that it matches"
-    assert invoke("check", "odd.yaml") == (1, "", f"odd.yaml:4:5: {message} (warning)\n")
+    assert invoke("check", "odd.yaml") == (1, f"odd.yaml:4:5: {message} (warning)\n1 file checked, 1 warning.\n", "")
     code, out, err = invoke("check", "--json", "odd.yaml")
     row = {"level": "warning", "path": "odd.yaml", "line": 4, "column": 5, "message": message}
-    assert (code, json.loads(out), err) == (1, {"problems": [row]}, "")
+    assert (code, json.loads(out), err) == (
+        1,
+        {"files": [{"path": "odd.yaml", "errors": 0, "warnings": 1}], "problems": [row]},
+        "",
+    )
 
 
 def test_check_tells_which_file_is_missing_and_what_stands_beside_it(bad: str) -> None:
-    assert invoke("check", "bas.yaml") == (2, "", "bas.yaml: there is no such file. Did you mean 'bad.yaml'?\n")
-    assert invoke("check", "xyz.toml") == (2, "", "xyz.toml: there is no such file\n")
+    end = "1 file checked, 1 error.\n"
+    assert invoke("check", "bas.yaml") == (2, f"bas.yaml: there is no such file. Did you mean 'bad.yaml'?\n{end}", "")
+    assert invoke("check", "xyz.toml") == (2, f"xyz.toml: there is no such file\n{end}", "")
 
 
 def test_check_needs_a_file() -> None:
     usage = "Usage: emulator check [OPTIONS] PATH…\nTry 'emulator check --help' for help.\n"
     assert invoke("check") == (2, "", f"{usage}\nError: Missing argument 'PATH…'.\n")
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            "match: {turn: first}",
+            "match.turn is 'first', a mapping was expected. "
+            "Write a number, such as turn: 1, or a comparison, such as turn: {gt: 1}",
+        ),
+        ("match: {attempt: [1, 2]}", "match.attempt is a list, a mapping was expected. Write: attempt: {in: [1, 2]}"),
+        (
+            "error: 429",
+            "error is 429, a mapping was expected. "
+            "Write: error: {status: 429}, or the name of an error, such as error: rate_limited",
+        ),
+        ("reply: hi", "reply is 'hi', a mapping was expected. Write: reply: {content: 'hi'}"),
+        (
+            "reply: [hi, ho]",
+            "reply is a list, a mapping was expected. "
+            "Several answers in turn stand under replies, such as replies: [{reply: …}, {reply: …}]",
+        ),
+        (
+            "match: hello",
+            "match is 'hello', a mapping was expected. "
+            "To match what a prompt contains, write: match: {prompt: {contains: 'hello'}}",
+        ),
+        (
+            "match: {prompt: 3}",
+            "match.prompt is 3, a mapping was expected. Write it in quotes, as a text: prompt: '3'",
+        ),
+    ],
+)
+def test_a_message_says_what_would_do(tmp_path: Path, rule: str, message: str) -> None:
+    """And what it says does."""
+    answer = "" if rule.startswith(("reply", "error")) else ", reply: {content: ok}"
+    path = tmp_path / "a.yaml"
+    path.write_text(f"version: 1\nrules:\n  - {{{rule}{answer}}}\n")
+    code, out, err = invoke("check", str(path))
+    assert (code, out.splitlines()[0].partition("rules[0].")[2], err) == (2, message, "")
+    mend = message.partition("rite: ")[2].partition(", or")[0] or rule
+    if "…" not in message and "rite: " in message:
+        mend = mend if mend.startswith(("reply", "error", "match")) else f"match: {{{mend}}}"
+        path.write_text(f"version: 1\nrules:\n  - {{{mend}{answer}}}\n")
+        assert invoke("check", str(path))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rules: []", "version is missing: a scenario begins with the line `version: 1`"),
+        ("version: '1'", "version is the text '1'. Write: version: 1"),
+        (
+            "- reply: {content: hi}",
+            "the document is a list, a mapping was expected. "
+            "A scenario has the line `version: 1`, then `rules:` with the list under it",
+        ),
+        ("version: 1\nfaults: [{kind: resett}]", "faults[0].kind is 'resett'. Did you mean 'reset'?"),
+    ],
+)
+def test_a_file_that_begins_wrong_is_told_how_to_begin(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    code, out, _ = invoke("check", str(path))
+    assert code == 2
+    assert out.splitlines()[0].split(": ", 1)[1] == message
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("resett", "There is no fault 'resett'. Did you mean 'reset'?"),
+        ("xyz", f"There is no fault 'xyz'. `emulator faults` lists all {len(FAULTS)}."),
+        ("reset:after_tokens=soon", "The fault 'reset', after_tokens: 'soon' was given, a whole number was expected"),
+        ("latency:seconds=x", "The fault 'latency', seconds: 'x' was given, a number was expected"),
+        ("reset:probability=2", "The fault 'reset', probability: 2 was given, at most 1 was expected"),
+    ],
+)
+def test_a_fault_that_cannot_be_is_one_sentence(fault: str, message: str) -> None:
+    assert invoke("serve", "--fault", fault) == (2, "", f"{message}\n")
+    assert invoke("serve", EMULATOR_FAULT=f"no_done; {fault}") == (2, "", f"{message}\n")
+
+
+def test_shipped_scenarios_are_known_by_name_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with served("--scenario", "incidents/deepseek_busy", "--log", "off"):
+        pass
+    assert invoke("check", "incidents/deepseek_busy.yaml", "reasoning")[0] == 0
+    code, out, _ = invoke("check", "incidents/deepseek_bussy")
+    assert (code, out.splitlines()[0]) == (
+        2,
+        "incidents/deepseek_bussy: there is no such file, and no shipped scenario of that name. "
+        "Did you mean 'incidents/deepseek_busy'?",
+    )
+    Path("reasoning").write_text("")  # the user's own file comes first
+    assert "reasoning: the ending '' is not known" in invoke("check", "reasoning")[1]
+
+
+# Environment variables
+
+
+def test_paths_with_blanks_are_one_path_in_a_variable(tmp_path: Path) -> None:
+    folder = tmp_path / "my scenarios"
+    folder.mkdir()
+    for name in ("one two", "three"):
+        (folder / f"{name}.yaml").write_text(
+            f"version: 1\nrules:\n  - {{match: {{prompt: {name}}}, reply: {{content: it is {name}}}}}\n"
+        )
+    files = [str(folder / "one two.yaml"), str(folder / "three.yaml")]
+    for value in (os.pathsep.join(files), str(folder)):
+        environment = {"EMULATOR_SCENARIO": value, "EMULATOR_SPEED": "max", "EMULATOR_LOG": "off"}
+        with served("--provider", "serevix", environment=environment) as server:
+            said = []
+            for prompt in ("one two", "three"):
+                body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": prompt}]}
+                url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
+                said.append(content(httpx.post(url, json=body, headers={"authorization": "Bearer k"}).text))
+            assert said == ["it is one two", "it is three"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_allowed"),
+    [
+        ({}, True),
+        ({"EMULATOR_FAULT_HEADER": "false"}, False),
+        ({"EMULATOR_FAULT_HEADER": "yes"}, True),
+        ({"EMULATOR_NO_FAULT_HEADER": "1"}, False),
+        ({"EMULATOR_NO_FAULT_HEADER": "off"}, True),
+    ],
+)
+def test_a_flag_is_a_variable_both_ways(variables: dict[str, str], is_allowed: bool) -> None:
+    with served("--provider", "serevix", "--log", "off", environment=variables) as server:
+        url = f"http://127.0.0.1:{server.port}/v1/models"
+        headers = {"authorization": "Bearer k", "x-emulator-fault": "error:status=418"}
+        assert httpx.get(url, headers=headers).status_code == (418 if is_allowed else 200)
+
+
+def test_variables_that_contradict_each_other_or_are_no_truth_values_are_refused() -> None:
+    message = "EMULATOR_RELOAD and EMULATOR_NO_RELOAD contradict each other: set one of them."
+    assert invoke("serve", EMULATOR_RELOAD="1", EMULATOR_NO_RELOAD="1") == misuse("serve", message)
+    code, out, err = invoke("serve", EMULATOR_NO_RELOAD="maybe")
+    assert (code, out, "'maybe' is not a valid boolean" in err) == (2, "", True)
+
+
+def test_unknown_variables_are_reported_at_the_start() -> None:
+    code, out, err = invoke(
+        "serve", "--provider", "xyz", EMULATOR_PROT="1", EMULATOR_WHATEVER="1",
+        EMULATOR_PORT="tcp://10.0.0.1:8080", EMULATOR_SERVICE_HOST="10.0.0.1", EMULATOR_PORT_8080_TCP_ADDR="10.0.0.1",
+    )  # fmt: skip
+    assert (code, out) == (2, "")
+    assert err.splitlines()[:-1] == [
+        "EMULATOR_PROT is set, but there is no such option, so it changes nothing. Did you mean 'EMULATOR_PORT'?",
+        "EMULATOR_WHATEVER is set, but there is no such option, so it changes nothing. "
+        "`emulator serve --help` lists the options.",
+    ]
 
 
 # providers
@@ -356,8 +580,8 @@ def test_faults_tells_all_about_one() -> None:
 
 
 def test_a_fault_that_there_is_not_is_refused_with_a_hint() -> None:
-    message = f"There is no fault 'resett'. Did you mean 'reset'? Kinds: {', '.join(FAULTS)}\n"
-    assert invoke("faults", "resett") == (2, "", message)
+    assert invoke("faults", "resett") == (2, "", "There is no fault 'resett'. Did you mean 'reset'?\n")
+    assert invoke("faults", "xyz") == (2, "", "There is no fault 'xyz'. `emulator faults` lists them.\n")
 
 
 def test_the_schema_is_one_and_the_shipped_scenario_fits_it() -> None:
@@ -388,16 +612,43 @@ def test_the_module_and_the_script_are_the_same_command() -> None:
     assert run("--version") == version
 
 
-def test_a_command_that_there_is_not_is_refused() -> None:
+def test_a_command_that_there_is_not_is_refused_with_a_hint() -> None:
     usage = "Usage: emulator [OPTIONS] COMMAND [ARGS]...\nTry 'emulator --help' for help.\n"
-    code, out, err = invoke("srve")
+    names = ", ".join(COMMANDS)
+    error = f"\nError: There is no command 'srve'. Did you mean 'serve'? Commands: {names}\n"
+    assert invoke("srve") == (2, "", usage + error)
+    assert invoke("xyz") == (2, "", f"{usage}\nError: There is no command 'xyz'. Commands: {names}\n")
+
+
+def test_an_option_that_there_is_not_is_refused_with_a_hint() -> None:
+    code, out, err = invoke("serve", "--prot", "1")
     assert (code, out) == (2, "")
-    assert err.startswith(f"{usage}\nError: No such command 'srve'.")
+    assert "No such option '--prot'" in err
+    assert "'--port'" in err
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
+def test_the_command_alone_shows_what_to_do_next() -> None:
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert "\n  emulator serve\n" in out
+    commands = out.partition("\nCommands\n")[2].partition("\n\n")[0]
+    assert {line.split()[0]: " ".join(line.split()[1:]) for line in commands.splitlines()} == {
+        name: row.help for name, row in COMMANDS.items()
+    }
+
+
+def test_help_loads_nothing_that_serves() -> None:
+    code = (
+        "import sys; from emulator.cli import cli; cli(['--help'], standalone_mode=False); print(sorted(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    loaded = done.stdout.splitlines()[-1]
+    assert "'click'" in loaded
+    assert not [name for name in ("pydantic", "yaml", "uvicorn", "emulator.scenario") if f"'{name}'" in loaded]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_tells_what_it_is_for(command: str) -> None:
     code, out, err = invoke(command, "--help")
     assert (code, err) == (0, "")
     assert out.startswith(f"Usage: emulator {command} [OPTIONS]")
-    assert cli.commands[command].help

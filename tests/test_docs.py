@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 import yaml
+from click import Context
 from click.testing import CliRunner
 
 from emulator import Emulator, patterns
@@ -159,7 +160,9 @@ def run(words: list[str], served: Emulator) -> str:
             if ">" in arguments:
                 arguments = arguments[: arguments.index(">")]
             if not any("acme" in word for word in arguments):
-                cli.commands[name].make_context(name, [*arguments])  # raises for options that there are not
+                command = cli.get_command(Context(cli), name)
+                assert command is not None
+                command.make_context(name, [*arguments])  # raises for options that there are not
                 if name != "serve" and not any(word in ("more/", "acme") for word in arguments):
                     return CliRunner().invoke(cli, [name, *arguments]).output
         case ["curl", *arguments] if arguments[-1] != "…":

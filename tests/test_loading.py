@@ -477,7 +477,7 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
         "x.yaml:9:3: rules[2].name: The name ' x' has blanks around it",
         "x.yaml:10:26: rules[2].faults[0].seconds is 'fast', a number was expected",
         "x.yaml:10:42: rules[2].faults[1].kind is missing. Kinds: error_event, reset, stall",
-        "x.yaml:11:1: version is 2. Allowed: 1",
+        "x.yaml:11:1: version is 2. Write: version: 1",
         "x.yaml:12:1: rule is not a key here. Did you mean 'rules'? Keys: version, rules",
     ]
 
@@ -485,13 +485,21 @@ def test_every_problem_is_told_in_the_order_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "x.yaml:1:1: the document is empty, a mapping was expected"),
-        ("[1]", "x.yaml:1:1: the document is a list, a mapping was expected"),
-        ("just words", "x.yaml:1:1: the document is 'just words', a mapping was expected"),
-        ("rules: []", "x.yaml:1:1: version is missing"),
+        ("", "x.yaml:1:1: the document is empty, a mapping was expected. Keys: version, rules"),
+        (
+            "[1]",
+            "x.yaml:1:1: the document is a list, a mapping was expected. "
+            "A scenario has the line `version: 1`, then `rules:` with the list under it",
+        ),
+        ("just words", "x.yaml:1:1: the document is 'just words', a mapping was expected. Keys: version, rules"),
+        ("rules: []", "x.yaml:1:1: version is missing: a scenario begins with the line `version: 1`"),
         ("version: 1\nrules: {}", "x.yaml:2:1: rules is a mapping, a list was expected"),
         ("version: 1\nrules:", "x.yaml:2:1: rules is empty, a list was expected"),
-        ("version: 1\nrules: [3]", "x.yaml:2:9: rules[0] is 3, a mapping was expected"),
+        (
+            "version: 1\nrules: [3]",
+            "x.yaml:2:9: rules[0] is 3, a mapping was expected. Keys: name, match, faults, weight, then, "
+            "balance, color, headers, shorthand, top_p, pair, turns",
+        ),
         ("version: 1\n'a b': 2", "x.yaml:2:1: ['a b'] is not a key here. Keys: version, rules"),
     ],
 )

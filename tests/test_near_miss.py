@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 
 from emulator import Emulator
+from emulator.logs import line
 
 RULES = [
     {"name": "greeting", "match": {"model": "gpt-*", "prompt": {"contains": "hello"}}, "reply": {"content": "Hi"}},
@@ -56,4 +57,4 @@ def test_generated_answers_tell_it_in_the_journal_and_in_the_log_line() -> None:
     for exchange in exchanges:
         assert exchange.record()["misses"][0] == nearest
         assert exchange.misses[0] == nearest
-        assert exchange.line().endswith("  generated")  # many rules take long to explain, and few read it
+        assert line(exchange).endswith(f"generated  nearest rule {nearest}")

@@ -155,9 +155,9 @@ class TestTheProviderThatThePageShows:
         scenario.write_text('version: 1\nproviders:\n  acme: {price: {prompt: "1", completion: "1", cached: "1"}}\n')
         assert run("check", str(scenario), environment=environment)[0] == 0
         scenario.write_text("version: 1\nproviders:\n  acme: {prise: null}\n")
-        code, _, errors = run("check", str(scenario), environment=environment)
+        code, out, _ = run("check", str(scenario), environment=environment)
         assert code != 0
-        assert "Did you mean 'price'?" in errors
+        assert "Did you mean 'price'?" in out
 
 
 PLUGIN = """

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from emulator import tokens
 from emulator.errors import UsageError
 from emulator.generation.answers import Result, Style
-from emulator.generation.languages import known_locale
+from emulator.generation.languages import known_locale, language_of
 from emulator.generation.phrases import LANGUAGES, Phrases, phrases_in
 from emulator.generation.prose import fake, prose, reasoning, sources
+from emulator.generation.question import question_of
 
 LOCALES = ("en_US", "de_DE", "fr_FR", "es_ES", "it_IT", "pt_BR", "ru_RU", "zh_CN", "zh_TW", "ja_JP")
 STYLES: tuple[Style, ...] = ("plain", "markdown", "code")
@@ -262,6 +263,8 @@ def test_code_is_in_the_language_asked_for_and_runs(language: str) -> None:
         ("Write a Go function that parses dates", "go", "func parsesDates("),
         ("Create a C# class for invoices", "csharp", "int Invoices(int value)"),
         ("Write a shell script that renames photos", "bash", "renames_photos()"),
+        ("请写一个Java程序计算阶乘", "java", "public class Main {"),
+        ("JavaScriptで階乗を計算する関数を書いて", "javascript", "// ここに処理を書く"),
     ],
 )
 def test_code_takes_its_name_from_the_request(asked: str, fence: str, piece: str) -> None:
@@ -277,6 +280,33 @@ def test_the_style_code_gives_code_whatever_is_asked(length: tuple[int, int]) ->
         assert blocks
         for block in blocks:
             compile(block, "answer", "exec")
+
+
+@pytest.mark.parametrize(
+    ("asked", "one", "other"),
+    [
+        ("Compare Python and Go for web development", "Python", "Go"),
+        ("React vs Vue?", "React", "Vue"),
+        ("Чем отличается React от Vue?", "React", "Vue"),
+        ("Was ist besser im Vergleich, Hunde oder Katzen?", "Hunde", "Katzen"),
+        ("比较React和Vue", "React", "Vue"),
+        ("ReactとVueを比較してください", "React", "Vue"),
+    ],
+)
+def test_what_is_compared_is_found_among_other_words(asked: str, one: str, other: str) -> None:
+    assert question_of(asked, language_of(asked)).sides == (one, other)
+
+
+def test_a_table_of_one_thing_compares_nothing() -> None:
+    answer = prose(1, about="Create a table of the planets with their sizes")
+    assert "| Aspect | In short |" in answer
+    assert "the planets with their sizes" in answer
+
+
+def test_notes_of_the_client_in_tags_are_not_the_question() -> None:
+    note = "<system-reminder>Today is Monday. Be kind.</system-reminder>\n"
+    for prompt in (f"{note}What is a parser?", f"{note * 30}\nWhat is a parser?"):
+        assert question_of(prompt, "en").topic == "a parser"
 
 
 def test_a_comparison_names_both_sides_throughout() -> None:

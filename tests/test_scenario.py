@@ -270,7 +270,7 @@ def test_every_error_of_every_provider_can_be_named() -> None:
         ("providers: {nadles: {summaris: x}}", "a.yaml:2:22: providers.nadles.summaris is not a key here."),
         ("locale: xx", "a.yaml:2:1: locale is 'xx'. Unknown locale 'xx'."),
         ("defaults: {pace: {jitter: 2}}", "a.yaml:2:19: defaults.pace.jitter is 2, at most 1 was expected"),
-        ("faults: [{kind: resett}]", "a.yaml:2:11: faults[0].kind is 'resett'. Did you mean 'reset'? Kinds: "),
+        ("faults: [{kind: resett}]", "a.yaml:2:11: faults[0].kind is 'resett'. Did you mean 'reset'?"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_one_sentence_where_it_stands(text: str, complaint: str) -> None:
@@ -281,7 +281,9 @@ def test_a_mistake_is_one_sentence_where_it_stands(text: str, complaint: str) ->
 def test_the_version_is_required() -> None:
     with pytest.raises(ScenarioError) as error:
         build(Scenario, parse("rules: []", "a.yaml"))
-    assert [str(problem) for problem in error.value.problems] == ["a.yaml:1:1: version is missing"]
+    assert [str(problem) for problem in error.value.problems] == [
+        "a.yaml:1:1: version is missing: a scenario begins with the line `version: 1`"
+    ]
 
 
 # Globs and texts

@@ -38,7 +38,7 @@ from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, sin
 
 Mark = Literal["documented", "public", "inferred"]
 """How sure a fact is: shown in the provider's document; in another public source; decided here."""
-Meaning = Literal["content", "reasoning", "call_index", "finish", "usage"]
+Meaning = Literal["content", "reasoning", "call_index", "finish", "usage", "number"]
 """What stands at a place of an event or of a whole body."""
 DONE = b"data: [DONE]\n\n"
 """The mark at the end of many streams."""
@@ -244,6 +244,11 @@ class WireShape:
         """The whole text of each choice (`said` by the key of its place) beside the delta; whether there is room."""
         return False
 
+    def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
+        """The event that ends a stream because the answer has failed, made of the first event; None where there is no
+        such event."""
+        return None
+
     def with_split_name(self, native: dict[str, Any]) -> list[dict[str, Any]]:
         """An event that names a tool as two events with half of the name each; empty when it does not."""
         return []
@@ -258,6 +263,10 @@ class Dialect(WireShape):
     """This dialect's words for the neutral finish reasons, where they are not the same."""
     id_form: ClassVar[str] = "{}"
     """What ids look like around 24 random letters and digits."""
+    is_repeatable: ClassVar[bool] = True
+    """Whether nothing but the id, the time and the request id of an answer is new when the same is asked again."""
+    fails_as_a_whole: ClassVar[bool] = False
+    """Whether an error in a stream is told by `failure`, and not as an event of its own."""
     waits_after_opening: ClassVar[bool] = False
     """Whether what is said while the client waits follows the first events, or comes before them."""
 

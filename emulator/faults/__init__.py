@@ -65,6 +65,11 @@ from emulator.faults.slow_headers import SlowHeaders
 from emulator.faults.split import Split
 from emulator.faults.stale_keepalive import StaleKeepalive
 from emulator.faults.stall import Stall
+from emulator.faults.tls_expired import TlsExpired
+from emulator.faults.tls_refused import TlsRefused
+from emulator.faults.tls_reset import TlsReset
+from emulator.faults.tls_unknown_ca import TlsUnknownCa
+from emulator.faults.tls_wrong_host import TlsWrongHost
 from emulator.faults.tool_arguments import ToolArguments
 from emulator.faults.tool_index import ToolIndex
 from emulator.faults.truncate import Truncate
@@ -143,6 +148,11 @@ OWN: tuple[type[Fault], ...] = (
     Latency,
     RefuseConnections,
     ResetOnAccept,
+    TlsRefused,
+    TlsReset,
+    TlsExpired,
+    TlsWrongHost,
+    TlsUnknownCa,
 )
 
 KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
@@ -203,17 +213,38 @@ def fault_of(value: Any) -> Fault:
         kind = str(data.get("kind")) if isinstance(data, Mapping) else ""
         if kind not in FAULTS:
             known = [*FAULTS, *error_names()]
-            raise UsageError(
-                f"There is no fault '{shortened(kind)}'.{did_you_mean(kind, known)} Kinds: {', '.join(FAULTS)}"
-            )
+            hint = did_you_mean(kind, known) or f" `emulator faults` lists all {len(FAULTS)}."
+            raise UsageError(f"There is no fault '{shortened(kind)}'.{hint}")
         return _ADAPTER.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(shortened(str(part)) for part in first["loc"][1:])
-        said = first["msg"].removeprefix("Value error, ")
+        said = _said(first)
         known = [name for name in FAULTS[kind].model_fields if name != "kind"]
         if first["type"] == "extra_forbidden":
             said = f"there is no such parameter.{did_you_mean(where, known)} Parameters: {', '.join(known)}"
         raise UsageError(f"The fault '{kind}'{f', {where}' if where else ''}: {said}") from None
     except ValueError as error:
         raise UsageError(f"The fault {error}") from None
+
+
+EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
+BOUNDS = {
+    "greater_than": ("gt", "more than"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "less than"),
+    "less_than_equal": ("le", "at most"),
+}
+
+
+def _said(error: Any) -> str:
+    """What is wrong with a parameter, for whoever writes `kind:name=value`."""
+    kind, value = error["type"], shortened(str(error["input"]))
+    noun = EXPECTED.get(kind.partition("_")[0])
+    if noun is not None and kind.endswith(("_type", "_parsing", "_from_float")):
+        return f"'{value}' was given, {noun} was expected"
+    if kind in BOUNDS:
+        name, words = BOUNDS[kind]
+        return f"{value} was given, {words} {error['ctx'][name]:g} was expected"
+    message: str = error["msg"]
+    return message.removeprefix("Value error, ")

@@ -18,7 +18,21 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Part, PlannedBody, Raw, Reset, Step
+from emulator.wire import (
+    Afterwards,
+    BreakHandshakes,
+    Close,
+    Data,
+    End,
+    Handshake,
+    Hang,
+    Head,
+    Part,
+    PlannedBody,
+    Raw,
+    Reset,
+    Step,
+)
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
@@ -58,6 +72,8 @@ class FaultContext:
     """Unix time on the namespace's clock."""
     answered: bool = True
     """Whether a model answers; else it is a refusal, or a list that the room itself gives."""
+    speaks_tls: bool = False
+    """Whether the server has TLS handshakes."""
 
     @property
     def dialect(self) -> Dialect:
@@ -143,6 +159,24 @@ class ListenerFault(Fault):
 
     seconds: Seconds = 1.0
     """How long it lasts."""
+
+
+class HandshakeFault(ListenerFault):
+    """A fault below HTTP, of TLS handshakes. Where it is set for the server, a scenario or a namespace, it strikes
+    handshakes and counts them; a request or a rule that asks for it is reset, and the next handshakes are struck."""
+
+    how: ClassVar[Handshake]
+
+    count: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """How many handshakes, when a request or a rule asks for it."""
+    seconds: Seconds = 60.0
+    """Real time after which handshakes succeed again, even if fewer have come."""
+
+    def transform_steps(self, steps: list[Step], context: "FaultContext") -> list[Step]:
+        if not context.speaks_tls:
+            raise NotApplicable("this server speaks no TLS: `serve --tls` and `run --intercept` do")
+        moment = steps[0].at if steps else 0.0
+        return [BreakHandshakes(self.how, self.count, self.seconds, moment), Reset(moment)]
 
 
 Stage = Literal["before_headers", "after_headers", "end"]
@@ -438,6 +472,25 @@ def chunk_of(step: Data, context: FaultContext) -> dict[str, Any]:
     if native is None:
         raise NotApplicable("there is no JSON object to change")
     return native
+
+
+def numbered(event: dict[str, Any], before: Sequence[Step], context: FaultContext) -> dict[str, Any]:
+    """An event with the number that follows those before it, in streams whose events are counted."""
+    places = list(context.dialect.places(event, "number"))
+    last = last_number(before, context) if places else None
+    for place in places:
+        place.put(0 if last is None else last + 1)
+    return event
+
+
+def last_number(steps: Sequence[Step], context: FaultContext) -> int | None:
+    """The number of the last event that has one."""
+    for _, step in reversed(list(events(steps))):
+        event = context.dialect.read_frame(step.data)
+        for place in context.dialect.places(event.native, "number") if event is not None else ():
+            if isinstance(place.value, int):
+                return place.value
+    return None
 
 
 def placed(native: dict[str, Any], context: FaultContext, *meanings: Meaning) -> list[Place]:

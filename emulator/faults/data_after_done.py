@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream, numbered
 from emulator.wire import Data, Step
 
 
@@ -26,5 +26,6 @@ class DataAfterDone(Fault):
         native = context.dialect.late_text(event_of(model, context).native, self.text)
         if native is None:
             raise NotApplicable("no event could come late here")
+        native = numbered(native, steps[: places[-1] + 1], context)
         late = Data(context.dialect.frame(native), "content", 0, steps[places[-1]].at)
         return [*steps[: places[-1] + 1], late, *steps[places[-1] + 1 :]]

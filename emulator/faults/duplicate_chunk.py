@@ -1,12 +1,23 @@
 """A delta comes twice."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, deltas, need_stream
-from emulator.wire import Step
+from emulator.faults.base import (
+    Family,
+    Fault,
+    FaultContext,
+    NotApplicable,
+    deltas,
+    edited_event,
+    is_event,
+    need_stream,
+    placed,
+)
+from emulator.wire import Data, Step
 
 
 class DuplicateChunk(Fault):
@@ -20,7 +31,29 @@ class DuplicateChunk(Fault):
     nth: Annotated[int, Field(ge=1)] | None = None
     """Which delta, from 1; every one when left out."""
 
+    renumber: bool = False
+    """Whether the events behind it are numbered on, where events have numbers; else the number comes twice too."""
+
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
         again = {place: replace(step, tokens=0) for place, step in deltas(steps, self.nth)}
-        return [each for place, step in enumerate(steps) for each in (step, again.get(place)) if each is not None]
+        doubled = [each for place, step in enumerate(steps) for each in (step, again.get(place)) if each is not None]
+        return renumbered(doubled, context) if self.renumber else doubled
+
+
+def renumbered(steps: Sequence[Step], context: FaultContext) -> list[Step]:
+    """The stream with its events numbered one by one. Raises NotApplicable when they have no numbers."""
+    number = 0
+
+    def count(native: dict[str, Any]) -> None:
+        nonlocal number
+        for place in placed(native, context, "number"):
+            place.put(number)
+            number += 1
+
+    counted = [
+        edited_event(step, count, context) if isinstance(step, Data) and is_event(step) else step for step in steps
+    ]
+    if not number:
+        raise NotApplicable("the events have no numbers")
+    return counted

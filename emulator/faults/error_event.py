@@ -1,5 +1,6 @@
 """An error comes as an event of the stream."""
 
+from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from pydantic import model_validator
@@ -13,8 +14,12 @@ from emulator.faults.base import (
     NotApplicable,
     Stage,
     Staged,
+    event_of,
+    events,
     head_of,
     need_stream,
+    numbered,
+    placed,
     unfinished,
 )
 from emulator.reply import ErrorReply
@@ -30,9 +35,9 @@ class ErrorEvent(Staged):
     default_stage: ClassVar[Stage] = "end"
 
     kind: Literal["error_event"] = "error_event"
-    form: Literal["data", "first", "event", "with_done", "bare"] = "data"
-    """As the API does it; the same as the very first event; under `event: error`; followed by `data: [DONE]`; or as the
-    body of a refusal, without an `event:` line."""
+    form: Literal["data", "first", "event", "with_done", "bare", "failed"] = "data"
+    """As the API does it; the same as the very first event; under `event: error`; followed by `data: [DONE]`; as the
+    body of a refusal, without an `event:` line; or, in responses, as `response.failed`."""
     name: ErrorName = "overloaded"
     """A word of the common vocabulary, such as `server_error`."""
     message: str | None = None
@@ -53,11 +58,26 @@ class ErrorEvent(Staged):
             before, moment = steps[:place], first.at
         else:
             before, _, moment = self.cut_body(steps)
-        reply = ErrorReply(name=self.name, message=self.message)
-        form = "data" if self.form in ("first", "with_done") else self.form
-        frame = context.dialect.error_frame(form, context.provider.error_spec(reply), context.error(reply).body())
-        if frame is None:
-            raise NotApplicable(f"errors never look like form={self.form} here")
+        before = unfinished(before, context)
+        frame = self._frame(before, steps, context)
         error = Data(frame, "finish", 0, moment)
         done: list[Step] = [Data(DONE, "done", 0, moment)] if self.form == "with_done" else []
-        return [*unfinished(before, context), error, *done, End(moment)]
+        return [*before, error, *done, End(moment)]
+
+    def _frame(self, before: Sequence[Step], steps: Sequence[Step], context: FaultContext) -> bytes:
+        """The event that tells the error. Raises NotApplicable."""
+        reply = ErrorReply(name=self.name, message=self.message)
+        row = context.provider.error_spec(reply)
+        form = "data" if self.form in ("first", "with_done") else self.form
+        if form == "failed" or (form == "data" and context.dialect.fails_as_a_whole):
+            opening = next((step for _, step in events(steps, "role")), None)
+            native = context.dialect.failure(event_of(opening, context).native, row) if opening is not None else None
+            if native is not None:
+                return context.dialect.frame(numbered(native, before, context))
+        frame = context.dialect.error_frame(form, row, context.error(reply).body())
+        if frame is None:
+            raise NotApplicable(f"errors never look like form={self.form} here")
+        event = context.dialect.read_frame(frame)
+        if event is None or not placed(event.native, context, "number"):
+            return frame
+        return context.dialect.frame(numbered(event.native, before, context), event.name)

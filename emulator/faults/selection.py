@@ -13,7 +13,7 @@ from typing import Literal
 from emulator import seeded
 from emulator.errors import UsageError, shortened
 from emulator.faults import fault_of
-from emulator.faults.base import Fault, ListenerFault
+from emulator.faults.base import Fault, HandshakeFault, ListenerFault
 
 Source = Literal["header", "key", "url", "queue", "live", "rule", "scenario", "server"]
 BY_REQUEST: tuple[Source, ...] = ("header", "key", "url")
@@ -77,13 +77,18 @@ class FaultRegistry:
         self.queue.clear()
         self.counters.clear()
 
-    def armed(self) -> Iterator[ActiveFault]:
-        """The one-shot fault whose turn it is, then the live ones."""
-        if self.queue:
-            fault = self.queue.popleft()
-            yield ActiveFault(f"queue-{next(self._ids)}", fault, "queue")
+    def armed(self, *, of_handshake: bool | None = None) -> Iterator[ActiveFault]:
+        """The one-shot fault whose turn it is, then the live ones. of_handshake: only those that strike TLS
+        handshakes, or only the others."""
+
+        def is_wanted(fault: Fault) -> bool:
+            return of_handshake is None or isinstance(fault, HandshakeFault) is of_handshake
+
+        if self.queue and is_wanted(self.queue[0]):
+            yield ActiveFault(f"queue-{next(self._ids)}", self.queue.popleft(), "queue")
         for id, fault in self.live.items():
-            yield ActiveFault(id, fault, "live")
+            if is_wanted(fault):
+                yield ActiveFault(id, fault, "live")
 
     def _counter(self, id: str) -> Counter:
         counter = self.counters.get(id)

@@ -196,24 +196,24 @@ def _code(page: Page, random: Random, question: Question) -> None:
 
 
 def _translate(page: Page, random: Random, question: Question) -> None:
-    if not question.entropy:
+    if not question.given:
         _open(page, random, question)
         return
     page.add_one_of(page.phrases.translate, random)
-    page.add(f"> {cleaned(question.entropy, 300)}", alone=True) or page.add(cleaned(question.entropy, 40), alone=True)
+    page.add(f"> {cleaned(question.given, 300)}", alone=True) or page.add(cleaned(question.given, 40), alone=True)
 
 
 def _summarize(page: Page, random: Random, question: Question) -> None:
     phrases = page.phrases
     terms = _terms(question, phrases)
-    if not question.entropy or not terms:
+    if not question.given or not terms:
         _open(page, random, question)
-    if not question.entropy:
+    if not question.given:
         return
-    length = len(question.entropy.split()) if phrases.joint else len(question.entropy)
+    length = len(question.given.split()) if phrases.joint else len(question.given)
     if terms:
         page.add_one_of([text.format(number=length, terms=terms) for text in phrases.summary], random)
-    page.add(f"{phrases.quotation}{PARAGRAPH}> {cleaned(question.entropy, 160)}", alone=True)
+    page.add(f"{phrases.quotation}{PARAGRAPH}> {cleaned(question.given, 160)}", alone=True)
 
 
 _WRITERS: dict[str, Callable[[Page, Random, Question], None]] = {

@@ -22,6 +22,8 @@ _MATERIAL = 2000
 """Characters of a text that is to be translated or summed up."""
 _MARKUP = re.compile(r"[`*#|<>\\~^{}\[\]\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
+_NOTE = re.compile(r"<([\w-]{1,40})>[^<>]{0,600}</\1>")
+"""What a client adds to a prompt in tags of its own."""
 _TAG = re.compile(r"<[^<>]{1,80}>")
 _WORD = re.compile(r"[^\W_][\w+#]*(?:['’.\-][^\W_]+)*[+#]*")
 _QUOTED = re.compile(
@@ -31,6 +33,7 @@ _BETWEEN = re.compile(r"^.*?\b(?:between|zwischen|entre|tra|fra|между)\s+",
 _INVERTED = re.compile(r"(?!(?:how|why|when|where|what|who|which)\s+(?!(?:do|does|did|is|are|was|were|can|could|should|"
                        r"would|will|to)\b))", re.IGNORECASE)  # fmt: skip
 _NUMBER = re.compile(r"(?<![\w.+*/-])(?:[2-9]|1\d|20)(?=\s*[^\W\d])")
+_ASCII_WORD = re.compile(r"[A-Za-z][A-Za-z0-9+#.]*")
 _HAN_TERM = re.compile(r"[A-Za-z][A-Za-z0-9_+#.]*|[^的和与與跟及或在了吗嗎呢是有把将對对从從\W\da-zA-Z_]{2,8}")
 _JAPANESE_TERM = re.compile(r"[A-Za-z][A-Za-z0-9_+#.]*|[\u4e00-\u9fff々]{2,}|[\u30a1-\u30faー]{2,}")
 _IDEOGRAPHIC = frozenset({"zh", "zh_TW", "ja"})
@@ -58,7 +61,7 @@ class Question:
     """How many points are asked for."""
     program: str = "python"
     """The programming language, a key of `SNIPPETS`."""
-    entropy: str = ""
+    given: str = ""
     """The text that is to be translated or summed up."""
 
 
@@ -70,9 +73,9 @@ def excerpt(prompt: str) -> str:
 def question_of(prompt: str, language: str) -> Question:
     """Reads a prompt in one of the languages that have phrases."""
     phrases = phrases_in(language)
-    head = _TAG.sub(" ", "".join(prompt[:_HEAD].split("```")[::2])).strip()
+    head = _TAG.sub(" ", _NOTE.sub(" ", "".join(prompt[:_HEAD].split("```")[::2]))).strip()
     last = prompt[-_LAST:].strip().rpartition("\n")[2] if len(prompt) > _HEAD else ""
-    if last and (last[-1] in "?？" or _asks(last, language)):
+    if last and (last[-1] in "?？" or prompt[:1] == "<" or _asks(last, language)):
         head = last  # a long text, and then what to do with it
     sentence = _request(head, phrases, language)
     if not cleaned(sentence, 200).strip(_ENDS):
@@ -82,17 +85,19 @@ def question_of(prompt: str, language: str) -> Question:
     if kind == "greet":
         return Question("greet")
     topic, is_phrase = _topic(sentence, phrases, language, kind)
-    names = [name for word in words if (name := named_in(word))]
+    if is_phrase and _has("letters", topic.lower(), _WORD.findall(topic), phrases):
+        topic, is_phrase = cleaned(sentence, 90).strip(_STOPS), False  # "a joke" is to be told, not to be explained
+    names = _programs(sentence)
     number = _number(sentence, words, phrases) if kind in ("list", "explain", "table") else None
     if kind == "explain" and number is not None and is_phrase and sentence.rstrip()[-1:] not in "?？":
         bare = _without_number(topic, phrases)
         if bare != topic:
             kind, topic = "list", bare
-    entropy = _material(prompt, sentence) if kind in ("translate", "summarize") else ""
-    if entropy and kind == "summarize":
+    given = _material(prompt, sentence) if kind in ("translate", "summarize") else ""
+    if given and kind == "summarize":
         topic, is_phrase = cleaned(sentence, 90).strip(_ENDS), False
-    terms = _terms(entropy if kind == "summarize" and entropy else sentence, phrases, language, kind)
-    sides = _sides(topic if is_phrase else sentence, phrases, language) if kind in ("compare", "table") else None
+    terms = _terms(given if kind == "summarize" and given else sentence, phrases, language, kind)
+    sides = _sides(topic if is_phrase else sentence, phrases, language, kind) if kind in ("compare", "table") else None
     is_noun = is_phrase and len(topic) <= 30 and not _questions(language).match(topic)
     long = (4 if len(terms) > 1 else 6) if phrases.joint else 2
     telling = [term for term in terms if len(term) >= long and (len(terms) == 1 or not term[0].islower())]
@@ -107,7 +112,7 @@ def question_of(prompt: str, language: str) -> Question:
         else max(telling, key=len, default="")
     )
     program = names[0] if names else "python"
-    return Question(kind, topic, is_phrase, key, terms, sides, number, program, entropy)
+    return Question(kind, topic, is_phrase, key, terms, sides, number, program, given)
 
 
 def cleaned(text: str, length: int) -> str:
@@ -165,8 +170,7 @@ def _kind(sentence: str, words: list[str], phrases: Phrases, language: str) -> K
             return kind
     if has("table"):
         return "table"
-    names = any(named_in(word) for word in words)
-    if has("write") and (has("code") or names) and not has("letters"):
+    if has("write") and (has("code") or _programs(sentence)) and not has("letters"):
         return "code"
     if has("compare"):
         return "compare"
@@ -284,10 +288,18 @@ def _skipped(language: str, is_code: bool) -> frozenset[str]:
     return frozenset({*cues, *asking, *phrases.questions, *phrases.tails, *phrases.numbers})
 
 
-def _sides(text: str, phrases: Phrases, language: str) -> tuple[str, str] | None:
+def _programs(sentence: str) -> list[str]:
+    """The programming languages that a sentence names, also between letters of other scripts."""
+    return [name for word in _ASCII_WORD.findall(sentence) if (name := named_in(word.rstrip(".")))]
+
+
+def _sides(text: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str, str] | None:
     line = _BETWEEN.sub("", cleaned(text, 200).strip(_ENDS)).rpartition(": ")[2]
     lower = line.lower()
+    is_table = kind == "table" and not _has("compare", lower, _WORD.findall(line), phrases)
     for separator in phrases.versus:
+        if is_table and phrases.joint and separator.strip() not in (phrases.both.strip(), "vs", "vs.", "versus"):
+            continue  # "planets with their sizes" are no two things to compare
         at = lower.find(separator)
         if at <= 0:
             continue
@@ -296,7 +308,7 @@ def _sides(text: str, phrases: Phrases, language: str) -> tuple[str, str] | None
             before = before[_beginning(language).match(before).end() :]  # type: ignore[union-attr]
             after = re.split(r"[\s，、：:。的のをにがは之有]", line[at + len(separator) :])[0]
         else:
-            common = COMMON[language]
+            common = COMMON[language] | _skipped(language, False)
             before = " ".join(_run(line[:at].split()[::-1], common)[::-1])
             after = " ".join(_run(line[at + len(separator) :].split(), common))
         one, other = before.strip(_ENDS), after.strip(_ENDS)

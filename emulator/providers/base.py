@@ -118,6 +118,8 @@ class Provider:
     errors: ClassVar[Mapping[str, ErrorSpec]]
     example: ClassVar[tuple[str, Mapping[str, Any]]]
     """A path and a body to paste, answered by the shipped scenario."""
+    sdk_note: ClassVar[str] = ""
+    """What the user of an OpenAI SDK has to know of this provider, in a few words."""
     Settings: ClassVar[type[pydantic.BaseModel]] = Settings
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
@@ -145,6 +147,12 @@ class Provider:
     def speaking(self, dialect: str) -> Dialect:
         """The dialect of that name as this provider speaks it; for an unknown name its own."""
         return self.spoken.get(dialect) or next(iter(self.spoken.values()))
+
+    @classmethod
+    def sdk_base_path(cls) -> str | None:
+        """What the base URL of an OpenAI SDK has behind the provider's own; None when no such SDK can reach it."""
+        path, _ = cls.example
+        return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
     # The way in
 

@@ -21,6 +21,7 @@ from emulator.providers import fim
 from emulator.providers.base import ErrorSpec, Names, Operation, Price, Settings, bearer, per_million, provider_error
 from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MAX_TOKENS, DeepSeekBody, DeepSeekDialect
 from emulator.providers.deepseek_messages import DeepSeekMessages
+from emulator.providers.deepseek_responses import DeepSeekResponses
 from emulator.reply import ErrorReply, Reply
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody
@@ -79,6 +80,10 @@ class DeepSeekSettings(Settings):
     """Seconds between what is said to who waits: `: keep-alive` in a stream, else empty lines before the JSON."""
     signature: Literal["uuid", "empty", "omit"] = "uuid"
     """What thoughts are signed with at `/anthropic`: the id of the message, nothing, or there is no such member."""
+    reasoning_parts: bool = True
+    """Whether streamed responses frame the text of a thought with `response.content_part` events."""
+    phase: Literal["omit", "final_answer"] = "omit"
+    """Whether the messages in responses have a `phase`."""
     count_tokens: bool = False
     """Whether `/anthropic/v1/messages/count_tokens` is there, of which the reference does not speak."""
     balance: tuple[Balance, ...] = Field(default=(BALANCE,), strict=False)
@@ -120,6 +125,8 @@ class DeepSeek(DeepSeekDialect):
             "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if switched on",
             "inferred", is_completion=False, dialect="messages",
         ),
+        Operation("responses", "POST", "/responses", "a response", "public", dialect="responses"),
+        Operation("responses", "POST", "/v1/responses", "the same", "public", dialect="responses"),
         Operation("models", "GET", "/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models", "the same", "public", is_completion=False),
         Operation("balance", "GET", "/user/balance", "what is left to spend", "public", is_completion=False),
@@ -134,7 +141,11 @@ class DeepSeek(DeepSeekDialect):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"gap": fim.Gap, "messages": DeepSeekMessages}
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        "gap": fim.Gap,
+        "messages": DeepSeekMessages,
+        "responses": DeepSeekResponses,
+    }
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         **{
             name: replace(row, headers=BYTES) if row.status == 400 else row

@@ -147,15 +147,7 @@ class DeepSeekMessages(Messages):
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        adapted: Reply = self.provider.adapt(reply, request)
-        if not request.controls.searches or not adapted.sources or adapted.blocks:
-            return adapted
-        thought = (Thought(adapted.reasoning),) if adapted.reasoning is not None else ()
-        found = adapted.sources
-        cited = tuple([Citation(each.url, cited_text=each.summary or "") for each in found if each.error is None])
-        text = (Text(adapted.content, cited),) if adapted.content else ()
-        search = Search(request.prompt[:200], found)
-        return replace(adapted, blocks=(*thought, search, *text, *adapted.tool_calls))
+        return with_search(self.provider.adapt(reply, request), request)
 
     def make_id(self, entropy: bytes) -> str:
         return str(self.provider.make_id(entropy))
@@ -172,3 +164,15 @@ class DeepSeekMessages(Messages):
     def result(self, request: ModelRequest) -> Any:
         fixed, texts = self.provider.prompt_texts(request)
         return {"input_tokens": fixed + sum(map(tokens.count, texts))}
+
+
+def with_search(reply: Reply, request: ModelRequest) -> Reply:
+    """The reply with the sources that it found as a block of their own, where a search was asked for."""
+    if not request.controls.searches or not reply.sources or reply.blocks:
+        return reply
+    thought = (Thought(reply.reasoning),) if reply.reasoning is not None else ()
+    found = reply.sources
+    cited = tuple([Citation(each.url, cited_text=each.summary or "") for each in found if each.error is None])
+    text = (Text(reply.content, cited),) if reply.content else ()
+    search = Search(request.prompt[:200], found)
+    return replace(reply, blocks=(*thought, search, *text, *reply.tool_calls))

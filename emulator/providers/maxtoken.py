@@ -51,6 +51,7 @@ class MaxToken(ChatDialect, ServesDeepSeek):
         "/v1/chat/completions",
         {"model": "deepseek-r1", "messages": [{"role": "user", "content": "Who are you?"}], "stream": False},
     )
+    sdk_note = "say stream=False: what does not say is streamed, and openai-python then gives a str"
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "Invalid signature", mark="documented"),
         "forbidden": ErrorSpec(403, "Forbidden"),

@@ -72,6 +72,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
         f"/{MODEL}/completion",
         {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]},
     )
+    sdk_note = "not for OpenAI SDKs: the path ends in /completion, and answers are wrapped in model_response"
     ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "Unauthorized"),

@@ -1,14 +1,16 @@
 """Where scenarios come from: files, folders, globs, what they include, or mappings; joined into one `Scenario`."""
 
 import glob
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
-from emulator.errors import Problem, ScenarioError
+from emulator.errors import Problem, ScenarioError, did_you_mean
 from emulator.providers import PROVIDERS
+from emulator.resources import scenario_named, scenario_names
 from emulator.scenario.document import Document, KeyPath, quote, spell
 from emulator.scenario.loading import build, read
 from emulator.scenario.models import Defaults, RuleModel, Scenario
@@ -55,7 +57,7 @@ def load(*sources: Source) -> Loaded:
                 if parts[-1][0].include:
                     problems.append(Problem("scenario", 0, 0, "include is for files: what is not one has no folder"))
             else:
-                for path in files_of(fspath(source)):
+                for path in _named_or(fspath(source)):
                     _read_with_includes(path, parts, files, known, problems)
         except ScenarioError as error:
             problems += error.problems
@@ -66,19 +68,35 @@ def load(*sources: Source) -> Loaded:
     return Loaded(_joined([scenario for scenario, _ in parts]), tuple(origins), tuple(files), tuple(parts))
 
 
+def _named_or(source: str) -> list[Path]:
+    """The files of a source: of the user's if there are any, else the shipped scenario of that name."""
+    try:
+        is_there = os.path.lexists(source)
+    except ValueError:
+        is_there = False
+    shipped = None if is_there else scenario_named(source)
+    if shipped is not None:
+        return [shipped]
+    if not is_there and not Path(source).suffix and not glob.has_magic(source):
+        known = scenario_names()
+        hint = did_you_mean(source, known) or f" Shipped scenarios: {', '.join(known)}"
+        raise _refused(source, f"there is no such file, and no shipped scenario of that name.{hint}")
+    return files_of(source)
+
+
 def files_of(source: str, folder: Path = Path()) -> list[Path]:
     """The files that a path, a folder or a glob, from `folder` on, stands for, in the order of their names.
     Raises ScenarioError."""
     path = folder / source
     try:
         if path.is_dir():
-            found = sorted(entry for entry in path.iterdir() if _is_scenario(entry))
+            found = sorted(entry for entry in path.iterdir() if is_scenario(entry))
             if not found:
                 raise _refused(source, f"there is no scenario in this folder: {', '.join(SUFFIXES)}")
             return found
         if glob.has_magic(source) and not path.exists():
             names = glob.glob(source, root_dir=folder, recursive=True)
-            found = sorted(folder / name for name in names if _is_scenario(folder / name))
+            found = sorted(folder / name for name in names if is_scenario(folder / name))
             if not found:
                 raise _refused(source, "no file fits this pattern")
             return found
@@ -91,7 +109,8 @@ def _refused(source: str, message: str) -> ScenarioError:
     return ScenarioError([Problem(source, 0, 0, message)])
 
 
-def _is_scenario(path: Path) -> bool:
+def is_scenario(path: Path) -> bool:
+    """Whether a file may be a scenario, as its name says."""
     return path.suffix in SUFFIXES and not path.name.endswith(".schema.json") and path.is_file()
 
 
@@ -139,7 +158,11 @@ def _real(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
+        pass
+    try:
         return path.absolute()
+    except OSError:  # the working directory is gone
+        return path
 
 
 def _inside(root: Path, path: Path, included: str) -> list[Path]:

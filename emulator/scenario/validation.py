@@ -243,15 +243,18 @@ def _said(error: ErrorDetails, spot: _Spot, schema: Schema, subject: str = "") -
     found = f"{subject} is {quote(value)}"
     match kind:
         case "missing":
-            message = f"{subject} is missing"
+            message = f"{subject} is missing{MISSING.get(subject, '')}"
         case _ if kind in _EXTRA:
             message = f"{subject} is not a key here"
         case "union_tag_invalid" | "union_tag_not_found":
             return _unknown_tag(context, spot, subject, schema)
+        case "literal_error" if spot.name == ("version",):
+            message = f"version is {'the text ' if isinstance(value, str) else ''}{quote(value)}. Write: version: 1"
         case "literal_error" | "enum":
             return _unknown_word(context, spot, subject, value, schema)
         case _ if kind in _NOUNS and _NOUNS[kind] != quote(value):  # a strict model may want a tuple and no list
-            return _expected(spot, subject, value, _NOUNS[kind])
+            finding = _expected(spot, subject, value, _NOUNS[kind])
+            return replace(finding, message=finding.message + _mend(spot.name, value, schema))
         case _ if kind in _BOUNDS:
             name, words = _BOUNDS[kind]
             message = f"{found}, {words} {_number(context[name])} was expected"
@@ -305,8 +308,47 @@ def _expected(spot: _Spot, subject: str, value: object, noun: str, words: Sequen
     return _Finding(spot.key_path, message, noun, words)
 
 
+MISSING: Mapping[str, str] = {"version": ": a scenario begins with the line `version: 1`"}
+"""What would do where a key is missing."""
+
+
+def _mend(name: KeyPath, value: object, schema: Schema) -> str:
+    """What would do where a mapping or a list was expected, in the notation of the place; empty when all is said."""
+    key = name[-1] if name else ""
+    shown = quote(value)
+    match key, value:
+        case ["", list()]:
+            return ". A scenario has the line `version: 1`, then `rules:` with the list under it"
+        case ["error", int()] if not isinstance(value, bool):
+            return f". Write: error: {{status: {value}}}, or the name of an error, such as error: rate_limited"
+        case ["error" | "reply", list()]:
+            return f". Several answers in turn stand under replies, such as replies: [{{{key}: …}}, {{{key}: …}}]"
+        case ["reply", str() | int() | float()]:
+            return f". Write: reply: {{content: {shown}}}"
+        case ["replies", str()]:
+            return f". Write: replies: [{{reply: {{content: {shown}}}}}], or reply: {{content: {shown}}}"
+        case ["match", str()]:
+            return f". To match what a prompt contains, write: match: {{prompt: {{contains: {shown}}}}}"
+        case (("prompt" | "system" | "contains" | "equals" | "regex"), int() | float()):
+            return f". Write it in quotes, as a text: {key}: '{shown}'"
+        case ["body", str()]:
+            return ". Name a place in the body and what must be there, such as body: {path: $.user, equals: ada}"
+        case [_, list()] if {"gt", "lt"} <= _keys(schema):
+            return f". Write: {key}: {{in: {one_line(str(value))}}}"
+        case [_, str()] if {"gt", "lt"} <= _keys(schema):
+            return f". Write a number, such as {key}: 1, or a comparison, such as {key}: {{gt: 1}}"
+    keys = [names[0] for names, _ in _fields(schema)]
+    return f". Keys: {', '.join(keys[:MAX_LISTED])}{', …' if len(keys) > MAX_LISTED else ''}" if keys else ""
+
+
+def _keys(schema: Schema) -> set[str]:
+    return {names[0] for names, _ in _fields(schema)}
+
+
 def _listed(title: str, word: object, known: Sequence[str]) -> str:
     hint = did_you_mean(word, known) if isinstance(word, str) else ""
+    if hint and len(known) > 2 * MAX_LISTED:  # a list of which most is left out helps nobody
+        return f".{hint}"
     more = ", …" if len(known) > MAX_LISTED else ""
     return f".{hint} {title}: {', '.join(known[:MAX_LISTED])}{more}" if known else ""
 

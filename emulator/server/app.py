@@ -121,10 +121,12 @@ class App:
         options: Options,
         provider: str | None = None,
         max_body_bytes: int = MAX_BODY_BYTES,
+        hosts: Mapping[str, str] = HOSTS,
     ) -> None:
         self.namespaces = namespaces
         self.options = options
         self.provider = provider
+        self.hosts = hosts
         self.max_body_bytes = max_body_bytes
         self.players = Players()
         self.timing = Timing()
@@ -256,7 +258,7 @@ class App:
         is_named = namespace is None or NAME.fullmatch(namespace)
         if path.startswith(CONTROL) and not faults and is_named:
             return None
-        by_host = HOSTS.get(host.partition(":")[0].lower()) or self.provider
+        by_host = self.hosts.get(host.partition(":")[0].lower()) or self.provider
         if by_host is not None:
             return Target(by_host, path, namespace, tuple(faults))
         if whole == "/":

@@ -13,6 +13,7 @@ from emulator.server.protocol import DOOR, Door
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.wire import (
     Afterwards,
+    BreakHandshakes,
     Close,
     Data,
     End,
@@ -490,6 +491,8 @@ class _StepPlayer(_Player):
                 self.door.listener_control.refuse(step.seconds)
             case ResetAccepts():
                 self.door.listener_control.reset_accepts(step.count, step.seconds)
+            case BreakHandshakes():
+                self.door.listener_control.break_handshakes(step.how, step.count, step.seconds)
             case Hang():  # never reached: `advance` stays before it
                 pass
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock
 from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol
-from emulator.wire import Afterwards
+from emulator.wire import Afterwards, Handshake
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
@@ -55,6 +55,9 @@ class ListenerControl(Protocol):
 
     def resets_next(self) -> bool:
         """Whether the connection that has just been accepted is to be reset. It counts."""
+
+    def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
+        """Let so many more of the TLS handshakes that come next go wrong, within so many seconds."""
 
     def lost(self) -> None:
         """A connection is gone."""

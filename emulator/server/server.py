@@ -9,27 +9,32 @@ import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import partial
 from importlib import import_module
 from types import FrameType
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakSet
 
 from emulator.clock import WallClock, wait_until
-from emulator.engine import Options
+from emulator.engine import Options, handshake_fault
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.scenario.sources import Source
-from emulator.server.app import App
+from emulator.server.app import HOSTS, App
 from emulator.server.fast_path import fast_path_for
 from emulator.server.protocol import Connection, Door
 from emulator.server.uvicorn_adapter import ServerState, settings
 from emulator.state.journal import Exchange
 from emulator.state.namespace import CompiledScenario, Namespaces
 from emulator.state.reloading import fingerprint, watch
+from emulator.wire import Handshake
+
+if TYPE_CHECKING:
+    from emulator.interception.front import TlsFront
+    from emulator.interception.proxy import Proxy
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -73,6 +78,12 @@ class ServerOptions:
     """What to load again when its files change; empty: nothing is watched."""
     on_exchange: Callable[[Exchange], None] | None = None
     """What tells each exchange once it is over."""
+    hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
+    """The provider behind each host name."""
+    front: "TlsFront | None" = None
+    """Speaks TLS at the port."""
+    proxy: "Proxy | None" = None
+    """Listens beside the port, for clients that keep their documented URLs."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
@@ -147,10 +158,10 @@ class Server:
         """The same inside a running loop."""
         clock = WallClock()
         namespaces = Namespaces(self.options.script, clock, self.options.seed)
-        app = App(namespaces, self.options.options, self.options.provider)
+        app = App(namespaces, self.options.options, self.options.provider, hosts=self.options.hosts)
         app.on_exchange = self.options.on_exchange
         app.timing.watch(clock)
-        http = HttpServer(app, self.options.http, clock)
+        http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
         stop = asyncio.Event()
         watching = asyncio.create_task(self._watch(app, stop)) if self.options.sources else None
         with self._lock:
@@ -248,7 +259,14 @@ def _do(work: Callable[[], Result], result: "Future[Result]") -> None:
 class HttpServer:
     """Accepts connections for the application, until it is asked to stop: then answers have some time to end."""
 
-    def __init__(self, app: App, parser: str, clock: WallClock) -> None:
+    def __init__(
+        self,
+        app: App,
+        parser: str,
+        clock: WallClock,
+        front: "TlsFront | None" = None,
+        proxy: "Proxy | None" = None,
+    ) -> None:
         module, name = CONNECTIONS[parser]
         connection_class = getattr(import_module(module), name)
         self.listener_control = ListenerControl(clock, self)
@@ -264,6 +282,10 @@ class HttpServer:
             listener_control=self.listener_control,
             fast_path=fast_path_for(app, connection_class),
         )
+        self._front, self._proxy = front, proxy
+        for each in (front, proxy.front if proxy is not None else None):
+            if each is not None:
+                each.fault = self._handshake_fault
         self._loop = asyncio.get_running_loop()
         self._grace = GRACE
         self._stopping = asyncio.Event()
@@ -276,6 +298,8 @@ class HttpServer:
         with self._signals():
             self._set_date()
             await self.listen(sock)
+            if self._proxy is not None:
+                await self._proxy.start(self._make_connection, self.listener_control)
             on_ready()
             while not self._stopping.is_set():
                 self._set_date()
@@ -292,7 +316,15 @@ class HttpServer:
 
     async def listen(self, sock: socket.socket) -> None:
         """Accept what comes to a socket."""
-        self.servers.append(await self._loop.create_server(self._make_connection, sock=sock, backlog=BACKLOG))
+        make: Callable[[], asyncio.Protocol] = self._make_connection
+        if self._front is not None:
+            make = partial(self._front.protocol, make)
+        self.servers.append(await self._loop.create_server(make, sock=sock, backlog=BACKLOG))
+
+    def _handshake_fault(self, host: str) -> Handshake | None:
+        return self.listener_control.breaks_next() or handshake_fault(
+            host, self._app.namespaces.default, self._app.options
+        )
 
     def stop(self, grace: float = GRACE) -> None:
         """Begin the end; if it has begun already, end at once."""
@@ -312,6 +344,9 @@ class HttpServer:
     async def _end(self) -> None:
         state = self.server_state
         self.listener_control.close()
+        for each in (self._proxy, self._proxy.front if self._proxy is not None else None, self._front):
+            if each is not None:
+                each.stop()
         for server in self.servers:
             server.close()
         self._app.players.drain(self._grace)
@@ -372,6 +407,7 @@ class ListenerControl:
         self._clock = clock
         self._until = 0.0
         self._resets_until = 0.0
+        self._broken: tuple[Handshake, int, float] | None = None
         self._reopening: asyncio.Task[None] | None = None
         self.lost = server.lost
 
@@ -403,6 +439,19 @@ class ListenerControl:
         in_time = self._clock.now() < self._resets_until
         self.resets = self.resets - 1 if in_time else 0
         return in_time
+
+    def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
+        """Let so many more of the TLS handshakes that come next go wrong, within so many seconds."""
+        self._broken = (how, count, self._clock.now() + seconds)
+
+    def breaks_next(self) -> Handshake | None:
+        """What goes wrong with the handshake that is about to begin. It counts."""
+        if self._broken is None:
+            return None
+        how, count, until = self._broken
+        in_time = self._clock.now() < until
+        self._broken = (how, count - 1, until) if in_time and count > 1 else None
+        return how if in_time else None
 
     def close(self) -> None:
         """Stay as it is: the server ends."""

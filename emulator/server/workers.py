@@ -4,16 +4,33 @@ They share nothing. A scenario whose answers depend on what came before would gi
 process, so it is refused, with the reasons.
 """
 
+import contextlib
 import os
+import select
 import signal
-import sys
+import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from types import FrameType
 
-from emulator.errors import UsageError
+from emulator.clock import WallClock
+from emulator.errors import BindError, UsageError
 from emulator.faults.base import Fault
 from emulator.scenario.models import Match, RuleModel, Scenario
+from emulator.server.server import bind
+
+MAX_FAILED_STARTS = 3
+"""Workers in a row that may end before they listen."""
+RESTART_DELAY = 0.2
+"""Seconds before a worker is replaced that did not even start, or that ended as soon as it had."""
+STOP_TIMEOUT = 10.0
+"""Seconds after which a worker that does not end is killed."""
+WRITE_TIMEOUT = 0.5
+"""Seconds that a message of the parent waits for whoever reads it."""
+FAILED, CANNOT_BIND = 1, 3
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def needs_shared_state(
@@ -67,52 +84,286 @@ def _looks_back(match: Match) -> bool:
     return match.state is not None or match.attempt is not None or any(map(_looks_back, parts))
 
 
-def run(number: int, serve: Callable[[int, Callable[[], None]], None], on_ready: Callable[[], None]) -> int:
-    """Fork `number` processes that each run `serve(index, ready)`, and wait for them; `on_ready` is called once all of
-    them listen. The answer is an exit code. Signals to the parent end all; should one process die, all end."""
+Serve = Callable[[int, Callable[[], None]], None]
+
+
+def reserve(host: str, port: int) -> socket.socket:
+    """A socket that keeps a port for this server alone; its workers bind the same port for themselves.
+
+    A port that may be shared can be taken by any other process of the same user, so it is first asked for unshared.
+    Raises BindError."""
+    with _one_at_a_time():
+        if port:
+            bind(host, port, listens=False).close()
+        return bind(host, port, listens=False, shares_port=True)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Of several servers of one user that start at the same moment, one after the other."""
+    try:
+        import fcntl
+
+        path = os.path.join(tempfile.gettempdir(), f"emulator-{os.getuid()}.lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except (ImportError, OSError):  # nowhere to write: then two that start within a millisecond are not told apart
+        yield
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> int:
+    """Fork `number` processes that each run `serve(index, ready)`, and stay until they have ended. Gives an exit code.
+
+    `on_ready` is called once all of them listen. One that ends by itself is replaced, by one with a new index, and
+    `say` gets a sentence about it. SIGINT and SIGTERM are passed on and end all: none is lost, whenever it comes."""
     if not hasattr(os, "fork"):
         raise UsageError("Several workers need a system that can fork; run several servers on ports of their own.")
-    reader, writer = os.pipe()
-    lifeline = os.pipe()  # its end tells the children that their parent is gone, however it went
-    children = {_forked(index, serve, reader, writer, lifeline) for index in range(1, number + 1)}
-    os.close(writer)
-
-    def forward(signum: int, frame: FrameType | None) -> None:
-        _signal(children, signum)
-
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, forward)
-    with os.fdopen(reader, "rb") as pipe:
-        if len(pipe.read(number)) == number:
-            on_ready()
-    return _wait_for_all(children)
+    return _Supervisor(serve, on_ready, say).run(number)
 
 
-def _forked(
-    index: int,
-    serve: Callable[[int, Callable[[], None]], None],
-    reader: int,
-    writer: int,
-    lifeline: tuple[int, int],
-) -> int:
-    pid = os.fork()
-    if pid:
-        return pid
-    os.close(reader)
-    os.close(lifeline[1])
-    code = 1
+def write_within(descriptor: int, text: str, seconds: float = WRITE_TIMEOUT) -> None:
+    """Write a text, or as much of it as somebody reads in time. For a process that has no threads, as it forks."""
+
+    def give_up(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, give_up)
     try:
-        # The terminal sends Ctrl-C to every process; the parent passes on what it gets, once.
-        os.setpgid(0, 0)
-        threading.Thread(target=_end_with, args=(lifeline[0],), daemon=True).start()
-        serve(index, lambda: _tell(writer))
-        code = 0
-    except BaseException as error:
-        print(f"worker {index}: {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201 - the last word
+        signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
+        view = memoryview(text.encode("utf-8", "backslashreplace"))
+        with contextlib.suppress(OSError):  # TimeoutError is one
+            while view:
+                view = view[os.write(descriptor, view) :]
+    except TimeoutError:  # it came just behind the last byte
+        pass
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def write_lock() -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """A lock among this process and those that it forks, which one that is killed lets go of."""
+    try:
+        import fcntl
+
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - it stays as long as the server
+    except (ImportError, OSError):
+        return contextlib.nullcontext
+
+    @contextlib.contextmanager
+    def held() -> Iterator[None]:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(file, fcntl.LOCK_UN)
+
+    return held
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    index: int
+    pid: int
+    pipe: int
+    """From which a byte comes once it listens."""
+    is_ready: bool = False
+    ready_at: float = 0.0
+
+
+class _Supervisor:
+    """The parent: starts workers, replaces those that end, passes signals on.
+
+    Every signal, also that of a child's end, is a byte in a socket that the loop waits on, so none can be lost between
+    a look and a wait."""
+
+    def __init__(self, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> None:
+        self._serve = serve
+        self._on_ready = on_ready
+        self._say = say
+        self._workers: list[_Worker] = []
+        self._received: list[int] = []
+        self._wake, self._waker = socket.socketpair()
+        self._lifeline = os.pipe()  # its end tells the children that their parent is gone, however it went
+        self._now = WallClock.now
+        self._next_index = 1
+        self._due: list[tuple[float, str]] = []
+        """When which replacement starts, with the sentence that says so."""
+        self._failed_starts = 0
+        self._was_ready = False
+        self._stops_by: float | None = None
+        """The moment when those that still run are killed; None: the server is not ending."""
+        self._code = 0
+
+    def run(self, number: int) -> int:
+        for end in (self._wake, self._waker):
+            end.setblocking(False)
+        before = {name: signal.signal(name, self._receive) for name in (*SIGNALS, signal.SIGCHLD)}
+        fd = signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        try:
+            for _ in range(number):
+                self._fork()
+            while self._workers or (self._due and self._stops_by is None):
+                self._wait()
+                self._pass_signals_on()
+                self._note_ready(number)
+                self._reap()
+                self._replace()
+                self._kill_late()
+            return self._code
+        finally:
+            signal.set_wakeup_fd(fd)
+            for name, handler in before.items():
+                signal.signal(name, handler)
+            for descriptor in self._lifeline:
+                os.close(descriptor)
+            self._wake.close()
+            self._waker.close()
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:
+        self._received.append(signum)
+
+    def _wait(self) -> None:
+        moments = [moment for moment, _ in self._due]
+        if self._stops_by is not None:
+            moments = [self._stops_by]
+        timeout = max(0.0, min(moments) - self._now()) if moments else None
+        pipes = [worker.pipe for worker in self._workers if worker.pipe >= 0]
+        select.select([self._wake.fileno(), *pipes], [], [], timeout)
+        with contextlib.suppress(BlockingIOError):
+            while self._wake.recv(4096):
+                pass
+
+    def _pass_signals_on(self) -> None:
+        received, self._received = self._received, []
+        for signum in received:
+            if signum in SIGNALS:
+                self._stop(signum)
+
+    def _stop(self, signum: int) -> None:
+        if self._stops_by is None:
+            self._stops_by = self._now() + STOP_TIMEOUT
+        for worker in self._workers:
+            os.kill(worker.pid, signum)  # it is there until it is reaped
+
+    def _note_ready(self, number: int) -> None:
+        pipes = [worker.pipe for worker in self._workers if worker.pipe >= 0]
+        readable = select.select(pipes, [], [], 0)[0] if pipes else []
+        for worker in self._workers:
+            if worker.pipe in readable:
+                if os.read(worker.pipe, 1):
+                    worker.is_ready, worker.ready_at = True, self._now()
+                    self._failed_starts = 0
+                os.close(worker.pipe)
+                worker.pipe = -1
+        if not self._was_ready and sum(worker.is_ready for worker in self._workers) == number:
+            self._was_ready = True
+            self._on_ready()
+
+    def _reap(self) -> None:
+        for worker in tuple(self._workers):
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if pid:
+                self._workers.remove(worker)
+                if worker.pipe >= 0:
+                    os.close(worker.pipe)
+                self._ended(worker, os.waitstatus_to_exitcode(status))
+
+    def _ended(self, worker: _Worker, code: int) -> None:
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if self._stops_by is not None:
+            # One that is to end before it can listen to signals dies of them, which is an orderly end as well.
+            if code and -code not in SIGNALS:
+                self._code = self._code or FAILED
+            return
+        if code == CANNOT_BIND:
+            self._code = CANNOT_BIND
+            self._stop(signal.SIGTERM)
+            return
+        if not worker.is_ready and self._has_failed_too_often(f"worker {worker.index} ended ({how})"):
+            return
+        is_quick = not worker.is_ready or self._now() - worker.ready_at < RESTART_DELAY
+        moment = self._now() + (RESTART_DELAY if is_quick else 0.0)
+        self._due.append((moment, f"worker {worker.index} ended ({how}), replaced by worker"))
+
+    def _has_failed_too_often(self, sentence: str) -> bool:
+        """Count a start that failed; the last one too many ends the server."""
+        self._failed_starts += 1
+        if self._failed_starts < MAX_FAILED_STARTS:
+            return False
+        self._say(f"{sentence}, as the {MAX_FAILED_STARTS - 1} before it, before it could listen: the server ends")
+        self._code = FAILED
+        self._stop(signal.SIGTERM)
+        return True
+
+    def _replace(self) -> None:
+        if self._stops_by is not None:
+            return
+        now = self._now()
+        due, self._due = self._due, [each for each in self._due if each[0] > now]
+        for moment, sentence in due:
+            if moment <= now:
+                self._say(f"{sentence} {self._next_index}")
+                self._fork()
+
+    def _kill_late(self) -> None:
+        if self._stops_by is not None and self._now() >= self._stops_by:
+            for worker in self._workers:
+                self._say(f"worker {worker.index} did not end within {STOP_TIMEOUT:.0f} s and was killed")
+                os.kill(worker.pid, signal.SIGKILL)
+            self._stops_by = self._now() + STOP_TIMEOUT
+            self._code = FAILED
+
+    def _fork(self) -> None:
+        index, self._next_index = self._next_index, self._next_index + 1
+        reader, writer = os.pipe()
+        pid = -1
+        # A signal between the fork and what the child sets up would be taken for one to the parent, and lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGCHLD))
+        try:
+            pid = os.fork()
+            if pid == 0:
+                self._be_worker(index, reader, writer)
+        except OSError as error:
+            os.close(reader)
+            sentence = f"worker {index} could not be forked ({error.strerror})"
+            if not self._has_failed_too_often(sentence):
+                self._due.append((self._now() + RESTART_DELAY, f"{sentence}, replaced by worker"))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
+        os.close(writer)
+        if pid > 0:
+            self._workers.append(_Worker(index, pid, reader))
+
+    def _be_worker(self, index: int, reader: int, writer: int) -> None:
+        """The child. It does not return."""
+        code = FAILED
+        try:
+            signal.set_wakeup_fd(-1)
+            for name in (*SIGNALS, signal.SIGCHLD):
+                signal.signal(name, signal.SIG_DFL)
+            # The terminal sends Ctrl-C to every process; the parent passes on what it gets, once.
+            os.setpgid(0, 0)
+            for descriptor in (reader, self._lifeline[1], *(w.pipe for w in self._workers if w.pipe >= 0)):
+                os.close(descriptor)
+            self._wake.close()
+            self._waker.close()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
+            threading.Thread(target=_end_with, args=(self._lifeline[0],), daemon=True).start()
+            self._serve(index, lambda: _tell(writer))
+            code = 0
+        except BindError as error:
+            self._say(str(error))
+            code = CANNOT_BIND
+        except BaseException as error:
+            self._say(f"worker {index}: {type(error).__name__}: {error}")
+        finally:
+            os._exit(code)
 
 
 def _end_with(lifeline: int) -> None:
@@ -123,24 +374,3 @@ def _end_with(lifeline: int) -> None:
 def _tell(writer: int) -> None:
     os.write(writer, b".")
     os.close(writer)
-
-
-def _wait_for_all(children: set[int]) -> int:
-    code = 0
-    while children:
-        pid, status = os.wait()
-        children.discard(pid)
-        # One that is told to end before it can listen to signals dies of them, which is an orderly end as well.
-        was_told = os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGINT, signal.SIGTERM)
-        if status and not was_told:
-            code = 1
-        _signal(children, signal.SIGTERM)
-    return code
-
-
-def _signal(children: set[int], signum: int) -> None:
-    for pid in tuple(children):
-        try:
-            os.kill(pid, signum)
-        except ProcessLookupError:
-            children.discard(pid)

@@ -5,7 +5,6 @@ import re
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote_plus
@@ -33,6 +32,10 @@ SECRET_HEADERS = frozenset(
 SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
 """Names of query parameters that hold a credential, in any case."""
 REDACTED = "[redacted]"
+MAX_QUICK_RULES = 50
+"""Rules up to which it is found out for each request that none of them matches why it does not."""
+IN_EXCHANGE = {"in_exchange": True}
+"""`extra` of a message of the log that the record of its exchange says as well."""
 GONE = "not known any more: the request's body is too large to be kept"
 
 
@@ -102,6 +105,13 @@ class Why:
     find: Callable[[], list[str]]
     body: bytes
     """The body that it looks at."""
+    rules: int = 0
+    """How many rules it asks."""
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether it costs so little that the log may ask too."""
+        return self.rules <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
 
 
 @dataclass(slots=True)
@@ -111,6 +121,7 @@ class Exchange:
     number: int
     received: float
     _call: HttpRequest = field(repr=False)  # with its credentials
+    namespace: str = "default"
     model: str = ""
     stream: bool = False
     rule: str | None = None
@@ -118,6 +129,8 @@ class Exchange:
     outcome: str = "error"
     """`reply`, `generated`, `listing` or `error`."""
     error: str | None = None
+    message: str | None = None
+    """What the error said, in the provider's words."""
     status: int = 0
     usage: Usage | None = None
     cost: Decimal = Decimal(0)
@@ -163,6 +176,11 @@ class Exchange:
         return self.request
 
     @property
+    def place(self) -> tuple[str, str, str]:
+        """Provider, method and path."""
+        return self._call.provider, self._call.method, self._call.path
+
+    @property
     def response(self) -> RecordedResponse:
         """What was answered; without a body until the answer is over."""
         answer = self._answer
@@ -202,26 +220,13 @@ class Exchange:
             )
             self._answer = answer if is_whole else _as_sent(answer, playback)  # type: ignore[assignment]
 
-    def line(self) -> str:
-        """The exchange in one line, for people. Nothing in it can move the cursor of a terminal."""
-        call, playback = self._call, self.playback
-        moment = datetime.fromtimestamp(self.received).strftime("%H:%M:%S")  # noqa: DTZ006 - the reader's own time
-        took = f"{(playback.last_sent - self.started) * 1000:.0f} ms" if playback and playback.last_sent else "-"
-        told = [moment, call.provider or "-", f"{call.method} {call.path}", str(self.status), took]
-        told.append(f"rule {self.rule}" if self.rule is not None else self.error or self.outcome)
-        if self.faults:
-            told.append(f"faults {', '.join(self.faults)}")
-        if playback is not None and playback.ended != "complete":
-            told.append(playback.ended)
-        told += self.notes if self.faults or not call.operation else ()
-        return "  ".join("".join(c if c.isprintable() else repr(c)[1:-1] for c in part) for part in told)
-
     def summary(self) -> dict[str, Any]:
         """The exchange as plain data, but for what takes long to find out."""
         request, playback = self.request, self.playback
         return {
             "number": self.number,
             "received": self.received,
+            "namespace": self.namespace,
             "provider": request.provider or None,
             "operation": request.operation,
             "method": request.method,
@@ -235,6 +240,7 @@ class Exchange:
             "rule": self.rule,
             "outcome": self.outcome,
             "error": self.error,
+            "message": self.message,
             "status": self.status,
             "usage": None if self.usage is None else _counts(self.usage),
             "cost": str(self.cost),

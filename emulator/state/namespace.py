@@ -17,6 +17,7 @@ from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider, provider_error
 from emulator.request import HttpRequest, ModelRequest
+from emulator.resources import DEFAULT_SCENARIO
 from emulator.scenario.models import Scenario
 from emulator.scenario.sources import Source, load
 from emulator.state.journal import Exchange, Journal, Shelf
@@ -71,6 +72,11 @@ class CompiledScenario:
     """The files that it was read from."""
     origins: tuple[str, ...] = ()
     """Where each rule of the scenario stands."""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether these are the documented examples: rules that no user has written."""
+        return self.files == (DEFAULT_SCENARIO,)
 
 
 def compile_scenario(*sources: Source) -> CompiledScenario:
@@ -163,7 +169,9 @@ class Namespace:
 
     def begin(self, call: HttpRequest) -> Exchange:
         """The record of a request that has just arrived."""
-        exchange = Exchange(self.journal.next_number(), self.clock.time(), call, started=self.clock.now())
+        exchange = Exchange(
+            self.journal.next_number(), self.clock.time(), call, started=self.clock.now(), namespace=self.name
+        )
         self.journal.add(exchange)
         return exchange
 

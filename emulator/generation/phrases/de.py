@@ -114,12 +114,12 @@ PHRASES = Phrases(
     lists=("Hier ist eine Liste zum Thema {topic}:", "Zum Thema {topic} gehören vor allem diese Punkte:"),
     tables=("Hier ist eine Tabelle zum Thema {topic}:", "Die Tabelle fasst das Thema {topic} zusammen:"),
     heads=("Aspekt", "Kurz gesagt"),
-    compare=("Hier folgt ein Vergleich von {one} und {other}.", "Vergleichen wir {one} und {other} Punkt für Punkt."),
+    compare=("Hier folgt ein Vergleich: {one} und {other}.", "Vergleichen wir {one} und {other} Punkt für Punkt."),
     choices=(
-        "Der wichtigste Unterschied zwischen {one} und {other} liegt im Zweck.",
-        "Für einen einfachen Fall genügt oft {one}; wo es auf mehr ankommt, lohnt sich ein Blick auf {other}.",
-        "Auch die Gemeinsamkeiten von {one} und {other} zählen, denn sie machen einen späteren Wechsel leichter.",
-        "Im Zweifel beginnen Sie mit {one} und notieren, was Ihnen fehlt, bevor Sie {other} ausprobieren.",
+        "Der wichtigste Unterschied liegt darin, wofür {one} und {other} gedacht sind.",
+        "Im einfachen Fall lautet die Antwort oft {one}; wo es auf mehr ankommt, lautet sie eher {other}.",
+        "Auch das Gemeinsame zählt: Je mehr sich {one} und {other} ähneln, desto leichter fällt ein Wechsel.",
+        "Im Zweifel probieren Sie zuerst {one} aus, notieren, was Ihnen fehlt, und sehen sich dann {other} an.",
     ),
     code=("Hier ist ein kurzes Beispiel in {language}:", "Dieses Beispiel in {language} ist ein Ausgangspunkt:"),
     after_code=(

@@ -125,7 +125,7 @@ PHRASES = Phrases(
              "Both {one} and {other} have their place, so here they are side by side."),
     choices=(
         "The main difference between {one} and {other} lies in what each of them is made for.",
-        "For a quick and simple case, {one} may be enough; where more is at stake, {other} deserves a closer look.",
+        "For a quick and simple case, {one} may be enough; where more is at stake, take a closer look at {other}.",
         "What {one} and {other} have in common matters too, because it lets you switch later.",
         "If you are unsure, try {one} first and note what you miss before turning to {other}.",
     ),

@@ -1,0 +1,107 @@
+"""The table of commands, and the group that loads a command once it is asked for."""
+
+import errno
+import sys
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from emulator.cli import BAD_USE, cannot_write
+from emulator.cli.output import did_you_mean
+
+
+class Row(NamedTuple):
+    """One command: the module that holds it as `command`, and what the list of commands says of it."""
+
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "serve": Row("emulator.cli.serve", "Start the server."),
+    "run": Row("emulator.cli.run", "Run a command against the emulator, without a change of code."),
+    "check": Row("emulator.cli.check", "Check scenario files."),
+    "providers": Row("emulator.cli.providers", "List the providers, or show all about one."),
+    "faults": Row("emulator.cli.faults", "List the faults, or show all about one."),
+    "schema": Row("emulator.cli.schema", "Print the JSON Schema of scenario files, for editors."),
+}
+
+NEXT = """\
+Start the server, then point a client at one of the base URLs that it prints:
+
+  emulator serve
+
+Then, for example:
+
+  emulator serve --scenario incidents/deepseek_busy   a shipped scenario, or a file of your own
+  emulator serve --fault reset:after_tokens=5         something that goes wrong with every answer
+  emulator check hello.yaml                           every problem of a scenario with its place
+
+Commands
+{commands}
+
+`emulator COMMAND --help` explains one."""
+
+
+class Commands(click.Group):
+    """A group whose commands are the rows of COMMANDS."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        row = COMMANDS.get(cmd_name)
+        if row is None:
+            return None
+        command = import_module(row.module).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, row.help) for name, row in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            hint = did_you_mean(name, list(COMMANDS))
+            ctx.fail(f"There is no command '{name}'.{hint} Commands: {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    subcommand_metavar="COMMAND [ARGS]...",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(None, "-V", "--version", package_name="llm-provider-emulator", prog_name="emulator")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """A local stand-in for LLM providers: exact wire formats, scripted answers, paced streams, faults on purpose."""
+    if ctx.invoked_subcommand is None:
+        width = max(map(len, COMMANDS))
+        rows = "\n".join(f"  {name:<{width}}  {row.help}" for name, row in COMMANDS.items())
+        click.echo(NEXT.format(commands=rows))
+
+
+def run() -> int:
+    """Run the command line of this process; gives its exit code."""
+    from emulator.errors import EmulatorError
+
+    try:
+        cli(prog_name="emulator")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
+    except EmulatorError as error:  # such as a provider that an installed distribution brings along broken
+        click.echo(str(error), err=True)
+        return BAD_USE
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF, errno.EPIPE):
+            return cannot_write(error)
+        sys.stderr.write(f"{error.filename or 'emulator'}: {error.strerror or error}\n")
+        return BAD_USE
+    return 0

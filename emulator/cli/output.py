@@ -1,0 +1,23 @@
+"""How commands speak: to the user, and with which exit code they leave."""
+
+import sys
+from typing import NoReturn
+
+import click
+
+from emulator.errors import did_you_mean
+
+__all__ = ["did_you_mean", "fail", "is_colored"]
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print a message to stderr and leave."""
+    click.echo(message, err=True)
+    sys.exit(code)
+
+
+def is_colored(descriptor: int) -> bool:
+    """Whether what is written there may hold colors: it is a terminal, and NO_COLOR is not set."""
+    import os
+
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(descriptor)

@@ -1,0 +1,191 @@
+"""`emulator serve`."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from emulator.cli import BAD_USE, CANNOT_BIND
+from emulator.cli.banner import banner
+from emulator.cli.options import Option
+from emulator.cli.output import fail, is_colored
+from emulator.cli.serving import say_unknown_variables, server_options, with_server_options
+
+if TYPE_CHECKING:
+    import socket
+
+    from emulator.interception.front import TlsFront
+    from emulator.logs import LogWriter, Style
+    from emulator.server.server import ServerOptions
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, cls=Option, help="The address to listen on.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True, cls=Option,
+              help="The port to listen on; 0 takes a free one.")  # fmt: skip
+@with_server_options
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, cls=Option,
+              help="Number of worker processes; they share no state.")  # fmt: skip
+@click.option("--tls", "tls_folder", metavar="FOLDER", type=click.Path(), cls=Option,
+              help="Speak https, with an authority in this folder (ca.pem), made when missing.")  # fmt: skip
+@click.option("--tls-cert", metavar="FILE", type=click.Path(), cls=Option,
+              help="Speak https with this certificate (chain, PEM).")  # fmt: skip
+@click.option("--tls-key", metavar="FILE", type=click.Path(), cls=Option, help="The key of --tls-cert (PEM).")
+@click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
+              help="Request log format. json: one line of JSON each on stdout, all else on stderr.")  # fmt: skip
+def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
+    """Start the server.
+
+    Every option may also be given as an environment variable: EMULATOR_PORT for --port, EMULATOR_RELOAD=false or
+    EMULATOR_NO_RELOAD=1 for --no-reload. Several scenarios are separated as in PATH, several faults by semicolons.
+
+    Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage, or a file that cannot be used; 3: the port is
+    taken, or the address cannot be listened on."""
+    from emulator.errors import BindError, EmulatorError
+
+    say_unknown_variables()
+    try:
+        front = tls_front(values.pop("tls_folder"), values.pop("tls_cert"), values.pop("tls_key"), host)
+        server = server_options(values, front=front)
+        if workers == 1:
+            serve_alone(server, host, port, log)
+        else:
+            sys.exit(serve_with_workers(workers, server, host, port, log))
+    except BindError as error:
+        fail(str(error), CANNOT_BIND)
+    except EmulatorError as error:
+        fail(str(error), BAD_USE)
+
+
+def tls_front(folder: str | None, certificate: str | None, key: str | None, host: str) -> "TlsFront | None":
+    """What speaks TLS, if anything is to. Raises UsageError."""
+    if folder is None and certificate is None and key is None:
+        return None
+    from emulator.errors import UsageError
+    from emulator.interception.certificates import authority_in, given_context
+    from emulator.interception.front import TlsFront
+    from emulator.server.app import HOSTS
+
+    if folder is not None and (certificate or key):
+        raise UsageError("--tls makes its own certificates; --tls-cert and --tls-key give one. Choose one of the two.")
+    if folder is not None:
+        return TlsFront(HOSTS, authority_in(Path(folder)), address=host)
+    if certificate is None or key is None:
+        raise UsageError("--tls-cert and --tls-key belong together: give both.")
+    return TlsFront(HOSTS, context=given_context(certificate, key))
+
+
+def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") -> None:
+    """One server in this process."""
+    from emulator.server.server import bind
+
+    with _named(host, port):
+        sock = bind(host, port)
+    text = banner(origin(host, sock, options), options.provider)
+    with _logging(log) as (out, err):
+        _run(options, sock, log, out, lambda: (err if log == "json" else out).write(text))
+
+
+def serve_with_workers(number: int, options: "ServerOptions", host: str, port: int, log: "Style") -> int:
+    """A server in each of several processes; each binds the port for itself. Gives an exit code."""
+    from dataclasses import replace
+
+    from emulator.errors import UsageError
+    from emulator.logs import install
+    from emulator.server.server import bind
+    from emulator.server.workers import needs_shared_state, reserve, run, write_lock, write_within
+
+    reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
+    if reasons:
+        told = "\n".join(f"  {reason}" for reason in reasons)
+        raise UsageError(f"--workers {number}: workers share nothing, and what is served needs them to:\n{told}")
+    with _named(host, port):
+        reserved = reserve(host, port)
+    port = reserved.getsockname()[1]
+    text = banner(origin(host, reserved, options), options.provider)
+    lock = write_lock()
+
+    def serve_one(index: int, ready: Callable[[], None]) -> None:
+        mine = replace(options, options=replace(options.options, worker=index))
+        with _logging(log, lock) as (out, _):
+            _run(mine, bind(host, port, shares_port=True), log, out, ready)
+
+    def say(sentence: str) -> None:
+        write_within(2, f"{sentence}\n")
+
+    install(log, say)
+    with reserved:
+        return run(number, serve_one, lambda: write_within(2 if log == "json" else 1, f"{text}\n"), say)
+
+
+def _run(
+    options: "ServerOptions", sock: "socket.socket", log: "Style", out: "LogWriter", ready: Callable[[], None]
+) -> None:
+    import logging
+    from dataclasses import replace
+
+    from emulator import logs
+    from emulator.server.server import MANUAL_CLOCK, Server
+
+    def settled() -> None:
+        _keep_what_is_loaded()
+        ready()
+        if options.script.scenario.clock == "manual":
+            logging.getLogger("emulator").warning(MANUAL_CLOCK)
+
+    served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))
+    Server(served).run(sock, settled)
+
+
+@contextlib.contextmanager
+def _logging(
+    log: "Style", lock: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
+) -> "Iterator[tuple[LogWriter, LogWriter]]":
+    """What writes to stdout and to stderr without ever holding up the server, until the block ends."""
+    from emulator.logs import LogWriter, dropped_as_json, install
+
+    err = LogWriter(2, lock=lock)
+
+    def failed(reason: str) -> None:
+        err.write(f"The log cannot be written: {reason}. Lines are dropped until it can.")
+
+    out = LogWriter(1, failed=failed, lock=lock) if log != "json" else LogWriter(
+        1, failed=failed, lock=lock, dropped=dropped_as_json
+    )  # fmt: skip
+    install(log, err.write)
+    try:
+        yield out, err
+    finally:
+        out.close()
+        err.close()
+
+
+@contextlib.contextmanager
+def _named(host: str, port: int) -> Iterator[None]:
+    """A host that cannot even be looked up is an address that cannot be listened on."""
+    from emulator.errors import BindError
+
+    try:
+        yield
+    except (UnicodeError, ValueError):
+        raise BindError(f"Cannot listen on {host}:{port}: this is not the name of a host. Check --host.") from None
+
+
+def origin(host: str, sock: "socket.socket", options: "ServerOptions") -> str:
+    """The URL of a server."""
+    scheme = "http" if options.front is None else "https"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
+
+
+def _keep_what_is_loaded() -> None:
+    """What is loaded by now stays. To look for garbage among it, or among all that open streams hold, would stop every
+    one of them for some 30 ms; and connections leave none, so a full search can wait."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    young, middle, _ = gc.get_threshold()
+    gc.set_threshold(young, middle, 100)

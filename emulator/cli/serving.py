@@ -1,0 +1,91 @@
+"""The options that every command has that starts a server, and what becomes of them."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from emulator.cli.options import Faults, Option, Paths, Speed, unknown_variables
+from emulator.cli.providers import provider_of
+
+if TYPE_CHECKING:
+    from emulator.server.server import ServerOptions
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+OPTIONS = (
+    click.option("--scenario", "-s", "scenarios", metavar="PATH", multiple=True, cls=Option, type=Paths(),
+                 help="A scenario file, folder or glob, or the name of a shipped one, such as incidents/deepseek_busy; "
+                 "repeatable. The documented examples when left out."),
+    click.option("--provider", metavar="NAME", cls=Option, help="Serve this provider alone, at the root of the port."),
+    click.option("--speed", type=Speed(), default="1", show_default=True, cls=Option,
+                 help="Speed multiplier for all paces; max removes every delay."),
+    click.option("--seed", type=int, cls=Option, help="Replaces the scenario's seed."),
+    click.option("--strict", is_flag=True, cls=Option,
+                 help="A request that no rule answers gets an error that says why."),
+    click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True, cls=Option, type=Faults(),
+                 help="Fault to inject into every response; repeatable. `emulator faults` lists the kinds."),
+    click.option("--fault-header/--no-fault-header", default=True, show_default=True, cls=Option,
+                 help="Whether requests may ask for faults by X-Emulator-Fault."),
+    click.option("--request-faults/--no-request-faults", default=True, show_default=True, cls=Option,
+                 help="Whether requests may ask for faults at all: by header, key or URL."),
+    click.option("--reload/--no-reload", default=True, show_default=True, cls=Option,
+                 help="Load changed scenario files again."),
+    click.option("--allow-code", is_flag=True, cls=Option,
+                 help="Let scenarios name Python functions (`from: python:module:function`)."),
+)  # fmt: skip
+
+
+def with_server_options(function: Function) -> Function:
+    """Gives a command the options of every server."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+def say_unknown_variables() -> None:
+    """Say which EMULATOR_… variables are options of no server."""
+    from emulator.cli import run, serve
+
+    for sentence in unknown_variables(os.environ, serve.command, run.command):
+        click.echo(sentence, err=True)
+
+
+def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
+    """How to serve, from the values of OPTIONS and what a command adds. Raises EmulatorError."""
+    from emulator.engine import Options
+    from emulator.faults import fault_of
+    from emulator.faults.selection import fault_sources
+    from emulator.pace import Pace
+    from emulator.resources import DEFAULT_SCENARIO
+    from emulator.server.server import ServerOptions
+    from emulator.state.namespace import compile_scenario
+
+    if values["provider"] is not None:
+        provider_of(values["provider"])
+    if values["allow_code"]:
+        with contextlib.suppress(OSError):  # the folder may be gone
+            sys.path.insert(0, os.getcwd())  # as with `python -m`: the script of a package does not look there
+    sources = values["scenarios"] or (str(DEFAULT_SCENARIO),)
+    options = Options(
+        pace=Pace(ttft=0.2, tokens_per_second=60),
+        speed=values["speed"],
+        unmatched="error" if values["strict"] else "generate",
+        faults=tuple(fault_of(fault) for fault in values["faults"]),
+        request_faults=fault_sources(
+            header=values["request_faults"] and values["fault_header"], others=values["request_faults"]
+        ),
+        allows_code=values["allow_code"],
+        speaks_tls=more.get("front") is not None or more.get("proxy") is not None,
+    )
+    return ServerOptions(
+        compile_scenario(*sources),
+        options,
+        provider=values["provider"],
+        seed=values["seed"],
+        sources=sources if values["reload"] else (),
+        **more,
+    )

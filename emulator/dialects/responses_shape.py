@@ -1,0 +1,146 @@
+"""How a response looks on the wire, for whoever reads or changes one event or one body of it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from emulator.dialects.base import ErrorSpec, Meaning, Place, WireShape
+
+LASTS = ("response.completed", "response.incomplete", "response.failed")
+"""The events that end a stream."""
+OPENINGS = ("response.created", "response.queued", "response.in_progress")
+TEXT_EVENTS: Mapping[str, Meaning] = {
+    "response.output_text": "content",
+    "response.refusal": "content",
+    "response.reasoning_text": "reasoning",
+    "response.reasoning_summary_text": "reasoning",
+}
+"""What the events tell that bring a text, by what they are called before `.delta` and `.done`."""
+PARTS: Mapping[str, tuple[str, Meaning]] = {
+    "output_text": ("text", "content"),
+    "refusal": ("refusal", "content"),
+    "reasoning_text": ("text", "reasoning"),
+    "summary_text": ("text", "reasoning"),
+}
+"""Where the text of a part stands, and what it is."""
+
+
+class ResponsesShape(WireShape):
+    """Reads and changes typed events that are counted, and the object that the first and the last of them hold."""
+
+    end_is: ClassVar[str] = "the event that tells how the response ended"
+    facts: ClassVar[tuple[str, ...]] = ("id", "object", "created_at", "model", "sequence_number")
+
+    def event_name(self, native: Any) -> str | None:
+        name = native.get("type")
+        return name if isinstance(name, str) else None
+
+    # Where things stand
+
+    def places(self, native: dict[str, Any], *meanings: Meaning) -> Iterator[Place]:
+        yield from [place for place in self.texts(native) if place.meaning in meanings]
+        if "call_index" in meanings and "output_index" in native:
+            yield Place(native, "output_index", "call_index", native["output_index"])
+        if "number" in meanings and "sequence_number" in native:
+            yield Place(native, "sequence_number", "number")
+        response = response_in(native)
+        if "finish" in meanings and (native.get("type") in LASTS or response is native) and "status" in response:
+            yield Place(response, "status", "finish")
+        if "usage" in meanings and "usage" in response:
+            yield Place(response, "usage", "usage")
+
+    def texts(self, native: dict[str, Any]) -> Iterator[Place]:
+        """Every text, under a key that tells apart the events that say it again."""
+        subject, _, step = str(native.get("type")).rpartition(".")
+        if subject in TEXT_EVENTS:
+            name = "delta" if step == "delta" else "refusal" if subject == "response.refusal" else "text"
+            key = (step, native.get("output_index"), native.get("content_index"), native.get("summary_index"))
+            if name in native:
+                yield Place(native, name, TEXT_EVENTS[subject], key)
+        for key, part in parts_in(native):
+            name, meaning = PARTS.get(str(part.get("type")), ("", "content"))
+            if name and name in part:
+                yield Place(part, name, meaning, key)
+
+    def objects(self, native: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        yield native
+        response = response_in(native)
+        if response and response is not native:
+            yield response
+        yield from [item for _, item in items_in(native)]
+        yield from [part for _, part in parts_in(native)]
+
+    # What can be wrong with them
+
+    def without_facts(self, native: dict[str, Any]) -> dict[str, Any]:
+        for holder in (native, response_in(native)):
+            for name in self.facts:
+                holder.pop(name, None)
+        return native
+
+    def without_answer(self, native: dict[str, Any], value: Any) -> bool:
+        response = response_in(native)
+        if "output" in response:
+            response["output"] = value
+        return bool(response)
+
+    def without_end(self, native: dict[str, Any]) -> dict[str, Any] | None:
+        response = response_in(native)
+        response.update(status="in_progress", usage=None)
+        return native
+
+    def late_text(self, native: dict[str, Any], text: str) -> dict[str, Any] | None:
+        return {
+            "type": "response.output_text.delta",
+            "sequence_number": native.get("sequence_number", 0) + 1,
+            "item_id": native.get("item_id", self.item_id(response_in(native).get("id", ""), "msg", 0)),
+            "output_index": native.get("output_index", 0),
+            "content_index": native.get("content_index", 0),
+            "delta": text,
+            "logprobs": [],
+        }
+
+    def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
+        response = {**response_in(native), "status": "failed", "error": self.failed_with(row), "usage": None}
+        return {
+            "type": "response.failed",
+            "sequence_number": native.get("sequence_number", 0) + 1,
+            "response": response,
+        }
+
+    def failed_with(self, row: ErrorSpec) -> dict[str, Any]:
+        """The error of a response that has failed."""
+        return {"code": "rate_limit_exceeded" if row.status == 429 else "server_error", "message": row.message}
+
+    def item_id(self, id: str, kind: str, index: int) -> str:
+        """The id of an item of a response."""
+        raise NotImplementedError
+
+
+def response_in(native: dict[str, Any]) -> dict[str, Any]:
+    """The response that an event holds, or the whole body itself; empty for other events."""
+    response = native.get("response")
+    if isinstance(response, dict):
+        return response
+    return native if "output" in native and native.get("object") == "response" else {}
+
+
+def items_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """The items in an event or a body, each with what tells it apart."""
+    found: list[tuple[Any, Any]] = [(("item", native.get("output_index")), native.get("item"))]
+    output = response_in(native).get("output")
+    found += [(("response", index), item) for index, item in enumerate(output if isinstance(output, list) else ())]
+    return [(key, item) for key, item in found if isinstance(item, dict)]
+
+
+def parts_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
+    """The parts in an event or a body, each with what tells it apart."""
+    found: list[tuple[Any, Any]] = [
+        (("part", native.get("output_index"), native.get("content_index")), native.get("part"))
+    ]
+    for key, item in items_in(native):
+        for name in ("summary", "content"):
+            parts = item.get(name)
+            found += [
+                ((*key, name, number), part) for number, part in enumerate(parts if isinstance(parts, list) else ())
+            ]
+    return [(key, part) for key, part in found if isinstance(part, dict)]

@@ -1,0 +1,17 @@
+"""A TLS handshake is broken off."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, HandshakeFault
+from emulator.wire import Handshake
+
+
+class TlsReset(HandshakeFault):
+    """Resets the connection in the middle of its TLS handshake."""
+
+    family: ClassVar[Family] = "connection"
+    effect: ClassVar[str] = "RST after the client's first bytes of a TLS handshake."
+    tests: ClassVar[str] = "A connection that dies before a request was sent is safe to try again."
+    how: ClassVar[Handshake] = "reset"
+
+    kind: Literal["tls_reset"] = "tls_reset"

@@ -1,0 +1,131 @@
+"""The variables by which clients find the emulator: base URLs and keys; for documented URLs the proxy and its roots."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DUMMY_KEY = "sk-dummy"
+"""A key that opens nothing, so that a request that goes astray costs nothing."""
+BASE_URLS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "OPENAI_BASE_URL": (("openai", "/v1"), ("serevix", "/v1")),
+    "OPENAI_API_BASE": (("openai", "/v1"), ("serevix", "/v1")),
+    "ANTHROPIC_BASE_URL": (("anthropic", ""), ("deepseek", "/anthropic")),
+    "DEEPSEEK_API_BASE": (("deepseek", ""),),
+    "GOOGLE_GEMINI_BASE_URL": (("google", ""), ("gemini", "")),
+    "MISTRAL_BASE_URL": (("mistral", "/v1"),),
+}
+"""What SDKs read their base URL from: the first of these providers that there is, and what follows its own URL."""
+KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "DEEPSEEK_API_KEY",
+    "GEMINI_API_KEY",
+    "GOOGLE_API_KEY",
+    "MISTRAL_API_KEY",
+)
+OWN = ("EMULATOR_URL", "EMULATOR_CA_FILE")
+"""The emulator's own variables for programs that it runs: its URL, and the certificate that they have to trust."""
+
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+NO_PROXY = "localhost,127.0.0.1,::1"
+BUNDLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GIT_SSL_CAINFO",
+    "NODE_EXTRA_CA_CERTS",
+    "AWS_CA_BUNDLE",
+    "PIP_CERT",
+    "CARGO_HTTP_CAINFO",
+    "DENO_CERT",
+    "NIX_SSL_CERT_FILE",
+    "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
+)
+"""What clients read the path of a bundle of certificates from."""
+PRELOAD = Path(__file__).parent / "node_proxy.cjs"
+"""Lets Node use the proxy of its environment where it does not by itself."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """Variables to set, and those of the user's own that stay as they are."""
+
+    set: dict[str, str] = field(default_factory=dict)
+    kept: list[str] = field(default_factory=list)
+
+    def offer(self, name: str, value: str, environment: Mapping[str, str]) -> None:
+        """Set a variable unless the user has."""
+        if not environment.get(name):
+            self.set[name] = value
+        elif environment[name] != value:
+            self.kept.append(name)
+
+
+def base_urls(
+    origin: str, providers: Iterable[str], alone: str | None, environment: Mapping[str, str], *, keys: bool = True
+) -> Changes:
+    """The base URLs and keys for clients of a server at `origin`.
+
+    alone: the one provider that the server serves at its root."""
+    changes = Changes({"EMULATOR_URL": origin})
+    names = [alone] if alone is not None else list(providers)
+
+    def url_of(name: str) -> str:
+        return origin if alone is not None else f"{origin}/{name}"
+
+    for variable, candidates in BASE_URLS.items():
+        found = next((each for each in candidates if each[0] in names), None)
+        if found is not None:
+            changes.offer(variable, url_of(found[0]) + found[1], environment)
+    for name in names:
+        changes.offer(f"{_upper(name)}_BASE_URL", url_of(name), environment)
+    if keys:
+        for variable in dict.fromkeys((*KEYS, *(f"{_upper(name)}_API_KEY" for name in names))):
+            changes.offer(variable, DUMMY_KEY, environment)
+    return changes
+
+
+def interception(
+    proxy: str, bundle: str, truststore: str | None, environment: Mapping[str, str], password: str = "changeit"
+) -> dict[str, str]:
+    """The variables that lead clients through a proxy and let them trust its certificates. They replace the user's own,
+    whose certificates are part of the bundle; else a client would go past the proxy."""
+    variables = {name: proxy for upper in PROXIES for name in (upper, upper.lower())}
+    variables |= {"NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY}
+    variables |= dict.fromkeys(BUNDLES, bundle)
+    variables |= {"NODE_USE_ENV_PROXY": "1", "EMULATOR_CA_FILE": bundle}
+    variables["NODE_OPTIONS"] = _joined(environment.get("NODE_OPTIONS"), f"--require {_quoted(str(PRELOAD))}")
+    host, _, port = proxy.removeprefix("http://").partition(":")
+    options = [f"-D{scheme}.proxy{part}" for scheme in ("http", "https") for part in (f"Host={host}", f"Port={port}")]
+    options.append("-Dhttp.nonProxyHosts=localhost|127.*|[::1]")
+    if truststore is not None:
+        options += [
+            f"-Djavax.net.ssl.trustStore={truststore}",
+            "-Djavax.net.ssl.trustStoreType=PKCS12",
+            f"-Djavax.net.ssl.trustStorePassword={password}",
+        ]
+    variables["JAVA_TOOL_OPTIONS"] = _joined(environment.get("JAVA_TOOL_OPTIONS"), " ".join(map(_quoted, options)))
+    return variables
+
+
+def own_bundles(environment: Mapping[str, str]) -> list[bytes]:
+    """The certificates that the user's own variables point at."""
+    paths = dict.fromkeys(filter(None, map(environment.get, BUNDLES)))
+    return [Path(path).read_bytes() for path in paths if os.path.isfile(path)]
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_").replace(".", "_")
+
+
+def _joined(given: str | None, added: str) -> str:
+    return f"{given} {added}" if given else added
+
+
+def _quoted(word: str) -> str:
+    """One word of NODE_OPTIONS or JAVA_TOOL_OPTIONS."""
+    if not any(character in word for character in " '\""):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

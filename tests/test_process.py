@@ -1,0 +1,304 @@
+"""The server as a process: no signal is lost, no reader holds it up, and what is missing around it is one sentence."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from served import COMMAND, ENVIRONMENT, Served, run, served
+
+from emulator.logs import LogWriter
+from emulator.resources import DEFAULT_SCENARIO
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="these processes are those of POSIX")
+
+
+def shell(command: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """`emulator …` with the redirections of a shell."""
+    line = f"exec {shlex.join(COMMAND)} {command}"
+    return subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, text=True, timeout=50, check=False,
+        env=ENVIRONMENT, cwd=cwd,
+    )  # fmt: skip
+
+
+def until(what: "object", seconds: float = 20.0) -> None:
+    assert callable(what)
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come to pass"
+        time.sleep(0.02)
+
+
+def workers_of(server: Served) -> set[int]:
+    return {child.pid for child in psutil.Process(server.process.pid).children()}
+
+
+def answers(server: Served) -> bool:
+    try:
+        url = f"http://127.0.0.1:{server.port}/__emulator/health"
+        return httpx.get(url, trust_env=False, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+# Workers
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_at_any_moment_of_the_start_ends_all_workers(number: int) -> None:
+    for delay in (0.05, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0):
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", "--workers", "2", "--log", "off"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True,
+        )  # fmt: skip
+        try:
+            time.sleep(delay)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=20)  # which waits for the last worker to close its pipes
+        finally:
+            process.kill()
+            process.communicate()
+        if "Traceback" in errors:  # while Python itself was still starting, before the first line of the emulator
+            assert "/emulator/" not in errors
+            continue
+        assert process.returncode in (0, 128 + number, -number), (delay, errors)
+
+
+def test_a_storm_of_children_that_end_does_not_lose_the_signal() -> None:
+    with served("--workers", "2", "--log", "off") as server:
+        for pid in workers_of(server):
+            os.kill(pid, signal.SIGKILL)
+        server.signal(signal.SIGTERM)
+        code, _, errors = server.finish()
+    assert code in (0, 1)  # 1: a worker that had been killed is seen after the signal
+    assert "Traceback" not in errors
+
+
+def test_a_killed_worker_is_replaced_at_once_and_the_log_says_so() -> None:
+    with served("--workers", "2", "--log", "off", "--speed", "max") as server:
+        before = workers_of(server)
+        assert len(before) == 2
+        victim = min(before)
+        started = time.monotonic()
+        os.kill(victim, signal.SIGKILL)
+        until(lambda: len(workers_of(server) - {victim}) == 2)
+        replaced = time.monotonic() - started
+        until(lambda: answers(server))
+        assert server.process.stderr is not None
+        assert re.fullmatch(r"worker [12] ended \(signal 9\), replaced by worker 3\n", server.process.stderr.readline())
+        server.signal(signal.SIGTERM)
+        code, _, errors = server.finish()
+    assert (code, errors) == (0, "")
+    assert replaced < 1.5
+
+
+def test_workers_that_die_before_they_listen_end_the_server_with_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nos.register_at_fork(after_in_child=lambda: os._exit(7))\n")
+    code, out, err = run(
+        "serve", "--port", "0", "--workers", "2", "--log", "off", environment={"PYTHONPATH": str(tmp_path)}
+    )
+    assert (code, out) == (1, "")
+    *replaced, last = err.splitlines()
+    assert 1 <= len(replaced) <= 2
+    assert all(re.fullmatch(r"worker \d ended \(exit code 7\), replaced by worker \d", line) for line in replaced)
+    assert re.fullmatch(
+        r"worker \d ended \(exit code 7\), as the 2 before it, before it could listen: the server ends", last
+    )
+
+
+@pytest.mark.parametrize("first", ["1", "2"])
+@pytest.mark.parametrize("second", ["1", "2"])
+def test_a_taken_port_is_exit_code_3_with_and_without_workers(first: str, second: str) -> None:
+    with served("--workers", first, "--log", "off") as server:
+        taken = run("serve", "--port", str(server.port), "--workers", second)
+        assert taken == (
+            3,
+            "",
+            f"Cannot listen on 127.0.0.1:{server.port}: Address already in use. "
+            "Another program listens there; choose another with --port.\n",
+        )
+        assert answers(server)
+
+
+def test_of_servers_with_workers_that_start_at_once_one_gets_the_port() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*COMMAND, "serve", "--port", str(port), "--workers", "2", "--log", "off"]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT) for _ in range(3)
+    ]
+    try:
+        until(lambda: sum(process.poll() is not None for process in processes) >= 2, 40)
+        assert sorted(str(process.poll()) for process in processes) == ["3", "3", "None"]
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=20)
+
+
+def test_a_host_that_is_none_is_exit_code_3() -> None:
+    host = "a" * 70 + ".example"
+    code, out, err = run("serve", "--host", host)
+    assert (code, out) == (3, "")
+    assert err.startswith(f"Cannot listen on {host}:8080: ")
+    assert len(err.splitlines()) == 1
+
+
+# The log
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_a_reader_that_does_not_read_stops_neither_answers_nor_the_end(style: str, workers: str) -> None:
+    padding = "x" * 3000
+    with (
+        served("--log", style, "--speed", "max", "--workers", workers) as server,
+        httpx.Client(trust_env=False, timeout=20) as client,
+    ):
+        url = f"http://127.0.0.1:{server.port}/serevix/v1/nothing?{padding}"
+        for _ in range(1500 if style == "pretty" else 300):
+            assert client.get(url, headers={"x": padding}).status_code == 404
+        server.signal(signal.SIGTERM)
+        started = time.monotonic()
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - started < 10
+
+
+def test_lines_that_nobody_read_are_counted_once_it_flows_again() -> None:
+    reader, writer = os.pipe()
+    log = LogWriter(writer, max_queued=200_000)
+    try:
+        for number in range(2000):
+            log.write(f"{number:>200}")
+        text = b""
+        while b"dropped" not in text or not text.endswith(b"in time\n"):
+            text += os.read(reader, 65536)
+    finally:
+        os.close(reader)
+        log.close()
+        os.close(writer)
+    *kept, last = text.decode().splitlines()
+    assert [int(line) for line in kept] == list(range(len(kept)))
+    assert last == f"{2000 - len(kept)} log lines were dropped: nobody read them in time"
+    assert 0 < len(kept) < 2000
+
+
+def test_json_logs_are_nothing_but_lines_of_json_on_stdout() -> None:
+    with served("--log", "json", "--speed", "max", "--fault", "no_done") as server:
+        url = f"http://127.0.0.1:{server.port}/serevix/v1/models"
+        for _ in range(3):
+            httpx.get(url, trust_env=False, headers={"authorization": "Bearer k"})
+        server.signal(signal.SIGTERM)
+        out, _ = server.process.communicate(timeout=20)
+    records = [json.loads(line) for line in out.splitlines()]
+    assert [(record["path"], record["status"]) for record in records] == [("/v1/models", 200)] * 3
+
+
+# What is missing around it
+
+
+@pytest.mark.parametrize("command", ["providers", "faults", "check scenarios", "schema", ""])
+def test_a_full_disk_is_one_sentence(command: str) -> None:
+    done = shell(f"{command} > /dev/full", cwd=DEFAULT_SCENARIO.parent.parent)
+    assert (done.returncode, done.stderr) == (2, "The output cannot be written: No space left on device.\n")
+
+
+def test_a_full_disk_does_not_stop_the_server() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = f"exec {shlex.join(COMMAND)} serve --port {port} > /dev/full"
+    process = subprocess.Popen(["/bin/sh", "-c", line], stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline() == (
+            "The log cannot be written: No space left on device. Lines are dropped until it can.\n"
+        )
+        url = f"http://127.0.0.1:{port}/serevix/v1/models"
+        assert [httpx.get(url, trust_env=False).status_code for _ in range(3)] == [401, 401, 401]
+        process.send_signal(signal.SIGTERM)
+        assert process.communicate(timeout=20)[1] == ""
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_closed_descriptors_at_the_start_are_no_obstacle(closed: str, workers: str) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    line = f"exec {shlex.join(COMMAND)} serve --port {port} --workers {workers} {closed}"
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", line], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    )
+    try:
+        url = f"http://127.0.0.1:{port}/serevix/v1/models"
+
+        def is_answered() -> bool:
+            try:
+                return httpx.get(url, trust_env=False).status_code == 401
+            except httpx.HTTPError:
+                return False
+
+        until(is_answered)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors) == (0, "")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_a_deleted_folder_is_one_sentence_or_no_obstacle(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    script = f"mkdir {shlex.quote(str(gone))}; cd {shlex.quote(str(gone))}; rmdir ../gone; exec"
+    emulator = str(Path(sys.executable).with_name("emulator"))
+
+    def there(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            ["/bin/sh", "-c", f"{script} {shlex.join([emulator, *arguments])}"],
+            capture_output=True, text=True, timeout=50, check=False, env=ENVIRONMENT,
+        )  # fmt: skip
+
+    lost = there("serve", "--scenario", "hello.yaml")
+    assert (lost.returncode, lost.stdout, lost.stderr) == (2, "", "hello.yaml: there is no such file\n")
+    checked = there("check", "hello.yaml")
+    assert (checked.returncode, checked.stderr) == (2, "")
+    assert checked.stdout == "hello.yaml: there is no such file\n1 file checked, 1 error.\n"
+    fine = there("check", str(DEFAULT_SCENARIO))
+    assert (fine.returncode, fine.stdout, fine.stderr) == (0, "1 file checked, no problems.\n", "")
+    allowed = there("serve", "--allow-code", "--host", "192.0.2.1")
+    assert (allowed.returncode, len(allowed.stderr.splitlines())) == (3, 1)
+
+
+def test_ctrl_c_during_the_start_is_one_sentence() -> None:
+    for delay in (0.1, 0.2, 0.3, 0.4, 0.5, 0.7):
+        process = subprocess.Popen(
+            [*COMMAND, "serve", "--port", "0", "--log", "off"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=ENVIRONMENT, text=True,
+        )  # fmt: skip
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        out, errors = process.communicate(timeout=20)
+        if process.returncode == 130:
+            assert errors == "Stopped before the command was done.\n"
+        elif process.returncode == 0:
+            assert (out.splitlines()[0].startswith("The emulator listens"), errors) == (True, "")
+        else:  # while Python itself was still starting
+            assert process.returncode in (1, -signal.SIGINT)
+            assert "/emulator/" not in errors
