@@ -73,7 +73,7 @@ lint: $(DEV_STAMP) ## Check style and the direction of imports
 	@out=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$out"; exit 1; }
 	@$(BIN)/python docs/tables.py --check
 
-docs: $(DEV_STAMP) ## Renew the generated tables in README.md and docs/
+docs: $(DEV_STAMP) ## Renew all that is generated: the tables in README.md and docs/, the schema of scenarios
 	@$(BIN)/python docs/tables.py
 
 bench: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## Measure against the floors and the peers, into docs/performance.md
