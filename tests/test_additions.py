@@ -164,10 +164,12 @@ def test_a_server_asks_them_and_explains_them(environment: dict[str, str], tmp_p
 
 
 def test_the_default_scenario_answers_the_example_of_the_provider(environment: dict[str, str]) -> None:
-    example = json.loads(run("providers", "--json", environment=environment)[1])["acme"]["example"]
     with served("--speed", "max", environment=environment) as server:
-        url = f"http://127.0.0.1:{server.port}/acme{example['path']}"
-        answer = httpx.post(url, json=example["body"], headers={"x-acme-key": "demo"})
+        base = f"http://127.0.0.1:{server.port}"
+        body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+        shown = httpx.get(f"{base}/").text
+        answer = httpx.post(f"{base}/acme/converse", json=body, headers={"x-acme-key": "demo"})
+    assert "/acme" in shown
     assert answer.status_code == 200
 
 
