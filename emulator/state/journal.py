@@ -199,6 +199,10 @@ class Exchange:
         """For an answer that no rule gave: for each rule why, the nearest first."""
         return self.why.find() if self.why is not None else []
 
+    def reached(self, call: HttpRequest) -> None:
+        """The endpoint of the request is known."""
+        self._call = call
+
     def shorten(self) -> None:
         """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
         Whoever still works on the request keeps it whole."""
