@@ -72,12 +72,14 @@ def test_only_the_clock_takes_the_time() -> None:
         f"{path.relative_to(CODE).as_posix()}:{node.lineno}"
         for path in sorted(CODE.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
-        if (isinstance(node, ast.ImportFrom)
-        and node.module == "time"
-        and takers & {alias.name for alias in node.names})
-        or (isinstance(node, ast.Attribute)
-        and node.attr in takers
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "time")
+        if (
+            isinstance(node, ast.ImportFrom) and node.module == "time" and takers & {alias.name for alias in node.names}
+        )
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in takers
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "time"
+        )
     ]
     assert [place for place in found if not place.startswith("clock.py:")] == []
