@@ -24,6 +24,7 @@ COMMANDS = {
     "env": Row("emulator.cli.env", "Print the variables by which clients find a server."),
     "init": Row("emulator.cli.init", "Write a starter: scenario, test, compose file, CI workflow."),
     "doctor": Row("emulator.cli.doctor", "Find what stands between clients and the emulator."),
+    "tail": Row("emulator.cli.tail", "Follow the requests that a running server answers."),
     "check": Row("emulator.cli.check", "Check scenario files."),
     "providers": Row("emulator.cli.providers", "List the providers, or show all about one."),
     "faults": Row("emulator.cli.faults", "List the faults, or show all about one."),
