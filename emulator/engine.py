@@ -11,7 +11,7 @@ import orjson
 
 from emulator import large, seeded, tokens
 from emulator.completion import complete, said
-from emulator.dialects.base import Dialect
+from emulator.dialects.base import Dialect, delivered
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, HandshakeFault, NotApplicable
@@ -23,9 +23,9 @@ from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch, RuleSet, misses
 from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
-from emulator.providers.base import Provider, ProviderError
+from emulator.providers.base import Limits, Provider, ProviderError
 from emulator.records import record
-from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search
+from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search, Usage
 from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.state.journal import IN_EXCHANGE, MAX_REQUEST_BYTES, Exchange, Why
 from emulator.state.namespace import Namespace
@@ -99,6 +99,8 @@ class RequestContext:
     faults: list[ActiveFault] | None = None
     refusing: ActiveFault | None = None
     """The fault whose error is the answer."""
+    limits: Limits | None = None
+    """What the key may use in a minute, where the provider tells it."""
     lease: Lease | None = None
     """What this request took of the key's quotas; given back by `Exchange.end`."""
     acted: set[int] = field(default_factory=set)
@@ -144,6 +146,7 @@ async def _planned(known: CachedResponse | None, journey: RequestContext) -> Pla
             planned = _failed(error, journey)
         except Abandoned:  # nobody reads it
             planned = _own_error(499, "The client has left.", "abandoned", journey)
+        planned = _with_limits(planned, journey)
         faults = _struck(journey)
         if not faults:
             return planned
@@ -168,6 +171,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.check_key(call.provider, key)
+    call.store = namespace.stored
     reader = dialect.parse if operation.has_body else provider.listed
     request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream
@@ -178,6 +182,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     if operation.is_completion and not namespace.ledger.is_empty:
         journey.lease = namespace.ledger.open(provider, key, exchange.received)
         exchange.on_end = journey.lease.close
+    _take(request, journey)
     for armed in _struck(journey):
         error_spec = armed.fault.refuse(_scene(journey))
         if error_spec is not None:
@@ -186,7 +191,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     if found is not None and isinstance(found.answer.content, ErrorReply):
         return _refusal(found.answer.content, journey)
     if found is None and not operation.is_completion:
-        return _listing(request, journey)
+        return await _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
     if found is None and not namespace.script.is_default:
@@ -236,6 +241,7 @@ def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey:
         and not journey.faults
         and journey.is_stateless
         and journey.dialect.is_repeatable
+        and journey.limits is None
         and not (journey.provider.shows_cache and prompt.total >= journey.provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
@@ -465,21 +471,60 @@ def _message_in(body: bytes) -> str | None:
     return None
 
 
-def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
-    provider, exchange = journey.provider, journey.exchange
-    exchange.outcome, exchange.status = "listing", 200
-    headers = provider.json_headers + provider.response_headers(journey.request_id)
+async def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
+    provider, exchange, dialect = journey.provider, journey.exchange, journey.dialect
     balance = journey.namespace.ledger.balance(provider.name, request.key)
-    return PlannedBody(
-        200, headers, (single("body", provider.dumps(provider.listing(request, balance))),), streamed=False
-    )
+
+    def made() -> tuple[bytes, Usage | None]:
+        listing = provider.listing(request, balance)
+        return provider.dumps(listing), dialect.spent(listing)
+
+    is_quick = dialect.is_quick(request)
+    body, usage = made() if is_quick else await POOL.run(made, has_left=journey.has_left)
+    exchange.outcome, exchange.status = "listing", 200
+    if usage is not None:
+        exchange.usage, exchange.cost = usage, provider.cost(usage, request.model)
+    headers = provider.json_headers + provider.response_headers(journey.request_id)
+    return PlannedBody(200, headers, (single("body", body),), streamed=False)
+
+
+def _take(request: ModelRequest, journey: RequestContext) -> None:
+    """Count a request against what its key may use in a minute. Raises ProviderError when that is used up."""
+    limits = journey.limits = journey.provider.limits(request)
+    if limits is None:
+        return
+    rates, place = journey.namespace.rate_limits, _place(request)
+    now = journey.exchange.received
+    left = rates.remaining(place, limits, now)
+    if limits.is_enforced and min(left.requests.left, left.tokens.left) < 1:
+        raise ProviderError(journey.provider.over_limit(request, left, rates.until_next(place, limits, now)))
+    rates.take(place, limits, now, 1, 0)
+
+
+def _place(request: ModelRequest) -> tuple[str, str, str]:
+    return request.call.provider, request.key, request.model
+
+
+def _with_limits(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
+    """An answer that tells what is left of the limits."""
+    limits, request, exchange = journey.limits, journey.request, journey.exchange
+    if limits is None or request is None:
+        return planned
+    rates, place = journey.namespace.rate_limits, _place(request)
+    if exchange.usage is not None:
+        rates.take(place, limits, exchange.received, 0, exchange.usage.total)
+    told = journey.provider.limit_headers(rates.remaining(place, limits, exchange.received))
+    return replace(planned, headers=planned.headers + told)
 
 
 def _misses(
     rules: RuleSet, dialect: Dialect, call: HttpRequest, key: str, seen: tuple[str, int, bytes, int]
 ) -> list[str]:
     """Why no rule answered a request, which is read once more for it: only few are ever asked about."""
-    return misses(rules, MatchContext(dialect.parse(call, key), *seen))
+    try:
+        return misses(rules, MatchContext(dialect.parse(call, key), *seen))
+    except ProviderError:  # what it goes on from is forgotten meanwhile
+        return []
 
 
 async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
@@ -594,7 +639,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     namespace, provider, exchange = journey.namespace, journey.provider, journey.exchange
     exchange.outcome = "reply" if journey.found else "generated"
     cached = 0
-    if provider.shows_cache and prompt.total >= provider.cache_unit:
+    if provider.shows_cache and prompt.total >= max(provider.cache_unit, provider.cache_from):
         cached = namespace.cache.hit(
             f"{provider.name} {request.model} {request.key}", prompt.parts, provider.cache_unit
         )
@@ -630,13 +675,17 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         journey.lease.charge(completion.usage, exchange.cost, exchange.received)
     planned = journey.dialect.render(completion, request)
     exchange.status = planned.status
+    if journey.dialect.keeps(request):
+        moments = schedule((0, delivered(completion)), _pace(True, journey), journey.entropy) or (0.0, 0.0)
+        begins, ready = [exchange.received + moment for moment in moments]
+        journey.dialect.keep(completion, request, begins, ready)
     return planned
 
 
 def _paced(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
     """Give every frame its moment."""
     pace = _pace(planned.streamed, journey)
-    if pace.is_at_once:
+    if pace.is_at_once or (journey.request is not None and journey.dialect.is_immediate(journey.request)):
         return planned
     moments = schedule(planned.tokens(), pace, journey.entropy)
     return journey.dialect.waiting(replace(planned, at=moments)) if moments else planned

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from emulator.records import record
+from emulator.stored import ResponseStore
 
 Role = str
 """As on the wire: `system`, `user`, `assistant`, `tool`, …"""
@@ -95,6 +96,8 @@ class HttpRequest:
     """The variable parts of the path, such as `model_name`."""
     sent_path: str = ""
     """The path as it was sent."""
+    store: ResponseStore | None = field(default=None, repr=False, compare=False)
+    """The responses that its namespace keeps."""
     head_size: int = 0
     """Bytes of the request's line and headers."""
 

@@ -32,7 +32,7 @@ import orjson
 
 from emulator import seeded, tokens
 from emulator.records import record
-from emulator.reply import Choice, Completion, ErrorReply, Reply
+from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
@@ -313,6 +313,25 @@ class Dialect(WireShape):
     def result(self, request: ModelRequest) -> Any:
         """The JSON answer of an operation at which no model writes."""
         raise NotImplementedError
+
+    def spent(self, result: Any) -> Usage | None:
+        """What such an answer used."""
+        return None
+
+    def is_quick(self, request: ModelRequest) -> bool:
+        """Whether making such an answer holds nobody up."""
+        return True
+
+    def is_immediate(self, request: ModelRequest) -> bool:
+        """Whether the answer comes at once, whatever the pace: it only tells that another one is being made."""
+        return False
+
+    def keeps(self, request: ModelRequest) -> bool:
+        """Whether the provider keeps its answer to a request."""
+        return False
+
+    def keep(self, completion: Completion, request: ModelRequest, begins: float, ready: float) -> None:
+        """Put an answer into the request's store. It begins and is ready at these moments, in Unix time."""
 
     def headers_of(self, completion: Completion, stream: bool) -> tuple[Header, ...]:
         """The response headers, the reply's own last."""

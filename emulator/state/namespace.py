@@ -22,7 +22,9 @@ from emulator.scenario.models import Scenario
 from emulator.scenario.sources import Source, load
 from emulator.state.journal import Exchange, Journal, Shelf
 from emulator.state.quotas import Quotas, quota_of
+from emulator.state.rate_limits import RateLimits
 from emulator.state.response_cache import ResponseCache
+from emulator.stored import ResponseStore
 
 MAX_NAMESPACES = 1000
 """How many worlds that requests alone have made are remembered."""
@@ -116,6 +118,8 @@ class Namespace:
         self.cache = PromptCache()
         self.fault_registry = FaultRegistry()
         self.memory = ResponseCache()
+        self.stored = ResponseStore(lambda: self.clock.time())
+        self.rate_limits = RateLimits()
         self._given_seed = seed
         self.script = script
         self.last_used = 0.0
@@ -128,6 +132,8 @@ class Namespace:
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self.cache.clear()
         self.memory.clear()
+        self.stored.clear()
+        self.rate_limits.clear()
         self.fault_registry.clear()
         self.fault_registry.started = self.clock.now()
         self.ledger = _ledger(self.script)
