@@ -262,6 +262,7 @@ class OpenAI(Provider):
             "unsupported_country_region_territory", mark="public",
         ),
         "insufficient_balance": ErrorSpec(429, QUOTA, "insufficient_quota", "insufficient_quota", mark="public"),
+        "spend_limit": ErrorSpec(429, QUOTA, "insufficient_quota", "insufficient_quota", mark="public"),
         "content_policy": ErrorSpec(
             400, "Invalid prompt: your prompt was flagged as potentially violating our usage policy. Please try again "
             "with a different prompt.", "invalid_request_error", "invalid_prompt", mark="public",
