@@ -354,7 +354,7 @@ def _asked_for(journey: RequestContext) -> list[ActiveFault]:
     asked = asked_by(call.headers, call.key, call.faults)
     for source, text in asked:
         if source not in options.request_faults:
-            _note_bypassed(f"{shortened(text)} ({source})", "the server lets no request ask for it there", journey)
+            _note_skipped(f"{shortened(text)} ({source})", "the server lets no request ask for it there", journey)
     permitted = [each for each in asked if each[0] in options.request_faults]
     return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
 
@@ -380,18 +380,18 @@ def _broken(planned: PlannedBody, faults: Sequence[ActiveFault], journey: Reques
     # From what is said to bytes to connections, as in the table of faults: what is text must still be text.
     for armed in sorted(faults, key=lambda each: ORDER[each.fault.kind]):
         if armed is not journey.refusing and armed.fault.refuse(scene) is not None:
-            _bypassed(armed, NotApplicable("another error came first"), journey)
+            _skipped(armed, NotApplicable("another error came first"), journey)
             continue
         try:
             changed = armed.fault.transform_steps(steps, scene)
         except NotApplicable as reason:
-            _bypassed(armed, reason, journey)
+            _skipped(armed, reason, journey)
             continue
         if len(changed) > MAX_STEPS:
-            _bypassed(armed, f"the answer would fall into more than {MAX_STEPS} pieces", journey)
+            _skipped(armed, f"the answer would fall into more than {MAX_STEPS} pieces", journey)
             continue
         if changed == steps and armed is not journey.refusing and id(armed) not in journey.acted:
-            _bypassed(armed, NO_CHANGE, journey)
+            _skipped(armed, NO_CHANGE, journey)
         steps = changed
     return steps
 
@@ -399,13 +399,13 @@ def _broken(planned: PlannedBody, faults: Sequence[ActiveFault], journey: Reques
 NO_CHANGE = "it leaves this answer as it is"
 
 
-def _bypassed(armed: ActiveFault, reason: NotApplicable | str, journey: RequestContext) -> None:
+def _skipped(armed: ActiveFault, reason: NotApplicable | str, journey: RequestContext) -> None:
     journey.acted.add(id(armed))  # one reason is enough
-    _note_bypassed(f"{armed.fault.kind} ({armed.source})", str(reason), journey)
+    _note_skipped(f"{armed.fault.kind} ({armed.source})", str(reason), journey)
 
 
-def _note_bypassed(fault: str, reason: str, journey: RequestContext) -> None:
-    note = f"fault {fault} was bypassed: {reason}"
+def _note_skipped(fault: str, reason: str, journey: RequestContext) -> None:
+    note = f"fault {fault} was skipped: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note, extra=IN_EXCHANGE)
 
@@ -664,7 +664,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         try:
             spoiled = armed.fault.mutate_completion(completion, _scene(journey, streamed=request.stream))
         except NotApplicable as reason:
-            _bypassed(armed, reason, journey)
+            _skipped(armed, reason, journey)
             continue
         if spoiled != completion:
             journey.acted.add(id(armed))

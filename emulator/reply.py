@@ -122,9 +122,9 @@ class Reply:
 
 @record
 class ReplyTemplate:
-    """An answer as a scenario says it: its texts may be templates, and what it leaves open is written for each request.
+    """An answer as a scenario states it: its texts may be templates, and the gaps are filled in for each request.
 
-    `reply` holds what is said; the rest says what is to be written: see `ReplyModel` in scenario/models.py."""
+    `reply` holds the given parts; the rest says what to generate, as in `emulator.scenario.models.ReplyModel`."""
 
     reply: Reply
     alternatives: tuple[str, ...] = ()

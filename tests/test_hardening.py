@@ -454,7 +454,7 @@ def test_no_header_can_be_put_into_an_answer(
     """Not even by code that lets a line end through: then there is no such answer."""
     server = started("httptools", "uvloop")
 
-    async def answer(call: HttpRequest, namespace: Namespace, options: Options) -> PlannedResponse:
+    async def answer(call: HttpRequest, namespace: Namespace, options: Options, _: object = None) -> PlannedResponse:
         from emulator.engine import refused
 
         return refused(call, namespace, ErrorReply(name="server_error", headers={"x-a": value}))

@@ -16,12 +16,22 @@ FILES = {str(path.relative_to(CODE)): path.read_text() for path in sorted(CODE.r
 VENDORS = ("openai", "anthropic", "claude", "gemini", "google", "azure")
 """Names that no provider here has, or not yet."""
 NAMED = re.compile("|".join([*PROVIDERS, *VENDORS]), re.IGNORECASE)
-OF_TOKENS = ("tokens.py", "languages.py")
+OF_TOKENS = ("tokens.py", "generation/languages.py")
 """They are about the tokens of one vendor's models."""
-EXAMPLES = ("embedded.py", "worlds.py")
-"""Their documentation shows how clients are pointed at a provider."""
+EXAMPLES = (
+    "client.py",
+    "cli/app.py",
+    "cli/providers.py",
+    "cli/run.py",
+    "cli/serving.py",
+    "embedded.py",
+    "interception/environment.py",  # the variables that clients read
+    "logs.py",
+    "resources.py",
+)
+"""Their help and documentation show how clients reach a provider."""
 MEMBERS = ("summaries", "native_finish_reason", "search_web", "token_info", "model_response", "completion_tokens")
-WIRE_WORDS = ("finish_reason", "error", "usage", "gzip", "split", "close", "reset", "comments", "truncate", "garbage")
+WIRE_WORDS = ("finish_reason", "error", "usage", "gzip", "split", "close", "reset", "comments", "truncate")
 """Kinds of faults that are words of HTTP, of a dialect or of the language too."""
 
 

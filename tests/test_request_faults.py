@@ -100,7 +100,7 @@ class TestAServerThatTakesNoFaultsFromRequests:
             headers = {**KEY, **({"x-emulator-fault": "nonsense"} if way == "header" else {})}
             assert httpx.post(url, json=question("serevix"), headers=headers).status_code == 200
             emulator.wait_until_idle()
-            assert emulator.journal[-1].notes == (f"fault nonsense ({way}) was bypassed: {OFF}",)
+            assert emulator.journal[-1].notes == (f"fault nonsense ({way}) was skipped: {OFF}",)
 
     def test_takes_the_key_of_a_fault_for_a_key(self) -> None:
         with Emulator(self.ACCOUNTS, request_faults=False) as emulator:

@@ -9,7 +9,7 @@ import yaml
 from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
-from emulator.faults import FAULTS
+from emulator.faults import FAULTS, OLD_NAMES
 from emulator.providers import PROVIDERS
 from emulator.resources import folder
 from emulator.scenario.json_schema import DIALECT, as_text, json_schema
@@ -96,7 +96,8 @@ def test_keys_providers_errors_and_faults_are_those_of_the_code(schema: dict[str
         assert list(own["properties"]) == list(provider.Settings.model_fields)
     for kind, model in FAULTS.items():
         fault = definitions[model.__name__]
-        assert fault["properties"]["kind"]["const"] == kind
+        old = [name for name, new in OLD_NAMES.items() if new == kind]
+        assert fault["properties"]["kind"].get("enum", [fault["properties"]["kind"].get("const")]) == [kind, *old]
         assert "kind" in fault["required"]
         assert fault["description"] == f"{model.effect}\n\nTests: {model.tests}"
 

@@ -14,8 +14,9 @@ from emulator.cli.output import did_you_mean, fail
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(kind: str | None, as_json: bool) -> None:
     """List the faults: what each does on the wire, and what it tests in a client."""
-    from emulator.faults import FAULTS
+    from emulator.faults import FAULTS, OLD_NAMES
 
+    kind = OLD_NAMES.get(kind or "", kind)
     if kind is not None and kind not in FAULTS:
         hint = did_you_mean(kind, list(FAULTS)) or " `emulator faults` lists them."
         fail(f"There is no fault '{kind}'.{hint}", BAD_USE)

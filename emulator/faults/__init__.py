@@ -12,6 +12,7 @@ from emulator.faults.base import Fault
 from emulator.faults.blank_lines import BlankLines
 from emulator.faults.blank_then_close import BlankThenClose
 from emulator.faults.bom import Bom
+from emulator.faults.captive_portal import CaptivePortal
 from emulator.faults.close import CloseConnection
 from emulator.faults.coalesce import Coalesce
 from emulator.faults.comments import Comments
@@ -35,11 +36,9 @@ from emulator.faults.error_event import ErrorEvent
 from emulator.faults.event_lines import EventLines
 from emulator.faults.failed_after_text import FailedAfterText
 from emulator.faults.finish_reason import FinishReason
-from emulator.faults.garbage import Garbage
 from emulator.faults.gzip import Gzip
 from emulator.faults.half_status import HalfStatus
 from emulator.faults.hang import HangBeforeHeaders
-from emulator.faults.html_200 import Html200
 from emulator.faults.html_gateway import HtmlGateway
 from emulator.faults.id_changes import IdChanges
 from emulator.faults.id_lines import IdLines
@@ -65,6 +64,7 @@ from emulator.faults.odd_separators import OddSeparators
 from emulator.faults.only_final import OnlyFinal
 from emulator.faults.other_dialect import OtherDialect
 from emulator.faults.plugins import with_plugins
+from emulator.faults.random_data import RandomData
 from emulator.faults.refuse_connections import RefuseConnections
 from emulator.faults.reset import ResetConnection
 from emulator.faults.reset_on_accept import ResetOnAccept
@@ -103,7 +103,7 @@ OWN: tuple[type[Fault], ...] = (
     Error,
     SpendLimit,
     HtmlGateway,
-    Html200,
+    CaptivePortal,
     Error200,
     Empty200,
     TruncatedJson,
@@ -171,7 +171,7 @@ OWN: tuple[type[Fault], ...] = (
     ResetConnection,
     CloseConnection,
     HalfStatus,
-    Garbage,
+    RandomData,
     MalformedChunk,
     ContentLength,
     NoLengthClose,
@@ -197,12 +197,17 @@ KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""
 
+OLD_NAMES: Mapping[str, str] = {"garbage": "random_data", "html_200": "captive_portal"}
+"""Earlier names of kinds, accepted wherever a kind is named."""
+
 ORDER: Mapping[str, int] = {kind: place for place, kind in enumerate(FAULTS)}
 """In which order faults are applied to an answer: from what is said to how it is framed to how it travels."""
 
 
 def spelled(value: Any) -> Any:
     """A fault in one line as a mapping: `reset:after_tokens=5,probability=0.5`; also an error's name, or its status."""
+    if isinstance(value, Mapping) and isinstance(value.get("kind"), str):
+        return {**value, "kind": OLD_NAMES.get(value["kind"], value["kind"])}
     if not isinstance(value, str | int) or isinstance(value, bool):
         return value
     kind, _, rest = str(value).partition(":")
@@ -220,7 +225,7 @@ def spelled(value: Any) -> Any:
         return {"kind": "error", "status": int(kind), **parameters}
     if kind not in FAULTS and kind in error_names():
         return {"kind": "error", "name": kind, **parameters}
-    return {"kind": kind, **parameters}
+    return {"kind": OLD_NAMES.get(kind, kind), **parameters}
 
 
 def error_names() -> list[str]:

@@ -13,8 +13,8 @@ class BadJsonEvent(Fault):
     """Cuts the JSON of one event."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "One delta is a whole event with half an object in it; the others are healthy."
-    tests: ClassVar[str] = "The failure is told: the piece is not skipped in silence."
+    effect: ClassVar[str] = "One delta arrives as a complete event with half an object in it; the others are normal."
+    tests: ClassVar[str] = "The client reports the failure and doesn't silently skip the piece."
 
     kind: Literal["bad_json_event"] = "bad_json_event"
     nth: Annotated[int, Field(ge=1)] = 1

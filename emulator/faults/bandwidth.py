@@ -18,7 +18,9 @@ class Bandwidth(Fault):
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "The body at `bytes_per_second`, in pieces of a twentieth of that."
-    tests: ClassVar[str] = "Progress is shown while an answer crawls, and idle timers are not overall deadlines."
+    tests: ClassVar[str] = (
+        "The client shows progress while an answer crawls, and doesn't use its idle timer as a deadline."
+    )
 
     kind: Literal["bandwidth"] = "bandwidth"
     bytes_per_second: Annotated[float, Field(ge=0.001, le=1e12)] = 1000.0

@@ -22,8 +22,8 @@ class BlankLines(Fault):
     """Sends the head of a whole answer at once, and blank lines until the JSON is there."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "A chunked body: the headers at once, `\\n` again and again, then the JSON."
-    tests: ClassVar[str] = "White space before JSON is nothing, and does not count as an answer."
+    effect: ClassVar[str] = "A chunked body: the headers at once, repeated `\\n`, then the JSON."
+    tests: ClassVar[str] = "The client ignores white space before JSON and doesn't take it for an answer."
 
     kind: Literal["blank_lines"] = "blank_lines"
     count: Times = 3

@@ -14,7 +14,7 @@ class BlankThenClose(Fault):
         "The headers, `count` times `\\n`, then a clean end: a body without JSON, a stream without events."
     )
     tests: ClassVar[str] = (
-        "`Expecting value: line 5 column 1 (char 4)` is known for what it is: a busy provider that gave up."
+        "The client recognizes `Expecting value: line 5 column 1 (char 4)` as a busy provider that gave up."
     )
 
     kind: Literal["blank_then_close"] = "blank_then_close"

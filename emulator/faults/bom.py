@@ -13,8 +13,8 @@ class Bom(Fault):
     """Begins the body with a byte order mark."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "EF BB BF before the first byte of the body, of a stream or of JSON."
-    tests: ClassVar[str] = "The mark is taken away: else the first event is lost, or the JSON refused."
+    effect: ClassVar[str] = "EF BB BF before the first byte of the body, in a stream or in JSON."
+    tests: ClassVar[str] = "The client removes the byte order mark and loses neither the first event nor the JSON."
 
     kind: Literal["bom"] = "bom"
 

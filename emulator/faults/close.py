@@ -10,8 +10,8 @@ class CloseConnection(Staged):
     """Closes the connection with FIN, whatever the answer still owes."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "FIN: before the headers (an empty response), or in the body, whose end then never comes."
-    tests: ClassVar[str] = "A body without its end is no answer, even if the headers said `Connection: close`."
+    effect: ClassVar[str] = "FIN: before the headers (an empty response), or inside the body, whose end never comes."
+    tests: ClassVar[str] = "The client rejects a body without its end, even if the headers said `Connection: close`."
 
     kind: Literal["close"] = "close"
     announce: bool = False

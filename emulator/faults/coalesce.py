@@ -12,8 +12,8 @@ class Coalesce(Fault):
     """Joins events, as a proxy that buffers does."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "Several events in one chunk and one segment, when the last of them is due."
-    tests: ClassVar[str] = "Events are told apart by blank lines, not by reads."
+    effect: ClassVar[str] = "Several events in one chunk and one segment, sent when the last of them is due."
+    tests: ClassVar[str] = "The client separates events at blank lines, not at reads."
 
     kind: Literal["coalesce"] = "coalesce"
     events: Annotated[int, Field(ge=2)] | None = None

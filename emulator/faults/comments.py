@@ -13,8 +13,8 @@ class Comments(Fault):
     """Puts comments into the stream."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "A comment between two events, as long as you like, or one inside of each, amid its data."
-    tests: ClassVar[str] = "Comments are passed over wherever they stand, and no line is too long."
+    effect: ClassVar[str] = "A comment of any length between two events, or one inside each event, amid its data."
+    tests: ClassVar[str] = "The client skips comments wherever they stand, and handles long lines."
 
     kind: Literal["comments"] = "comments"
     place: Literal["between", "inside"] = "between"

@@ -14,7 +14,7 @@ class ContentLength(Fault):
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "A Content-Length that is too long, with FIN after the body, or too short."
-    tests: ClassVar[str] = "A body that is cut is told; one that goes on is not silently cut."
+    tests: ClassVar[str] = "The client reports a body that is cut short, and doesn't silently cut one that is longer."
 
     kind: Literal["content_length"] = "content_length"
     too: Literal["long", "short"] = "long"

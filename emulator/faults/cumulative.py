@@ -18,8 +18,8 @@ class Cumulative(Fault):
     """Repeats the text so far with every piece."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Every delta says all that was said so far; or a `message` beside the healthy delta does."
-    tests: ClassVar[str] = "Doubled text is noticed; of `delta` and `message` only one is read."
+    effect: ClassVar[str] = "Every delta repeats all the text so far; or a `message` next to the normal delta does."
+    tests: ClassVar[str] = "The client notices doubled text, and reads only one of `delta` and `message`."
 
     kind: Literal["cumulative"] = "cumulative"
     where: Literal["delta", "message"] = "delta"

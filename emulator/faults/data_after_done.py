@@ -10,8 +10,8 @@ class DataAfterDone(Fault):
     """Goes on after the end."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "After `data: [DONE]` one more delta with a text of its own, then a clean end."
-    tests: ClassVar[str] = "`[DONE]` is the end: nothing after it is appended."
+    effect: ClassVar[str] = "One more delta with a text of its own after `data: [DONE]`, then a clean end."
+    tests: ClassVar[str] = "The client stops at `[DONE]` and appends nothing that follows."
 
     kind: Literal["data_after_done"] = "data_after_done"
     text: str = " (after the end)"

@@ -15,8 +15,8 @@ class DataSpace(Fault):
     """Writes `data:` without its space, or with two."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`data:{…}` or `data:  {…}`; of two spaces the second belongs to the data."
-    tests: ClassVar[str] = "The space after the colon is optional, and at most one is taken away."
+    effect: ClassVar[str] = "`data:{…}` or `data:  {…}`; of two spaces, the second belongs to the data."
+    tests: ClassVar[str] = "The client treats the space after the colon as optional and removes at most one."
 
     kind: Literal["data_space"] = "data_space"
     spaces: Literal["none", "two"] = "none"

@@ -11,10 +11,8 @@ class DoneNoFinish(Fault):
     """Leaves out the event with the finish reason."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = (
-        "All deltas and `data: [DONE]`; no event has a finish reason, or the usage that goes with it."
-    )
-    tests: ClassVar[str] = "Whether that is complete or cut off is decided on purpose."
+    effect: ClassVar[str] = "All deltas and `data: [DONE]`, but no finish reason, nor the usage that comes with it."
+    tests: ClassVar[str] = "The client decides on purpose whether such an answer is complete."
 
     kind: Literal["done_no_finish"] = "done_no_finish"
 

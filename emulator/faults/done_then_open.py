@@ -10,8 +10,8 @@ class DoneThenOpen(Fault):
     """Sends all events and leaves the body open."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Every event, `data: [DONE]` too, then an open socket for `seconds` or for ever."
-    tests: ClassVar[str] = "The client stops at `[DONE]` and does not wait for the end of the body."
+    effect: ClassVar[str] = "Every event, including `data: [DONE]`, then an open socket for `seconds` or forever."
+    tests: ClassVar[str] = "The client stops at `[DONE]` and doesn't wait for the end of the body."
 
     kind: Literal["done_then_open"] = "done_then_open"
     seconds: Seconds | None = None

@@ -16,8 +16,10 @@ class Dribble(Fault):
     """Sends the body in equal pieces over a time."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "The body in so many equal pieces, the last of them `seconds` after the first."
-    tests: ClassVar[str] = "A slow answer is not a silent one; a deadline for the whole holds all the same."
+    effect: ClassVar[str] = "The body in equal pieces, the last one `seconds` after the first."
+    tests: ClassVar[str] = (
+        "The client doesn't take a slow answer for a silent one, and still enforces its overall deadline."
+    )
 
     kind: Literal["dribble"] = "dribble"
     pieces: Annotated[int, Field(ge=2, le=100_000)] = 5

@@ -25,7 +25,7 @@ class DuplicateChunk(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "Every delta, or one of them, twice in a row, byte for byte."
-    tests: ClassVar[str] = "Doubled text is noticed, or at least does not break tool calls."
+    tests: ClassVar[str] = "The client notices doubled text, or at least its tool calls survive it."
 
     kind: Literal["duplicate_chunk"] = "duplicate_chunk"
     nth: Annotated[int, Field(ge=1)] | None = None

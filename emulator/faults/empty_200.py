@@ -10,8 +10,8 @@ class Empty200(Fault):
     """Sends the headers of an answer, and nothing else."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "The healthy headers, then an empty body: `content-length: 0`, or a stream without events."
-    tests: ClassVar[str] = "Nothing is an error, not an empty answer."
+    effect: ClassVar[str] = "The normal headers, then an empty body: `content-length: 0`, or a stream without events."
+    tests: ClassVar[str] = "The client treats an empty body as an error, not as an empty answer."
 
     kind: Literal["empty_200"] = "empty_200"
 

@@ -11,7 +11,7 @@ class EmptyChoices(Fault):
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "`choices` is an empty list or null, in a whole body or in every event of a stream."
-    tests: ClassVar[str] = "No choice is an error that is told, and not an IndexError."
+    tests: ClassVar[str] = "The client reports a missing choice as an error and raises no IndexError."
 
     kind: Literal["empty_choices"] = "empty_choices"
     value: Literal["empty", "null"] = "empty"

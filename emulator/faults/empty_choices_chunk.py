@@ -11,8 +11,8 @@ class EmptyChoicesChunk(Fault):
     """Adds an event with `choices: []`."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "An event with `choices: []` before all others, or after the last that has choices."
-    tests: ClassVar[str] = "An event without choices is skipped: it is no IndexError."
+    effect: ClassVar[str] = "An event with `choices: []` before all others, or after the last one that has choices."
+    tests: ClassVar[str] = "The client skips an event without choices and raises no IndexError."
 
     kind: Literal["empty_choices_chunk"] = "empty_choices_chunk"
     where: Literal["first", "last"] = "first"

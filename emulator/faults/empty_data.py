@@ -11,8 +11,8 @@ class EmptyData(Fault):
     """Sends an event whose data is empty."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`data:` and nothing after it."
-    tests: ClassVar[str] = "An empty event is passed over, not read as JSON."
+    effect: ClassVar[str] = "`data:` with nothing after it."
+    tests: ClassVar[str] = "The client skips an empty event and doesn't parse it as JSON."
 
     kind: Literal["empty_data"] = "empty_data"
     after_events: Count = 1

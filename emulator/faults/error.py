@@ -16,7 +16,9 @@ class Error(Fault):
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "The provider's own error: a documented one by `name`, or any `status`."
-    tests: ClassVar[str] = "Which errors are retried, how often, after how long; which are told to the user."
+    tests: ClassVar[str] = (
+        "The client retries the right errors, as often and as late as it should, and shows the others to the user."
+    )
 
     kind: Literal["error"] = "error"
     name: ErrorName | None = None

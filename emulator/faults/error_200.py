@@ -10,10 +10,8 @@ class Error200(Fault):
     """Answers with an error that the status denies."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = (
-        "The JSON of the provider's own error under status 200, whether a stream was asked for or not."
-    )
-    tests: ClassVar[str] = "The body is looked at: an answer without choices is an error."
+    effect: ClassVar[str] = "The JSON of the provider's own error with status 200, streamed request or not."
+    tests: ClassVar[str] = "The client looks at the body: an answer without choices is an error."
 
     kind: Literal["error_200"] = "error_200"
     name: ErrorName = "server_error"

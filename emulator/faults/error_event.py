@@ -30,8 +30,8 @@ class ErrorEvent(Staged):
     """Breaks a stream off with an error in the provider's own form."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Deltas up to a point or all of them, then the JSON of an error as an event, then the end."
-    tests: ClassVar[str] = "The error is told, not swallowed, and what was shown is not asked for again blindly."
+    effect: ClassVar[str] = "Some or all of the deltas, then an event with the JSON of an error, then the end."
+    tests: ClassVar[str] = "The client reports the error and doesn't blindly ask again for what it has already shown."
     default_stage: ClassVar[Stage] = "end"
 
     kind: Literal["error_event"] = "error_event"

@@ -13,8 +13,8 @@ class EventLines(Fault):
     """Sends a block that is only an `event:`."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`event: ping` as a block of its own."
-    tests: ClassVar[str] = "A block without data is no event, whatever its type."
+    effect: ClassVar[str] = "`event: ping` as a separate block."
+    tests: ClassVar[str] = "The client doesn't take a block without data for an event, whatever its type."
 
     kind: Literal["event_lines"] = "event_lines"
     name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "ping"

@@ -16,9 +16,11 @@ class FinishReason(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = (
-        "Any literal as the finish reason, the provider's native one too; the text is whole, half or none."
+        "Any text as the finish reason, also as the native one; the content is whole, half or missing."
     )
-    tests: ClassVar[str] = "Reasons other than `stop` are told to the user; an unknown one does not lose the answer."
+    tests: ClassVar[str] = (
+        "The client shows reasons other than `stop` to the user, and keeps the answer if the reason is unknown."
+    )
 
     kind: Literal["finish_reason"] = "finish_reason"
     value: Annotated[str, Field(max_length=1000)] = "insufficient_system_resource"

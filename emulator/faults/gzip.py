@@ -12,8 +12,12 @@ class Gzip(Fault):
     """Compresses the body with gzip, whether or not the client asked for it."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`content-encoding: gzip`, flushed after each event; or cut in the middle, HTTP in order."
-    tests: ClassVar[str] = "A stream is decompressed as it comes; a compressed body that ends early is told."
+    effect: ClassVar[str] = (
+        "`content-encoding: gzip`, flushed after each event; or cut in the middle, with HTTP intact."
+    )
+    tests: ClassVar[str] = (
+        "The client decompresses a stream as it arrives, and reports a compressed body that ends early."
+    )
 
     kind: Literal["gzip"] = "gzip"
     form: Literal["whole", "truncated"] = "whole"

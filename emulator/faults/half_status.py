@@ -13,7 +13,7 @@ class HalfStatus(Fault):
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "`HTTP/1.1 20`, then FIN."
-    tests: ClassVar[str] = "A parser's error becomes a connection error, and is retried."
+    tests: ClassVar[str] = "The client turns a parser error into a connection error and retries."
 
     kind: Literal["half_status"] = "half_status"
 

@@ -10,8 +10,8 @@ class HangBeforeHeaders(Fault):
     """Takes the request and falls silent."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "Silence with an open socket before the headers, for `seconds` or for ever."
-    tests: ClassVar[str] = "There is a timeout for the headers."
+    effect: ClassVar[str] = "Silence on an open socket before the headers, for `seconds` or forever."
+    tests: ClassVar[str] = "The client has a timeout for the headers."
 
     kind: Literal["hang"] = "hang"
     seconds: Seconds | None = None

@@ -27,8 +27,10 @@ class HtmlGateway(Fault):
     """Answers with the error page of a gateway."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "The error page of nginx, openresty or Cloudflare, byte for byte, with its headers alone."
-    tests: ClassVar[str] = "An error that is no JSON is mapped by its status, and retried like any other."
+    effect: ClassVar[str] = (
+        "The error page of nginx, openresty or Cloudflare, byte for byte, with only the gateway's headers."
+    )
+    tests: ClassVar[str] = "The client maps an error that isn't JSON by its status, and retries it like any other."
 
     kind: Literal["html_gateway"] = "html_gateway"
     status: Literal[500, 502, 503, 504, 524] = 502

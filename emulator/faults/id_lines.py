@@ -14,8 +14,8 @@ class IdLines(Fault):
     """Gives every event an `id:`, and lets comments follow."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`id: 1` before the data of every event, and `: ping` as a block of its own after it."
-    tests: ClassVar[str] = "A comment is no event, also when an id was seen before it."
+    effect: ClassVar[str] = "`id: 1` before the data of every event, and `: ping` as a separate block after it."
+    tests: ClassVar[str] = "The client doesn't take a comment for an event, even after an id."
 
     kind: Literal["id_lines"] = "id_lines"
     pings: bool = True

@@ -10,8 +10,10 @@ class IdleClose(Fault):
     """Closes the connection when no request follows soon."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "After this answer the connection is closed once it was idle for `seconds`."
-    tests: ClassVar[str] = "Connections that the server closed are not used again: the race behind many lost requests."
+    effect: ClassVar[str] = "After this answer, the connection closes once it has been idle for `seconds`."
+    tests: ClassVar[str] = (
+        "The client doesn't reuse connections that the server has closed, a race that loses many requests."
+    )
 
     kind: Literal["idle_close"] = "idle_close"
     seconds: Seconds = 1.0

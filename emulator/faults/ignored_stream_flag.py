@@ -12,8 +12,10 @@ class IgnoredStreamFlag(Fault):
     """Answers in the other form."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "Events for a request with `stream: false`, whole JSON for one with `stream: true`."
-    tests: ClassVar[str] = "The form is told by the Content-Type, not by what was asked for; or the mistake is told."
+    effect: ClassVar[str] = "Events for a request with `stream: false`, plain JSON for one with `stream: true`."
+    tests: ClassVar[str] = (
+        "The client goes by the Content-Type and not by what it asked for, or it reports the mismatch."
+    )
 
     kind: Literal["ignored_stream_flag"] = "ignored_stream_flag"
 

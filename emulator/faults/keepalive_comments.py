@@ -22,8 +22,10 @@ class KeepaliveComments(Staged):
     """Lets comments come before the first event, or at any other point of the stream."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "`: keep-alive` again and again, then the healthy rest of the stream."
-    tests: ClassVar[str] = "Comments are no data, and no sign of the first token: its budget goes on."
+    effect: ClassVar[str] = "Repeated `: keep-alive` comments, then the normal rest of the stream."
+    tests: ClassVar[str] = (
+        "The client doesn't count comments as data or as the first token: its time limit keeps running."
+    )
     default_stage: ClassVar[Stage] = "after_headers"
 
     kind: Literal["keepalive_comments"] = "keepalive_comments"

@@ -12,8 +12,10 @@ class LargeEvent(Fault):
     """Pads an event to a given size."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "A member `padding` that nobody knows makes the first event `size` bytes large."
-    tests: ClassVar[str] = "No buffer for lines or events is too small: 64 KiB, 128 KiB, 512 KiB and 1 MiB are in use."
+    effect: ClassVar[str] = "An unknown member `padding` makes the first event `size` bytes large."
+    tests: ClassVar[str] = (
+        "The client's buffers for lines and events are large enough: common limits are 64 KiB to 1 MiB."
+    )
 
     kind: Literal["large_event"] = "large_event"
     size: Annotated[int, Field(ge=1024, le=64 * 2**20)] = 65536

@@ -11,8 +11,8 @@ class Latency(Fault):
     """Delays the whole answer."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "Headers and body later by `seconds`, give or take the jitter."
-    tests: ClassVar[str] = "Timeouts are as long as meant, and slowness is not taken for failure."
+    effect: ClassVar[str] = "Headers and body delayed by `seconds`, plus or minus the jitter."
+    tests: ClassVar[str] = "The client's timeouts are as long as intended, and it doesn't take slowness for failure."
 
     kind: Literal["latency"] = "latency"
     seconds: Seconds = 1.0

@@ -16,8 +16,10 @@ class LineEnds(Fault):
     """Ends the lines of a stream with something else than LF."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "Lines of a stream end with CRLF, with CR, with each in turn, or with a CRLF torn apart."
-    tests: ClassVar[str] = "All three line ends of the SSE format are read, wherever a segment is cut."
+    effect: ClassVar[str] = (
+        "The lines of a stream end with CRLF, with CR, with each in turn, or with a CRLF split in two."
+    )
+    tests: ClassVar[str] = "The client reads all three line endings of the SSE format, wherever a segment is cut."
 
     kind: Literal["line_ends"] = "line_ends"
     ends: Literal["crlf", "cr", "mixed", "split"] = "crlf"

@@ -13,8 +13,8 @@ class MalformedChunk(Staged):
     """Sends a chunk whose size is no number, and closes the connection."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "Headers, one good event or what is said, `zz` where a chunk's size should stand, FIN."
-    tests: ClassVar[str] = "A protocol error in the body does not pass for its end."
+    effect: ClassVar[str] = "The headers, one normal event or what you ask for, `zz` in place of a chunk size, FIN."
+    tests: ClassVar[str] = "The client doesn't take a protocol error in the body for its end."
 
     kind: Literal["malformed_chunk"] = "malformed_chunk"
 

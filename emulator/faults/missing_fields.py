@@ -20,9 +20,9 @@ class MissingFields(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = (
-        "The body or every event without `id`, `object`, `created` and `model`, or without any others."
+        "The body or every event without `id`, `object`, `created` and `model`, or without others you name."
     )
-    tests: ClassVar[str] = "Only what is needed is demanded: a strict reader loses the whole answer."
+    tests: ClassVar[str] = "The client requires only what it needs: a strict reader loses the whole answer."
 
     kind: Literal["missing_fields"] = "missing_fields"
     fields: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None

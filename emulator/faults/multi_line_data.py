@@ -11,8 +11,8 @@ class MultiLineData(Fault):
     """Spreads each event's JSON over three `data:` lines."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`data: {`, `data: …`, `data: }`: joined by line ends it is the same JSON."
-    tests: ClassVar[str] = "The `data:` lines of an event are joined before its JSON is read."
+    effect: ClassVar[str] = "`data: {`, `data: …`, `data: }`: joined by newlines, it is the same JSON."
+    tests: ClassVar[str] = "The client joins the `data:` lines of an event before it parses the JSON."
 
     kind: Literal["multi_line_data"] = "multi_line_data"
 

@@ -10,8 +10,8 @@ class NoDone(Fault):
     """Leaves out the last event."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "The finish event comes, `data: [DONE]` does not."
-    tests: ClassVar[str] = "The answer is accepted as complete: its finish reason was told."
+    effect: ClassVar[str] = "The finish event arrives, `data: [DONE]` does not."
+    tests: ClassVar[str] = "The client accepts the answer as complete: it has a finish reason."
 
     kind: Literal["no_done"] = "no_done"
 

@@ -11,8 +11,8 @@ class NoLengthClose(Staged):
     """Sends the body without a length and without chunks, and closes the connection."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "No length, no chunks, FIN after the body or where it is said: all the same to HTTP."
-    tests: ClassVar[str] = "A cut answer is noticed where only its finish reason and `[DONE]` could tell."
+    effect: ClassVar[str] = "No length, no chunks, FIN after the body or at a given point: valid HTTP either way."
+    tests: ClassVar[str] = "The client notices a cut answer that only its finish reason and `[DONE]` could reveal."
 
     kind: Literal["no_length_close"] = "no_length_close"
     announce: bool = True

@@ -11,9 +11,11 @@ class NoTrailingBlank(Fault):
     """Takes the line ends off the last event of a stream."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "The last event ends with one `\\n` or none; it is the last with JSON, unless `done`."
+    effect: ClassVar[str] = (
+        "The last event ends with one `\\n` or none; it is the last one with JSON, unless `done` is set."
+    )
     tests: ClassVar[str] = (
-        "An event that the end cuts short is dropped, as the specification says, and that is noticed."
+        "The client drops an event that the end cuts short, as the specification says, and notices it."
     )
 
     kind: Literal["no_trailing_blank"] = "no_trailing_blank"

@@ -18,10 +18,8 @@ class NullContent(Fault):
     """Says null instead of a text."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = (
-        "`content: null`: in a whole message; in a stream's first and last delta, or in all of them."
-    )
-    tests: ClassVar[str] = "Null is no text: it is not concatenated, and not shown as `None`."
+    effect: ClassVar[str] = "`content: null`: in a whole message; in the first and last delta of a stream, or in all."
+    tests: ClassVar[str] = "The client treats null as no text: it neither appends it nor shows `None`."
 
     kind: Literal["null_content"] = "null_content"
     where: Literal["edges", "all"] = "edges"

@@ -15,8 +15,8 @@ class OddSeparators(Fault):
     """Writes odd line separators into the text, unescaped."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "Raw U+2028, U+2029, U+0085, or VT, FF, FS (no valid JSON), at the end of the first text."
-    tests: ClassVar[str] = "Lines end at CR and LF only: `str.splitlines` ends them at others too."
+    effect: ClassVar[str] = "Raw U+2028, U+2029, U+0085, or VT, FF, FS (invalid JSON), at the end of the first text."
+    tests: ClassVar[str] = "The client ends lines at CR and LF only; `str.splitlines` also ends them at others."
 
     kind: Literal["odd_separators"] = "odd_separators"
     characters: Literal["unicode", "control", "all"] = "unicode"

@@ -10,8 +10,10 @@ class RefuseConnections(ListenerFault):
     """Resets the request's connection, and closes the port for a while: an outage, for all namespaces."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "RST for this request, then connections are refused for `seconds` of real time."
-    tests: ClassVar[str] = "A connect error leads to a retry with a pause or to another provider, never to a busy loop."
+    effect: ClassVar[str] = "RST for this request; then the server refuses connections for `seconds` of real time."
+    tests: ClassVar[str] = (
+        "The client pauses and retries, or tries another provider, when it can't connect; it never busy-loops."
+    )
 
     kind: Literal["refuse_connections"] = "refuse_connections"
     seconds: Seconds = 1.0

@@ -10,8 +10,10 @@ class ResetConnection(Staged):
     """Resets the connection: a real RST."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "A real RST: before the headers, or after so many tokens, events, bytes or seconds."
-    tests: ClassVar[str] = "A lost connection is retried if nothing was shown; partial output is told as partial."
+    effect: ClassVar[str] = "A real RST: before the headers, or after some tokens, events, bytes or seconds."
+    tests: ClassVar[str] = (
+        "The client retries a lost connection if it has shown nothing, and marks partial output as partial."
+    )
 
     kind: Literal["reset"] = "reset"
 

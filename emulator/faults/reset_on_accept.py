@@ -12,8 +12,10 @@ class ResetOnAccept(ListenerFault):
     """Resets the request's connection, and those that come next: of all namespaces."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "RST for this request, then for each of the next `count` connections before it says a word."
-    tests: ClassVar[str] = "The same as a refused connection, with another error number."
+    effect: ClassVar[str] = (
+        "RST for this request, and for each of the next `count` connections as soon as it is accepted."
+    )
+    tests: ClassVar[str] = "The client treats a reset like a refused connection, although the error number differs."
 
     kind: Literal["reset_on_accept"] = "reset_on_accept"
     count: Annotated[int, Field(ge=1, le=10_000)] = 1

@@ -11,8 +11,8 @@ class RetryLines(Fault):
     """Sends a block that is only a `retry:`."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "`retry: 3000` as a block of its own."
-    tests: ClassVar[str] = "A block without data is no event."
+    effect: ClassVar[str] = "`retry: 3000` as a separate block."
+    tests: ClassVar[str] = "The client doesn't take a block without data for an event."
 
     kind: Literal["retry_lines"] = "retry_lines"
     milliseconds: Count = 3000

@@ -11,7 +11,7 @@ class SlowClose(Fault):
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "`Connection: close`, a complete body, and FIN only after `seconds`."
-    tests: ClassVar[str] = "A body ends where HTTP says so, not where the connection ends."
+    tests: ClassVar[str] = "The client ends a body where HTTP says so, not where the connection ends."
 
     kind: Literal["slow_close"] = "slow_close"
     seconds: Seconds = 5.0

@@ -11,8 +11,10 @@ class SlowFirstToken(Fault):
     """Makes the first token late, and with it everything that follows."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "The headers at once, silence for `seconds`, then the healthy body at its own pace."
-    tests: ClassVar[str] = "The budget for the first token is not that for the gap between two; headers are no token."
+    effect: ClassVar[str] = "The headers at once, silence for `seconds`, then the normal body at its own pace."
+    tests: ClassVar[str] = (
+        "The client allows more time for the first token than between tokens, and doesn't take headers for a token."
+    )
 
     kind: Literal["slow_first_token"] = "slow_first_token"
     seconds: Seconds = 60.0

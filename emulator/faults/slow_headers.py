@@ -11,8 +11,8 @@ class SlowHeaders(Fault):
     """Sends the status line and the headers byte by byte."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "Status line and headers byte by byte over `seconds`; then the body as it would have come."
-    tests: ClassVar[str] = "A timeout for the headers holds for all of them, not for each read."
+    effect: ClassVar[str] = "Status line and headers byte by byte over `seconds`, then the usual body."
+    tests: ClassVar[str] = "The client's header timeout covers all headers together, not each read."
 
     kind: Literal["slow_headers"] = "slow_headers"
     seconds: Seconds = 5.0

@@ -14,8 +14,8 @@ class Split(Fault):
     """Cuts the body into small segments."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "The body in single bytes, in pieces of `size`, or cut inside its characters."
-    tests: ClassVar[str] = "Bytes are gathered until an event is whole, and only then read as UTF-8 and JSON."
+    effect: ClassVar[str] = "The body in single bytes, in pieces of `size`, or cut inside characters."
+    tests: ClassVar[str] = "The client collects bytes until an event is complete, and only then decodes UTF-8 and JSON."
 
     kind: Literal["split"] = "split"
     into: Literal["bytes", "characters", "pieces"] = "bytes"

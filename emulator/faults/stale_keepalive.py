@@ -10,8 +10,8 @@ class StaleKeepalive(Fault):
     """Ends the connection when its next request comes, without a byte."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "A healthy answer; the next request on its connection gets FIN or RST, and is not counted."
-    tests: ClassVar[str] = "A request on a reused connection that died is sent again on a fresh one."
+    effect: ClassVar[str] = "A normal answer; the next request on its connection gets FIN or RST, and isn't counted."
+    tests: ClassVar[str] = "The client resends a request on a fresh connection when the reused one has died."
 
     kind: Literal["stale_keepalive"] = "stale_keepalive"
     end: Literal["close", "reset"] = "close"

@@ -10,8 +10,10 @@ class Stall(Staged):
     """Falls silent in the middle of the answer."""
 
     family: ClassVar[Family] = "waiting"
-    effect: ClassVar[str] = "Silence with an open socket, for `seconds` or for ever; before it the answer is healthy."
-    tests: ClassVar[str] = "An idle timeout exists, also inside a stream; what came before is told as partial."
+    effect: ClassVar[str] = "A normal start, then silence on an open socket, for `seconds` or forever."
+    tests: ClassVar[str] = (
+        "The client has an idle timeout, also inside a stream, and marks what it has received as partial."
+    )
     default_stage: ClassVar[Stage] = "after_headers"
 
     kind: Literal["stall"] = "stall"

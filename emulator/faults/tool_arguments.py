@@ -15,8 +15,8 @@ class ToolArguments(Fault):
     """Breaks the arguments of every tool call."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Arguments that stop half-way, are no JSON, or are the empty text."
-    tests: ClassVar[str] = "The agent does not crash, runs no tool, and does not replay what the provider will refuse."
+    effect: ClassVar[str] = "Arguments that stop halfway, aren't JSON, or are an empty string."
+    tests: ClassVar[str] = "The agent doesn't crash, runs no tool, and doesn't replay what the provider will reject."
 
     kind: Literal["tool_arguments"] = "tool_arguments"
     form: Literal["truncated", "invalid", "empty"] = "truncated"

@@ -20,8 +20,10 @@ class ToolIndex(Fault):
     """Numbers or names tool calls as sloppy providers do."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Tool calls with no index, all 0, from 1, with the id in every piece, or with a split name."
-    tests: ClassVar[str] = "Calls are neither merged nor multiplied; a name may come in pieces."
+    effect: ClassVar[str] = (
+        "Tool calls with no index, all 0, counted from 1, with the id in every piece, or with a split name."
+    )
+    tests: ClassVar[str] = "The client neither merges nor multiplies calls, and accepts a name in pieces."
 
     kind: Literal["tool_index"] = "tool_index"
     form: Literal["missing", "zero", "from_one", "id_repeated", "name_split"] = "missing"

@@ -10,10 +10,8 @@ class Truncate(Staged):
     """Ends a stream early, as if that had been all."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = (
-        "Deltas up to a point or all of them, neither finish reason nor `[DONE]`, a clean end of HTTP."
-    )
-    tests: ClassVar[str] = "An answer without a finish reason is cut off, and is not taken for a complete one."
+    effect: ClassVar[str] = "Some or all of the deltas, no finish reason, no `[DONE]`, and a clean end of HTTP."
+    tests: ClassVar[str] = "The client treats an answer without a finish reason as cut off, not as complete."
     default_stage: ClassVar[Stage] = "end"
 
     kind: Literal["truncate"] = "truncate"

@@ -10,10 +10,8 @@ class TruncatedJson(Fault):
     """Cuts the JSON of a whole answer."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "The first part of the JSON, with a Content-Length that fits: HTTP sees nothing wrong."
-    tests: ClassVar[str] = (
-        "JSON that cannot be read is told as a failure of the provider, and retried or not on purpose."
-    )
+    effect: ClassVar[str] = "Only the first part of the JSON, with a matching Content-Length: HTTP sees nothing wrong."
+    tests: ClassVar[str] = "The client reports unreadable JSON as a provider failure, and retries it only by design."
 
     kind: Literal["truncated_json"] = "truncated_json"
     after_bytes: Count | None = None

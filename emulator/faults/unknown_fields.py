@@ -16,7 +16,7 @@ class UnknownFields(Fault):
     effect: ClassVar[str] = (
         "A member `x_unknown` in the body or every event, in each choice, and in its message or delta."
     )
-    tests: ClassVar[str] = "Providers add members at any time: a reader ignores what it does not know."
+    tests: ClassVar[str] = "The client ignores members it doesn't know: providers add them at any time."
 
     kind: Literal["unknown_fields"] = "unknown_fields"
 

@@ -15,7 +15,7 @@ class UnknownSseFields(Fault):
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "`trace: 1` and a line without a colon, `bare`, before the data of every event."
-    tests: ClassVar[str] = "Unknown fields are passed over."
+    tests: ClassVar[str] = "The client skips unknown fields."
 
     kind: Literal["unknown_sse_fields"] = "unknown_sse_fields"
 

@@ -14,8 +14,8 @@ class UnknownTool(Fault):
     """Renames every tool that is called."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Healthy tool calls with the name of a function that there is not."
-    tests: ClassVar[str] = "The model is told that there is no such tool; the agent does not crash."
+    effect: ClassVar[str] = "Normal tool calls with the name of a function that doesn't exist."
+    tests: ClassVar[str] = "The agent tells the model that there is no such tool, and doesn't crash."
 
     kind: Literal["unknown_tool"] = "unknown_tool"
     name: Annotated[str, Field(max_length=1000)] = "no_such_tool"

@@ -23,8 +23,8 @@ class WrongUsage(Fault):
     """Changes what is told of the tokens that were used."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "The usage is missing, null, all zeros, or told in two events, wherever it is told."
-    tests: ClassVar[str] = "Costs are not zero, budgets hold, and nothing is counted twice."
+    effect: ClassVar[str] = "The usage is missing, null, all zeros, or sent in two events, wherever it normally stands."
+    tests: ClassVar[str] = "The client doesn't record zero cost, exceed budgets, or count anything twice."
 
     kind: Literal["usage"] = "usage"
     form: Literal["missing", "null", "zeros", "twice"] = "missing"

@@ -14,7 +14,7 @@ class WaitThenClose(Fault):
     effect: ClassVar[str] = (
         "Comments (in a stream) or blank lines every `interval`, then FIN in the middle of the body."
     )
-    tests: ClassVar[str] = "There is a deadline for the whole answer, which signs of life do not move."
+    tests: ClassVar[str] = "The client has a deadline for the whole answer, which keep-alives don't extend."
 
     kind: Literal["wait_then_close"] = "wait_then_close"
     seconds: Seconds = 600.0

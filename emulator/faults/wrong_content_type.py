@@ -13,8 +13,10 @@ class WrongContentType(Fault):
     """Sends a healthy body under a wrong Content-Type."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "A stream as `text/plain`, JSON as `text/event-stream`, or either as anything else."
-    tests: ClassVar[str] = "What comes is read as what was asked for, or refused: never as an empty answer."
+    effect: ClassVar[str] = "A stream as `text/plain`, JSON as `text/event-stream`, or either as any other type."
+    tests: ClassVar[str] = (
+        "The client reads the body as what it asked for or rejects it, but never takes it for an empty answer."
+    )
 
     kind: Literal["wrong_content_type"] = "wrong_content_type"
     content_type: Annotated[str, Field(pattern=r"^[\t -~]*$", max_length=1000)] | None = None

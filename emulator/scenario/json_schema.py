@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from emulator import docstrings
-from emulator.faults import FAULTS
+from emulator.faults import FAULTS, OLD_NAMES
 from emulator.faults.base import STAGES
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import Scenario, known_errors
@@ -36,6 +36,9 @@ def json_schema() -> Schema:
     for model in FAULTS.values():
         definition = definitions[model.__name__]
         definition["description"] = f"{model.effect}\n\nTests: {model.tests}"
+        kind = definition["properties"]["kind"]["const"]
+        if names := [name for name, new in OLD_NAMES.items() if new == kind]:
+            definition["properties"]["kind"] = {"enum": [kind, *names]}
         definition["required"] = sorted({"kind", *definition.get("required", ())})
         if STAGES[0] in definition["properties"]:
             definition["allOf"] = [_reference("OnePlace")]
@@ -106,7 +109,7 @@ def _not_both(one: str, other: str) -> Schema:
 
 def _fault(definitions: Mapping[str, str]) -> Schema:
     """A mapping with its kind, or one line: `reset:after_tokens=5`, an error's name, a status."""
-    words = "|".join([*definitions, *known_errors()])
+    words = "|".join([*definitions, *OLD_NAMES, *known_errors()])
     return {
         "description": "One way in which an answer goes wrong: a mapping with its `kind`, or one line such as "
         "`reset:after_tokens=5`; also the name of an error, or a status.",

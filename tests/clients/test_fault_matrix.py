@@ -140,7 +140,7 @@ STREAMS: dict[str, tuple[str, str]] = {
     "close": ("APIConnectionError x2", "RemoteProtocolError"),
     "reset": ("APIConnectionError x2", "ReadError"),
     "half_status": ("APIConnectionError x2", "RemoteProtocolError"),
-    "garbage": ("APIConnectionError x2", "RemoteProtocolError"),
+    "random_data": ("APIConnectionError x2", "RemoteProtocolError"),
     "close:after_events=3": (CUT, "Hello, RemoteProtocolError"),
     "close:after_events=3,announce=true": (CUT, "Hello, RemoteProtocolError"),
     "reset:after_events=3": (CUT, "Hello, ReadError"),
@@ -188,7 +188,7 @@ STREAMS: dict[str, tuple[str, str]] = {
     "large_event:size=1048576": (WELL, WELL),
     "gzip": (WELL, WELL),
     "wrong_content_type": (WELL, WELL),
-    "html_200": ("[None] (0 events)", "[None] (0 events), no [DONE]"),
+    "captive_portal": ("[None] (0 events)", "[None] (0 events), no [DONE]"),
     "ignored_stream_flag": ("[None] (0 events)", "[None] (0 events), no [DONE]"),
 }
 
@@ -242,7 +242,7 @@ BODIES: dict[str, tuple[str, str]] = {
     "slow_close:seconds=60": (WELL, WELL),
     "empty_200": ("JSONDecodeError", "JSONDecodeError"),
     "error_200": ("choices: None", "KeyError"),
-    "html_200": ("a str: <!DOCTYPE html", "JSONDecodeError"),
+    "captive_portal": ("a str: <!DOCTYPE html", "JSONDecodeError"),
     "truncated_json": ("JSONDecodeError", "JSONDecodeError"),
     "empty_choices": ("choices: []", "[None]"),
     "empty_choices:value=null": ("choices: None", "TypeError"),

@@ -80,11 +80,11 @@ def test_a_whole_body_ends_to_the_byte(live: Live, fault: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "expected"),
     [
-        ("garbage:size=100", b""),
-        ("garbage:size=100,after_events=1", HEAD + open_chunks(EVENTS[0])),
+        ("random_data:size=100", b""),
+        ("random_data:size=100,after_events=1", HEAD + open_chunks(EVENTS[0])),
     ],
 )
-def test_garbage_comes_past_http(live: Live, fault: str, expected: bytes) -> None:
+def test_random_data_is_sent_outside_http(live: Live, fault: str, expected: bytes) -> None:
     data, ending = live.exchange(fault)
     assert (data[: len(expected)], len(data) - len(expected), ending) == (expected, 100, "eof")
 
@@ -390,8 +390,8 @@ def test_jitter_is_seeded_and_keeps_within_its_bounds() -> None:
     assert len(throws) == 100
 
 
-def test_garbage_is_the_same_for_the_same_request() -> None:
-    (first, close), (second, _) = rewritten("garbage"), rewritten("garbage")
+def test_random_data_is_the_same_for_the_same_request() -> None:
+    (first, close), (second, _) = rewritten("random_data"), rewritten("random_data")
     assert isinstance(first, Raw)
     assert (first, len(first.data), close) == (second, 64, Close())
 

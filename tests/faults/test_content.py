@@ -26,7 +26,7 @@ from virtual import (
     event,
     framed,
     head,
-    is_well_told,
+    is_described,
     of_family,
     seen,
     stream,
@@ -333,7 +333,7 @@ def test_each_fault_suits_each_provider(virtual: Virtual, provider: str) -> None
 
 def test_each_fault_is_described_and_shown() -> None:
     kinds = of_family("content")
-    assert all(is_well_told(kind) for kind in kinds.values())
+    assert all(is_described(kind) for kind in kinds.values())
     assert {case.fault.partition(":")[0] for case in CASES} == kinds.keys()
 
 
@@ -550,7 +550,7 @@ def test_a_fault_that_cannot_be_applied_is_told(
     data, ending = virtual.get(fault, prompt, streamed=streamed)
     assert (seen(data), ending) == (seen(healthy), "eof")
     kind = fault.partition(":")[0]
-    assert virtual.record().notes == (f"fault {kind} (header) was bypassed: {reason}",)
+    assert virtual.record().notes == (f"fault {kind} (header) was skipped: {reason}",)
 
 
 @pytest.mark.parametrize(

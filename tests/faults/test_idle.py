@@ -17,15 +17,15 @@ from emulator.wire import PlannedBody, Step
 
 
 def planned(faults: Sequence[str], prompt: str, *, streamed: bool) -> tuple[list[Step], int]:
-    """An answer as it is planned with these faults, and how many notes say that one of them was bypassed."""
+    """An answer as it is planned with these faults, and how many notes say that one of them was skipped."""
 
     async def plan() -> tuple[list[Step], int]:
-        namespace = Namespace("bypassed", compile_scenario(SCENARIO), VirtualClock())
+        namespace = Namespace("skipped", compile_scenario(SCENARIO), VirtualClock())
         body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
         call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=tuple(faults))
         plan = await answer(call, namespace, Options())
         steps = plan.answer.steps() if isinstance(plan.answer, PlannedBody) else list(plan.answer)
-        return steps, sum("was bypassed" in note for note in plan.exchange.notes)
+        return steps, sum("was skipped" in note for note in plan.exchange.notes)
 
     return asyncio.run(plan())
 

@@ -12,7 +12,7 @@ import pytest
 from raw import SERVERS
 from rawhttp import eventually
 from talk import KEYS, PATHS, Serving, question
-from virtual import MAXTOKEN, SCENARIO, Virtual, is_well_told, of_family
+from virtual import MAXTOKEN, SCENARIO, Virtual, is_described, of_family
 
 from emulator.clock import VirtualClock
 from emulator.engine import Options, answer
@@ -27,7 +27,7 @@ PARAMETERS = {
     "reset": "after_events=2",
     "close": "after_tokens=2",
     "stall": "seconds=60",
-    "garbage": "after_bytes=300",
+    "random_data": "after_bytes=300",
     "large_event": "size=4096",
     "refuse_connections": "seconds=0.01",
     "dribble": "pieces=7,seconds=3",
@@ -62,7 +62,7 @@ def composed(pairs: list[Pair], prompt: str, *, streamed: bool) -> list[list[Ste
 def test_any_two_faults_make_an_answer_that_can_be_played(
     first: str, prompt: str, streamed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.ERROR, "emulator")  # each fault that is bypassed is told
+    caplog.set_level(logging.ERROR, "emulator")  # each skipped fault is logged
     pairs = [(first, second) for second in SPELLED]
     for pair, steps in zip(pairs, composed(pairs, prompt, streamed=streamed), strict=True):
         assert is_playable(steps), f"{pair}: {steps}"
@@ -113,4 +113,4 @@ def test_every_kind_can_be_asked_for() -> None:
 
 @pytest.mark.parametrize("kind", [*of_family("framing"), *of_family("connection")])
 def test_every_fault_says_what_it_does_and_what_it_tests(kind: str) -> None:
-    assert is_well_told(FAULTS[kind])
+    assert is_described(FAULTS[kind])

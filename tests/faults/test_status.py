@@ -19,7 +19,7 @@ from virtual import (
     chunks,
     framed,
     head,
-    is_well_told,
+    is_described,
     of_family,
     seen,
     stream,
@@ -87,8 +87,8 @@ CASES = [
     whole_case(
         "html_gateway:status=503", gateway(b"503 Service Unavailable", "503 Service Temporarily Unavailable", "nginx")
     ),
-    Case("html_200", PORTAL),
-    whole_case("html_200", PORTAL),
+    Case("captive_portal", PORTAL),
+    whole_case("captive_portal", PORTAL),
     Case("error_200", whole(ERROR % ("Internal server error", "500"))),
     whole_case("error_200:name=overloaded,message=Later", whole(ERROR % ("Later", "503"))),
     Case("empty_200", stream()),
@@ -134,7 +134,7 @@ def test_each_fault_suits_each_provider(virtual: Virtual, provider: str) -> None
 
 def test_each_fault_is_described_and_shown() -> None:
     kinds = of_family("status")
-    assert all(is_well_told(kind) for kind in kinds.values())
+    assert all(is_described(kind) for kind in kinds.values())
     assert {case.fault.partition(":")[0] for case in CASES} == kinds.keys()
 
 
@@ -180,11 +180,11 @@ def test_the_journal_knows_the_status_of_a_gateway(virtual: Virtual) -> None:
 
 
 def test_the_first_error_wins(virtual: Virtual) -> None:
-    data, _ = virtual.get("error:name=overloaded; html_gateway; html_200")
+    data, _ = virtual.get("error:name=overloaded; html_gateway; captive_portal")
     assert data == whole(BUSY, b"503 Service Unavailable")
     assert virtual.record().notes == (
-        "fault html_gateway (header) was bypassed: another error came first",
-        "fault html_200 (header) was bypassed: another error came first",
+        "fault html_gateway (header) was skipped: another error came first",
+        "fault captive_portal (header) was skipped: another error came first",
     )
 
 
@@ -248,7 +248,7 @@ def test_a_fault_that_cannot_be_applied_is_told(
     healthy, _ = virtual.get("", prompt, streamed=streamed)
     data, ending = virtual.get(fault, prompt, streamed=streamed)
     assert (seen(data), ending) == (seen(healthy), "eof")
-    assert virtual.record().notes == (f"fault {fault} (header) was bypassed: {reason}",)
+    assert virtual.record().notes == (f"fault {fault} (header) was skipped: {reason}",)
 
 
 def test_two_of_a_kind_undo_each_other_and_say_so(virtual: Virtual) -> None:
@@ -256,7 +256,7 @@ def test_two_of_a_kind_undo_each_other_and_say_so(virtual: Virtual) -> None:
     assert data == stream(*EVENTS)
     assert (
         virtual.record().notes
-        == ("fault ignored_stream_flag (header) was bypassed: a second fault of this kind undid it",) * 2
+        == ("fault ignored_stream_flag (header) was skipped: a second fault of this kind undid it",) * 2
     )
 
 

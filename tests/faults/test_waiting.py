@@ -16,7 +16,7 @@ from virtual import (
     Virtual,
     chunks,
     head,
-    is_well_told,
+    is_described,
     of_family,
     seen,
     stream,
@@ -89,7 +89,7 @@ def test_each_fault_suits_each_provider(virtual: Virtual, provider: str) -> None
 
 def test_each_fault_is_described_and_shown() -> None:
     kinds = of_family("waiting")
-    assert all(is_well_told(kind) for kind in kinds.values())
+    assert all(is_described(kind) for kind in kinds.values())
     assert {case.fault.partition(":")[0] for case in CASES} == kinds.keys()
 
 
@@ -154,7 +154,7 @@ def test_the_headers_of_a_late_answer_come_at_once(virtual: Virtual) -> None:
 
 def test_no_comments_at_all_leave_the_answer_as_it_is(virtual: Virtual) -> None:
     assert virtual.get("keepalive_comments:count=0", streamed=True) == (stream(*EVENTS), "eof")
-    note = "fault keepalive_comments (header) was bypassed: it leaves this answer as it is"
+    note = "fault keepalive_comments (header) was skipped: it leaves this answer as it is"
     assert virtual.record().notes == (note,)
 
 
@@ -177,7 +177,7 @@ def test_a_whole_answer_behind_heartbeats_is_still_whole(virtual: Virtual) -> No
 def test_a_fault_that_cannot_be_applied_is_told(virtual: Virtual, fault: str, streamed: bool, reason: str) -> None:
     data, _ = virtual.get(fault, streamed=streamed)
     assert data == (stream(*EVENTS) if streamed else whole(BODY))
-    assert virtual.record().notes == (f"fault {fault} (header) was bypassed: {reason}",)
+    assert virtual.record().notes == (f"fault {fault} (header) was skipped: {reason}",)
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def of_family(family: str) -> dict[str, type[Fault]]:
     return {kind.model_fields["kind"].default: kind for kind in KINDS if kind.family == family}
 
 
-def is_well_told(kind: type[Fault]) -> bool:
+def is_described(kind: type[Fault]) -> bool:
     """Whether a fault says in a sentence what it does and what it tests, and what each parameter means."""
     texts = [kind.effect, kind.tests]
     own = kind.model_fields.keys() - Fault.model_fields.keys() - {"message", "status"}
@@ -271,5 +271,5 @@ def sweep(on: Virtual, provider: str, cases: Sequence[Case]) -> None:
                 elif case.is_clean:
                     unchunked(data)
                 for note in on.record().notes:
-                    assert note.startswith(f"fault {case.fault.partition(':')[0]} (header) was bypassed: "), where
+                    assert note.startswith(f"fault {case.fault.partition(':')[0]} (header) was skipped: "), where
     gc.collect()  # an exception that nobody fetched is told when it is forgotten

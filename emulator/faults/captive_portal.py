@@ -1,4 +1,4 @@
-"""A login page comes instead of the answer, with status 200."""
+"""Sends a login page instead of the answer, with status 200."""
 
 from typing import ClassVar, Literal
 
@@ -23,14 +23,14 @@ PAGE = """<!DOCTYPE html>
 HEADERS = (("content-type", "text/html; charset=utf-8"), ("cache-control", "no-store"))
 
 
-class Html200(Fault):
+class CaptivePortal(Fault):
     """Answers with the page of a captive portal."""
 
     family: ClassVar[Family] = "status"
-    effect: ClassVar[str] = "The HTML page of a captive portal under status 200, whether a stream was asked for or not."
-    tests: ClassVar[str] = "The content type is checked: a page is an error, and not an empty answer."
+    effect: ClassVar[str] = "The HTML page of a captive portal with status 200, streamed request or not."
+    tests: ClassVar[str] = "The client checks the content type: a page is an error, not an empty answer."
 
-    kind: Literal["html_200"] = "html_200"
+    kind: Literal["captive_portal"] = "captive_portal"
 
     def refuse(self, context: FaultContext) -> ErrorReply | None:
         return ErrorReply(status=200, body=PAGE)

@@ -1,4 +1,4 @@
-"""Random bytes come instead of HTTP."""
+"""Sends random bytes instead of HTTP."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,16 +9,18 @@ from emulator.faults.base import Family, FaultContext, Staged
 from emulator.wire import Close, Raw, Step
 
 
-class Garbage(Staged):
-    """Sends seeded random bytes, past HTTP, and closes the connection."""
+class RandomData(Staged):
+    """Sends seeded random bytes outside HTTP and closes the connection."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "Random bytes instead of the status line, or where the next chunk should begin; then FIN."
-    tests: ClassVar[str] = "A protocol error is a connection error: retried if nothing was shown."
+    effect: ClassVar[str] = "Random bytes in place of the status line or of the next chunk, then FIN."
+    tests: ClassVar[str] = (
+        "The client treats a protocol error as a connection error, and retries if it has shown nothing."
+    )
 
-    kind: Literal["garbage"] = "garbage"
+    kind: Literal["random_data"] = "random_data"
     size: Annotated[int, Field(ge=1, le=2**20)] = 64
-    """How many bytes."""
+    """Number of bytes."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, _, moment = self.cut(steps)

@@ -23,12 +23,12 @@ def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -
 @pytest.mark.parametrize(
     ("fault", "key", "members", "status", "note"),
     [
-        ("no_done", "k", {}, 200, "fault no_done (header) was bypassed: the answer is not a stream"),
-        ("overloaded", None, {}, 401, "fault error (header) was bypassed: another error came first"),
-        ("no_done; no_done", "k", {"stream": True}, 200, "fault no_done (header) was bypassed: " + NO_CHANGE),
-        ("latency:seconds=0", "k", {}, 200, "fault latency (header) was bypassed: " + NO_CHANGE),
-        ("finish_reason:value=stop", "k", {}, 200, "fault finish_reason (header) was bypassed: " + NO_CHANGE),
-        ("429; overloaded", "k", {}, 429, "fault error (header) was bypassed: another error came first"),
+        ("no_done", "k", {}, 200, "fault no_done (header) was skipped: the answer is not a stream"),
+        ("overloaded", None, {}, 401, "fault error (header) was skipped: another error came first"),
+        ("no_done; no_done", "k", {"stream": True}, 200, "fault no_done (header) was skipped: " + NO_CHANGE),
+        ("latency:seconds=0", "k", {}, 200, "fault latency (header) was skipped: " + NO_CHANGE),
+        ("finish_reason:value=stop", "k", {}, 200, "fault finish_reason (header) was skipped: " + NO_CHANGE),
+        ("429; overloaded", "k", {}, 429, "fault error (header) was skipped: another error came first"),
     ],
 )
 def test_what_could_not_be_broken_is_told(
@@ -45,7 +45,7 @@ def test_each_of_three_that_do_the_same_is_told_of_by_itself() -> None:
     with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
         ask(emulator, "no_done; no_done; no_done", stream=True)
         emulator.wait_until_idle()
-        assert emulator.journal[-1].notes == (f"fault no_done (header) was bypassed: {NO_CHANGE}",) * 2
+        assert emulator.journal[-1].notes == (f"fault no_done (header) was skipped: {NO_CHANGE}",) * 2
 
 
 def test_what_takes_long_is_done_beside_the_event_loop_and_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,5 +67,5 @@ def test_what_takes_long_is_done_beside_the_event_loop_and_has_a_bound(monkeypat
     assert "emulator" not in threads[1:]
     assert [answer.text.count(": PING\n\n") for answer in (few, response)] == [2, 180_000]
     assert notes == (
-        "fault keepalive_comments (header) was bypassed: the answer would fall into more than 200000 pieces",
+        "fault keepalive_comments (header) was skipped: the answer would fall into more than 200000 pieces",
     )
