@@ -191,7 +191,8 @@ def test_a_part_that_may_hold_is_enough() -> None:
 def test_operations_that_nobody_has_are_told() -> None:
     assert told(on(operation="chats")) == [
         "rules[0]: no provider has operation 'chats'. Did you mean 'chat'? "
-        "Operations: balance, chat, completions, count_tokens, messages, models"
+        "Operations: balance, cancel_response, chat, completions, count_tokens, delete_response, embeddings, "
+        "get_response, input_items, input_tokens, messages, model, models, moderations, responses"
     ]
     assert told(on(provider="nadles", operation="models")) == [
         "rules[0]: nadles has no operation 'models'. Operations: chat"
