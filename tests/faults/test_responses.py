@@ -262,7 +262,7 @@ def test_what_there_is_not_in_the_dialect_is_reported(fault: str, endpoint: Endp
 
 SILENT = {"hang", "stall", "done_then_open"}
 """They keep the connection open for ever."""
-BROKEN = {"reset", "close", "half_status", "garbage", "malformed_chunk", "content_length", "wait_then_close"} | {
+BROKEN = {"reset", "close", "half_status", "random_data", "malformed_chunk", "content_length", "wait_then_close"} | {
     "no_length_close",
     "refuse_connections",
     "reset_on_accept",
