@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from emulator import seeded
 from emulator.faults.base import Fault
 from emulator.matching.conditions import Condition, MatchContext, conditions, normalized
+from emulator.matching.conditions.values import TextCondition
 from emulator.matching.literals import folded
 from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
 from emulator.records import record
 from emulator.reply import ErrorReply, ReplyTemplate
-from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario, TextCondition
+from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
 
 
 @record
@@ -34,7 +35,7 @@ class Rule:
     """Its place in the order of trying."""
     origin: str
     """Where it stands, as `path:line:column`."""
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition[Any], ...]
     answers: tuple[Answer, ...]
     then: str
     times: int | None
@@ -46,6 +47,8 @@ class Rule:
     patterns: tuple[Pattern, ...]
     """The regexes on the prompt, whose groups templates may use."""
     normalize: tuple[str, ...] = ()
+    model: RuleModel | None = None
+    """What it was made of."""
 
     def answer(self, used: int, ask: MatchContext) -> Answer | None:
         """The answer for the use number `used` (0 for the first); None when the rule is used up."""
@@ -72,7 +75,7 @@ class Rule:
     @property
     def is_steady(self) -> bool:
         """Whether it matches the same request each time."""
-        return self.chance is None and not any(condition.looks_at == "more" for condition in self.conditions)
+        return self.chance is None and not any(condition.depends_on == "more" for condition in self.conditions)
 
     def skips(self, ask: MatchContext) -> bool:
         """Whether the dice let this request pass on to the next rule."""
@@ -192,11 +195,11 @@ class RuleSet:
         others: list[Candidate] = []
         first_unsteady = len(self.rules)
         for rule in self.rules:
-            if all(condition.holds(ask) for condition in rule.conditions if condition.looks_at == "class"):
+            if all(condition.holds(ask) for condition in rule.conditions if condition.depends_on == "class"):
                 if not rule.is_steady:
                     first_unsteady = min(first_unsteady, rule.position)
-                left = [condition for condition in rule.conditions if condition.looks_at != "class"]
-                needle = left[0].needle if len(left) == 1 else None
+                left = [condition for condition in rule.conditions if condition.depends_on != "class"]
+                needle = left[0].substring if len(left) == 1 else None
                 hint = next((condition.hint for condition in left if condition.hint is not None), None)
                 candidate = Candidate(rule, needle, hint, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
@@ -229,6 +232,19 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
     return RuleSet(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
 
 
+def compile_added(model: RuleModel, name: str, scenario: Scenario) -> Rule:
+    """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none."""
+    rule = _compiled(model, name, 0, scenario)
+    return rule if model.name else replace(rule, name=name)
+
+
+def with_added(book: RuleSet, added: Sequence[Rule]) -> RuleSet:
+    """The same rules behind others, which are tried first: the newest of them before the older ones, as far as their
+    priorities do not say otherwise. The priorities of the scenario's own rules count among those alone."""
+    rules = (*added, *book.rules)
+    return RuleSet(tuple(replace(rule, position=position) for position, rule in enumerate(rules)))
+
+
 def find(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> RuleMatch | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
     allow()
@@ -255,12 +271,12 @@ def _all_hold(tests: Sequence[Callable[[MatchContext], bool]], ask: MatchContext
     return True
 
 
-def misses(book: RuleSet, ask: MatchContext, most: int = 20) -> list[str]:
-    """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
-    stand first; at most `most` are told."""
+def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None = None) -> list[str]:
+    """For each rule, or each before a position, why it does not answer this request: its first condition that fails.
+    Those that came nearest stand first; at most `most` are told."""
     allow()
-    tried: list[tuple[float, Rule, Condition | None]] = []
-    for rule in book.rules:
+    tried: list[tuple[float, Rule, Condition[Any] | None]] = []
+    for rule in book.rules[:before]:
         for held, condition in enumerate(rule.conditions):
             if not condition.holds(ask):
                 tried.append((held / (len(rule.conditions) + 1), rule, condition))
@@ -273,9 +289,32 @@ def misses(book: RuleSet, ask: MatchContext, most: int = 20) -> list[str]:
     return told + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
 
 
-def _reason(rule: Rule, failed: Condition | None, ask: MatchContext) -> str:
+def explained(book: RuleSet, ask: MatchContext, before: int, most: int = 20) -> list[dict[str, Any]]:
+    """For each of the last rules that were tried, and the one at position `before`, which of its conditions hold."""
+    rules = book.rules[max(0, before - most) : before + 1]
+    return [
+        {"rule": rule.name, "origin": rule.origin, "matched": rule.position == before, "conditions": _each(rule, ask)}
+        for rule in rules
+    ]
+
+
+def _each(rule: Rule, ask: MatchContext) -> list[dict[str, Any]]:
+    allow()
+    rows: list[dict[str, Any]] = []
+    match = rule.model.match if rule.model is not None else Match()
+    for name in sorted(match.model_fields_set - {"normalize"}):
+        alone = Match.model_construct(_fields_set={name}, **{**dict(Match()), name: getattr(match, name)})
+        failed = next((each for each in conditions(alone, rule.normalize) if not each.holds(ask)), None)
+        wanted = match.model_dump(mode="json", by_alias=True, include={name}, exclude_unset=True)
+        key, value = next(iter(wanted.items()), (name, None))
+        reason = None if failed is None else failed.mismatch(ask)
+        rows.append({"condition": key, "wanted": value, "holds": failed is None, "reason": reason})
+    return rows
+
+
+def _reason(rule: Rule, failed: Condition[Any] | None, ask: MatchContext) -> str:
     if failed is not None:
-        return failed.miss(ask)
+        return failed.mismatch(ask)
     return "the dice let it pass" if rule.skips(ask) else "it matches, but all its replies are used up"
 
 
@@ -297,6 +336,7 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
         literal=prompt.equals if prompt and not normalize else None,
         patterns=tuple(compiled(regex) for regex in _regexes(model.match)),
         normalize=tuple(normalize),
+        model=model,
     )
 
 
