@@ -172,12 +172,11 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
     call, namespace, provider, exchange = journey.call, journey.namespace, journey.provider, journey.exchange
     operation, parameters = provider.route(call.method, call.path)
-    call = journey.route(call.routed(operation.name, operation.dialect, parameters))
+    call = journey.route(call.routed(operation.name, operation.dialect, parameters, namespace.stored))
     dialect = journey.dialect = provider.speaking(operation.dialect)
     key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
         namespace.check_key(call.provider, key)
-    call.store = namespace.stored
     reader = dialect.parse if operation.has_body else provider.listed
     request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream

@@ -96,12 +96,14 @@ class HttpRequest:
     """The variable parts of the path, such as `model_name`."""
     sent_path: str = ""
     """The path as it was sent."""
-    store: ResponseStore | None = field(default=None, repr=False, compare=False)
-    """The responses that its namespace keeps."""
     head_size: int = 0
     """Bytes of the request's line and headers."""
+    store: ResponseStore | None = field(default=None, repr=False, compare=False)
+    """The responses that its namespace keeps."""
 
-    def routed(self, operation: str, dialect: str, parameters: Mapping[str, str]) -> "HttpRequest":
+    def routed(
+        self, operation: str, dialect: str, parameters: Mapping[str, str], store: ResponseStore | None = None
+    ) -> "HttpRequest":
         """The same request at an endpoint that is known."""
         return HttpRequest(
             self.provider,
@@ -117,6 +119,7 @@ class HttpRequest:
             parameters,
             self.sent_path,
             self.head_size,
+            store,
         )
 
 
