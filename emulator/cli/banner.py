@@ -24,6 +24,6 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
                 f"  try       curl {base}{path} -H 'Content-Type: application/json' "
                 f"-H {shlex.quote(vendor.auth_header)} -d {shlex.quote(json.dumps(body))}",
             ]
-    if token is not None:
-        lines += ["", "Control API", f"  open      {origin}/__emulator/?token={token}"]
+    query = "" if token is None else f"?token={token}"
+    lines += ["", "Live page", f"  open      {origin}/__emulator/{query}"]
     return "\n".join(lines)
