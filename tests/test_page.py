@@ -455,3 +455,20 @@ def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
         ]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
     assert found == []
+
+
+def test_speed_is_changed_from_the_page_for_answers_that_were_kept_too(page: "Page", emulator: Emulator) -> None:
+    def planned() -> float:
+        ask(emulator, "hello", stream=True)
+        frames = httpx.get(f"{origin(emulator)}/__emulator/journal?limit=1").json()["exchanges"]
+        number = frames[0]["number"]
+        found = httpx.get(f"{origin(emulator)}/__emulator/journal/{number}").json()["frames"]
+        return round(found[0]["planned"], 3)
+
+    page.goto(f"{origin(emulator)}/__emulator/#/control")
+    moments = [planned()]
+    for name in ("at once", "½×", "1×"):
+        page.click(f".segmented button:text-is('{name}')")
+        page.wait_for_selector(f".segmented button[aria-pressed=true]:text-is('{name}')")
+        moments.append(planned())
+    assert moments == [0.1, 0.0, 0.2, 0.1]

@@ -6,7 +6,7 @@ import { card } from "./detail.js";
 import { field } from "./tryit.js";
 
 export function control({ providers, onCleared }) {
-  const parts = { clock: h("div", {}), accounts: h("div", {}), timing: h("dl", { class: "tiles" }) };
+  const parts = { clock: h("div", {}), accounts: h("div", {}), speed: h("div", {}), timing: h("dl", { class: "tiles" }) };
   let timer = null;
 
   async function clock() {
@@ -23,6 +23,14 @@ export function control({ providers, onCleared }) {
     put(parts.clock, tick, modes, h("p", { class: "dim" }, { real: "Time passes as usual.", virtual: "Time leaps ahead whenever everything only waits: answers come at once, with their planned moments.", manual: "Time stands still until it is advanced." }[found.mode]),
       found.mode !== "real" && h("form", { class: "inline", onsubmit: (event) => { event.preventDefault(); action(async () => { await api.post("clock/advance", { seconds: Number(amount.value) }); await clock(); })(event); } },
         amount, h("button", { type: "submit", class: "button" }, "Advance seconds")));
+  }
+
+  async function speed() {
+    const found = (await api.get("speed")).speed;
+    const steps = [[0.25, "¼×"], [0.5, "½×"], [1, "1×"], [2, "2×"], [5, "5×"], [20, "20×"], [null, "at once"]];
+    put(parts.speed, h("div", { class: "segmented", role: "group", "aria-label": "Speed" }, steps.map(([value, name]) =>
+      h("button", { type: "button", "aria-pressed": String(value === found), onclick: action(async () => { await api.put("speed", { speed: value }); await speed(); }) }, name))),
+    h("p", { class: "dim" }, "Multiplies the pace of every answer of the whole server, from the next one on."));
   }
 
   async function accounts() {
@@ -52,11 +60,11 @@ export function control({ providers, onCleared }) {
     put(parts.timing, Object.entries(names).filter(([name]) => found[name]).map(([name, title]) => h("div", { class: "tile" }, h("dt", {}, title), h("dd", {}, `${Number(found[name].p50).toFixed(2)} ms`, h("small", {}, ` p99 ${Number(found[name].p99).toFixed(2)} ms`)))));
   }
 
-  for (const load of [clock, accounts, timing]) load().catch((error) => toast(error.message, "bad"));
+  for (const load of [clock, speed, accounts, timing]) load().catch((error) => toast(error.message, "bad"));
   const button = (name, what, kind = "") => h("button", { type: "button", class: `button ${kind}`, onclick: action(what) }, name);
   const exporting = (kind, type) => async () => download(`journal.${kind}`, await api.text("journal/export", { format: kind }), type);
   const element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", {}, "Control"), h("p", { class: "dim" }, `Namespace ${api.namespace()}`)),
-    h("div", { class: "control-grid" }, card("Clock", parts.clock), card("Precision", parts.timing), card("Accounts", parts.accounts),
+    h("div", { class: "control-grid" }, card("Clock", parts.clock), card("Speed", parts.speed), card("Precision", parts.timing), card("Accounts", parts.accounts),
       card("Start over", h("p", { class: "dim" }, "Reset puts counters, state, faults, added rules and balances back. Journal and scenario stay."),
         h("div", { class: "actions" }, button("Reset", async () => { await api.post("reset"); toast("Everything starts over"); await accounts(); }, "danger"),
           button("Clear the journal", async () => { await api.remove("journal"); onCleared(); toast("The journal is empty"); }))),
