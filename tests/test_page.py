@@ -168,7 +168,7 @@ def test_opened_exchange_shows_answer_reasons_bytes_and_timeline(page: "Page", e
     assert page.locator(".rule.hit .holds").count() == 2
     page.click("#tab-raw")
     shown = page.locator(".frames pre").all_inner_texts()
-    assert "".join(shown).replace("␊\n", "\n").replace("␊", "\n") == details["response"]["text"]
+    assert "".join(shown).replace("↵\n", "\n").replace("↵", "\n") == details["response"]["text"]
 
 
 def test_missed_condition_is_marked_with_its_reason(page: "Page", emulator: Emulator) -> None:

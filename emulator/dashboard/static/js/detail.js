@@ -30,9 +30,12 @@ export function detail(number, { onBack, onResend }) {
     }
   }
 
+  let drawnView = "";
+
   function draw() {
     stopTimeline();
-    const scroll = element.querySelector(".detail-body")?.scrollTop ?? 0;
+    const scroll = view === drawnView ? element.querySelector(".detail-body")?.scrollTop ?? 0 : 0;
+    drawnView = view;
     const focused = element.contains(document.activeElement) ? document.activeElement.id : "";
     const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Parts of the exchange", onkeydown: (event) => {
       const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -212,9 +215,15 @@ function raw(exchange) {
       h("pre", {}, visible(text))))), cut(response))] };
 }
 
+const SIGNS = { "\r": "\\r", "\n": "↵", "\t": "⇥", "\ufeff": "BOM", "\0": "\\0" };
+
 /** Line ends and other invisible characters, made visible. */
-export function visible(text) {
-  return text.replaceAll("\r", "␍").replaceAll("\n", "␊\n").replaceAll("\t", "␉").replaceAll("\ufeff", "⟨BOM⟩").replaceAll("\0", "␀").replace(/\n$/, "");
+function visible(text) {
+  return text.split(/([\r\n\t\ufeff\0])/).map((part, index, parts) => {
+    if (!Object.hasOwn(SIGNS, part)) return part;
+    const isLast = parts.slice(index + 1).every((rest) => rest === "");
+    return [h("span", { class: "sign" }, SIGNS[part]), part === "\n" && !isLast ? "\n" : ""];
+  });
 }
 
 const raised = (text) => (/\{[{%#]/.test(text) ? `{% raw %}${text}{% endraw %}` : text);

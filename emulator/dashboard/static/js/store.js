@@ -58,7 +58,7 @@ export function filterOf(query) {
     const plain = isNot ? word.slice(1) : word;
     const [name, ...rest] = plain.split(":");
     const wanted = rest.join(":");
-    if (rest.length && FIELDS[name]) {
+    if (rest.length && Object.hasOwn(FIELDS, name)) {
       const test = name === "status" && /^[1-5]xx$/.test(wanted)
         ? (row) => String(row.status)[0] === wanted[0]
         : (row) => FIELDS[name](row).toLowerCase().includes(wanted);
