@@ -21,6 +21,7 @@ class Row(NamedTuple):
 COMMANDS = {
     "serve": Row("emulator.cli.serve", "Start the server."),
     "run": Row("emulator.cli.run", "Run a command against the emulator, without a change of code."),
+    "tail": Row("emulator.cli.tail", "Follow the requests that a running server answers."),
     "check": Row("emulator.cli.check", "Check scenario files."),
     "providers": Row("emulator.cli.providers", "List the providers, or show all about one."),
     "faults": Row("emulator.cli.faults", "List the faults, or show all about one."),

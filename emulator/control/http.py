@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 from emulator import dashboard
 from emulator.control import api
 from emulator.control.access import cors_headers, denial
-from emulator.control.api import Controlled, NotFound, TimedOut
+from emulator.control.api import Conflict, Controlled, NotFound, TimedOut
 from emulator.control.routes import PREFIX, ROUTES, Asked, ControlRoute, Stream, Text
 from emulator.errors import Problem, ScenarioError, UsageError, did_you_mean
 from emulator.scenario.document import Document
@@ -124,7 +124,10 @@ class ControlApp:
         except ScenarioError as error:
             raise _Refused(422, str(error), error.problems) from None
         except UsageError as error:
-            raise _Refused(422, str(error), [Problem("body", 0, 0, str(error))]) from None
+            problems = [Problem("body", 0, 0, str(error))] if route.path == "faults" else []
+            raise _Refused(422, str(error), problems) from None
+        except Conflict as error:
+            raise _Refused(409, str(error)) from None
         except NotFound as error:
             raise _Refused(404, str(error)) from None
         except TimedOut as error:
@@ -151,7 +154,8 @@ def _refusal(error: _Refused) -> Response:
         {"path": each.path, "line": each.line, "column": each.column, "message": each.message}
         for each in error.problems
     ]
-    return json_response({"error": error.message, "problems": problems}, error.status, error.headers)
+    body = {"error": error.message, **({"problems": problems} if problems else {})}
+    return json_response(body, error.status, error.headers)
 
 
 def _asked(request: Request) -> str:

@@ -6,12 +6,11 @@ parameters, and stands in the JSON Schema. One that cannot be used is refused wi
 
 import re
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args, get_origin
 
-from emulator.errors import UsageError
 from emulator.faults.base import Family, Fault
-from emulator.providers.plugins import distribution
+from emulator.plugins import distribution, loaded, points, refused
 
 GROUP = "emulator.faults"
 KIND = re.compile(r"[a-z][a-z0-9_]*")
@@ -24,10 +23,10 @@ def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
     the order in which they act. Raises UsageError for one that cannot be loaded or used."""
     faults = list(own)
     brought_by = dict.fromkeys([kind_of(fault) for fault in own], "the emulator itself")
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, distribution(point))):
+    for point in points(GROUP):
         if point.name in brought_by:
-            raise refused(point, f"there is one of that kind already, from {brought_by[point.name]}")
-        fault = loaded(point)
+            raise refused("fault", point, f"there is one of that kind already, from {brought_by[point.name]}")
+        fault = loaded("fault", point, complaint_of)
         places = [place for place, each in enumerate(faults) if each.family == fault.family]
         faults.insert(places[-1] + 1, fault)
         brought_by[point.name] = distribution(point)
@@ -37,19 +36,6 @@ def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
 def kind_of(fault: type[Fault]) -> str:
     """What a fault is called in scenarios, headers and URLs."""
     return str(fault.model_fields["kind"].default)
-
-
-def loaded(point: EntryPoint) -> type[Fault]:
-    """The fault behind an entry point. Raises UsageError."""
-    try:
-        fault = point.load()
-    except Exception as error:
-        raise refused(point, f"loading {point.value} failed: {type(error).__name__}: {error}") from error
-    complaint = complaint_of(fault, point)
-    if complaint is not None:
-        raise refused(point, complaint)
-    assert isinstance(fault, type)
-    return fault
 
 
 def complaint_of(fault: Any, point: EntryPoint) -> str | None:
@@ -69,11 +55,3 @@ def complaint_of(fault: Any, point: EntryPoint) -> str | None:
     if not KIND.fullmatch(point.name):
         return "a kind has lower-case letters, digits and '_'"
     return None
-
-
-def refused(point: EntryPoint, reason: str) -> UsageError:
-    name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
-    return UsageError(
-        f"The fault '{point.name}' of the distribution {distribution(point)} cannot be used: {reason}. "
-        f"Correct the distribution{name}."
-    )

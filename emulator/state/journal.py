@@ -297,6 +297,11 @@ class Exchange(_Findings):
         return self._call.provider, self._call.method, self._call.path
 
     @property
+    def key(self) -> str | None:
+        """The credential of the request, for those who keep it out of what they show."""
+        return self._call.key
+
+    @property
     def operation(self) -> str:
         """Which endpoint it was; empty when there is none at this path."""
         return self._call.operation
@@ -322,6 +327,10 @@ class Exchange(_Findings):
     def ended(self) -> str | None:
         """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it goes on."""
         return self.playback.ended if self.playback is not None else None
+
+    def reached(self, call: HttpRequest) -> None:
+        """The endpoint of the request is known."""
+        self._call = call
 
     def shorten(self) -> None:
         """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
