@@ -463,7 +463,7 @@ def test_speed_is_changed_from_the_page_for_answers_that_were_kept_too(page: "Pa
         frames = httpx.get(f"{origin(emulator)}/__emulator/journal?limit=1").json()["exchanges"]
         number = frames[0]["number"]
         found = httpx.get(f"{origin(emulator)}/__emulator/journal/{number}").json()["frames"]
-        return round(found[0]["planned"], 3)
+        return round(float(found[0]["planned"]), 3)
 
     page.goto(f"{origin(emulator)}/__emulator/#/control")
     moments = [planned()]
