@@ -64,9 +64,10 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
         origin = f"http://127.0.0.1:{server.port}"
         lines = server.lines("curl " + f"{origin}/{list(PROVIDERS)[-1]}")
         assert server.first_line == f"The emulator listens on {origin}. Ctrl-C stops it.\n"
+        assert lines[:3] == ["", "Live page", f"  open      {origin}/__emulator/"]
         said = {}
         for number, (name, provider) in enumerate(PROVIDERS.items()):
-            blank, title, base, sdk, auth, example = lines[6 * number : 6 * number + 6]
+            blank, title, base, sdk, auth, example = lines[6 * number + 3 : 6 * number + 9]
             assert (blank, title, base, sdk, auth) == (
                 "",
                 provider.title,
