@@ -71,7 +71,12 @@ def catalog() -> dict[str, Any]:
 def _described(vendor: type[Provider]) -> dict[str, Any]:
     _, body = vendor.example
     operations = [
-        {"name": each.name, "method": each.method, "path": _path(each, vendor), "dialect": each.dialect}
+        {
+            "name": each.name,
+            "method": each.method,
+            "path": _path(each, vendor) + _query(each, vendor),
+            "dialect": each.dialect,
+        }
         for each in vendor.operations
     ]
     return {"title": vendor.title, "auth": vendor.auth_header, "model": body.get("model", ""), "operations": operations}
@@ -82,7 +87,14 @@ def _path(operation: Operation, vendor: type[Provider]) -> str:
     path, body = vendor.example
     if operation.is_literal or operation.pattern.fullmatch(path):
         return operation.path if operation.is_literal else path
-    return operation.path.replace("{model}", str(body.get("model", "")))
+    model = str(body.get("model", ""))
+    return operation.path.replace("{model}", model).replace("{deployment}", model)
+
+
+def _query(operation: Operation, vendor: type[Provider]) -> str:
+    """Where a vendor has Azure's paths beside its own, only those want a version in the query."""
+    has_deployments = any("{deployment}" in each.path for each in vendor.operations)
+    return "?api-version=2024-10-21" if has_deployments and not operation.path.startswith("/v1/") else ""
 
 
 def front(providers: Mapping[str, str]) -> bytes:

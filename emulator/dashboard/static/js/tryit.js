@@ -13,6 +13,7 @@ const BODIES = {
   responses: (prompt, model, stream) => ({ model, input: prompt, stream }),
   generate_content: (prompt) => ({ contents: [{ role: "user", parts: [{ text: prompt }] }] }),
   embeddings: (prompt, model) => ({ model, input: prompt }),
+  moderations: (prompt) => ({ input: prompt }),
 };
 const REDACTED = "[redacted]";
 const kept = { provider: "", operation: 0, prompt: "Explain TCP slow start in three short paragraphs.", stream: true };
