@@ -21,6 +21,9 @@ OF_TOKENS = ("tokens.py", "generation/languages.py")
 EXAMPLES = (
     "client.py",
     "cli/app.py",
+    "cli/doctor.py",  # the variables that clients read
+    "cli/init.py",
+    "cli/scenarios.py",
     "cli/providers.py",
     "cli/run.py",
     "cli/serving.py",
@@ -31,7 +34,7 @@ EXAMPLES = (
 )
 """Their help and documentation show how clients reach a provider."""
 MEMBERS = ("summaries", "native_finish_reason", "search_web", "token_info", "model_response", "completion_tokens")
-WIRE_WORDS = ("finish_reason", "error", "usage", "gzip", "split", "close", "reset", "comments", "truncate")
+WIRE_WORDS = ("finish_reason", "error", "usage", "gzip", "split", "close", "reset", "comments", "truncate", "spend_limit")
 """Kinds of faults that are words of HTTP, of a dialect or of the language too."""
 
 

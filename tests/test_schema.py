@@ -149,7 +149,7 @@ BAD: list[dict[str, Any]] = [
     {"defaults": {"pace": {"tokens_per_second": 0}}},
     {"defaults": {"normalize": ["capitals"]}},
     {"defaults": {"normalize": "case"}},
-    {"providers": {"openai": {}}},
+    {"providers": {"nobody": {}}},
     {"providers": {"nadles": {"summaris": "x"}}},
     {"providers": {"nadles": {"summaries": "sometimes"}}},
     {"accounts": [{"provider": "nadles"}]},

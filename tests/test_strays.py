@@ -36,7 +36,7 @@ NO_PROVIDER = {
     "/serevx/v1/chat/completions": "There is no provider at /serevx/v1/chat/completions. Did you mean 'serevix'?",
     "/Serevix/v1/chat/completions": "There is no provider at /Serevix/v1/chat/completions. Did you mean 'serevix'?",
     "/nothing/here": "There is no provider at /nothing/here. A provider's name comes first in the path: "
-    "one of maxtoken, nadles, serevix, cloudsway, deepseek.",
+    "one of maxtoken, nadles, serevix, cloudsway, deepseek, openai.",
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 DUMMY_KEY = "sk-dummy"
 """A key that opens nothing, so that a request that goes astray costs nothing."""
 BASE_URLS: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "OPENAI_BASE_URL": (("openai", "/v1"), ("serevix", "/v1")),
-    "OPENAI_API_BASE": (("openai", "/v1"), ("serevix", "/v1")),
+    "OPENAI_BASE_URL": (("serevix", "/v1"), ("openai", "/v1")),
+    "OPENAI_API_BASE": (("serevix", "/v1"), ("openai", "/v1")),
     "ANTHROPIC_BASE_URL": (("anthropic", ""), ("deepseek", "/anthropic")),
     "DEEPSEEK_API_BASE": (("deepseek", ""),),
     "GOOGLE_GEMINI_BASE_URL": (("google", ""), ("gemini", "")),
@@ -78,7 +78,9 @@ def base_urls(
         if found is not None:
             changes.offer(variable, url_of(found[0]) + found[1], environment)
     for name in names:
-        changes.offer(f"{_upper(name)}_BASE_URL", url_of(name), environment)
+        variable = f"{_upper(name)}_BASE_URL"
+        if variable not in BASE_URLS:
+            changes.offer(variable, url_of(name), environment)
     if keys:
         for variable in dict.fromkeys((*KEYS, *(f"{_upper(name)}_API_KEY" for name in names))):
             changes.offer(variable, DUMMY_KEY, environment)
