@@ -120,7 +120,7 @@ def test_parameters_replace_those_of_a_fault_that_is_given(world: NamespaceClien
         ("reset:now", {"times": 1}, "The fault is 'reset:now': after the kind come parameters"),
         ({}, {}, "There is no fault"),
         ({}, {"times": 1}, "There is no fault"),
-        (None, {"times": 1}, "A fault is a text such as 'reset:after_tokens=5' or a mapping with its kind, not None."),
+        (None, {"times": 1}, "A fault is a string such as 'reset:after_tokens=5' or a mapping with a kind, not None."),
         (Error(status=429), {"tmies": 1}, "The fault 'error', tmies: there is no such parameter. Did you mean 'times'"),
     ],
 )

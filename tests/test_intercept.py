@@ -250,7 +250,7 @@ def test_a_fault_of_handshakes_without_tls_is_bypassed() -> None:
     done = python(program, "--log", "json", "--fault", "tls_expired")
     assert done.out == "200\n"
     assert json.loads(done.err)["notes"] == [
-        "fault tls_expired (server) was bypassed: this server speaks no TLS: `serve --tls` and `run --intercept` do"
+        "fault tls_expired (server) was skipped: this server speaks no TLS: `serve --tls` and `run --intercept` do"
     ]
 
 

@@ -174,7 +174,9 @@ def test_tool_results_are_found_by_function_and_content() -> None:
 
 def test_a_rule_answers_completions_unless_it_says_otherwise() -> None:
     models = request_of(operation="models", messages=())
-    assert miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions' or 'messages'"
+    assert (
+        miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions' or 'messages' or 'responses'"
+    )
     assert matches({"operation": ["models", "balance"]}, models)
     assert matches({}, request_of(operation="completions"))
 
@@ -380,7 +382,7 @@ def test_used_up_and_passed_over_are_told_apart() -> None:
     assert find(used_up, MatchContext(WEATHER), {0: 1}) is None
     assert misses(used_up, MatchContext(WEATHER)) == ["once: it matches, but all its replies are used up"]
     passed = book_of({"name": "rare", "chance": 0.000001})
-    assert misses(passed, MatchContext(WEATHER)) == ["rare: the dice let it pass"]
+    assert misses(passed, MatchContext(WEATHER)) == ["rare: skipped by its `chance`"]
 
 
 def test_a_bounded_number_of_misses_is_told() -> None:

@@ -53,7 +53,7 @@ def control_app(server: Controlled) -> Starlette:
         return JSONResponse({"providers": where(request)})
 
     async def timing(request: Request) -> Response:
-        return JSONResponse(server.timing.told())
+        return JSONResponse(server.timing.to_dict())
 
     async def clock(request: Request) -> Response:
         """What time it is in a namespace, and what moves it."""

@@ -33,8 +33,8 @@ def texts_in(condition: TextCondition, key_path: KeyPath = ()) -> Iterator[tuple
 
 
 def covers(wide: Match, narrow: Match) -> bool:
-    """Whether every request that `narrow` matches is matched by `wide`, as far as can be told. Both stand outermost
-    in their rules, with `normalize` filled in."""
+    """Whether `wide` matches every request that `narrow` matches, as far as can be determined. Both stand outermost in
+    their rules, with `normalize` filled in."""
     if wide == narrow:
         return True
     if not set(narrow.operation or COMPLETIONS) <= set(wide.operation or COMPLETIONS):
@@ -307,8 +307,8 @@ def _against_itself(match: Match, how: Sequence[str]) -> RuleMatch | None:
     for name in ("stream", "state"):
         values = {getattr(part, name) for part in parts} - {None}
         if len(values) > 1:
-            told = " and ".join(sorted(str(value).lower() for value in values))
-            return ("all_of",), f"{name} cannot be {told} at once"
+            shown = " and ".join(sorted(str(value).lower() for value in values))
+            return ("all_of",), f"{name} cannot be {shown} at once"
     exact = [part.prompt.equals for part in parts if part.prompt is not None and part.prompt.equals is not None]
     if len({normalized(text, how) for text in exact}) > 1:
         return ("all_of",), "the prompt cannot be two texts at once"

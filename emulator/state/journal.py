@@ -321,7 +321,7 @@ class Shelf:
         self._uncut_bytes = 0
 
     def make_room(self) -> None:
-        """Let the fullest journals forget until there is room again for a while."""
+        """Lets the fullest journals forget until there is space for a while."""
         while self.bytes > self.most_bytes:
             fullest = max(self.journals, key=lambda each: each.bytes)
             goal = fullest.bytes - min(self.most_bytes // 16, fullest.bytes)  # looked for once for many exchanges
@@ -329,7 +329,7 @@ class Shelf:
                 fullest.drop_oldest()
 
     def keep_uncut(self, exchange: "Exchange", body: bytes) -> None:
-        """Keep the whole body of a request as long as there is room: the reasons are found in it."""
+        """Keeps the whole body of a request while there is space, to explain mismatches later."""
         self._uncut.append((exchange, len(body)))
         self._uncut_bytes += len(body)
         while self._uncut_bytes > self.most_uncut:

@@ -39,7 +39,7 @@ class Histogram:
                 return min(bound, self.most)
         return self.most
 
-    def told(self) -> Mapping[str, float]:
+    def to_dict(self) -> Mapping[str, float]:
         """As plain data, in milliseconds."""
         quantiles = {"p50": self.quantile(0.5), "p99": self.quantile(0.99), "max": self.most}
         return {"count": self.count, **{name: round(value * 1000, 3) for name, value in quantiles.items()}}
@@ -47,7 +47,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Timing:
-    """The books of one server's punctuality, from its start or the last `clear`."""
+    """How punctual a server has been since its start or the last `clear`."""
 
     late: Histogram = field(default_factory=Histogram)
     """The worst lateness of each paced answer."""
@@ -74,13 +74,13 @@ class Timing:
         self._sampled = clock.call_at(due, sample)
 
     def clear(self) -> None:
-        """Begin new books."""
+        """Resets all figures."""
         self.late, self.too_long, self.lag = Histogram(), Histogram(), Histogram()
 
-    def told(self) -> Mapping[str, Mapping[str, float]]:
+    def to_dict(self) -> Mapping[str, Mapping[str, float]]:
         """As plain data, in milliseconds."""
         return {
-            "lateness_ms": self.late.told(),
-            "stream_too_long_ms": self.too_long.told(),
-            "loop_lag_ms": self.lag.told(),
+            "lateness_ms": self.late.to_dict(),
+            "stream_too_long_ms": self.too_long.to_dict(),
+            "loop_lag_ms": self.lag.to_dict(),
         }

@@ -245,9 +245,9 @@ def test_broken_arguments_are_the_same_everywhere(endpoint: Endpoint) -> None:
 
 
 NOT_HERE = {
-    "no_done": "the event that tells how the response ended is the end: truncate takes both away",
-    "empty_choices_chunk": "there is no event without an answer here, or another fault took the choices",
-    "cumulative:where=message": "there is no place for the whole text beside a delta here",
+    "no_done": "the event that tells how the response ended is the end: use truncate to remove both",
+    "empty_choices_chunk": "this dialect has no event without choices, or another fault removed them",
+    "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
     "usage:form=twice": "it is no mistake to tell the usage twice here",
 }
@@ -256,13 +256,13 @@ NOT_HERE = {
 @pytest.mark.parametrize("fault", NOT_HERE)
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, endpoint: Endpoint) -> None:
     kind = fault.partition(":")[0]
-    told = f"fault {kind} (header) was bypassed: {NOT_HERE[fault]}"
+    told = f"fault {kind} (header) was skipped: {NOT_HERE[fault]}"
     assert endpoint.told(fault) == (sse(*endpoint.healthy), (told,))
 
 
 SILENT = {"hang", "stall", "done_then_open"}
 """They keep the connection open for ever."""
-BROKEN = {"reset", "close", "half_status", "garbage", "malformed_chunk", "content_length", "wait_then_close"} | {
+BROKEN = {"reset", "close", "half_status", "random_data", "malformed_chunk", "content_length", "wait_then_close"} | {
     "no_length_close",
     "refuse_connections",
     "reset_on_accept",
@@ -284,4 +284,4 @@ def test_every_fault_acts_or_says_why_it_could_not(kind: str, endpoint: Endpoint
             assert "x-emulator-error" not in answer.headers, where
             assert endpoint.last().faults == (f"{kind} (header)",), where
             for note in endpoint.last().notes:
-                assert note.startswith(f"fault {kind} (header) was bypassed: "), where
+                assert note.startswith(f"fault {kind} (header) was skipped: "), where
