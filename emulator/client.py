@@ -107,7 +107,7 @@ class Faults:
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
         """Arm a fault for one request: the next one that no earlier one of these waits for."""
         made = _made(fault, parameters)
-        self._arm(lambda fault_registry: fault_registry.queue.append(made))
+        self._arm(lambda fault_registry: fault_registry.push(made))
 
     def remove(self, id: str) -> bool:
         """Disarm a fault that was added; whether it was still there."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from emulator import arguments
 from emulator.arguments import ScenarioSource
 from emulator.client import NamespaceClient
+from emulator.control.access import access_for
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
 from emulator.faults.base import Fault
@@ -89,6 +90,7 @@ class Emulator(NamespaceClient):
                 provider=provider,
                 seed=arguments.seed(seed),
                 sources=sources if arguments.switch("reload", reload) else (),
+                access=access_for(self.host),
                 loop=loop,
                 http=http,
             )
@@ -151,6 +153,11 @@ class Emulator(NamespaceClient):
         self.stop()
 
     @property
+    def control_token(self) -> str | None:
+        """What requests to the control API have to carry; None on a loopback address, where it asks for nothing."""
+        return self._server.options.access.token
+
+    @property
     def origin(self) -> str:
         """`http://127.0.0.1:PORT`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -168,5 +175,5 @@ class Emulator(NamespaceClient):
                 raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
             arguments.seed(seed)
             script = None if scenario is None else compile_scenario(arguments.source(scenario))
-            self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.script, seed))
+            self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.loaded, seed))
         return NamespaceClient(self._server, name, self)

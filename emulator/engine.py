@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 
@@ -20,7 +20,7 @@ from emulator.faults.selection import HEADER as FAULT_HEADER
 from emulator.faults.selection import KEY as FAULT_KEY
 from emulator.generation.compose import UNSAID, RenderContext, SchemaError, WritingError, is_plain, is_quick, write
 from emulator.matching.conditions import MatchContext
-from emulator.matching.rules import RuleMatch, RuleSet, misses
+from emulator.matching.rules import RuleMatch, RuleSet, explained, misses
 from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Provider, ProviderError
@@ -175,6 +175,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     is_large = len(call.body) > large.LARGE
     found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
+    exchange.why = _why(ask, found, journey) if found is not None or operation.is_completion else None
     if operation.is_completion and not namespace.ledger.is_empty:
         journey.lease = namespace.ledger.open(provider, key, exchange.received)
         exchange.on_end = journey.lease.close
@@ -189,10 +190,6 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
         return _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
-    if found is None and not namespace.script.is_default:
-        seen = (ask.state, ask.attempt, ask.identity, ask.seed)
-        rules = namespace.script.rules
-        exchange.why = Why(partial(_misses, rules, dialect, call, key, seen), call.body, len(rules.rules))
     prompt = await _prompt_tokens(request, provider, journey)
     provider.check_context_length(request, prompt.total)
     replies = await _replies(ask, journey)
@@ -401,6 +398,7 @@ def _skipped(armed: ActiveFault, reason: NotApplicable | str, journey: RequestCo
 
 
 def _note_skipped(fault: str, reason: str, journey: RequestContext) -> None:
+    journey.exchange.skipped += ((fault, reason),)
     note = f"fault {fault} was skipped: {reason}"
     journey.exchange.notes += (note,)
     logger.warning("%s", note, extra=IN_EXCHANGE)
@@ -428,7 +426,7 @@ def identity_of(call: HttpRequest) -> bytes:
 def _begin(call: HttpRequest, namespace: Namespace, options: Options, identity: bytes) -> RequestContext:
     exchange = namespace.begin(call)
     provider = namespace.script.providers[call.provider]
-    attempt = namespace.attempt(identity)
+    attempt = exchange.attempt = namespace.attempt(identity)
     mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
     entropy = seeded.hashed(mixture)
     request_id = provider.request_id(exchange.received, entropy)
@@ -477,11 +475,36 @@ def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
     )
 
 
-def _misses(
-    rules: RuleSet, dialect: Dialect, call: HttpRequest, key: str, seen: tuple[str, int, bytes, int]
-) -> list[str]:
-    """Why no rule answered a request, which is read once more for it: only few are ever asked about."""
-    return misses(rules, MatchContext(dialect.parse(call, key), *seen))
+Asked = tuple[RuleSet, Callable[[HttpRequest, str], ModelRequest], HttpRequest, str, tuple[str, int, bytes, int], int]
+"""What it takes to find out why a rule matched or not."""
+
+
+def _why(ask: MatchContext, found: RuleMatch | None, journey: RequestContext) -> Why | None:
+    """What can tell later why the rules before the one that answered did not, or all of them."""
+    script, call = journey.namespace.script, journey.call
+    before = len(script.rules.rules) if found is None else found.rule.position
+    if not before or (found is None and script.is_default):
+        return None
+    seen = (ask.state, ask.attempt, ask.identity, ask.seed)
+    reader = journey.dialect.parse if call.body else journey.provider.listed
+    asked = (script.rules, reader, call, ask.request.key, seen, before)
+    return Why(partial(_misses, asked), call.body, before, partial(_explained, asked))
+
+
+def _read_again(asked: Asked) -> MatchContext:
+    """A request as it was matched, which is read once more for it: only few are ever asked about."""
+    _, reader, call, key, seen, _ = asked
+    return MatchContext(reader(call, key), *seen)
+
+
+def _misses(asked: Asked) -> list[str]:
+    """Why the rules did not answer a request that came before the one that did, or all of them."""
+    return misses(asked[0], _read_again(asked), before=asked[5])
+
+
+def _explained(asked: Asked) -> list[dict[str, Any]]:
+    """The same condition by condition, with the rule that answered at the end."""
+    return explained(asked[0], _read_again(asked), asked[5])
 
 
 async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:

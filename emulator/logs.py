@@ -242,7 +242,7 @@ def _story(exchange: Exchange) -> Iterator[str]:
     yield from exchange.notes[:MAX_NOTES]
     if len(exchange.notes) > MAX_NOTES:
         yield f"… and {len(exchange.notes) - MAX_NOTES} more"
-    if exchange.why is not None and exchange.why.is_quick:
+    if exchange.rule is None and exchange.why is not None and exchange.why.is_quick:
         for reason in exchange.why.find()[:1]:
             yield f"nearest rule {reason}"
 

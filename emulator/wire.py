@@ -4,6 +4,7 @@ A dialect renders a `PlannedBody`: the head and the runs of a healthy answer, wh
 works on the same answer spelled out as a list of `Step`s (`PlannedBody.steps`), and may put anything in it.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -231,6 +232,8 @@ class PlannedBody:
 
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
 """How an answer ended."""
+MAX_MOMENTS = 4096
+"""Frames of one answer whose moments are kept."""
 
 
 @dataclass(slots=True)
@@ -243,3 +246,11 @@ class Playback:
     first_sent: float | None = None
     last_sent: float | None = None
     late: float = 0.0
+    sent: "array[float] | None" = None
+    """When each of the first frames was sent, where they were not all sent at once."""
+
+    def moments(self, frames: int) -> Sequence[float]:
+        """When each frame that was sent was sent, on the clock, as far as that is kept."""
+        if self.sent is not None:
+            return self.sent
+        return [] if self.last_sent is None else [self.last_sent] * min(frames, self.frames_sent)

@@ -242,9 +242,9 @@ def test_all_journals_of_a_server_share_their_bytes_and_the_fullest_gives_way() 
 def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
 
-    def counted(rules: Any, ask: Any) -> list[str]:
+    def counted(rules: Any, ask: Any, **how: Any) -> list[str]:
         asked.append(1)
-        return misses(rules, ask)
+        return misses(rules, ask, **how)
 
     monkeypatch.setattr("emulator.engine.misses", counted)
     monkeypatch.setattr("emulator.state.journal.MAX_QUICK_RULES", 0)  # as if there were many

@@ -228,11 +228,13 @@ def test_every_error_of_every_provider_can_be_named() -> None:
         ("rules: [{reply: {from: 'a:b'}}]", "a.yaml:2:18: rules[0].reply.from is 'a:b': write python:module:function"),
         (
             "rules: [{reply: {headers: {'a b': c}}}]",
-            "a.yaml:2:18: rules[0].reply.headers has 'a b', which is not a header name: use letters, digits and -",
+            "a.yaml:2:18: rules[0].reply.headers has 'a b', which is not a header name: use letters, digits "
+            "and -",
         ),
         (
             'rules: [{error: {status: 500, headers: {a: "b\\r\\nc: d"}}}]',
-            "a.yaml:2:31: rules[0].error.headers has a value for 'a' that a header can't carry: use one line of Latin-1",
+            "a.yaml:2:31: rules[0].error.headers has a value for 'a' that a header can't carry: "
+            "use one line of Latin-1"
         ),
         ("rules: [{chance: 0, reply: {}}]", "a.yaml:2:10: rules[0].chance is 0, more than 0 was expected"),
         ("rules: [{times: 0, reply: {}}]", "a.yaml:2:10: rules[0].times is 0, at least 1 was expected"),

@@ -6,7 +6,7 @@ import shlex
 from emulator.cli.providers import sdk_line, sdk_of
 
 
-def banner(origin: str, provider: str | None = None) -> str:
+def banner(origin: str, provider: str | None = None, token: str | None = None) -> str:
     """What `serve` says once it listens: how to reach each provider, and a line to paste."""
     from emulator.providers import PROVIDERS
 
@@ -24,4 +24,6 @@ def banner(origin: str, provider: str | None = None) -> str:
                 f"  try       curl {base}{path} -H 'Content-Type: application/json' "
                 f"-H {shlex.quote(vendor.auth_header)} -d {shlex.quote(json.dumps(body))}",
             ]
+    if token is not None:
+        lines += ["", "Control API", f"  open      {origin}/__emulator/?token={token}"]
     return "\n".join(lines)

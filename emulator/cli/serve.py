@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 @click.option("--tls-cert", metavar="FILE", type=click.Path(), cls=Option,
               help="Speak https with this certificate (chain, PEM).")  # fmt: skip
 @click.option("--tls-key", metavar="FILE", type=click.Path(), cls=Option, help="The key of --tls-cert (PEM).")
+@click.option("--control-token", metavar="TEXT", cls=Option,
+              help="Token that the control API asks for; made and printed when others can reach --host.")  # fmt: skip
+@click.option("--allow-origin", "origins", metavar="ORIGIN", multiple=True, cls=Option,
+              help="Origin whose pages may use the control API, http://localhost:3000; repeatable.")  # fmt: skip
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
               help="Request log format. json: one line of JSON each on stdout, all else on stderr.")  # fmt: skip
 def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
@@ -44,12 +48,14 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage, or a file that cannot be used; 3: the port is
     taken, or the address cannot be listened on."""
+    from emulator.control.access import access_for
     from emulator.errors import BindError, EmulatorError
 
     say_unknown_variables()
     try:
         front = tls_front(values.pop("tls_folder"), values.pop("tls_cert"), values.pop("tls_key"), host)
-        server = server_options(values, front=front)
+        access = access_for(host, values.pop("control_token"), values.pop("origins"))
+        server = server_options(values, front=front, access=access)
         if workers == 1:
             serve_alone(server, host, port, log)
         else:
@@ -84,7 +90,7 @@ def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") ->
 
     with _named(host, port):
         sock = bind(host, port)
-    text = banner(origin(host, sock, options), options.provider)
+    text = banner(origin(host, sock, options), options.provider, options.access.token)
     with _logging(log) as (out, err):
         _run(options, sock, log, out, lambda: (err if log == "json" else out).write(text))
 
@@ -105,7 +111,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]
-    text = banner(origin(host, reserved, options), options.provider)
+    text = banner(origin(host, reserved, options), options.provider, options.access.token)
     lock = write_lock()
 
     def serve_one(index: int, ready: Callable[[], None]) -> None:

@@ -1,21 +1,62 @@
-"""What is not a provider's: the front page and the control API under `/__emulator`."""
+"""What can be done with a running server: one plain function each, which Python, HTTP and the command line call.
 
-from collections.abc import Sequence
+All of them run in the server's loop. None waits for anything but `wait_for`, none touches what is being answered, and
+each gives plain data. Raises UsageError for what makes no sense, ScenarioError for a scenario or a rule that cannot be
+used, NotFound for what is not there."""
+
+import asyncio
+import platform
+from collections.abc import Mapping, Sequence, Sized
+from decimal import Decimal
+from functools import cache
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from pydantic import BaseModel
 
-from emulator.errors import Problem, UsageError
+from emulator.control.access import Access
+from emulator.control.models import AcknowledgeBody, Selection
+from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
+from emulator.faults import fault_of, spelled
+from emulator.faults.base import Fault
 from emulator.providers import PROVIDERS
-from emulator.state.namespace import Namespace, Namespaces
+from emulator.scenario.models import RuleModel
+from emulator.scenario.sources import Source
+from emulator.state.journal import Exchange, Journal
+from emulator.state.namespace import (
+    NAME,
+    ClockMode,
+    CompiledScenario,
+    Namespace,
+    Namespaces,
+    compile_scenario,
+)
 from emulator.state.timing import Timing
+from emulator.state.totals import Totals
+
+SHOWN_OF_KEY = 4
+MIN_HIDDEN = 12
+"""Characters from which on a key is shown by its end alone."""
+
+
+class NotFound(EmulatorError):
+    """There is no such thing."""
+
+
+class TimedOut(EmulatorError):
+    """What was waited for did not come."""
+
+
+class Playing(Protocol):
+    """The answers that are being sent."""
+
+    @property
+    def active(self) -> Sized: ...
 
 
 class Controlled(Protocol):
-    """What the control routes need to know of a server."""
+    """What the control functions need to know of a server."""
 
     @property
     def provider(self) -> str | None: ...
@@ -29,70 +70,408 @@ class Controlled(Protocol):
     @property
     def namespaces(self) -> Namespaces: ...
 
+    @property
+    def access(self) -> Access: ...
 
-def control_app(server: Controlled) -> Starlette:
-    """The application for one server."""
+    @property
+    def totals(self) -> Totals: ...
 
-    def where(request: Request) -> dict[str, str]:
-        origin = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-        if server.provider is not None:
-            return {server.provider: origin}
-        return {name: f"{origin}/{name}" for name in PROVIDERS}
+    @property
+    def players(self) -> Playing: ...
 
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
 
-    async def ready(request: Request) -> Response:
-        """503 while the newest version of the files cannot be used; the last good one answers meanwhile."""
-        problems = [str(problem) for problem in server.problems]
-        if not problems:
-            return JSONResponse({"status": "ok"})
-        return JSONResponse({"status": "problems", "problems": problems}, status_code=503)
+# The server
 
-    async def providers(request: Request) -> Response:
-        return JSONResponse({"providers": where(request)})
 
-    async def timing(request: Request) -> Response:
-        return JSONResponse(server.timing.to_dict())
+def health(server: Controlled) -> dict[str, Any]:
+    """That it answers."""
+    return {"status": "ok"}
 
-    async def clock(request: Request) -> Response:
-        """What time it is in a namespace, and what moves it."""
-        return JSONResponse(_time(server.namespaces.get(request.query_params.get("namespace"))))
 
-    async def advance(request: Request) -> Response:
-        """Let the time of a namespace pass, whose clock is not real."""
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":  # what a page of another origin may send without asking is never this
-            return JSONResponse({"error": "The body must be JSON: send Content-Type: application/json."}, 415)
-        try:
-            body = await request.json()
-        except ValueError:
-            body = None
-        seconds = body.get("seconds") if isinstance(body, dict) else None
-        if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-            return JSONResponse({"error": 'The body must be {"seconds": NUMBER}.'}, 422)
-        namespace = server.namespaces.own(request.query_params.get("namespace") or "default")
-        namespace.advance(seconds)
-        return JSONResponse(_time(namespace))
+def ready(server: Controlled) -> dict[str, Any]:
+    """Whether the newest version of the files can be used; the last good one answers meanwhile."""
+    problems = [str(problem) for problem in server.problems]
+    return {"status": "problems", "problems": problems} if problems else {"status": "ok"}
 
-    async def misused(request: Request, error: Exception) -> Response:
-        return JSONResponse({"error": str(error)}, status_code=422)
 
-    async def missing(request: Request, error: Exception) -> Response:
-        message = f"There is nothing at {request.url.path}."
-        return JSONResponse({"error": message, "providers": where(request)}, status_code=404)
+@cache
+def _version() -> str:
+    try:
+        return version("llm-provider-emulator")
+    except PackageNotFoundError:
+        return "unknown"
 
-    routes: list[Any] = [
-        Route("/", providers),
-        Route("/__emulator/health", health),
-        Route("/__emulator/ready", ready),
-        Route("/__emulator/providers", providers),
-        Route("/__emulator/timing", timing),
-        Route("/__emulator/clock", clock),
-        Route("/__emulator/clock/advance", advance, methods=["POST"]),
+
+def about(server: Controlled) -> dict[str, Any]:
+    """Which emulator this is."""
+    return {"version": _version(), "python": platform.python_version(), "workers": 1}
+
+
+def providers(server: Controlled, origin: str) -> dict[str, Any]:
+    """The base URL of each provider."""
+    if server.provider is not None:
+        return {"providers": {server.provider: origin}}
+    return {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
+
+
+def timing(server: Controlled) -> dict[str, Any]:
+    """How well the moments of frames were kept."""
+    return dict(server.timing.to_dict())
+
+
+def measured(server: Controlled) -> dict[str, Any]:
+    """What this process has measured, as plain data: metrics are made of it."""
+    journals = [namespace.journal for namespace in server.namespaces]
+    return {
+        "totals": server.totals.to_dict(),
+        "timing": server.timing.dumped(),
+        "open_streams": len(server.players.active),
+        "namespaces": len(server.namespaces),
+        "journal_exchanges": sum(len(journal) for journal in journals),
+        "journal_bytes": sum(journal.bytes for journal in journals),
+    }
+
+
+def metrics(server: Controlled) -> str:
+    """Metrics in the format of Prometheus."""
+    from emulator.control.metrics import exposed
+
+    return exposed(_version(), [measured(server)])
+
+
+# What happened
+
+
+def selected(journal: Journal, wanted: Selection) -> list[Exchange]:
+    """The exchanges that fit, oldest first."""
+    found = [exchange for exchange in journal if fits(exchange, wanted)]
+    return found if wanted.limit is None else found[-wanted.limit :]
+
+
+def fits(exchange: Exchange, wanted: Selection) -> bool:
+    """Whether an exchange is one of those that are wanted."""
+    provider, _, _ = exchange.place
+    return (
+        (wanted.since is None or exchange.number > wanted.since)
+        and (wanted.provider is None or provider == wanted.provider)
+        and (wanted.rule is None or exchange.rule == wanted.rule)
+        and (wanted.outcome is None or exchange.outcome == wanted.outcome)
+        and (wanted.model is None or exchange.model == wanted.model)
+        and (wanted.status is None or wanted.status in (str(exchange.status), f"{exchange.status // 100}xx"))
+    )
+
+
+def exchanges(server: Controlled, namespace: str, wanted: Selection) -> dict[str, Any]:
+    """The exchanges that the journal holds, oldest first."""
+    return {"exchanges": [each.row() for each in selected(server.namespaces.get(namespace).journal, wanted)]}
+
+
+def exchange(server: Controlled, namespace: str, number: int) -> dict[str, Any]:
+    """Everything about one exchange. Raises NotFound."""
+    return found(server, namespace, number).details()
+
+
+def found(server: Controlled, namespace: str, number: int) -> Exchange:
+    """The exchange of that number. Raises NotFound."""
+    journal = server.namespaces.get(namespace).journal
+    kept = journal.get(number)
+    if kept is None:
+        reason = "it was forgotten" if 0 < number <= journal.count else f"{journal.count} were made so far"
+        raise NotFound(f"The journal of '{namespace}' has no exchange {number}: {reason}.")
+    return kept
+
+
+def clear_journal(server: Controlled, namespace: str) -> dict[str, Any]:
+    """Forget all exchanges; the next ones are numbered on."""
+    journal = server.namespaces.get(namespace).journal
+    removed = len(journal)
+    journal.clear()
+    return {"removed": removed}
+
+
+async def wait_for(server: Controlled, namespace: str, wanted: Selection, count: int, seconds: float) -> dict[str, Any]:
+    """The exchanges that fit, once so many of them are over. Raises TimedOut."""
+    journal = server.namespaces.get(namespace).journal
+    every = wanted.model_copy(update={"limit": None})
+
+    def over() -> list[Exchange]:
+        return [each for each in selected(journal, every) if each.ended is not None]
+
+    try:
+        async with asyncio.timeout(seconds):
+            while len(over()) < count:
+                await journal.changed()
+    except TimeoutError:
+        if len(over()) < count:
+            raise TimedOut(
+                f"After {seconds:g} seconds {len(over())} of {count} exchanges have matched and are over."
+            ) from None
+    rows = over()
+    return {"exchanges": [each.row() for each in (rows if wanted.limit is None else rows[-wanted.limit :])]}
+
+
+def acknowledge(server: Controlled, namespace: str, word: AcknowledgeBody) -> dict[str, Any]:
+    """Keep what a client says of how an exchange ended for it. Raises NotFound."""
+    if word.number is not None:
+        exchange = found(server, namespace, word.number)
+    else:
+        assert word.id is not None
+        exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
+    exchange.acknowledged = word.model_dump(mode="json", exclude={"number", "id"}, exclude_none=True)
+    return {"number": exchange.number}
+
+
+def _carrying(journal: Journal, id: str) -> Exchange:
+    for exchange in reversed(tuple(journal)):
+        if exchange.idempotency_key == id:
+            return exchange
+        response = exchange.response
+        if id in response.headers.values() or f'"{id}"' in response.text:
+            return exchange
+    raise NotFound(f"No response in this journal carries the id '{shortened(id)}'.")
+
+
+# Rules and scenarios
+
+
+def rules(server: Controlled, namespace: str) -> dict[str, Any]:
+    """The rules in the order of trying: those that were added first."""
+    where = server.namespaces.get(namespace)
+    ids = [each.id for each in where.added]
+    rows = [
+        {
+            "id": ids[rule.position] if rule.position < len(ids) else None,
+            "name": rule.name,
+            "origin": rule.origin,
+            "added": rule.position < len(ids),
+            "used": where.uses(rule.position),
+            "rule": plain(rule.model),
+        }
+        for rule in where.script.rules.rules
     ]
-    return Starlette(routes=routes, exception_handlers={404: missing, UsageError: misused})
+    return {"rules": rows}
 
 
-def _time(namespace: Namespace) -> dict[str, Any]:
-    return {"mode": namespace.script.scenario.clock, "now": namespace.clock.time()}
+def plain(model: BaseModel | None) -> dict[str, Any]:
+    """What was said to make a model, as JSON."""
+    if model is None:
+        return {}
+    said: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+    return said
+
+
+def add_rule(server: Controlled, namespace: str, rule: RuleModel) -> dict[str, Any]:
+    """Try a rule before all others from now on."""
+    added = server.namespaces.own(namespace).add_rule(rule)
+    return {"id": added.id, "name": added.rule.name}
+
+
+def remove_rules(server: Controlled, namespace: str) -> dict[str, Any]:
+    """Remove all rules that were added."""
+    return {"removed": server.namespaces.get(namespace).remove_rules()}
+
+
+def remove_rule(server: Controlled, namespace: str, id: str) -> dict[str, Any]:
+    """Remove a rule that was added. Raises NotFound."""
+    where = server.namespaces.get(namespace)
+    named = {each.id for each in where.added if id in (each.id, each.rule.name)}
+    if not named:
+        known = [each.id for each in where.added]
+        raise NotFound(f"There is no added rule '{shortened(id)}'.{did_you_mean(id, known)}")
+    return {"removed": where.remove_rules(named)}
+
+
+def scenario(server: Controlled, namespace: str) -> dict[str, Any]:
+    """The scenario of a namespace, without rules that were added."""
+    return plain(server.namespaces.get(namespace).loaded.scenario)
+
+
+def replace_scenario(server: Controlled, namespace: str, source: Source) -> dict[str, Any]:
+    """Answer from another scenario. Rules that were added go. Raises ScenarioError, and then nothing has changed."""
+    return use_scenario(server, namespace, compile_scenario(source))
+
+
+def use_scenario(server: Controlled, namespace: str, script: CompiledScenario) -> dict[str, Any]:
+    """The same with a scenario that is made ready."""
+    where = server.namespaces.own(namespace)
+    where.remove_rules()
+    server.namespaces.load(where, script)
+    return {"name": script.scenario.name, "rules": len(script.rules.rules)}
+
+
+# Faults
+
+
+def faults(server: Controlled, namespace: str) -> dict[str, Any]:
+    """The faults that were armed and are not spent."""
+    registry = server.namespaces.get(namespace).fault_registry
+    rows: list[dict[str, Any]] = []
+    for source, armed in (("queue", registry.queue), ("live", registry.live)):
+        for id, fault in armed.items():
+            counter = registry.counted(id)
+            times = 1 if source == "queue" else fault.times
+            counts = {"times": times, "seen": counter.seen, "applied": counter.struck}
+            rows.append({"id": id, "kind": fault.kind, "fault": plain(fault), "source": source, **counts})
+    return {"faults": rows}
+
+
+def add_fault(server: Controlled, namespace: str, fault: Any, times: int | None = None) -> dict[str, Any]:
+    """Arm a fault for every request from now on, or for so many. Raises UsageError."""
+    made = fault_with(fault, {} if times is None else {"times": times})
+    return {"id": server.namespaces.own(namespace).fault_registry.add(made)}
+
+
+def queue_fault(server: Controlled, namespace: str, fault: Fault) -> dict[str, Any]:
+    """Arm a fault for one request: the next one that no earlier one of these waits for."""
+    return {"id": server.namespaces.own(namespace).fault_registry.push(fault)}
+
+
+def remove_fault(server: Controlled, namespace: str, id: str) -> dict[str, Any]:
+    """Disarm a fault. Raises NotFound."""
+    registry = server.namespaces.get(namespace).fault_registry
+    if not registry.remove(id):
+        known = [*registry.queue, *registry.live]
+        raise NotFound(f"There is no fault '{shortened(id)}', or it is spent.{did_you_mean(id, known)}")
+    return {"removed": 1}
+
+
+def remove_faults(server: Controlled, namespace: str) -> dict[str, Any]:
+    """Disarm all faults."""
+    return {"removed": server.namespaces.get(namespace).fault_registry.disarm()}
+
+
+def fault_with(fault: str | int | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
+    """A fault with some of its parameters said apart. Raises UsageError."""
+    if not parameters:
+        return fault_of(fault)
+    if isinstance(fault, Fault):
+        return fault_of({**fault.model_dump(exclude_unset=True, by_alias=True), "kind": fault.kind, **parameters})
+    try:
+        given = spelled(fault)
+    except ValueError as error:
+        raise UsageError(f"The fault {error}") from None
+    return fault_of({**given, **parameters} if isinstance(given, Mapping) else given)
+
+
+# Accounts
+
+
+def shown_key(key: str) -> str:
+    """A key as it is shown: of a long one only its end."""
+    return key if len(key) < MIN_HIDDEN else f"…{key[-SHOWN_OF_KEY:]}"
+
+
+def _key_id(key: str) -> str:
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def _amount(value: Decimal | None) -> str | None:
+    return None if value is None else format(value, "f")
+
+
+def accounts(server: Controlled, namespace: str) -> dict[str, Any]:
+    """The accounts of a namespace, with what is left on each."""
+    rows = [
+        {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
+        for provider, key, balance in server.namespaces.get(namespace).ledger.rows()
+    ]
+    return {"accounts": rows}
+
+
+def _account(where: Namespace, provider: str, key: str) -> str:
+    """The key of an account, which may be named by its id. Raises NotFound."""
+    if provider not in PROVIDERS:
+        hint = did_you_mean(provider, list(PROVIDERS))
+        raise NotFound(f"There is no provider '{shortened(provider)}'.{hint} Providers: {', '.join(PROVIDERS)}")
+    return next((known for _, known, _ in where.ledger.rows() if _key_id(known) == key), key)
+
+
+def set_balance(server: Controlled, namespace: str, provider: str, key: str, balance: Decimal | None) -> dict[str, Any]:
+    """Let so much be left on an account, in USD; None: unlimited. Raises NotFound."""
+    where = server.namespaces.own(namespace)
+    key = _account(where, provider, key)
+    where.ledger.give(provider, key, balance)
+    return {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
+
+
+def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: Decimal) -> dict[str, Any]:
+    """Add to what is left on an account. Raises NotFound, and UsageError when it is unlimited."""
+    where = server.namespaces.own(namespace)
+    key = _account(where, provider, key)
+    if not where.ledger.knows(provider, key):
+        raise NotFound(f"There is no account '{shown_key(key)}' of {provider}. Give it a balance with PUT.")
+    balance = where.ledger.balance(provider, key)
+    if balance is None:
+        raise UsageError("This account is unlimited, so nothing can be added to it.")
+    return set_balance(server, namespace, provider, key, balance + amount)
+
+
+# Time
+
+
+def clock(server: Controlled, namespace: str) -> dict[str, Any]:
+    """What time it is in a namespace, and what moves it."""
+    where = server.namespaces.get(namespace)
+    return {"mode": where.clock_mode, "now": where.clock.time()}
+
+
+def set_clock(server: Controlled, namespace: str, mode: ClockMode) -> dict[str, Any]:
+    """Let another kind of clock count a namespace's time from now on; answers that are open keep theirs."""
+    server.namespaces.set_clock(server.namespaces.own(namespace), mode)
+    return clock(server, namespace)
+
+
+def advance(server: Controlled, namespace: str, seconds: float) -> dict[str, Any]:
+    """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+    server.namespaces.own(namespace).advance(seconds)
+    return clock(server, namespace)
+
+
+# Namespaces
+
+
+def namespaces(server: Controlled) -> dict[str, Any]:
+    """All namespaces that there are."""
+    return {
+        "namespaces": [
+            _namespace_row(each)
+            for each in sorted(server.namespaces, key=lambda each: (each.name != "default", each.name))
+        ]
+    }
+
+
+def _namespace_row(where: Namespace) -> dict[str, Any]:
+    return {
+        "name": where.name,
+        "exchanges": len(where.journal),
+        "clock": where.clock_mode,
+        "state": where.state,
+        "seed": where.seed,
+        "scenario": where.loaded.scenario.name,
+    }
+
+
+def give_namespace(
+    server: Controlled, name: str, script: CompiledScenario | None = None, seed: int | None = None
+) -> dict[str, Any]:
+    """A namespace that starts anew, with a scenario of its own or the server's. Raises UsageError."""
+    if not NAME.fullmatch(name):
+        raise UsageError(
+            f"'{shortened(name)}' is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens, underscores."
+        )
+    if name == "default":
+        raise UsageError("The namespace 'default' cannot be made anew: PUT its scenario, or reset it.")
+    return _namespace_row(server.namespaces.give(name, script or server.namespaces.default.loaded, seed))
+
+
+def remove_namespace(server: Controlled, name: str) -> dict[str, Any]:
+    """Forget a namespace and everything in it. Raises NotFound, and UsageError for the default one."""
+    if not server.namespaces.remove(name):
+        raise NotFound(f"There is no namespace '{shortened(name)}'.")
+    return {"removed": 1}
+
+
+def reset(server: Controlled, namespace: str) -> dict[str, Any]:
+    """Begin anew: counters, state, faults, added rules, balances and quotas; the journal and the scenario stay."""
+    server.namespaces.get(namespace).reset()
+    return {"status": "ok"}

@@ -4,7 +4,6 @@ In the order of precedence: the request's own header; its key or its URL; the qu
 rule; the scenario; the server. The first error wins; everything else is composed in that order.
 """
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -20,6 +19,7 @@ BY_REQUEST: tuple[Source, ...] = ("header", "key", "url")
 HEADER = "x-emulator-fault"
 KEY = "sk-fault-"
 MAX_QUEUED = 10_000
+MAX_LIVE = 1000
 MAX_PER_REQUEST = 32
 MAX_LENGTH = 8192
 """Maximum length of one requested fault."""
@@ -51,10 +51,13 @@ class FaultRegistry:
     """The live faults of one namespace, and the counters of all its faults."""
 
     live: dict[str, Fault] = field(default_factory=dict)
-    queue: deque[Fault] = field(default_factory=lambda: deque(maxlen=MAX_QUEUED))
+    queue: dict[str, Fault] = field(default_factory=dict)
+    """One-shot faults by id, each for one request, in their turn."""
     counters: dict[str, Counter] = field(default_factory=dict)
     started: float = 0.0
     """The clock time from which windows count."""
+    _spent: dict[str, None] = field(default_factory=dict)
+    """The ids of live faults that have struck as often as they were to."""
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
@@ -62,14 +65,45 @@ class FaultRegistry:
         return not self.live and not self.queue
 
     def add(self, fault: Fault) -> str:
-        """Adds a live fault; returns the id for removing it."""
+        """Arm a live fault; the answer is the id by which it can be removed. Raises UsageError."""
+        if len(self.live) >= MAX_LIVE:
+            raise UsageError(f"{MAX_LIVE} faults are armed already. Disarm some first.")
         id = f"live-{next(self._ids)}"
         self.live[id] = fault
         return id
 
+    def push(self, fault: Fault) -> str:
+        """Queue a fault for one request; the answer is the id by which it can be removed."""
+        if len(self.queue) >= MAX_QUEUED:
+            del self.queue[next(iter(self.queue))]
+        id = f"queue-{next(self._ids)}"
+        self.queue[id] = fault
+        return id
+
     def remove(self, id: str) -> bool:
-        """Removes a live fault; returns whether it existed."""
-        return self.live.pop(id, None) is not None
+        """Disarm a live or a queued fault; whether there was one."""
+        self.counters.pop(id, None)
+        was_spent = id in self._spent
+        self._spent.pop(id, None)
+        return (self.live.pop(id, None) or self.queue.pop(id, None)) is not None or was_spent
+
+    def _spend(self, id: str) -> None:
+        """A live fault has struck as often as it was to."""
+        self.live.pop(id, None)
+        if len(self._spent) >= MAX_COUNTERS:
+            del self._spent[next(iter(self._spent))]
+        self._spent[id] = None
+
+    def counted(self, id: str) -> Counter:
+        """What a fault has seen and struck so far."""
+        return self.counters.get(id) or Counter()
+
+    def disarm(self) -> int:
+        """Disarm all live and queued faults, and forget their counts; the answer is how many there were."""
+        ids = [*self.live, *self.queue]
+        for id in ids:
+            self.remove(id)
+        return len(ids)
 
     def clear(self) -> None:
         """Removes all live and queued faults, and clears all counters."""
@@ -84,8 +118,8 @@ class FaultRegistry:
         def is_wanted(fault: Fault) -> bool:
             return of_handshake is None or isinstance(fault, HandshakeFault) is of_handshake
 
-        if self.queue and is_wanted(self.queue[0]):
-            yield ActiveFault(f"queue-{next(self._ids)}", self.queue.popleft(), "queue")
+        if self.queue and is_wanted(self.queue[id := next(iter(self.queue))]):
+            yield ActiveFault(id, self.queue.pop(id), "queue")
         for id, fault in self.live.items():
             if is_wanted(fault):
                 yield ActiveFault(id, fault, "live")
@@ -117,6 +151,8 @@ class FaultRegistry:
             ):
                 continue
             counter.struck += 1
+            if each.source == "live" and counter.struck == fault.times:
+                self._spend(each.id)
             struck.append(each)
         return struck
 

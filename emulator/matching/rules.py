@@ -46,6 +46,8 @@ class Rule:
     patterns: tuple[Pattern, ...]
     """The regexes on the prompt, whose groups templates may use."""
     normalize: tuple[str, ...] = ()
+    model: RuleModel | None = None
+    """What it was made of."""
 
     def answer(self, used: int, ask: MatchContext) -> Answer | None:
         """The answer for the use number `used` (0 for the first); None when the rule is used up."""
@@ -229,6 +231,19 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
     return RuleSet(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
 
 
+def compile_added(model: RuleModel, name: str, scenario: Scenario) -> Rule:
+    """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none."""
+    rule = _compiled(model, name, 0, scenario)
+    return rule if model.name else replace(rule, name=name)
+
+
+def with_added(book: RuleSet, added: Sequence[Rule]) -> RuleSet:
+    """The same rules behind others, which are tried first: the newest of them before the older ones, as far as their
+    priorities do not say otherwise. The priorities of the scenario's own rules count among those alone."""
+    rules = (*added, *book.rules)
+    return RuleSet(tuple(replace(rule, position=position) for position, rule in enumerate(rules)))
+
+
 def find(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> RuleMatch | None:
     """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
     allow()
@@ -255,12 +270,12 @@ def _all_hold(tests: Sequence[Callable[[MatchContext], bool]], ask: MatchContext
     return True
 
 
-def misses(book: RuleSet, ask: MatchContext, most: int = 20) -> list[str]:
-    """For each rule, why it does not answer this request: its first condition that fails. Those that came nearest
-    come first; at most `most` are listed."""
+def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None = None) -> list[str]:
+    """For each rule, or each before a position, why it does not answer this request: its first condition that fails.
+    The nearest come first; at most `most` are listed."""
     allow()
     tried: list[tuple[float, Rule, Condition | None]] = []
-    for rule in book.rules:
+    for rule in book.rules[:before]:
         for held, condition in enumerate(rule.conditions):
             if not condition.holds(ask):
                 tried.append((held / (len(rule.conditions) + 1), rule, condition))
@@ -271,6 +286,29 @@ def misses(book: RuleSet, ask: MatchContext, most: int = 20) -> list[str]:
     lines = [f"{rule.name}: {_reason(rule, failed, ask)}" for _, rule, failed in tried[:most]]
     left = len(tried) - most
     return lines + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
+
+
+def explained(book: RuleSet, ask: MatchContext, before: int, most: int = 20) -> list[dict[str, Any]]:
+    """For each of the last rules that were tried, and the one at position `before`, which of its conditions hold."""
+    rules = book.rules[max(0, before - most) : before + 1]
+    return [
+        {"rule": rule.name, "origin": rule.origin, "matched": rule.position == before, "conditions": _each(rule, ask)}
+        for rule in rules
+    ]
+
+
+def _each(rule: Rule, ask: MatchContext) -> list[dict[str, Any]]:
+    allow()
+    rows: list[dict[str, Any]] = []
+    match = rule.model.match if rule.model is not None else Match()
+    for name in sorted(match.model_fields_set - {"normalize"}):
+        alone = Match.model_construct(_fields_set={name}, **{**dict(Match()), name: getattr(match, name)})
+        failed = next((each for each in conditions(alone, rule.normalize) if not each.holds(ask)), None)
+        wanted = match.model_dump(mode="json", by_alias=True, include={name}, exclude_unset=True)
+        key, value = next(iter(wanted.items()), (name, None))
+        reason = None if failed is None else failed.miss(ask)
+        rows.append({"condition": key, "wanted": value, "holds": failed is None, "reason": reason})
+    return rows
 
 
 def _reason(rule: Rule, failed: Condition | None, ask: MatchContext) -> str:
@@ -297,6 +335,7 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
         literal=prompt.equals if prompt and not normalize else None,
         patterns=tuple(compiled(regex) for regex in _regexes(model.match)),
         normalize=tuple(normalize),
+        model=model,
     )
 
 

@@ -64,6 +64,8 @@ class CountBody(DeepSeekMessagesBody):
 class DeepSeekMessages(Messages):
     """`POST /anthropic/v1/messages`"""
 
+    Body = DeepSeekMessagesBody
+
     def key_of(self, headers: Mapping[str, str]) -> str:
         key = headers.get("x-api-key")
         return key if key and "authorization" not in headers else super().key_of(headers)

@@ -71,6 +71,7 @@ class DeepSeekResponsesBody(ResponsesBody):
 class DeepSeekResponses(Responses):
     """`POST /responses`"""
 
+    Body = DeepSeekResponsesBody
     fails_as_a_whole: ClassVar[bool] = True
 
     # The way in

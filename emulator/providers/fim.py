@@ -72,6 +72,7 @@ def controls(body: FimBody) -> Controls:
 class Gap(ChatCompletions):
     """The texts that fill gaps: chat completions whose choices hold a `text`."""
 
+    Body = FimBody  # type: ignore[assignment]  # an endpoint without messages
     dialect = "gap"
 
     def parse(self, call: HttpRequest, key: str) -> ModelRequest:

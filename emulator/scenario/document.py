@@ -45,6 +45,12 @@ class Document:
         return Problem(self.path, 0, 0, message)
 
 
+def inside(document: Document, key: Key) -> Document:
+    """A part of a document as one of its own, with its places."""
+    marks = {path[1:]: mark for path, mark in document.marks.items() if path[:1] == (key,)}
+    return Document(document.path, document.data[key], marks)
+
+
 def spell(key_path: Iterable[Key]) -> str:
     """A trail as people write it: `rules[0].match.headers['a b']`; `the document` for the root."""
     return "".join(map(_spell_key, key_path)).removeprefix(".") or "the document"

@@ -3,7 +3,7 @@
 import glob
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,18 @@ def load(*sources: Source) -> Loaded:
         raise ScenarioError(problems, files)
     origins = [origin for scenario, document in parts for origin in _origins(scenario, document)]
     return Loaded(_joined([scenario for scenario, _ in parts]), tuple(origins), tuple(files), tuple(parts))
+
+
+def load_document(document: Document) -> Loaded:
+    """A scenario that is no file, so it can include none. What leaves out its version means the present one.
+    Raises ScenarioError."""
+    data = document.data
+    if isinstance(data, Mapping) and "version" not in data:
+        document = replace(document, data={"version": 1, **data})
+    scenario = build(Scenario, document)
+    if scenario.include:
+        raise ScenarioError([document.problem(("include",), "include is for files: what is not one has no folder")])
+    return Loaded(scenario, tuple(_origins(scenario, document)), (), ((scenario, document),))
 
 
 def _named_or(source: str) -> list[Path]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from emulator.clock import Clock, VirtualClock
+from emulator.control.access import Access
 from emulator.engine import Options, PlannedResponse, answer, misused, refused
 from emulator.errors import Problem
 from emulator.providers import CREDENTIALS, PROVIDERS
@@ -25,12 +26,14 @@ from emulator.server.uvicorn_adapter import Scope
 from emulator.state.journal import Exchange, RecordedRequest
 from emulator.state.namespace import NAME, Namespace, Namespaces
 from emulator.state.timing import Timing
+from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback
 
 logger = logging.getLogger("emulator")
 
 MAX_BODY_BYTES = 32 * 2**20
 CONTROL = "/__emulator"
+ICON = "/favicon.ico"
 PENDING = "emulator.begun"
 """Where a scope holds an answer that has been begun already."""
 HOSTS: Mapping[str, str] = {
@@ -128,8 +131,11 @@ class App:
         self.provider = provider
         self.hosts = hosts
         self.max_body_bytes = max_body_bytes
+        self.access = Access()
+        """Who may use the control API."""
         self.players = Players()
         self.timing = Timing()
+        self.totals = Totals()
         self.on_exchange: Callable[[Exchange], None] | None = None
         """What tells each exchange once it is over."""
         self.problems: tuple[Problem, ...] = ()
@@ -187,8 +193,10 @@ class App:
             try:
                 if pending.is_for_a_page:
                     plan = PlannedResponse(opened(plan.answer), plan.exchange)
-                plan.exchange.playback = await play(
-                    plan.answer, pending.start, pending.clock, scope, send, self.players
+                exchange = plan.exchange
+                exchange.connection, exchange.planned = scope["state"][HANDLE].number, plan.answer
+                exchange.playback = await play(
+                    plan.answer, pending.start, pending.clock, scope, send, self.players, exchange
                 )
             finally:
                 self.close(plan, namespace)
@@ -225,6 +233,7 @@ class App:
         if exchange.status in (404, 405):
             exchange.notes += self._mend(exchange.request, namespace)
         exchange.end(answer)
+        self.totals.note(exchange)
         namespace.journal.settle(exchange)
         if self.on_exchange is not None:
             self.on_exchange(exchange)
@@ -261,7 +270,7 @@ class App:
         by_host = self.hosts.get(host.partition(":")[0].lower()) or self.provider
         if by_host is not None:
             return Target(by_host, path, namespace, tuple(faults))
-        if whole == "/":
+        if whole in ("/", ICON):
             return None
         name, slash, rest = path[1:].partition("/")
         if name not in PROVIDERS:
@@ -333,9 +342,9 @@ class App:
 
     async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._control is None:
-            from emulator.control.api import control_app  # Starlette takes a tenth of a second to load
+            from emulator.control.http import ControlApp  # Starlette takes a tenth of a second to load
 
-            self._control = control_app(self)
+            self._control = ControlApp(self)
         await self._control(scope, receive, send)
 
 

@@ -109,7 +109,7 @@ class FastPath:
         start = clock.now()
         plan = started(app.plan(request_head.call(data[end:]), namespace, handle.has_left))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
-            plan.exchange.playback = playback
+            plan.exchange.playback, plan.exchange.connection = playback, handle.number
             app.close(plan, namespace)
             protocol.rest()
         else:

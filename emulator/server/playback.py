@@ -1,17 +1,19 @@
 """The one place where bytes and time are real: plays a track or a list of steps on a connection."""
 
 import asyncio
+from array import array
 from collections.abc import Callable, Sequence
 from functools import cache
 from http import HTTPStatus
 from itertools import accumulate
 from math import inf
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from emulator.clock import Alarm, Clock, WallClock
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.wire import (
+    MAX_MOMENTS,
     Afterwards,
     BreakHandshakes,
     Close,
@@ -41,6 +43,12 @@ MAX_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
 
 
+class Watcher(Protocol):
+    """What sees how far an answer has come."""
+
+    underway: Playback | None
+
+
 class Players:
     """The answers being played now, so that a shutdown can end them."""
 
@@ -57,17 +65,23 @@ class Players:
 
 
 async def play(
-    answer: PlannedBody | Sequence[Step], start: float, clock: Clock, scope: Scope, send: Send, players: Players
+    answer: PlannedBody | Sequence[Step],
+    start: float,
+    clock: Clock,
+    scope: Scope,
+    send: Send,
+    players: Players,
+    watcher: Watcher | None = None,
 ) -> Playback:
     """Send an answer whose moments count from `start` on the clock. Returns when its last byte is handed to the
     socket, the client has gone, or the server shuts down; never raises for what a client does.
 
-    `scope` and `send` are uvicorn's own: no middleware may stand between."""
+    `scope` and `send` are uvicorn's own: no middleware may stand between. `watcher` sees how far it has come."""
     cycle: Cycle = send.__self__  # type: ignore[attr-defined]
     handle = cast(ConnectionHandle, scope["state"][HANDLE])
     if players.draining:
         cycle.keep_alive = False
-    playback = await _play(answer, start, clock, cycle, handle, players)
+    playback = await _play(answer, start, clock, cycle, handle, players, watcher)
     if handle.was_cut and playback.ended == "client_closed":
         playback.ended = "shutdown"  # it was not the client who closed
     return playback
@@ -80,6 +94,7 @@ async def _play(
     cycle: Cycle,
     handle: ConnectionHandle,
     players: Players,
+    watcher: Watcher | None,
 ) -> Playback:
     if isinstance(answer, PlannedBody):
         if not answer.at or cycle.scope["method"] == "HEAD":
@@ -91,6 +106,8 @@ async def _play(
         player = _TrackPlayer(handle, start, clock, cycle, answer)
     else:
         player = _StepPlayer(handle, start, clock, cycle, answer)
+    if watcher is not None:
+        watcher.underway = player.playback
     await player.play(players)
     if handle.is_lost:
         cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
@@ -256,6 +273,7 @@ class _Player:
         "is_last",
         "is_over",
         "playback",
+        "sent",
         "start",
         "transport",
     )
@@ -275,7 +293,8 @@ class _Player:
             not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
         )
         self.ending: Ended = "client_closed"  # how it will have ended when the connection is lost
-        self.playback = Playback()
+        self.sent = array("d")
+        self.playback = Playback(sent=self.sent)
         self.afterwards: Afterwards | None = None
         self.alarm: Alarm | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -377,6 +396,11 @@ class _Player:
         playback = self.playback
         playback.bytes_sent += size
         playback.frames_sent += frames
+        sent = self.sent
+        if frames == 1 and len(sent) < MAX_MOMENTS:
+            sent.append(now)
+        else:
+            sent.extend([now] * min(frames, MAX_MOMENTS - len(sent)))
         if playback.first_sent is None:
             playback.first_sent = now
         playback.last_sent = now

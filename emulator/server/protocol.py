@@ -8,7 +8,7 @@ import asyncio
 import logging
 import socket
 import struct
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock
@@ -47,6 +47,9 @@ BAD_REQUEST = _REFUSED % b"400 Bad Request"
 class ListenerControl(Protocol):
     """What the transport may do with the server's listening sockets."""
 
+    numbers: Iterator[int]
+    """Connections are counted from 1."""
+
     def refuse(self, seconds: float) -> None:
         """Stop listening for so long."""
 
@@ -79,10 +82,11 @@ class Listener(Protocol):
 class ConnectionHandle:
     """What the transport may do with one connection, beyond ASGI."""
 
-    __slots__ = ("idle", "listener_control", "next", "player", "protocol", "was_cut")
+    __slots__ = ("idle", "listener_control", "next", "number", "player", "protocol", "was_cut")
 
     def __init__(self, protocol: Any, listener_control: ListenerControl) -> None:
         self.protocol = protocol
+        self.number = next(listener_control.numbers)
         self.listener_control = listener_control
         self.player: Listener | None = None
         """Notified when the connection is lost, and when the client reads too slowly."""

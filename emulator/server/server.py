@@ -15,11 +15,13 @@ from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import partial
 from importlib import import_module
+from itertools import count
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakSet
 
 from emulator.clock import WallClock, wait_until
+from emulator.control.access import Access
 from emulator.engine import Options, handshake_fault
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.scenario.sources import Source
@@ -78,6 +80,8 @@ class ServerOptions:
     """What to load again when its files change; empty: nothing is watched."""
     on_exchange: Callable[[Exchange], None] | None = None
     """What tells each exchange once it is over."""
+    access: Access = field(default_factory=Access)
+    """Who may use the control API."""
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
     """The provider behind each host name."""
     front: "TlsFront | None" = None
@@ -159,7 +163,7 @@ class Server:
         clock = WallClock()
         namespaces = Namespaces(self.options.script, clock, self.options.seed)
         app = App(namespaces, self.options.options, self.options.provider, hosts=self.options.hosts)
-        app.on_exchange = self.options.on_exchange
+        app.on_exchange, app.access = self.options.on_exchange, self.options.access
         app.timing.watch(clock)
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
         stop = asyncio.Event()
@@ -403,6 +407,7 @@ class ListenerControl:
 
     def __init__(self, clock: WallClock, server: HttpServer) -> None:
         self.resets = 0
+        self.numbers = count(1)
         self._server: HttpServer | None = server
         self._clock = clock
         self._until = 0.0

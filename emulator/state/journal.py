@@ -1,18 +1,20 @@
 """What happened: one `Exchange` for each request, kept in a journal that is bounded in number and in bytes."""
 
+import asyncio
 import json
-import re
+from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any
-from urllib.parse import unquote_plus
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from emulator.providers import CREDENTIALS
 from emulator.reply import Usage
 from emulator.request import HttpRequest
-from emulator.wire import Data, Head, Header, PlannedBody, Playback, Raw, Step
+from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
+from emulator.state.said import Said, said, shape_of
+from emulator.wire import MAX_MOMENTS, Data, Head, Header, PlannedBody, Playback, Raw, Step
 
 MAX_EXCHANGES = 1000
 """How many exchanges a journal keeps."""
@@ -26,12 +28,6 @@ MAX_UNCUT = 8 * 2**20
 """Bytes of it that may be whole bodies of requests that no rule answered: only they can tell why."""
 OVERHEAD = 1024
 """Bytes that an exchange takes besides what it carried."""
-SECRET_HEADERS = frozenset(
-    [*CREDENTIALS, "authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "proxy-authorization"]
-)
-SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
-"""Names of query parameters that hold a credential, in any case."""
-REDACTED = "[redacted]"
 MAX_QUICK_RULES = 50
 """Rules up to which it is found out for each request that none of them matches why it does not."""
 IN_EXCHANGE = {"in_exchange": True}
@@ -96,6 +92,18 @@ class RecordedResponse(_Body):
     """As sent, without the framing of chunks."""
     size: int
     """Bytes of the whole body as far as it was sent."""
+    said: Said | None = None
+    """What the model says in it; None for an error, a list, or what cannot be read."""
+
+    @property
+    def content(self) -> str:
+        """The text of the answer, put together from all events of a stream; empty when no model has answered."""
+        return self.said.text if self.said is not None else ""
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning before the answer, put together likewise; empty when there is none."""
+        return self.said.reasoning if self.said is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,8 @@ class Why:
     """The body that it looks at."""
     rules: int = 0
     """How many rules it asks."""
+    explain: Callable[[], list[dict[str, Any]]] | None = None
+    """Finds out for each rule and each of its conditions whether it holds."""
 
     @property
     def is_quick(self) -> bool:
@@ -114,8 +124,102 @@ class Why:
         return self.rules <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
 
 
+class _Findings:
+    """What is found out about an exchange only when somebody asks."""
+
+    __slots__ = ()
+
+    if TYPE_CHECKING:
+        _call: HttpRequest
+        _answer: "PlannedBody | RecordedResponse | None"
+        _frames: "_Frames | None"
+        why: "Why | None"
+        faults: tuple[str, ...]
+        skipped: tuple[tuple[str, str], ...]
+        playback: Playback | None
+        underway: Playback | None
+        planned: PlannedBody | Sequence[Step] | None
+        started: float
+
+        @property
+        def request(self) -> "RecordedRequest": ...
+
+    @property
+    def misses(self) -> list[str]:
+        """For each rule that was tried before the one that answered, or for all when none did: why it does not match,
+        the nearest first."""
+        key = self._call.key
+        return [redacted(reason, key) for reason in self.why.find()] if self.why is not None else []
+
+    @property
+    def because(self) -> list[dict[str, Any]]:
+        """For each rule that was tried, condition by condition, whether it holds; the one that answered comes last."""
+        if self.why is None or self.why.explain is None:
+            return []
+        rows: list[dict[str, Any]] = _clean(self.why.explain(), self._call.key)
+        return rows
+
+    @property
+    def applied(self) -> tuple[str, ...]:
+        """The faults that acted, as `kind (source)`."""
+        skipped = [fault for fault, _ in self.skipped]
+        return tuple(fault for fault in self.faults if fault not in skipped)
+
+    @property
+    def retry_count(self) -> int | None:
+        """How many times the client's SDK says that it has tried before; None when it says nothing."""
+        text = self._call.headers.get("x-stainless-retry-count", "")
+        return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
+
+    @property
+    def idempotency_key(self) -> str | None:
+        """The key by which a client marks its tries of one request; None when it sends none."""
+        headers = self._call.headers
+        found = (
+            headers.get("idempotency-key")
+            or headers.get("x-idempotency-key")
+            or headers.get("x-stainless-idempotency-key")
+        )
+        return None if found is None else redacted(found, self._call.key)
+
+    @property
+    def ignored(self) -> list[str]:
+        """The members of the request's body that the provider does not read, as it is documented."""
+        call = self._call
+        shape = shape_of(call.provider, call.dialect)
+        model = getattr(shape, "Body", None)
+        body = self.request.json
+        if model is None or not isinstance(body, dict):
+            return []
+        reads = {name for key, field in model.model_fields.items() for name in (key, field.alias)}
+        return [name for name in body if name not in reads]
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages of the conversation as they were sent; empty when there are none, or the body was cut."""
+        body = self.request.json
+        found = body.get("messages", body.get("input", body.get("contents"))) if isinstance(body, dict) else None
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """When each frame was to be sent and when it was, in seconds from the request; `sent` is null for one that was
+        not."""
+        playback = self.playback or self.underway
+        answer = self.planned or (self._answer if isinstance(self._answer, PlannedBody) else None)
+        planned = self._frames if answer is None else _frames_of(answer)
+        if planned is None:
+            return []
+        sent = [] if playback is None else playback.moments(len(planned.at))
+        rows: list[dict[str, Any]] = []
+        for number, (at, size, part) in enumerate(zip(planned.at, planned.sizes, planned.parts, strict=True)):
+            moment = sent[number] - self.started if number < len(sent) else None
+            rows.append({"planned": at, "sent": moment, "bytes": size, "part": part})
+        return rows
+
+
 @dataclass(slots=True)
-class Exchange:
+class Exchange(_Findings):
     """One request and what became of it. Durations are seconds; `received` is Unix time."""
 
     number: int
@@ -143,7 +247,19 @@ class Exchange:
     notes: tuple[str, ...] = ()
     """What a user should know of this exchange: why no rule matched, which fault could not be applied."""
     why: Why | None = field(default=None, repr=False)
-    """For an answer that no rule gave."""
+    """Why nearer rules did not answer."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
+    attempt: int = 1
+    """How many times this very request has come, this one included."""
+    connection: int = 0
+    """The number of the connection that it came on, counted from 1 for each server; 0: it is not known."""
+    acknowledged: Mapping[str, Any] | None = None
+    """What the client said of how it ended for itself."""
+    planned: PlannedBody | Sequence[Step] | None = field(default=None, repr=False)
+    """The answer while it is being sent."""
+    underway: Playback | None = field(default=None, repr=False)
+    """How far the answer has come, while it is being sent in frames."""
     started: float = 0.0
     """The moment on the clock's hand of deadlines from which all others count."""
     body_size: int = 0
@@ -153,22 +269,22 @@ class Exchange:
     is_kept: bool = False
     """Whether the journal still holds it."""
     _answer: PlannedBody | RecordedResponse | None = field(default=None, repr=False)
+    _frames: "_Frames | None" = field(default=None, repr=False)
 
     @property
     def request(self) -> RecordedRequest:
         """What was asked."""
         call = self._call
-        headers = {
-            name: REDACTED if name in SECRET_HEADERS or _holds(value, call.key) else value
-            for name, value in call.headers.items()
-        }
-        query = _without_secrets(call.query, call.key)
-        url = (
-            f"http://{call.headers.get('host', 'localhost')}{call.sent_path or call.path}{'?' if query else ''}{query}"
-        )
-        body = call.body[:MAX_REQUEST_BYTES]
-        size = max(self.body_size, len(call.body))
-        return RecordedRequest(call.provider, call.operation, call.method, url, call.path, query, headers, body, size)
+        key = call.key
+        headers = headers_of(call.headers, key)
+        query = query_of(call.query, key)
+        path = redacted(call.path, key)
+        sent_path = redacted(call.sent_path or call.path, key)
+        url = f"http://{call.headers.get('host', 'localhost')}{sent_path}{'?' if query else ''}{query}"
+        body = redacted_body(call.body[:MAX_REQUEST_BYTES], key)
+        cut = len(call.body[:MAX_REQUEST_BYTES]) - len(body)
+        size = max(self.body_size, len(call.body)) - cut
+        return RecordedRequest(call.provider, call.operation, call.method, url, path, query, headers, body, size)
 
     @property
     def call(self) -> RecordedRequest:
@@ -181,23 +297,31 @@ class Exchange:
         return self._call.provider, self._call.method, self._call.path
 
     @property
+    def operation(self) -> str:
+        """Which endpoint it was; empty when there is none at this path."""
+        return self._call.operation
+
+    @property
     def response(self) -> RecordedResponse:
         """What was answered; without a body until the answer is over."""
-        answer = self._answer
+        answer, call = self._answer, self._call
         if isinstance(answer, PlannedBody):
             body = answer.body()
-            return RecordedResponse(answer.status, _readable(answer.headers), body, len(body))
-        return answer or RecordedResponse(self.status, {}, b"", 0)
+            answer = RecordedResponse(answer.status, _readable(answer.headers), body, len(body))
+        if answer is None:
+            return RecordedResponse(self.status, {}, b"", 0)
+        is_stream = "event-stream" in answer.headers.get("content-type", "")
+        shape = shape_of(call.provider, call.dialect)
+        body = redacted_body(answer.body, call.key, shape if is_stream else None)
+        is_said = shape is not None and self.outcome in ("reply", "generated")
+        found = said(body, shape, is_stream=is_stream) if is_said and shape is not None else None
+        size = answer.size - len(answer.body) + len(body)
+        return RecordedResponse(answer.status, headers_of(answer.headers, call.key), body, size, found)
 
     @property
     def ended(self) -> str | None:
         """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it goes on."""
         return self.playback.ended if self.playback is not None else None
-
-    @property
-    def misses(self) -> list[str]:
-        """For an answer that no rule gave: for each rule why, the nearest first."""
-        return self.why.find() if self.why is not None else []
 
     def shorten(self) -> None:
         """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
@@ -212,29 +336,29 @@ class Exchange:
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end()
+        self.underway = self.planned = None
         playback = self.playback
         if answer is not None and playback is not None:
             sent = playback.bytes_sent
             is_whole = (
                 isinstance(answer, PlannedBody) and playback.ended == "complete" and 0 < sent <= MAX_REQUEST_BYTES
             )
-            self._answer = answer if is_whole else _as_sent(answer, playback)  # type: ignore[assignment]
+            if is_whole:
+                self._answer = answer  # type: ignore[assignment]
+            else:
+                self._answer, self._frames = _as_sent(answer, playback), _frames_of(answer)
 
-    def summary(self) -> dict[str, Any]:
-        """The exchange as plain data, but for what takes long to find out."""
-        request, playback = self.request, self.playback
-        return {
+    def row(self) -> dict[str, Any]:
+        """The exchange as it stands in lists: without headers and bodies, and without what takes long to find out."""
+        call, playback = self._call, self.playback or self.underway
+        row = {
             "number": self.number,
-            "received": self.received,
             "namespace": self.namespace,
-            "provider": request.provider or None,
-            "operation": request.operation,
-            "method": request.method,
-            "url": request.url,
-            "path": request.path,
-            "query": request.query,
-            "headers": dict(request.headers),
-            "body": request.text,
+            "received": self.received,
+            "provider": call.provider or None,
+            "operation": call.operation,
+            "method": call.method,
+            "path": call.path,
             "model": self.model,
             "stream": self.stream,
             "rule": self.rule,
@@ -245,18 +369,91 @@ class Exchange:
             "usage": None if self.usage is None else _counts(self.usage),
             "cost": str(self.cost),
             "faults": list(self.faults),
+            "applied": list(self.applied),
+            "skipped": [{"fault": fault, "reason": reason} for fault, reason in self.skipped],
             "notes": list(self.notes),
+            "attempt": self.attempt,
+            "connection": self.connection,
+            "retry_count": self.retry_count,
+            "idempotency_key": self.idempotency_key,
             "ended": self.ended,
             "bytes_sent": playback.bytes_sent if playback else 0,
             "frames_sent": playback.frames_sent if playback else 0,
             "first_sent": _since(self.started, playback.first_sent if playback else None),
             "last_sent": _since(self.started, playback.last_sent if playback else None),
             "late": playback.late if playback else 0.0,
+            "acknowledged": self.acknowledged,
         }
+        return {name: _clean(value, call.key) for name, value in row.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """The same with the request, as it stands in the log."""
+        request = self.request
+        sent = {"url": request.url, "query": request.query, "headers": dict(request.headers), "body": request.text}
+        return {**self.row(), **sent}
 
     def record(self) -> dict[str, Any]:
-        """The exchange as plain data, without credentials, bodies cut at 64 KiB."""
+        """The same with the reasons why nearer rules did not answer."""
         return {**self.summary(), "misses": self.misses}
+
+    def details(self) -> dict[str, Any]:
+        """Everything that is known of the exchange, as plain data, without credentials, bodies cut at 64 KiB."""
+        request, response = self.request, self.response
+        return {
+            **self.row(),
+            "url": request.url,
+            "query": request.query,
+            "request": {
+                "headers": dict(request.headers),
+                "body": request.text,
+                "size": request.size,
+                "truncated": request.truncated,
+                "messages": self.messages,
+            },
+            "response": {
+                "status": response.status,
+                "headers": dict(response.headers),
+                "size": response.size,
+                "truncated": response.truncated,
+                "text": response.text,
+                "content": response.content,
+                "reasoning": response.reasoning,
+            },
+            "ignored": self.ignored,
+            "misses": self.misses,
+            "because": self.because,
+            "frames": self.frames,
+        }
+
+
+def _clean(value: Any, key: str | None) -> Any:
+    """Plain data without credentials."""
+    if isinstance(value, str):
+        return redacted(value, key)
+    if isinstance(value, dict):
+        return {name: _clean(item, key) for name, item in value.items()}
+    return [_clean(item, key) for item in value] if isinstance(value, list) else value
+
+
+@dataclass(frozen=True, slots=True)
+class _Frames:
+    """The frames of an answer that the journal keeps no longer as it was planned."""
+
+    at: Sequence[float]
+    sizes: Sequence[int]
+    parts: tuple[str, ...]
+
+
+def _frames_of(answer: PlannedBody | Sequence[Step]) -> _Frames:
+    datas = islice((step for step in _steps(answer) if isinstance(step, Data | Raw) and step.data), MAX_MOMENTS)
+    rows = [(step.at, len(step.data), step.part if isinstance(step, Data) else "raw") for step in datas]
+    return _Frames(
+        array("d", [row[0] for row in rows]), array("L", [row[1] for row in rows]), tuple([row[2] for row in rows])
+    )
+
+
+def _steps(answer: PlannedBody | Sequence[Step]) -> Sequence[Step]:
+    return answer.steps() if isinstance(answer, PlannedBody) else answer
 
 
 def _counts(usage: Usage) -> dict[str, int]:
@@ -275,7 +472,7 @@ def _readable(headers: Sequence[Header]) -> dict[str, str]:
 
 def _as_sent(answer: PlannedBody | Sequence[Step], playback: Playback) -> RecordedResponse:
     """The beginning of what was sent of an answer."""
-    steps = answer.steps() if isinstance(answer, PlannedBody) else answer
+    steps = _steps(answer)
     head = next((step for step in steps if isinstance(step, Head)), None)
     parts: list[bytes] = []
     provider, frames = MAX_REQUEST_BYTES, playback.frames_sent
@@ -288,21 +485,6 @@ def _as_sent(answer: PlannedBody | Sequence[Step], playback: Playback) -> Record
     body = b"".join(parts)
     status, headers = (head.status, _readable(head.headers)) if head is not None else (0, {})
     return RecordedResponse(status, headers, body, max(playback.bytes_sent, len(body)))
-
-
-def _holds(value: str, key: str | None) -> bool:
-    """Whether a header carries the key, alone or after a scheme."""
-    return bool(key) and (value.strip() == key or value.rpartition(" ")[2] == key)
-
-
-def _without_secrets(query: str, key: str | None) -> str:
-    """A query string as it was sent, but for the values of parameters that hold a credential."""
-    parts = re.split("([&;])", query)
-    for place, part in enumerate(parts):
-        name, equals, value = part.partition("=")
-        if equals and (unquote_plus(name).strip().lower() in SECRETS or _holds(unquote_plus(value), key)):
-            parts[place] = f"{name}={REDACTED}"
-    return "".join(parts)
 
 
 def _since(start: float, moment: float | None) -> float | None:
@@ -353,6 +535,7 @@ class Journal:
     """What those that are over take."""
     _kept: OrderedDict[int, Exchange] = field(default_factory=OrderedDict)
     _is_closed: bool = False
+    _watchers: tuple[Callable[[Exchange], None], ...] = ()
 
     def __post_init__(self) -> None:
         self.shelf.journals.add(self)
@@ -363,12 +546,20 @@ class Journal:
         self._kept[exchange.number] = exchange
         if len(self._kept) > self.capacity:
             self.drop_oldest()
+        if self._watchers:
+            self._notify(exchange)
+
+    def _notify(self, exchange: Exchange) -> None:
+        for notify in self._watchers:
+            notify(exchange)
 
     def settle(self, exchange: Exchange) -> None:
         """An exchange is over: from now on it counts with what it keeps."""
         if exchange.notes or len(exchange.model) > MAX_TEXT:
             exchange.model = exchange.model[:MAX_TEXT]
             exchange.notes = tuple([note[:MAX_TEXT] for note in exchange.notes])
+        if self._watchers:
+            self._notify(exchange)
         if not exchange.is_kept or exchange.size or self._is_closed:
             return
         exchange.size = size = _size(exchange)
@@ -378,6 +569,28 @@ class Journal:
         self.shelf.bytes += size
         if self.shelf.bytes > self.shelf.most_bytes:
             self.shelf.make_room()
+
+    def get(self, number: int) -> Exchange | None:
+        """The exchange of that number, if it is still there."""
+        return self._kept.get(number)
+
+    def watch(self, notify: Callable[[Exchange], None]) -> Callable[[], None]:
+        """Have each exchange parts that begins or ends from now on; the answer stops that."""
+        self._watchers = (*self._watchers, notify)
+
+        def stop() -> None:
+            self._watchers = tuple(each for each in self._watchers if each is not notify)
+
+        return stop
+
+    async def changed(self) -> None:
+        """Return once an exchange begins or ends."""
+        happened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        stop = self.watch(lambda _: None if happened.done() else happened.set_result(None))
+        try:
+            await happened
+        finally:
+            stop()
 
     def next_number(self) -> int:
         self.count += 1
@@ -416,6 +629,10 @@ def _size(exchange: Exchange) -> int:
     size = OVERHEAD + call.head_size + len(call.body) + len(exchange.model)
     if exchange.notes:
         size += sum(map(len, exchange.notes))
+    if playback is not None and playback.sent is not None:
+        size += 8 * len(playback.sent)
+    if exchange._frames is not None:
+        size += 24 * len(exchange._frames.parts)
     if isinstance(answer, RecordedResponse):
         return size + len(answer.body)
     return size + (playback.bytes_sent if playback is not None else 0)

@@ -2,27 +2,31 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from typing import Literal
 
 from emulator import large
 from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
 from emulator.errors import UsageError
 from emulator.faults.selection import FaultRegistry
 from emulator.matching.conditions import MatchContext
-from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find
+from emulator.matching.rules import Rule, RuleMatch, RuleSet, compile_added, compile_rules, find, with_added
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider, provider_error
 from emulator.request import HttpRequest, ModelRequest
 from emulator.resources import DEFAULT_SCENARIO
-from emulator.scenario.models import Scenario
-from emulator.scenario.sources import Source, load
+from emulator.scenario.document import Document
+from emulator.scenario.models import RuleModel, Scenario
+from emulator.scenario.sources import Source, load, load_document
 from emulator.state.journal import Exchange, Journal, Shelf
 from emulator.state.quotas import Quotas, quota_of
 from emulator.state.response_cache import ResponseCache
+
+ClockMode = Literal["real", "virtual", "manual"]
 
 MAX_NAMESPACES = 1000
 """How many worlds that requests alone have made are remembered."""
@@ -36,6 +40,8 @@ MAX_LOST = 100_000
 """How many names of such worlds are remembered after them, so that a later use gets an error and not another world."""
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """The names that can stand in a URL, a header and a key as they are."""
+MAX_ADDED = 1000
+"""How many rules may be added to a world."""
 MAX_PREFIXES = 4096
 PREFIX_STEP = 128
 """Characters: the least length at which the beginnings of two texts are found to be the same."""
@@ -85,6 +91,12 @@ def compile_scenario(*sources: Source) -> CompiledScenario:
     return script_of(loaded.scenario, loaded.origins, loaded.files)
 
 
+def compile_document(document: Document) -> CompiledScenario:
+    """The same with a scenario that is no file. Raises ScenarioError."""
+    loaded = load_document(document)
+    return script_of(loaded.scenario, loaded.origins)
+
+
 def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
     """Compile a scenario. `origins` tells where each rule stands."""
     keys = None
@@ -104,6 +116,15 @@ def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path
     )
 
 
+@dataclass(frozen=True, slots=True)
+class AddedRule:
+    """A rule that was added to a world's scenario while the server runs."""
+
+    id: str
+    model: RuleModel
+    rule: Rule
+
+
 class Namespace:
     """One world: script, counters, state, seed, clock and journal. It lives in the event loop's thread."""
 
@@ -117,12 +138,19 @@ class Namespace:
         self.fault_registry = FaultRegistry()
         self.memory = ResponseCache()
         self._given_seed = seed
+        self.loaded = script
+        """The scenario that was loaded; `script` has the rules that were added to it besides."""
         self.script = script
+        self.added: tuple[AddedRule, ...] = ()
+        """The rules that were added, in the order of trying."""
+        self._added_count = 0
+        self.clock_mode = script.scenario.clock
         self.last_used = 0.0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: counters, state, faults and prompt cache; the journal stays."""
+        """Begin anew: counters, state, faults, added rules and prompt cache; the journal stays."""
+        self.added, self.script = (), self.loaded
         self.state = "start"
         self._used: dict[int, int] = {}
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
@@ -133,9 +161,10 @@ class Namespace:
         self.ledger = _ledger(self.script)
 
     def replace_script(self, script: CompiledScenario) -> None:
-        """Answer from another script from now on; its rules count from the beginning."""
-        self.script = script
+        """Answer from another script from now on; its rules count from the beginning. Rules that were added stay."""
+        self.loaded = script
         self._used = {}
+        self._put_added(self.added)
         self.fault_registry.counters = {
             id: counter for id, counter in self.fault_registry.counters.items() if id.startswith(LASTING)
         }
@@ -146,6 +175,41 @@ class Namespace:
         else:  # what was counted was counted against other limits
             fresh.spent = self.ledger.spent
             self.ledger = fresh
+
+    def add_rule(self, model: RuleModel) -> AddedRule:
+        """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError."""
+        if len(self.added) >= MAX_ADDED:
+            raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
+        self._added_count += 1
+        id = f"added-{self._added_count}"
+        made = AddedRule(id, model, compile_added(model, id, self.loaded.scenario))
+        newest_first = sorted((made, *self.added), key=lambda each: -each.model.priority)
+        self._put_added(tuple(newest_first))
+        return made
+
+    def remove_rules(self, ids: Collection[str] | None = None) -> int:
+        """Remove rules that were added, or all of them; the answer is how many there were."""
+        left = tuple(each for each in self.added if ids is not None and each.id not in ids)
+        removed = len(self.added) - len(left)
+        if removed:
+            self._put_added(left)
+        return removed
+
+    def _put_added(self, added: tuple[AddedRule, ...]) -> None:
+        """Let these rules stand before the scenario's own; each keeps its count of uses."""
+        before, number = [each.id for each in self.added], len(self.added)
+        uses = {before[place]: count for place, count in self._used.items() if place < number}
+        own = {place - number: count for place, count in self._used.items() if place >= number}
+        self._used = {place: uses[each.id] for place, each in enumerate(added) if each.id in uses}
+        self._used |= {place + len(added): count for place, count in own.items()}
+        self.added = added
+        rules = with_added(self.loaded.rules, [each.rule for each in added]) if added else self.loaded.rules
+        self.script = replace(self.loaded, rules=rules, files=()) if added else self.loaded
+        self.memory.clear()
+
+    def uses(self, position: int) -> int:
+        """How often the rule at a place has answered."""
+        return self._used.get(position, 0)
 
     @property
     def seed(self) -> int:
@@ -178,7 +242,7 @@ class Namespace:
     def check_key(self, provider: str, key: str) -> None:
         """Raises Refused when the scenario lists accounts and this key is none of them."""
         keys = self.script.keys
-        if keys is not None and key not in keys[provider]:
+        if keys is not None and key not in keys[provider] and (provider, key) not in self.ledger.given:
             raise provider_error("unauthorized")
 
     def ask(self, request: ModelRequest, identity: bytes, attempt: int) -> MatchContext:
@@ -296,7 +360,7 @@ class Namespaces:
             if complaint := self.complaint(name):
                 raise UsageError(complaint)
             self._forget_idle(now)
-            found = self._named[name] = self._made(name, self.default.script, self._seed)
+            found = self._named[name] = self._made(name, self.default.loaded, self._seed)
         self._named.move_to_end(name)
         found.last_used = now
         return found
@@ -327,20 +391,36 @@ class Namespaces:
             "Give it its scenario once more, or use fewer names."
         )
 
-    def load(self, namespace: Namespace, script: CompiledScenario) -> None:
-        """Let a world answer from another script. If that wants another kind of clock, its time begins anew; answers
-        that are open keep theirs, and one that only leaps or stands then leaps, so that they end."""
-        if script.scenario.clock != namespace.script.scenario.clock:
+    def remove(self, name: str) -> bool:
+        """Forget a world and everything in it; whether there was one. Raises UsageError for the default one."""
+        if name == "default":
+            raise UsageError("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
+        for known in (self._named, self._given):
+            if name in known:
+                known.pop(name).forget()
+                return True
+        return self._lost.pop(name, "") is None
+
+    def set_clock(self, namespace: Namespace, mode: ClockMode) -> None:
+        """Let another kind of clock count a world's time, which begins anew; answers that are open keep theirs, and
+        one that only leaps or stands then leaps, so that they end."""
+        if mode != namespace.clock_mode:
             release(namespace.clock)
-            namespace.clock = self._clock_for(script)
+            namespace.clock, namespace.clock_mode = self._clock_for(mode), mode
             namespace.fault_registry.started = namespace.clock.now()
+            namespace.memory.clear()
+
+    def load(self, namespace: Namespace, script: CompiledScenario) -> None:
+        """Let a world answer from another script, and by another kind of clock if that wants one."""
+        if script.scenario.clock != namespace.script.scenario.clock:
+            self.set_clock(namespace, script.scenario.clock)
         namespace.replace_script(script)
 
     def reload(self, script: CompiledScenario) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
         old, self._script = self._script, script
         for namespace in self:
-            if namespace.script is old:
+            if namespace.loaded is old:
                 self.load(namespace, script)
 
     def __iter__(self) -> Iterator[Namespace]:
@@ -350,10 +430,9 @@ class Namespaces:
         return 1 + len(self._named) + len(self._given)
 
     def _made(self, name: str, script: CompiledScenario, seed: int | None) -> Namespace:
-        return Namespace(name, script, self._clock_for(script), seed, self._shelf)
+        return Namespace(name, script, self._clock_for(script.scenario.clock), seed, self._shelf)
 
-    def _clock_for(self, script: CompiledScenario) -> Clock:
-        kind = script.scenario.clock
+    def _clock_for(self, kind: ClockMode) -> Clock:
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
 
     def _keep(self, namespace: Namespace) -> None:

@@ -7,10 +7,13 @@ from decimal import Decimal
 from math import ceil
 from re import Pattern
 
+from emulator.errors import UsageError
 from emulator.providers.base import Provider, provider_error
 from emulator.reply import Usage
 from emulator.scenario.models import Account, QuotaModel, glob_pattern
 
+MAX_GIVEN = 10_000
+"""How many accounts may be given a balance while the server runs."""
 MAX_TALLIES = 10_000
 """How many pairs of quota and key are remembered; the oldest is forgotten first."""
 
@@ -65,18 +68,47 @@ class Quotas:
     accounts: Sequence[Account] = ()
     spent: dict[str, Decimal] = field(default_factory=dict)
     """By key, in USD."""
+    given: dict[tuple[str, str], Decimal | None] = field(default_factory=dict)
+    """What is left, by provider and key, where that was given while the server runs; None: unlimited."""
     _counters: dict[tuple[int, str, str], UsageCounter] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        return not self.quotas and not self.accounts
+        return not self.quotas and not self.accounts and not self.given
 
     def balance(self, provider: str, key: str) -> Decimal | None:
         """What is left on an account; None when it is unlimited or there is none."""
+        if (provider, key) in self.given:
+            return self.given[provider, key]
         for account in self.accounts:
             if account.key == key and account.provider in (None, provider) and account.balance is not None:
                 return account.balance - self.spent.get(key, Decimal(0))
         return None
+
+    def give(self, provider: str, key: str, balance: Decimal | None) -> None:
+        """Let so much be left on an account, whatever was on it before; None: unlimited. Raises UsageError."""
+        if (provider, key) not in self.given and len(self.given) >= MAX_GIVEN:
+            raise UsageError(f"{MAX_GIVEN} accounts were given a balance already. Reset the namespace first.")
+        self.given[provider, key] = balance
+
+    def knows(self, provider: str, key: str) -> bool:
+        """Whether there is such an account."""
+        return (provider, key) in self.given or any(
+            account.key == key and account.provider in (None, provider) for account in self.accounts
+        )
+
+    def rows(self) -> "Iterator[tuple[str | None, str, Decimal | None]]":
+        """Provider (None: any), key and what is left of each account."""
+        for (provider, key), left in self.given.items():
+            yield provider, key, left
+        for account in self.accounts:
+            if (account.provider, account.key) not in self.given:
+                balance = account.balance
+                yield (
+                    account.provider,
+                    account.key,
+                    None if balance is None else balance - self.spent.get(account.key, Decimal(0)),
+                )
 
     def open(self, provider: Provider, key: str, now: float) -> "Lease":
         """A request begins: counted, or refused with the provider's own words. `now` is Unix time. What it took is in
@@ -108,7 +140,9 @@ class Quotas:
         """The answer is known: its tokens and its price are put down."""
         for quota in self._covering(provider, key):
             self._counter(quota, provider, key, now).tokens += usage.total
-        if any(account.key == key for account in self.accounts):
+        if (left := self.given.get((provider, key))) is not None:
+            self.given[provider, key] = left - cost
+        elif any(account.key == key for account in self.accounts):
             self.spent[key] = self.spent.get(key, Decimal(0)) + cost
 
     def _covering(self, provider: str, key: str) -> Iterator[Quota]:

@@ -4,14 +4,15 @@ A benchmark that reads this can discard a run in which the machine, and not the 
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from emulator.clock import Alarm, Clock
 from emulator.wire import Playback
 
 # Upper bounds of the classes, in seconds: 10 µs to 100 s, each a quarter more than the one before.
-_BOUNDS = [1e-5 * 1.25**step for step in range(73)]
+BOUNDS = [1e-5 * 1.25**step for step in range(73)]
 INTERVAL = 0.1
 """Seconds between two samples of the loop's lag."""
 
@@ -20,24 +21,43 @@ INTERVAL = 0.1
 class Histogram:
     """Durations in classes a quarter wide: bounded, however many there are."""
 
-    counts: list[int] = field(default_factory=lambda: [0] * (len(_BOUNDS) + 1))
+    counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     count: int = 0
     most: float = 0.0
+    sum: float = 0.0
 
     def add(self, seconds: float) -> None:
-        self.counts[bisect_left(_BOUNDS, seconds)] += 1
+        self.counts[bisect_left(BOUNDS, seconds)] += 1
         self.count += 1
+        self.sum += seconds
         if seconds > self.most:
             self.most = seconds
 
     def quantile(self, share: float) -> float:
         """The upper bound of the class that the quantile is in, in seconds; 0 without samples."""
         left = share * self.count
-        for bound, count in zip(_BOUNDS, self.counts, strict=False):
+        for bound, count in zip(BOUNDS, self.counts, strict=False):
             left -= count
             if left <= 0 and self.count:
                 return min(bound, self.most)
         return self.most
+
+    def dumped(self) -> list[Any]:
+        """As plain data, which `loaded` takes."""
+        return [self.counts, self.count, self.most, self.sum]
+
+    @classmethod
+    def loaded(cls, dumped: Sequence[Any]) -> "Histogram":
+        """What was dumped, maybe by another process."""
+        counts, count, most, total = dumped
+        return cls(list(counts), count, most, total)
+
+    def merge(self, other: "Histogram") -> None:
+        """Add what another one has."""
+        self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
+        self.count += other.count
+        self.most = max(self.most, other.most)
+        self.sum += other.sum
 
     def to_dict(self) -> Mapping[str, float]:
         """As plain data, in milliseconds."""
@@ -72,6 +92,20 @@ class Timing:
             self.watch(clock)
 
         self._sampled = clock.call_at(due, sample)
+
+    def dumped(self) -> dict[str, Any]:
+        """As plain data, which can be put together with that of other processes."""
+        return {"late": self.late.dumped(), "too_long": self.too_long.dumped(), "lag": self.lag.dumped()}
+
+    @classmethod
+    def merged(cls, parts: Iterable[Mapping[str, Any]]) -> "Timing":
+        """The timing of several processes together."""
+        timing = cls()
+        for part in parts:
+            timing.late.merge(Histogram.loaded(part["late"]))
+            timing.too_long.merge(Histogram.loaded(part["too_long"]))
+            timing.lag.merge(Histogram.loaded(part["lag"]))
+        return timing
 
     def clear(self) -> None:
         """Resets all figures."""

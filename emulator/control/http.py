@@ -1,0 +1,199 @@
+"""The control API over HTTP: checks who asks and what is sent, then calls the function of the route."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import orjson
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from emulator.control.access import cors_headers, denial
+from emulator.control.api import Controlled, NotFound, TimedOut
+from emulator.control.routes import PREFIX, ROUTES, Asked, ControlRoute, Stream, Text
+from emulator.errors import Problem, ScenarioError, UsageError, did_you_mean
+from emulator.scenario.document import Document
+from emulator.scenario.loading import MAX_BYTES, build, parse
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
+NOTHING = Document("body", {})
+SAFE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+ICON = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1d4ed8"/>'
+    '<path d="M7 17h4l3-9 5 16 3-7h3" fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" '
+    'stroke-linejoin="round"/></svg>'
+)
+
+
+class _Refused(Exception):
+    """A request that cannot be done."""
+
+    def __init__(
+        self, status: int, message: str, problems: Sequence[Problem] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.status, self.message, self.problems, self.headers = status, message, problems, headers or {}
+        super().__init__(message)
+
+
+class ControlApp:
+    """The ASGI application for one server: the front page, the icon, and everything under `/__emulator`."""
+
+    def __init__(self, server: Controlled) -> None:
+        self._server = server
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            response = await self._answer(request)
+        except ClientDisconnect:
+            return
+        for name, value in cors_headers(self._server.access, _plain(request)).items():
+            response.headers[name] = value
+        await response(scope, receive, send)
+
+    async def _answer(self, request: Request) -> Response:
+        named, path = _split(_raw_path(request))
+        try:
+            if path == "/favicon.ico":
+                return Response(ICON, media_type="image/svg+xml", headers={"cache-control": "max-age=86400"})
+            is_front = path == "/"
+            rest = "providers" if is_front else path.removeprefix(PREFIX).lstrip("/")
+            if not is_front and path != PREFIX and not path.startswith(f"{PREFIX}/"):
+                raise _Refused(404, f"There is nothing at {path}.")
+            token = dict(parse_qsl(request.url.query)).get("token")
+            refused = denial(
+                self._server.access, request.method, rest, _plain(request), token, is_page=is_front or not rest
+            )
+            if refused is not None:
+                headers = {"www-authenticate": "Bearer"} if refused.status == 401 else {}
+                raise _Refused(refused.status, refused.message, headers=headers)
+            if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
+                return Response(status_code=204, headers={"allow": ", ".join(_methods(rest)) or "GET"})
+            return await self._routed(request, named, rest)
+        except _Refused as error:
+            return _refusal(error)
+
+    async def _routed(self, request: Request, named: str | None, rest: str) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        for route in ROUTES:
+            found = route.pattern.fullmatch(rest)
+            if found is not None and route.method == method:
+                return await self._done(route, request, named, _unquoted(found.groupdict()))
+        if allowed := _methods(rest):
+            allow = ", ".join(allowed)
+            raise _Refused(405, f"{PREFIX}/{rest} takes {allow}, not {request.method[:20]}.", headers={"allow": allow})
+        known = [route.path for route in ROUTES]
+        raise _Refused(404, f"There is nothing at {PREFIX}/{rest[:200]}.{did_you_mean(rest, known)}")
+
+    async def _done(self, route: ControlRoute, request: Request, named: str | None, path: dict[str, str]) -> Response:
+        try:
+            query = _query(route, request)
+            namespace = query.namespace or named or "default"
+            document = await _document(request, is_expected=route.body is not None)
+            body = None if route.body is None else _body(route, document)
+            origin = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+            where = "" if named is None or self._server.provider is not None else f"/@{named}"
+            asked = Asked(namespace, f"{origin}{where}", path, query, body, document)
+            done = route.do(self._server, asked)
+            if inspect.isawaitable(done):
+                done = await done
+        except ScenarioError as error:
+            raise _Refused(422, str(error), error.problems) from None
+        except UsageError as error:
+            raise _Refused(422, str(error), [Problem("body", 0, 0, str(error))]) from None
+        except NotFound as error:
+            raise _Refused(404, str(error)) from None
+        except TimedOut as error:
+            raise _Refused(408, str(error)) from None
+        if isinstance(done, Stream):
+            headers = {**SAFE_HEADERS, "x-accel-buffering": "no"}
+            if request.method == "HEAD":
+                return Response(media_type=done.media_type, headers=headers)
+            return StreamingResponse(done.parts, media_type=done.media_type, headers=headers)
+        if isinstance(done, Text):
+            return Response(done.body, media_type=done.media_type, headers=SAFE_HEADERS)
+        status = 503 if route.path == "ready" and done["status"] != "ok" else route.status
+        return json_response(done, status)
+
+
+def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Plain data as JSON."""
+    body = orjson.dumps(data, default=str)
+    return Response(body, status, {**SAFE_HEADERS, **(headers or {})}, "application/json")
+
+
+def _refusal(error: _Refused) -> Response:
+    problems = [
+        {"path": each.path, "line": each.line, "column": each.column, "message": each.message}
+        for each in error.problems
+    ]
+    return json_response({"error": error.message, "problems": problems}, error.status, error.headers)
+
+
+def _raw_path(request: Request) -> str:
+    """The path as it was sent, which distinguishes a slash inside a key from a separator."""
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode("utf-8", "surrogateescape")
+    return raw.partition(b"?")[0].decode("latin-1")
+
+
+def _unquoted(parts: Mapping[str, str]) -> dict[str, str]:
+    return {name: unquote(value) for name, value in parts.items()}
+
+
+def _split(path: str) -> tuple[str | None, str]:
+    """The namespace that a path names, and what follows it."""
+    if path.startswith("/@"):
+        name, slash, rest = path[2:].partition("/")
+        return name, slash + rest
+    return None, path
+
+
+def _plain(request: Request) -> dict[str, str]:
+    return {name.lower(): value for name, value in request.headers.items()}
+
+
+def _methods(rest: str) -> list[str]:
+    found = [route.method for route in ROUTES if route.pattern.fullmatch(rest)]
+    return [*found, *(["HEAD"] if "GET" in found else [])]
+
+
+def _query(route: ControlRoute, request: Request) -> Any:
+    """The query, checked. Raises ScenarioError."""
+    given: dict[str, Any] = {}
+    for name, value in parse_qsl(request.url.query, keep_blank_values=True):
+        if name in given:
+            raise ScenarioError([Problem("query", 0, 0, f"{name[:80]} is given twice")])
+        if name != "token":
+            given[name] = value
+    return build(route.query, Document("query", given))
+
+
+async def _document(request: Request, *, is_expected: bool) -> Document:
+    """The body as it was sent. A write that is not JSON is refused: a page of any site may send such without asking."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if is_expected and kind != "application/json":
+        found = f"'{kind[:80]}'" if kind else "none"
+        raise _Refused(415, f"The body must be JSON: send Content-Type: application/json; it was {found}.")
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > MAX_BYTES:
+            raise _Refused(413, f"The body is larger than {MAX_BYTES >> 20} MiB.", headers={"connection": "close"})
+        parts.append(part)
+    if not is_expected:
+        if size and kind != "application/json":
+            raise _Refused(415, "A body must be JSON: send Content-Type: application/json, or no body.")
+        return NOTHING
+    if not size:
+        raise ScenarioError([Problem("body", 1, 1, "the body is empty, JSON was expected")])
+    return parse(b"".join(parts), "body", "json")
+
+
+def _body(route: ControlRoute, document: Document) -> Any:
+    if route.path == "scenario":  # which may be a text, and is made ready where it is used
+        return None
+    model: Any = route.body
+    return build(model, document)

@@ -1,0 +1,355 @@
+"""What the control API takes and gives: the models that validate requests, and that `openapi.json` is made of."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from emulator.state.namespace import ClockMode
+
+MAX_WAIT = 600.0
+"""Seconds that a request may wait for exchanges."""
+MAX_AMOUNT = Decimal(10) ** 12
+Amount = Annotated[Decimal, Field(strict=False, allow_inf_nan=False, ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class Given(BaseModel):
+    """Something that a client sends."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """Something that a client gets. More may stand in it than is described."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+# What is in URLs
+
+
+class InNamespace(Given):
+    """Which namespace is meant."""
+
+    namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = None
+    """The namespace; the one in the path, else `default`, when left out."""
+
+
+Number = Annotated[int, Field(strict=False)]
+
+
+class Selection(InNamespace):
+    """Which exchanges are meant. What is left out, does not matter."""
+
+    provider: Name | None = None
+    """A provider's name."""
+    rule: Name | None = None
+    """The name of the rule that answered."""
+    status: Annotated[str, Field(pattern=r"^[1-5]([0-9][0-9]|xx)$")] | None = None
+    """A status, such as `429`, or a class of them, such as `4xx`."""
+    outcome: Literal["reply", "generated", "listing", "error"] | None = None
+    """What the answer was."""
+    model: Name | None = None
+    """The model that was asked for."""
+    since: Annotated[Number, Field(ge=0)] | None = None
+    """Only exchanges with larger numbers."""
+    limit: Annotated[Number, Field(ge=1, le=10_000)] | None = None
+    """At most so many: the last ones."""
+
+
+class Waiting(Selection):
+    """What to wait for."""
+
+    count: Annotated[Number, Field(ge=1, le=1000)] = 1
+    """How many exchanges have to match, and to be over."""
+    timeout: Annotated[float, Field(strict=False, ge=0, le=MAX_WAIT)] = 30.0
+    """Seconds after which the answer is 408."""
+
+
+class Exporting(Selection):
+    """What to export, and how."""
+
+    format: Literal["jsonl", "har", "curl"] = "jsonl"
+    """`jsonl`: one exchange a line; `har`: an HTTP archive; `curl`: a shell script that sends the requests again."""
+
+
+# What is in bodies
+
+
+class FaultBody(Given):
+    """A fault to arm."""
+
+    fault: str | Annotated[int, Field(ge=100, le=599)] | dict[str, Any]
+    """As in a scenario: `reset:after_tokens=5`, or a mapping with its `kind`."""
+    times: Annotated[int, Field(ge=1, le=10**9)] | None = None
+    """How often it strikes before it is spent; what the fault itself says, else always, when left out."""
+
+
+class ScenarioText(Given):
+    """A scenario as the text of a file."""
+
+    text: Annotated[str, Field(max_length=10 * 2**20)]
+    """The text."""
+    format: Literal["yaml", "json", "toml"] = "yaml"
+    """How it is written."""
+
+
+class BalanceBody(Given):
+    """What is to be left on an account."""
+
+    balance: Amount | None
+    """In USD; null: unlimited."""
+
+
+class TopUpBody(Given):
+    """What is to be added to an account."""
+
+    amount: Amount
+    """In USD."""
+
+
+class ClockBody(Given):
+    """What is to move a clock."""
+
+    mode: ClockMode
+    """`real`; `virtual`: time leaps ahead whenever everything only waits; `manual`: `advance` moves it."""
+
+
+class AdvanceBody(Given):
+    """How much time is to pass."""
+
+    seconds: Annotated[float, Field(ge=0, le=100 * 366 * 86400)]
+    """Seconds."""
+
+
+class NamespaceBody(Given):
+    """What a namespace starts with."""
+
+    scenario: dict[str, Any] | ScenarioText | None = None
+    """A scenario as JSON, or the text of one; that of the server when left out."""
+    seed: int | None = None
+    """Replaces the scenario's."""
+
+
+class ResetBody(Given):
+    """Nothing more is to be said."""
+
+
+class AcknowledgeBody(Given):
+    """How the client saw an exchange end. It is found by its number, or by the id that the response carried."""
+
+    number: Annotated[int, Field(ge=1)] | None = None
+    """The number of the exchange."""
+    id: Name | None = None
+    """The id in the body or the headers of the response, or the idempotency key of the request."""
+    outcome: Name
+    """The client's own word, such as `completed`, `failed`, `retried` or `gave_up`."""
+    text: Annotated[str, Field(max_length=65536)] | None = None
+    """What the client understood of the answer."""
+    error: Annotated[str, Field(max_length=2048)] | None = None
+    """The error that the client raised."""
+
+    @model_validator(mode="after")
+    def _names_an_exchange(self) -> "AcknowledgeBody":
+        if (self.number is None) == (self.id is None):
+            raise ValueError("needs exactly one of number and id")
+        return self
+
+
+# What comes back
+
+
+class ProblemRow(Answer):
+    """One thing that is wrong."""
+
+    path: str
+    line: int
+    """From 1; 0: there is no position."""
+    column: int
+    message: str
+
+
+class ErrorAnswer(Answer):
+    """Why a request is refused."""
+
+    error: str
+    """One sentence: what was found, and what would do."""
+    problems: list[ProblemRow] = []
+    """Everything that is wrong with what was sent."""
+
+
+class Usage(Answer):
+    """Tokens."""
+
+    prompt: int
+    completion: int
+    total: int
+    reasoning: int
+    cached: int
+
+
+class ExchangeRow(Answer):
+    """An exchange as it stands in lists. docs/journal.md has every field."""
+
+    number: int
+    namespace: str
+    provider: str | None
+    path: str
+    model: str
+    rule: str | None
+    outcome: str
+    status: int
+    usage: Usage | None
+    cost: str
+    ended: str | None
+
+
+class ExchangeAnswer(ExchangeRow):
+    """Everything that is known of an exchange."""
+
+    ignored: list[str]
+    misses: list[str]
+    request: dict[str, Any]
+    response: dict[str, Any]
+    frames: list[dict[str, Any]]
+
+
+class Exchanges(Answer):
+    """Exchanges, oldest first."""
+
+    exchanges: list[ExchangeRow]
+
+
+class RuleRow(Answer):
+    """A rule, in the order of trying."""
+
+    id: str | None
+    """By which it can be removed; null: it stands in the scenario."""
+    name: str
+    origin: str
+    added: bool
+    used: int
+    """How often it has answered."""
+    rule: dict[str, Any]
+
+
+class Rules(Answer):
+    """The rules in the order of trying: those that were added first."""
+
+    rules: list[RuleRow]
+
+
+class FaultRow(Answer):
+    """A fault that waits for requests."""
+
+    id: str
+    kind: str
+    fault: dict[str, Any]
+    source: Literal["live", "queue"]
+    times: int | None
+    seen: int
+    applied: int
+
+
+class FaultRows(Answer):
+    """The faults that were armed and are not spent."""
+
+    faults: list[FaultRow]
+
+
+class Id(Answer):
+    """By which what was made can be found again."""
+
+    id: str
+
+
+class Removed(Answer):
+    """How many were removed."""
+
+    removed: int
+
+
+class AccountRow(Answer):
+    """An account."""
+
+    provider: str | None
+    """null: any provider."""
+    key: str
+    """The key, of a long one only its end."""
+    balance: str | None
+    """In USD; null: unlimited."""
+
+
+class Accounts(Answer):
+    """The accounts of a namespace."""
+
+    accounts: list[AccountRow]
+
+
+class Time(Answer):
+    """What time it is, and what moves it."""
+
+    mode: ClockMode
+    now: float
+    """Unix seconds."""
+
+
+class NamespaceRow(Answer):
+    """A namespace."""
+
+    name: str
+    exchanges: int
+    clock: ClockMode
+    state: str
+    seed: int
+    scenario: str
+    """The name of its scenario."""
+
+
+class NamespaceRows(Answer):
+    """All namespaces that there are."""
+
+    namespaces: list[NamespaceRow]
+
+
+class Status(Answer):
+    """How it is."""
+
+    status: str
+    problems: list[str] = []
+
+
+class VersionAnswer(Answer):
+    """Which emulator this is."""
+
+    version: str
+    python: str
+    workers: int
+
+
+class ProvidersAnswer(Answer):
+    """The base URL of each provider."""
+
+    providers: dict[str, str]
+
+
+class Distribution(Answer):
+    """How durations are spread, in milliseconds."""
+
+    count: int
+    p50: float
+    p99: float
+    max: float
+
+
+class TimingAnswer(Answer):
+    """How well the moments of frames were kept."""
+
+    lateness_ms: Distribution
+    stream_too_long_ms: Distribution
+    loop_lag_ms: Distribution
+
+
+class Anything(Answer):
+    """A JSON object."""

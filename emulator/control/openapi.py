@@ -1,0 +1,141 @@
+"""The OpenAPI 3.1 document of the control API, made of its routes and of the models that validate what is sent."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from emulator import docstrings
+from emulator.control.models import ErrorAnswer, ScenarioText
+from emulator.control.routes import PREFIX, ControlRoute
+from emulator.scenario.json_schema import json_schema as scenario_schema
+from emulator.scenario.models import RuleModel, Scenario
+
+Schema = dict[str, Any]
+
+REFERENCE = "#/components/schemas/{model}"
+REFUSALS: Mapping[int, str] = {
+    400: "The request cannot be read.",
+    401: "The token is missing or wrong.",
+    403: "A page of another site may not use this.",
+    404: "There is no such thing.",
+    405: "Not with this method.",
+    408: "What was waited for did not come in time.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    421: "The host is not one of this server's names.",
+    422: "What was sent cannot be used; `problems` says why, with positions.",
+    503: "It is not ready; `problems` says why.",
+}
+OF_ANY = (401, 403, 421, 422)
+OF_WRITES = (413, 415)
+
+
+def document(routes: Sequence[ControlRoute], version: str) -> Schema:
+    """The whole document."""
+    models = {model for route in routes for model in (route.answer, route.body) if model is not None}
+    models |= {ErrorAnswer, ScenarioText}
+    own = sorted(models - {RuleModel, Scenario}, key=lambda model: model.__name__)
+    _, made = models_json_schema(
+        [(model, "validation") for model in own],
+        ref_template=REFERENCE,
+    )
+    schemas = {**made["$defs"], **_of_scenarios()}
+    for model in own:
+        _describe(schemas, model)
+    paths: dict[str, Schema] = {}
+    for route in routes:
+        paths.setdefault(f"{PREFIX}/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Control API of llm-provider-emulator",
+            "version": version,
+            "description": "Everything that can be seen and changed while the emulator runs. Every route also works "
+            "behind `/@NAMESPACE`.",
+        },
+        "servers": [{"url": "/"}],
+        "security": [{}, {"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _of_scenarios() -> Schema:
+    """What a scenario may say, as in its own schema."""
+    schema = scenario_schema()
+    definitions: Schema = schema.pop("$defs")
+    schema.pop("$schema")
+    required = [name for name in schema.get("required", ()) if name != "version"]
+    whole = {**schema, "required": required} if required else {k: v for k, v in schema.items() if k != "required"}
+    return cast(Schema, _moved({**definitions, "Scenario": whole}))
+
+
+def _moved(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_moved(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: item.replace("#/$defs/", "#/components/schemas/")
+        if key == "$ref" and isinstance(item, str)
+        else _moved(item)
+        for key, item in value.items()
+    }
+
+
+def _describe(schemas: Schema, model: type[BaseModel]) -> None:
+    """Give each property the words that stand under its field."""
+    properties = schemas[model.__name__].get("properties", {})
+    for name, text in docstrings.of(model).items():
+        if name in properties:
+            properties[name]["description"] = text
+
+
+def _operation(route: ControlRoute, schemas: Schema) -> Schema:
+    operation: Schema = {
+        "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}_{route.path}").strip("_"),
+        "summary": route.summary,
+        "parameters": [*_path_parameters(route), *_query_parameters(route)],
+        "responses": _responses(route),
+    }
+    if route.body is not None:
+        schema: Schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
+        if route.body is Scenario:
+            schema = {"anyOf": [schema, {"$ref": REFERENCE.format(model="ScenarioText")}]}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
+    return operation
+
+
+def _path_parameters(route: ControlRoute) -> list[Schema]:
+    names = re.findall(r"\{(\w+)\}", route.path)
+    shape: Schema = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": shape} for name in names]
+
+
+def _query_parameters(route: ControlRoute) -> list[Schema]:
+    words = docstrings.of(route.query)
+    schema = route.query.model_json_schema()
+    rows = []
+    for name, shape in schema["properties"].items():
+        kinds = [each for each in shape.get("anyOf", [shape]) if each.get("type") != "null"]
+        kept = {key: value for key, value in kinds[0].items() if key not in ("title", "default")}
+        rows.append({"name": name, "in": "query", "description": words.get(name, ""), "schema": kept})
+    return rows
+
+
+def _responses(route: ControlRoute) -> Schema:
+    answer = {"schema": {"$ref": REFERENCE.format(model=route.answer.__name__)}}
+    text = {"schema": {"type": "string"}}
+    content = {kind: answer if kind == "application/json" else text for kind in route.media_types}
+    statuses = {*route.errors, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
+    error = {"application/json": {"schema": {"$ref": REFERENCE.format(model="ErrorAnswer")}}}
+    refusals: Schema = {str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)}
+    if route.path == "ready":
+        refusals["503"]["content"] = {"application/json": answer}
+    return {str(route.status): {"description": route.summary, "content": content}, **refusals}

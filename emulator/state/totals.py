@@ -1,0 +1,104 @@
+"""What all exchanges of one process add up to: plain counts, which metrics are made of when somebody reads them."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from emulator.state.journal import Exchange
+from emulator.state.redaction import redacted
+from emulator.state.timing import Histogram
+
+MAX_SERIES = 1000
+"""Combinations of labels that are counted apart; whatever comes after them counts as OTHER."""
+OTHER = "other"
+MAX_LABEL = 100
+"""Characters of a model's name in a label."""
+
+Labels = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts from the start of the process."""
+
+    requests: Counter[Labels] = field(default_factory=Counter)
+    """By provider, operation, status, outcome and how it ended."""
+    tokens: Counter[Labels] = field(default_factory=Counter)
+    """By provider, model and kind: prompt, completion, reasoning, cached."""
+    cost: dict[Labels, Decimal] = field(default_factory=dict)
+    """In USD, by provider."""
+    faults: Counter[Labels] = field(default_factory=Counter)
+    """By kind, source and result: applied or skipped."""
+    first: dict[Labels, Histogram] = field(default_factory=dict)
+    """Seconds until the first byte of the body, by provider and whether it is a stream."""
+
+    def note(self, exchange: Exchange) -> None:
+        """An exchange is over."""
+        (provider, _, _), playback, usage = exchange.place, exchange.playback, exchange.usage
+        provider = provider or "none"
+        ended = exchange.ended or "aborted"
+        labels = (provider, exchange.operation or "none", str(exchange.status), exchange.outcome, ended)
+        _add(self.requests, labels, 1)
+        if usage is not None:
+            model = exchange.model
+            for kind, count in (
+                ("prompt", usage.prompt),
+                ("completion", usage.completion),
+                ("reasoning", usage.reasoning),
+                ("cached", usage.cached),
+            ):
+                if count:
+                    _add(self.tokens, (provider, model, kind), count)
+            if exchange.cost:
+                self.cost[(provider,)] = self.cost.get((provider,), Decimal(0)) + exchange.cost
+        if exchange.faults or exchange.skipped:
+            self._note_faults(exchange)
+        if playback is not None and playback.first_sent is not None:
+            place = (provider, "true" if exchange.stream else "false")
+            histogram = self.first.get(place)
+            if histogram is None:
+                histogram = self.first[place] = Histogram()
+            histogram.add(max(0.0, playback.first_sent - exchange.started))
+
+    def _note_faults(self, exchange: Exchange) -> None:
+        rows = [(fault, "applied") for fault in exchange.applied]
+        rows += [(fault, "skipped") for fault, _ in exchange.skipped]
+        for fault, result in rows:
+            kind, _, source = fault.partition(" (")
+            _add(self.faults, (kind, source.rstrip(")"), result), 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data, which `merged` takes."""
+        return {
+            "requests": [[list(labels), count] for labels, count in self.requests.items()],
+            "tokens": [[[p, redacted(m[:MAX_LABEL]), k], count] for (p, m, k), count in self.tokens.items()],
+            "cost": [[list(labels), str(cost)] for labels, cost in self.cost.items()],
+            "faults": [
+                [[redacted(kind[:MAX_LABEL]), source, result], count]
+                for (kind, source, result), count in self.faults.items()
+            ],
+            "first": [[list(labels), histogram.dumped()] for labels, histogram in self.first.items()],
+        }
+
+
+def _add(counts: Counter[Labels], labels: Labels, number: int) -> None:
+    if labels not in counts and len(counts) >= MAX_SERIES:
+        labels = (OTHER,) * len(labels)
+    counts[labels] += number
+
+
+def merged(parts: Iterable[dict[str, Any]]) -> Totals:
+    """The totals of several processes together."""
+    totals = Totals()
+    for part in parts:
+        for name in ("requests", "tokens", "faults"):
+            counts: Counter[Labels] = getattr(totals, name)
+            for labels, count in part[name]:
+                counts[tuple(labels)] += count
+        for labels, cost in part["cost"]:
+            totals.cost[tuple(labels)] = totals.cost.get(tuple(labels), Decimal(0)) + Decimal(cost)
+        for labels, dumped in part["first"]:
+            totals.first.setdefault(tuple(labels), Histogram()).merge(Histogram.loaded(dumped))
+    return totals
