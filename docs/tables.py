@@ -1,4 +1,6 @@
-"""Writes the generated tables into the documents: `python docs/tables.py`; `--check` tells whether they are current.
+"""Writes all that is generated, the tables in the documents and the JSON Schema of scenarios: `python docs/tables.py`.
+
+`--check` tells whether it is current, `--print` shows a table.
 
 A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; NAME is one of those in TABLES.
 """
@@ -16,6 +18,7 @@ from emulator.cli.faults import fault_facts
 from emulator.cli.providers import described
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
+from emulator.scenario import json_schema
 from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
 
 ROOT = Path(__file__).parent.parent
@@ -88,7 +91,7 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
         words = docstrings.of(model)
         yield "| key | what it says |\n|---|---|\n"
         for name, field in model.model_fields.items():
-            yield f"| `{field.alias or name}` | {cell(words.get(name, ''))} |\n"
+            yield f"| `{field.alias or name}` | {cell(words.get(name) or field.description or '')} |\n"
 
     return table
 
@@ -111,18 +114,26 @@ def current(text: str) -> str:
     return SECTION.sub(lambda found: found[1] + "".join(TABLES[found[2]]()) + found[3], text)
 
 
-def main() -> None:
-    """Rewrite the documents, or tell which are stale."""
-    stale = []
+def generated() -> Iterator[tuple[Path, str]]:
+    """Every file that is generated or holds a table, and its text as it should be."""
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
-        before = path.read_text()
-        after = current(before)
-        if after != before:
+        yield path, current(path.read_text())
+    yield ROOT / "scenarios" / "scenario.schema.json", json_schema.as_text()
+
+
+def main() -> None:
+    """Rewrite what is stale, tell what is, or show a table: `--print NAME`."""
+    if "--print" in sys.argv:
+        sys.stdout.writelines(TABLES[sys.argv[-1]]())
+        return
+    stale = []
+    for path, after in generated():
+        if after != path.read_text():
             stale.append(path.relative_to(ROOT))
             if "--check" not in sys.argv:
                 path.write_text(after)
     if stale and "--check" in sys.argv:
-        sys.exit(f"Stale tables in {', '.join(map(str, stale))}. Renew them with: make docs")
+        sys.exit(f"Stale: {', '.join(map(str, stale))}. Renew with: make docs")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
-from time import CLOCK_MONOTONIC, monotonic
+from time import CLOCK_MONOTONIC, monotonic, perf_counter
 from time import time as wall_time
 from typing import Protocol
 
@@ -30,6 +30,10 @@ MAX_TURN = 0.001
 """Seconds for which alarms are served in a row; then the event loop has its turn, and new requests are heard."""
 SLOTS, NEVER = 4000, 2**62
 """Parts of a second. Several alarms in one part go off together at its end: waking up costs more than sending."""
+
+
+stopwatch = perf_counter
+"""Seconds of real time from some moment on, for how long work takes; no namespace's time."""
 
 
 class Alarm:

@@ -104,6 +104,12 @@ class RequestContext:
     acted: set[int] = field(default_factory=set)
     """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
+    def route(self, call: HttpRequest) -> HttpRequest:
+        """The endpoint is known: everything from here on, the record too, goes by the routed request."""
+        self.call = call
+        self.exchange.reached(call)
+        return call
+
 
 @record
 class Prompt:
@@ -162,8 +168,8 @@ async def _planned(known: CachedResponse | None, journey: RequestContext) -> Pla
 async def _healthy(journey: RequestContext) -> PlannedBody:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
     call, namespace, provider, exchange = journey.call, journey.namespace, journey.provider, journey.exchange
-    operation, call.parameters = provider.route(call.method, call.path)
-    call.operation, call.dialect = operation.name, operation.dialect
+    operation, parameters = provider.route(call.method, call.path)
+    call = journey.route(call.routed(operation.name, operation.dialect, parameters))
     dialect = journey.dialect = provider.speaking(operation.dialect)
     key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
@@ -278,7 +284,7 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
 def _recalled(known: CachedResponse, journey: RequestContext) -> PlannedBody:
     """The steps of `_healthy` that are not the same each time."""
     exchange = journey.exchange
-    journey.call.operation, journey.call.dialect = known.operation, known.dialect
+    journey.route(journey.call.routed(known.operation, known.dialect, {}))
     journey.dialect = journey.provider.speaking(known.dialect)
     journey.found, journey.faults = known.found, []
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost

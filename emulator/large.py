@@ -7,19 +7,18 @@ and whoever drops it last leaves the freeing to the thread. While the thread wor
 often.
 """
 
-import asyncio
 import gc
 import re
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from queue import SimpleQueue
+from functools import partial
 from typing import Any, TypeVar
 
 import orjson
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
+
+from emulator.offload import Pool
 
 Result = TypeVar("Result")
 
@@ -32,62 +31,7 @@ _NEVER = 1 << 30
 
 async def elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
     """Do it on the thread for large bodies, one after another. Nothing begins for a client that has left."""
-    future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-    _worker.put(future, work, arguments)
-    return await future
-
-
-class _Worker:
-    """One daemon thread, so that the end of the program waits for no body; started by the first."""
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[tuple[Any, Callable[..., Any], tuple[object, ...]]] = SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.RLock()  # what is dropped within `_start` comes back to it
-
-    def put(self, future: Any, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
-        self._queue.put((future, work, arguments))
-        self._start()
-
-    def _start(self) -> None:
-        with self._lock:
-            if self._thread is None or not self._thread.is_alive():  # a forked child has none
-                self._thread = threading.Thread(target=self._run, name="large bodies", daemon=True)
-                self._thread.start()
-
-    def free(self, values: list[Any]) -> None:
-        """Let go of them on the thread. Called by whatever thread drops something large, in the middle of anything."""
-        self._queue.put((None, _dismantle, (values,)))
-        self._start()
-
-    def _run(self) -> None:
-        while True:
-            future, work, arguments = self._queue.get()
-            with _Quiet():
-                if future is None:
-                    work(*arguments)
-                elif not future.cancelled():
-                    _settle(future, work, arguments)
-            del future, work, arguments
-
-
-def _settle(future: Any, work: Callable[..., Any], arguments: tuple[object, ...]) -> None:
-    result = error = None
-    try:
-        result = work(*arguments)
-    except BaseException as raised:  # it is raised where the result is awaited
-        error = raised
-
-    def settle() -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    with suppress(RuntimeError):  # the loop has ended meanwhile
-        future.get_loop().call_soon_threadsafe(settle)
+    return await _POOL.run(work, *arguments)
 
 
 class _Quiet:
@@ -103,7 +47,7 @@ class _Quiet:
         gc.set_threshold(*self._thresholds)
 
 
-_worker = _Worker()
+_POOL = Pool("large bodies", 1, _Quiet)
 
 
 # What is kept of a large body, and letting go of it
@@ -128,7 +72,7 @@ class LargeDict(dict[str, Any], _Kept):
         _Kept.__init__(self)
 
     def __del__(self) -> None:
-        _worker.free([*self.values()])
+        _POOL.put(partial(_dismantle, [*self.values()]))
 
 
 class LargeTuple(tuple[Any, ...], _Kept):
@@ -143,7 +87,7 @@ class LargeTuple(tuple[Any, ...], _Kept):
         pass
 
     def __del__(self) -> None:
-        _worker.free([[*self]])
+        _POOL.put(partial(_dismantle, [[*self]]))
 
 
 def _dismantle(values: list[Any]) -> None:

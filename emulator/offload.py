@@ -7,7 +7,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import partial
 from queue import SimpleQueue
 from typing import Any, TypeVar
@@ -26,17 +26,21 @@ def never() -> bool:
 
 
 class Pool:
-    """At most `size` threads, started when first needed. All event loops of a process may share it."""
+    """At most `size` threads, started when first needed. All event loops of a process may share it.
 
-    def __init__(self, name: str, size: int) -> None:
-        self.name, self.size = name, size
+    `while_working` makes a context in which each piece of work is done."""
+
+    def __init__(
+        self, name: str, size: int, while_working: Callable[[], AbstractContextManager[object]] = nullcontext
+    ) -> None:
+        self.name, self.size, self.while_working = name, size, while_working
         self._reset()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._reset)  # a child has none of its parent's threads
 
     def _reset(self) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # what is dropped within `put` may come back to it
         self._threads = 0
         self._busy = 0
 
@@ -46,17 +50,25 @@ class Pool:
         """The result of `work(*arguments)`. Raises Abandoned, without working, if `has_left()` says so by then."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
+        self.put(partial(_do, loop, future, partial(work, *arguments), has_left))
+        return await future
+
+    def put(self, job: Job) -> None:
+        """Do it some time, for nobody who waits. It must not raise. May be called by any thread, in the middle of
+        anything."""
         with self._lock:
             self._busy += 1
             if self._busy > self._threads and self._threads < self.size:
                 self._threads += 1
                 threading.Thread(target=self._serve, name=f"emulator-{self.name}-{self._threads}", daemon=True).start()
-        self._jobs.put(partial(_do, loop, future, partial(work, *arguments), has_left))
-        return await future
+        self._jobs.put(job)
 
     def _serve(self) -> None:
         while True:
-            self._jobs.get()()
+            job = self._jobs.get()
+            with self.while_working():
+                job()
+            del job  # or what it refers to lives until the next one comes
             with self._lock:
                 self._busy -= 1
 

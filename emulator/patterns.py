@@ -10,8 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache, lru_cache
 from importlib import import_module
-from time import perf_counter
 from typing import Any
+
+from emulator.clock import stopwatch
 
 codes: Any = import_module("re._constants")
 """Names of the nodes of a parsed pattern."""
@@ -135,13 +136,13 @@ class Pattern:
         seconds = min(TIME_FOR_SEARCH, _allowance.left)
         if seconds <= 0:
             return None
-        begin = perf_counter()
+        begin = stopwatch()
         try:
             return search(text, timeout=seconds)
         except TimeoutError:
             return None
         finally:
-            _allowance.left -= perf_counter() - begin
+            _allowance.left -= stopwatch() - begin
 
 
 @lru_cache(4096)

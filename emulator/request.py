@@ -1,7 +1,7 @@
 """What a client asks for, read once into plain data that matching, generation and rendering share."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from emulator.records import record
@@ -71,9 +71,9 @@ class Controls:
     """Whether the provider is to search the Web first."""
 
 
-@dataclass(slots=True)
+@record
 class HttpRequest:
-    """An HTTP request to a provider, and everything it carried."""
+    """An HTTP request to a provider, and everything it carried. What routing finds out makes another one: `routed`."""
 
     provider: str
     method: str
@@ -97,6 +97,24 @@ class HttpRequest:
     """The path as it was sent."""
     head_size: int = 0
     """Bytes of the request's line and headers."""
+
+    def routed(self, operation: str, dialect: str, parameters: Mapping[str, str]) -> "HttpRequest":
+        """The same request at an endpoint that is known."""
+        return HttpRequest(
+            self.provider,
+            self.method,
+            self.path,
+            self.headers,
+            self.query,
+            self.body,
+            self.key,
+            operation,
+            dialect,
+            self.faults,
+            parameters,
+            self.sent_path,
+            self.head_size,
+        )
 
 
 @record

@@ -21,12 +21,12 @@ from importlib.util import find_spec
 from itertools import accumulate, pairwise
 from pathlib import Path
 from threading import Event, Lock
-from time import perf_counter
 from typing import Any, Generic, TypeVar
 from unicodedata import category
 
 import orjson
 
+from emulator.clock import stopwatch
 from emulator.errors import UsageError
 from emulator.request import Message, Tool, ToolCall
 
@@ -125,22 +125,7 @@ def prompt_texts(
     is set off by a blank line. When thinking, reasoning is kept after the last user's turn, and everywhere if there are
     tools. `developer` is taken for `system`, an unknown role for `user`, and of a tool nothing empty is mentioned.
     """
-    fixed, text, texts, start = 1, "", [], 0
-    if thinking and effort == "max":
-        fixed, text = 1 + _MAX_EFFORT, ".\n\n"
-    if tools or schema:
-        while start < len(messages) and messages[start].role in _SYSTEM:
-            text += messages[start].content
-            start += 1
-        text += "\n\n"
-        if tools:
-            fixed += _TOOLS
-            texts += [text, _render_tools(tools) + "\n\n"]
-            text = ".\n\n\n" if schema else ".\n"
-        if schema:
-            fixed += _FORMAT
-            texts.append(text)
-            text = _json(schema)
+    fixed, text, texts, start = _preamble(messages, thinking and effort == "max", tools, schema)
     last = len(messages) - 1
     while last >= 0 and (messages[last].role == "assistant" or messages[last].role in _SYSTEM):
         last -= 1
@@ -175,6 +160,30 @@ def prompt_texts(
     return fixed + 2 if asking else fixed, texts
 
 
+def _preamble(
+    messages: Sequence[Message], is_hard: bool, tools: Sequence[Tool], schema: Mapping[str, Any] | None
+) -> tuple[int, str, list[str], int]:
+    """What stands before the turns: fixed tokens, the text that goes on, those before it, and the messages in it."""
+    fixed, text, start = 1, "", 0
+    texts: list[str] = []
+    if is_hard:
+        fixed, text = 1 + _MAX_EFFORT, ".\n\n"
+    if tools or schema:
+        while start < len(messages) and messages[start].role in _SYSTEM:
+            text += messages[start].content
+            start += 1
+        text += "\n\n"
+        if tools:
+            fixed += _TOOLS
+            texts += [text, _render_tools(tools) + "\n\n"]
+            text = ".\n\n\n" if schema else ".\n"
+        if schema:
+            fixed += _FORMAT
+            texts.append(text)
+            text = _json(schema)
+    return fixed, text, texts, start
+
+
 def is_quick(texts: Sequence[str]) -> bool:
     """Whether counting these now takes less than about 2 ms: the data are loaded, and hardly anything is unknown."""
     if _tokenizer is None:
@@ -198,15 +207,15 @@ def warm(texts: Iterable[str]) -> None:
     loop was seen to stand still for 0.6 s. `Event.wait(0)` does not release it, so those 5 ms pass each time.
     """
     tokenizer, rest = _loaded(), Event()
-    until = perf_counter() + 0.001
+    until = stopwatch() + 0.001
     for text in texts:
         if _counts.get(_key(text)) is None:
             total = 0
             for part in tokenizer.slices(text):
                 total += tokenizer.count(part)
-                if perf_counter() > until:
+                if stopwatch() > until:
                     rest.wait(0.0001)
-                    until = perf_counter() + 0.001
+                    until = stopwatch() + 0.001
             _counts.put(_key(text), total)
 
 

@@ -21,6 +21,7 @@ from emulator.cli import cli
 from emulator.errors import ScenarioError
 from emulator.generation import templates
 from emulator.lint import warnings
+from emulator.matching.conditions import values
 from emulator.scenario import models
 from emulator.scenario.loading import parse
 from emulator.scenario.models import Match, RuleModel, Scenario
@@ -217,7 +218,8 @@ def test_every_key_of_a_condition_is_told() -> None:
     }
     for name, begin in begins.items():
         paragraph = text[text.index(begin) :].partition("\n\n")[0]
-        assert keys(getattr(models, name)) <= set(re.findall(r"`(\w+)`", paragraph)), name
+        model = getattr(values, name, None) or getattr(models, name)
+        assert keys(model) <= set(re.findall(r"`(\w+)`", paragraph)), name
 
 
 def test_every_name_and_every_filter_of_templates_is_told() -> None:

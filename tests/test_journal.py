@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import json
+from dataclasses import replace
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -98,7 +99,7 @@ def test_an_exchange_that_is_still_open_has_no_end_yet() -> None:
 
 def test_a_long_body_is_cut_and_bytes_that_are_no_text_are_shown_as_such() -> None:
     made = exchange()
-    made._call.body = b"\xff" + b"x" * 100_000
+    made._call = replace(made._call, body=b"\xff" + b"x" * 100_000)
     made.shorten()
     body = made.record()["body"]
     assert (len(made.request.body), made.request.size, made.request.truncated) == (MAX_REQUEST_BYTES, 100_001, True)
@@ -226,7 +227,7 @@ def test_all_journals_of_a_server_share_their_bytes_and_the_fullest_gives_way() 
     for journal, count in ((quiet, 3), (noisy, 100), (quiet, 1)):
         for _ in range(count):
             made = exchange(journal.next_number())
-            made._call.body = b"x" * 50_000
+            made._call = replace(made._call, body=b"x" * 50_000)
             journal.add(made)
             made.end()
             journal.settle(made)

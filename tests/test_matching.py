@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from emulator.matching.conditions import MatchContext, normalized, tool_results
 from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find, misses
 from emulator.patterns import compiled
+from emulator.providers import COMPLETIONS
 from emulator.reply import ErrorReply, ReplyTemplate
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
 from emulator.scenario.sources import load
@@ -174,9 +175,8 @@ def test_tool_results_are_found_by_function_and_content() -> None:
 
 def test_a_rule_answers_completions_unless_it_says_otherwise() -> None:
     models = request_of(operation="models", messages=())
-    assert (
-        miss({}, models) == "operation is 'models', the rule wants 'chat' or 'completions' or 'messages' or 'responses'"
-    )
+    completions = " or ".join(f"'{name}'" for name in COMPLETIONS)
+    assert miss({}, models) == f"operation is 'models', the rule wants {completions}"
     assert matches({"operation": ["models", "balance"]}, models)
     assert matches({}, request_of(operation="completions"))
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.errors import ScenarioError
+from emulator.matching.conditions.values import glob_pattern
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
 from emulator.reply import ErrorReply, Reply, ReplyTemplate, Source
@@ -18,7 +19,6 @@ from emulator.scenario.models import (
     ReplyModel,
     RuleModel,
     Scenario,
-    glob_pattern,
     known_errors,
     texts_of,
 )

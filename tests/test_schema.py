@@ -30,9 +30,7 @@ def validator(schema: dict[str, Any]) -> Draft202012Validator:
 
 def test_the_file_in_the_repository_is_the_newest() -> None:
     path = folder("scenarios") / "scenario.schema.json"
-    assert path.read_text(encoding="utf-8") == as_text(), (
-        "scenarios/scenario.schema.json is stale: emulator schema > scenarios/scenario.schema.json"
-    )
+    assert path.read_text(encoding="utf-8") == as_text(), "scenarios/scenario.schema.json is stale: make docs"
 
 
 def test_it_is_a_schema_of_the_draft_that_it_names(schema: dict[str, Any]) -> None:

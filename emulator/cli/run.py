@@ -167,7 +167,7 @@ def _proxy(hosts: tuple[str, ...], allow: tuple[str, ...], stack: ExitStack) -> 
     for text in host_list(hosts):
         name, equals, provider = text.partition("=")
         if not equals or not is_host_name(name):
-            raise UsageError(f"--host {text}: a host and its provider were expected, as in llm.example.com=serevix")
+            raise UsageError(f"--host {text}: a host and its provider were expected, as in llm.example.com=PROVIDER")
         provider_of(provider)
         known[name] = provider
     front = TlsFront(known, Authority.new("emulator run"))

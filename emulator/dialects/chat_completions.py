@@ -202,7 +202,7 @@ class ChatCompletions(Dialect):
         if complaint is not None:
             raise self.bad_request(complaint)
         stream = body.stream if body.stream is not None else self.stream_default
-        controls = self.controls(body, stream)
+        controls = self.controls(body)
         messages: tuple[Message, ...] = tuple([read_message(message) for message in body.messages])
         if len(call.body) > large.LARGE:
             messages, native = large.LargeTuple(messages), large.LargeDict(native)
@@ -253,7 +253,7 @@ class ChatCompletions(Dialect):
         """The name of the model that is asked for."""
         return str(body.model)
 
-    def controls(self, body: Any, stream: bool) -> Controls:
+    def controls(self, body: Any) -> Controls:
         """The parameters that shape the answer."""
         return Controls()
 

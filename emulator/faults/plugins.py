@@ -6,12 +6,11 @@ its parameters, and is part of the JSON Schema. An unusable one is rejected with
 
 import re
 from collections.abc import Sequence
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args, get_origin
 
-from emulator.errors import UsageError
 from emulator.faults.base import Family, Fault
-from emulator.providers.plugins import distribution
+from emulator.plugins import distribution, loaded, points, refused
 
 GROUP = "emulator.faults"
 KIND = re.compile(r"[a-z][a-z0-9_]*")
@@ -24,10 +23,10 @@ def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
     which they act. Raises UsageError for one that can't be loaded or used."""
     faults = list(own)
     brought_by = dict.fromkeys([kind_of(fault) for fault in own], "the emulator itself")
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, distribution(point))):
+    for point in points(GROUP):
         if point.name in brought_by:
-            raise refused(point, f"its kind is already taken, by {brought_by[point.name]}")
-        fault = loaded(point)
+            raise refused("fault", point, f"its kind is already taken, by {brought_by[point.name]}")
+        fault = loaded("fault", point, complaint_of)
         places = [place for place, each in enumerate(faults) if each.family == fault.family]
         faults.insert(places[-1] + 1, fault)
         brought_by[point.name] = distribution(point)
@@ -39,23 +38,10 @@ def kind_of(fault: type[Fault]) -> str:
     return str(fault.model_fields["kind"].default)
 
 
-def loaded(point: EntryPoint) -> type[Fault]:
-    """Loads the fault of an entry point. Raises UsageError."""
-    try:
-        fault = point.load()
-    except Exception as error:
-        raise refused(point, f"loading {point.value} failed: {type(error).__name__}: {error}") from error
-    complaint = complaint_of(fault, point)
-    if complaint is not None:
-        raise refused(point, complaint)
-    assert isinstance(fault, type)
-    return fault
-
-
 def complaint_of(fault: Any, point: EntryPoint) -> str | None:
     """Why an object isn't a usable fault."""
     if not (isinstance(fault, type) and issubclass(fault, Fault)):
-        return f"{point.value} is {fault!r}, but must be a subclass of emulator.faults.base.Fault"
+        return f"{point.value} is {fault!r}, not a subclass of emulator.faults.base.Fault"
     missing = [fact for fact in FACTS if not isinstance(getattr(fault, fact, None), str)]
     if missing:
         return f"{fault.__qualname__} does not state {', '.join(missing)}"
@@ -69,11 +55,3 @@ def complaint_of(fault: Any, point: EntryPoint) -> str | None:
     if not KIND.fullmatch(point.name):
         return "a kind may contain only lowercase letters, digits and '_'"
     return None
-
-
-def refused(point: EntryPoint, reason: str) -> UsageError:
-    name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
-    return UsageError(
-        f"The fault '{point.name}' of the distribution {distribution(point)} can't be used: {reason}. "
-        f"Correct the distribution{name}."
-    )

@@ -14,12 +14,16 @@ from typing import Any
 from emulator.errors import Problem, did_you_mean
 from emulator.faults.selection import KEY
 from emulator.generation import templates
-from emulator.lint.overlap import contradiction, covers, texts_in
+from emulator.lint.overlap import compiled as conditions_of
+from emulator.lint.overlap import contradiction, covers
 from emulator.lint.slow import doubt_about
+from emulator.matching.conditions.base import KeyPath
+from emulator.matching.conditions.texts import texts_in
+from emulator.matching.conditions.values import glob_pattern
 from emulator.patterns import compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
-from emulator.scenario.document import Document, KeyPath, quote, spell
-from emulator.scenario.models import HEADER_NAME, Match, RuleModel, Scenario, TextCondition, glob_pattern, texts_of
+from emulator.scenario.document import Document, quote, spell
+from emulator.scenario.models import HEADER_NAME, Match, RuleModel, Scenario, texts_of
 from emulator.scenario.sources import Loaded
 
 MAX_COMPARED = 300_000
@@ -73,8 +77,7 @@ def _in_rule(rule: RuleModel, scenario: Scenario) -> Iterator[LintWarning]:
 
 
 def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[LintWarning]:
-    normalize = match.normalize if match.normalize is not None else scenario.defaults.normalize
-    wrong = contradiction(match, normalize)
+    wrong = contradiction(conditions_of(match, scenario.defaults.normalize))
     if wrong is not None:
         key_path, reason = wrong
         yield LintWarning(("match", *key_path), f"no request can match: {reason}")
@@ -119,7 +122,7 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
 def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
     scenario = loaded.scenario
     numbers = sorted(range(len(scenario.rules)), key=lambda number: -scenario.rules[number].priority)
-    matches = [_with_normalize(rule.match, scenario) for rule in scenario.rules]
+    matches = [conditions_of(rule.match, scenario.defaults.normalize) for rule in scenario.rules]
     takers: list[int] = []
     by_prompt: dict[str, list[int]] = {}
     compared = 0
@@ -127,7 +130,8 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
         match = matches[number]
         if contradiction(match) is not None:
             continue  # already reported
-        exact = match.prompt.equals if match.prompt else None
+        prompt = scenario.rules[number].match.prompt
+        exact = prompt.equals if prompt else None
         for earlier in [*by_prompt.get(exact or "", ()), *takers] if exact is not None else takers:
             compared += 1
             if compared > MAX_COMPARED:
@@ -146,10 +150,6 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
 def _where(loaded: Loaded, number: int) -> str:
     problem = loaded.problem(number, (), "")
     return f" ({problem.path}:{problem.line})" if problem.line else ""
-
-
-def _with_normalize(match: Match, scenario: Scenario) -> Match:
-    return match if match.normalize is not None else match.model_copy(update={"normalize": scenario.defaults.normalize})
 
 
 def _always_answers(rule: RuleModel) -> bool:
@@ -277,36 +277,11 @@ def _groups(rule: RuleModel) -> Iterator[LintWarning]:
 
 
 def _slow_patterns(match: Match) -> Iterator[LintWarning]:
-    for key_path, pattern in _patterns(match):
+    regexes = {regex: None for condition in conditions_of(match) for regex in condition.regexes()}
+    for key_path, pattern in regexes:
         lint_warning = doubt_about(pattern)
         if lint_warning is not None:
             yield LintWarning(("match", *key_path), f"the regex {quote(pattern)} {lint_warning}")
-
-
-def _patterns(match: Match) -> Iterator[tuple[KeyPath, str]]:
-    for key_path, part in _parts(match):
-        for place, text in _texts(part):
-            if text.regex is not None:
-                yield (*key_path, *place, "regex"), text.regex
-        for number, wanted in enumerate(part.body or ()):
-            if wanted.regex is not None:
-                yield (*key_path, "body", number, "regex"), wanted.regex
-
-
-def _texts(match: Match) -> Iterator[tuple[KeyPath, TextCondition]]:
-    """Every condition on a text in a match, those inside of others too."""
-    named: list[tuple[KeyPath, TextCondition | None]] = [
-        (("prompt",), match.prompt),
-        (("system",), match.system),
-        (("message",), match.message),
-        (("key",), match.key),
-        (("tool_result", "content"), match.tool_result.content if match.tool_result else None),
-        *((("header", name), wanted) for name, wanted in (match.header or {}).items()),
-    ]
-    for key_path, condition in named:
-        if condition is not None:
-            for inner, part in texts_in(condition):
-                yield (*key_path, *inner), part
 
 
 def _code(rule: RuleModel) -> Iterator[LintWarning]:

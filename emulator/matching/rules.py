@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 from emulator import seeded
 from emulator.faults.base import Fault
 from emulator.matching.conditions import Condition, MatchContext, conditions, normalized
+from emulator.matching.conditions.values import TextCondition
 from emulator.matching.literals import folded
 from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
 from emulator.records import record
 from emulator.reply import ErrorReply, ReplyTemplate
-from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario, TextCondition
+from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
 
 
 @record
@@ -34,7 +35,7 @@ class Rule:
     """Its place in the order of trying."""
     origin: str
     """Where it stands, as `path:line:column`."""
-    conditions: tuple[Condition, ...]
+    conditions: tuple[Condition[Any], ...]
     answers: tuple[Answer, ...]
     then: str
     times: int | None
@@ -74,7 +75,7 @@ class Rule:
     @property
     def is_steady(self) -> bool:
         """Whether it matches the same request each time."""
-        return self.chance is None and not any(condition.looks_at == "more" for condition in self.conditions)
+        return self.chance is None and not any(condition.depends_on == "more" for condition in self.conditions)
 
     def skips(self, ask: MatchContext) -> bool:
         """Whether `chance` skips the rule for this request."""
@@ -194,11 +195,11 @@ class RuleSet:
         others: list[Candidate] = []
         first_unsteady = len(self.rules)
         for rule in self.rules:
-            if all(condition.holds(ask) for condition in rule.conditions if condition.looks_at == "class"):
+            if all(condition.holds(ask) for condition in rule.conditions if condition.depends_on == "class"):
                 if not rule.is_steady:
                     first_unsteady = min(first_unsteady, rule.position)
-                left = [condition for condition in rule.conditions if condition.looks_at != "class"]
-                needle = left[0].needle if len(left) == 1 else None
+                left = [condition for condition in rule.conditions if condition.depends_on != "class"]
+                needle = left[0].substring if len(left) == 1 else None
                 hint = next((condition.hint for condition in left if condition.hint is not None), None)
                 candidate = Candidate(rule, needle, hint, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
@@ -225,8 +226,8 @@ def _wanted(candidate: Candidate) -> list[str]:
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
     """Make a scenario's rules quick to ask. `origins` tells where each stands."""
-    names = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
-    compiled = [_compiled(model, names[number], number, scenario) for number, model in enumerate(scenario.rules)]
+    lines = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
+    compiled = [_compiled(model, lines[number], number, scenario) for number, model in enumerate(scenario.rules)]
     order = sorted(range(len(compiled)), key=lambda number: -scenario.rules[number].priority)
     return RuleSet(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
 
@@ -272,9 +273,9 @@ def _all_hold(tests: Sequence[Callable[[MatchContext], bool]], ask: MatchContext
 
 def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None = None) -> list[str]:
     """For each rule, or each before a position, why it does not answer this request: its first condition that fails.
-    The nearest come first; at most `most` are listed."""
+    Those that came nearest come first; at most `most` are listed."""
     allow()
-    tried: list[tuple[float, Rule, Condition | None]] = []
+    tried: list[tuple[float, Rule, Condition[Any] | None]] = []
     for rule in book.rules[:before]:
         for held, condition in enumerate(rule.conditions):
             if not condition.holds(ask):
@@ -306,14 +307,14 @@ def _each(rule: Rule, ask: MatchContext) -> list[dict[str, Any]]:
         failed = next((each for each in conditions(alone, rule.normalize) if not each.holds(ask)), None)
         wanted = match.model_dump(mode="json", by_alias=True, include={name}, exclude_unset=True)
         key, value = next(iter(wanted.items()), (name, None))
-        reason = None if failed is None else failed.miss(ask)
+        reason = None if failed is None else failed.mismatch(ask)
         rows.append({"condition": key, "wanted": value, "holds": failed is None, "reason": reason})
     return rows
 
 
-def _reason(rule: Rule, failed: Condition | None, ask: MatchContext) -> str:
+def _reason(rule: Rule, failed: Condition[Any] | None, ask: MatchContext) -> str:
     if failed is not None:
-        return failed.miss(ask)
+        return failed.mismatch(ask)
     return "skipped by its `chance`" if rule.skips(ask) else "it matches, but all its replies are used up"
 
 

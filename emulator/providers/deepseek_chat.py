@@ -292,7 +292,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             return self.thinking_default and body.effort != "none"
         return bool(mode != "disabled")
 
-    def controls(self, body: Any, stream: bool) -> Controls:
+    def controls(self, body: Any) -> Controls:
         kind: Any = body.response_format.type if body.response_format is not None else "text"
         format_schema = (body.response_format.json_schema or {}) if body.response_format is not None else {}
         thinking = self.thinks(body)

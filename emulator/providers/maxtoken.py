@@ -93,7 +93,7 @@ class MaxToken(ChatDialect, ServesDeepSeek):
         if not body.messages:
             yield "messages must not be empty"
 
-    def controls(self, body: Any, stream: bool) -> Controls:
+    def controls(self, body: Any) -> Controls:
         return Controls(thinking=True)
 
     def usage(self, completion: Completion) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
         if self.settings.out_of_range == "reject":
             yield from super().validation_errors(body)
 
-    def controls(self, body: Any, stream: bool) -> Controls:
+    def controls(self, body: Any) -> Controls:
         limit = body.max_tokens
         if limit < 1:  # temperature and top_p change nothing in an emulated answer
             limit = 1 if self.settings.out_of_range == "clamp" else MAX_TOKENS

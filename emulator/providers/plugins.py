@@ -6,10 +6,10 @@ docs/adding-a-provider.md shows a whole one.
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
-from emulator.errors import UsageError
+from emulator.plugins import distribution, loaded, points, refused
 from emulator.providers.base import ERROR_NAMES, INTERNAL_NAMES, Provider
 
 GROUP = "emulator.providers"
@@ -24,31 +24,18 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
     Raises UsageError for one that can't be loaded, isn't a provider, or has the name or host of another."""
     providers = dict(own)
     brought_by: dict[str, str] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, distribution(point))):
+    for point in points(GROUP):
         if point.name in providers:
             other = brought_by.get(point.name, "the emulator itself")
-            raise refused(point, f"there is one of that name already, from {other}")
-        provider = loaded(point)
+            raise refused("provider", point, f"there is one of that name already, from {other}")
+        provider = loaded("provider", point, complaint_of)
         taken = {host: name for name, present in providers.items() for host in present.hosts}
         for host in provider.hosts:
             if host in taken:
-                raise refused(point, f"its host {host} is that of the provider '{taken[host]}' already")
+                raise refused("provider", point, f"its host {host} is that of the provider '{taken[host]}' already")
         providers[point.name] = provider
         brought_by[point.name] = distribution(point)
     return providers
-
-
-def loaded(point: EntryPoint) -> type[Provider]:
-    """Loads the provider of an entry point. Raises UsageError."""
-    try:
-        provider = point.load()
-    except Exception as error:
-        raise refused(point, f"loading {point.value} failed: {type(error).__name__}: {error}") from error
-    complaint = complaint_of(provider, point)
-    if complaint is not None:
-        raise refused(point, complaint)
-    assert isinstance(provider, type)
-    return provider
 
 
 def complaint_of(provider: Any, point: EntryPoint) -> str | None:
@@ -74,16 +61,3 @@ def complaint_of(provider: Any, point: EntryPoint) -> str | None:
         known = f"it speaks {', '.join(made.spoken)}" if made.spoken else "it speaks none"
         return f"{provider.__qualname__} has no dialect '{unspoken[0].dialect}' for {unspoken[0].path}: {known}"
     return None
-
-
-def distribution(point: EntryPoint) -> str:
-    """The distribution that an entry point comes from, with its version."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
-
-
-def refused(point: EntryPoint, reason: str) -> UsageError:
-    name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
-    return UsageError(
-        f"The provider '{point.name}' of the distribution {distribution(point)} can't be used: {reason}. "
-        f"Correct the distribution{name}."
-    )

@@ -284,7 +284,7 @@ class Serevix(ChatDialect, ServesDeepSeek):
             return bool(mode != "disabled")
         return False if body.reasoning_effort == "none" else None
 
-    def controls(self, body: Any, stream: bool) -> Controls:
+    def controls(self, body: Any) -> Controls:
         form = body.response_format
         thinking = self.thinks(body)
         effort = DeepSeekDialect.effort_mapping.get(body.reasoning_effort, body.reasoning_effort)

@@ -27,7 +27,8 @@ def json_schema() -> Schema:
     """The schema of a whole file, in the draft 2020-12."""
     schema = Scenario.model_json_schema(by_alias=True, schema_generator=_Untitled)
     definitions = schema.pop("$defs")
-    models = {model.__name__: model for model in _models(BaseModel)}
+    brought = [*FAULTS.values(), *(provider.Settings for provider in PROVIDERS.values())]
+    models = {model.__name__: model for model in (*_models(BaseModel), *brought)}
     for name, definition in [*definitions.items(), (Scenario.__name__, schema)]:
         if name in models:
             _describe(definition, models[name])

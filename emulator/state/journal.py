@@ -323,6 +323,10 @@ class Exchange(_Findings):
         """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it goes on."""
         return self.playback.ended if self.playback is not None else None
 
+    def reached(self, call: HttpRequest) -> None:
+        """The endpoint of the request is known."""
+        self._call = call
+
     def shorten(self) -> None:
         """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
         Whoever still works on the request keeps it whole."""

@@ -8,9 +8,10 @@ from math import ceil
 from re import Pattern
 
 from emulator.errors import UsageError
+from emulator.matching.conditions.values import glob_pattern
 from emulator.providers.base import Provider, provider_error
 from emulator.reply import Usage
-from emulator.scenario.models import Account, QuotaModel, glob_pattern
+from emulator.scenario.models import Account, QuotaModel
 
 MAX_GIVEN = 10_000
 """How many accounts may be given a balance while the server runs."""

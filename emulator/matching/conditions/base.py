@@ -1,0 +1,130 @@
+"""What every match condition offers: whether a request meets it, why not, and what follows from it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+
+from emulator.records import record
+from emulator.request import ModelRequest
+
+DependsOn = Literal["class", "body", "more"]
+KeyPath = tuple[str | int, ...]
+"""Where something stands in a match, from its key on."""
+Impossible = tuple[KeyPath, str]
+"""Where in a match something cannot hold, and why."""
+Value = TypeVar("Value")
+SHOWN = 60
+
+
+@record
+class MatchContext:
+    """A request and what its namespace knows of it: everything a condition may look at."""
+
+    request: ModelRequest
+    state: str = "start"
+    attempt: int = 1
+    identity: bytes = b""
+    seed: int = 0
+
+
+@record
+class Compiling:
+    """What a condition needs to know of the match that it is made for."""
+
+    normalize: tuple[str, ...]
+    """Differences to ignore when comparing texts."""
+    place: KeyPath
+    """Where the value stands, from the match on."""
+    inner: Callable[[Any, tuple[str, ...], KeyPath], tuple["Condition[Any]", ...]]
+    """The conditions of a match inside of this one, which inherits what to normalize."""
+
+    def as_it_is(self, *more: str | int) -> "Compiling":
+        """The same for texts that are compared as they are."""
+        return Compiling((), (*self.place, *more), self.inner)
+
+
+class Condition(ABC, Generic[Value]):
+    """One thing that a request must meet. A subclass is one key of `match`, and its docstring describes the key.
+
+    Conditions never change. Only `holds` and `mismatch` have to be written; the defaults of everything else are safe:
+    an answer found by such a condition is not cached, and nothing is concluded about other conditions."""
+
+    key: ClassVar[str]
+    """What it is called in a scenario."""
+    value_type: ClassVar[Any]
+    """The type of its value, as Pydantic checks it."""
+    depends_on: DependsOn = "more"
+    """`class`: only what many requests share (provider, operation, model, stream); `body`: only the body and that;
+    `more`: also headers, the key, or what changes from request to request."""
+    substring: str | None = None
+    """What the prompt has to contain, when that is the whole condition."""
+    hint: str | None = None
+    """What the folded prompt has to contain for the condition to hold."""
+
+    def __init__(self, value: Value, compiling: Compiling) -> None:
+        self.value = value
+        self.normalize = compiling.normalize
+        self.place = compiling.place
+        """Where it stands in its match."""
+
+    @classmethod
+    def each(cls, value: Any, compiling: Compiling) -> Iterator["Condition[Any]"]:
+        """The conditions that a value stands for: one, unless it is a list of things that must all hold."""
+        yield cls(value, compiling)
+
+    @abstractmethod
+    def holds(self, ask: MatchContext) -> bool:
+        """Whether a request meets it."""
+
+    @abstractmethod
+    def mismatch(self, ask: MatchContext) -> str:
+        """Why a request does not meet it: one sentence without a full stop."""
+
+    # What can be concluded without a request; "no" when in doubt
+
+    def implies(self, other: Self) -> bool:
+        """Whether every request that meets this one meets `other`, which has the same key."""
+        return self.is_same(other)
+
+    def is_universal(self) -> bool:
+        """Whether every request meets it."""
+        return False
+
+    def impossible(self) -> Impossible | None:
+        """Why no request can meet it, and where in the match; None when one may."""
+        return None
+
+    def impossible_beside(self, others: Sequence["Condition[Any]"]) -> str | None:
+        """Why no request that meets all the others can meet this one; None when one may."""
+        return None
+
+    def regexes(self) -> Iterator[tuple[KeyPath, str]]:
+        """Every regex in it, with its place in the match."""
+        return iter(())
+
+    def is_same(self, other: "Condition[Any]") -> bool:
+        """Whether it asks for the very same."""
+        return type(self) is type(other) and self.value == other.value and self.normalize == other.normalize
+
+    def follows_from(self, conditions: Sequence["Condition[Any]"]) -> bool:
+        """Whether every request that meets all of these meets this one."""
+        if self.is_universal():
+            return True
+        for condition in conditions:
+            if type(condition) is type(self) and condition.implies(self):
+                return True
+        return any(condition.leaves_only(self) for condition in conditions)
+
+    def leaves_only(self, other: "Condition[Any]") -> bool:
+        """Whether whatever meets this one meets `other`, of another key."""
+        return False
+
+
+def shown(text: str) -> str:
+    """A text in quotes, cut when it is long."""
+    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
+
+
+def listed(names: Sequence[str]) -> str:
+    """`'a' or 'b'`."""
+    return " or ".join(f"'{name}'" for name in names)

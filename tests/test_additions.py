@@ -1,0 +1,206 @@
+"""What it costs to add something: one file each, and its row. Everything else follows from the tables.
+
+A package outside of the emulator brings a provider, a fault and a condition, and nothing of the emulator knows them.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from served import ENVIRONMENT, run, served
+
+ROOT = Path(__file__).parent.parent
+PROVIDER = """
+from emulator.providers.base import Operation
+from emulator.providers.deepseek_chat import DeepSeekDialect
+
+class Acme(DeepSeekDialect):
+    name = "acme"
+    title = "Acme LLM"
+    hosts = ("llm.acme.example",)
+    document = "none"
+    auth_header = "x-acme-key: demo"
+    operations = (Operation("converse", "POST", "/converse", "a completion"),)
+    example = ("/converse", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
+
+    def credential(self, headers):
+        return headers.get("x-acme-key")
+"""
+FAULT = """
+from typing import ClassVar, Literal
+from emulator.faults.base import Fault
+
+class Teapot(Fault):
+    family: ClassVar = "status"
+    effect: ClassVar = "The provider is a teapot."
+    tests: ClassVar = "The client knows tea."
+    kind: Literal["teapot"] = "teapot"
+    cups: int = 2
+    '''How many cups there are.'''
+
+    def refuse(self, context):
+        from emulator.reply import ErrorReply
+        return ErrorReply(status=418, message=f"{self.cups} cups of tea")
+"""
+CONDITION = """
+from emulator.matching.conditions.base import Condition
+
+class Tenant(Condition[str]):
+    '''The tenant in the header x-tenant.'''
+
+    key = "tenant"
+    value_type = str
+
+    def holds(self, ask):
+        return ask.request.call.headers.get("x-tenant") == self.value
+
+    def mismatch(self, ask):
+        return f"the tenant is {ask.request.call.headers.get('x-tenant')!r}, the rule wants {self.value!r}"
+"""
+ENTRIES = """
+[emulator.providers]
+acme = acme_provider:Acme
+[emulator.faults]
+teapot = acme_fault:Teapot
+[emulator.conditions]
+tenant = acme_condition:Tenant
+"""
+SCENARIO = """
+version: 1
+rules:
+  - {name: ours, match: {provider: acme, tenant: us, prompt: {contains: Hi}}, reply: {content: Ours.}}
+  - {name: theirs, match: {provider: acme, not: {tenant: us}, all_of: [{tenant: them}]}, reply: {content: Theirs.}}
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """A folder with the package, as an environment."""
+    information = tmp_path / "acme-1.0.dist-info"
+    information.mkdir()
+    for path, text in (
+        (tmp_path / "acme_provider.py", PROVIDER),
+        (tmp_path / "acme_fault.py", FAULT),
+        (tmp_path / "acme_condition.py", CONDITION),
+        (information / "METADATA", "Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n"),
+        (information / "entry_points.txt", ENTRIES),
+        (tmp_path / "scenario.yaml", SCENARIO),
+    ):
+        path.write_text(text)
+    return {"PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def printed(environment: dict[str, str], *command: str) -> str:
+    whole = {**ENVIRONMENT, **environment}
+    return subprocess.run(
+        [sys.executable, *command], env=whole, cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_schema_describes_all_three(environment: dict[str, str]) -> None:
+    schema = json.loads(run("schema", environment=environment)[1])
+    definitions = schema["$defs"]
+    tenant = definitions["Match"]["properties"]["tenant"]
+    assert tenant == {
+        "anyOf": [{"type": "string"}, {"type": "null"}],
+        "description": "The tenant in the header x-tenant.",
+    }
+    assert "acme" in definitions["ProviderSettings"]["properties"]
+    assert definitions["Teapot"]["description"] == "The provider is a teapot.\n\nTests: The client knows tea."
+    assert definitions["Teapot"]["properties"]["cups"]["description"] == "How many cups there are."
+
+
+def test_the_tables_of_the_docs_have_a_row_for_each(environment: dict[str, str]) -> None:
+    tables = {
+        name: printed(environment, "docs/tables.py", "--print", name)
+        for name in ("providers", "kinds", "faults", "match", "settings", "errors")
+    }
+    assert "| Acme LLM | `/acme` | llm.acme.example | `x-acme-key: demo` | `POST /converse` |" in tables["providers"]
+    assert "`teapot`" in tables["kinds"]
+    assert "| `teapot` | The provider is a teapot. | The client knows tea. | `cups` |" in tables["faults"]
+    assert "| `tenant` | The tenant in the header x-tenant. |" in tables["match"]
+    assert "| acme | `price` |" in tables["settings"]
+    assert "| acme |" in tables["errors"].splitlines()[0]
+
+
+def test_what_is_generated_is_found_stale(environment: dict[str, str]) -> None:
+    whole = {**ENVIRONMENT, **environment}
+    command = [sys.executable, "docs/tables.py", "--check"]
+    checked = subprocess.run(command, env=whole, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 1
+    for name in ("README.md", "docs/faults.md", "docs/providers.md", "docs/scenarios.md", "scenario.schema.json"):
+        assert name in checked.stderr
+
+
+def test_the_commands_know_all_three(environment: dict[str, str], tmp_path: Path) -> None:
+    assert "Acme LLM" in run("providers", "acme", environment=environment)[1]
+    assert "How many cups there are." in run("faults", "teapot", environment=environment)[1]
+    assert run("check", str(tmp_path / "scenario.yaml"), environment=environment)[0] == 0
+    (tmp_path / "wrong.yaml").write_text("version: 1\nrules:\n  - match: {tenat: us}\n    reply: {}\n")
+    code, output, errors = run("check", str(tmp_path / "wrong.yaml"), environment=environment)
+    assert code != 0
+    assert "Did you mean 'tenant'?" in output + errors
+
+
+def test_a_server_asks_them_and_explains_them(environment: dict[str, str], tmp_path: Path) -> None:
+    options = ("--scenario", str(tmp_path / "scenario.yaml"), "--strict", "--speed", "max")
+    with served(*options, environment=environment) as server:
+
+        def ask(tenant: str, fault: str = "") -> httpx.Response:
+            path, body = "/converse", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+            headers = {"x-acme-key": "sk-1", "x-tenant": tenant}
+            return httpx.post(f"http://127.0.0.1:{server.port}{fault}/acme{path}", json=body, headers=headers)
+
+        answers = [ask(tenant).json()["choices"][0]["message"]["content"] for tenant in ("us", "them") * 3]
+        unmatched, broken = ask("nobody"), ask("us", "/~teapot:cups=3")
+    assert answers == ["Ours.", "Theirs."] * 3  # never from the cache of another tenant
+    assert unmatched.status_code == 404
+    assert "ours: the tenant is 'nobody', the rule wants 'us'" in unmatched.text
+    assert (broken.status_code, broken.json()["error"]["message"]) == (418, "3 cups of tea")
+
+
+def test_the_default_scenario_answers_the_example_of_the_provider(environment: dict[str, str]) -> None:
+    with served("--speed", "max", environment=environment) as server:
+        base = f"http://127.0.0.1:{server.port}"
+        body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+        shown = httpx.get(f"{base}/").text
+        answer = httpx.post(f"{base}/acme/converse", json=body, headers={"x-acme-key": "demo"})
+    assert "/acme" in shown
+    assert answer.status_code == 200
+
+
+def test_the_sweeps_take_them_up(environment: dict[str, str]) -> None:
+    names = "EVERY_PROVIDER[-1], PATHS['acme'], KEYS['acme'], question('acme')['model']"
+    code = f"from talk import EVERY_PROVIDER, KEYS, PATHS, question; print({names})"
+    sweeps = {**environment, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), environment["PYTHONPATH"]])}
+    assert printed(sweeps, "-c", code).strip() == "acme /converse {'x-acme-key': 'demo'} m"
+    found = printed(sweeps, "-m", "pytest", "--collect-only", "-q", "-n0", "tests/faults", "-p", "no:cacheprovider")
+    assert "teapot" in found
+    assert "acme" in found
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (('key = "tenant"', 'key = "other"'), "Tenant.key is 'other', but must be the name of its entry point"),
+        (("value_type = str", ""), "Tenant does not state value_type"),
+        (("def mismatch", "def missing"), "Tenant does not state mismatch"),
+        (
+            ("value_type = str", "value_type = str; depends_on = 'all'"),
+            "Tenant.depends_on is 'all', one of class, body",
+        ),
+        (("(Condition[str])", ""), "a subclass of emulator.matching.conditions.base.Condition was expected"),
+    ],
+)
+def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
+    environment: dict[str, str], tmp_path: Path, change: tuple[str, str], reason: str
+) -> None:
+    (tmp_path / "acme_condition.py").write_text(CONDITION.replace(*change))
+    code, output, errors = run("check", str(tmp_path / "scenario.yaml"), environment=environment)
+    assert code == 2
+    assert "The condition 'tenant' of the distribution acme 1.0 cannot be used: " in output + errors
+    assert reason in output + errors

@@ -1,0 +1,85 @@
+"""Functions stay short, classes narrow and calls readable, so that each can be read in one go."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import emulator
+
+CODE = Path(emulator.__file__).parent
+MAX_LINES, MAX_METHODS, MAX_PARAMETERS = 60, 15, 6
+WIRE = "what a dialect or vendor may say differently is a method each, most of them one line"
+PUBLIC = "the public signature: every option is one keyword"
+EXCEPTIONS = {
+    "cli/run.py _run: parameters": PUBLIC,
+    "completion.py complete: parameters": "the facts of one answer, all by keyword",
+    "dialects/base.py Dialect: methods": WIRE,
+    "dialects/base.py WireShape: methods": WIRE,
+    "dialects/chat_completions.py ChatCompletions: methods": WIRE,
+    "dialects/chat_completions.py chunk: parameters": "the parts of one event, the optional ones by keyword",
+    "dialects/messages.py Messages: methods": WIRE,
+    "dialects/responses.py Responses: methods": WIRE,
+    "embedded.py __init__: parameters": PUBLIC,
+    "generation/answers.py answer: parameters": "what an answer is made of, by keyword",
+    "generation/instances/making.py _Maker: methods": "one method for each kind of JSON",
+    "generation/instances/scalars.py make_number: parameters": "the bounds that a schema may give",
+    "generation/prose.py prose: parameters": "what a text is made of, by keyword",
+    "interception/proxy.py _Connection: methods": "a protocol of asyncio, whose callbacks are methods",
+    "interception/tls.py TlsProtocol: methods": "a protocol of asyncio, whose callbacks are methods",
+    "providers/base.py Provider: methods": WIRE,
+    "providers/cloudsway.py Cloudsway: methods": WIRE,
+    "providers/deepseek.py DeepSeek: methods": WIRE,
+    "providers/deepseek_chat.py DeepSeekDialect: methods": WIRE,
+    "providers/nadles.py Nadles: methods": WIRE,
+    "providers/serevix.py Serevix: methods": WIRE,
+    "server/playback.py _play: parameters": "what of the connection and the clock one answer needs",
+    "server/playback.py play: parameters": "what of the connection and the clock one answer needs",
+    "state/namespace.py Namespace: methods": "one method for each thing that a test may change in it",
+}
+"""What is over a limit, and why it reads better so."""
+
+
+def over_the_limits() -> Iterator[str]:
+    for path in sorted(CODE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            place = path.relative_to(CODE).as_posix()
+            match node:
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    if (node.end_lineno or 0) - node.lineno >= MAX_LINES:
+                        yield f"{place} {node.name}: lines"
+                    names = [each.arg for each in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+                    if len(names) - (names[:1] in (["self"], ["cls"])) > MAX_PARAMETERS:
+                        yield f"{place} {node.name}: parameters"
+                case ast.ClassDef():
+                    if (
+                        sum(isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) for item in node.body)
+                        > MAX_METHODS
+                    ):
+                        yield f"{place} {node.name}: methods"
+
+
+def test_what_is_over_a_limit_has_its_reason() -> None:
+    assert set(over_the_limits()) <= set(EXCEPTIONS)
+
+
+def test_no_reason_outlives_what_it_is_for() -> None:
+    assert set(EXCEPTIONS) <= set(over_the_limits())
+
+
+def test_only_the_clock_takes_the_time() -> None:
+    takers = {"time", "monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns", "time_ns", "process_time"}
+    found = [
+        f"{path.relative_to(CODE).as_posix()}:{node.lineno}"
+        for path in sorted(CODE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (
+            isinstance(node, ast.ImportFrom) and node.module == "time" and takers & {alias.name for alias in node.names}
+        )
+        or (
+            isinstance(node, ast.Attribute)
+            and node.attr in takers
+            and isinstance(node.value, ast.Name)
+            and node.value.id == "time"
+        )
+    ]
+    assert [place for place in found if not place.startswith("clock.py:")] == []
