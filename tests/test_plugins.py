@@ -417,7 +417,7 @@ class TestADialectAndAFaultOfOtherDistributions:
             (('Literal["shout"] = "shout"', 'str = "shout"'), 'Shout must declare kind: Literal["shout"] = "shout"'),
             (
                 ("class Shout(Fault)", "Shout = 1\nclass Other(Fault)"),
-                "is 1, but must be a subclass of emulator.faults.base.Fault",
+                "is 1, not a subclass of emulator.faults.base.Fault",
             ),
         ],
         ids=["family", "facts", "kind", "class"],
