@@ -8,11 +8,12 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from emulator.state.journal import Exchange
+from emulator.state.redaction import redacted
 
 Style = Literal["pretty", "json", "off"]
 
@@ -221,6 +222,35 @@ def line(exchange: Exchange, *, is_colored: bool = False) -> str:
         f"{took:>9}",
         f"{tokens:>16}",
         *(_clean(part) for part in _story(exchange)),
+    ]
+    return redacted("  ".join(columns).rstrip(), exchange.key)
+
+
+def line_of(row: Mapping[str, Any], *, is_colored: bool = False) -> str:
+    """The same for an exchange as the control API gives it."""
+    usage, error, last = row["usage"], row["error"] or "error", row["last_sent"]
+    story: list[str] = [f"rule {row['rule']}"] if row["rule"] is not None else []
+    if row["outcome"] == "error":
+        said = (row["message"] or "").partition("\n")[0][:MAX_MESSAGE]
+        story.append(f"{error}: {said}" if said else error)
+    elif row["rule"] is None:
+        story.append(row["outcome"])
+    if row["faults"]:
+        story.append(f"faults {', '.join(row['faults'])}")
+    if row["ended"] not in (None, "complete"):
+        story.append(row["ended"])
+    story += row["notes"][:MAX_NOTES]
+    took = f"{last * 1000:.0f} ms" if last is not None else "-"
+    tokens = f"{usage['prompt']}+{usage['completion']} tokens" if usage is not None else "-"
+    columns = [
+        datetime.fromtimestamp(row["received"]).strftime("%H:%M:%S"),  # noqa: DTZ006 - the reader's own time
+        f"{_clean(row['namespace']):<10}",
+        f"{_clean(row['provider'] or '') or '-':<10}",
+        f"{_clean(row['model'] or row['method'] + ' ' + row['path']):<22}",
+        _colored(row["status"], is_colored),
+        f"{took:>9}",
+        f"{tokens:>16}",
+        *map(_clean, story),
     ]
     return "  ".join(columns).rstrip()
 

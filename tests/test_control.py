@@ -215,7 +215,7 @@ def test_a_balance_is_given_spent_and_added_to(api: Api) -> None:
     assert api("POST", "accounts/serevix/k/top-up", {"amount": "2"}).json()["balance"] == "2"
     assert api.chat().status_code == 200
     assert api("PUT", "accounts/serevix/k", {"balance": None}).json()["balance"] is None
-    assert api("POST", "accounts/serevix/k/top-up", {"amount": "2"}).status_code == 422
+    assert api("POST", "accounts/serevix/k/top-up", {"amount": "2"}).status_code == 409
     assert api("POST", "accounts/serevix/unknown/top-up", {"amount": "2"}).status_code == 404
     assert api("PUT", "accounts/nobody/k", {"balance": "1"}).status_code == 404
     assert api("POST", "reset", {}).json() == {"status": "ok"}
@@ -243,7 +243,7 @@ def test_namespaces_are_apart_and_named_by_query_or_prefix(api: Api) -> None:
     assert [row["name"] for row in api.get("namespaces")["namespaces"]] == ["default", "one", "two"]
     assert api("DELETE", "namespaces/one").json() == {"removed": 1}
     assert api("DELETE", "namespaces/one").status_code == 404
-    assert api("DELETE", "namespaces/default").status_code == 422
+    assert api("DELETE", "namespaces/default").status_code == 409
     assert api("PUT", "namespaces/one", {"scenario": {"rulez": []}}).status_code == 422
 
 

@@ -163,7 +163,9 @@ def run(words: list[str], served: Emulator) -> str:
                 command = cli.get_command(Context(cli), name)
                 assert command is not None
                 command.make_context(name, [*arguments])  # raises for options that there are not
-                if name != "serve" and not any(word in ("more/", "acme") for word in arguments):
+                if name not in ("serve", "run", "env", "init", "doctor") and not any(
+                    word in ("more/", "acme") for word in arguments
+                ):
                     return CliRunner().invoke(cli, [name, *arguments]).output
         case ["curl", *arguments] if arguments[-1] != "…":
             assert curl(arguments, served).status_code == 200

@@ -21,10 +21,16 @@ class Row(NamedTuple):
 COMMANDS = {
     "serve": Row("emulator.cli.serve", "Start the server."),
     "run": Row("emulator.cli.run", "Run a command against the emulator, without a change of code."),
+    "env": Row("emulator.cli.env", "Print the variables by which clients find a server."),
+    "init": Row("emulator.cli.init", "Write a starter: scenario, test, compose file, CI workflow."),
+    "doctor": Row("emulator.cli.doctor", "Find what stands between clients and the emulator."),
+    "tail": Row("emulator.cli.tail", "Follow the requests that a running server answers."),
     "check": Row("emulator.cli.check", "Check scenario files."),
     "providers": Row("emulator.cli.providers", "List the providers, or show all about one."),
     "faults": Row("emulator.cli.faults", "List the faults, or show all about one."),
+    "scenarios": Row("emulator.cli.scenarios", "List the scenarios that come along, or print one."),
     "schema": Row("emulator.cli.schema", "Print the JSON Schema of scenario files, for editors."),
+    "completion": Row("emulator.cli.completion", "Print what makes a shell complete commands."),
 }
 
 NEXT = """\
@@ -35,6 +41,7 @@ Start the server, then point a client at one of the base URLs that it prints:
 Then, for example:
 
   emulator serve --scenario incidents/deepseek_busy   a shipped scenario, or a file of your own
+  emulator run -- pytest                              clients find the server by themselves
   emulator serve --fault reset:after_tokens=5         something that goes wrong with every answer
   emulator check hello.yaml                           every problem of a scenario with its place
 

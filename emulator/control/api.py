@@ -44,6 +44,10 @@ class NotFound(EmulatorError):
     """There is no such thing."""
 
 
+class Conflict(EmulatorError):
+    """It makes sense, but not as things are."""
+
+
 class TimedOut(EmulatorError):
     """What was waited for did not come."""
 
@@ -395,14 +399,14 @@ def set_balance(server: Controlled, namespace: str, provider: str, key: str, bal
 
 
 def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: Decimal) -> dict[str, Any]:
-    """Add to what is left on an account. Raises NotFound, and UsageError when it is unlimited."""
+    """Add to what is left on an account. Raises NotFound, and Conflict when it is unlimited."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
     if not where.ledger.knows(provider, key):
         raise NotFound(f"There is no account '{shown_key(key)}' of {provider}. Give it a balance with PUT.")
     balance = where.ledger.balance(provider, key)
     if balance is None:
-        raise UsageError("This account is unlimited, so nothing can be added to it.")
+        raise Conflict("This account is unlimited, so nothing can be added to it.")
     return set_balance(server, namespace, provider, key, balance + amount)
 
 
@@ -460,12 +464,14 @@ def give_namespace(
             f"'{shortened(name)}' is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens, underscores."
         )
     if name == "default":
-        raise UsageError("The namespace 'default' cannot be made anew: PUT its scenario, or reset it.")
+        raise Conflict("The namespace 'default' cannot be made anew: PUT its scenario, or reset it.")
     return _namespace_row(server.namespaces.give(name, script or server.namespaces.default.loaded, seed))
 
 
 def remove_namespace(server: Controlled, name: str) -> dict[str, Any]:
-    """Forget a namespace and everything in it. Raises NotFound, and UsageError for the default one."""
+    """Forget a namespace and everything in it. Raises NotFound, and Conflict for the default one."""
+    if name == "default":
+        raise Conflict("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
     if not server.namespaces.remove(name):
         raise NotFound(f"There is no namespace '{shortened(name)}'.")
     return {"removed": 1}

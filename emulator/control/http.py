@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from emulator.control.access import cors_headers, denial
-from emulator.control.api import Controlled, NotFound, TimedOut
+from emulator.control.api import Conflict, Controlled, NotFound, TimedOut
 from emulator.control.routes import PREFIX, ROUTES, Asked, ControlRoute, Stream, Text
 from emulator.errors import Problem, ScenarioError, UsageError, did_you_mean
 from emulator.scenario.document import Document
@@ -102,7 +102,10 @@ class ControlApp:
         except ScenarioError as error:
             raise _Refused(422, str(error), error.problems) from None
         except UsageError as error:
-            raise _Refused(422, str(error), [Problem("body", 0, 0, str(error))]) from None
+            problems = [Problem("body", 0, 0, str(error))] if route.path == "faults" else []
+            raise _Refused(422, str(error), problems) from None
+        except Conflict as error:
+            raise _Refused(409, str(error)) from None
         except NotFound as error:
             raise _Refused(404, str(error)) from None
         except TimedOut as error:
@@ -129,7 +132,8 @@ def _refusal(error: _Refused) -> Response:
         {"path": each.path, "line": each.line, "column": each.column, "message": each.message}
         for each in error.problems
     ]
-    return json_response({"error": error.message, "problems": problems}, error.status, error.headers)
+    body = {"error": error.message, **({"problems": problems} if problems else {})}
+    return json_response(body, error.status, error.headers)
 
 
 def _raw_path(request: Request) -> str:

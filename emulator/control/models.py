@@ -3,14 +3,25 @@
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from emulator.state.namespace import ClockMode
 
 MAX_WAIT = 600.0
 """Seconds that a request may wait for exchanges."""
 MAX_AMOUNT = Decimal(10) ** 12
-Amount = Annotated[Decimal, Field(strict=False, allow_inf_nan=False, ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+Amount = Annotated[
+    Decimal,
+    Field(strict=False, allow_inf_nan=False, ge=-MAX_AMOUNT, le=MAX_AMOUNT),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": r"^-?[0-9]{1,12}(\.[0-9]{1,12})?$"},
+                {"type": "number", "minimum": -int(MAX_AMOUNT), "maximum": int(MAX_AMOUNT)},
+            ]
+        }
+    ),
+]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -139,6 +150,14 @@ class ResetBody(Given):
 class AcknowledgeBody(Given):
     """How the client saw an exchange end. It is found by its number, or by the id that the response carried."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("number", "id")
+            ]
+        }
+    )
+
     number: Annotated[int, Field(ge=1)] | None = None
     """The number of the exchange."""
     id: Name | None = None
@@ -176,7 +195,7 @@ class ErrorAnswer(Answer):
     error: str
     """One sentence: what was found, and what would do."""
     problems: list[ProblemRow] = []
-    """Everything that is wrong with what was sent."""
+    """Everything that is wrong with what was sent; left out when there is no more to say."""
 
 
 class Usage(Answer):

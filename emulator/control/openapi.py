@@ -23,6 +23,7 @@ REFUSALS: Mapping[int, str] = {
     404: "There is no such thing.",
     405: "Not with this method.",
     408: "What was waited for did not come in time.",
+    409: "Not as things are.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     421: "The host is not one of this server's names.",
@@ -45,6 +46,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> Schema:
     schemas = {**made["$defs"], **_of_scenarios()}
     for model in own:
         _describe(schemas, model)
+    schemas["FaultBody"]["properties"]["fault"] = {"$ref": REFERENCE.format(model="Fault")}
     paths: dict[str, Schema] = {}
     for route in routes:
         paths.setdefault(f"{PREFIX}/{route.path}", {})[route.method.lower()] = _operation(route, schemas)

@@ -233,7 +233,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "accounts/{provider}/{key}/top-up", "Add to what is left on an account.",
         lambda s, a: api.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
-        AccountRow, body=TopUpBody, errors=(404,),
+        AccountRow, body=TopUpBody, errors=(404, 409),
     ),
     ControlRoute(
         "GET", "events", "What happens, as it happens: server-sent events `begin`, `move` and `end`.", _events,
@@ -250,11 +250,12 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute("GET", "namespaces", "All namespaces.", lambda s, a: api.namespaces(s), NamespaceRows),
     ControlRoute(
-        "PUT", "namespaces/{name}", "Make a namespace anew.", _namespace_from, NamespaceRow, body=NamespaceBody
+        "PUT", "namespaces/{name}", "Make a namespace anew.", _namespace_from, NamespaceRow, body=NamespaceBody,
+        errors=(409,),
     ),
     ControlRoute(
         "DELETE", "namespaces/{name}", "Forget a namespace.",
-        lambda s, a: api.remove_namespace(s, a.path["name"]), Removed, errors=(404,),
+        lambda s, a: api.remove_namespace(s, a.path["name"]), Removed, errors=(404, 409),
     ),
     ControlRoute(
         "POST", "reset", "Begin anew; the journal and the scenario stay.",

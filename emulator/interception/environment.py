@@ -23,9 +23,8 @@ KEYS = (
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
     "MISTRAL_API_KEY",
+    "YOUR_API_KEY",  # as it stands in documents' own samples
 )
-OWN = ("EMULATOR_URL", "EMULATOR_CA_FILE")
-"""The emulator's own variables for programs that it runs: its URL, and the certificate that they have to trust."""
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 NO_PROXY = "localhost,127.0.0.1,::1"

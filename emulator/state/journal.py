@@ -297,6 +297,11 @@ class Exchange(_Findings):
         return self._call.provider, self._call.method, self._call.path
 
     @property
+    def key(self) -> str | None:
+        """The credential of the request, for those who keep it out of what they show."""
+        return self._call.key
+
+    @property
     def operation(self) -> str:
         """Which endpoint it was; empty when there is none at this path."""
         return self._call.operation

@@ -1,0 +1,72 @@
+"""`emulator env`."""
+
+import json
+import os
+import shlex
+from collections.abc import Callable, Mapping
+
+import click
+
+from emulator.cli import FINDINGS
+from emulator.cli.options import Option
+from emulator.cli.output import fail
+
+TIMEOUT = 5.0
+SHELLS = ("bash", "fish", "powershell", "dotenv", "github")
+
+
+@click.command("env")
+@click.option("--shell", type=click.Choice(SHELLS), default="bash", show_default=True,
+              help="How to write the variables: bash is also for sh and zsh, github for $GITHUB_ENV.")  # fmt: skip
+@click.option("--url", metavar="URL", cls=Option, help="The server. [default: http://127.0.0.1:PORT]")
+@click.option("--port", "-p", type=click.IntRange(1, 65535), default=8080, show_default=True, cls=Option,
+              help="Its port on this machine.")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def command(shell: str, url: str | None, port: int, as_json: bool) -> None:
+    """Print the variables by which clients find a server that runs, as `run` sets them.
+
+    In a shell: eval "$(emulator env)". Variables that you have set already are kept, and said on stderr."""
+    from emulator.interception.environment import base_urls
+
+    origin = (url or f"http://127.0.0.1:{port}").rstrip("/")
+    names, alone = served_at(origin)
+    environment = {name: value for name, value in os.environ.items() if name != "EMULATOR_URL"}
+    changes = base_urls(origin, names, alone, environment)
+    if as_json:
+        click.echo(json.dumps({"set": changes.set, "kept": changes.kept}, indent=2))
+        return
+    if changes.kept:
+        click.echo(f"Left as you set them: {', '.join(changes.kept)}", err=True)
+    click.echo(written(changes.set, shell), nl=False)
+
+
+def served_at(origin: str) -> tuple[list[str], str | None]:
+    """The providers that the server at a URL has, and the one that it has alone at its root."""
+    import urllib.error
+    import urllib.request
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"{origin}/__emulator/providers", timeout=TIMEOUT) as answer:
+            urls = json.load(answer)["providers"]
+    except (OSError, ValueError, KeyError) as error:
+        reason = getattr(error, "reason", None) or error
+        fail(f"No emulator answers at {origin}: {reason}. Start one with `emulator serve`, or give --url.", FINDINGS)
+    alone = next((name for name, base in urls.items() if not str(base).endswith(f"/{name}")), None)
+    return list(urls), alone
+
+
+def written(variables: Mapping[str, str], shell: str) -> str:
+    """Variables as a shell reads them, a line each."""
+    forms: dict[str, Callable[[str, str], str]] = {
+        "bash": lambda name, value: f"export {name}={shlex.quote(value)}",
+        "fish": lambda name, value: f"set -gx {name} '{value.translate(FISH)}'",
+        "powershell": lambda name, value: f"$env:{name} = '{value.replace(chr(39), chr(39) * 2)}'",
+        "dotenv": lambda name, value: f"{name}={value}",
+        "github": lambda name, value: f"{name}={value}",
+    }
+    form = forms[shell]
+    return "".join(f"{form(name, value)}\n" for name, value in variables.items())
+
+
+FISH = str.maketrans({"\\": "\\\\", "'": "\\'"})
