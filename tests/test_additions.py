@@ -202,5 +202,5 @@ def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
     (tmp_path / "acme_condition.py").write_text(CONDITION.replace(*change))
     code, output, errors = run("check", str(tmp_path / "scenario.yaml"), environment=environment)
     assert code == 2
-    assert "The condition 'tenant' of the distribution acme 1.0 cannot be used: " in output + errors
+    assert "The condition 'tenant' of the distribution acme 1.0 can't be used: " in output + errors
     assert reason in output + errors
