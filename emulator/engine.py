@@ -11,7 +11,7 @@ import orjson
 
 from emulator import large, seeded, tokens
 from emulator.completion import complete, said
-from emulator.dialects.base import Dialect
+from emulator.dialects.base import Dialect, delivered
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, HandshakeFault, NotApplicable
@@ -23,9 +23,9 @@ from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch, RuleSet, explained, misses
 from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
-from emulator.providers.base import Provider, ProviderError
+from emulator.providers.base import Limits, Provider, ProviderError
 from emulator.records import record
-from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search
+from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search, Usage
 from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.state.journal import IN_EXCHANGE, MAX_REQUEST_BYTES, Exchange, Why
 from emulator.state.namespace import Namespace
@@ -99,6 +99,8 @@ class RequestContext:
     faults: list[ActiveFault] | None = None
     refusing: ActiveFault | None = None
     """The fault whose error is the answer."""
+    limits: Limits | None = None
+    """What the key may use in a minute, where the provider tells it."""
     lease: Lease | None = None
     """What this request took of the key's quotas; given back by `Exchange.end`."""
     acted: set[int] = field(default_factory=set)
@@ -150,6 +152,7 @@ async def _planned(known: CachedResponse | None, journey: RequestContext) -> Pla
             planned = _failed(error, journey)
         except Abandoned:  # nobody reads it
             planned = _own_error(499, "The client has left.", "abandoned", journey)
+        planned = _with_limits(planned, journey)
         faults = _struck(journey)
         if not faults:
             return planned
@@ -169,7 +172,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
     call, namespace, provider, exchange = journey.call, journey.namespace, journey.provider, journey.exchange
     operation, parameters = provider.route(call.method, call.path)
-    call = journey.route(call.routed(operation.name, operation.dialect, parameters))
+    call = journey.route(call.routed(operation.name, operation.dialect, parameters, namespace.stored))
     dialect = journey.dialect = provider.speaking(operation.dialect)
     key = dialect.key_of(call.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
@@ -185,6 +188,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     if operation.is_completion and not namespace.ledger.is_empty:
         journey.lease = namespace.ledger.open(provider, key, exchange.received)
         exchange.on_end = journey.lease.close
+    _take(request, journey)
     for armed in _struck(journey):
         error_spec = armed.fault.refuse(_scene(journey))
         if error_spec is not None:
@@ -193,7 +197,7 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     if found is not None and isinstance(found.answer.content, ErrorReply):
         return _refusal(found.answer.content, journey)
     if found is None and not operation.is_completion:
-        return _listing(request, journey)
+        return await _listing(request, journey)
     if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
     prompt = await _prompt_tokens(request, provider, journey)
@@ -239,6 +243,7 @@ def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey:
         and not journey.faults
         and journey.is_stateless
         and journey.dialect.is_repeatable
+        and journey.limits is None
         and not (journey.provider.shows_cache and prompt.total >= journey.provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
         and (found is None or found.is_steady)
@@ -471,14 +476,50 @@ def _message_in(body: bytes) -> str | None:
     return None
 
 
-def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
-    provider, exchange = journey.provider, journey.exchange
-    exchange.outcome, exchange.status = "listing", 200
-    headers = provider.json_headers + provider.response_headers(journey.request_id)
+async def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
+    provider, exchange, dialect = journey.provider, journey.exchange, journey.dialect
     balance = journey.namespace.ledger.balance(provider.name, request.key)
-    return PlannedBody(
-        200, headers, (single("body", provider.dumps(provider.listing(request, balance))),), streamed=False
-    )
+
+    def made() -> tuple[bytes, Usage | None]:
+        listing = provider.listing(request, balance)
+        return provider.dumps(listing), dialect.spent(listing)
+
+    is_quick = dialect.is_quick(request)
+    body, usage = made() if is_quick else await POOL.run(made, has_left=journey.has_left)
+    exchange.outcome, exchange.status = "listing", 200
+    if usage is not None:
+        exchange.usage, exchange.cost = usage, provider.cost(usage, request.model)
+    headers = provider.json_headers + provider.response_headers(journey.request_id)
+    return PlannedBody(200, headers, (single("body", body),), streamed=False)
+
+
+def _take(request: ModelRequest, journey: RequestContext) -> None:
+    """Count a request against what its key may use in a minute. Raises ProviderError when that is used up."""
+    limits = journey.limits = journey.provider.limits(request)
+    if limits is None:
+        return
+    rates, place = journey.namespace.rate_limits, _place(request)
+    now = journey.exchange.received
+    left = rates.remaining(place, limits, now)
+    if limits.is_enforced and min(left.requests.left, left.tokens.left) < 1:
+        raise ProviderError(journey.provider.over_limit(request, left, rates.until_next(place, limits, now)))
+    rates.take(place, limits, now, 1, 0)
+
+
+def _place(request: ModelRequest) -> tuple[str, str, str]:
+    return request.call.provider, request.key, request.model
+
+
+def _with_limits(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
+    """An answer that tells what is left of the limits."""
+    limits, request, exchange = journey.limits, journey.request, journey.exchange
+    if limits is None or request is None:
+        return planned
+    rates, place = journey.namespace.rate_limits, _place(request)
+    if exchange.usage is not None:
+        rates.take(place, limits, exchange.received, 0, exchange.usage.total)
+    told = journey.provider.limit_headers(rates.remaining(place, limits, exchange.received))
+    return replace(planned, headers=planned.headers + told)
 
 
 Asked = tuple[RuleSet, Callable[[HttpRequest, str], ModelRequest], HttpRequest, str, tuple[str, int, bytes, int], int]
@@ -505,12 +546,18 @@ def _read_again(asked: Asked) -> MatchContext:
 
 def _misses(asked: Asked) -> list[str]:
     """Why the rules did not answer a request that came before the one that did, or all of them."""
-    return misses(asked[0], _read_again(asked), before=asked[5])
+    try:
+        return misses(asked[0], _read_again(asked), before=asked[5])
+    except ProviderError:  # the response that it goes on from is forgotten meanwhile
+        return []
 
 
 def _explained(asked: Asked) -> list[dict[str, Any]]:
     """The same condition by condition, with the rule that answered at the end."""
-    return explained(asked[0], _read_again(asked), asked[5])
+    try:
+        return explained(asked[0], _read_again(asked), asked[5])
+    except ProviderError:
+        return []
 
 
 async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
@@ -625,7 +672,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     namespace, provider, exchange = journey.namespace, journey.provider, journey.exchange
     exchange.outcome = "reply" if journey.found else "generated"
     cached = 0
-    if provider.shows_cache and prompt.total >= provider.cache_unit:
+    if provider.shows_cache and prompt.total >= max(provider.cache_unit, provider.cache_from):
         cached = namespace.cache.hit(
             f"{provider.name} {request.model} {request.key}", prompt.parts, provider.cache_unit
         )
@@ -661,13 +708,17 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         journey.lease.charge(completion.usage, exchange.cost, exchange.received)
     planned = journey.dialect.render(completion, request)
     exchange.status = planned.status
+    if journey.dialect.keeps(request):
+        moments = schedule((0, delivered(completion)), _pace(True, journey), journey.entropy) or (0.0, 0.0)
+        begins, ready = [exchange.received + moment for moment in moments]
+        journey.dialect.keep(completion, request, begins, ready)
     return planned
 
 
 def _paced(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
     """Give every frame its moment."""
     pace = _pace(planned.streamed, journey)
-    if pace.is_at_once:
+    if pace.is_at_once or (journey.request is not None and journey.dialect.is_immediate(journey.request)):
         return planned
     moments = schedule(planned.tokens(), pace, journey.entropy)
     return journey.dialect.waiting(replace(planned, at=moments)) if moments else planned

@@ -5,6 +5,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from emulator.records import record
+from emulator.stored import ResponseStore
 
 Role = str
 """As on the wire: `system`, `user`, `assistant`, `tool`, …"""
@@ -97,8 +98,12 @@ class HttpRequest:
     """The path as it was sent."""
     head_size: int = 0
     """Bytes of the request's line and headers."""
+    store: ResponseStore | None = field(default=None, repr=False, compare=False)
+    """The responses that its namespace keeps."""
 
-    def routed(self, operation: str, dialect: str, parameters: Mapping[str, str]) -> "HttpRequest":
+    def routed(
+        self, operation: str, dialect: str, parameters: Mapping[str, str], store: ResponseStore | None = None
+    ) -> "HttpRequest":
         """The same request at an endpoint that is known."""
         return HttpRequest(
             self.provider,
@@ -114,6 +119,7 @@ class HttpRequest:
             parameters,
             self.sent_path,
             self.head_size,
+            store,
         )
 
 

@@ -33,6 +33,7 @@ ANSWERS = {
     "serevix": "Quantum mechanics is the branch of physics that studies the microscopic world...",
     "cloudsway": "Hello! How can I help you today?",
     "deepseek": "Hello! How can I help you today?",
+    "openai": "Hello! How can I assist you today?",
 }
 """What each document's own example is answered with."""
 

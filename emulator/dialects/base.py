@@ -32,14 +32,16 @@ import orjson
 
 from emulator import seeded, tokens
 from emulator.records import record
-from emulator.reply import Choice, Completion, ErrorReply, Reply
+from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
 Mark = Literal["documented", "public", "inferred"]
 """How sure a fact is: shown in the provider's document; in another public source; decided here."""
-Meaning = Literal["content", "reasoning", "call_index", "finish", "usage", "number"]
+Meaning = Literal["content", "reasoning", "call_index", "finish", "usage", "number", "id", "signature"]
 """What stands at a place of an event or of a whole body."""
+Edge = Literal["start", "stop"]
+"""Which end of a block or an item an event tells."""
 DONE = b"data: [DONE]\n\n"
 """The mark at the end of many streams."""
 MAX_HEARTBEATS = 100_000
@@ -149,6 +151,9 @@ class WireShape:
     facts: ClassVar[tuple[str, ...]] = ()
     """The members that say what an answer is, but not what it says."""
 
+    block_word: ClassVar[str] = ""
+    """What the parts of an answer are called, where it is made of parts of several kinds."""
+
     def dumps(self, value: Any) -> bytes:
         """JSON as it is written here."""
         return orjson.dumps(value)
@@ -244,6 +249,26 @@ class WireShape:
         """Puts the text so far of each choice (`said`, by its key) next to the delta. False if there is no place."""
         return False
 
+    def edge_of(self, native: dict[str, Any]) -> Edge | None:
+        """Which end of a block an event tells; None for all others."""
+        return None
+
+    def block_events(self, index: int, kind: str) -> list[dict[str, Any]]:
+        """The events of a block of an unknown kind, at this place among the blocks."""
+        return []
+
+    def add_block(self, native: dict[str, Any], kind: str) -> bool:
+        """Such a block in a whole body; whether there is room for it."""
+        return False
+
+    def repeated(self, native: dict[str, Any]) -> Iterator[Place]:
+        """Where an event repeats a text that deltas have said."""
+        yield from ()
+
+    def is_hollow(self, native: dict[str, Any]) -> bool:
+        """Whether an event says nothing any more, after something was taken out of it."""
+        return False
+
     def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
         """The event that ends a stream because the answer has failed, made of the first event; None where there is no
         such event."""
@@ -313,6 +338,25 @@ class Dialect(WireShape):
     def result(self, request: ModelRequest) -> Any:
         """The JSON answer of an operation at which no model writes."""
         raise NotImplementedError
+
+    def spent(self, result: Any) -> Usage | None:
+        """What such an answer used."""
+        return None
+
+    def is_quick(self, request: ModelRequest) -> bool:
+        """Whether making such an answer holds nobody up."""
+        return True
+
+    def is_immediate(self, request: ModelRequest) -> bool:
+        """Whether the answer comes at once, whatever the pace: it only tells that another one is being made."""
+        return False
+
+    def keeps(self, request: ModelRequest) -> bool:
+        """Whether the provider keeps its answer to a request."""
+        return False
+
+    def keep(self, completion: Completion, request: ModelRequest, begins: float, ready: float) -> None:
+        """Put an answer into the request's store. It begins and is ready at these moments, in Unix time."""
 
     def headers_of(self, completion: Completion, stream: bool) -> tuple[Header, ...]:
         """The response headers, the reply's own last."""

@@ -451,6 +451,8 @@ class ChatCompletions(Dialect):
                     yield Place(call, "index", "call_index", (index, call.get("index", 0)))
             if "finish" in meanings and "finish_reason" in choice:
                 yield Place(choice, "finish_reason", "finish", index)
+        if "id" in meanings and "id" in self.core(native):
+            yield Place(self.core(native), "id", "id")
         if "usage" in meanings:
             core = self.core(native)
             for holder in [native] if core is native else [native, core]:

@@ -11,7 +11,7 @@ import orjson
 from pydantic import Discriminator, Tag
 
 from emulator import tokens
-from emulator.dialects.base import PIECE, Dialect, ErrorSpec, Meaning, Place
+from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place
 from emulator.dialects.chat_completions import Many, Strict, text_or_list
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
@@ -363,6 +363,34 @@ class Messages(Dialect):
             for holder in (native, message):
                 if isinstance(holder, dict) and "usage" in holder:
                     yield Place(holder, "usage", "usage")
+
+        if "id" in meanings and isinstance(message, dict) and "id" in message:
+            yield Place(message, "id", "id")
+        if "signature" in meanings:
+            for key, block in self.blocks(native):
+                if "signature" in block:
+                    yield Place(block, "signature", "signature", key)
+
+    block_word: ClassVar[str] = "block"
+
+    def edge_of(self, native: dict[str, Any]) -> Edge | None:
+        edges: Mapping[Any, Edge] = {"content_block_start": "start", "content_block_stop": "stop"}
+        return edges.get(native.get("type"))
+
+    def block_events(self, index: int, kind: str) -> list[dict[str, Any]]:
+        return [
+            {"type": "content_block_start", "index": index, "content_block": {"type": kind}},
+            {"type": "content_block_stop", "index": index},
+        ]
+
+    def add_block(self, native: dict[str, Any], kind: str) -> bool:
+        content = native.get("content")
+        if isinstance(content, list):
+            content.append({"type": kind})
+        return isinstance(content, list)
+
+    def is_hollow(self, native: dict[str, Any]) -> bool:
+        return native.get("delta") == {"type": "signature_delta"}
 
     def blocks(self, native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
         """The blocks of a whole message, or the block or the delta of an event, each with its index."""

@@ -114,6 +114,10 @@ class Responses(ResponsesShape, Dialect):
         """How a stream tells a thought: the kind of its parts, what their events are called, and their texts."""
         return "reasoning_text", "response.reasoning_text", [thought.text]
 
+    def hidden_tokens(self, block: Block) -> int:
+        """The tokens of a block that pass before its end without being told."""
+        return 0
+
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
         """What levels the lengths of the events of a text; None: nothing does."""
         return None
@@ -226,7 +230,8 @@ class Responses(ResponsesShape, Dialect):
             added = {"output_index": index, "item": self.pending(block, index, completion)}
             yield counted.event("frame", "response.output_item.added", added)
             yield from self.item_runs(counted, block, {"item_id": item["id"], "output_index": index}, choice, request)
-            yield counted.event("frame", "response.output_item.done", {"output_index": index, "item": item})
+            done = {"output_index": index, "item": item}
+            yield counted.event("frame", "response.output_item.done", done, tokens=self.hidden_tokens(block))
         last = {"response": self.body(completion, request)}
         yield counted.event("finish", f"response.{outcome.status}", last, frozenset(["usage", "done"]))
 

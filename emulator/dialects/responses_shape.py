@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from emulator.dialects.base import ErrorSpec, Meaning, Place, WireShape
+from emulator.dialects.base import Edge, ErrorSpec, Meaning, Place, WireShape
 
 LASTS = ("response.completed", "response.incomplete", "response.failed")
 """The events that end a stream."""
@@ -40,6 +40,11 @@ class ResponsesShape(WireShape):
         yield from [place for place in self.texts(native) if place.meaning in meanings]
         if "call_index" in meanings and "output_index" in native:
             yield Place(native, "output_index", "call_index", native["output_index"])
+        if "id" in meanings and "id" in response_in(native):
+            yield Place(response_in(native), "id", "id")
+        if "signature" in meanings:
+            thoughts = [item for _, item in items_in(native) if "encrypted_content" in item]
+            yield from [Place(item, "encrypted_content", "signature") for item in thoughts]
         if "number" in meanings and "sequence_number" in native:
             yield Place(native, "sequence_number", "number")
         response = response_in(native)
@@ -68,6 +73,29 @@ class ResponsesShape(WireShape):
             yield response
         yield from [item for _, item in items_in(native)]
         yield from [part for _, part in parts_in(native)]
+
+    # Blocks are called items here
+
+    block_word: ClassVar[str] = "item"
+
+    def edge_of(self, native: dict[str, Any]) -> Edge | None:
+        edges: Mapping[Any, Edge] = {"response.output_item.added": "start", "response.output_item.done": "stop"}
+        return edges.get(native.get("type"))
+
+    def block_events(self, index: int, kind: str) -> list[dict[str, Any]]:
+        item = {"id": f"x_{index}", "type": kind, "status": "in_progress"}
+        added = {"type": "response.output_item.added", "sequence_number": 0, "output_index": index, "item": item}
+        done = {**added, "type": "response.output_item.done", "item": {**item, "status": "completed"}}
+        return [added, done]
+
+    def add_block(self, native: dict[str, Any], kind: str) -> bool:
+        output = response_in(native).get("output")
+        if isinstance(output, list):
+            output.append({"id": f"x_{len(output)}", "type": kind, "status": "completed"})
+        return isinstance(output, list)
+
+    def repeated(self, native: dict[str, Any]) -> Iterator[Place]:
+        yield from [place for place in self.texts(native) if place.meaning == "content" and place.key[0] != "delta"]
 
     # What can be wrong with them
 

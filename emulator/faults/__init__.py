@@ -20,7 +20,9 @@ from emulator.faults.content_length import ContentLength
 from emulator.faults.cumulative import Cumulative
 from emulator.faults.data_after_done import DataAfterDone
 from emulator.faults.data_space import DataSpace
+from emulator.faults.done_added import DoneAdded
 from emulator.faults.done_no_finish import DoneNoFinish
+from emulator.faults.done_text_differs import DoneTextDiffers
 from emulator.faults.done_then_open import DoneThenOpen
 from emulator.faults.dribble import Dribble
 from emulator.faults.duplicate_chunk import DuplicateChunk
@@ -32,11 +34,13 @@ from emulator.faults.error import Error
 from emulator.faults.error_200 import Error200
 from emulator.faults.error_event import ErrorEvent
 from emulator.faults.event_lines import EventLines
+from emulator.faults.failed_after_text import FailedAfterText
 from emulator.faults.finish_reason import FinishReason
 from emulator.faults.gzip import Gzip
 from emulator.faults.half_status import HalfStatus
 from emulator.faults.hang import HangBeforeHeaders
 from emulator.faults.html_gateway import HtmlGateway
+from emulator.faults.id_changes import IdChanges
 from emulator.faults.id_lines import IdLines
 from emulator.faults.idle_close import IdleClose
 from emulator.faults.ignored_stream_flag import IgnoredStreamFlag
@@ -45,13 +49,20 @@ from emulator.faults.large_event import LargeEvent
 from emulator.faults.latency import Latency
 from emulator.faults.line_ends import LineEnds
 from emulator.faults.malformed_chunk import MalformedChunk
+from emulator.faults.missing_block_start import MissingBlockStart
+from emulator.faults.missing_block_stop import MissingBlockStop
 from emulator.faults.missing_fields import MissingFields
 from emulator.faults.multi_line_data import MultiLineData
+from emulator.faults.no_created import NoCreated
 from emulator.faults.no_done import NoDone
+from emulator.faults.no_event_lines import NoEventLines
 from emulator.faults.no_length_close import NoLengthClose
+from emulator.faults.no_signature import NoSignature
 from emulator.faults.no_trailing_blank import NoTrailingBlank
 from emulator.faults.null_content import NullContent
 from emulator.faults.odd_separators import OddSeparators
+from emulator.faults.only_final import OnlyFinal
+from emulator.faults.other_dialect import OtherDialect
 from emulator.faults.plugins import with_plugins
 from emulator.faults.random_data import RandomData
 from emulator.faults.refuse_connections import RefuseConnections
@@ -59,9 +70,11 @@ from emulator.faults.reset import ResetConnection
 from emulator.faults.reset_on_accept import ResetOnAccept
 from emulator.faults.retry_lines import RetryLines
 from emulator.faults.scalars import MAX_DIGITS, scalar
+from emulator.faults.sequence_gap import SequenceGap
 from emulator.faults.slow_close import SlowClose
 from emulator.faults.slow_first_token import SlowFirstToken
 from emulator.faults.slow_headers import SlowHeaders
+from emulator.faults.spend_limit import SpendLimit
 from emulator.faults.split import Split
 from emulator.faults.stale_keepalive import StaleKeepalive
 from emulator.faults.stall import Stall
@@ -74,15 +87,21 @@ from emulator.faults.tool_arguments import ToolArguments
 from emulator.faults.tool_index import ToolIndex
 from emulator.faults.truncate import Truncate
 from emulator.faults.truncated_json import TruncatedJson
+from emulator.faults.unknown_block import UnknownBlock
+from emulator.faults.unknown_event import UnknownEvent
 from emulator.faults.unknown_fields import UnknownFields
+from emulator.faults.unknown_item import UnknownItem
 from emulator.faults.unknown_sse_fields import UnknownSseFields
 from emulator.faults.unknown_tool import UnknownTool
 from emulator.faults.usage import WrongUsage
 from emulator.faults.wait_then_close import WaitThenClose
 from emulator.faults.wrong_content_type import WrongContentType
+from emulator.faults.wrong_event_name import WrongEventName
+from emulator.faults.wrong_signature import WrongSignature
 
 OWN: tuple[type[Fault], ...] = (
     Error,
+    SpendLimit,
     HtmlGateway,
     CaptivePortal,
     Error200,
@@ -118,7 +137,24 @@ OWN: tuple[type[Fault], ...] = (
     BadJsonEvent,
     NullContent,
     OddSeparators,
+    UnknownBlock,
+    UnknownItem,
+    MissingBlockStart,
+    MissingBlockStop,
+    NoCreated,
+    DoneTextDiffers,
+    OnlyFinal,
+    IdChanges,
+    SequenceGap,
+    NoSignature,
+    WrongSignature,
+    UnknownEvent,
+    FailedAfterText,
+    OtherDialect,
+    DoneAdded,
     LargeEvent,
+    NoEventLines,
+    WrongEventName,
     DataSpace,
     MultiLineData,
     IdLines,

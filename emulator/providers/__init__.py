@@ -7,6 +7,7 @@ from emulator.providers.cloudsway import Cloudsway
 from emulator.providers.deepseek import DeepSeek
 from emulator.providers.maxtoken import MaxToken
 from emulator.providers.nadles import Nadles
+from emulator.providers.openai import OpenAI
 from emulator.providers.plugins import with_plugins
 from emulator.providers.serevix import Serevix
 
@@ -17,6 +18,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "serevix": Serevix,
         "cloudsway": Cloudsway,
         "deepseek": DeepSeek,
+        "openai": OpenAI,
     }
 )
 """Every provider by its name in URLs; installed distributions may add more."""

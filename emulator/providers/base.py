@@ -8,7 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from math import ceil
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import orjson
 import pydantic
@@ -104,6 +105,29 @@ class Settings(pydantic.BaseModel):
     """What tokens cost; the provider's own price when null."""
 
 
+class Limits(NamedTuple):
+    """What a key may use of a model in a minute."""
+
+    requests: int
+    tokens: int
+    is_enforced: bool = False
+
+
+class Remaining(NamedTuple):
+    """What is left of a limit; in `reset` seconds all of it is there again."""
+
+    limit: int
+    left: int
+    reset: float
+
+
+class Allowance(NamedTuple):
+    """What is left of both limits."""
+
+    requests: Remaining
+    tokens: Remaining
+
+
 class Provider:
     """One provider. An instance belongs to one scenario and holds that scenario's settings."""
 
@@ -128,6 +152,8 @@ class Provider:
     """Whether its usage tells how much of the prompt was cached."""
     cache_unit: ClassVar[int] = 1
     """Prompts are cached in units of this many tokens; shorter ones are not."""
+    cache_from: ClassVar[int] = 1
+    """Shorter prompts are not cached."""
     price: ClassVar[Price] = per_million("0", "0", "0")
     """What tokens cost where a scenario does not say."""
     habits: ClassVar[Habits] = PLAIN
@@ -207,6 +233,18 @@ class Provider:
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         """Headers that stand on every response, refusals too."""
         return ()
+
+    def limits(self, request: ModelRequest) -> Limits | None:
+        """What the key may use in a minute, for providers that tell it on every answer."""
+        return None
+
+    def limit_headers(self, left: Allowance) -> tuple[Header, ...]:
+        """The headers that tell what is left of the limits."""
+        return ()
+
+    def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
+        """The refusal of a request that comes `seconds` too early."""
+        return ErrorReply(name="rate_limited", headers={"retry-after": str(ceil(seconds))})
 
     def price_of(self, model: str) -> Price:
         """What tokens of a model cost where a scenario does not say."""

@@ -24,7 +24,9 @@ from emulator.scenario.models import RuleModel, Scenario
 from emulator.scenario.sources import Source, load, load_document
 from emulator.state.journal import Exchange, Journal, Shelf
 from emulator.state.quotas import Quotas, quota_of
+from emulator.state.rate_limits import RateLimits
 from emulator.state.response_cache import ResponseCache
+from emulator.stored import ResponseStore
 
 ClockMode = Literal["real", "virtual", "manual"]
 
@@ -137,6 +139,8 @@ class Namespace:
         self.cache = PromptCache()
         self.fault_registry = FaultRegistry()
         self.memory = ResponseCache()
+        self.stored = ResponseStore(lambda: self.clock.time())
+        self.rate_limits = RateLimits()
         self._given_seed = seed
         self.loaded = script
         """The scenario that was loaded; `script` has the rules that were added to it besides."""
@@ -156,6 +160,8 @@ class Namespace:
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self.cache.clear()
         self.memory.clear()
+        self.stored.clear()
+        self.rate_limits.clear()
         self.fault_registry.clear()
         self.fault_registry.started = self.clock.now()
         self.ledger = _ledger(self.script)

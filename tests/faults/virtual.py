@@ -227,6 +227,18 @@ def unchunked(answer: bytes) -> bytes:
         rest = rest[length + 2 :]
 
 
+OWN_HEADERS = {
+    *(b"x-oneapi-request-id", b"x-ds-trace-id", b"x-request-id", b"openai-processing-ms"),
+    *(b"transfer-encoding", b"content-length"),
+}
+TYPED = {
+    *("unknown_block", "unknown_item", "missing_block_start", "missing_block_stop", "no_created", "done_text_differs"),
+    *("only_final", "id_changes", "sequence_gap", "no_signature", "wrong_signature", "unknown_event"),
+    *("failed_after_text", "other_dialect", "done_added", "no_event_lines", "wrong_event_name", "spend_limit"),
+}
+"""The faults of typed streams, shown in test_typed_streams.py."""
+
+
 def seen(answer: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     """An answer as a client sees it: status, headers but for those that are its own or tell the framing, and body."""
     top, _, body = answer.partition(b"\r\n\r\n")
@@ -234,8 +246,9 @@ def seen(answer: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
     headers = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
     if b"transfer-encoding" in headers:
         body = unchunked(answer)
-    for name in (b"x-oneapi-request-id", b"x-ds-trace-id", b"transfer-encoding", b"content-length"):
-        headers.pop(name, None)
+    for name in list(headers):
+        if name in OWN_HEADERS or name.startswith(b"x-ratelimit-"):
+            del headers[name]
     return first.split(b" ")[1], headers, body
 
 

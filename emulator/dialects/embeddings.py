@@ -1,0 +1,120 @@
+"""Embeddings: texts become vectors of length 1, alike as far as they share words.
+
+Each word stands at a few places that its hash chooses, so the same text is always the same vector, and the
+cosine of two texts follows how many words they have in common.
+"""
+
+import base64
+import re
+import struct
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from hashlib import blake2b
+from math import sqrt
+from typing import Any, ClassVar, Literal
+
+from emulator import tokens
+from emulator.dialects.base import Dialect
+from emulator.reply import Completion, Usage
+from emulator.request import ModelRequest
+
+WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
+"""A word; in scripts that put no blanks between them, each character."""
+PLACES = 32
+"""At how many places of a vector a word stands."""
+Tokens = tuple[int, ...]
+
+
+@lru_cache(maxsize=65536)
+def _places(word: str) -> tuple[int, ...]:
+    """Where a word stands; odd numbers mean that it stands there with a minus."""
+    digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=2 * PLACES).digest()
+    return struct.unpack(f"<{PLACES}H", digest)
+
+
+def words_of(text: str | Tokens) -> Counter[str]:
+    """The words of a text with how often each is there. A text without any has one of its own."""
+    if isinstance(text, tuple):
+        return Counter([f"#{number}" for number in text] or [""])
+    return Counter(WORD.findall(text.casefold()) or [text])
+
+
+def vector(text: str | Tokens, dimensions: int) -> list[float]:
+    """The vector of a text, with `dimensions` numbers, as precise as 32 bits are."""
+    numbers = [0.0] * dimensions
+    for word, count in words_of(text).items():
+        weight = sqrt(count)
+        for place in _places(word):
+            numbers[(place >> 1) % dimensions] += -weight if place & 1 else weight
+    length = sqrt(sum([number * number for number in numbers]))
+    if not length:  # all its words cancel out
+        numbers[_places(str(text))[0] % dimensions] = length = 1.0
+    return [number / length for number in numbers]
+
+
+def packed(numbers: Sequence[float]) -> bytes:
+    """As little-endian 32-bit floats."""
+    return struct.pack(f"<{len(numbers)}f", *numbers)
+
+
+def shown(numbers: Sequence[float]) -> list[float]:
+    """The same numbers with as many digits as 32 bits hold."""
+    return [float(f"{number:.9g}") if number else 0.0 for number in struct.unpack(f"<{len(numbers)}f", packed(numbers))]
+
+
+class Embeddings(Dialect):
+    """Renders embeddings. What is asked for stands in the messages of the request: one for each input."""
+
+    dialect = "embeddings"
+    plain_dimensions: ClassVar[Mapping[str, int]] = {}
+    """How many numbers a vector of each model has, where the request does not say."""
+
+    def inputs(self, request: ModelRequest) -> Sequence[str | Tokens]:
+        """What is to be embedded."""
+        return inputs_of(request.body.get("input"))
+
+    def dimensions(self, request: ModelRequest) -> int:
+        """How many numbers each vector has."""
+        return int(request.body.get("dimensions") or self.plain_dimensions.get(request.model, 1536))
+
+    def form(self, request: ModelRequest) -> Literal["float", "base64"]:
+        """How vectors are written."""
+        return "base64" if request.body.get("encoding_format") == "base64" else "float"
+
+    def result(self, request: ModelRequest) -> Any:
+        dimensions, is_packed = self.dimensions(request), self.form(request) == "base64"
+        inputs = self.inputs(request)
+        rows = []
+        for index, text in enumerate(inputs):
+            numbers = vector(text, dimensions)
+            written: Any = base64.b64encode(packed(numbers)).decode() if is_packed else shown(numbers)
+            rows.append({"object": "embedding", "index": index, "embedding": written})
+        count = sum(counted(inputs))
+        usage = {"prompt_tokens": count, "total_tokens": count}
+        return {"object": "list", "data": rows, "model": request.model, "usage": usage}
+
+    def spent(self, result: Any) -> Usage | None:
+        count = result["usage"]["prompt_tokens"]
+        return Usage(count, 0, count)
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return self.result(request)
+
+    def is_quick(self, request: ModelRequest) -> bool:
+        return len(self.inputs(request)) * self.dimensions(request) < 4096 and len(request.call.body) < 4096
+
+
+def inputs_of(value: Any) -> Sequence[str | Tokens]:
+    """The inputs of a request: texts or lists of tokens, one or several."""
+    if isinstance(value, str):
+        return (value,)
+    if value and isinstance(value[0], int):
+        return (tuple(value),)
+    return tuple([each if isinstance(each, str) else tuple(each) for each in value or ()])
+
+
+def counted(inputs: Sequence[str | Tokens]) -> Iterator[int]:
+    """The tokens of each input."""
+    for text in inputs:
+        yield tokens.count(text) if isinstance(text, str) else len(text)

@@ -1,0 +1,46 @@
+"""Letters that level the lengths of events, so that these do not tell which words are in them."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import orjson
+
+from emulator import seeded, tokens
+from emulator.dialects.base import PIECE_IN_JSON, Dialect
+from emulator.wire import FrameRun, Part
+
+TAIL = f"\x1f{seeded.digest('tail').hex()}\x1f"
+"""Stands for the letters while the event around them is written once."""
+TAIL_IN_JSON = orjson.dumps(TAIL)[1:-1]
+STEP = 16
+"""A piece and its letters are together a multiple of so many bytes long."""
+
+
+@lru_cache(maxsize=256)
+def tails_of(text: str) -> tuple[bytes, ...]:
+    """The letters behind each piece of a text: the same ones for the same text."""
+    lengths = [STEP - len(piece) % STEP for piece in tokens.pieces(text).escaped]
+    noise = "".join(
+        [seeded.alphanumeric(32, "obfuscation", text, part) for part in range(sum(lengths) // 32 + 1)]
+    ).encode()
+    tails, start = [], 0
+    for length in lengths:
+        tails.append(noise[start : start + length])
+        start += length
+    return tuple(tails)
+
+
+def tail_of(*what: seeded.Entropy) -> str:
+    """The letters of an event that brings no text."""
+    return seeded.alphanumeric(1 + seeded.roll("obfuscation", *what) % STEP, "obfuscation", *what)
+
+
+def leveled(dialect: Dialect, part: Part, native: object, text: str) -> FrameRun:
+    """The events of a text, of which `native` is one: it has `PIECE` where a piece stands and then `TAIL`."""
+    pieces = tokens.pieces(text)
+    before, _, rest = dialect.frame(native).partition(PIECE_IN_JSON)
+    between, _, after = rest.partition(TAIL_IN_JSON)
+    filled: Sequence[bytes] = [
+        piece + between + tail for piece, tail in zip(pieces.escaped, tails_of(text), strict=True)
+    ]
+    return FrameRun(part, before, filled, after, pieces.counts)

@@ -1,0 +1,20 @@
+"""Blocks or items begin without the event that says so."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.blocks import without_edges
+from emulator.wire import Step
+
+
+class MissingBlockStart(Fault):
+    """Leaves out the events that begin blocks or items."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "Deltas come for blocks or items that no event began."
+    tests: ClassVar[str] = "The text is kept, or the mistake is told; nothing crashes."
+
+    kind: Literal["missing_block_start"] = "missing_block_start"
+
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return without_edges(steps, context, "start")

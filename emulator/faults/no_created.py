@@ -1,0 +1,23 @@
+"""The stream begins without the event that opens it."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream
+from emulator.wire import Step
+
+
+class NoCreated(Fault):
+    """Leaves out the very first event."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "No `response.created`, no `message_start`: the stream begins with what follows it."
+    tests: ClassVar[str] = "The answer is kept, or its missing beginning is told."
+
+    kind: Literal["no_created"] = "no_created"
+
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
+        opening = next(events(steps, "role"), None)
+        if opening is None or event_of(opening[1], context).name is None:
+            raise NotApplicable("no event of its own opens the stream")
+        return [step for place, step in enumerate(steps) if place != opening[0]]

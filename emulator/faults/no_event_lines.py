@@ -1,0 +1,28 @@
+"""The events have no `event:` lines."""
+
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_stream
+from emulator.wire import Data, Step
+
+
+class NoEventLines(Fault):
+    """Sends typed events as bare data."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "Every event without its `event:` line; the type still stands in the data."
+    tests: ClassVar[str] = "The type is read from the data, or the empty stream is noticed."
+
+    kind: Literal["no_event_lines"] = "no_event_lines"
+
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
+        bare = [replace(step, data=_bare(step.data)) if isinstance(step, Data) else step for step in steps]
+        if bare == steps:
+            raise NotApplicable("the events have no `event:` lines")
+        return bare
+
+
+def _bare(data: bytes) -> bytes:
+    return b"".join([line for line in data.splitlines(keepends=True) if not line.startswith(b"event:")])

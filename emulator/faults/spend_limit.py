@@ -1,0 +1,26 @@
+"""The spending limit of the month is reached."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.reply import ErrorReply
+
+MESSAGE = "This request would exceed the spending limit of your account for this month."
+
+
+class SpendLimit(Fault):
+    """Refuses with a 429 that no waiting helps against."""
+
+    family: ClassVar[Family] = "status"
+    effect: ClassVar[str] = (
+        "The provider's own error for a spent limit where it has one, else a 429; never with `retry-after`."
+    )
+    tests: ClassVar[str] = "It is told and not retried for weeks: not every 429 passes."
+
+    kind: Literal["spend_limit"] = "spend_limit"
+
+    def refuse(self, context: FaultContext) -> ErrorReply | None:
+        is_known = "spend_limit" in context.provider.errors
+        message = None if is_known else MESSAGE
+        name = "spend_limit" if is_known else "rate_limited"
+        return ErrorReply(name=name, message=message, headers={"retry-after": "", "retry-after-ms": ""})

@@ -1,0 +1,22 @@
+"""A part of the answer of a kind that nobody knows."""
+
+from typing import ClassVar, Literal
+
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.blocks import with_unknown
+from emulator.wire import Step
+
+
+class UnknownBlock(Fault):
+    """Adds a block of a new kind behind the others."""
+
+    family: ClassVar[Family] = "content"
+    effect: ClassVar[str] = "One more block, of a kind that is in no documentation, in a stream and in a whole answer."
+    tests: ClassVar[str] = "What is not known is passed over, and the rest of the answer stays."
+
+    kind: Literal["unknown_block"] = "unknown_block"
+    name: str = "x_unknown"
+    """Its kind."""
+
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        return with_unknown(steps, context, "block", self.name)

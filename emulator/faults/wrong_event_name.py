@@ -1,0 +1,32 @@
+"""The `event:` lines name another type."""
+
+from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream
+from emulator.wire import Step
+
+
+class WrongEventName(Fault):
+    """Gives every event the same wrong name."""
+
+    family: ClassVar[Family] = "framing"
+    effect: ClassVar[str] = "Every `event:` line says another type than the data."
+    tests: ClassVar[str] = "One of the two is believed, always the same."
+
+    kind: Literal["wrong_event_name"] = "wrong_event_name"
+    name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "message"
+    """What the lines say."""
+
+    def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
+        need_stream(context)
+        changed = list(steps)
+        for place, step in events(steps):
+            event = event_of(step, context)
+            if event.name is not None:
+                changed[place] = replace(step, data=context.dialect.frame(event.native, self.name))
+        if changed == steps:
+            raise NotApplicable("the events have no `event:` lines")
+        return changed

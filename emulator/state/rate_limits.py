@@ -1,0 +1,65 @@
+"""Limits per minute that a provider tells in its headers: how much is left, and when all of it is there again."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from emulator.providers.base import Allowance, Limits, Remaining
+
+MAX_BUCKETS = 10_000
+"""How many pairs of key and model are remembered; the oldest is forgotten first."""
+MINUTE = 60.0
+
+
+class Used(NamedTuple):
+    """What was used of the limits at a moment; it drains at the pace at which they fill up again."""
+
+    requests: float = 0.0
+    tokens: float = 0.0
+    at: float = 0.0
+
+
+@dataclass(slots=True)
+class RateLimits:
+    """What the keys of one namespace have used of late."""
+
+    _used: dict[tuple[str, str, str], Used] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        self._used.clear()
+
+    def remaining(self, place: tuple[str, str, str], limits: Limits, now: float) -> Allowance:
+        """What is left of both limits."""
+        used = self._drained(place, limits, now)
+        return Allowance(
+            _left(limits.requests, used.requests),
+            _left(limits.tokens, used.tokens),
+        )
+
+    def until_next(self, place: tuple[str, str, str], limits: Limits, now: float) -> float:
+        """In how many seconds another request may come."""
+        used = self._drained(place, limits, now)
+        rows = ((used.requests, limits.requests), (used.tokens, limits.tokens))
+        return max([MINUTE * max(0.0, amount + 1 - limit) / limit if limit else MINUTE for amount, limit in rows])
+
+    def take(self, place: tuple[str, str, str], limits: Limits, now: float, requests: int, tokens: int) -> None:
+        """Count what a request uses."""
+        used = self._drained(place, limits, now)
+        self._used.pop(place, None)
+        self._used[place] = Used(
+            min(used.requests + requests, limits.requests), min(used.tokens + tokens, limits.tokens), now
+        )
+        if len(self._used) > MAX_BUCKETS:
+            del self._used[next(iter(self._used))]
+
+    def _drained(self, place: tuple[str, str, str], limits: Limits, now: float) -> Used:
+        used = self._used.get(place)
+        if used is None:
+            return Used(at=now)
+        share = max(0.0, now - used.at) / MINUTE
+        return Used(
+            max(0.0, used.requests - share * limits.requests), max(0.0, used.tokens - share * limits.tokens), now
+        )
+
+
+def _left(limit: int, used: float) -> Remaining:
+    return Remaining(limit, max(0, int(limit - used + 1e-6)), used / limit * MINUTE if limit else 0.0)
