@@ -530,7 +530,7 @@ def _why(ask: MatchContext, found: RuleMatch | None, journey: RequestContext) ->
     """What can tell later why the rules before the one that answered did not, or all of them."""
     script, call = journey.namespace.script, journey.call
     before = len(script.rules.rules) if found is None else found.rule.position
-    if not before or (found is None and script.is_default):
+    if found is None and (not before or script.is_default):
         return None
     seen = (ask.state, ask.attempt, ask.identity, ask.seed)
     reader = journey.dialect.parse if call.body else journey.provider.listed

@@ -65,9 +65,10 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
         origin = f"http://127.0.0.1:{server.port}"
         lines = server.lines("curl " + f"{origin}/{list(PROVIDERS)[-1]}")
         assert server.first_line == f"The emulator listens on {origin}. Ctrl-C stops it.\n"
+        assert lines[:3] == ["", "Live page", f"  open      {origin}/__emulator/"]
         said = {}
         for number, (name, provider) in enumerate(PROVIDERS.items()):
-            blank, title, base, sdk, auth, example = lines[6 * number : 6 * number + 6]
+            blank, title, base, sdk, auth, example = lines[6 * number + 3 : 6 * number + 9]
             assert (blank, title, base, sdk, auth) == (
                 "",
                 provider.title,
@@ -97,7 +98,7 @@ def test_one_provider_alone_stands_at_the_root() -> None:
     with served("--provider", "serevix", "--speed", "max", "--log", "off") as server:
         origin = f"http://127.0.0.1:{server.port}"
         lines = server.lines("curl ")
-        assert lines[:3] == ["", "Serevix", f"  base URL  {origin}"]
+        assert lines[3:6] == ["", "Serevix", f"  base URL  {origin}"]
         assert lines[-1].startswith(f"  try       curl {origin}/v1/chat/completions -H ")
 
 
@@ -189,7 +190,7 @@ def test_every_option_is_an_environment_variable_too(variable: str, value: str, 
 
 def test_an_option_stands_above_its_environment_variable() -> None:
     with served("--provider", "serevix", environment={"EMULATOR_PROVIDER": "nadles", "EMULATOR_PORT": "1"}) as server:
-        assert server.lines("curl ")[1] == "Serevix"
+        assert server.lines("curl ")[4] == "Serevix"
 
 
 @pytest.mark.parametrize("style", ["pretty", "json"])

@@ -10,7 +10,13 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
     """What `serve` says once it listens: how to reach each provider, and a line to paste."""
     from emulator.providers import PROVIDERS
 
-    lines = [f"The emulator listens on {origin}. Ctrl-C stops it."]
+    query = "" if token is None else f"?token={token}"
+    lines = [
+        f"The emulator listens on {origin}. Ctrl-C stops it.",
+        "",
+        "Live page",
+        f"  open      {origin}/__emulator/{query}",
+    ]
     for name, vendor in PROVIDERS.items():
         if provider in (None, name):
             base = origin if provider else f"{origin}/{name}"
@@ -24,6 +30,4 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
                 f"  try       curl {base}{path} -H 'Content-Type: application/json' "
                 f"-H {shlex.quote(vendor.auth_header)} -d {shlex.quote(json.dumps(body))}",
             ]
-    if token is not None:
-        lines += ["", "Control API", f"  open      {origin}/__emulator/?token={token}"]
     return "\n".join(lines)

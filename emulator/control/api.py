@@ -11,6 +11,7 @@ from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from typing import Any, Protocol
 
 from pydantic import BaseModel
@@ -20,6 +21,7 @@ from emulator.control.models import AcknowledgeBody, Selection
 from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
+from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
@@ -83,6 +85,11 @@ class Controlled(Protocol):
     @property
     def players(self) -> Playing: ...
 
+    @property
+    def speed(self) -> float: ...
+
+    def set_speed(self, speed: float) -> None: ...
+
 
 # The server
 
@@ -141,6 +148,17 @@ def metrics(server: Controlled) -> str:
     from emulator.control.metrics import exposed
 
     return exposed(_version(), [measured(server)])
+
+
+def speed(server: Controlled) -> dict[str, Any]:
+    """How many times as fast all paces are; None: everything comes at once."""
+    return {"speed": None if server.speed == inf else server.speed}
+
+
+def set_speed(server: Controlled, factor: float | None) -> dict[str, Any]:
+    """Multiply all paces from the next answer on; None: everything comes at once. Raises UsageError."""
+    server.set_speed(checked_speed(inf if factor is None else factor))
+    return speed(server)
 
 
 # What happened

@@ -10,6 +10,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from emulator import dashboard
+from emulator.control import api
 from emulator.control.access import cors_headers, denial
 from emulator.control.api import Conflict, Controlled, NotFound, TimedOut
 from emulator.control.routes import PREFIX, ROUTES, Asked, ControlRoute, Stream, Text
@@ -64,16 +66,36 @@ class ControlApp:
                 raise _Refused(404, f"There is nothing at {path}.")
             token = dict(parse_qsl(request.url.query)).get("token")
             refused = denial(
-                self._server.access, request.method, rest, _plain(request), token, is_page=is_front or not rest
+                self._server.access,
+                request.method,
+                rest,
+                _plain(request),
+                token,
+                is_page=is_front or dashboard.is_asset(rest),
             )
             if refused is not None:
                 headers = {"www-authenticate": "Bearer"} if refused.status == 401 else {}
                 raise _Refused(refused.status, refused.message, headers=headers)
             if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
                 return Response(status_code=204, headers={"allow": ", ".join(_methods(rest)) or "GET"})
+            if request.method in ("GET", "HEAD") and (page := self._page(request, path, rest)) is not None:
+                return page
             return await self._routed(request, named, rest)
         except _Refused as error:
             return _refusal(error)
+
+    def _page(self, request: Request, path: str, rest: str) -> Response | None:
+        """A file of the page, or at `/` the link to it that a browser gets."""
+        if path == "/":
+            if "text/html" not in request.headers.get("accept", ""):
+                return None
+            origin = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+            body = dashboard.front(api.providers(self._server, origin)["providers"])
+            return Response(body, media_type="text/html", headers=dashboard.HEADERS)
+        if path.endswith(PREFIX):
+            return Response(status_code=308, headers={"location": f"__emulator/{_asked(request)}"})
+        file = dashboard.file(rest)
+        return None if file is None else Response(file.body, media_type=file.media_type, headers=dashboard.HEADERS)
 
     async def _routed(self, request: Request, named: str | None, rest: str) -> Response:
         method = "GET" if request.method == "HEAD" else request.method
@@ -134,6 +156,10 @@ def _refusal(error: _Refused) -> Response:
     ]
     body = {"error": error.message, **({"problems": problems} if problems else {})}
     return json_response(body, error.status, error.headers)
+
+
+def _asked(request: Request) -> str:
+    return f"?{request.url.query}" if request.url.query else ""
 
 
 def _raw_path(request: Request) -> str:

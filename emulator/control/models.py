@@ -127,6 +127,13 @@ class ClockBody(Given):
     """`real`; `virtual`: time leaps ahead whenever everything only waits; `manual`: `advance` moves it."""
 
 
+class SpeedBody(Given):
+    """How fast answers are to come."""
+
+    speed: Annotated[float, Field(gt=0)] | None
+    """All paces are multiplied by it; null: everything comes at once."""
+
+
 class AdvanceBody(Given):
     """How much time is to pass."""
 
@@ -312,6 +319,13 @@ class Time(Answer):
     mode: ClockMode
     now: float
     """Unix seconds."""
+
+
+class Speed(Answer):
+    """How many times as fast all paces of the server are."""
+
+    speed: float | None
+    """null: everything comes at once."""
 
 
 class NamespaceRow(Answer):

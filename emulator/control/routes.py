@@ -33,6 +33,8 @@ from emulator.control.models import (
     Rules,
     ScenarioText,
     Selection,
+    Speed,
+    SpeedBody,
     Status,
     Time,
     TimingAnswer,
@@ -238,6 +240,11 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "GET", "events", "What happens, as it happens: server-sent events `begin`, `move` and `end`.", _events,
         query=Selection, media_types=("text/event-stream",),
+    ),
+    ControlRoute("GET", "speed", "How many times as fast all paces are.", lambda s, a: api.speed(s), Speed),
+    ControlRoute(
+        "PUT", "speed", "Multiply all paces of the server.",
+        lambda s, a: api.set_speed(s, a.body.speed), Speed, body=SpeedBody,
     ),
     ControlRoute("GET", "clock", "What time it is.", lambda s, a: api.clock(s, a.namespace), Time),
     ControlRoute(

@@ -238,6 +238,17 @@ class App:
         if self.on_exchange is not None:
             self.on_exchange(exchange)
 
+    @property
+    def speed(self) -> float:
+        """How many times as fast all paces are."""
+        return self.options.speed
+
+    def set_speed(self, speed: float) -> None:
+        """Multiply all paces from the next answer on. Copies of answers know what is sent at once, so they go."""
+        self.options = replace(self.options, speed=speed)
+        for namespace in self.namespaces:
+            namespace.memory.clear()
+
     async def until_idle(self) -> None:
         """Return once no request is being answered."""
         if self._open:

@@ -1,0 +1,112 @@
+"""The page at `/__emulator/`: static files, and what the page has to know of providers and faults."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import unquote
+
+import orjson
+
+from emulator.faults import FAULTS
+from emulator.providers import PROVIDERS
+from emulator.providers.base import Operation, Provider
+
+ASSETS = "assets/"
+CATALOG = f"{ASSETS}catalog.json"
+TYPES: Mapping[str, str] = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+HEADERS: Mapping[str, str] = {
+    "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
+    "object-src 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cache-control": "no-cache",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One file of the page."""
+
+    body: bytes
+    media_type: str
+
+
+def is_asset(rest: str) -> bool:
+    """Whether a path behind `/__emulator/` belongs to the page. Nothing there is secret."""
+    return not rest or rest.startswith(ASSETS)
+
+
+@cache
+def _static() -> Mapping[str, File]:
+    """The files by the path behind `/__emulator/`; what is not among them does not exist, whatever a path says."""
+    root = files(__name__) / "static"
+    found = {"": "index.html", f"{ASSETS}style.css": "style.css"}
+    scripts = {f"{ASSETS}js/{each.name}": f"js/{each.name}" for each in (root / "js").iterdir()}
+    return {
+        path: File((root / name).read_bytes(), f"{TYPES[name.rpartition('.')[2]]}; charset=utf-8")
+        for path, name in {**found, **scripts}.items()
+        if name.rpartition(".")[2] in TYPES
+    }
+
+
+def file(rest: str) -> File | None:
+    """The file at a path behind `/__emulator/`; None when there is none."""
+    path = unquote(rest)
+    return File(orjson.dumps(catalog()), "application/json") if path == CATALOG else _static().get(path)
+
+
+@cache
+def catalog() -> dict[str, Any]:
+    """The providers with a request for each operation, and the kinds of faults by family."""
+    families: dict[str, list[str]] = {}
+    for kind, fault in FAULTS.items():
+        families.setdefault(fault.family, []).append(kind)
+    return {"providers": {name: _described(vendor) for name, vendor in PROVIDERS.items()}, "families": families}
+
+
+def _described(vendor: type[Provider]) -> dict[str, Any]:
+    _, body = vendor.example
+    operations = [
+        {
+            "name": each.name,
+            "method": each.method,
+            "path": _path(each, vendor) + _query(each, vendor),
+            "dialect": each.dialect,
+        }
+        for each in vendor.operations
+    ]
+    return {"title": vendor.title, "auth": vendor.auth_header, "model": body.get("model", ""), "operations": operations}
+
+
+def _path(operation: Operation, vendor: type[Provider]) -> str:
+    """The path of an operation; its variable parts as in the provider's example, where that fits."""
+    path, body = vendor.example
+    if operation.is_literal or operation.pattern.fullmatch(path):
+        return operation.path if operation.is_literal else path
+    model = str(body.get("model", ""))
+    return operation.path.replace("{model}", model).replace("{deployment}", model)
+
+
+def _query(operation: Operation, vendor: type[Provider]) -> str:
+    """Where a vendor has Azure's paths beside its own, only those want a version in the query."""
+    has_deployments = any("{deployment}" in each.path for each in vendor.operations)
+    return "?api-version=2024-10-21" if has_deployments and not operation.path.startswith("/v1/") else ""
+
+
+def front(providers: Mapping[str, str]) -> bytes:
+    """The page at `/` for a browser: where everything is."""
+    rows = "".join(f"<li><b>{name}</b> <code>{_escaped(url)}</code></li>" for name, url in providers.items())
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        '<title>LLM provider emulator</title><link rel="stylesheet" href="/__emulator/assets/style.css">'
+        '<main class="page"><h1>LLM provider emulator</h1><p class="dim">It stands in for these providers.</p>'
+        f'<ul>{rows}</ul><p><a class="button primary" href="/__emulator/">Open the live page</a></p></main></html>'
+    ).encode()
+
+
+def _escaped(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
