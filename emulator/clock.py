@@ -213,7 +213,7 @@ class WallClock:
 
 
 class VirtualClock:
-    """Time that moves when it is told to, or, with `leaps`, by itself: whenever all that runs in the event loop only
+    """Time that moves on demand, or, with `leaps`, by itself: whenever all that runs in the event loop only
     waits, it leaps to the next deadline. An hour of streaming passes in the time that sending takes."""
 
     def __init__(self, *, leaps: bool = True, start: float = VIRTUAL_START) -> None:

@@ -216,7 +216,7 @@ COMMON = (
 def _logprobs(text: str, uncut: str, most: int, *entropy: seeded.Entropy) -> tuple[TokenLogprob, ...]:
     """Plausible values for every piece of a text, with the `most` likeliest tokens in its place.
 
-    The model is mostly sure. Where it is not, it sometimes took the second best. What is told of one place never adds
+    The model is mostly sure. Where it is not, it sometimes took the second best. What one position reports never adds
     up to more than certainty. The rolls depend neither on `most` nor on where the text was cut: who asks for more
     rivals sees the same chosen ones, who asks for fewer tokens the same beginning."""
     pool = tuple(dict.fromkeys((*tokens.pieces(uncut).texts[:64], *COMMON)))

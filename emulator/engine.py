@@ -88,7 +88,7 @@ class RequestContext:
     identity: bytes
     attempt: int
     entropy: bytes
-    """What ids and dice are made of: differs from attempt to attempt."""
+    """Entropy for ids and random choices; differs per attempt."""
     request_id: str
     has_left: Callable[[], bool] = never
     """Whether the client has gone, so that slow work for it may end."""
@@ -225,7 +225,7 @@ def _known(call: HttpRequest, namespace: Namespace) -> CachedResponse | None:
 
 
 def _stands_alone(call: HttpRequest, namespace: Namespace) -> bool:
-    """Whether nothing but the request and the script bears on the answer: no books are kept, no faults are armed."""
+    """Whether the answer depends only on the request and the scenario: no quotas and no live faults."""
     return (
         namespace.ledger.is_empty
         and namespace.fault_registry.is_empty
@@ -356,7 +356,9 @@ def _asked_for(journey: RequestContext) -> list[ActiveFault]:
     asked = asked_by(call.headers, call.key, call.faults)
     for source, text in asked:
         if source not in options.request_faults:
-            _note_skipped(f"{shortened(text)} ({source})", "the server lets no request ask for it there", journey)
+            _note_skipped(
+                f"{shortened(text)} ({source})", "the server doesn't let requests ask for it that way", journey
+            )
     permitted = [each for each in asked if each[0] in options.request_faults]
     return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
 
@@ -375,7 +377,7 @@ def _scene(journey: RequestContext, *, streamed: bool = False) -> FaultContext:
 
 
 def _broken(planned: PlannedBody, faults: Sequence[ActiveFault], journey: RequestContext) -> list[Step]:
-    """The answer as the faults let it travel; those that cannot be applied are told. It may run in any thread."""
+    """The answer after the faults; notes those that can't be applied. May run in any thread."""
     is_whole = any(run.part == "body" for run in planned.runs)  # a whole body too goes like a stream behind heartbeats
     scene = _scene(journey, streamed=planned.streamed and not is_whole)
     steps = planned.steps()
@@ -390,7 +392,7 @@ def _broken(planned: PlannedBody, faults: Sequence[ActiveFault], journey: Reques
             _skipped(armed, reason, journey)
             continue
         if len(changed) > MAX_STEPS:
-            _skipped(armed, f"the answer would fall into more than {MAX_STEPS} pieces", journey)
+            _skipped(armed, f"the answer would have more than {MAX_STEPS} pieces", journey)
             continue
         if changed == steps and armed is not journey.refusing and id(armed) not in journey.acted:
             _skipped(armed, NO_CHANGE, journey)
@@ -566,8 +568,8 @@ async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
     else:
         reasons = misses(rules, ask)
     journey.exchange.notes = tuple(reasons)
-    told = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
-    message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{told}"
+    tried = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
+    message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{tried}"
     logger.warning("%s", message, extra=IN_EXCHANGE)
     return _own_error(404, message, "unmatched", journey)
 
@@ -586,7 +588,7 @@ def _failed(error: WritingError, journey: RequestContext) -> PlannedBody:
 
 
 def _own_error(status: int, message: str, kind: str, journey: RequestContext) -> PlannedBody:
-    """An error of the emulator itself, not of the provider: marked, and told not to be retried."""
+    """An error of the emulator itself, not of the provider: marked as such, and not to be retried."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
     planned = _refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), journey)
     journey.exchange.error = kind
@@ -632,7 +634,7 @@ async def _replies(ask: MatchContext, journey: RequestContext) -> list[Reply]:
             pool = POOL if template.code is None else CODE_POOL
             work = partial(write, template, request, render_context, journey.has_left)
             replies = await pool.run(work, has_left=journey.has_left)
-    if request.controls.thinking is False:  # a model that was told not to think has no reasoning to show
+    if request.controls.thinking is False:  # a model with thinking off has no reasoning to show
         replies = [replace(reply, reasoning=None) for reply in replies]
     replies = [journey.dialect.adapt(reply, request) for reply in replies]
     texts = [part for reply in replies for part in said(reply)]

@@ -28,10 +28,10 @@ class Pace:
     """The speed of an answer.
 
     ttft: seconds from the request to the first token.
-    tokens_per_second: what follows it; infinite when all the rest comes at once.
-    jitter: each gap is lengthened or shortened by up to this share of itself (0 to 1), by seeded dice; the mean stays.
+    tokens_per_second: what follows it; infinite if the rest arrives at once.
+    jitter: the fraction (0 to 1) by which each gap varies at most (seeded random); the mean stays the same.
 
-    Raises UsageError for what is no pace."""
+    Raises UsageError for an invalid pace."""
 
     ttft: float = 0.0
     tokens_per_second: float = inf

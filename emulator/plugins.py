@@ -33,6 +33,6 @@ def refused(noun: str, point: EntryPoint, reason: str) -> UsageError:
     """One sentence that names the distribution. `noun`: what was expected of it, such as `provider`."""
     name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
     return UsageError(
-        f"The {noun} '{point.name}' of the distribution {distribution(point)} cannot be used: {reason}. "
+        f"The {noun} '{point.name}' of the distribution {distribution(point)} can't be used: {reason}. "
         f"Correct the distribution{name}."
     )

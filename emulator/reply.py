@@ -141,7 +141,7 @@ class ReplyTemplate:
 
 @record
 class ErrorReply:
-    """A refusal. `name` is a word of the common vocabulary that the room maps to its own status and body;
+    """An error. `name` is a common error name that the provider maps to its own status and body;
     every other field replaces that part of it."""
 
     name: str | None = None

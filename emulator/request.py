@@ -65,7 +65,7 @@ class Controls:
     tool_choice: str = "auto"
     """`none`, `auto`, `required`, or `name:FUNCTION`."""
     thinking: bool | None = None
-    """True or False: the model is told to think or not to; None: the provider knows no such switch."""
+    """True or False: the model should think or not; None: the provider has no such switch."""
     reasoning_effort: str | None = None
     include_usage: bool = False
     searches: bool = False

@@ -272,9 +272,9 @@ def _render_calls(calls: tuple[ToolCall, ...]) -> str:
 
 
 class _Cache(Generic[K, V]):
-    """The values used last, as many as `room` holds by weight. Thread-safe, and a hit in `_new` takes no lock.
+    """The values used last, as many as `capacity` holds by weight. Thread-safe, and a hit in `_new` takes no lock.
 
-    Two generations stand for an order of use: when the newer one has half of the room, the older one is forgotten.
+    Two generations stand for an order of use: when the newer one has half of the capacity, the older one is forgotten.
     """
 
     def __init__(self, provider: int, weigh: Callable[[K], int]) -> None:
@@ -303,7 +303,7 @@ class _Cache(Generic[K, V]):
 
 
 def _key(text: str) -> str | int:
-    # Two of the 40,000 hashes of 64 bits that there is room for are the same with a probability of 1e-10.
+    # Two of the up to 40,000 64-bit hashes are the same with a probability of 1e-10.
     return text if len(text) <= 256 else hash(text)
 
 

@@ -186,7 +186,7 @@ def test_the_sweeps_take_them_up(environment: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (('key = "tenant"', 'key = "other"'), "Tenant.key is 'other', the name of its entry point was expected"),
+        (('key = "tenant"', 'key = "other"'), "Tenant.key is 'other', but must be the name of its entry point"),
         (("value_type = str", ""), "Tenant does not state value_type"),
         (("def mismatch", "def missing"), "Tenant does not state mismatch"),
         (
@@ -202,5 +202,5 @@ def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
     (tmp_path / "acme_condition.py").write_text(CONDITION.replace(*change))
     code, output, errors = run("check", str(tmp_path / "scenario.yaml"), environment=environment)
     assert code == 2
-    assert "The condition 'tenant' of the distribution acme 1.0 cannot be used: " in output + errors
+    assert "The condition 'tenant' of the distribution acme 1.0 can't be used: " in output + errors
     assert reason in output + errors

@@ -22,7 +22,7 @@ HELLO = {"rules": [{"reply": {"content": "Hello!"}}]}
         ({"speed": "2"}, "speed is '2'. Give a number."),
         ({"speed": 1e-320}, "speed is 1e-320. Give a number from 0.000001 to 1000000, such as 2, or inf."),
         ({"faults": 5}, "faults is 5. Give a fault such as 'reset:after_tokens=5', or a list of them."),
-        ({"faults": [None]}, "A fault is a text such as 'reset:after_tokens=5' or a mapping with its kind, not None."),
+        ({"faults": [None]}, "A fault is a string such as 'reset:after_tokens=5' or a mapping with a kind, not None."),
         ({"scenario": 5}, "scenario is 5. Give a path, or the scenario itself as a mapping."),
         ({"host": 5}, "host is 5. Give a text."),
         ({"port": "80"}, "port is '80'. Give a whole number from 0 to 65535."),

@@ -87,7 +87,7 @@ def scenario_file(data: object) -> str:
 def test_nothing_escapes() -> None:
     """Six foreign hosts, six refusals: by CONNECT, in plain HTTP, by address, and at another port."""
     urls = [
-        "https://api.openai.com/v1/models",
+        "https://api.llm.example.com/v1/models",
         "https://example.com",
         "http://plain.example.com/x",
         "https://192.0.2.1/",
@@ -96,7 +96,7 @@ def test_nothing_escapes() -> None:
     ]
     done = asked(f"for url in {urls}: print(why(url))")
     hosts = [
-        "api.openai.com",
+        "api.llm.example.com",
         "example.com",
         "plain.example.com",
         "192.0.2.1",
@@ -245,8 +245,8 @@ for _ in range(3): print(why("{SEREVIX}"))
     assert done.out.splitlines() == ["ConnectionResetError", *["certificate has expired"] * 2, "200"]
 
 
-def test_a_fault_of_handshakes_without_tls_is_bypassed() -> None:
-    program = f"{ASK}\nprint(why(os.environ['OPENAI_BASE_URL'] + '/chat/completions'))"
+def test_a_fault_of_handshakes_without_tls_is_skipped() -> None:
+    program = f"{ASK}\nprint(why(os.environ['SEREVIX_BASE_URL'] + '/v1/chat/completions'))"
     done = python(program, "--log", "json", "--fault", "tls_expired")
     assert done.out == "200\n"
     assert json.loads(done.err)["notes"] == [

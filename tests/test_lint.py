@@ -264,7 +264,7 @@ def test_states_that_are_left_or_shown_are_not_told() -> None:
         ({"replies": [R, R], "times": 1}, "replies[1] is never given: with times: 1 the rule is used up before"),
         ({"replies": [R, R], "times": 2, "then": "cycle"},
          "then: cycle has no effect: with times: 2 nothing follows the last reply"),
-        ({**R, "chance": 1}, "chance is 1, so the dice never let a request pass"),
+        ({**R, "chance": 1}, "chance is 1, so the rule never skips a request"),
         ({"error": "overloaded", "pace": {"ttft": 1}}, "pace has no effect: errors come at once"),
         ({"reply": {"tool_calls": [{"name": "f"}], "length": 80}}, "length has no effect: no text is generated"),
         ({"reply": {"from": "python:json:dumps", "style": "code"}}, "style has no effect: no text is generated"),

@@ -71,7 +71,7 @@ class Condition(Model):
     @model_validator(mode="after")
     def says_something(self) -> "Condition":
         if not self.model_fields_set:
-            raise ValueError("says nothing: give contains or any_of")
+            raise ValueError("is empty: give contains or any_of")
         return self
 
 
@@ -583,8 +583,8 @@ def test_a_key_is_judged_like_a_value() -> None:
             "match: {prompt: {contain: a}}",
             ["match.prompt.contain is not a key here. Did you mean 'contains'? Keys: contains, any_of"],
         ),
-        ("match: {prompt: {}}", ["match.prompt says nothing: give contains or any_of"]),
-        ("match: {prompt: {any_of: [{}]}}", ["match.prompt.any_of[0] says nothing: give contains or any_of"]),
+        ("match: {prompt: {}}", ["match.prompt is empty: give contains or any_of"]),
+        ("match: {prompt: {any_of: [{}]}}", ["match.prompt.any_of[0] is empty: give contains or any_of"]),
         ("weight: autoo", ["weight is 'autoo', a number or 'auto' was expected. Did you mean 'auto'?"]),
         ("weight: -0.5", ["weight is -0.5, at least 0 was expected"]),
         ("headers: {a: [x]}", ["headers.a is a list, a text or a whole number was expected"]),

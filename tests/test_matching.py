@@ -382,7 +382,7 @@ def test_used_up_and_passed_over_are_told_apart() -> None:
     assert find(used_up, MatchContext(WEATHER), {0: 1}) is None
     assert misses(used_up, MatchContext(WEATHER)) == ["once: it matches, but all its replies are used up"]
     passed = book_of({"name": "rare", "chance": 0.000001})
-    assert misses(passed, MatchContext(WEATHER)) == ["rare: the dice let it pass"]
+    assert misses(passed, MatchContext(WEATHER)) == ["rare: skipped by its `chance`"]
 
 
 def test_a_bounded_number_of_misses_is_told() -> None:

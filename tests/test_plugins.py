@@ -202,19 +202,19 @@ def test_a_provider_with_a_header_and_an_operation_of_its_own_is_matched_and_its
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_its_module_fails(self, error_spec: ErrorSpec) -> None:
         assert error_spec("import acme_llm") == (
-            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
+            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: loading acme_emulator:Room "
             f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator."
         )
 
     def test_when_there_is_no_such_class(self, error_spec: ErrorSpec) -> None:
         assert error_spec("") == (
-            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
+            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: loading acme_emulator:Room "
             f"failed: AttributeError: module 'acme_emulator' has no attribute 'Room'. {ADVICE} acme-emulator."
         )
 
     def test_when_it_is_no_room(self, error_spec: ErrorSpec) -> None:
         assert error_spec("Room = 1") == (
-            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: acme_emulator:Room is 1, a "
+            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: acme_emulator:Room is 1, a "
             f"subclass of emulator.providers.base.Provider was expected. {ADVICE} acme-emulator."
         )
 
@@ -222,7 +222,7 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
         ("change", "reason"),
         [
             (("    title", "    label"), "Room does not state title"),
-            (('name = "acme"', 'name = "other"'), "Room.name is 'other', the name of its entry point was expected"),
+            (('name = "acme"', 'name = "other"'), "Room.name is 'other', but must be the name of its entry point"),
             (
                 ('name = "acme"', "name = 1 / 0"),
                 "loading acme_emulator:Room failed: ZeroDivisionError: division by zero",
@@ -254,14 +254,14 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_the_emulator_has_a_provider_of_that_name(self, error_spec: ErrorSpec) -> None:
         told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
         assert told == (
-            "The provider 'nadles' of the distribution acme-emulator 1.0 cannot be used: there is one of that name "
+            "The provider 'nadles' of the distribution acme-emulator 1.0 can't be used: there is one of that name "
             f"already, from the emulator itself. {ADVICE} acme-emulator."
         )
 
     def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, error_spec: ErrorSpec) -> None:
         installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Room")
         assert error_spec(ROOM) == (
-            "The provider 'acme' of the distribution another-acme 1.0 cannot be used: there is one of that name "
+            "The provider 'acme' of the distribution another-acme 1.0 can't be used: there is one of that name "
             f"already, from acme-emulator 1.0. {ADVICE} another-acme."
         )
 
@@ -270,7 +270,7 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
         assert run(*command, environment=installed(tmp_path, "import acme_llm")) == (
             2,
             "",
-            "The provider 'acme' of the distribution acme-emulator 1.0 cannot be used: loading acme_emulator:Room "
+            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: loading acme_emulator:Room "
             f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator.\n",
         )
 
@@ -397,7 +397,7 @@ class TestADialectAndAFaultOfOtherDistributions:
         assert {entry["headers"]["x-acme-secret"] for entry in entries} == {"[redacted]"}
         assert {entry["operation"] for entry in entries} == {"say"}
         (note,) = next(entry["notes"] for entry in entries if "no_done (header)" in entry["faults"])
-        assert note.endswith("the event with the finish reason is the end: truncate takes both away")
+        assert note.endswith("the event with the finish reason is the end: use truncate to remove both")
 
     def test_are_listed_with_their_parameters_and_in_the_schema(self, tmp_path: Path) -> None:
         environment = both(tmp_path)
@@ -411,13 +411,13 @@ class TestADialectAndAFaultOfOtherDistributions:
         [
             (
                 ('"content"', '"loud"'),
-                "Shout.family is 'loud', one of status, waiting, content, framing, connection was",
+                "Shout.family is 'loud', but must be one of status, waiting, content, framing, connection",
             ),
             (("    tests:", "    tells:"), "Shout does not state tests"),
-            (('Literal["shout"] = "shout"', 'str = "shout"'), 'Shout has to say kind: Literal["shout"] = "shout"'),
+            (('Literal["shout"] = "shout"', 'str = "shout"'), 'Shout must declare kind: Literal["shout"] = "shout"'),
             (
                 ("class Shout(Fault)", "Shout = 1\nclass Other(Fault)"),
-                "is 1, a subclass of emulator.faults.base.Fault was",
+                "is 1, not a subclass of emulator.faults.base.Fault",
             ),
         ],
         ids=["family", "facts", "kind", "class"],
@@ -427,7 +427,7 @@ class TestADialectAndAFaultOfOtherDistributions:
         (tmp_path / "shout_fault.py").write_text(FAULT.replace(*change))
         code, output, errors = run("faults", environment=environment)
         assert (code, output) == (2, "")
-        assert errors.startswith("The fault 'shout' of the distribution shout-fault 1.0 cannot be used: ")
+        assert errors.startswith("The fault 'shout' of the distribution shout-fault 1.0 can't be used: ")
         assert reason in errors
 
     def test_are_refused_when_an_operation_speaks_what_nobody_does(self, error_spec: ErrorSpec) -> None:

@@ -10,7 +10,7 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 
 PATH = f"/serevix{PATHS['serevix']}"
-OFF = "the server lets no request ask for it there"
+OFF = "the server doesn't let requests ask for it that way"
 KEY = KEYS["serevix"]
 FOREIGN: dict[str, dict[str, str]] = {
     "Origin: https://evil.example": {"origin": "https://evil.example", **KEY},
@@ -23,7 +23,7 @@ FOREIGN: dict[str, dict[str, str]] = {
 
 def error_spec(kind: str, why: str) -> str:
     return (
-        f"The fault '{kind}' bears on every client, so no page of another site may ask for it: {why}. Send a key, from "
+        f"The fault '{kind}' affects every client, so a page of another site can't ask for it: {why}. Send a key, from "
         "a program or from the emulator's own origin."
     )
 
@@ -45,7 +45,7 @@ class TestAPageOfAnotherSite:
     @pytest.mark.parametrize("said", FOREIGN)
     def test_cannot_reach_other_clients(self, emulator: Emulator, kind: str, said: str) -> None:
         response = httpx.get(f"{emulator.origin}/~{kind}/serevix/v1/models", headers=FOREIGN[said])
-        assert message(response) == error_spec(kind, f"this request says '{said}'")
+        assert message(response) == error_spec(kind, f"the request has '{said}'")
         assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
 
     def test_cannot_as_an_image_either(self, emulator: Emulator) -> None:
@@ -84,8 +84,8 @@ class TestAProgramOrTheOwnOrigin:
             "key": {"authorization": f"Bearer sk-fault-{fault}"},
         }[way]
         assert message(httpx.post(url, json=question("serevix"), headers=headers)) == (
-            f"The fault '{kind}', seconds: it bears on every client, so a request may ask for at most 60. A scenario, "
-            "Python and serve --fault may say more."
+            f"The fault '{kind}', seconds: it affects every client, so a request may ask for at most 60. Scenarios, "
+            "Python and serve --fault may set more."
         )
         emulator.faults.next(kind, seconds=60.5)  # from Python, it may be more
 
@@ -133,6 +133,6 @@ def test_one_of_several_workers_takes_no_fault_that_counts_or_stops_listening(fa
             headers={**KEY, "x-emulator-fault": fault},
         )
     assert message(response) == (
-        f"The fault '{fault.partition(':')[0]}' needs one process: several workers share neither the counts of times "
+        f"The fault '{fault.partition(':')[0]}' needs a single process: workers share neither the counts of times "
         "and skip nor the listening socket. Serve without --workers."
     )

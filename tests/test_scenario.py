@@ -208,31 +208,33 @@ def test_every_error_of_every_provider_can_be_named() -> None:
         ("rules: [{replies: []}]", "a.yaml:2:10: rules[0].replies is empty: give at least one reply or error"),
         ("rules: [{reply: {}, then: cycle}]", "a.yaml:2:9: rules[0] has `then` without `replies`"),
         ("rules: [{replies: [{reply: {}}], then: next}]", "a.yaml:2:34: rules[0].then is 'next'. Did you mean"),
-        ("rules: [{replies: [{}]}]", "a.yaml:2:20: rules[0].replies[0] needs exactly one of reply and error"),
+        ("rules: [{replies: [{}]}]", "a.yaml:2:20: rules[0].replies[0] needs either reply or error, not both"),
         ("rules: [{error: overlode}]", "a.yaml:2:10: rules[0].error.name is 'overlode'. Did you mean 'overloaded'?"),
         ("rules: [{error: {message: x}}]", "a.yaml:2:10: rules[0].error needs a name or a status"),
         ("rules: [{error: {status: 99}}]", "a.yaml:2:18: rules[0].error.status is 99, at least 200 was expected"),
         (
             "rules: [{reply: {content: x, length: 5}}]",
-            "a.yaml:2:10: rules[0].reply has content and length, which is for generated texts: take one away",
+            "a.yaml:2:10: rules[0].reply has content and length, which is only for generated text: remove one of them",
         ),
         (
             'rules: [{reply: {content: "{{ reqest }}"}}]',
-            "a.yaml:2:18: rules[0].reply.content is a template that cannot be read: there is no 'reqest' in templates. "
+            "a.yaml:2:18: rules[0].reply.content is an invalid template: there is no 'reqest' in templates. "
             "Did you mean 'request'?",
         ),
         (
             'rules: [{reply: {tool_calls: [{name: f, arguments: {a: ["{{ turn"]}}]}}]',
-            "a.yaml:2:41: rules[0].reply.tool_calls[0].arguments is a template that cannot be read: syntax error",
+            "a.yaml:2:41: rules[0].reply.tool_calls[0].arguments is an invalid template: syntax error",
         ),
         ("rules: [{reply: {from: 'a:b'}}]", "a.yaml:2:18: rules[0].reply.from is 'a:b': write python:module:function"),
         (
             "rules: [{reply: {headers: {'a b': c}}}]",
-            "a.yaml:2:18: rules[0].reply.headers has 'a b', which is no name for a header: letters, digits and - are",
+            "a.yaml:2:18: rules[0].reply.headers has 'a b', which is not a header name: use letters, digits "
+            "and -",
         ),
         (
             'rules: [{error: {status: 500, headers: {a: "b\\r\\nc: d"}}}]',
-            "a.yaml:2:31: rules[0].error.headers has a value for 'a' that a header cannot carry: one line of Latin-1",
+            "a.yaml:2:31: rules[0].error.headers has a value for 'a' that a header can't carry: "
+            "use one line of Latin-1"
         ),
         ("rules: [{chance: 0, reply: {}}]", "a.yaml:2:10: rules[0].chance is 0, more than 0 was expected"),
         ("rules: [{times: 0, reply: {}}]", "a.yaml:2:10: rules[0].times is 0, at least 1 was expected"),
@@ -247,9 +249,9 @@ def test_every_error_of_every_provider_can_be_named() -> None:
         ),
         (
             "rules: [{match: {prompt: {}}, reply: {}}]",
-            "a.yaml:2:18: rules[0].match.prompt says nothing: give equals, contains, regex, glob, any_of or not",
+            "a.yaml:2:18: rules[0].match.prompt is empty: give equals, contains, regex, glob, any_of or not",
         ),
-        ("rules: [{match: {turn: {}}, reply: {}}]", "a.yaml:2:18: rules[0].match.turn says nothing: give equals, gt"),
+        ("rules: [{match: {turn: {}}, reply: {}}]", "a.yaml:2:18: rules[0].match.turn is empty: give equals, gt"),
         (
             "rules: [{match: {prompt: {regex: '('}}, reply: {}}]",
             "a.yaml:2:27: rules[0].match.prompt.regex is '(', which is not a regular expression: missing )",
@@ -260,7 +262,7 @@ def test_every_error_of_every_provider_can_be_named() -> None:
         ),
         (
             "rules: [{match: {body: {path: '$.a'}}, reply: {}}]",
-            "a.yaml:2:18: rules[0].match.body says nothing of what is there: give equals, contains, regex, in, gt",
+            "a.yaml:2:18: rules[0].match.body has only a path: give equals, contains, regex, in, gt",
         ),
         ("accounts: [{key: ''}]", "a.yaml:2:13: accounts[0].key is '', a text of at least 1 character was expected"),
         ("accounts: [{key: a, provider: x}]", "a.yaml:2:21: accounts[0].provider is 'x'. Providers: "),

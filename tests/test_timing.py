@@ -12,9 +12,9 @@ def test_quantiles_are_right_to_a_quarter_and_never_above_the_most() -> None:
         histogram.add(number / 1000)
     assert 0.5 <= histogram.quantile(0.5) <= 0.5 * 1.25
     assert 0.99 <= histogram.quantile(0.99) <= 1.0
-    assert histogram.told()["count"] == 1000
-    assert histogram.told()["max"] == 1000.0
-    assert Histogram().told() == {"count": 0, "p50": 0.0, "p99": 0.0, "max": 0.0}
+    assert histogram.to_dict()["count"] == 1000
+    assert histogram.to_dict()["max"] == 1000.0
+    assert Histogram().to_dict() == {"count": 0, "p50": 0.0, "p99": 0.0, "max": 0.0}
 
 
 def test_paced_answers_are_counted_with_their_lateness_and_length() -> None:

@@ -65,7 +65,7 @@ def _checked(paths: tuple[str, ...]) -> Checked:
 
 
 def _files_of(path: str) -> Iterator[str]:
-    """The files that a path of the command line stands for; itself where there are none, for its problem to be told."""
+    """The files that a path on the command line stands for; the path itself if none, to report its problem."""
     from emulator.errors import ScenarioError
     from emulator.scenario.sources import files_of, is_scenario
 

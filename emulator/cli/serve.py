@@ -106,8 +106,8 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
 
     reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
     if reasons:
-        told = "\n".join(f"  {reason}" for reason in reasons)
-        raise UsageError(f"--workers {number}: workers share nothing, and what is served needs them to:\n{told}")
+        listed = "\n".join(f"  {reason}" for reason in reasons)
+        raise UsageError(f"--workers {number}: workers share nothing, and what is served needs them to:\n{listed}")
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]

@@ -127,7 +127,7 @@ def providers(server: Controlled, origin: str) -> dict[str, Any]:
 
 def timing(server: Controlled) -> dict[str, Any]:
     """How well the moments of frames were kept."""
-    return dict(server.timing.told())
+    return dict(server.timing.to_dict())
 
 
 def measured(server: Controlled) -> dict[str, Any]:

@@ -163,7 +163,7 @@ def _asked(request: Request) -> str:
 
 
 def _raw_path(request: Request) -> str:
-    """The path as it was sent, in which a slash of a key is told from one that divides."""
+    """The path as it was sent, which distinguishes a slash inside a key from a separator."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode("utf-8", "surrogateescape")
     return raw.partition(b"?")[0].decode("latin-1")
 

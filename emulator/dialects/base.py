@@ -246,7 +246,7 @@ class WireShape:
         return None
 
     def with_text_so_far(self, native: dict[str, Any], said: Mapping[Any, str]) -> bool:
-        """The whole text of each choice (`said` by the key of its place) beside the delta; whether there is room."""
+        """Puts the text so far of each choice (`said`, by its key) next to the delta. False if there is no place."""
         return False
 
     def edge_of(self, native: dict[str, Any]) -> Edge | None:
@@ -291,7 +291,7 @@ class Dialect(WireShape):
     is_repeatable: ClassVar[bool] = True
     """Whether nothing but the id, the time and the request id of an answer is new when the same is asked again."""
     fails_as_a_whole: ClassVar[bool] = False
-    """Whether an error in a stream is told by `failure`, and not as an event of its own."""
+    """Whether `failure` reports an error in a stream, and not a separate event."""
     waits_after_opening: ClassVar[bool] = False
     """Whether what is said while the client waits follows the first events, or comes before them."""
 

@@ -21,7 +21,7 @@ from emulator.wire import FrameRun, Part, single
 BodyType = TypeVar("BodyType", bound=BaseModel)
 Item = TypeVar("Item")
 Many = Annotated[list[Item], Field(fail_fast=True), WrapValidator(large.in_slices)]
-"""A list that is given up at its first wrong item: only that one is told, and a body has room for millions."""
+"""A list that stops at its first wrong item: only that one is reported, and a body can hold millions."""
 
 
 class Strict(BaseModel):
@@ -41,7 +41,7 @@ class TextPart(ContentPart):
     text: str
 
 
-# The branch of a union is told by the value's shape: so there is one complaint, and not one for each branch.
+# The value's shape selects the branch of a union, so there is one error and not one per branch.
 
 
 def _part_kind(value: Any) -> str:
@@ -78,7 +78,7 @@ class ToolCallBody(Strict):
 
 
 class MessageBody(Strict):
-    """One message. Rooms narrow `role` and say what is required."""
+    """One message. Providers narrow `role` and state what is required."""
 
     role: str | None = None
     content: Content | None = None
@@ -110,7 +110,7 @@ class StreamOptions(Strict):
 
 
 class ChatBody(Strict):
-    """The members that every room of this dialect reads; a room's own body subclasses it."""
+    """The members that every provider of this dialect reads; a provider's own body subclasses it."""
 
     model: str
     messages: Sequence[MessageBody]

@@ -297,8 +297,8 @@ class Messages(Dialect):
                 signed = [{"type": "signature_delta", "signature": signature}] if signature else []
                 yield self.framed(index, start, "reasoning", block.text, ("thinking_delta", "thinking"), signed)
             case Text() | Refusing():
-                told = block.citations if isinstance(block, Text) else ()
-                cited = [{"type": "citations_delta", "citation": citation_row(citation)} for citation in told]
+                citations = block.citations if isinstance(block, Text) else ()
+                cited = [{"type": "citations_delta", "citation": citation_row(citation)} for citation in citations]
                 start = {**({"citations": []} if cited else {}), "type": "text", "text": ""}
                 yield self.framed(index, start, "content", block.text, ("text_delta", "text"), cited)
             case ToolCall():

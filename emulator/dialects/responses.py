@@ -302,8 +302,8 @@ class Responses(ResponsesShape, Dialect):
         for number, citation in enumerate(block.citations if isinstance(block, Text) else ()):
             cited = {**where, "annotation_index": number, "annotation": annotation(citation)}
             yield counted.event("frame", "response.output_text.annotation.added", cited)
-        told: Json = {"text": block.text, "logprobs": part["logprobs"]} if is_text else {"refusal": block.text}
-        yield counted.event("frame", f"{kind}.done", {**where, **told})
+        final: Json = {"text": block.text, "logprobs": part["logprobs"]} if is_text else {"refusal": block.text}
+        yield counted.event("frame", f"{kind}.done", {**where, **final})
         yield counted.event("frame", "response.content_part.done", {**where, "part": part})
 
     def call_runs(self, counted: Counted, call: ToolCall, place: Json, request: ModelRequest) -> Iterator[FrameRun]:

@@ -192,7 +192,7 @@ OWN: tuple[type[Fault], ...] = (
 )
 
 KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
-"""The emulator's own, and those that installed distributions bring along."""
+"""Built-in faults and those of installed distributions."""
 
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""
@@ -201,11 +201,11 @@ OLD_NAMES: Mapping[str, str] = {"garbage": "random_data", "html_200": "captive_p
 """Earlier names of kinds, accepted wherever a kind is named."""
 
 ORDER: Mapping[str, int] = {kind: place for place, kind in enumerate(FAULTS)}
-"""In which order faults are applied to an answer: from what is said to how it is framed to how it travels."""
+"""The order in which faults apply to an answer: first content, then framing, then transport."""
 
 
 def spelled(value: Any) -> Any:
-    """A fault in one line as a mapping: `reset:after_tokens=5,probability=0.5`; also an error's name, or its status."""
+    """Parses a fault in one line, such as `reset:after_tokens=5,probability=0.5`, an error name or a status."""
     if isinstance(value, Mapping) and isinstance(value.get("kind"), str):
         return {**value, "kind": OLD_NAMES.get(value["kind"], value["kind"])}
     if not isinstance(value, str | int) or isinstance(value, bool):
@@ -216,9 +216,9 @@ def spelled(value: Any) -> Any:
         name, equals, text = pair.partition("=")
         name = name.strip()
         if not equals:
-            raise ValueError(f"is '{shortened(value)}': after the kind come parameters, as in reset:after_tokens=5")
+            raise ValueError(f"is '{shortened(value)}': write parameters after the kind, as in reset:after_tokens=5")
         if name in parameters or name == "kind":
-            raise ValueError(f"'{shortened(kind)}' names the parameter '{shortened(name)}' twice: take one away")
+            raise ValueError(f"'{shortened(kind)}' has the parameter '{shortened(name)}' twice: remove one")
         parameters[name] = scalar(text.strip())
     kind = kind.strip()
     if kind.isascii() and kind.isdecimal() and len(kind) <= MAX_DIGITS:
@@ -229,25 +229,25 @@ def spelled(value: Any) -> Any:
 
 
 def error_names() -> list[str]:
-    """Every documented or inferred error that a fault can be named by."""
+    """Every documented or inferred error name that works as a fault."""
     from emulator.providers import PROVIDERS
 
     return list({name: None for provider in PROVIDERS.values() for name in provider.errors})
 
 
 if TYPE_CHECKING:
-    AnyFault = Fault  # a union of a tuple's members is nothing that a type checker can read
+    AnyFault = Fault  # type checkers can't read a union of a tuple's members
 else:
     AnyFault = Annotated[Union[KINDS], Discriminator("kind"), BeforeValidator(spelled)]  # noqa: UP007
 _ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)
 
 
 def fault_of(value: Any) -> Fault:
-    """A fault from a mapping or from one line. Raises UsageError with one clear sentence."""
+    """Makes a fault from a mapping or from one line. Raises UsageError with one clear sentence."""
     if isinstance(value, Fault):
         return value
     if isinstance(value, bool) or not isinstance(value, str | int | Mapping):
-        raise UsageError(f"A fault is a text such as 'reset:after_tokens=5' or a mapping with its kind, not {value!r}.")
+        raise UsageError(f"A fault is a string such as 'reset:after_tokens=5' or a mapping with a kind, not {value!r}.")
     kind = ""
     try:
         data = spelled(value)

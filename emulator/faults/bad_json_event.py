@@ -1,4 +1,4 @@
-"""An event has only half of its JSON."""
+"""Cuts the JSON of an event in half."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -18,7 +18,7 @@ class BadJsonEvent(Fault):
 
     kind: Literal["bad_json_event"] = "bad_json_event"
     nth: Annotated[int, Field(ge=1)] = 1
-    """Which delta, from 1."""
+    """Number of the delta, counted from 1."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
@@ -26,5 +26,5 @@ class BadJsonEvent(Fault):
         start = step.data.find(b"data:") + len(b"data: ")
         half = (
             step.data[: max(start + 1, len(step.data) // 2)].decode(errors="ignore").encode()
-        )  # bad JSON, but good UTF-8
+        )  # invalid JSON, but valid UTF-8
         return [*steps[:place], replace(step, data=half + b"\n\n"), *steps[place + 1 :]]

@@ -1,4 +1,4 @@
-"""The line is slow."""
+"""Limits the bandwidth."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -10,11 +10,11 @@ from emulator.faults.framing import MAX_PIECES, cut_up
 from emulator.wire import Data, Raw, Step
 
 TICK = 0.05
-"""Seconds that one piece of a body fills the line for."""
+"""Seconds that each piece occupies the line."""
 
 
 class Bandwidth(Fault):
-    """Lets only so many bytes through in a second."""
+    """Limits the bytes per second."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "The body at `bytes_per_second`, in pieces of a twentieth of that."
@@ -24,14 +24,14 @@ class Bandwidth(Fault):
 
     kind: Literal["bandwidth"] = "bandwidth"
     bytes_per_second: Annotated[float, Field(ge=0.001, le=1e12)] = 1000.0
-    """Of the body; headers come at once."""
+    """Speed of the body; headers arrive at once."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         total = sum(len(step.data) for step in steps if isinstance(step, Data))
         size = max(1, int(self.bytes_per_second * TICK))
         if total / size > MAX_PIECES:
-            raise NotApplicable(f"the answer would fall into more than {MAX_PIECES} pieces")
-        free = 0.0  # the moment at which the line has carried all that came before
+            raise NotApplicable(f"the answer would have more than {MAX_PIECES} pieces")
+        free = 0.0  # when the line has carried everything so far
         slow: list[Step] = []
         for step in steps:
             pieces = cut_up(step, range(size, len(step.data), size)) if isinstance(step, Data) else [step]

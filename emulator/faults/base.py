@@ -1,7 +1,7 @@
 """What every fault is: a kind, how often it strikes, and its powers over what is said and how it travels.
 
 A fault is one small class in one file. It overrides what it needs of `refuse` (an error instead of an answer),
-`reshape` (the request that is answered), `spoil` (the answer's content) and `rewrite` (the steps on the wire). All are
+`mutate_request`, `mutate_completion` (the answer's content) and `transform_steps` (the steps on the wire). All are
 pure; sockets are the transport's.
 """
 
@@ -38,10 +38,10 @@ Family = Literal["status", "waiting", "content", "framing", "connection"]
 Seconds = Annotated[float, Field(ge=0, le=86400)]
 Count = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
-"""How often something is said: each time is a step of its own."""
+"""How many times something is sent, each as a step of its own."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
 MAX_LIGHT = 1000
-"""Pieces or bytes that an answer is given at once; for more, a thread does it."""
+"""Pieces or bytes that are added on the event loop; a thread adds more than that."""
 
 
 def _known_error(name: str) -> str:
@@ -52,36 +52,36 @@ def _known_error(name: str) -> str:
 
 
 ErrorName = Annotated[str, AfterValidator(_known_error)]
-"""A word of the common vocabulary, such as `overloaded`, or one that a single provider adds."""
+"""An error name, such as `overloaded`, or one that only one provider has."""
 
 
 class NotApplicable(Exception):
-    """This answer has nothing that the fault could break, for example no stream. It is told, never silently lost."""
+    """The fault can't act on this answer, for example because it isn't a stream. The journal notes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FaultContext:
-    """What a fault may know of the answer that it breaks. `material` seeds its dice."""
+    """What a fault knows about the answer it breaks. `entropy` seeds its random choices."""
 
     provider: Provider
     request: ModelRequest | None
-    """None when the request was refused before it was understood."""
+    """None if the request was rejected before it was parsed."""
     streamed: bool
     entropy: bytes
     now: float = 0.0
     """Unix time on the namespace's clock."""
     answered: bool = True
-    """Whether a model answers; else it is a refusal, or a list that the room itself gives."""
+    """Whether a model answers; otherwise it is an error, or the provider's own list."""
     speaks_tls: bool = False
     """Whether the server has TLS handshakes."""
 
     @property
     def dialect(self) -> Dialect:
-        """What the request's endpoint speaks: it reads and changes events and bodies."""
+        """The dialect of the request's endpoint, which reads and changes events and bodies."""
         return self.provider.speaking(self.request.call.dialect if self.request is not None else "")
 
     def error(self, reply: ErrorReply) -> PlannedBody:
-        """A refusal as the room would send it to this request."""
+        """An error as the provider would send it for this request."""
         call = self.request.call if self.request is not None else None
         return self.provider.error(reply, call, self.provider.request_id(self.now, self.entropy))
 
@@ -91,22 +91,22 @@ class FaultContext:
 
 
 class Window(BaseModel):
-    """A span of the namespace's time, counted from its start."""
+    """A period of time, counted from the start of the namespace."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     after: Seconds = 0.0
     """Seconds from the start of the namespace until the fault begins."""
     for_: Annotated[Seconds | None, Field(alias="for")] = None
-    """Seconds that it lasts; for ever when left out."""
+    """Duration in seconds; by default, forever."""
 
     def holds(self, elapsed: float) -> bool:
-        """Whether a moment, in seconds from the start, is within."""
+        """Whether a moment, in seconds from the start, is inside the window."""
         return self.after <= elapsed and (self.for_ is None or elapsed < self.after + self.for_)
 
 
 class Fault(BaseModel):
-    """One way in which an answer goes wrong."""
+    """One way to break an answer."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -116,26 +116,26 @@ class Fault(BaseModel):
     tests: ClassVar[str]
     """What it tests in a client, in one sentence."""
     reaches_beyond_exchange: ClassVar[bool] = False
-    """Whether it bears on the connections of other clients too."""
+    """Whether it also affects the connections of other clients."""
 
     kind: str
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
-    """The share of requests that it strikes, by seeded dice, independent of other faults."""
+    """The share of requests that it applies to (seeded random, independent of other faults)."""
     times: Annotated[int, Field(ge=1)] | None = None
-    """How often it strikes before it is spent."""
+    """How many times it applies before it is used up."""
     skip: Count = 0
-    """How many requests it lets pass first."""
+    """How many requests it lets through first."""
     window: Window | None = None
-    """When it is active; always when left out."""
+    """When it is active; by default, always."""
 
     @property
     def is_heavy(self) -> bool:
-        """Whether applying it may take longer than the event loop can spare: some number in it is large."""
+        """Whether applying it may block the event loop too long, because one of its numbers is large."""
         numbers = (value for name, value in self if name not in ("times", "skip"))
         return any(isinstance(value, int) and value > MAX_LIGHT for value in numbers)
 
     def refuse(self, context: FaultContext) -> ErrorReply | None:
-        """An error to give instead of an answer."""
+        """An error to send instead of an answer."""
         return None
 
     def mutate_request(self, request: ModelRequest) -> ModelRequest:
@@ -143,22 +143,22 @@ class Fault(BaseModel):
         return request
 
     def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
-        """The answer with something wrong in what it says. Raises NotApplicable. It is asked for answers of a model
-        only: a fault that does nothing else says `need_answer` in `rewrite`."""
+        """The answer with its content broken. Raises NotApplicable. Called for answers of a model only; a fault that
+        overrides nothing else calls `need_answer` in `transform_steps`."""
         return completion
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
-        """The same answer with something wrong in how it travels. Raises NotApplicable."""
+        """The same answer with its transport broken. Raises NotApplicable."""
         return steps
 
 
 class ListenerFault(Fault):
-    """A fault of the listening socket, and so of every client. A request may ask for it only within limits."""
+    """A fault of the listening socket, which affects every client. Requests may ask for it only within limits."""
 
     reaches_beyond_exchange: ClassVar[bool] = True
 
     seconds: Seconds = 1.0
-    """How long it lasts."""
+    """Duration in seconds."""
 
 
 class HandshakeFault(ListenerFault):
@@ -183,30 +183,30 @@ Stage = Literal["before_headers", "after_headers", "end"]
 
 
 class Staged(Fault):
-    """A fault that strikes at one point of the answer. At most one `after_…` says where."""
+    """A fault that acts at one point of the answer. At most one `after_…` says where."""
 
     default_stage: ClassVar[Stage] = "before_headers"
-    """Where it strikes when nothing is said."""
+    """Where it acts by default."""
 
     after_tokens: Count | None = None
-    """After so many tokens of the answer; 0 is after the headers."""
+    """Act after this many tokens of the answer; 0 is right after the headers."""
     after_events: Count | None = None
-    """After so many events of the stream."""
+    """Act after this many events of the stream."""
     after_bytes: Count | None = None
-    """After so many bytes of the body, also in the middle of an event."""
+    """Act after this many bytes of the body, even inside an event."""
     after_seconds: Seconds | None = None
-    """So many seconds after the request."""
+    """Act this many seconds after the request."""
 
     @model_validator(mode="after")
     def _says_one_place(self) -> "Staged":
         given = [name for name in STAGES if getattr(self, name) is not None]
         if len(given) > 1:
-            raise ValueError(f"needs at most one of {', '.join(STAGES)}, it has {' and '.join(given)}")
+            raise ValueError(f"takes at most one of {', '.join(STAGES)}, but has {' and '.join(given)}")
         return self
 
     def cut(self, steps: Sequence[Step]) -> tuple[list[Step], list[Step], float]:
-        """What comes before the point where the fault strikes, what would have followed, and the moment of striking.
-        A body too short for the point is cut at its end, before the end is told."""
+        """The steps before the point where the fault acts, the steps after it, and the moment it acts. A body that
+        is too short for the point is cut at its end, before the end is sent."""
         if self.after_seconds is not None:
             before: list[Step] = [
                 step for step in steps if step.at <= self.after_seconds and not isinstance(step, ENDS)
@@ -224,7 +224,7 @@ class Staged(Fault):
         return before, after, moment
 
     def cut_body(self, steps: Sequence[Step]) -> tuple[list[Step], list[Step], float]:
-        """The same, but never before the head is sent. Raises NotApplicable when there is no head."""
+        """Like `cut`, but never before the head is sent. Raises NotApplicable if there is no head."""
         before, after, moment = self.cut(steps)
         head = head_of(steps)
         if head in before:
@@ -233,7 +233,7 @@ class Staged(Fault):
         return list(steps[:index]), list(steps[index:]), head.at
 
     def _place(self, steps: Sequence[Step]) -> tuple[int, int]:
-        """The index of the first step that is struck, and how many of its bytes still pass."""
+        """The index of the first affected step, and how many of its bytes still go out."""
         nothing = self.after_tokens is None and self.after_events is None and self.after_bytes is None
         if nothing and self.default_stage == "before_headers":
             return 0, 0
@@ -241,7 +241,7 @@ class Staged(Fault):
         if nothing and self.default_stage == "after_headers":
             return head + 1, 0
         tokens = events = size = 0
-        first = head + 1  # where the event begins of which this step is a piece
+        first = head + 1  # where the event that contains this step begins
         for index, step in enumerate(steps[head + 1 :], head + 1):
             if isinstance(step, ENDS):
                 return index, 0
@@ -254,7 +254,7 @@ class Staged(Fault):
             if self.after_bytes is not None and size + len(step.data) > self.after_bytes:
                 return index, self.after_bytes - size
             if isinstance(step, Data) and step.part == "body" and self.after_tokens is not None:
-                # A whole body has no events: the share of its tokens is the share of its bytes.
+                # A whole body has no events: cut its bytes in proportion to its tokens.
                 share = self.after_tokens / max(1, step.tokens)
                 return index, min(len(step.data), int(len(step.data) * share))
             is_piece = isinstance(step, Data) and step.part == "piece"
@@ -275,24 +275,24 @@ def _delivers(step: Step) -> bool:
     return isinstance(step, Data) and (step.tokens > 0 or step.means("body", "finish"))
 
 
-# What faults are made of
+# Helpers for faults
 
 
 def delayed(steps: Sequence[Step], seconds: float) -> list[Step]:
-    """The same steps, all of them later."""
+    """The same steps, all delayed."""
     return [replace(step, at=step.at + seconds) for step in steps]
 
 
 def head_of(steps: Sequence[Step]) -> Head:
-    """The head of an answer. Raises NotApplicable when another fault took it."""
+    """The head of an answer. Raises NotApplicable if another fault removed it."""
     head = next((step for step in steps if isinstance(step, Head)), None)
     if head is None:
-        raise NotApplicable("another fault took the head of the answer")
+        raise NotApplicable("another fault removed the head of the answer")
     return head
 
 
 def with_headers(head: Head, **headers: str | None) -> Head:
-    """The head with headers set, or taken away (None). Underscores stand for hyphens."""
+    """The head with headers set or removed (None). Underscores stand for hyphens."""
     changed = {name.replace("_", "-").encode(): value for name, value in headers.items()}
     kept = [header for header in head.headers if header[0] not in changed]
     added = [(name, value.encode("latin-1")) for name, value in changed.items() if value is not None]
@@ -300,7 +300,7 @@ def with_headers(head: Head, **headers: str | None) -> Head:
 
 
 def need_stream(context: FaultContext) -> None:
-    """Raises NotApplicable when the answer is not a stream."""
+    """Raises NotApplicable if the answer is not a stream."""
     if not context.streamed:
         raise NotApplicable("the answer is not a stream")
 
@@ -312,37 +312,37 @@ def need_whole(context: FaultContext) -> None:
 
 
 def need_answer(context: FaultContext) -> None:
-    """Raises NotApplicable when no model answers."""
+    """Raises NotApplicable if no model answers."""
     if not context.answered:
-        raise NotApplicable("it is no answer of a model")
+        raise NotApplicable("the answer doesn't come from a model")
 
 
 def is_event(step: Step) -> bool:
-    """Whether a step is an event of the stream that carries JSON."""
+    """Whether a step is a stream event that carries JSON."""
     return isinstance(step, Data) and step.part not in ("body", "comment", "piece", "packed") and not is_mark(step)
 
 
 def is_mark(step: Data) -> bool:
-    """Whether a step is no JSON, but the mark at the end of a stream."""
+    """Whether a step is the terminator of a stream, which isn't JSON."""
     return step.part == "done" and b"{" not in step.data
 
 
 def events(steps: Sequence[Step], *parts: Part) -> Iterator[tuple[int, Data]]:
-    """The events that carry JSON, with their places; only of these parts when any are named."""
+    """The events that carry JSON, with their indexes; only those of the given parts, if any."""
     for index, step in enumerate(steps):
         if isinstance(step, Data) and is_event(step) and (not parts or step.means(*parts)):
             yield index, step
 
 
 def edited_event(step: Data, change: Callable[[Any], Any], context: FaultContext) -> Data:
-    """An event whose JSON was changed. `change` gets the chunk and gives another, or changes it in place (None)."""
+    """An event with changed JSON. `change` gets the chunk and returns another, or changes it in place (None)."""
     event = event_of(step, context)
     changed = change(event.native)
     return replace(step, data=context.dialect.frame(event.native if changed is None else changed, event.name))
 
 
 def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], context: FaultContext) -> list[Step]:
-    """A whole answer whose JSON was changed, with the Content-Length that fits, if it has one."""
+    """A whole answer with changed JSON, and a matching Content-Length if it has one."""
     place, step = body_of(steps)
     native = chunk_of(step, context)
     changed = change(native)
@@ -350,7 +350,7 @@ def edited_body(steps: Sequence[Step], change: Callable[[Any], Any], context: Fa
 
 
 def edited(steps: Sequence[Step], change: Callable[[Any], Any], context: FaultContext) -> list[Step]:
-    """An answer of either form whose JSON was changed: that of every event, or that of the body."""
+    """An answer with changed JSON: that of every event, or of the body."""
     if not context.streamed:
         return edited_body(steps, change, context)
     return [
@@ -359,15 +359,15 @@ def edited(steps: Sequence[Step], change: Callable[[Any], Any], context: FaultCo
 
 
 def body_of(steps: Sequence[Step]) -> tuple[int, Data]:
-    """The body of a whole answer, with its place. Raises NotApplicable."""
+    """The body of a whole answer, with its index. Raises NotApplicable."""
     for place, step in enumerate(steps):
         if isinstance(step, Data) and step.part == "body":
             return place, step
-    raise NotApplicable("another fault took the body of the answer")
+    raise NotApplicable("another fault removed the body of the answer")
 
 
 def with_body_at(steps: Sequence[Step], place: int, body: bytes) -> list[Step]:
-    """The same answer with other bytes for its body, and the Content-Length that fits, if it has one."""
+    """The same answer with another body, and a matching Content-Length if it has one."""
     changed = list(steps)
     for index, step in enumerate(steps):
         if isinstance(step, Head) and any(name == b"content-length" for name, _ in step.headers):
@@ -378,7 +378,7 @@ def with_body_at(steps: Sequence[Step], place: int, body: bytes) -> list[Step]:
 
 
 def with_body(steps: Sequence[Step], body: bytes, **headers: str | None) -> list[Step]:
-    """The same answer with another whole body, and the Content-Length that fits."""
+    """The same answer with another whole body and a matching Content-Length."""
     head = with_headers(head_of(steps), content_length=str(len(body)), **headers)
     tokens = sum(step.tokens for step in steps if isinstance(step, Data))
     last = max((step.at for step in steps), default=0.0)
@@ -386,8 +386,8 @@ def with_body(steps: Sequence[Step], body: bytes, **headers: str | None) -> list
 
 
 def of_stranger(steps: Sequence[Step], body: str, headers: Sequence[tuple[str, str]]) -> list[Step]:
-    """A refusal with this body as somebody else than the provider sends it: without the provider's headers.
-    Raises NotApplicable for any other answer: an error that came first has won."""
+    """An error with this body as another server would send it: without the provider's headers. Raises NotApplicable
+    for any other answer, because an earlier error takes precedence."""
     _, step = body_of(steps)
     head = head_of(steps)
     if step.data != body.encode():
@@ -398,25 +398,25 @@ def of_stranger(steps: Sequence[Step], body: str, headers: Sequence[tuple[str, s
 
 
 def in_chunks(head: Head) -> Head:
-    """The head of a body that goes in chunks, as one of unknown length does."""
+    """The head of a chunked body, whose length is unknown."""
     return replace(with_headers(head, content_length=None), framing="chunks")
 
 
 def repeated(data: bytes, count: int, interval: float, start: float = 0.0) -> list[Step]:
-    """What is said again and again while the client waits, after each interval."""
+    """What is sent repeatedly while the client waits, after each interval."""
     return [Data(data, "comment", 0, start + interval * (number + 1)) for number in range(count)]
 
 
 def closed(steps: list[Step]) -> list[Step]:
-    """The answer with FIN instead of the end that HTTP demands."""
+    """The answer with FIN instead of the end that HTTP requires."""
     return [Close(step.at) if isinstance(step, End) else step for step in steps]
 
 
 def afterwards(steps: list[Step], **how: Any) -> list[Step]:
-    """The answer after which the connection behaves so. Raises NotApplicable when it does not live so long."""
+    """The answer, after which the connection behaves this way. Raises NotApplicable if it closes earlier."""
     end = next((index for index, step in enumerate(steps) if isinstance(step, End)), None)
     if end is None:
-        raise NotApplicable("the connection does not outlive this answer")
+        raise NotApplicable("the connection closes after this answer")
     before = steps[end - 1] if end else None
     if isinstance(before, Afterwards):
         return [*steps[: end - 1], replace(before, **how), *steps[end:]]
@@ -424,14 +424,14 @@ def afterwards(steps: list[Step], **how: Any) -> list[Step]:
 
 
 def announced(steps: list[Step]) -> list[Step]:
-    """The answer whose headers say that the connection will be closed."""
+    """The answer with headers that say the connection will close."""
     if not any(isinstance(step, Head) for step in steps):
         raise NotApplicable("no headers are sent that could announce it")
     return [with_headers(step, connection="close") if isinstance(step, Head) else step for step in steps]
 
 
 def unfinished(steps: Sequence[Step], context: FaultContext) -> list[Step]:
-    """A stream without what tells how it ended: the reason, the usage, the end, and the end of its last block."""
+    """A stream without any sign of its end: finish reason, usage, terminator, and the end of its last block."""
     kept: list[Step] = []
     for step in steps:
         if isinstance(step, Data) and step.means("finish", "usage", "done"):
@@ -449,7 +449,7 @@ def unfinished(steps: Sequence[Step], context: FaultContext) -> list[Step]:
 
 
 def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
-    """The events that bring something new, with their places: all, or the n-th, from 1. Raises NotApplicable."""
+    """The deltas with their indexes: all, or the n-th, counted from 1. Raises NotApplicable."""
     found = list(events(steps, "reasoning", "content", "tool_calls"))
     if len(found) < (nth or 1):
         raise NotApplicable(f"the stream has {len(found)} deltas")
@@ -457,7 +457,7 @@ def deltas(steps: Sequence[Step], nth: int | None) -> list[tuple[int, Data]]:
 
 
 def event_of(step: Data, context: FaultContext) -> Event:
-    """An event, read. Raises NotApplicable."""
+    """A parsed event. Raises NotApplicable."""
     event = context.dialect.read_frame(step.data)
     if event is None:
         raise NotApplicable("there is no JSON object to change")
@@ -465,7 +465,7 @@ def event_of(step: Data, context: FaultContext) -> Event:
 
 
 def chunk_of(step: Data, context: FaultContext) -> dict[str, Any]:
-    """The JSON of an event or a body. Raises NotApplicable."""
+    """The parsed JSON of an event or body. Raises NotApplicable."""
     if step.part != "body":
         return event_of(step, context).native
     native = context.dialect.read_body(step.data)
@@ -494,5 +494,5 @@ def last_number(steps: Sequence[Step], context: FaultContext) -> int | None:
 
 
 def placed(native: dict[str, Any], context: FaultContext, *meanings: Meaning) -> list[Place]:
-    """Where things of these meanings stand in an event or a body."""
+    """Where these meanings appear in an event or body."""
     return list(context.dialect.places(native, *meanings))

@@ -1,4 +1,4 @@
-"""Blank lines come before the JSON."""
+"""Sends blank lines before the JSON."""
 
 from typing import ClassVar, Literal
 
@@ -19,7 +19,7 @@ from emulator.wire import Step
 
 
 class BlankLines(Fault):
-    """Sends the head of a whole answer at once, and blank lines until the JSON is there."""
+    """Sends the head of a whole answer at once, then blank lines until the JSON is ready."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = "A chunked body: the headers at once, repeated `\\n`, then the JSON."
@@ -27,7 +27,7 @@ class BlankLines(Fault):
 
     kind: Literal["blank_lines"] = "blank_lines"
     count: Times = 3
-    """How many lines."""
+    """Number of lines."""
     interval: Interval = 10.0
     """Seconds before each of them."""
 

@@ -1,4 +1,4 @@
-"""Blank lines come, and then the end."""
+"""Sends blank lines, then the end."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import End, Step
 
 
 class BlankThenClose(Fault):
-    """Sends blank lines, then ends the body as if it had been all."""
+    """Sends blank lines, then ends the body as if it were complete."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = (
@@ -19,7 +19,7 @@ class BlankThenClose(Fault):
 
     kind: Literal["blank_then_close"] = "blank_then_close"
     count: Times = 4
-    """How many lines."""
+    """Number of lines."""
     interval: Interval = 10.0
     """Seconds before each of them."""
 

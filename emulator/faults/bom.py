@@ -1,4 +1,4 @@
-"""A byte order mark stands first."""
+"""Sends a byte order mark first."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -10,7 +10,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class Bom(Fault):
-    """Begins the body with a byte order mark."""
+    """Starts the body with a byte order mark."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "EF BB BF before the first byte of the body, in a stream or in JSON."

@@ -1,4 +1,4 @@
-"""The connection is closed."""
+"""Closes the connection."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Close, Step
 
 
 class CloseConnection(Staged):
-    """Closes the connection with FIN, whatever the answer still owes."""
+    """Closes the connection with FIN before the answer is complete."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "FIN: before the headers (an empty response), or inside the body, whose end never comes."
@@ -15,7 +15,7 @@ class CloseConnection(Staged):
 
     kind: Literal["close"] = "close"
     announce: bool = False
-    """Whether the headers say `Connection: close`; Node then takes what came for the whole."""
+    """Whether the headers say `Connection: close`; Node then takes a cut body for a complete one."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, _, moment = self.cut(steps)

@@ -1,4 +1,4 @@
-"""Several events come in one segment."""
+"""Sends several events in one segment."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,7 +9,7 @@ from emulator.wire import Data, Step
 
 
 class Coalesce(Fault):
-    """Joins events, as a proxy that buffers does."""
+    """Joins events, like a buffering proxy."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "Several events in one chunk and one segment, sent when the last of them is due."
@@ -17,7 +17,7 @@ class Coalesce(Fault):
 
     kind: Literal["coalesce"] = "coalesce"
     events: Annotated[int, Field(ge=2)] | None = None
-    """So many at a time; all when left out. From then on they count as one event."""
+    """Events per segment; by default, all. Later faults count them as one event."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)

@@ -1,4 +1,4 @@
-"""Comments stand in unusual places, or are very long."""
+"""Puts comments in unusual places, or makes them very long."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -10,7 +10,7 @@ from emulator.wire import Step
 
 
 class Comments(Fault):
-    """Puts comments into the stream."""
+    """Adds comments to the stream."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "A comment of any length between two events, or one inside each event, amid its data."
@@ -18,11 +18,11 @@ class Comments(Fault):
 
     kind: Literal["comments"] = "comments"
     place: Literal["between", "inside"] = "between"
-    """Between two events, or between the `data:` lines of every one."""
+    """Between two events, or between the `data:` lines of every event."""
     length: Annotated[int, Field(ge=0, le=16 * 2**20)] = 16
-    """Characters of the comment."""
+    """Length of the comment in characters."""
     after_events: Count = 1
-    """The one `between` comes after so many events."""
+    """For `between`: the number of events before the comment."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         comment = b": " + b"." * self.length + b"\n"

@@ -1,4 +1,4 @@
-"""The Content-Length is wrong."""
+"""Sends a wrong Content-Length."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -10,7 +10,7 @@ from emulator.wire import Data, Head, Step
 
 
 class ContentLength(Fault):
-    """Announces more or fewer bytes than come."""
+    """Announces more or fewer bytes than it sends."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "A Content-Length that is too long, with FIN after the body, or too short."
@@ -18,13 +18,13 @@ class ContentLength(Fault):
 
     kind: Literal["content_length"] = "content_length"
     too: Literal["long", "short"] = "long"
-    """Whether more bytes are announced than come, or fewer."""
+    """Whether the announced length is too long or too short."""
     by: Annotated[int, Field(ge=1, le=2**31)] = 10
-    """So many bytes."""
+    """By how many bytes."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         size = sum(len(step.data) for step in steps if isinstance(step, Data))
-        told = size + self.by if self.too == "long" else max(0, size - self.by)
-        head = with_headers(head_of(steps), content_length=str(told), transfer_encoding=None)
+        announced = size + self.by if self.too == "long" else max(0, size - self.by)
+        head = with_headers(head_of(steps), content_length=str(announced), transfer_encoding=None)
         wrong: list[Step] = [replace(head, framing="length") if isinstance(step, Head) else step for step in steps]
         return closed(wrong) if self.too == "long" else wrong

@@ -1,4 +1,4 @@
-"""Every delta holds the whole text so far."""
+"""Repeats the whole text so far in every delta."""
 
 from typing import Any, ClassVar, Literal
 
@@ -23,7 +23,7 @@ class Cumulative(Fault):
 
     kind: Literal["cumulative"] = "cumulative"
     where: Literal["delta", "message"] = "delta"
-    """Where the text so far stands."""
+    """Where the text so far appears."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
@@ -39,7 +39,7 @@ class Cumulative(Fault):
             if self.where == "message":
                 texts = {key: text for (meaning, key), text in said.items() if meaning == "content"}
                 if not context.dialect.with_text_so_far(chunk, texts):
-                    raise NotApplicable("there is no place for the whole text beside a delta here")
+                    raise NotApplicable("this dialect has no place for the whole text next to a delta")
 
         changed = edited(steps, repeat, context)
         if not said:

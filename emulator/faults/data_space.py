@@ -1,4 +1,4 @@
-"""Another number of spaces after `data:`."""
+"""Changes the number of spaces after `data:`."""
 
 import re
 from dataclasses import replace
@@ -12,7 +12,7 @@ LINE = re.compile(rb"^data: ", re.MULTILINE)
 
 
 class DataSpace(Fault):
-    """Writes `data:` without its space, or with two."""
+    """Writes `data:` without a space, or with two."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "`data:{…}` or `data:  {…}`; of two spaces, the second belongs to the data."
@@ -20,7 +20,7 @@ class DataSpace(Fault):
 
     kind: Literal["data_space"] = "data_space"
     spaces: Literal["none", "two"] = "none"
-    """How many spaces stand after the colon."""
+    """Number of spaces after the colon."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         name = b"data:" if self.spaces == "none" else b"data:  "

@@ -1,4 +1,4 @@
-"""The stream ends with `[DONE]`, but without a finish reason."""
+"""Ends a stream with `[DONE]`, but without a finish reason."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -27,5 +27,5 @@ class DoneNoFinish(Fault):
                 step = replace(step, data=context.dialect.frame(native))
             kept.append(step)
         if kept == steps:
-            raise NotApplicable("another fault took the finish reason")
+            raise NotApplicable("another fault removed the finish reason")
         return kept

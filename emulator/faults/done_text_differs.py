@@ -11,7 +11,7 @@ class DoneTextDiffers(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "The events that end a text, its part and its item, and the last one, say another text."
-    tests: ClassVar[str] = "One of the two is believed, always the same, or the contradiction is told."
+    tests: ClassVar[str] = "The client always trusts the same one of the two, or reports the contradiction."
 
     kind: Literal["done_text_differs"] = "done_text_differs"
     text: str = " (changed)"

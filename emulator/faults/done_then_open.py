@@ -1,4 +1,4 @@
-"""`[DONE]` comes, the end of the body does not."""
+"""Sends `[DONE]`, but not the end of the body."""
 
 from typing import ClassVar, Literal
 
@@ -15,7 +15,7 @@ class DoneThenOpen(Fault):
 
     kind: Literal["done_then_open"] = "done_then_open"
     seconds: Seconds | None = None
-    """How long until the body ends; never when left out."""
+    """Seconds until the body ends; by default, it never does."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)

@@ -1,4 +1,4 @@
-"""The body dribbles."""
+"""Dribbles the body."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from emulator.wire import Data, Raw, Step
 
 
 class Dribble(Fault):
-    """Sends the body in equal pieces over a time."""
+    """Sends the body in equal pieces over a period of time."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "The body in equal pieces, the last one `seconds` after the first."
@@ -23,9 +23,9 @@ class Dribble(Fault):
 
     kind: Literal["dribble"] = "dribble"
     pieces: Annotated[int, Field(ge=2, le=100_000)] = 5
-    """How many; at most one for each byte."""
+    """Number of pieces; at most one per byte."""
     seconds: Seconds = 1.0
-    """From the first piece to the last."""
+    """Seconds from the first piece to the last."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         datas = [step for step in steps if isinstance(step, Data)]
@@ -36,7 +36,7 @@ class Dribble(Fault):
         return in_order([*steps[:place], *self._dribbled(datas), *rest])
 
     def _dribbled(self, datas: list[Data]) -> Iterator[Data]:
-        """All of the body in equal pieces, each at its moment, but not before its bytes are there."""
+        """The body in equal pieces, each at its due time, but not before its bytes are available."""
         body = b"".join(data.data for data in datas)
         tokens = sum(data.tokens for data in datas)
         ends = list(accumulate(len(data.data) for data in datas))

@@ -1,4 +1,4 @@
-"""A delta comes twice."""
+"""Sends a delta twice."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,7 +29,7 @@ class DuplicateChunk(Fault):
 
     kind: Literal["duplicate_chunk"] = "duplicate_chunk"
     nth: Annotated[int, Field(ge=1)] | None = None
-    """Which delta, from 1; every one when left out."""
+    """Number of the delta, counted from 1; by default, every delta."""
 
     renumber: bool = False
     """Whether the events behind it are numbered on, where events have numbers; else the number comes twice too."""

@@ -1,4 +1,4 @@
-"""An answer without a single byte, with status 200."""
+"""Sends an empty answer with status 200."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import End, Step
 
 
 class Empty200(Fault):
-    """Sends the headers of an answer, and nothing else."""
+    """Sends only the headers of an answer."""
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "The normal headers, then an empty body: `content-length: 0`, or a stream without events."

@@ -1,4 +1,4 @@
-"""An answer with nothing in `choices`."""
+"""Sends an answer with no `choices`."""
 
 from typing import Any, ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Data, Step
 
 
 class EmptyChoices(Fault):
-    """Takes all choices out of an answer."""
+    """Removes all choices from an answer."""
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "`choices` is an empty list or null, in a whole body or in every event of a stream."
@@ -15,7 +15,7 @@ class EmptyChoices(Fault):
 
     kind: Literal["empty_choices"] = "empty_choices"
     value: Literal["empty", "null"] = "empty"
-    """What stands in place of the choices."""
+    """What replaces the choices."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_answer(context)

@@ -1,4 +1,4 @@
-"""One event of the stream has no choices."""
+"""Sends an event with no choices."""
 
 from typing import Any, ClassVar, Literal
 
@@ -16,13 +16,13 @@ class EmptyChoicesChunk(Fault):
 
     kind: Literal["empty_choices_chunk"] = "empty_choices_chunk"
     where: Literal["first", "last"] = "first"
-    """Before the other events; or after them, as where usage has an event of its own."""
+    """Before the other events, or after them, like a separate usage event."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def empty(chunk: dict[str, Any]) -> dict[str, Any]:
             emptied = context.dialect.without_answers(chunk)
             if emptied is None:
-                raise NotApplicable("there is no event without an answer here, or another fault took the choices")
+                raise NotApplicable("this dialect has no event without choices, or another fault removed them")
             return emptied
 
         need_stream(context)

@@ -1,4 +1,4 @@
-"""An event without data."""
+"""Sends an event without data."""
 
 from typing import ClassVar, Literal
 
@@ -8,7 +8,7 @@ from emulator.wire import Step
 
 
 class EmptyData(Fault):
-    """Sends an event whose data is empty."""
+    """Sends an event with empty data."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "`data:` with nothing after it."
@@ -16,7 +16,7 @@ class EmptyData(Fault):
 
     kind: Literal["empty_data"] = "empty_data"
     after_events: Count = 1
-    """After so many events."""
+    """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return inserted(steps, context, b"data:\n\n", self.after_events)

@@ -1,4 +1,4 @@
-"""An error instead of an answer: documented ones by name, any other by status."""
+"""Sends an error instead of an answer: a documented one by name, any other by status."""
 
 from email.utils import formatdate
 from typing import Annotated, ClassVar, Literal
@@ -22,15 +22,15 @@ class Error(Fault):
 
     kind: Literal["error"] = "error"
     name: ErrorName | None = None
-    """A word of the common vocabulary, such as `overloaded`."""
+    """An error name, such as `overloaded`."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     message: str | None = None
     retry_after: Annotated[float, Field(ge=0, le=1e10)] | None = None
-    """Seconds that the client is told to wait."""
+    """Seconds that the client should wait."""
     retry_form: RetryForm = "seconds"
-    """How it is told: as seconds, as a date, in `retry-after-ms`, or as one of the absurd values."""
+    """The form of that header: seconds, a date, `retry-after-ms`, or an absurd value."""
     should_retry: bool | None = None
-    """`x-should-retry`, which many clients obey."""
+    """Value of `x-should-retry`, which many clients obey."""
 
     @model_validator(mode="after")
     def _says_what(self) -> "Error":
@@ -46,7 +46,7 @@ class Error(Fault):
 
 
 def retry_headers(seconds: float | None, form: RetryForm, now: float) -> list[tuple[str, str]]:
-    """The header that says when to come again; `now` is Unix time."""
+    """The header that says when to retry; `now` is Unix time."""
     match form:
         case "none":
             return []

@@ -1,4 +1,4 @@
-"""The provider's error comes under status 200."""
+"""Sends the provider's error with status 200."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.reply import ErrorReply
 
 
 class Error200(Fault):
-    """Answers with an error that the status denies."""
+    """Answers with an error despite status 200."""
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "The JSON of the provider's own error with status 200, streamed request or not."
@@ -15,9 +15,9 @@ class Error200(Fault):
 
     kind: Literal["error_200"] = "error_200"
     name: ErrorName = "server_error"
-    """A word of the common vocabulary, such as `overloaded`."""
+    """An error name, such as `overloaded`."""
     message: str | None = None
 
     def refuse(self, context: FaultContext) -> ErrorReply | None:
-        told = context.error(ErrorReply(name=self.name, message=self.message))
-        return ErrorReply(name=self.name, status=200, body=told.body().decode())
+        error = context.error(ErrorReply(name=self.name, message=self.message))
+        return ErrorReply(name=self.name, status=200, body=error.body().decode())

@@ -1,4 +1,4 @@
-"""An error comes as an event of the stream."""
+"""Sends an error as a stream event."""
 
 from collections.abc import Sequence
 from typing import ClassVar, Literal
@@ -27,7 +27,7 @@ from emulator.wire import Data, End, Step
 
 
 class ErrorEvent(Staged):
-    """Breaks a stream off with an error in the provider's own form."""
+    """Ends a stream with an error in the provider's own form."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "Some or all of the deltas, then an event with the JSON of an error, then the end."
@@ -39,14 +39,14 @@ class ErrorEvent(Staged):
     """As the API does it; the same as the very first event; under `event: error`; followed by `data: [DONE]`; as the
     body of a refusal, without an `event:` line; or, in responses, as `response.failed`."""
     name: ErrorName = "overloaded"
-    """A word of the common vocabulary, such as `server_error`."""
+    """An error name, such as `server_error`."""
     message: str | None = None
 
     @model_validator(mode="after")
     def _is_first_or_placed(self) -> "ErrorEvent":
         given = [name for name in STAGES if getattr(self, name) is not None]
         if self.form == "first" and given:
-            raise ValueError(f"form=first is a place already: take {given[0]} away")
+            raise ValueError(f"form=first already says where: remove {given[0]}")
         return self
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
@@ -76,7 +76,7 @@ class ErrorEvent(Staged):
                 return context.dialect.frame(numbered(native, before, context))
         frame = context.dialect.error_frame(form, row, context.error(reply).body())
         if frame is None:
-            raise NotApplicable(f"errors never look like form={self.form} here")
+            raise NotApplicable(f"this dialect has no errors of form={self.form}")
         event = context.dialect.read_frame(frame)
         if event is None or not placed(event.native, context, "number"):
             return frame

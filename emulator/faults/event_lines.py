@@ -1,4 +1,4 @@
-"""An event with a type and no data."""
+"""Sends an event with a type but no data."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -18,9 +18,9 @@ class EventLines(Fault):
 
     kind: Literal["event_lines"] = "event_lines"
     name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "ping"
-    """The type."""
+    """The event type."""
     after_events: Count = 1
-    """After so many events."""
+    """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return inserted(steps, context, b"event: %b\n\n" % self.name.encode(), self.after_events)

@@ -1,4 +1,4 @@
-"""The answer ends for another reason."""
+"""Changes the finish reason."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -12,7 +12,7 @@ from emulator.wire import Step
 
 
 class FinishReason(Fault):
-    """Says any finish reason, and cuts the text if that is wanted."""
+    """Sends any finish reason, and cuts the text if asked to."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = (
@@ -24,11 +24,11 @@ class FinishReason(Fault):
 
     kind: Literal["finish_reason"] = "finish_reason"
     value: Annotated[str, Field(max_length=1000)] = "insufficient_system_resource"
-    """Such as length, content_filter, insufficient_system_resource, the empty text, or one that nobody knows."""
+    """For example length, content_filter, insufficient_system_resource, an empty string, or an unknown reason."""
     native: Annotated[str, Field(max_length=1000)] | None = None
-    """What providers say that tell the model's own reason too; the same when left out."""
+    """The model's own reason, for providers that also send it; by default, the same."""
     content: Literal["whole", "half", "none"] = "whole"
-    """How much of the text is left."""
+    """How much of the text remains."""
 
     def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         choices = tuple([self._ended(choice) for choice in completion.choices])
@@ -57,7 +57,7 @@ class FinishReason(Fault):
 
 
 def _halved(choice: Choice) -> tuple[Block, ...]:
-    """The blocks with the first half of the tokens of their texts."""
+    """The blocks, with the first half of their text tokens."""
     left = tokens.count(choice.content) // 2
     halved: list[Block] = []
     for block in choice.blocks:

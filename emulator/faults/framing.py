@@ -1,4 +1,4 @@
-"""What the framing faults do alike: exchange events, cut frames into pieces, keep every step behind what it follows."""
+"""Shared by the framing faults: replace events, split frames, and keep the steps in order."""
 
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -9,11 +9,11 @@ from emulator.faults.base import FaultContext, NotApplicable, need_stream
 from emulator.wire import Data, Step
 
 GAP = 0.002
-"""Seconds between two writes after which they are two segments for the client too."""
+"""Seconds between two writes that make the client receive them as two segments."""
 MAX_PIECES = 200_000
 JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})$", re.MULTILINE)
 LARGEST = 64 * 2**20
-"""Bytes that a fault may add to an answer."""
+"""Maximum number of bytes that a fault may add to an answer."""
 
 
 def exchanged(
@@ -23,8 +23,8 @@ def exchanged(
     *,
     comments: bool = False,
 ) -> list[Step]:
-    """The stream with every event, `[DONE]` too, exchanged for what `change` makes of it and of its number, from 0;
-    with `comments` those too. Raises NotApplicable when there is no event, or none that is whole, or no change."""
+    """The stream with every event, including `[DONE]`, replaced by `change(event, number)`, counted from 0; with
+    `comments`, also comments. Raises NotApplicable if there is no event, no complete event, or no change."""
     need_stream(context)
     result: list[Step] = []
     number = 0
@@ -33,7 +33,7 @@ def exchanged(
             result.append(step)
             continue
         if step.part in ("piece", "packed"):
-            raise NotApplicable("another fault has cut or joined the events")
+            raise NotApplicable("another fault has split or joined the events")
         result += change(step, number)
         number += 1
     if result == steps:
@@ -42,7 +42,7 @@ def exchanged(
 
 
 def inserted(steps: Sequence[Step], context: FaultContext, block: bytes, after_events: int) -> list[Step]:
-    """The stream with a block that is no event after so many events. Raises NotApplicable when it has fewer."""
+    """The stream with an extra block after a number of events. Raises NotApplicable if it has fewer."""
 
     def change(step: Data, number: int) -> list[Data]:
         return [Data(block, "comment", 0, step.at), step] if number == after_events else [step]
@@ -51,7 +51,7 @@ def inserted(steps: Sequence[Step], context: FaultContext, block: bytes, after_e
 
 
 def cut_up(step: Data, offsets: Sequence[int], gap: float = 0.0) -> list[Data]:
-    """A frame in pieces, `gap` seconds apart. Its tokens come with its last piece, those of a whole body in shares."""
+    """A frame in pieces, `gap` seconds apart. Tokens count with the last piece; those of a whole body are spread."""
     data, size = step.data, len(step.data)
     edges = [edge for edge in offsets if 0 < edge < size]
     if not edges:
@@ -69,7 +69,7 @@ def cut_up(step: Data, offsets: Sequence[int], gap: float = 0.0) -> list[Data]:
 
 
 def all_cut_up(steps: Iterable[Step], offsets: Callable[[bytes], Sequence[int]], gap: float = 0.0) -> list[Step]:
-    """The answer with every frame in pieces. Raises NotApplicable when nothing falls apart, or into too many."""
+    """The answer with every frame in pieces. Raises NotApplicable if nothing is split, or there are too many pieces."""
     result: list[Step] = []
     is_cut = False
     for step in steps:
@@ -78,17 +78,17 @@ def all_cut_up(steps: Iterable[Step], offsets: Callable[[bytes], Sequence[int]],
             continue
         places = offsets(step.data)
         if len(result) + len(places) > MAX_PIECES:
-            raise NotApplicable(f"the answer would fall into more than {MAX_PIECES} pieces")
+            raise NotApplicable(f"the answer would have more than {MAX_PIECES} pieces")
         pieces = cut_up(step, places, gap)
         is_cut = is_cut or len(pieces) > 1
         result += pieces
     if not is_cut:
-        raise NotApplicable("there is nothing to cut")
+        raise NotApplicable("there is nothing to split")
     return in_order(result)
 
 
 def in_order(steps: Iterable[Step]) -> list[Step]:
-    """The same steps, none of them before what it follows, or before its gap is over."""
+    """The same steps, each no earlier than the one before it and its gap."""
     ordered: list[Step] = []
     for step in steps:
         if ordered:
@@ -100,5 +100,5 @@ def in_order(steps: Iterable[Step]) -> list[Step]:
 
 
 def on_lines(step: Data, between: bytes) -> Data:
-    """An event whose JSON stands on three lines, with `between` after the first of them."""
+    """An event with its JSON on three lines, and `between` after the first of them."""
     return replace(step, data=JSON_LINE.sub(rb"data: \1\n%bdata: \2\ndata: \3" % between, step.data))

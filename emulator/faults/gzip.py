@@ -1,4 +1,4 @@
-"""The body is compressed, or the compressed body cut."""
+"""Compresses the body, or cuts the compressed body."""
 
 import zlib
 from dataclasses import replace
@@ -9,7 +9,7 @@ from emulator.wire import Data, End, Head, Step
 
 
 class Gzip(Fault):
-    """Compresses the body with gzip, whether or not the client asked for it."""
+    """Compresses the body with gzip, even if the client didn't ask for it."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = (
@@ -21,14 +21,14 @@ class Gzip(Fault):
 
     kind: Literal["gzip"] = "gzip"
     form: Literal["whole", "truncated"] = "whole"
-    """`truncated`: the body ends amid its middle event, and its length fits."""
+    """`truncated`: the body ends inside its middle event, with a matching length."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         headers = dict(head.headers)
         places = [index for index, step in enumerate(steps) if isinstance(step, Data)]
         if not places or b"content-encoding" in headers:
-            raise NotApplicable("the body is compressed already" if places else "the answer has no body")
+            raise NotApplicable("the body is already compressed" if places else "the answer has no body")
         packer = zlib.compressobj(wbits=31)
         packed: list[Step] = []
         is_ended = any(isinstance(step, End) for step in steps)
@@ -50,7 +50,7 @@ def _size(steps: list[Step]) -> int:
 
 
 def _halved(steps: list[Step], places: list[int]) -> list[Step]:
-    """The steps up to the middle of their middle data; what follows these comes at once."""
+    """The steps up to the middle of their middle data; the rest follows at once."""
     cut = places[len(places) // 2]
     middle = steps[cut]
     assert isinstance(middle, Data)

@@ -1,4 +1,4 @@
-"""The status line breaks off."""
+"""Breaks off in the status line."""
 
 from typing import ClassVar, Literal
 

@@ -1,4 +1,4 @@
-"""Nothing comes, not even the headers."""
+"""Sends nothing, not even headers."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Hang, Step
 
 
 class HangBeforeHeaders(Fault):
-    """Takes the request and falls silent."""
+    """Accepts the request and goes silent."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = "Silence on an open socket before the headers, for `seconds` or forever."
@@ -15,7 +15,7 @@ class HangBeforeHeaders(Fault):
 
     kind: Literal["hang"] = "hang"
     seconds: Seconds | None = None
-    """How long, before a healthy answer; for ever when left out."""
+    """Seconds before a normal answer; by default, forever."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return [Hang()] if self.seconds is None else delayed(steps, self.seconds)

@@ -1,4 +1,4 @@
-"""A gateway before the provider answers with its own page instead of JSON."""
+"""Sends the error page of a gateway in front of the provider instead of JSON."""
 
 from typing import ClassVar, Literal
 
@@ -14,7 +14,7 @@ TITLES = {
     503: "503 Service Temporarily Unavailable",
     504: "504 Gateway Time-out",
 }
-"""As nginx and its descendants word them."""
+"""Reason phrases as nginx and its descendants write them."""
 NEVER_CACHED = (
     ("cache-control", "private, max-age=0, no-store, no-cache, must-revalidate, post-check=0, pre-check=0"),
     ("expires", "Thu, 01 Jan 1970 00:00:01 GMT"),
@@ -34,9 +34,9 @@ class HtmlGateway(Fault):
 
     kind: Literal["html_gateway"] = "html_gateway"
     status: Literal[500, 502, 503, 504, 524] = 502
-    """524 is Cloudflare's alone; who asks for no page gets it as plain text: `error code: 524`."""
+    """524 exists only at Cloudflare; clients that don't accept HTML get it as plain text: `error code: 524`."""
     server: Literal["nginx", "openresty", "cloudflare"] = "nginx"
-    """Whose page it is."""
+    """The server that sends the page."""
 
     @model_validator(mode="after")
     def _is_its_status(self) -> "HtmlGateway":
@@ -54,7 +54,7 @@ class HtmlGateway(Fault):
         if self.server == "cloudflare":
             headers.append(("cf-ray", f"{context.roll('ray'):016x}-FRA"))
         elif self.status == 500:
-            headers.append(("connection", "close"))  # nginx trusts no connection after a failure of its own
+            headers.append(("connection", "close"))  # nginx closes the connection after its own errors
         return of_stranger(steps, self._page(), headers)
 
     def _page(self) -> str:

@@ -12,7 +12,7 @@ class IdChanges(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "The events that end the stream have another id than those before."
-    tests: ClassVar[str] = "The answers are not taken for two, or the mistake is told."
+    tests: ClassVar[str] = "The client doesn't take the answer for two, or it reports the mismatch."
 
     kind: Literal["id_changes"] = "id_changes"
 

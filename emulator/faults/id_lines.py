@@ -1,4 +1,4 @@
-"""Events have ids."""
+"""Gives events ids."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -11,7 +11,7 @@ PING = b": ping\n\n"
 
 
 class IdLines(Fault):
-    """Gives every event an `id:`, and lets comments follow."""
+    """Gives every event an `id:`, followed by a comment."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "`id: 1` before the data of every event, and `: ping` as a separate block after it."
@@ -19,7 +19,7 @@ class IdLines(Fault):
 
     kind: Literal["id_lines"] = "id_lines"
     pings: bool = True
-    """Whether the comments follow."""
+    """Whether to send the comments."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def change(step: Data, number: int) -> list[Data]:

@@ -1,4 +1,4 @@
-"""The server is quick to close idle connections."""
+"""Closes idle connections early."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Step
 
 
 class IdleClose(Fault):
-    """Closes the connection when no request follows soon."""
+    """Closes the connection if no request follows soon."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "After this answer, the connection closes once it has been idle for `seconds`."
@@ -17,7 +17,7 @@ class IdleClose(Fault):
 
     kind: Literal["idle_close"] = "idle_close"
     seconds: Seconds = 1.0
-    """How long it may be idle."""
+    """Seconds that the connection may be idle."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return afterwards(steps, idle=self.seconds)

@@ -1,4 +1,4 @@
-"""A stream is sent to who asked for none, and the other way round."""
+"""Swaps streamed and unstreamed answers."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal

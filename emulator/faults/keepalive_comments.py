@@ -1,4 +1,4 @@
-"""Comments come for a long time, and no event."""
+"""Sends comments for a long time before any event."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from emulator.wire import Step
 
 
 class KeepaliveComments(Staged):
-    """Lets comments come before the first event, or at any other point of the stream."""
+    """Sends comments before the first event, or at another point of the stream."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = "Repeated `: keep-alive` comments, then the normal rest of the stream."
@@ -30,11 +30,11 @@ class KeepaliveComments(Staged):
 
     kind: Literal["keepalive_comments"] = "keepalive_comments"
     count: Times = 3
-    """How many comments."""
+    """Number of comments."""
     interval: Interval = 10.0
     """Seconds before each of them."""
     comment: Annotated[str, Field(pattern=r"^[^\r\n]*$", max_length=65536)] | None = None
-    """Their text; the provider's own when left out, else `keep-alive`."""
+    """Their text; by default, the provider's own or `keep-alive`."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)

@@ -1,4 +1,4 @@
-"""One event is very large."""
+"""Makes one event very large."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ class LargeEvent(Fault):
 
     kind: Literal["large_event"] = "large_event"
     size: Annotated[int, Field(ge=1024, le=64 * 2**20)] = 65536
-    """Bytes of the event, with `data: ` and the blank line."""
+    """Size of the event in bytes, including `data: ` and the blank line."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
@@ -27,7 +27,7 @@ class LargeEvent(Fault):
             missing = self.size - len(_padded(step, 0, context).data)
             if missing >= 0:
                 return [*steps[:index], _padded(step, missing, context), *steps[index + 1 :]]
-        raise NotApplicable("there is no event, or none so small")
+        raise NotApplicable("there is no event, or none small enough")
 
 
 def _padded(step: Data, length: int, context: FaultContext) -> Data:

@@ -1,4 +1,4 @@
-"""Everything comes later."""
+"""Delays everything."""
 
 from typing import ClassVar, Literal
 
@@ -16,9 +16,9 @@ class Latency(Fault):
 
     kind: Literal["latency"] = "latency"
     seconds: Seconds = 1.0
-    """How much later."""
+    """Delay in seconds."""
     jitter: Seconds = 0.0
-    """So many seconds more or less, by seeded dice: one throw for each answer."""
+    """Maximum deviation in seconds, drawn once per answer (seeded random)."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         throw = 2 * seeded.fraction(context.entropy, "latency") - 1

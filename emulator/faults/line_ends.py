@@ -1,4 +1,4 @@
-"""Lines end otherwise."""
+"""Changes the line endings."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,11 +9,11 @@ from emulator.faults.framing import GAP, all_cut_up, exchanged
 from emulator.wire import Data, Step
 
 PAIRS = ((b"\r\n", b"\n"), (b"\n", b"\r\n"), (b"\r", b"\r\n"), (b"\r\n", b"\r"), (b"\n", b"\r"))
-"""The ends of an event's lines and of the blank line after them: CR before LF would be one end instead of two."""
+"""Endings of an event's lines and of the blank line after them: CR before LF would be one line ending, not two."""
 
 
 class LineEnds(Fault):
-    """Ends the lines of a stream with something else than LF."""
+    """Ends the lines of a stream with something other than LF."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = (

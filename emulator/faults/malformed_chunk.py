@@ -1,4 +1,4 @@
-"""A chunk has no size that could be read."""
+"""Sends an unreadable chunk size."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -10,7 +10,7 @@ CHUNK = b"zz\r\n"
 
 
 class MalformedChunk(Staged):
-    """Sends a chunk whose size is no number, and closes the connection."""
+    """Sends a chunk whose size isn't a number, and closes the connection."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "The headers, one normal event or what you ask for, `zz` in place of a chunk size, FIN."

@@ -12,7 +12,7 @@ class MissingBlockStart(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "Deltas come for blocks or items that no event began."
-    tests: ClassVar[str] = "The text is kept, or the mistake is told; nothing crashes."
+    tests: ClassVar[str] = "The client keeps the text or reports the mistake, and doesn't crash."
 
     kind: Literal["missing_block_start"] = "missing_block_start"
 

@@ -12,7 +12,7 @@ class MissingBlockStop(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "All deltas, but no event ends their block or item."
-    tests: ClassVar[str] = "A call of a tool is not lost because its end was not told."
+    tests: ClassVar[str] = "The client doesn't lose a tool call because its end is missing."
 
     kind: Literal["missing_block_stop"] = "missing_block_stop"
 

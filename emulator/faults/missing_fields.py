@@ -1,4 +1,4 @@
-"""The answer lacks members that it should have."""
+"""Removes members from the answer."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -11,12 +11,12 @@ from emulator.wire import Step
 
 
 def _listed(value: Any) -> Any:
-    """`id+model` as a list, for where commas stand between parameters."""
+    """Splits `id+model` into a list, because commas separate parameters."""
     return tuple(value.split("+")) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
 class MissingFields(Fault):
-    """Takes members away, wherever they stand."""
+    """Removes members wherever they appear."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = (
@@ -26,7 +26,7 @@ class MissingFields(Fault):
 
     kind: Literal["missing_fields"] = "missing_fields"
     fields: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None
-    """The names of the members; in one line with `+` between them. Left out: those that say what the answer is."""
+    """Names of the members, in one line joined by `+`; by default, those that identify the answer."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         changed = edited(steps, partial(self._without, context=context), context)
@@ -39,7 +39,7 @@ class MissingFields(Fault):
 
 
 def without(value: Any, names: Sequence[str]) -> Any:
-    """JSON without the members of these names, wherever they stand."""
+    """JSON without the members of these names, at any depth."""
     if isinstance(value, dict):
         return {name: without(member, names) for name, member in value.items() if name not in names}
     return [without(item, names) for item in value] if isinstance(value, list) else value

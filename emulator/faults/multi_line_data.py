@@ -1,4 +1,4 @@
-"""The data of an event stands on several lines."""
+"""Spreads the data of an event over several lines."""
 
 from typing import ClassVar, Literal
 

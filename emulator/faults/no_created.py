@@ -11,7 +11,7 @@ class NoCreated(Fault):
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "No `response.created`, no `message_start`: the stream begins with what follows it."
-    tests: ClassVar[str] = "The answer is kept, or its missing beginning is told."
+    tests: ClassVar[str] = "The client keeps the answer, or reports its missing start."
 
     kind: Literal["no_created"] = "no_created"
 

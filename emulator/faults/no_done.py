@@ -1,4 +1,4 @@
-"""The stream ends without `[DONE]`."""
+"""Ends a stream without `[DONE]`."""
 
 from typing import ClassVar, Literal
 
@@ -18,5 +18,5 @@ class NoDone(Fault):
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
         if context.dialect.terminator is None:
-            raise NotApplicable(f"{context.dialect.end_is} is the end: truncate takes both away")
+            raise NotApplicable(f"{context.dialect.end_is} is the end: use truncate to remove both")
         return [step for step in steps if not (isinstance(step, Data) and step.part == "done")]

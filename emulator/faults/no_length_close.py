@@ -1,4 +1,4 @@
-"""Nothing but the end of the connection says where the body ends."""
+"""Sends a body that only ends with the connection."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from emulator.wire import Close, Head, Step
 
 
 class NoLengthClose(Staged):
-    """Sends the body without a length and without chunks, and closes the connection."""
+    """Sends the body without a length or chunks, and closes the connection."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "No length, no chunks, FIN after the body or at a given point: valid HTTP either way."

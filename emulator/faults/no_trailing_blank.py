@@ -1,4 +1,4 @@
-"""The last event is not ended by a blank line."""
+"""Leaves out the blank line after the last event."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from emulator.wire import Data, Step
 
 
 class NoTrailingBlank(Fault):
-    """Takes the line ends off the last event of a stream."""
+    """Removes line endings from the last event of a stream."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = (
@@ -20,9 +20,9 @@ class NoTrailingBlank(Fault):
 
     kind: Literal["no_trailing_blank"] = "no_trailing_blank"
     line_ends: Literal[0, 1] = 1
-    """How many are left."""
+    """Number of line endings that remain."""
     done: bool = False
-    """Whether `data: [DONE]` still comes: then it is the last event."""
+    """Whether to send `data: [DONE]`, which is then the last event."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)

@@ -1,4 +1,4 @@
-"""Where the text should stand there is null."""
+"""Sends null in place of text."""
 
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +15,7 @@ from emulator.wire import Data, Step
 
 
 class NullContent(Fault):
-    """Says null instead of a text."""
+    """Sends null instead of text."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "`content: null`: in a whole message; in the first and last delta of a stream, or in all."
@@ -23,7 +23,7 @@ class NullContent(Fault):
 
     kind: Literal["null_content"] = "null_content"
     where: Literal["edges", "all"] = "edges"
-    """In a stream: only in the deltas that bring no text, or in all of them, so that nothing is said."""
+    """In a stream: only in the deltas without text, or in all of them, which leaves no text at all."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def forget(chunk: dict[str, Any]) -> None:

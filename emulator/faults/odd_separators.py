@@ -1,4 +1,4 @@
-"""Characters that some take for line ends stand in the text."""
+"""Puts characters into the text that some parsers take for line endings."""
 
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -12,7 +12,7 @@ STAND_IN = "\ue000"
 
 
 class OddSeparators(Fault):
-    """Writes odd line separators into the text, unescaped."""
+    """Writes unusual line separators into the text, unescaped."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "Raw U+2028, U+2029, U+0085, or VT, FF, FS (invalid JSON), at the end of the first text."
@@ -20,7 +20,7 @@ class OddSeparators(Fault):
 
     kind: Literal["odd_separators"] = "odd_separators"
     characters: Literal["unicode", "control", "all"] = "unicode"
-    """`control`: characters that JSON wants escaped."""
+    """`control`: characters that JSON requires to be escaped."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def add(chunk: Any) -> None:
@@ -35,4 +35,4 @@ class OddSeparators(Fault):
             if STAND_IN.encode() in event.data:
                 event = replace(event, data=event.data.replace(STAND_IN.encode(), raw))
                 return [*steps[:index], event, *steps[index + 1 :]]
-        raise NotApplicable("no event has a text")
+        raise NotApplicable("no event has text")

@@ -1,7 +1,7 @@
-"""Faults that other distributions bring along: entry points of the group `emulator.faults`.
+"""Faults from other distributions: entry points in the group `emulator.faults`.
 
-Such a fault has all the powers of the emulator's own: it is named in URLs, headers, keys and scenarios, listed with its
-parameters, and stands in the JSON Schema. One that cannot be used is refused with one sentence.
+Such a fault has all the powers of a built-in one: it can be named in URLs, headers, keys and scenarios, is listed with
+its parameters, and is part of the JSON Schema. An unusable one is rejected with one sentence.
 """
 
 import re
@@ -15,17 +15,17 @@ from emulator.plugins import distribution, loaded, points, refused
 GROUP = "emulator.faults"
 KIND = re.compile(r"[a-z][a-z0-9_]*")
 FACTS = ("family", "effect", "tests")
-"""What a fault has to state."""
+"""What a fault must state."""
 
 
 def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
-    """The emulator's own faults and those of installed distributions, each behind the others of its family, as that is
-    the order in which they act. Raises UsageError for one that cannot be loaded or used."""
+    """Built-in faults and those of installed distributions, each after the others of its family, which is the order in
+    which they act. Raises UsageError for one that can't be loaded or used."""
     faults = list(own)
     brought_by = dict.fromkeys([kind_of(fault) for fault in own], "the emulator itself")
     for point in points(GROUP):
         if point.name in brought_by:
-            raise refused("fault", point, f"there is one of that kind already, from {brought_by[point.name]}")
+            raise refused("fault", point, f"its kind is already taken, by {brought_by[point.name]}")
         fault = loaded("fault", point, complaint_of)
         places = [place for place, each in enumerate(faults) if each.family == fault.family]
         faults.insert(places[-1] + 1, fault)
@@ -34,24 +34,24 @@ def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
 
 
 def kind_of(fault: type[Fault]) -> str:
-    """What a fault is called in scenarios, headers and URLs."""
+    """The fault's name in scenarios, headers and URLs."""
     return str(fault.model_fields["kind"].default)
 
 
 def complaint_of(fault: Any, point: EntryPoint) -> str | None:
-    """Why something is no fault that can be used."""
+    """Why an object isn't a usable fault."""
     if not (isinstance(fault, type) and issubclass(fault, Fault)):
-        return f"{point.value} is {fault!r}, a subclass of emulator.faults.base.Fault was expected"
+        return f"{point.value} is {fault!r}, not a subclass of emulator.faults.base.Fault"
     missing = [fact for fact in FACTS if not isinstance(getattr(fault, fact, None), str)]
     if missing:
         return f"{fault.__qualname__} does not state {', '.join(missing)}"
     if fault.family not in get_args(Family):
-        return f"{fault.__qualname__}.family is '{fault.family}', one of {', '.join(get_args(Family))} was expected"
+        return f"{fault.__qualname__}.family is '{fault.family}', but must be one of {', '.join(get_args(Family))}"
     field = fault.model_fields["kind"]
     if get_origin(field.annotation) is not Literal or get_args(field.annotation) != (point.name,):
-        return f'{fault.__qualname__} has to say kind: Literal["{point.name}"] = "{point.name}", as its entry point'
+        return f'{fault.__qualname__} must declare kind: Literal["{point.name}"] = "{point.name}", like its entry point'
     if field.default != point.name:
-        return f"{fault.__qualname__}.kind is '{field.default}', the name of its entry point was expected"
+        return f"{fault.__qualname__}.kind is '{field.default}', but must be the name of its entry point"
     if not KIND.fullmatch(point.name):
-        return "a kind has lower-case letters, digits and '_'"
+        return "a kind may contain only lowercase letters, digits and '_'"
     return None

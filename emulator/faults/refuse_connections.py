@@ -1,4 +1,4 @@
-"""Nobody listens at the port."""
+"""Closes the port."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Refuse, Reset, Step
 
 
 class RefuseConnections(ListenerFault):
-    """Resets the request's connection, and closes the port for a while: an outage, for all namespaces."""
+    """Resets the request's connection and closes the port for a while: an outage for all namespaces."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "RST for this request; then the server refuses connections for `seconds` of real time."
@@ -17,7 +17,7 @@ class RefuseConnections(ListenerFault):
 
     kind: Literal["refuse_connections"] = "refuse_connections"
     seconds: Seconds = 1.0
-    """How long the port stays closed."""
+    """Seconds that the port stays closed."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         moment = steps[0].at if steps else 0.0

@@ -1,4 +1,4 @@
-"""The connection is reset."""
+"""Resets the connection."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Reset, Step
 
 
 class ResetConnection(Staged):
-    """Resets the connection: a real RST."""
+    """Resets the connection with a real RST."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "A real RST: before the headers, or after some tokens, events, bytes or seconds."

@@ -1,4 +1,4 @@
-"""Connections are reset as soon as they are accepted."""
+"""Resets connections as soon as they are accepted."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -9,7 +9,7 @@ from emulator.wire import Reset, ResetAccepts, Step
 
 
 class ResetOnAccept(ListenerFault):
-    """Resets the request's connection, and those that come next: of all namespaces."""
+    """Resets the request's connection and the next ones, for all namespaces."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = (
@@ -19,9 +19,9 @@ class ResetOnAccept(ListenerFault):
 
     kind: Literal["reset_on_accept"] = "reset_on_accept"
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """How many connections."""
+    """Number of connections."""
     seconds: Seconds = 60.0
-    """Real time after which connections are accepted again, even if fewer have come."""
+    """Seconds of real time after which connections are accepted again, even if fewer have arrived."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         moment = steps[0].at if steps else 0.0

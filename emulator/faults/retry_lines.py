@@ -1,4 +1,4 @@
-"""The stream says when to connect again."""
+"""Sends a reconnection time."""
 
 from typing import ClassVar, Literal
 
@@ -16,9 +16,9 @@ class RetryLines(Fault):
 
     kind: Literal["retry_lines"] = "retry_lines"
     milliseconds: Count = 3000
-    """What it says."""
+    """The reconnection time in milliseconds."""
     after_events: Count = 0
-    """After so many events."""
+    """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return inserted(steps, context, b"retry: %d\n\n" % self.milliseconds, self.after_events)

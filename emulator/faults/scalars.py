@@ -9,7 +9,7 @@ import re
 import orjson
 
 MAX_DIGITS = 300
-"""Longer numbers stay text, and no parameter takes them for a number."""
+"""Longer numbers stay text, which no numeric parameter accepts."""
 WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 INFINITIES = {".inf": float("inf"), "+.inf": float("inf"), "-.inf": float("-inf"), ".nan": float("nan")}
 INTEGER = re.compile(r"[-+]?[0-9][0-9_]*", re.ASCII)
@@ -18,7 +18,7 @@ NUMBER = re.compile(r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*|[0-9][0-9_]*(
 
 
 def scalar(text: str) -> str | int | float | bool:
-    """A number, a truth value, or the text itself; quotes make any value a text."""
+    """A number, a boolean, or the text itself; quotes make any value a text."""
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "\"'":
         return _unquoted(text)
     if len(text) > MAX_DIGITS or not text:

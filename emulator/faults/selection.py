@@ -1,4 +1,4 @@
-"""Which faults strike a request: where they come from, which goes first, how often, and what could not be applied.
+"""Selects the faults for a request: where they come from, their order, how often they apply, and what was skipped.
 
 In the order of precedence: the request's own header; its key or its URL; the queue of one-shot faults; live faults; the
 rule; the scenario; the server. The first error wins; everything else is composed in that order.
@@ -22,16 +22,16 @@ MAX_QUEUED = 10_000
 MAX_LIVE = 1000
 MAX_PER_REQUEST = 32
 MAX_LENGTH = 8192
-"""Characters of one fault that a request asks for."""
+"""Maximum length of one requested fault."""
 MAX_SECONDS_BEYOND = 60.0
-"""How long a fault may last that a request asks for, and that bears on other clients."""
+"""Maximum seconds of a requested fault that affects other clients."""
 MAX_COUNTERS = 10_000
-"""How many faults are counted; the one longest known is forgotten first."""
+"""Maximum number of faults with counters; the oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFault:
-    """A fault that may strike, and where it comes from. `id` names it: its dice and its counters are its own."""
+    """A fault that may apply, and its source. `id` identifies its random choices and its counters."""
 
     id: str
     fault: Fault
@@ -40,7 +40,7 @@ class ActiveFault:
 
 @dataclass(slots=True)
 class Counter:
-    """How many requests a fault has seen, and how many it struck."""
+    """How many requests a fault has seen, and how many it applied to."""
 
     seen: int = 0
     struck: int = 0
@@ -48,14 +48,14 @@ class Counter:
 
 @dataclass(slots=True)
 class FaultRegistry:
-    """The faults of one namespace that come and go while it runs, and the counters of all its faults."""
+    """The live faults of one namespace, and the counters of all its faults."""
 
     live: dict[str, Fault] = field(default_factory=dict)
     queue: dict[str, Fault] = field(default_factory=dict)
     """One-shot faults by id, each for one request, in their turn."""
     counters: dict[str, Counter] = field(default_factory=dict)
     started: float = 0.0
-    """The moment on the clock from which windows count."""
+    """The clock time from which windows count."""
     _spent: dict[str, None] = field(default_factory=dict)
     """The ids of live faults that have struck as often as they were to."""
     _ids: Iterator[int] = field(default_factory=lambda: count(1))
@@ -106,7 +106,7 @@ class FaultRegistry:
         return len(ids)
 
     def clear(self) -> None:
-        """Disarm all live and queued faults, and forget all counts."""
+        """Removes all live and queued faults, and clears all counters."""
         self.live.clear()
         self.queue.clear()
         self.counters.clear()
@@ -135,7 +135,7 @@ class FaultRegistry:
     def select(
         self, armed: Iterable[ActiveFault], now: float, seed: int, identity: bytes, attempt: int
     ) -> list[ActiveFault]:
-        """Those that strike this request, counted."""
+        """Those that apply to this request; counts them."""
         struck = []
         for each in armed:
             fault = each.fault
@@ -163,7 +163,7 @@ def fault_sources(*, header: bool, others: bool) -> frozenset[Source]:
 
 
 def asked_by(headers: Mapping[str, str], key: str | None, urls: tuple[str, ...]) -> list[tuple[Source, str]]:
-    """The faults that a request names itself, as they stand there, in the order of precedence."""
+    """The faults that a request names, as written, in order of precedence."""
     asked: list[tuple[Source, str]] = [("header", part) for part in _parts(headers.get(HEADER, ""))]
     if key is not None and key.startswith(KEY):
         asked.append(("key", key.removeprefix(KEY)))
@@ -173,11 +173,11 @@ def asked_by(headers: Mapping[str, str], key: str | None, urls: tuple[str, ...])
 def from_request(
     asked: Sequence[tuple[Source, str]], headers: Mapping[str, str], *, sends_key: bool, is_worker: bool
 ) -> list[ActiveFault]:
-    """The faults that a request asks for. Raises UsageError for one that there is not, or that it may not ask for.
+    """The faults that a request asks for. Raises UsageError for an unknown or disallowed one.
 
-    is_worker: whether other processes answer requests too, with counters and listening sockets of their own."""
+    is_worker: whether other processes also answer requests, with their own counters and listening sockets."""
     if len(asked) > MAX_PER_REQUEST:
-        raise UsageError(f"A request may ask for {MAX_PER_REQUEST} faults, not for {len(asked)}.")
+        raise UsageError(f"A request may ask for at most {MAX_PER_REQUEST} faults, not {len(asked)}.")
     found = []
     for source, text in asked:
         if len(text) > MAX_LENGTH:
@@ -187,7 +187,7 @@ def from_request(
             _check_reach(fault, headers, sends_key=sends_key)
         if is_worker and (fault.times is not None or fault.skip or fault.reaches_beyond_exchange):
             raise UsageError(
-                f"The fault '{fault.kind}' needs one process: several workers share neither the counts of times and "
+                f"The fault '{fault.kind}' needs a single process: workers share neither the counts of times and "
                 "skip nor the listening socket. Serve without --workers."
             )
         found.append(ActiveFault(f"{source} {text}", fault, source))
@@ -195,35 +195,35 @@ def from_request(
 
 
 def _check_reach(fault: ListenerFault, headers: Mapping[str, str], *, sends_key: bool) -> None:
-    """Raises UsageError when a request may not ask for this fault of the listener."""
+    """Raises UsageError if a request may not ask for this listener fault."""
     foreign = _sent_by_foreign_page(headers, sends_key=sends_key)
     if foreign is not None:
         raise UsageError(
-            f"The fault '{fault.kind}' bears on every client, so no page of another site may ask for it: {foreign}. "
+            f"The fault '{fault.kind}' affects every client, so a page of another site can't ask for it: {foreign}. "
             "Send a key, from a program or from the emulator's own origin."
         )
     if fault.seconds > MAX_SECONDS_BEYOND:
         raise UsageError(
-            f"The fault '{fault.kind}', seconds: it bears on every client, so a request may ask for at most "
-            f"{MAX_SECONDS_BEYOND:g}. A scenario, Python and serve --fault may say more."
+            f"The fault '{fault.kind}', seconds: it affects every client, so a request may ask for at most "
+            f"{MAX_SECONDS_BEYOND:g}. Scenarios, Python and serve --fault may set more."
         )
 
 
 def _sent_by_foreign_page(headers: Mapping[str, str], *, sends_key: bool) -> str | None:
-    """Why a page of another site could have sent a request; None when none could."""
+    """Why a page of another site could have sent a request; None if it couldn't have."""
     host = headers.get("host", "").lower()
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):
-        return f"this request says 'Sec-Fetch-Site: {shortened(site)}'"
+        return f"the request has 'Sec-Fetch-Site: {shortened(site)}'"
     for name in ("origin", "referer"):
         value = headers.get(name)
         if value is not None and value.partition("://")[2].partition("/")[0].lower() != host:
-            return f"this request says '{name.title()}: {shortened(value)}'"
+            return f"the request has '{name.title()}: {shortened(value)}'"
     if site is None and not sends_key:
         return "this request carries no key"
     return None
 
 
 def _parts(header: str) -> list[str]:
-    """`reset:after_tokens=3; stall` as its parts."""
+    """Splits `reset:after_tokens=3; stall` into its parts."""
     return [part.strip() for part in header.split(";") if part.strip()]

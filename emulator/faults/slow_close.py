@@ -1,4 +1,4 @@
-"""The answer is complete, and the connection stays open."""
+"""Closes the connection late."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Step
 
 
 class SlowClose(Fault):
-    """Announces that the connection will be closed, and is slow to do it."""
+    """Announces that the connection will close, and is slow to close it."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "`Connection: close`, a complete body, and FIN only after `seconds`."
@@ -15,7 +15,7 @@ class SlowClose(Fault):
 
     kind: Literal["slow_close"] = "slow_close"
     seconds: Seconds = 5.0
-    """How long the connection stays open."""
+    """Seconds that the connection stays open."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return afterwards(announced(steps), next="close", idle=self.seconds)

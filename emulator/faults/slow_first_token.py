@@ -1,4 +1,4 @@
-"""The headers come at once, the first token much later."""
+"""Sends the headers at once and the first token much later."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -8,7 +8,7 @@ from emulator.wire import Step
 
 
 class SlowFirstToken(Fault):
-    """Makes the first token late, and with it everything that follows."""
+    """Delays the first token and everything after it."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = "The headers at once, silence for `seconds`, then the normal body at its own pace."
@@ -18,10 +18,10 @@ class SlowFirstToken(Fault):
 
     kind: Literal["slow_first_token"] = "slow_first_token"
     seconds: Seconds = 60.0
-    """How long the silence is."""
+    """Seconds of silence."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)
         place = steps.index(head)
-        early = head if context.streamed else replace(head, at=0.0)  # the head of a whole body waits for it
+        early = head if context.streamed else replace(head, at=0.0)  # the head of a whole body goes out with the body
         return [*steps[:place], early, *delayed(steps[place + 1 :], self.seconds)]

@@ -1,4 +1,4 @@
-"""The headers dribble."""
+"""Dribbles the headers."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -16,7 +16,7 @@ class SlowHeaders(Fault):
 
     kind: Literal["slow_headers"] = "slow_headers"
     seconds: Seconds = 5.0
-    """How long the headers take."""
+    """Seconds that the headers take."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         head = head_of(steps)

@@ -15,7 +15,7 @@ class SpendLimit(Fault):
     effect: ClassVar[str] = (
         "The provider's own error for a spent limit where it has one, else a 429; never with `retry-after`."
     )
-    tests: ClassVar[str] = "It is told and not retried for weeks: not every 429 passes."
+    tests: ClassVar[str] = "The client reports it and doesn't keep retrying: not every 429 passes."
 
     kind: Literal["spend_limit"] = "spend_limit"
 

@@ -1,4 +1,4 @@
-"""One event comes in many segments."""
+"""Splits the body into many segments."""
 
 from collections.abc import Sequence
 from typing import Annotated, ClassVar, Literal
@@ -11,7 +11,7 @@ from emulator.wire import Step
 
 
 class Split(Fault):
-    """Cuts the body into small segments."""
+    """Splits the body into small segments."""
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "The body in single bytes, in pieces of `size`, or cut inside characters."
@@ -19,11 +19,11 @@ class Split(Fault):
 
     kind: Literal["split"] = "split"
     into: Literal["bytes", "characters", "pieces"] = "bytes"
-    """`characters`: after the first byte of every character that has more than one."""
+    """`characters`: after the first byte of every multibyte character."""
     size: Annotated[int, Field(ge=1)] = 16
-    """Bytes of one of the `pieces`."""
+    """Size of each of the `pieces` in bytes."""
     gap: Seconds = GAP
-    """Seconds from one segment to the next, at least."""
+    """Minimum seconds between segments."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         return all_cut_up(steps, self._offsets, self.gap)

@@ -1,4 +1,4 @@
-"""The connection is kept alive, and dead when it is used again."""
+"""Kills a kept-alive connection when it is reused."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Step
 
 
 class StaleKeepalive(Fault):
-    """Ends the connection when its next request comes, without a byte."""
+    """Ends the connection without a byte when its next request arrives."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "A normal answer; the next request on its connection gets FIN or RST, and isn't counted."

@@ -1,4 +1,4 @@
-"""The answer stops coming, and the connection stays open."""
+"""Stops the answer and keeps the connection open."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import Hang, Step
 
 
 class Stall(Staged):
-    """Falls silent in the middle of the answer."""
+    """Goes silent in the middle of the answer."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = "A normal start, then silence on an open socket, for `seconds` or forever."
@@ -18,7 +18,7 @@ class Stall(Staged):
 
     kind: Literal["stall"] = "stall"
     seconds: Seconds | None = None
-    """How long; for ever when left out."""
+    """Seconds of silence; by default, forever."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         before, after, moment = self.cut(steps)

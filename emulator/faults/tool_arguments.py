@@ -1,4 +1,4 @@
-"""The arguments of a tool call are not the JSON they should be."""
+"""Breaks the JSON of tool call arguments."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -20,9 +20,9 @@ class ToolArguments(Fault):
 
     kind: Literal["tool_arguments"] = "tool_arguments"
     form: Literal["truncated", "invalid", "empty"] = "truncated"
-    """What is wrong; `invalid` has single quotes, as Python prints them."""
+    """How they are broken; `invalid` has single quotes, as in Python."""
     finish_reason: Annotated[str, Field(max_length=1000)] | None = None
-    """Such as `length`; the healthy one when left out."""
+    """For example `length`; by default, the normal one."""
 
     def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         if not any(choice.tool_calls for choice in completion.choices):

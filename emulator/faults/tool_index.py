@@ -1,4 +1,4 @@
-"""The pieces of tool calls cannot be told apart by their index."""
+"""Makes the index of tool calls unreliable."""
 
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
@@ -27,7 +27,7 @@ class ToolIndex(Fault):
 
     kind: Literal["tool_index"] = "tool_index"
     form: Literal["missing", "zero", "from_one", "id_repeated", "name_split"] = "missing"
-    """What is wrong; the last two are for streams."""
+    """How it is wrong; the last two are for streams."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         if self.form in ("id_repeated", "name_split") and not context.streamed:
@@ -55,7 +55,7 @@ class ToolIndex(Fault):
 
 
 def _split(steps: list[Step], context: FaultContext) -> list[Step]:
-    """The stream with the name of every call in two events."""
+    """The stream with the name of every call split over two events."""
     changed = list(steps)
     for place, step in reversed(list(events(steps, "tool_calls"))):
         event = event_of(step, context)

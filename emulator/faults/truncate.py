@@ -1,4 +1,4 @@
-"""The stream ends cleanly in the middle of the answer."""
+"""Ends a stream cleanly in the middle of the answer."""
 
 from typing import ClassVar, Literal
 
@@ -7,7 +7,7 @@ from emulator.wire import End, Step
 
 
 class Truncate(Staged):
-    """Ends a stream early, as if that had been all."""
+    """Ends a stream early, as if it were complete."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "Some or all of the deltas, no finish reason, no `[DONE]`, and a clean end of HTTP."

@@ -1,4 +1,4 @@
-"""A whole body stops in the middle of its JSON, and its Content-Length agrees."""
+"""Cuts the JSON of a whole body, with a matching Content-Length."""
 
 from typing import ClassVar, Literal
 
@@ -15,7 +15,7 @@ class TruncatedJson(Fault):
 
     kind: Literal["truncated_json"] = "truncated_json"
     after_bytes: Count | None = None
-    """How many bytes are left; half of them when left out, and never all."""
+    """Number of bytes that remain; by default half, and never all."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_whole(context)

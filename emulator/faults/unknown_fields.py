@@ -1,4 +1,4 @@
-"""The answer has members that nobody knows."""
+"""Adds unknown members to the answer."""
 
 from typing import Any, ClassVar, Literal
 

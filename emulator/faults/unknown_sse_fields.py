@@ -1,4 +1,4 @@
-"""Events have fields that SSE does not know."""
+"""Adds fields that SSE doesn't define."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal

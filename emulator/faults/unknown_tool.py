@@ -1,4 +1,4 @@
-"""The model calls a tool that was not offered."""
+"""Calls a tool that wasn't offered."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -11,7 +11,7 @@ from emulator.wire import Step
 
 
 class UnknownTool(Fault):
-    """Renames every tool that is called."""
+    """Renames every called tool."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "Normal tool calls with the name of a function that doesn't exist."
@@ -19,7 +19,7 @@ class UnknownTool(Fault):
 
     kind: Literal["unknown_tool"] = "unknown_tool"
     name: Annotated[str, Field(max_length=1000)] = "no_such_tool"
-    """What the function is called."""
+    """The function's new name."""
 
     def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
         if not any(choice.tool_calls for choice in completion.choices):

@@ -1,4 +1,4 @@
-"""The usage is not told, or not as it is."""
+"""Changes or removes the usage."""
 
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,7 @@ from emulator.wire import Data, Step
 
 
 class WrongUsage(Fault):
-    """Changes what is told of the tokens that were used."""
+    """Changes the reported token usage."""
 
     family: ClassVar[Family] = "content"
     effect: ClassVar[str] = "The usage is missing, null, all zeros, or sent in two events, wherever it normally stands."
@@ -28,12 +28,12 @@ class WrongUsage(Fault):
 
     kind: Literal["usage"] = "usage"
     form: Literal["missing", "null", "zeros", "twice"] = "missing"
-    """What is wrong; `twice` is for streams."""
+    """How it is wrong; `twice` is for streams."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         if not context.streamed:
             if self.form == "twice":
-                raise NotApplicable("a whole answer has one place for the usage")
+                raise NotApplicable("a whole answer has only one place for usage")
             return edited_body(steps, partial(self._change, context=context), context)
         changed: list[Step] = []
         is_told = False
@@ -60,7 +60,7 @@ class WrongUsage(Fault):
     def _change(self, chunk: dict[str, Any], context: FaultContext) -> None:
         found = placed(chunk, context, "usage")
         if not found:
-            raise NotApplicable("the answer does not tell the usage")
+            raise NotApplicable("the answer has no usage")
         for place in found:
             if self.form == "missing":
                 place.remove()

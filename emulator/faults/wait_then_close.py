@@ -1,4 +1,4 @@
-"""The provider keeps the client waiting as long as it may, then closes the connection."""
+"""Keeps the client waiting to the maximum, then closes the connection."""
 
 from typing import ClassVar, Literal
 
@@ -8,7 +8,7 @@ from emulator.wire import Close, Step
 
 
 class WaitThenClose(Fault):
-    """Shows signs of life until the documented maximum, and never answers."""
+    """Sends keep-alives until the documented maximum, and never answers."""
 
     family: ClassVar[Family] = "waiting"
     effect: ClassVar[str] = (
@@ -18,9 +18,9 @@ class WaitThenClose(Fault):
 
     kind: Literal["wait_then_close"] = "wait_then_close"
     seconds: Seconds = 600.0
-    """How long; 10 minutes are a usual maximum."""
+    """Seconds to wait; 10 minutes is a common maximum."""
     interval: Interval = 10.0
-    """Seconds before each sign of life."""
+    """Seconds before each keep-alive."""
 
     @property
     def is_heavy(self) -> bool:

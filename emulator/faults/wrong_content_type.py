@@ -1,4 +1,4 @@
-"""The Content-Type says something else than the body."""
+"""Sends a Content-Type that doesn't match the body."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -10,7 +10,7 @@ from emulator.wire import Step
 
 
 class WrongContentType(Fault):
-    """Sends a healthy body under a wrong Content-Type."""
+    """Sends a normal body with a wrong Content-Type."""
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = "A stream as `text/plain`, JSON as `text/event-stream`, or either as any other type."
@@ -20,7 +20,7 @@ class WrongContentType(Fault):
 
     kind: Literal["wrong_content_type"] = "wrong_content_type"
     content_type: Annotated[str, Field(pattern=r"^[\t -~]*$", max_length=1000)] | None = None
-    """What the header says; `text/plain; charset=utf-8` or `text/event-stream` when left out; empty: no such header."""
+    """Value of the header, by default `text/plain; charset=utf-8` or `text/event-stream`; empty: no such header."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         usual = "text/plain; charset=utf-8" if context.streamed else "text/event-stream"
@@ -28,5 +28,5 @@ class WrongContentType(Fault):
         head = head_of(steps)
         changed = with_headers(head, content_type=said or None)
         if context.streamed and head.framing is None:
-            changed = replace(changed, framing="chunks")  # its length is no more known than before
+            changed = replace(changed, framing="chunks")  # its length is still unknown
         return [changed if step is head else step for step in steps]

@@ -338,8 +338,8 @@ def as_json(value: Any) -> str:
 
 
 def wanted_tool(request: ModelRequest, said: int) -> Tool | None:
-    """The tool that a generated answer calls. Told to, it calls one; free to choose, it calls one when the user has
-    just asked for something that a tool's name or description speaks of."""
+    """The tool that a generated answer calls, if any: one is required, or the user has just asked for something that a
+    tool's name or description mentions."""
     controls = request.controls
     tools = controls.tools
     if not tools or controls.tool_choice == "none":

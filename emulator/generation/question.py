@@ -86,7 +86,10 @@ def question_of(prompt: str, language: str) -> Question:
         return Question("greet")
     topic, is_phrase = _topic(sentence, phrases, language, kind)
     if is_phrase and _has("letters", topic.lower(), _WORD.findall(topic), phrases):
-        topic, is_phrase = cleaned(sentence, 90).strip(_STOPS), False  # "a joke" is to be told, not to be explained
+        topic, is_phrase = (
+            cleaned(sentence, 90).strip(_STOPS),
+            False,
+        )  # "a joke" asks for the joke, not for an explanation
     names = _programs(sentence)
     number = _number(sentence, words, phrases) if kind in ("list", "explain", "table") else None
     if kind == "explain" and number is not None and is_phrase and sentence.rstrip()[-1:] not in "?？":

@@ -129,7 +129,7 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
     for number in numbers:
         match = matches[number]
         if contradiction(match) is not None:
-            continue  # that is told already
+            continue  # already reported
         prompt = scenario.rules[number].match.prompt
         exact = prompt.equals if prompt else None
         for earlier in [*by_prompt.get(exact or "", ()), *takers] if exact is not None else takers:
@@ -138,8 +138,10 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
                 return
             if covers(matches[earlier], match):
                 name, where = _name(scenario.rules[earlier], earlier), _where(loaded, earlier)
-                told = f"{_name(scenario.rules[number], number)} never answers: {name}{where} takes all that it matches"
-                yield number, LintWarning((), told)
+                message = (
+                    f"{_name(scenario.rules[number], number)} never answers: {name}{where} takes all that it matches"
+                )
+                yield number, LintWarning((), message)
                 break
         if _always_answers(scenario.rules[number]):
             (takers if exact is None else by_prompt.setdefault(exact, [])).append(number)
@@ -165,8 +167,8 @@ def _same_names(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
             continue
         if rule.name in first:
             where = _where(loaded, first[rule.name]) or f" (rules[{first[rule.name]}])"
-            told = f"there is a rule '{rule.name}' already{where}: nobody can tell which of them answered"
-            yield number, LintWarning(("name",), told)
+            message = f"there is a rule '{rule.name}' already{where}: nobody can tell which of them answered"
+            yield number, LintWarning(("name",), message)
         first.setdefault(rule.name, number)
 
 
@@ -219,7 +221,7 @@ def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
     answers = rule.answers()
     is_drawn = any(item.chance is not None for item in answers)
     if rule.chance == 1:
-        yield LintWarning(("chance",), "chance is 1, so the dice never let a request pass")
+        yield LintWarning(("chance",), "chance is 1, so the rule never skips a request")
     if len(answers) == 1 and is_drawn:
         yield LintWarning(("replies", 0, "chance"), "a weight has no effect where there is nothing else to draw")
     elif is_drawn and rule.then is not None:
@@ -246,8 +248,8 @@ def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
         for number, wanted in enumerate(part.body or ()):
             idle = wanted.model_fields_set - {"path", "exists"}
             if wanted.exists is False and idle:
-                told = f"{', '.join(sorted(idle))} has no effect beside exists: false"
-                yield LintWarning(("match", *key_path, "body", number, "exists"), told)
+                message = f"{', '.join(sorted(idle))} has no effect beside exists: false"
+                yield LintWarning(("match", *key_path, "body", number, "exists"), message)
 
 
 def _replies(rule: RuleModel) -> Iterator[tuple[KeyPath, Any]]:
@@ -311,7 +313,7 @@ def _missing(module: str, function: str) -> str | None:
 
 
 def _defined(spec: ModuleSpec | None) -> set[str] | None:
-    """The names that a module gives itself at its top; None where that cannot be told."""
+    """The names that a module gives itself at its top; None if that can't be determined."""
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     try:
@@ -334,8 +336,8 @@ def _headers(rule: RuleModel) -> Iterator[LintWarning]:
     for key_path, part in _parts(rule.match):
         for name in part.header or {}:
             if not HEADER_NAME.fullmatch(name):
-                told = f"no request has a header {quote(name)}: that is no name for one"
-                yield LintWarning(("match", *key_path, "header", name), told)
+                message = f"no request has a header {quote(name)}: that is no name for one"
+                yield LintWarning(("match", *key_path, "header", name), message)
 
 
 # Accounts
@@ -349,11 +351,11 @@ def _accounts(part: Scenario, scenario: Scenario, document: Document) -> Iterabl
         for number, rule in enumerate(part.rules):
             closed = [name for name in rule.match.provider or () if name not in open_to]
             if closed:
-                told = f"no account is for {' or '.join(closed)}, so that every request there is refused"
-                yield document.problem(("rules", number, "match", "provider"), f"{_name(rule, number)}: {told}")
+                message = f"no account is for {' or '.join(closed)}, so that every request there is refused"
+                yield document.problem(("rules", number, "match", "provider"), f"{_name(rule, number)}: {message}")
     seen: set[tuple[str, str | None]] = set()
     for number, account in enumerate(part.accounts):
         if (account.key, account.provider) in seen:
-            told = f"accounts[{number}]: the key {quote(account.key)} is there twice"
-            yield document.problem(("accounts", number), told)
+            message = f"accounts[{number}]: the key {quote(account.key)} is there twice"
+            yield document.problem(("accounts", number), message)
         seen.add((account.key, account.provider))

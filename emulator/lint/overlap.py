@@ -18,7 +18,7 @@ def compiled(match: Match, normalize: Sequence[str] = ()) -> Conditions:
 
 
 def covers(wide: Conditions, narrow: Conditions) -> bool:
-    """Whether every request that `narrow` matches is matched by `wide`, as far as can be told."""
+    """Whether every request that `narrow` matches is matched by `wide`, as far as can be determined."""
     return follow_from(wide, narrow)
 
 

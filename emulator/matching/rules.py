@@ -78,7 +78,7 @@ class Rule:
         return self.chance is None and not any(condition.depends_on == "more" for condition in self.conditions)
 
     def skips(self, ask: MatchContext) -> bool:
-        """Whether the dice let this request pass on to the next rule."""
+        """Whether `chance` skips the rule for this request."""
         chance = self.chance
         return (
             chance is not None and seeded.fraction(ask.seed, "chance", self.name, ask.identity, ask.attempt) >= chance
@@ -226,8 +226,8 @@ def _wanted(candidate: Candidate) -> list[str]:
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
     """Make a scenario's rules quick to ask. `origins` tells where each stands."""
-    told = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
-    compiled = [_compiled(model, told[number], number, scenario) for number, model in enumerate(scenario.rules)]
+    lines = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
+    compiled = [_compiled(model, lines[number], number, scenario) for number, model in enumerate(scenario.rules)]
     order = sorted(range(len(compiled)), key=lambda number: -scenario.rules[number].priority)
     return RuleSet(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
 
@@ -273,7 +273,7 @@ def _all_hold(tests: Sequence[Callable[[MatchContext], bool]], ask: MatchContext
 
 def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None = None) -> list[str]:
     """For each rule, or each before a position, why it does not answer this request: its first condition that fails.
-    Those that came nearest stand first; at most `most` are told."""
+    Those that came nearest come first; at most `most` are listed."""
     allow()
     tried: list[tuple[float, Rule, Condition[Any] | None]] = []
     for rule in book.rules[:before]:
@@ -284,9 +284,9 @@ def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None 
         else:
             tried.append((1.0, rule, None))
     tried.sort(key=lambda row: (-row[0], row[1].position))
-    told = [f"{rule.name}: {_reason(rule, failed, ask)}" for _, rule, failed in tried[:most]]
+    lines = [f"{rule.name}: {_reason(rule, failed, ask)}" for _, rule, failed in tried[:most]]
     left = len(tried) - most
-    return told + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
+    return lines + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
 
 
 def explained(book: RuleSet, ask: MatchContext, before: int, most: int = 20) -> list[dict[str, Any]]:
@@ -315,7 +315,7 @@ def _each(rule: Rule, ask: MatchContext) -> list[dict[str, Any]]:
 def _reason(rule: Rule, failed: Condition[Any] | None, ask: MatchContext) -> str:
     if failed is not None:
         return failed.mismatch(ask)
-    return "the dice let it pass" if rule.skips(ask) else "it matches, but all its replies are used up"
+    return "skipped by its `chance`" if rule.skips(ask) else "it matches, but all its replies are used up"
 
 
 def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) -> Rule:

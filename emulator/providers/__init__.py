@@ -1,4 +1,4 @@
-"""The rooms, one per provider, and the table of them."""
+"""The providers, one per file, and the table of them."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "openai": OpenAI,
     }
 )
-"""Every room by its name, as it stands in URLs; installed distributions may bring along more."""
+"""Every provider by its name in URLs; installed distributions may add more."""
 
 COMPLETIONS: tuple[str, ...] = tuple(
     {each.name: None for provider in PROVIDERS.values() for each in provider.operations if each.is_completion}

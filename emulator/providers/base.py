@@ -1,7 +1,7 @@
-"""What every room offers: routes, credentials, prices, dialects, and its own words for every refusal.
+"""What every provider offers: routes, credentials, prices, dialects, and its own form of every error.
 
 A provider is one subclass of `Provider` in one file. It says where it is, who may ask, what it costs, how it refuses,
-and which dialect each of its operations speaks: no sockets, no clock, no dice.
+and which dialect each of its operations speaks: no sockets, no clock, no randomness.
 """
 
 import re
@@ -34,10 +34,10 @@ ERROR_NAMES = (
     "model_not_found",
     "not_found",
 )
-"""The common vocabulary: every room maps each of these to its own status and body."""
+"""The common error names: every provider maps each of them to its own status and body."""
 
 INTERNAL_NAMES = ("method_not_allowed", "too_large")
-"""Refusals that only HTTP itself can cause; every room maps these too."""
+"""Errors that only HTTP itself can cause; every provider maps these too."""
 
 JSON_HEADERS: tuple[Header, ...] = ((b"content-type", b"application/json"),)
 STREAM_HEADERS: tuple[Header, ...] = (
@@ -97,7 +97,7 @@ def per_million(prompt: str, completion: str, cached: str) -> Price:
 
 
 class Settings(pydantic.BaseModel):
-    """What a scenario may set under `providers: <name>:`; a room adds its own."""
+    """What a scenario may set under `providers: <name>:`; a provider adds its own."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -129,7 +129,7 @@ class Allowance(NamedTuple):
 
 
 class Provider:
-    """One room. An instance belongs to one scenario and holds that scenario's settings."""
+    """One provider. An instance belongs to one scenario and holds that scenario's settings."""
 
     name: ClassVar[str]
     title: ClassVar[str]

@@ -44,7 +44,7 @@ class CloudswayMessage(DeepSeekMessage):
             Annotated[str, Tag("<text>")] | Annotated[Many[CloudswayPart], Tag("<list>")], Discriminator(text_or_list)
         ]
         | None
-    ) = None  # type: ignore[assignment]  # the parts of this room
+    ) = None  # type: ignore[assignment]  # this provider's parts
 
 
 class CloudswayThinking(Thinking):
@@ -55,7 +55,7 @@ class CloudswayThinking(Thinking):
 
 class CloudswayBody(DeepSeekBody):
     model: str | None = None  # type: ignore[assignment]  # its absence is judged by a setting
-    messages: Many[CloudswayMessage]  # type: ignore[assignment]  # a list of this room's messages
+    messages: Many[CloudswayMessage]  # type: ignore[assignment]  # a list of this provider's messages
     thinking: CloudswayThinking | None = None
 
 

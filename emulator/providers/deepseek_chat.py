@@ -1,6 +1,6 @@
 """DeepSeek's own dialect of chat completions: thinking, JSON mode, log probabilities, its words for every complaint.
 
-Its resellers forward it, so their rooms subclass `DeepSeekDialect` too. The order of complaints is the one observed:
+Its resellers forward it, so they subclass `DeepSeekDialect` too. Errors come in the observed order:
 types first, then the prompt's shape, then ranges, then the conversation.
 """
 
@@ -206,8 +206,8 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         except Malformed as malformed:
             where = "?" if malformed.path[-1:] == (None,) else ""
             path = place([*[item for item in malformed.path if item is not None], *where])
-            told = f"{malformed.reason} at {position(data, malformed.index)}"
-            return self.not_fitting(not_json(f"{path}: {told}" if path.strip("?") else told))
+            detail = f"{malformed.reason} at {position(data, malformed.index)}"
+            return self.not_fitting(not_json(f"{path}: {detail}" if path.strip("?") else detail))
         return self.not_json(error)
 
     def misfitting(self, data: bytes, misfits: Sequence[Misfit]) -> Exception:

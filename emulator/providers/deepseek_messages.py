@@ -1,6 +1,6 @@
 """Messages as DeepSeek speaks them at `/anthropic`, for clients of Anthropic's API: its own models, errors and ids.
 
-Request and answer are public (api-docs.deepseek.com, create-message); what it leaves open is told in docs/providers.md.
+Request and answer are public (api-docs.deepseek.com, create-message); docs/providers.md says what is inferred.
 """
 
 from collections.abc import Iterator, Mapping

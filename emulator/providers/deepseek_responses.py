@@ -1,6 +1,6 @@
 """Responses as DeepSeek speaks them: nothing is kept, thoughts are plain, one kind of free tool, errors end the stream.
 
-Request and events are public (api-docs.deepseek.com, guides/responses_api); what it leaves open is told in
+Request and events are public (api-docs.deepseek.com, guides/responses_api); what is inferred is in
 docs/providers.md.
 """
 

@@ -48,7 +48,7 @@ class NadlesSettings(Settings):
     inline_think: bool = True
     """Reasoning stands in the content as `<think>…</think>`; false drops it."""
     summaries: Literal["searched", "scripted"] = "searched"
-    """Whether a rule's summaries are told only when `search_web` is true, or always."""
+    """Whether a rule's summaries are sent only if `search_web` is true, or always."""
     stream_envelope: Literal["bare", "model_response"] = "bare"
     """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
 

@@ -1,6 +1,6 @@
-"""Rooms that other distributions bring along: entry points of the group `emulator.providers`.
+"""Providers from other distributions: entry points in the group `emulator.providers`.
 
-A room that cannot be used is refused with one sentence that names its distribution; nothing is left out in silence.
+An unusable provider is rejected with one sentence that names its distribution; nothing is silently left out.
 docs/adding-a-provider.md shows a whole one.
 """
 
@@ -15,13 +15,13 @@ from emulator.providers.base import ERROR_NAMES, INTERNAL_NAMES, Provider
 GROUP = "emulator.providers"
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
 FACTS = ("name", "title", "hosts", "document", "auth_header", "operations", "errors", "example")
-"""What a room has to state."""
+"""What a provider must state."""
 
 
 def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provider]]:
-    """The emulator's own rooms, then those of installed distributions in the order of their names.
+    """Built-in providers, then those of installed distributions in the order of their names.
 
-    Raises UsageError for a room that cannot be loaded, is none, or takes the name or the host of another."""
+    Raises UsageError for one that can't be loaded, isn't a provider, or has the name or host of another."""
     providers = dict(own)
     brought_by: dict[str, str] = {}
     for point in points(GROUP):
@@ -39,14 +39,14 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
 
 
 def complaint_of(provider: Any, point: EntryPoint) -> str | None:
-    """Why something is no room that can be served."""
+    """Why an object isn't a usable provider."""
     if not (isinstance(provider, type) and issubclass(provider, Provider)):
         return f"{point.value} is {provider!r}, a subclass of emulator.providers.base.Provider was expected"
     missing = [fact for fact in FACTS if not hasattr(provider, fact)]
     if missing:
         return f"{provider.__qualname__} does not state {', '.join(missing)}"
     if provider.name != point.name:
-        return f"{provider.__qualname__}.name is '{provider.name}', the name of its entry point was expected"
+        return f"{provider.__qualname__}.name is '{provider.name}', but must be the name of its entry point"
     if not NAME.fullmatch(provider.name):
         return "a name has lower-case letters and digits, with '-' or '_' between them"
     unmapped = [name for name in (*ERROR_NAMES, *INTERNAL_NAMES) if name not in provider.errors]

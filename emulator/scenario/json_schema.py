@@ -127,7 +127,7 @@ def _reference(name: str) -> Schema:
 
 
 def _tidied(value: Any) -> Any:
-    """Without defaults that say nothing, without the titles of classes, and with every fault told once."""
+    """Without defaults that say nothing, without the titles of classes, and with every fault described once."""
     if isinstance(value, list):
         return [_tidied(item) for item in value]
     if not isinstance(value, Mapping):

@@ -1,6 +1,6 @@
-"""What a scenario file may say: strict models, so that a misspelt key is an error and not silence.
+"""What a scenario file may say: strict models, so that a misspelled key is an error and isn't silently ignored.
 
-The models hold what was written. `emulator.matching` turns rules into something that can be asked quickly.
+The models hold what was written. `emulator.matching` compiles the rules for fast lookup.
 """
 
 import re
@@ -28,7 +28,7 @@ from emulator.matching.conditions.values import (
     BodyConditions,
     Model,
     Names,
-    Normalisation,
+    Normalization,
     NumberMatch,
     ProviderName,
     ProviderNames,
@@ -44,7 +44,7 @@ from emulator.request import ToolCall
 
 LENGTH = r"^\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*$"
 MAX_MONEY, DECIMALS = 10**12, 30
-"""The largest amount in USD, and the most places behind its point."""
+"""The largest amount in USD, and the largest number of decimal places."""
 MAX_COUNT = 2**53 - 1
 """The largest whole number that every JSON parser reads exactly."""
 CODE = r"^python:[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
@@ -54,20 +54,22 @@ def _template(text: str) -> str:
     try:
         templates.check(text)
     except templates.TemplateError as error:
-        hint = "Braces that are meant as they are stand between {% raw %} and {% endraw %}"
-        raise ValueError(f"is a template that cannot be read: {error}. {hint}") from None
+        hint = "Put literal braces between {% raw %} and {% endraw %}"
+        raise ValueError(f"is an invalid template: {error}. {hint}") from None
     return text
 
 
 def _length(value: Any) -> Any:
-    """`80`, `80 tokens` or `40..120 tokens` as (least, most)."""
+    """Parses `80`, `80 tokens` or `40..120 tokens` into (minimum, maximum)."""
     match = re.fullmatch(LENGTH, str(value))
     if match is None or isinstance(value, bool):
         raise ValueError(f"is {value!r}: write '80 tokens' or '40..120 tokens'")
     low = int(match[1])
     high = int(match[2] or low)
     if not 1 <= low <= high <= 100_000:
-        raise ValueError(f"is {value!r}: the first number is at least 1, the second not below it and at most 100000")
+        raise ValueError(
+            f"is {value!r}: the first number must be at least 1, the second at least the first and at most 100000"
+        )
     return (low, high)
 
 
@@ -85,7 +87,7 @@ def _locale(name: str) -> str:
 
 
 def _amount(value: Decimal) -> Decimal:
-    """Raises for an amount that cannot be reckoned with."""
+    """Raises for an amount out of range."""
     exponent = value.as_tuple().exponent
     if not value.is_finite() or value.copy_abs() > MAX_MONEY or not isinstance(exponent, int) or exponent < -DECIMALS:
         raise ValueError(f"is {value}: give an amount in USD from -{MAX_MONEY} to {MAX_MONEY}, "
@@ -94,11 +96,11 @@ def _amount(value: Decimal) -> Decimal:
 
 
 def _sendable(value: Any) -> Any:
-    """Raises for data that cannot be written as JSON."""
+    """Raises for data that JSON can't represent."""
     try:
         orjson.dumps(value)
     except (TypeError, RecursionError) as error:
-        raise ValueError(f"cannot be written as JSON: {error}. Give it as the exact text instead") from None
+        raise ValueError(f"can't be written as JSON: {error}. Give the exact text instead") from None
     return value
 
 
@@ -109,7 +111,7 @@ def _templates_inside(value: dict[str, Any]) -> dict[str, Any]:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text in a value, however deep, except keys."""
+    """Every string in a value, at any depth, except keys."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list | tuple):
@@ -120,11 +122,13 @@ def texts_of(value: Any) -> Iterator[str]:
 def _headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not HEADER_NAME.fullmatch(name):
-            raise ValueError(f"has '{name}', which is no name for a header: letters, digits and - are")
+            raise ValueError(f"has '{name}', which is not a header name: use letters, digits and -")
         if name.lower() in ("content-length", "transfer-encoding"):
-            raise ValueError(f"has '{name}', which follows from the body: a fault (content_length) makes it wrong")
+            raise ValueError(
+                f"has '{name}', which is computed from the body: to send a wrong one, use the fault content_length"
+            )
         if not HEADER_VALUE.fullmatch(value):
-            raise ValueError(f"has a value for '{name}' that a header cannot carry: one line of Latin-1 is expected")
+            raise ValueError(f"has a value for '{name}' that a header can't carry: use one line of Latin-1 text")
     return headers
 
 
@@ -172,138 +176,138 @@ else:
 
 
 class Match(BroughtConditions):
-    """Which requests a rule answers. Every key that is given must hold; an empty match takes all completions."""
+    """Which requests a rule answers. All given keys must hold; an empty match accepts every completion."""
 
     provider: ProviderNames | None = None
-    """Which provider is asked."""
+    """The provider's name, or several."""
     operation: Names | None = None
-    """Which endpoint: `chat`, `completions`, `models`, `balance`, … Whatever a model answers when left out."""
+    """The endpoint: `chat`, `completions`, `models`, `balance`, … By default, every endpoint where a model answers."""
     model: Names | None = None
-    """Globs; `*` stands for anything."""
+    """Globs for the model's name; `*` stands for anything."""
     prompt: TextMatch | None = None
     """The text of the last user message."""
     system: TextMatch | None = None
-    """The text of all system messages, joined by line ends."""
+    """The text of all system messages, joined by newlines."""
     message: TextMatch | None = None
     """The text of any message."""
     turn: NumberMatch | None = None
-    """How many assistant messages came before, plus one."""
+    """The number of assistant messages so far, plus one."""
     messages: NumberMatch | None = None
-    """How many messages there are."""
+    """The number of messages."""
     attempt: NumberMatch | None = None
-    """The how-manieth time this very request comes."""
+    """How many times this exact request has arrived, including now."""
     tools: Names | None = None
-    """Globs; for each there is a function offered that fits."""
+    """Globs; each must match one of the offered functions."""
     tool_result: ToolResultCondition | None = None
-    """The conversation ends with a result of a tool."""
+    """The conversation ends with a tool result."""
     header: dict[str, TextMatch | None] | None = None
-    """Request headers by name; null means that the header is not there."""
+    """Request headers by name; null means that the header is absent."""
     key: TextMatch | None = None
-    """The credential, without its scheme."""
+    """The credential, without its scheme (such as `Bearer`)."""
     stream: bool | None = None
-    """Whether a stream is asked for, as the provider understands the request."""
+    """Whether the request asks for a stream, as the provider understands it."""
     body: BodyConditions | None = None
-    """What the native body must hold; every item must fit."""
+    """Conditions on the request body; all must hold."""
     state: str | None = None
-    """The state that the namespace is in: `start`, until a rule says `set_state`."""
+    """The namespace's state: `start` until a rule sets another with `set_state`."""
     any_of: tuple["Match", ...] | None = Field(default=None, strict=False)
-    """At least one of these must hold."""
+    """At least one of these must match."""
     all_of: tuple["Match", ...] | None = Field(default=None, strict=False)
-    """All of these must hold."""
+    """All of these must match."""
     not_: "Match | None" = Field(default=None, alias="not")
-    """This must not hold as a whole."""
-    normalize: Annotated[tuple[Normalisation, ...], Field(strict=False)] | None = None
-    """What is made the same before texts are compared; the file's `defaults.normalize` when left out."""
+    """This must not match as a whole."""
+    normalize: Annotated[tuple[Normalization, ...], Field(strict=False)] | None = None
+    """Differences to ignore when comparing texts; by default, the file's `defaults.normalize`."""
 
 
 class SummaryModel(Model):
     """One source of a web search."""
 
     url: Template
-    """Where it was found."""
+    """The address of the source."""
     summary: Template | None = ""
-    """What it says; null where it could not be read."""
+    """What it says; null if it couldn't be read."""
     status: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 200
-    """The HTTP status that the source answered with."""
+    """The HTTP status of the source."""
     error: str | None = None
-    """Why it could not be read."""
+    """Why it couldn't be read."""
 
 
 class ToolCallModel(Model):
-    """A call of a tool: `arguments` as a mapping, or as the exact JSON text."""
+    """A tool call: `arguments` as a mapping, or as the exact JSON text."""
 
     name: str
-    """Which function."""
+    """The function's name."""
     arguments: Annotated[dict[str, Any], AfterValidator(_templates_inside), AfterValidator(_sendable)] | Template = (
         Field(default_factory=dict)
     )
-    """A mapping, whose texts may hold `{{ … }}`, or the exact text, which need not be JSON."""
+    """A mapping, whose strings may contain `{{ … }}`, or the exact text, which need not be JSON."""
     id: str = ""
-    """Made when left out."""
+    """Generated by default."""
 
 
 class UsageModel(Model):
     """Counts that replace the computed ones."""
 
     prompt: Count | None = None
-    """Tokens of the prompt."""
+    """Tokens in the prompt."""
     completion: Count | None = None
-    """Tokens of the answer, those of its reasoning included."""
+    """Tokens in the answer, including its reasoning."""
     total: Count | None = None
-    """Both together."""
+    """Prompt and completion together."""
     reasoning: Count | None = None
-    """Tokens of the reasoning."""
+    """Tokens in the reasoning."""
     cached: Count | None = None
-    """Tokens of the prompt that were cached."""
+    """Tokens in the prompt that were cached."""
 
 
 class ReplyModel(Model):
-    """An answer in words. Texts may hold `{{ … }}`. Without `content`, tool calls or code, it is generated."""
+    """A successful answer. Texts may contain `{{ … }}`. Without `content`, tool calls or code, it is generated."""
 
     content: Template | None = None
-    """What is said."""
+    """The text of the answer."""
     reasoning: Template | bool | None = None
-    """The text, or true for a generated one; left out, a generated answer has one where the model thinks."""
+    """The reasoning text, or true to generate one. By default, a generated answer has reasoning if the model thinks."""
     length: Annotated[tuple[int, int], BeforeValidator(_length, json_schema_input_type=Length)] | None = None
-    """How long a generated text is, in tokens: `80 tokens`, `40..120 tokens`."""
+    """The length of the generated text: `80 tokens`, `40..120 tokens`."""
     style: Literal["plain", "markdown", "code"] = "plain"
-    """What a generated text looks like."""
+    """The form of the generated text."""
     locale: Locale | None = None
-    """The language of generated texts and of `fake`; the file's `locale` when left out."""
+    """The language of generated texts and of `fake`; by default, the file's `locale`."""
     from_: Code | None = Field(default=None, alias="from")
-    """`python:module:function`, called with the request; needs `serve --allow-code`."""
+    """`python:module:function`, a function to call with the request; needs `serve --allow-code`."""
     alternatives: Annotated[tuple[Template, ...], Field(strict=False)] = ()
-    """The contents of the further choices when a request asks for several (`n`)."""
+    """Texts of the other choices when a request asks for several (`n`)."""
     tool_calls: tuple[ToolCallModel, ...] = Field(default=(), strict=False)
-    """The functions that the model wants called."""
+    """The functions that the model wants to call."""
     summaries: tuple[SummaryModel, ...] | None = Field(default=None, strict=False)
-    """The sources of a web search, for providers that tell them."""
+    """The sources of a web search, for providers that report them."""
     usage: UsageModel | None = None
     """Counts that replace the computed ones."""
     finish_reason: str | None = None
-    """Replaces `stop`, `tool_calls` or whatever would be said."""
+    """Replaces `stop`, `tool_calls` or any other computed reason."""
     native_finish_reason: str | None = None
-    """The same in the model's own words, for providers that tell both."""
+    """The model's own finish reason, for providers that report both."""
     id: str | None = None
-    """The id of the completion; made when left out."""
+    """The id of the completion; generated by default."""
     created: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)] | None = None
-    """Unix time of the completion; now when left out."""
+    """Unix time of the completion; by default, now."""
     model: str | None = None
-    """The model that the answer names; the one that was asked for when left out."""
+    """The model named in the answer; by default, the requested one."""
     system_fingerprint: str | None = None
-    """For providers that tell it."""
+    """For providers that send it."""
     headers: Headers = Field(default_factory=dict)
-    """Response headers, beside or instead of the provider's own."""
+    """Response headers, added to the provider's own or replacing them."""
 
     @model_validator(mode="after")
     def _generates_or_says(self) -> "ReplyModel":
         shaped = [name for name in ("length", "style") if name in self.model_fields_set]
         if self.content is not None and shaped:
-            raise ValueError(f"has content and {shaped[0]}, which is for generated texts: take one away")
+            raise ValueError(f"has content and {shaped[0]}, which is only for generated text: remove one of them")
         return self
 
     def to_draft(self) -> ReplyTemplate:
-        """The same in the emulator's own terms."""
+        """Converts this to the emulator's own record."""
         reply = Reply(
             content=self.content or "",
             reasoning=self.reasoning if isinstance(self.reasoning, str) else None,
@@ -347,7 +351,7 @@ def _json_text(arguments: dict[str, Any] | str) -> str:
 
 
 def known_errors() -> list[str]:
-    """Every error name: the common vocabulary, then what single providers add to it."""
+    """Every error name: the common ones, then those of individual providers."""
     extra = {name: None for provider in PROVIDERS.values() for name in provider.errors if name not in ERROR_NAMES}
     return [*ERROR_NAMES, *extra]
 
@@ -363,24 +367,24 @@ ErrorName = Annotated[str, AfterValidator(_known_error), WithJsonSchema({"type":
 
 
 class ErrorModel(Model):
-    """A refusal: a name of the vocabulary, or any part of it spelled out. A plain text is the name."""
+    """An error: a name, or any of its parts spelled out. A plain string is the name."""
 
     name: ErrorName | None = None
-    """A word of the vocabulary: each provider maps it to its own status and body."""
+    """An error name, which each provider maps to its own status and body."""
     status: Annotated[int, Field(ge=200, le=599)] | None = None
     """The HTTP status."""
     message: str | None = None
-    """What went wrong, in words."""
+    """The error message."""
     type: str | None = None
-    """For providers that tell it."""
+    """For providers that send it."""
     code: str | None = None
-    """For providers that tell it."""
+    """For providers that send it."""
     param: str | None = None
-    """For providers that tell it."""
+    """For providers that send it."""
     headers: Headers = Field(default_factory=dict)
-    """Response headers, beside or instead of the provider's own."""
+    """Response headers, added to the provider's own or replacing them."""
     body: Annotated[Any, AfterValidator(_sendable)] = None
-    """The whole body: a text as it is, anything else as JSON."""
+    """The whole body: a string is sent unchanged, anything else as JSON."""
 
     @model_validator(mode="after")
     def _says_what(self) -> "ErrorModel":
@@ -389,7 +393,7 @@ class ErrorModel(Model):
         return self
 
     def to_reply(self) -> ErrorReply:
-        """The same in the emulator's own terms."""
+        """Converts this to the emulator's own record."""
         return ErrorReply(**dict(self))
 
 
@@ -404,18 +408,18 @@ class AnswerModel(Model):
     """One item of `replies`: either a reply or an error."""
 
     reply: ReplyModel | None = None
-    """An answer in words."""
+    """A successful answer."""
     error: ErrorField | None = None
-    """A refusal: the name of an error, or a mapping."""
+    """An error: its name, or a mapping."""
     chance: Annotated[float, Field(gt=0)] | None = None
-    """A weight: with one on any item, the answer is drawn by seeded dice instead of taken in turn."""
+    """A weight. If any item has one, answers are drawn at random (seeded) instead of taken in turn."""
     set_state: str | None = None
-    """The state that the namespace is in afterwards."""
+    """The namespace's new state."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "AnswerModel":
         if (self.reply is None) == (self.error is None):
-            raise ValueError("needs exactly one of reply and error")
+            raise ValueError("needs either reply or error, not both")
         return self
 
 
@@ -431,56 +435,56 @@ Replies = Annotated[
 
 
 class PaceModel(Model):
-    """How fast an answer comes."""
+    """How fast an answer arrives."""
 
     ttft: Seconds = 0.0
     """Seconds until the first token."""
     tokens_per_second: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | None = None
-    """What follows; all at once when left out."""
+    """The speed after the first token; by default, everything at once."""
     jitter: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """The share by which each gap varies."""
+    """The fraction by which each gap varies."""
 
     def to_pace(self) -> Pace:
-        """The same in the emulator's own terms."""
+        """Converts this to the emulator's own record."""
         return Pace(self.ttft, self.tokens_per_second or float("inf"), self.jitter)
 
 
-def _room_knows(error: str, providers: tuple[str, ...]) -> None:
-    """Raises when a rule for these providers names an error that one of them does not have."""
+def _check_error_name(error: str, providers: tuple[str, ...]) -> None:
+    """Raises when a rule for these providers names an error that one of them doesn't have."""
     for name in providers:
         known = list(PROVIDERS[name].errors) if name in PROVIDERS else [error]
         if error not in known:
-            raise ValueError(f"has error '{error}', which {name} does not have.{did_you_mean(error, known)} "
+            raise ValueError(f"has error '{error}', which {name} doesn't have.{did_you_mean(error, known)} "
                              f"Its errors: {', '.join(known)}")  # fmt: skip
 
 
 class RuleModel(Model):
-    """When a request matches, this is the answer: exactly one of `reply`, `error` and `replies`."""
+    """A match and its answer: exactly one of `reply`, `error` and `replies`."""
 
     name: str | None = None
-    """What logs and messages call it."""
+    """The rule's name in logs and messages."""
     match: Match = Match()
-    """Which requests it answers; all completions when left out."""
+    """Which requests it answers; by default, all completions."""
     priority: int = 0
-    """Rules of a higher priority are tried first; among equals the order of the file counts."""
+    """Rules with a higher priority are tried first; equal ones in file order."""
     reply: ReplyModel | None = None
-    """An answer in words."""
+    """A successful answer."""
     error: ErrorField | None = None
-    """A refusal: the name of an error, or a mapping."""
+    """An error: its name, or a mapping."""
     replies: Replies | None = None
-    """Answers in turn, counted in each namespace."""
+    """Answers to give in turn, counted per namespace."""
     then: Literal["repeat_last", "cycle", "next_rule"] | None = None
-    """What follows the last of `replies`."""
+    """What to do after the last of `replies`; by default, `repeat_last`."""
     times: Annotated[int, Field(ge=1)] | None = None
-    """How often the rule answers before it is used up and the next rule is tried."""
+    """How many times the rule answers; after that, the next rule is tried."""
     chance: Annotated[float, Field(gt=0, le=1)] | None = None
-    """The share of matching requests that it answers, by seeded dice; the others go on to the next rule."""
+    """The share of matching requests that the rule answers (seeded random); the rest go on to the next rule."""
     set_state: str | None = None
-    """The state that the namespace is in afterwards."""
+    """The namespace's new state."""
     pace: PaceModel | None = None
-    """How fast its answers come."""
+    """How fast its answers arrive."""
     faults: Faults = ()
-    """What goes wrong with its answers."""
+    """Faults to inject into its answers."""
 
     @model_validator(mode="after")
     def _has_one_answer(self) -> "RuleModel":
@@ -492,32 +496,32 @@ class RuleModel(Model):
             raise ValueError("has `then` without `replies`")
         for answer in self.answers():
             if answer.error is not None and answer.error.name is not None:
-                _room_knows(answer.error.name, self.match.provider or ())
+                _check_error_name(answer.error.name, self.match.provider or ())
         return self
 
     def answers(self) -> tuple[AnswerModel, ...]:
-        """What is answered, in turn."""
+        """The answers, in turn."""
         return self.replies or (AnswerModel(reply=self.reply, error=self.error),)
 
 
 class Account(Model):
-    """A key that is accepted. Once a scenario lists accounts, no other key is."""
+    """An accepted key. Once a scenario lists accounts, no other key is accepted."""
 
     key: Annotated[str, Field(min_length=1)]
-    """The key, without its scheme."""
+    """The key, without its scheme (such as `Bearer`)."""
     provider: ProviderName | None = None
-    """Any provider when left out."""
+    """The provider that accepts it; by default, any."""
     balance: Annotated[Decimal, Field(strict=False), AfterValidator(_amount)] | None = None
-    """What is left, in USD; unlimited when left out."""
+    """The balance in USD; by default, unlimited."""
 
 
 def _per(value: Any) -> Any:
-    """The length of a window in seconds; None for the calendar month."""
+    """The length of a window in seconds; None for a calendar month."""
     if isinstance(value, str):
         if value == "month":
             return None
         if value not in WINDOWS:
-            raise ValueError(f"is '{value}'.{did_you_mean(value, [*WINDOWS, 'month'])} Give seconds, or a word: "
+            raise ValueError(f"is '{value}'.{did_you_mean(value, [*WINDOWS, 'month'])} Give seconds, or one of "
                              f"{', '.join(WINDOWS)}, month")  # fmt: skip
         return WINDOWS[value]
     return value
@@ -529,21 +533,21 @@ Per = Window | Literal["second", "minute", "hour", "day", "month"] | None
 
 
 class QuotaModel(Model):
-    """A limit for each key: beyond it the provider's own 429, with the seconds to wait in Retry-After."""
+    """A limit per key. Beyond it, requests get the provider's own 429, with the seconds to wait in Retry-After."""
 
     provider: ProviderNames | None = None
-    """Which providers it counts; all when left out."""
+    """The providers it applies to; by default, all."""
     key: Names | None = None
-    """Globs; which keys it counts, each for itself; all when left out."""
+    """Globs for the keys it applies to, each counted separately; by default, all."""
     requests: Count | None = None
-    """Requests in each window."""
+    """Requests per window."""
     tokens: Count | None = None
-    """Tokens in each window, prompt and answer. The request that crosses the limit still succeeds."""
+    """Tokens per window, prompt and answer. The request that exceeds the limit still succeeds."""
     concurrency: Count | None = None
-    """Answers that may be open at a time."""
+    """Answers that may be open at the same time."""
     per: Annotated[Window | None, BeforeValidator(_per, json_schema_input_type=Per)] = 60.0
-    """The window: seconds, or second, minute, hour, day, month. It begins with the first request in it, a month with
-    the calendar's."""
+    """The window: seconds, or second, minute, hour, day, month. It starts with its first request; a month starts with
+    the calendar month."""
 
     @model_validator(mode="after")
     def _limits_something(self) -> "QuotaModel":
@@ -552,46 +556,46 @@ class QuotaModel(Model):
         return self
 
 
-# One key for each provider, holding that room's own settings.
+# One key per provider, with its settings.
 _SETTINGS: dict[str, Any] = {name: (provider.Settings, provider.Settings()) for name, provider in PROVIDERS.items()}
 ProviderSettings: Any = create_model("ProviderSettings", __base__=Model, **_SETTINGS)
 
 
 class Defaults(Model):
-    """What holds for every rule that does not say otherwise."""
+    """Defaults for all rules."""
 
     pace: PaceModel | None = None
-    """How fast answers come."""
-    normalize: Annotated[tuple[Normalisation, ...], Field(strict=False)] = ()
-    """What is made the same before texts are compared."""
+    """How fast answers arrive."""
+    normalize: Annotated[tuple[Normalization, ...], Field(strict=False)] = ()
+    """Differences to ignore when comparing texts."""
 
 
 class Scenario(Model):
-    """A whole file."""
+    """A scenario file."""
 
     version: Literal[1]
     """The version of this format."""
     name: str = "unnamed"
-    """What the scenario is called."""
+    """The scenario's name."""
     seed: int = 0
-    """All chance comes from it: the same seed gives the same answers."""
+    """The seed for everything random: the same seed gives the same answers."""
     locale: Locale | None = None
     """The language of generated texts and of `fake`; left out: each prompt's own, and `en_US` for `fake`."""
     clock: Literal["real", "virtual", "manual"] = "real"
-    """`virtual`: time leaps ahead whenever everything only waits; `manual`: it moves when it is told to."""
+    """`virtual`: time skips ahead whenever everything is waiting; `manual`: time moves only when you advance it."""
     unmatched: Literal["generate", "error"] | None = None
-    """What a request gets that no rule answers; left out: generated under `serve`, an error in tests."""
+    """What to do when no rule matches; by default, `generate` under `serve` and `error` in tests."""
     include: Names = ()
-    """Further files, folders or globs, relative to this file. Their rules come after this file's."""
+    """More files, folders or globs, relative to this file. Their rules come after this file's rules."""
     defaults: Defaults = Defaults()
-    """What holds for every rule that does not say otherwise."""
+    """Defaults for all rules."""
     providers: ProviderSettings = ProviderSettings()
-    """Settings of single providers, by name."""
+    """Settings per provider, by name."""
     accounts: Annotated[tuple[Account, ...], Field(strict=False)] = ()
-    """The keys that are accepted; any key when left out."""
+    """The accepted keys; by default, any key."""
     quotas: Annotated[tuple[QuotaModel, ...], Field(strict=False)] = ()
-    """Limits for each key."""
+    """Limits per key."""
     faults: Faults = ()
-    """What goes wrong with every answer, whichever rule gives it."""
+    """Faults to inject into every answer, whichever rule gives it."""
     rules: Annotated[tuple[RuleModel, ...], Field(strict=False)] = ()
-    """Which request gets which answer: the first that matches."""
+    """The rules: the first one that matches a request answers it."""

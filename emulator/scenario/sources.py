@@ -212,13 +212,13 @@ def _said_twice(parts: list[tuple[Scenario, Document]]) -> Iterator[Problem]:
             if not is_said:
                 continue
             if first is not None and first[0] != value:
-                told = f"{spell(key_path)} is {quote(value)} here and {quote(first[0])} in {first[1]}: say it once"
-                yield document.problem(key_path, told)
+                message = f"{spell(key_path)} is {quote(value)} here and {quote(first[0])} in {first[1]}: say it once"
+                yield document.problem(key_path, message)
             first = first or (value, document.path)
 
 
 def _said(model: Any, key_path: KeyPath) -> tuple[bool, Any]:
-    """Whether a model was told what is at a trail, and what it is."""
+    """Whether a model was given a value at a path, and the value."""
     for key in map(str, key_path):
         if key not in model.model_fields_set:
             return False, None

@@ -1,4 +1,4 @@
-"""The door for HTTP: finds the provider by URL or host, reads the body, lets the engine answer and the transport play.
+"""The ASGI application: finds the provider by URL or host, reads the body, lets the engine answer and plays the answer.
 
 A bare ASGI application: every layer around it would cost each token of each stream. Only what is not a provider's
 (the front page, the control API) goes through Starlette, which is loaded when first asked for.
@@ -19,7 +19,7 @@ from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
 from emulator.server.playback import Players, Receive, Send, play
-from emulator.server.protocol import DOOR
+from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
@@ -180,7 +180,7 @@ class App:
         elif complaint:
             plan = misused(call, namespace, complaint, "namespace")
         else:
-            plan = self.plan(call, namespace, scope["state"][DOOR].has_left)
+            plan = self.plan(call, namespace, scope["state"][HANDLE].has_left)
         is_for_a_page = bool(request_head.target.provider) and "origin" in request_head.headers
         await self._answer(PendingResponse(plan, namespace, clock, start, is_for_a_page), scope, send)
 
@@ -194,7 +194,7 @@ class App:
                 if pending.is_for_a_page:
                     plan = PlannedResponse(opened(plan.answer), plan.exchange)
                 exchange = plan.exchange
-                exchange.connection, exchange.planned = scope["state"][DOOR].number, plan.answer
+                exchange.connection, exchange.planned = scope["state"][HANDLE].number, plan.answer
                 exchange.playback = await play(
                     plan.answer, pending.start, pending.clock, scope, send, self.players, exchange
                 )
@@ -225,7 +225,7 @@ class App:
         return RequestHead(target, scope["method"], headers, query, key, name, complaint, sent_path, size)
 
     def close(self, plan: PlannedResponse, namespace: Namespace) -> None:
-        """An answer is over: put it into the books."""
+        """Records a finished answer."""
         exchange, answer = plan.exchange, plan.answer
         playback = exchange.playback
         if playback is not None and isinstance(answer, PlannedBody) and answer.at and playback.ended == "complete":

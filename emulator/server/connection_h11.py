@@ -10,9 +10,9 @@ from emulator.server.protocol import MAX_BACKLOG, Connection
 
 
 class H11Connection(Connection, H11Protocol):
-    """uvicorn's h11 protocol with a `Door`."""
+    """uvicorn's h11 protocol with a `ConnectionHandle`."""
 
-    keeps_no_books = False
+    keeps_no_state = False
     most_backlog = MAX_BACKLOG
 
     def __init__(self, **given: Any) -> None:

@@ -24,9 +24,9 @@ _TRAILER = _Dropped()
 
 
 class HttpToolsConnection(Connection, HttpToolsProtocol):
-    """uvicorn's httptools protocol with a `Door`."""
+    """uvicorn's httptools protocol with a `ConnectionHandle`."""
 
-    keeps_no_books = True
+    keeps_no_state = True
     most_backlog = MAX_PIPELINED
 
     def __init__(self, **given: Any) -> None:

@@ -20,7 +20,7 @@ from emulator.engine import PlannedResponse
 from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, RequestHead
 from emulator.server.playback import send_in_one
-from emulator.server.protocol import Door
+from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
 from emulator.wire import Playback
@@ -39,8 +39,8 @@ TESTED = "0.54."
 
 def fast_path_for(app: App, protocol_class: type[Any]) -> "FastPath | None":
     """The short-cut, where the server's protocol allows one; with another uvicorn it stays off, and says so."""
-    if not protocol_class.keeps_no_books:
-        return None  # h11 has to be told of every byte
+    if not protocol_class.keeps_no_state:
+        return None  # h11 must see every byte
     if not uvicorn_adapter.version().startswith(TESTED):
         words = "The short-cut for known requests is off: it was made for uvicorn %sx, this is %s."
         logger.warning(words, TESTED, uvicorn_adapter.version())
@@ -95,21 +95,21 @@ class FastPath:
         scope, request_head, length = known
         app = self._app
         namespaces = app.namespaces
-        if namespaces.default.script is not self._script:  # a room may look for the key elsewhere now
+        if namespaces.default.script is not self._script:  # a provider may now look for the key elsewhere
             self._heads.clear()
             self._script = namespaces.default.script
             return False
-        door = protocol.door
-        if len(data) - end != length or door.is_full or door.is_lost or app.players.draining:
+        handle = protocol.handle
+        if len(data) - end != length or handle.is_full or handle.is_lost or app.players.draining:
             return False
         if namespaces.complaint(request_head.namespace):
             return False
         namespace = namespaces.get(request_head.namespace)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(request_head.call(data[end:]), namespace, door.has_left))
-        if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, door)) is not None:
-            plan.exchange.playback, plan.exchange.connection = playback, door.number
+        plan = started(app.plan(request_head.call(data[end:]), namespace, handle.has_left))
+        if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
+            plan.exchange.playback, plan.exchange.connection = playback, handle.number
             app.close(plan, namespace)
             protocol.rest()
         else:
@@ -117,9 +117,9 @@ class FastPath:
         return True
 
 
-def _sent(plan: PlannedResponse, start: float, clock: Clock, door: Door) -> Playback | None:
+def _sent(plan: PlannedResponse, start: float, clock: Clock, handle: ConnectionHandle) -> Playback | None:
     try:
-        return send_in_one(plan.answer, start, clock, door)
+        return send_in_one(plan.answer, start, clock, handle)
     except ValueError:  # a header that HTTP cannot carry, as a provider from elsewhere may write it
         return None  # the task will fail in the same way, and is answered for
 

@@ -10,7 +10,7 @@ from math import inf
 from typing import Any, Protocol, cast
 
 from emulator.clock import Alarm, Clock, WallClock
-from emulator.server.protocol import DOOR, Door
+from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
 from emulator.wire import (
     MAX_MOMENTS,
@@ -61,7 +61,7 @@ class Players:
         self.draining = True
         for player in tuple(self.active):
             if not player.can_end_within(grace):
-                player.door.cut()
+                player.handle.cut()
 
 
 async def play(
@@ -78,11 +78,11 @@ async def play(
 
     `scope` and `send` are uvicorn's own: no middleware may stand between. `watcher` sees how far it has come."""
     cycle: Cycle = send.__self__  # type: ignore[attr-defined]
-    door = cast(Door, scope["state"][DOOR])
+    handle = cast(ConnectionHandle, scope["state"][HANDLE])
     if players.draining:
         cycle.keep_alive = False
-    playback = await _play(answer, start, clock, cycle, door, players, watcher)
-    if door.was_cut and playback.ended == "client_closed":
+    playback = await _play(answer, start, clock, cycle, handle, players, watcher)
+    if handle.was_cut and playback.ended == "client_closed":
         playback.ended = "shutdown"  # it was not the client who closed
     return playback
 
@@ -92,35 +92,35 @@ async def _play(
     start: float,
     clock: Clock,
     cycle: Cycle,
-    door: Door,
+    handle: ConnectionHandle,
     players: Players,
     watcher: Watcher | None,
 ) -> Playback:
     if isinstance(answer, PlannedBody):
         if not answer.at or cycle.scope["method"] == "HEAD":
-            return await _send_whole(answer, start, clock, cycle, door)
+            return await _send_whole(answer, start, clock, cycle, handle)
         if not answer.streamed:
             answer = answer.steps()
     player: _Player
     if isinstance(answer, PlannedBody):
-        player = _TrackPlayer(door, start, clock, cycle, answer)
+        player = _TrackPlayer(handle, start, clock, cycle, answer)
     else:
-        player = _StepPlayer(door, start, clock, cycle, answer)
+        player = _StepPlayer(handle, start, clock, cycle, answer)
     if watcher is not None:
         watcher.underway = player.playback
     await player.play(players)
-    if door.is_lost:
+    if handle.is_lost:
         cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
         return player.playback
     is_last = player.end()
-    if door.protocol.keeps_no_books and not is_last and player.afterwards is None and cycle.keep_alive:
+    if handle.protocol.keeps_no_state and not is_last and player.afterwards is None and cycle.keep_alive:
         _close_books(cycle)
         return player.playback
     afterwards = player.afterwards if player.playback.ended == "complete" else None
     lingers = afterwards is not None and afterwards.idle is not None and afterwards.next != "answer"
     await _settle(cycle, is_last and not lingers, lingers=lingers)
-    if afterwards is not None and not door.is_lost:
-        door.prepare(afterwards, clock)
+    if afterwards is not None and not handle.is_lost:
+        handle.prepare(afterwards, clock)
     return player.playback
 
 
@@ -158,7 +158,7 @@ class _Parting:
 
 
 async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
-    """Let uvicorn close its books on an answer that was written past it: then it takes the next request of the
+    """Let uvicorn finish an answer that was written past it: then it takes the next request of the
     connection, or closes it after the last."""
     cycle.transport = _Mute(cycle.transport, lingers)
     await cycle.send({"type": "http.response.start", "status": 204, "headers": [CLOSE_HEADER] if is_last else []})
@@ -173,25 +173,27 @@ def _close_books(cycle: Cycle) -> None:
     cycle.on_response()
 
 
-async def _send_whole(planned: PlannedBody, start: float, clock: Clock, cycle: Cycle, door: Door) -> Playback:
+async def _send_whole(
+    planned: PlannedBody, start: float, clock: Clock, cycle: Cycle, handle: ConnectionHandle
+) -> Playback:
     """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
-    playback = send_in_one(planned, start, clock, door) if _is_usual(cycle, door) else None
+    playback = send_in_one(planned, start, clock, handle) if _is_usual(cycle, handle) else None
     if playback is not None:
         _close_books(cycle)
         return playback
     body = b"" if planned.status in BODILESS else planned.body()
     if cycle.more_body:
-        cycle.transport = _Parting(door.protocol)
+        cycle.transport = _Parting(handle.protocol)
     headers = list(planned.headers)
     if planned.status not in BODILESS and (not planned.streamed or (body and cycle.scope["http_version"] == "1.0")):
         headers.append((b"content-length", b"%d" % len(body)))
     await cycle.send({"type": "http.response.start", "status": planned.status, "headers": headers})
     sent = 0
-    while len(body) - sent > MAX_WRITE and not door.is_lost:
+    while len(body) - sent > MAX_WRITE and not handle.is_lost:
         piece = body[sent : sent + MAX_WRITE]
         await cycle.send({"type": "http.response.body", "body": piece, "more_body": True})
         sent += MAX_WRITE
-    if not door.is_lost:
+    if not handle.is_lost:
         await cycle.send({"type": "http.response.body", "body": body[sent:] if sent else body, "more_body": False})
     now = clock.now()
     if cycle.response_complete:
@@ -201,36 +203,38 @@ async def _send_whole(planned: PlannedBody, start: float, clock: Clock, cycle: C
     return Playback("client_closed", sent, frames, now, now, now - start)
 
 
-def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock, door: Door) -> Playback | None:
-    """Head and body in one write, on a connection that has room for them and stays open. None when that cannot be: it
+def send_in_one(
+    answer: PlannedBody | Sequence[Step], start: float, clock: Clock, handle: ConnectionHandle
+) -> Playback | None:
+    """Head and body in one write, on a connection that can take them and stays open. None when that cannot be: it
     is not all due, or too much, or the connection is to be closed after it."""
     if not isinstance(answer, PlannedBody) or answer.at or answer.status in BODILESS or CLOSE_HEADER in answer.headers:
         return None
     body = answer.body()
     if len(body) > MAX_WRITE:
         return None
-    door.write(_in_one(answer, body, door))
+    handle.write(_in_one(answer, body, handle))
     now = clock.now()
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
-def _is_usual(cycle: Cycle, door: Door) -> bool:
+def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
     """Whether head and body may go in one write: nothing about the request asks for more."""
     scope = cycle.scope
     return (
-        door.protocol.keeps_no_books
+        handle.protocol.keeps_no_state
         and cycle.keep_alive
         and not cycle.disconnected
         and scope["method"] != "HEAD"
         and scope["http_version"] == "1.1"
-        and not door.is_full
-        and not door.is_lost
+        and not handle.is_full
+        and not handle.is_lost
     )
 
 
-def _in_one(planned: PlannedBody, body: bytes, door: Door) -> bytes:
+def _in_one(planned: PlannedBody, body: bytes, handle: ConnectionHandle) -> bytes:
     """A whole answer as bytes, in chunks if it is a stream."""
-    headers = [*door.protocol.server_state.default_headers, *planned.headers]
+    headers = [*handle.protocol.server_state.default_headers, *planned.headers]
     head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
         raise ValueError(f"a header holds a line end: {headers}")
@@ -261,9 +265,9 @@ class _Player:
         "clock",
         "cycle",
         "done",
-        "door",
         "ending",
         "framing",
+        "handle",
         "index",
         "is_held",
         "is_last",
@@ -274,11 +278,11 @@ class _Player:
         "transport",
     )
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle) -> None:
-        self.door = door
-        self.transport = door.protocol.transport
-        self.is_held = door.is_full
-        """The client reads too slowly: `wake` is called when there is room again."""
+    def __init__(self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle) -> None:
+        self.handle = handle
+        self.transport = handle.protocol.transport
+        self.is_held = handle.is_full
+        """The client reads too slowly: `wake` is called when it can take more."""
         self.is_over = False
         self.start = start
         self.clock = clock
@@ -296,19 +300,19 @@ class _Player:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def play(self, players: Players) -> None:
-        door = self.door
-        door.player = self
-        door.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
+        handle = self.handle
+        handle.player = self
+        handle.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
         players.active.add(self)
         try:
-            if door.is_lost:
+            if handle.is_lost:
                 self.lost()
             else:
                 self.wake()
             await self.done
         finally:
             players.active.discard(self)
-            door.player = None
+            handle.player = None
             if self.alarm is not None:
                 self.alarm.cancel()
 
@@ -341,7 +345,7 @@ class _Player:
         if self.framing == "chunks" and b"transfer-encoding" not in given:
             demanded.append((b"transfer-encoding", b"chunked"))
         lines = [
-            b"%b: %b" % header for header in (*self.door.protocol.server_state.default_headers, *headers, *demanded)
+            b"%b: %b" % header for header in (*self.handle.protocol.server_state.default_headers, *headers, *demanded)
         ]
         if any(b"\r" in line or b"\n" in line for line in lines):
             raise ValueError(f"a header holds a line end: {headers}")
@@ -350,7 +354,7 @@ class _Player:
     def end(self) -> bool:
         """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
         if self.framing == "chunks":
-            self.door.write(b"0\r\n\r\n")
+            self.handle.write(b"0\r\n\r\n")
         return self.is_last
 
     def last_due(self) -> float:
@@ -375,7 +379,7 @@ class _Player:
     def wake(self) -> None:
         """Go on, if there is anything to do and it can be done."""
         if self.is_over or self.transport.is_closing():
-            return  # what is left to do then is told by `lost`, which is on its way
+            return  # `lost`, which is about to be called, does the rest
         try:
             self.advance()
         except Exception as error:
@@ -409,8 +413,10 @@ class _TrackPlayer(_Player):
 
     __slots__ = ("at", "due", "offset", "planned", "run", "runs")
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, planned: PlannedBody) -> None:
-        super().__init__(door, start, clock, cycle)
+    def __init__(
+        self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, planned: PlannedBody
+    ) -> None:
+        super().__init__(handle, start, clock, cycle)
         self.planned = planned
         self.at = planned.at
         self.due = start + planned.at[0]
@@ -458,8 +464,10 @@ class _StepPlayer(_Player):
 
     __slots__ = ("steps",)
 
-    def __init__(self, door: Door, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]) -> None:
-        super().__init__(door, start, clock, cycle)
+    def __init__(
+        self, handle: ConnectionHandle, start: float, clock: Clock, cycle: Cycle, steps: Sequence[Step]
+    ) -> None:
+        super().__init__(handle, start, clock, cycle)
         self.steps = steps
 
     def last_due(self) -> float:
@@ -494,34 +502,34 @@ class _StepPlayer(_Player):
                     self.steps = [*_dribbled(head, step), *self.steps[self.index :]]
                     self.index = 0
                 else:
-                    self.door.write(head)
+                    self.handle.write(head)
             case Data():
                 data = step.data
                 if self.framing == "none" or not data:
                     return
-                self.door.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
+                self.handle.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
                 self._note(len(data), 1, self.start + step.at, now)
                 if step.gap:
                     self.playback.last_sent = self.clock.now()  # writing may have taken its time
             case Raw():
-                self.door.write(step.data)
+                self.handle.write(step.data)
                 self._note(len(step.data), 1, self.start + step.at, now)
             case End():
                 self.finish("complete")
             case Close():
                 self.ending = "closed"
-                self.door.close()
+                self.handle.close()
             case Reset():
                 self.ending = "reset"
-                self.door.reset()
+                self.handle.reset()
             case Afterwards():
                 self.afterwards = step
             case Refuse():
-                self.door.listener_control.refuse(step.seconds)
+                self.handle.listener_control.refuse(step.seconds)
             case ResetAccepts():
-                self.door.listener_control.reset_accepts(step.count, step.seconds)
+                self.handle.listener_control.reset_accepts(step.count, step.seconds)
             case BreakHandshakes():
-                self.door.listener_control.break_handshakes(step.how, step.count, step.seconds)
+                self.handle.listener_control.break_handshakes(step.how, step.count, step.seconds)
             case Hang():  # never reached: `advance` stays before it
                 pass
 

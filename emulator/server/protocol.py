@@ -1,4 +1,4 @@
-"""The door to a connection: what both of uvicorn's protocol classes are given, so that an answer has the socket itself.
+"""The connection protocol: what both of uvicorn's protocol classes are given, so that an answer has the socket itself.
 
 It lets a stream write past ASGI, where every token would cost a coroutine, lets a fault do what HTTP forbids, tells
 when the client has gone, and gives every request limits: for the size of its head, and for the time it may take.
@@ -26,7 +26,7 @@ logger = logging.getLogger("emulator.http")
 logger.setLevel(logging.ERROR)
 logger.addFilter(_is_no_cancellation)
 
-DOOR = "emulator.door"
+HANDLE = "emulator.connection"
 HEAD_TIMEOUT = 10.0
 """Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
 MIN_BODY_PROGRESS = 65536
@@ -67,19 +67,19 @@ class ListenerControl(Protocol):
 
 
 class Listener(Protocol):
-    """What a door tells of its connection while an answer is sent."""
+    """What a connection reports while an answer is sent."""
 
     is_held: bool
     """The client reads too slowly."""
 
     def wake(self) -> None:
-        """There is room again."""
+        """The client can take more data again."""
 
     def lost(self) -> None:
         """The connection is gone."""
 
 
-class Door:
+class ConnectionHandle:
     """What the transport may do with one connection, beyond ASGI."""
 
     __slots__ = ("idle", "listener_control", "next", "number", "player", "protocol", "was_cut")
@@ -89,7 +89,7 @@ class Door:
         self.number = next(listener_control.numbers)
         self.listener_control = listener_control
         self.player: Listener | None = None
-        """What is told when the connection is lost, and when the client reads too slowly."""
+        """Notified when the connection is lost, and when the client reads too slowly."""
         self.next: Literal["answer", "close", "reset", "discard"] = "answer"
         self.idle: Alarm | None = None
         self.was_cut = False
@@ -130,7 +130,7 @@ class Door:
         self.reset()
 
     def prepare(self, afterwards: Afterwards, clock: Clock) -> None:
-        """From now on the connection waits for its next request, and behaves as it was told."""
+        """From now on, the connection waits for its next request and behaves as prepared."""
         self.next = afterwards.next
         if afterwards.idle is not None:
             self.protocol.unset_keep_alive()  # uvicorn would not wait for ever
@@ -150,10 +150,10 @@ class Door:
 
 
 class _Gone:
-    """What a door knows of a connection that is lost. The protocol and the door would keep each other in memory until
+    """Stands for the protocol of a lost connection. Protocol and handle would keep each other in memory until
     Python looks for such pairs, which stops every stream for a while."""
 
-    keeps_no_books = write_paused = False
+    keeps_no_state = write_paused = False
 
     def __init__(self) -> None:
         self.transport = self.flow = self
@@ -183,12 +183,12 @@ class FastPath(Protocol):
 class _Limits(UvicornProtocol):
     """The limits of a request on one connection: how large its head may be, and how long its parts may take."""
 
-    keeps_no_books: bool
+    keeps_no_state: bool
     """Whether an answer may be written past the parser."""
     backlog: Sized
     """Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes."""
     most_backlog: int
-    door: Door
+    handle: ConnectionHandle
     deadline: asyncio.TimerHandle | None = None
     unfinished = 0
     """Bytes of a request whose end has not come."""
@@ -227,7 +227,7 @@ class _Limits(UvicornProtocol):
     def part(self) -> None:
         """Close the connection, after what the client still sends."""
         self.stop_patience()
-        self.door.next = "discard"
+        self.handle.next = "discard"
         self.deadline = self.loop.call_later(DISCARD_TIMEOUT, self.transport.close)
         self.flow.resume_reading()
         self.transport.write_eof()
@@ -266,13 +266,13 @@ class _Limits(UvicornProtocol):
         """Whether an answer has begun and not ended, so that nothing may be written between."""
         cycle = self.cycle
         return (
-            self.door.player is not None
+            self.handle.player is not None
             or self.is_pipelining()
             or (cycle is not None and cycle.response_started and not cycle.response_complete)
         )
 
     def _is_in_body(self, cycle: Cycle) -> bool:
-        if cycle.response_complete and not self.keeps_no_books:
+        if cycle.response_complete and not self.keeps_no_state:
             cycle.more_body = self.is_body_open()
         return bool(cycle.more_body)
 
@@ -288,7 +288,7 @@ class _Limits(UvicornProtocol):
 
 class Connection(_Limits):
     """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
-    a `Door` into every request's state."""
+    a `ConnectionHandle` into every request's state."""
 
     def __init__(self, listener_control: ListenerControl, fast_path: FastPath | None, **given: Any) -> None:
         super().__init__(**given)
@@ -316,20 +316,20 @@ class Connection(_Limits):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.door = Door(self, self._gate)
-        self.app_state = {**self.app_state, DOOR: self.door}
+        self.handle = ConnectionHandle(self, self._gate)
+        self.app_state = {**self.app_state, HANDLE: self.handle}
         self.be_patient()
         if self._gate.resets_next():
-            self.door.reset()
+            self.handle.reset()
 
     def data_received(self, data: bytes) -> None:
-        if self.door.next != "answer":
-            if self.door.next == "discard":
+        if self.handle.next != "answer":
+            if self.handle.next == "discard":
                 self.discard(len(data))
             else:
-                self.door.turn_away()
+                self.handle.turn_away()
             return
-        self.door.stop_waiting()
+        self.handle.stop_waiting()
         before = self.cycle
         short = self._shortcut if not self.unfinished and self._is_between_requests() else None
         if short is not None and short.take(self, data):
@@ -393,22 +393,22 @@ class Connection(_Limits):
         # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
         self.unset_keep_alive()
         self.stop_patience()
-        self.door.stop_waiting()
-        if self.door.player is not None:
-            self.door.player.lost()
-        self.door.protocol = GONE
+        self.handle.stop_waiting()
+        if self.handle.player is not None:
+            self.handle.player.lost()
+        self.handle.protocol = GONE
         self._gate.lost()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.door.player is not None:
-            self.door.player.is_held = True
+        if self.handle.player is not None:
+            self.handle.player.is_held = True
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.door.player is not None:
-            self.door.player.is_held = False
-            self.door.player.wake()
+        if self.handle.player is not None:
+            self.handle.player.is_held = False
+            self.handle.player.wake()
 
 
 def _head_size(scope: Scope) -> int:

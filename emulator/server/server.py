@@ -27,7 +27,7 @@ from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.scenario.sources import Source
 from emulator.server.app import HOSTS, App
 from emulator.server.fast_path import fast_path_for
-from emulator.server.protocol import Connection, Door
+from emulator.server.protocol import Connection, ConnectionHandle
 from emulator.server.uvicorn_adapter import ServerState, settings
 from emulator.state.journal import Exchange
 from emulator.state.namespace import CompiledScenario, Namespaces
@@ -357,9 +357,9 @@ class HttpServer:
         for connection in tuple(state.connections):
             connection.shutdown()
         await self._until_over(self._grace)
-        self._cut_off(lambda door: not door.is_lost)
+        self._cut_off(lambda handle: not handle.is_lost)
         await self._until_over(CLOSE_TIMEOUT)
-        self._cut_off(lambda door: True)
+        self._cut_off(lambda handle: True)
         if state.tasks:
             _, late = await asyncio.wait(state.tasks, timeout=CANCEL_AFTER)
             for task in late:
@@ -377,11 +377,11 @@ class HttpServer:
                 async with asyncio.timeout(seconds):
                     await self._is_over.wait()
 
-    def _cut_off(self, whom: Callable[[Door], bool]) -> None:
+    def _cut_off(self, whom: Callable[[ConnectionHandle], bool]) -> None:
         for connection in tuple(self.server_state.connections):
             assert isinstance(connection, Connection)
-            if whom(connection.door):
-                connection.door.cut()
+            if whom(connection.handle):
+                connection.handle.cut()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -106,7 +106,7 @@ def _one_at_a_time() -> Iterator[None]:
 
         path = os.path.join(tempfile.gettempdir(), f"emulator-{os.getuid()}.lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except (ImportError, OSError):  # nowhere to write: then two that start within a millisecond are not told apart
+    except (ImportError, OSError):  # nowhere to write: then two that start within a millisecond can't be distinguished
         yield
         return
     try:

@@ -512,7 +512,7 @@ class Shelf:
         self._uncut_bytes = 0
 
     def make_room(self) -> None:
-        """Let the fullest journals forget until there is room again for a while."""
+        """Lets the fullest journals forget until there is space for a while."""
         while self.bytes > self.most_bytes:
             fullest = max(self.journals, key=lambda each: each.bytes)
             goal = fullest.bytes - min(self.most_bytes // 16, fullest.bytes)  # looked for once for many exchanges
@@ -520,7 +520,7 @@ class Shelf:
                 fullest.drop_oldest()
 
     def keep_uncut(self, exchange: "Exchange", body: bytes) -> None:
-        """Keep the whole body of a request as long as there is room: the reasons are found in it."""
+        """Keeps the whole body of a request while there is space, to explain mismatches later."""
         self._uncut.append((exchange, len(body)))
         self._uncut_bytes += len(body)
         while self._uncut_bytes > self.most_uncut:
@@ -584,7 +584,7 @@ class Journal:
         return self._kept.get(number)
 
     def watch(self, notify: Callable[[Exchange], None]) -> Callable[[], None]:
-        """Have each exchange told that begins or ends from now on; the answer stops that."""
+        """Have each exchange parts that begins or ends from now on; the answer stops that."""
         self._watchers = (*self._watchers, notify)
 
         def stop() -> None:

@@ -67,7 +67,7 @@ def safe_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class CompiledScenario:
-    """A scenario made ready: rules to ask, rooms with their settings, keys that are accepted. Never changed."""
+    """A compiled scenario: rules, providers with their settings, accepted keys. Never changed."""
 
     scenario: Scenario
     rules: RuleSet
@@ -175,12 +175,12 @@ class Namespace:
             id: counter for id, counter in self.fault_registry.counters.items() if id.startswith(LASTING)
         }
         self.memory.clear()
-        books = _ledger(script)
-        if books.quotas == self.ledger.quotas:
-            self.ledger.accounts = books.accounts
+        fresh = _ledger(script)
+        if fresh.quotas == self.ledger.quotas:
+            self.ledger.accounts = fresh.accounts
         else:  # what was counted was counted against other limits
-            books.spent = self.ledger.spent
-            self.ledger = books
+            fresh.spent = self.ledger.spent
+            self.ledger = fresh
 
     def add_rule(self, model: RuleModel) -> AddedRule:
         """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError."""

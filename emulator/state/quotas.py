@@ -63,7 +63,7 @@ class UsageCounter:
 
 @dataclass(slots=True)
 class Quotas:
-    """The books of one namespace."""
+    """The balances and quotas of one namespace."""
 
     quotas: Sequence[Quota] = ()
     accounts: Sequence[Account] = ()

@@ -1,4 +1,4 @@
-"""Watches scenario files and delivers each new version that is sound; a broken one is told and changes nothing."""
+"""Watches scenario files and delivers each valid new version; a broken one is reported and changes nothing."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ DEBOUNCE_MS = 50
 """Changes within this time are one change, unless nothing happens for `STEP_MS`: editors write in several steps."""
 STEP_MS = 10
 LOOK_MS = 250
-"""How often files are looked at although no change was told: some file systems tell none, and links further up in a
+"""How often files are checked without a notification: some file systems send none, and links further up in a
 path may be turned elsewhere."""
 REST = 50
 """How many times as long as a look took there is none after it: a glob may lead through a large tree."""

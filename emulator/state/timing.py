@@ -59,7 +59,7 @@ class Histogram:
         self.most = max(self.most, other.most)
         self.sum += other.sum
 
-    def told(self) -> Mapping[str, float]:
+    def to_dict(self) -> Mapping[str, float]:
         """As plain data, in milliseconds."""
         quantiles = {"p50": self.quantile(0.5), "p99": self.quantile(0.99), "max": self.most}
         return {"count": self.count, **{name: round(value * 1000, 3) for name, value in quantiles.items()}}
@@ -67,7 +67,7 @@ class Histogram:
 
 @dataclass(slots=True)
 class Timing:
-    """The books of one server's punctuality, from its start or the last `clear`."""
+    """How punctual a server has been since its start or the last `clear`."""
 
     late: Histogram = field(default_factory=Histogram)
     """The worst lateness of each paced answer."""
@@ -108,13 +108,13 @@ class Timing:
         return timing
 
     def clear(self) -> None:
-        """Begin new books."""
+        """Resets all figures."""
         self.late, self.too_long, self.lag = Histogram(), Histogram(), Histogram()
 
-    def told(self) -> Mapping[str, Mapping[str, float]]:
+    def to_dict(self) -> Mapping[str, Mapping[str, float]]:
         """As plain data, in milliseconds."""
         return {
-            "lateness_ms": self.late.told(),
-            "stream_too_long_ms": self.too_long.told(),
-            "loop_lag_ms": self.lag.told(),
+            "lateness_ms": self.late.to_dict(),
+            "stream_too_long_ms": self.too_long.to_dict(),
+            "loop_lag_ms": self.lag.to_dict(),
         }

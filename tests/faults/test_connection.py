@@ -14,7 +14,7 @@ from emulator import Emulator
 from emulator.faults import fault_of
 from emulator.faults.base import FaultContext, NotApplicable
 from emulator.providers import PROVIDERS
-from emulator.server.protocol import Door
+from emulator.server.protocol import ConnectionHandle
 from emulator.wire import Afterwards, Close, Data, End, Hang, Head, Raw, Refuse, Reset, ResetAccepts, Step
 
 pytest_plugins = ["running"]
@@ -272,13 +272,13 @@ def test_what_is_slow_takes_its_time_and_is_whole_in_the_end(live: Live, fault: 
 
 def test_headers_dribble_byte_by_byte(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     writes: list[bytes] = []
-    write = Door.write
+    write = ConnectionHandle.write
 
-    def record(door: Door, data: bytes) -> None:
+    def record(handle: ConnectionHandle, data: bytes) -> None:
         writes.append(data)
-        write(door, data)
+        write(handle, data)
 
-    monkeypatch.setattr(Door, "write", record)
+    monkeypatch.setattr(ConnectionHandle, "write", record)
     with live.connect() as client:
         client.send(live.ask("slow_headers:seconds=0.05"))
         client.response()
@@ -405,11 +405,11 @@ OTHERS: dict[str, tuple[str, list[Step]]] = {
     "no headers are sent that could announce it": ("close:announce=true", STEPS),
     "no headers are sent that a chunk could follow": ("malformed_chunk:after_bytes=0", [Raw(b"x"), Close()]),
     "no headers are sent": ("no_length_close", [Raw(b"x"), Close()]),
-    "the connection does not outlive this answer": ("stale_keepalive", [START, ONE, Hang(0.5)]),
+    "the connection closes after this answer": ("stale_keepalive", [START, ONE, Hang(0.5)]),
     "another fault sends raw bytes": ("dribble", [START, ONE, Raw(b"x"), Close()]),
     "the answer has no body": ("dribble", [START, End()]),
-    "another fault took the head of the answer": ("content_length", [Close()]),
-    "the answer would fall into more than 200000 pieces": (
+    "another fault removed the head of the answer": ("content_length", [Close()]),
+    "the answer would have more than 200000 pieces": (
         "bandwidth:bytes_per_second=1",
         [START, Data(b"." * 200_001), End()],
     ),

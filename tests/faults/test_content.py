@@ -535,12 +535,12 @@ def test_every_two_faults_of_content_get_along(virtual: Virtual) -> None:
         ("unknown_tool", "Hi", False, "the answer calls no tool"),
         ("tool_index", "Hi", True, "the answer calls no tool, or too few to make a difference"),
         ("tool_index:form=name_split", "Call", False, "a whole answer has each tool call in one piece"),
-        ("usage:form=twice", "Hi", False, "a whole answer has one place for the usage"),
-        ("usage", "Refuse", False, "the answer does not tell the usage"),
+        ("usage:form=twice", "Hi", False, "a whole answer has only one place for usage"),
+        ("usage", "Refuse", False, "the answer has no usage"),
         ("missing_fields:fields=nothing", "Hi", True, "there is no nothing"),
-        ("finish_reason", "Refuse", True, "it is no answer of a model"),
-        ("tool_arguments", "Refuse", True, "it is no answer of a model"),
-        ("unknown_tool", "Refuse", False, "it is no answer of a model"),
+        ("finish_reason", "Refuse", True, "the answer doesn't come from a model"),
+        ("tool_arguments", "Refuse", True, "the answer doesn't come from a model"),
+        ("unknown_tool", "Refuse", False, "the answer doesn't come from a model"),
         ("null_content", "Refuse", False, "there is no text that could be null"),
     ],
 )
@@ -557,7 +557,7 @@ def test_a_fault_that_cannot_be_applied_is_told(
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [
-        ("error_event:form=first,after_tokens=1", "form=first is a place already: take after_tokens away"),
+        ("error_event:form=first,after_tokens=1", "form=first already says where: remove after_tokens"),
         ("error_event:name=overlooded", "Did you mean 'overloaded'?"),
         ("duplicate_chunk:nth=0", "nth"),
         ("no_trailing_blank:line_ends=2", "line_ends"),

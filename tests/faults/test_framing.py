@@ -15,7 +15,7 @@ from emulator.faults import fault_of
 from emulator.faults.base import FaultContext, NotApplicable
 from emulator.providers import PROVIDERS
 from emulator.request import HttpRequest
-from emulator.server.protocol import Door
+from emulator.server.protocol import ConnectionHandle
 from emulator.state.namespace import Namespace
 from emulator.wire import Close, Data, End, Head, Raw, Reset, Step
 
@@ -248,13 +248,13 @@ def test_segments_are_apart_even_when_the_server_is_late(live: Live, monkeypatch
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, bytes]]:
     """Every write from now on, and when it was made."""
     writes: list[tuple[float, bytes]] = []
-    write = Door.write
+    write = ConnectionHandle.write
 
-    def record(door: Door, data: bytes) -> None:
+    def record(handle: ConnectionHandle, data: bytes) -> None:
         writes.append((time.monotonic(), data))
-        write(door, data)
+        write(handle, data)
 
-    monkeypatch.setattr(Door, "write", record)
+    monkeypatch.setattr(ConnectionHandle, "write", record)
     return writes
 
 
@@ -320,19 +320,19 @@ def test_a_truncated_gzip_body_is_over_when_its_last_byte_is_sent() -> None:
 
 OTHERS: dict[str, tuple[str, list[Step], bool]] = {
     "the answer is not a stream": ("id_lines", STEPS, False),
-    "another fault has cut or joined the events": ("id_lines", [STREAM, Data(b"d", "piece"), End()], True),
+    "another fault has split or joined the events": ("id_lines", [STREAM, Data(b"d", "piece"), End()], True),
     "there is no event to change": ("line_ends", [Raw(b"x"), Close()], True),
-    "there is nothing to cut": ("split:into=characters", [STREAM, FIRST, End()], True),
+    "there is nothing to split": ("split:into=characters", [STREAM, FIRST, End()], True),
     "there is nothing to join": ("coalesce", [STREAM, FIRST, End()], True),
     "the answer has no body": ("gzip", [STREAM, Reset()], True),
-    "another fault took the head of the answer": ("bom", [Raw(b"x"), Close()], True),
-    "no event has a text": ("odd_separators", STEPS, True),
-    "there is no event, or none so small": (
+    "another fault removed the head of the answer": ("bom", [Raw(b"x"), Close()], True),
+    "no event has text": ("odd_separators", STEPS, True),
+    "there is no event, or none small enough": (
         "large_event:size=1024",
         [STREAM, Data(b'data: {"a":"%b"}\n\n' % (b"." * 1024), "content")],
         True,
     ),
-    "the body is compressed already": (
+    "the body is already compressed": (
         "gzip",
         [Head(200, ((b"content-encoding", b"gzip"),)), Data(b"x", "packed"), End()],
         True,
@@ -342,7 +342,7 @@ OTHERS: dict[str, tuple[str, list[Step], bool]] = {
         [STREAM, Data(b"data: {\ndata: }\n\n", "content"), End()],
         True,
     ),
-    "the answer would fall into more than 200000 pieces": ("split", [STREAM, Data(b"." * 200_002), End()], True),
+    "the answer would have more than 200000 pieces": ("split", [STREAM, Data(b"." * 200_002), End()], True),
 }
 
 

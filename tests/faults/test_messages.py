@@ -303,8 +303,8 @@ def test_an_unknown_tool_is_called_in_either_form(messages: Messages) -> None:
 
 
 NOT_HERE = {
-    "empty_choices_chunk": "there is no event without an answer here, or another fault took the choices",
-    "cumulative:where=message": "there is no place for the whole text beside a delta here",
+    "empty_choices_chunk": "this dialect has no event without choices, or another fault removed them",
+    "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
     "tool_index:form=name_split": "the answer calls no tool, or too few to make a difference",
 }

@@ -239,8 +239,8 @@ def test_the_choices_are_empty_wherever_they_stand(virtual: Virtual, provider: s
     [
         ("truncated_json", "Hi", True, "the answer is a stream"),
         ("empty_200", "Refuse", True, "the answer has status 503"),
-        ("ignored_stream_flag", "Refuse", True, "it is no answer of a model"),
-        ("empty_choices", "Refuse", False, "it is no answer of a model"),
+        ("ignored_stream_flag", "Refuse", True, "the answer doesn't come from a model"),
+        ("empty_choices", "Refuse", False, "the answer doesn't come from a model"),
     ],
 )
 def test_a_fault_that_cannot_be_applied_is_told(

@@ -32,7 +32,7 @@ class Compiling:
     """What a condition needs to know of the match that it is made for."""
 
     normalize: tuple[str, ...]
-    """What is made the same before texts are compared."""
+    """Differences to ignore when comparing texts."""
     place: KeyPath
     """Where the value stands, from the match on."""
     inner: Callable[[Any, tuple[str, ...], KeyPath], tuple["Condition[Any]", ...]]

@@ -12,7 +12,7 @@ from emulator.matching.conditions.values import BodyCondition
 
 
 class Body(Condition[BodyCondition]):
-    """What the native body must hold; every item must fit."""
+    """Conditions on the request body; all must hold."""
 
     key = "body"
     depends_on = "body"

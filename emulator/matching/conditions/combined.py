@@ -9,7 +9,7 @@ Conditions = tuple[Condition[Any], ...]
 
 
 class AnyOf(Condition[Any]):
-    """At least one of these must hold."""
+    """At least one of these must match."""
 
     key = "any_of"
 
@@ -77,7 +77,7 @@ class AllOf(Condition[Any]):
 
 
 class Not(Condition[Any]):
-    """This must not hold as a whole."""
+    """This must not match as a whole."""
 
     key = "not"
 
@@ -121,7 +121,7 @@ def are_same(one: Sequence[Conditions], other: Sequence[Conditions]) -> bool:
 
 
 def follow_from(wide: Sequence[Condition[Any]], narrow: Sequence[Condition[Any]]) -> bool:
-    """Whether every request that meets all of `narrow` meets all of `wide`, as far as can be told."""
+    """Whether every request that meets all of `narrow` meets all of `wide`, as far as can be determined."""
     return all(condition.follows_from(narrow) for condition in wide)
 
 

@@ -35,7 +35,7 @@ class OneOf(Condition[tuple[str, ...]]):
 
 
 class Provider(OneOf):
-    """Which provider is asked."""
+    """The provider's name, or several."""
 
     key = "provider"
 

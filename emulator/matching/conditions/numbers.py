@@ -51,7 +51,7 @@ class Number(Condition[NumberCondition]):
 
 
 class Turn(Number):
-    """How many assistant messages came before, plus one."""
+    """The number of assistant messages so far, plus one."""
 
     key = "turn"
     least = 1
@@ -61,7 +61,7 @@ class Turn(Number):
 
 
 class Messages(Number):
-    """How many messages there are."""
+    """The number of messages."""
 
     key = "messages"
     name = "the number of messages"

@@ -40,7 +40,7 @@ def complaint_of(condition: Any, point: EntryPoint) -> str | None:
     if missing:
         return f"{condition.__qualname__} does not state {', '.join(missing)}"
     if condition.key != point.name:
-        return f"{condition.__qualname__}.key is '{condition.key}', the name of its entry point was expected"
+        return f"{condition.__qualname__}.key is '{condition.key}', but must be the name of its entry point"
     if not KEY.fullmatch(condition.key) or iskeyword(condition.key):
         return "a key has lower-case letters, digits and '_', and is no keyword of Python"
     if condition.depends_on not in get_args(DependsOn):

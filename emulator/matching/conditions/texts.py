@@ -72,7 +72,7 @@ class Prompt(Text):
 
 
 class System(Text):
-    """The text of all system messages, joined by line ends."""
+    """The text of all system messages, joined by newlines."""
 
     key = "system"
 

@@ -10,7 +10,7 @@ from emulator.request import ModelRequest
 
 
 class Tool(Condition[str]):
-    """Globs; for each there is a function offered that fits."""
+    """Globs; each must match one of the offered functions."""
 
     key = "tools"
     depends_on = "body"
@@ -36,7 +36,7 @@ class Tool(Condition[str]):
 
 
 class ToolResult(Condition[ToolResultCondition]):
-    """The conversation ends with a result of a tool."""
+    """The conversation ends with a tool result."""
 
     key = "tool_result"
     depends_on = "body"

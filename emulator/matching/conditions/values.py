@@ -16,13 +16,13 @@ MAX_PATH, MAX_SEGMENTS = 4096, 100
 
 
 class Model(BaseModel):
-    """A mapping of a scenario file: unknown keys are errors, types are not bent."""
+    """A mapping in a scenario file: unknown keys are errors, and types are not coerced."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
 def _listed(value: Any) -> Any:
-    """One thing where a list may stand."""
+    """Turns a single value into a list."""
     return (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
@@ -48,22 +48,22 @@ def _json_path(path: str) -> str:
     from jsonpath.exceptions import JSONPathError  # only files that ask for bodies pay for it
 
     if len(path) > MAX_PATH:
-        raise ValueError(f"is a JSONPath of {len(path)} characters: at most {MAX_PATH} can be followed")
+        raise ValueError(f"is a JSONPath of {len(path)} characters: at most {MAX_PATH} are allowed")
     try:
         found = compiled_path(path)
     except RecursionError:
-        raise ValueError("is a JSONPath that is nested too deep to be read: use fewer brackets") from None
+        raise ValueError("is a JSONPath with too many nested brackets: use fewer") from None
     except JSONPathError as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0].strip()
         raise ValueError(f"is '{path}', which is not a JSONPath: {reason}") from None
     segments = len(getattr(found, "segments", ()))
     if segments > MAX_SEGMENTS:
-        raise ValueError(f"is a JSONPath of {segments} segments: at most {MAX_SEGMENTS} can be followed")
+        raise ValueError(f"is a JSONPath of {segments} segments: at most {MAX_SEGMENTS} are allowed")
     return path
 
 
 def glob_pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
-    """One pattern for several globs; letter case does not matter."""
+    """One case-insensitive pattern for several globs."""
     return re.compile("|".join(translate(glob) for glob in globs) or r"(?!)", re.IGNORECASE)
 
 
@@ -79,25 +79,25 @@ Regex = Annotated[str, Field(max_length=65536), AfterValidator(_pattern)]
 
 
 class TextCondition(Model):
-    """What a text must be. All that is said must hold; a plain text means `equals`."""
+    """Conditions on a text. All given keys must hold; a plain string means `equals`."""
 
     equals: str | None = None
-    """The whole text."""
+    """Equals the whole text."""
     contains: str | None = None
-    """A part of it."""
+    """Is part of the text."""
     regex: Regex | None = None
-    """Searched anywhere in the text; its groups are there in templates as `groups`."""
+    """Matches anywhere in the text; templates see its groups as `groups`."""
     glob: str | None = None
-    """The whole text, where `*` stands for anything; letter case does not matter."""
+    """Matches the whole text, case-insensitively; `*` stands for anything."""
     any_of: tuple["TextMatch", ...] | None = Field(default=None, strict=False)
-    """At least one of these must hold."""
+    """At least one of these must match."""
     not_: "TextMatch | None" = Field(default=None, alias="not")
-    """This must not hold."""
+    """This must not match."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "TextCondition":
         if not self.model_fields_set:
-            raise ValueError("says nothing: give equals, contains, regex, glob, any_of or not")
+            raise ValueError("is empty: give equals, contains, regex, glob, any_of or not")
         return self
 
 
@@ -110,21 +110,21 @@ TextCondition.model_rebuild()
 
 
 class NumberCondition(Model):
-    """What a number must be. A plain number means `equals`."""
+    """Conditions on a number. A plain number means `equals`."""
 
     equals: float | None = None
-    """Exactly this."""
+    """Is exactly this."""
     gt: float | None = None
-    """More than this."""
+    """Is greater than this."""
     lt: float | None = None
-    """Less than this."""
+    """Is less than this."""
     in_: tuple[float, ...] | None = Field(default=None, alias="in", strict=False)
-    """One of these."""
+    """Is one of these."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "NumberCondition":
         if not self.model_fields_set:
-            raise ValueError("says nothing: give equals, gt, lt or in")
+            raise ValueError("is empty: give equals, gt, lt or in")
         return self
 
 
@@ -138,29 +138,29 @@ NumberMatch = Annotated[
 
 
 class BodyCondition(Model):
-    """What the native body must hold at a JSONPath (RFC 9535). One node that fits is enough."""
+    """Conditions on the request body at a JSONPath (RFC 9535). One matching node is enough."""
 
     path: Annotated[str, AfterValidator(_json_path)]
     """A JSONPath, such as `$.metadata.case` or `$.messages[0].role`."""
     equals: Any = None
-    """Exactly this value, null too."""
+    """Is exactly this value, which may be null."""
     contains: Any = None
-    """A part of a text, or an item of a list."""
+    """Is part of a string, or an item of a list."""
     regex: Regex | None = None
-    """Searched anywhere in a text."""
+    """Matches anywhere in a string."""
     in_: tuple[Any, ...] | None = Field(default=None, alias="in", strict=False)
-    """One of these values."""
+    """Is one of these values."""
     gt: float | None = None
-    """A number above this."""
+    """Is a number greater than this."""
     lt: float | None = None
-    """A number below this."""
+    """Is a number less than this."""
     exists: bool | None = None
-    """Whether there is anything at the path."""
+    """Whether the path exists."""
 
     @model_validator(mode="after")
     def _says_something(self) -> "BodyCondition":
         if self.model_fields_set == {"path"}:
-            raise ValueError("says nothing of what is there: give equals, contains, regex, in, gt, lt or exists")
+            raise ValueError("has only a path: give equals, contains, regex, in, gt, lt or exists")
         return self
 
 
@@ -172,12 +172,12 @@ BodyConditions = Annotated[
 
 
 class ToolResultCondition(Model):
-    """What the tool messages at the end of the conversation must be; one that fits is enough."""
+    """Conditions on the tool messages at the end of the conversation. One matching message is enough."""
 
     name: str | None = None
-    """A glob over the name of the function whose result it is."""
+    """A glob for the name of the function that was called."""
     content: TextMatch | None = None
-    """What the tool answered."""
+    """The tool's result."""
 
 
-Normalisation = Literal["whitespace", "case", "uuids", "dates"]
+Normalization = Literal["whitespace", "case", "uuids", "dates"]
