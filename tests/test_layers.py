@@ -34,7 +34,18 @@ EXAMPLES = (
 )
 """Their help and documentation show how clients reach a provider."""
 MEMBERS = ("summaries", "native_finish_reason", "search_web", "token_info", "model_response", "completion_tokens")
-WIRE_WORDS = ("finish_reason", "error", "usage", "gzip", "split", "close", "reset", "comments", "truncate", "spend_limit")
+WIRE_WORDS = (
+    "finish_reason",
+    "error",
+    "usage",
+    "gzip",
+    "split",
+    "close",
+    "reset",
+    "comments",
+    "truncate",
+    "spend_limit",
+)
 """Kinds of faults that are words of HTTP, of a dialect or of the language too."""
 
 
