@@ -92,7 +92,7 @@ def _path(operation: Operation, vendor: type[Provider]) -> str:
 
 
 def _query(operation: Operation, vendor: type[Provider]) -> str:
-    """Where a vendor has Paths by deployment beside its own, only those want a version in the query."""
+    """Where a vendor has paths by deployment beside its own, only those want a version in the query."""
     has_deployments = any("{deployment}" in each.path for each in vendor.operations)
     return "?api-version=2024-10-21" if has_deployments and not operation.path.startswith("/v1/") else ""
 
