@@ -104,6 +104,17 @@ def test_a_client_cannot_tell(
     assert usual == without
 
 
+@pytest.mark.xfail(
+    strict=False, reason="behind a paced answer the two ways may differ in which request still gets through"
+)
+def test_a_stale_connection_ends_alike_on_both_ways(with_and_without: tuple[Emulator, Emulator]) -> None:
+    world = next(names)
+    asked = [("steady", ""), ("paced", "stale_keepalive"), ("steady", "")]
+    sent = [packets(world, "maxtoken", prompt, False, "whole", fault, 0.5) for prompt, fault in asked]
+    usual, without = (talk(emulator, sent, world) for emulator in with_and_without)
+    assert usual == without
+
+
 def packets(
     world: str, provider: str, prompt: str, stream: bool, way: str, fault: str, place: float
 ) -> list[tuple[bytes, int]]:
