@@ -369,6 +369,8 @@ class _Player:
         if not self.is_over:
             self.is_over = True
             self.playback.ended = ended
+            if self.afterwards is not None and ended == "complete":
+                self.handle.next = self.afterwards.next
             if not self.done.done():  # its task may have been cancelled
                 self.done.set_result(None)
 
