@@ -12,6 +12,7 @@ import orjson
 from emulator import large, seeded, tokens
 from emulator.completion import complete, said
 from emulator.dialects.base import Dialect, delivered
+from emulator.dialects.parameters import ignored_in
 from emulator.errors import UsageError, shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, HandshakeFault, NotApplicable
@@ -180,6 +181,9 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
     reader = dialect.parse if operation.has_body else provider.listed
     request = journey.request = await _read(reader, call, key, of=call)
     exchange.model, exchange.stream = request.model, request.stream
+    body = dialect.body_of(operation.name)
+    if body is not None:
+        exchange.unheeded = ignored_in(body, request.body)
     ask = namespace.ask(request, journey.identity, journey.attempt)
     is_large = len(call.body) > large.LARGE
     found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
@@ -282,6 +286,7 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         exchange.cost,
         exchange.why,
         _pace(request.stream, journey).is_at_once,
+        exchange.unheeded,
     )
     journey.namespace.memory.keep(journey.call, cached_response)
 
@@ -295,7 +300,7 @@ def _recalled(known: CachedResponse, journey: RequestContext) -> PlannedBody:
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
     exchange.rule = known.found.rule.name if known.found is not None else None
     exchange.outcome = "reply" if known.found is not None else "generated"
-    exchange.why = known.why
+    exchange.why, exchange.unheeded = known.why, known.unheeded
     exchange.status = known.planned.status
     planned = known.filled(journey.dialect.make_id(journey.entropy), int(exchange.received), journey.request_id)
     return planned if known.is_at_once else _paced(planned, journey)
