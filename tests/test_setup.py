@@ -12,7 +12,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKED = re.compile(r"^([a-z0-9.-]+)(?:\[[a-z0-9,-]+\])?==([^ ]+)(.*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
+LOCKED = re.compile(
+    r"^([a-z0-9.-]+)(?:\[[a-z0-9,-]+\])?==([^ ]+)(.*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M
+)
 REQUIRED = PYPROJECT["project"]["dependencies"]
 BUILDS = PYPROJECT["dependency-groups"]["build"]
 DEVELOPS = [line for extra in PYPROJECT["project"]["optional-dependencies"].values() for line in extra]
