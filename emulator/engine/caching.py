@@ -47,7 +47,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     exchange.usage, exchange.cost = cached.usage, cached.cost
     exchange.rule = match.rule.name if match is not None else None
     exchange.outcome = "reply" if match is not None else "generated"
-    exchange.why = cached.why
+    exchange.why, exchange.unheeded = cached.why, cached.unheeded
     exchange.status = cached.planned.status
     planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
     if cached.is_at_once:
@@ -84,6 +84,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         exchange.cost,
         exchange.why,
         pace_of(request.stream, admitted.match, context).is_at_once,
+        exchange.unheeded,
     )
     context.namespace.response_cache.keep(context.http_request, cached)
 

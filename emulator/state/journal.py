@@ -135,6 +135,7 @@ class _Findings:
         _frames: "_Frames | None"
         why: "Why | None"
         faults: tuple[str, ...]
+        unheeded: tuple[str, ...]
         skipped: tuple[tuple[str, str], ...]
         playback: Playback | None
         underway: Playback | None
@@ -184,15 +185,8 @@ class _Findings:
 
     @property
     def ignored(self) -> list[str]:
-        """The members of the request's body that the provider does not read, as it is documented."""
-        http_request = self._http_request
-        shape = shape_of(http_request.provider, http_request.dialect)
-        model = getattr(shape, "Body", None)
-        body = self.request.json
-        if model is None or not isinstance(body, dict):
-            return []
-        reads = {name for key, field in model.model_fields.items() for name in (key, field.alias)}
-        return [name for name in body if name not in reads]
+        """The members of the request's body that changed nothing; members of members have dots before them."""
+        return [redacted(name, self._http_request.key) for name in self.unheeded]
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -248,6 +242,8 @@ class Exchange(_Findings):
     """Why nearer rules did not answer."""
     skipped: tuple[tuple[str, str], ...] = ()
     """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
+    unheeded: tuple[str, ...] = ()
+    """The members of the request's body that changed nothing, as they were sent."""
     attempt: int = 1
     """How many times this very request has come, this one included."""
     connection: int = 0
@@ -378,6 +374,7 @@ class Exchange(_Findings):
             "applied": list(self.applied),
             "skipped": [{"fault": fault, "reason": reason} for fault, reason in self.skipped],
             "notes": list(self.notes),
+            "ignored": list(self.unheeded),
             "attempt": self.attempt,
             "connection": self.connection,
             "retry_count": self.retry_count,
@@ -425,7 +422,6 @@ class Exchange(_Findings):
                 "content": response.content,
                 "reasoning": response.reasoning,
             },
-            "ignored": self.ignored,
             "misses": self.misses,
             "because": self.because,
             "frames": self.frames,

@@ -55,6 +55,7 @@ class CachedResponse:
     why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
+    unheeded: tuple[str, ...] = ()
 
     def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
         """The answer with its own id, time and request id."""
