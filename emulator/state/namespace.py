@@ -135,19 +135,20 @@ class Namespace:
     ) -> None:
         self.name = name
         self.clock = clock
-        self.journal = Journal(shelf=shelf or Shelf())
+        shelf = shelf or Shelf()
+        self.journal = Journal(shelf=shelf)
         self.cache = PromptCache()
-        self.fault_registry = FaultRegistry()
+        self.fault_registry = FaultRegistry(claims=shelf.shared)
         self.memory = ResponseCache()
         self.stored = ResponseStore(lambda: self.clock.time())
         self.rate_limits = RateLimits()
-        self._given_seed = seed
+        self.given_seed = seed
         self.loaded = script
         """The scenario that was loaded; `script` has the rules that were added to it besides."""
         self.script = script
         self.added: tuple[AddedRule, ...] = ()
         """The rules that were added, in the order of trying."""
-        self._added_count = 0
+        self.added_count = 0
         self.clock_mode = script.scenario.clock
         self.last_used = 0.0
         self.reset()
@@ -186,12 +187,20 @@ class Namespace:
         """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError."""
         if len(self.added) >= MAX_ADDED:
             raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
-        self._added_count += 1
-        id = f"added-{self._added_count}"
+        self.added_count += 1
+        id = f"added-{self.added_count}"
         made = AddedRule(id, model, compile_added(model, id, self.loaded.scenario))
         newest_first = sorted((made, *self.added), key=lambda each: -each.model.priority)
         self._put_added(tuple(newest_first))
         return made
+
+    def take_over_rules(self, rules: Sequence[tuple[str, RuleModel]], made: int) -> None:
+        """Add the rules that another process was given, by the same ids, in the order of trying; `made`: how many there
+        ever were."""
+        self.added_count = made
+        added = [AddedRule(id, model, compile_added(model, id, self.loaded.scenario)) for id, model in rules]
+        if added:
+            self._put_added(tuple(added))
 
     def remove_rules(self, ids: Collection[str] | None = None) -> int:
         """Remove rules that were added, or all of them; the answer is how many there were."""
@@ -220,7 +229,7 @@ class Namespace:
     @property
     def seed(self) -> int:
         """What all chance comes from: given to this world, else its scenario's."""
-        return self.script.scenario.seed if self._given_seed is None else self._given_seed
+        return self.script.scenario.seed if self.given_seed is None else self.given_seed
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
@@ -341,14 +350,18 @@ class Namespaces:
     A world that only requests made is forgotten when it is long unused. One that was given something is kept much
     longer, and once it is forgotten, its name gives an error instead of a new world that knows nothing of it."""
 
-    def __init__(self, script: CompiledScenario, clock: Clock, seed: int | None = None) -> None:
-        self._script = script
+    def __init__(
+        self, script: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+    ) -> None:
+        self.loaded = script
+        """The server's own scenario."""
         self._clock = clock
         self._seed = seed
         self._named: OrderedDict[str, Namespace] = OrderedDict()
-        self._given: OrderedDict[str, Namespace] = OrderedDict()
+        self.given: OrderedDict[str, Namespace] = OrderedDict()
+        """The worlds that were given something."""
         self._lost: OrderedDict[str, None] = OrderedDict()
-        self._shelf = Shelf()
+        self._shelf = shelf or Shelf()
         self.default = self._made("default", script, seed)
 
     def get(self, name: str | None) -> Namespace:
@@ -356,9 +369,9 @@ class Namespaces:
         for one that was given something and had to be forgotten."""
         if name is None or name == "default":
             return self.default
-        found = self._given.get(name)
+        found = self.given.get(name)
         if found is not None:
-            self._given.move_to_end(name)
+            self.given.move_to_end(name)
             return found
         found = self._named.get(name)
         now = self._clock.now()
@@ -381,7 +394,7 @@ class Namespaces:
     def give(self, name: str, script: CompiledScenario, seed: int | None = None) -> Namespace:
         """A world of that name that starts anew with a script of its own."""
         self._lost.pop(name, None)
-        for known in (self._named, self._given):
+        for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
         made = self._made(name, script, seed)
@@ -401,7 +414,7 @@ class Namespaces:
         """Forget a world and everything in it; whether there was one. Raises UsageError for the default one."""
         if name == "default":
             raise UsageError("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
-        for known in (self._named, self._given):
+        for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
                 return True
@@ -424,16 +437,16 @@ class Namespaces:
 
     def reload(self, script: CompiledScenario) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
-        old, self._script = self._script, script
+        old, self.loaded = self.loaded, script
         for namespace in self:
             if namespace.loaded is old:
                 self.load(namespace, script)
 
     def __iter__(self) -> Iterator[Namespace]:
-        return iter((self.default, *self._named.values(), *self._given.values()))
+        return iter((self.default, *self._named.values(), *self.given.values()))
 
     def __len__(self) -> int:
-        return 1 + len(self._named) + len(self._given)
+        return 1 + len(self._named) + len(self.given)
 
     def _made(self, name: str, script: CompiledScenario, seed: int | None) -> Namespace:
         return Namespace(name, script, self._clock_for(script.scenario.clock), seed, self._shelf)
@@ -442,13 +455,13 @@ class Namespaces:
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
 
     def _keep(self, namespace: Namespace) -> None:
-        while len(self._given) >= MAX_GIVEN:
-            name, lost = self._given.popitem(last=False)
+        while len(self.given) >= MAX_GIVEN:
+            name, lost = self.given.popitem(last=False)
             lost.forget()
             self._lost[name] = None
             if len(self._lost) > MAX_LOST:
                 self._lost.popitem(last=False)
-        self._given[namespace.name] = namespace
+        self.given[namespace.name] = namespace
 
     def _forget_idle(self, now: float) -> None:
         named = self._named
