@@ -144,7 +144,7 @@ class Workers:
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
         given = {} if body is None else {"json": body}
         response = httpx.request(method, f"{self.origin}/__emulator/{path}", trust_env=False, timeout=20, **given)
-        return response.json() if "json" in response.headers["content-type"] else response.text
+        return response.json() if response.headers["content-type"] == "application/json" else response.text
 
     def every(self, path: str, count: int = 12) -> list[Any]:
         """What so many different answers of a path there are, asked of whichever worker."""
@@ -218,9 +218,8 @@ def test_what_is_given_reaches_all_workers(workers: Workers) -> None:
 
     assert workers("PUT", "speed", {"speed": 3}) == {"speed": 3.0}
     assert workers.every("speed") == [{"speed": 3.0}]
-    made = workers(
-        "PUT", "scenario", {"text": "version: 1\nname: other\nrules: [{name: all, reply: {content: New}}]\n"}
-    )
+    text = "version: 1\nname: other\nrules: [{name: all, reply: {content: New}}]\n"
+    made = workers("PUT", "scenario", {"text": text})
     assert made == {"name": "other", "rules": 1}
     assert {workers.chat().json()["choices"][0]["message"]["content"] for _ in range(9)} == {"New"}
     bad = workers("PUT", "scenario", {"text": "version: 1\nrules: [{name: all, repyl: x}]\n"})
@@ -282,9 +281,8 @@ def test_a_worker_that_takes_the_place_of_another_has_what_that_was_given(worker
     workers("PUT", "speed", {"speed": 5})
     workers("POST", "faults", {"fault": "error:status=503", "times": 3})
     assert workers.chat().status_code == 503
-    workers(
-        "PUT", "namespaces/mine", {"scenario": {"rules": [{"name": "own", "reply": {"content": "Mine"}}]}, "seed": 7}
-    )
+    own = {"rules": [{"name": "own", "reply": {"content": "Mine"}}]}
+    workers("PUT", "namespaces/mine", {"scenario": own, "seed": 7})
     before = workers("GET", "namespaces")
     killed = workers.children()
     for each in killed[:2]:

@@ -106,7 +106,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.server.workers import reserve, run, write_lock, write_within
     from emulator.state.shared import needs_shared_state
 
-    reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
+    reasons = needs_shared_state(options.compiled.scenario, options.compiled.origins, options.engine.faults)
     if reasons:
         listed = "\n".join(f"  {reason}" for reason in reasons)
         raise UsageError(f"--workers {number}: workers share no state, and what is served needs them to:\n{listed}")
@@ -117,7 +117,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     lock = write_lock()
 
     def serve_one(member: "Member", ready: Callable[[], None]) -> None:
-        mine = replace(options, options=replace(options.options, worker=member.index), member=member)
+        mine = replace(options, engine=replace(options.engine, worker=member.index), member=member)
         with _logging(log, lock) as (out, _):
             _run(mine, bind(host, port, shares_port=True), log, out, ready)
 
@@ -141,7 +141,7 @@ def _run(
     def settled() -> None:
         _keep_what_is_loaded()
         ready()
-        if options.script.scenario.clock == "manual":
+        if options.compiled.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
     served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))

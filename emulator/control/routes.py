@@ -157,13 +157,13 @@ def _events(server: Controlled, asked: Asked) -> Stream:
 
 
 def _alone_scenario(asked: Asked) -> list[str]:
-    script = _scenario_from(asked)
-    return needs_shared_state(script.scenario, script.origins)
+    compiled = _scenario_from(asked)
+    return needs_shared_state(compiled.scenario, compiled.origins)
 
 
 def _alone_namespace(asked: Asked) -> list[str]:
-    script = _script_of(asked)
-    return [] if script is None else needs_shared_state(script.scenario, script.origins)
+    compiled = _script_of(asked)
+    return [] if compiled is None else needs_shared_state(compiled.scenario, compiled.origins)
 
 
 def _alone_fault(asked: Asked) -> list[str]:

@@ -11,7 +11,7 @@ from emulator.scenario.document import Document
 from emulator.scenario.loading import build
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import load_document
-from emulator.state.namespace import CompiledScenario, Namespace, script_of
+from emulator.state.namespace import CompiledScenario, Namespace, compiled_of
 
 
 def taken(server: Controlled) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _given(where: Namespace, own: CompiledScenario) -> dict[str, Any]:
         "fault_keys": registry.keys,
         "faults_made": registry.last_id,
         "balances": [
-            [provider, key, None if left is None else str(left)] for (provider, key), left in where.ledger.given.items()
+            [provider, key, None if left is None else str(left)] for (provider, key), left in where.quotas.given.items()
         ],
         "clock": where.clock_mode,
         "now": where.clock.time(),
@@ -55,15 +55,15 @@ def take_over(server: Controlled, given: Mapping[str, Any]) -> None:
 
 def _take_over(server: Controlled, given: Mapping[str, Any]) -> None:
     namespaces, scenario = server.namespaces, given["scenario"]
-    script = namespaces.loaded
+    compiled = namespaces.loaded
     if scenario is not None:
-        script = script_of(load_document(Document("scenario", scenario)).scenario, given["origins"])
+        compiled = compiled_of(load_document(Document("scenario", scenario)).scenario, given["origins"])
     if given["name"] == "default":
         where = namespaces.default
         if scenario is not None:
-            namespaces.load(where, script)
+            namespaces.load(where, compiled)
     else:
-        where = namespaces.give(given["name"], script, given["seed"])
+        where = namespaces.give(given["name"], compiled, given["seed"])
     if where.clock_mode != given["clock"]:
         namespaces.set_clock(where, given["clock"])
     if where.clock_mode == "manual":
@@ -73,4 +73,4 @@ def _take_over(server: Controlled, given: Mapping[str, Any]) -> None:
     faults = {id: fault_of(fault) for id, fault in given["faults"]}
     where.fault_registry.take_over(faults, given["fault_keys"], given["faults_made"])
     for provider, key, left in given["balances"]:
-        where.ledger.give(provider, key, None if left is None else Decimal(left))
+        where.quotas.give(provider, key, None if left is None else Decimal(left))
