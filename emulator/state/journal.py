@@ -233,8 +233,6 @@ class Exchange(_Findings):
     usage: Usage | None = None
     cost: Decimal = Decimal(0)
     """What it cost, in USD."""
-    on_end: Callable[[], None] | None = field(default=None, repr=False)
-    """Gives back what the answer took of quotas; to be called by `end` alone."""
     playback: Playback | None = None
     faults: tuple[str, ...] = ()
     """The faults that struck, as `kind (source)`."""
@@ -339,10 +337,7 @@ class Exchange(_Findings):
             self._http_request = replace(http_request, body=http_request.body[:MAX_REQUEST_BYTES])
 
     def end(self, answer: PlannedBody | Sequence[Step] | None = None) -> None:
-        """It is over, however it went: what it took is given back, and what the record shows is all that is kept."""
-        on_end, self.on_end = self.on_end, None
-        if on_end is not None:
-            on_end()
+        """It is over, however it went: what the record shows is all that is kept."""
         self.underway = self.planned = None
         playback = self.playback
         if answer is not None and playback is not None:

@@ -49,7 +49,7 @@ class CachedResponse:
     dialect: str
     model: str
     stream: bool
-    found: RuleMatch | None
+    match: RuleMatch | None
     usage: Usage
     cost: Decimal
     why: Why | None
