@@ -29,7 +29,7 @@ def spaced(arguments: str) -> str:
 def argument_pieces(arguments: str) -> tokens.Pieces:
     """The pieces that arguments are streamed in: signs that the server puts in, and the tokens of names and values."""
     value = _read(arguments)
-    if not isinstance(value, dict):
+    if not value or not isinstance(value, dict):
         return tokens.pieces(arguments)
     cut: list[tuple[str, int]] = [("{", 1)]
     for number, (name, member) in enumerate(value.items()):
