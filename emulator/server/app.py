@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emulator.clock import Clock, VirtualClock
 from emulator.control.access import Access
@@ -28,6 +28,9 @@ from emulator.state.namespace import NAME, Namespace, Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback
+
+if TYPE_CHECKING:
+    from emulator.control.api import Peers
 
 logger = logging.getLogger("emulator")
 
@@ -136,6 +139,8 @@ class App:
         self.players = Players()
         self.timing = Timing()
         self.totals = Totals()
+        self.peers: Peers | None = None
+        """The workers of this server, this process among them."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """What tells each exchange once it is over."""
         self.problems: tuple[Problem, ...] = ()
