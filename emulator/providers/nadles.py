@@ -119,6 +119,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
+        reply = reply.flat()
         if not request.controls.searches and self.settings.summaries == "searched":
             reply = replace(reply, sources=())
         if reply.reasoning is None:
@@ -127,6 +128,9 @@ class Nadles(ChatDialect, ServesDeepSeek):
         if self.settings.inline_think:
             content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
         return replace(reply, reasoning=None, content=content)
+
+    def unshown(self, reply: Reply) -> tuple[str, ...]:
+        return ()
 
     def make_id(self, entropy: bytes) -> str:
         return f"chatcmpl-{entropy[:16].hex()}"
