@@ -58,8 +58,8 @@ class NamespaceClient:
     def load(self, scenario: ScenarioSource) -> None:
         """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
         far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
-        script = compile_scenario(arguments.source(scenario))
-        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), script))
+        compiled = compile_scenario(arguments.source(scenario))
+        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), compiled))
 
     def reset(self) -> None:
         """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""

@@ -79,7 +79,7 @@ class PlannedResponse:
 class RequestContext:
     """One request on its way: what each step needs of the earlier ones."""
 
-    call: HttpRequest
+    http_request: HttpRequest
     namespace: Namespace
     options: Options
     provider: Provider
@@ -106,11 +106,11 @@ class RequestContext:
     acted: set[int] = field(default_factory=set)
     """The faults, by identity, that have changed something, or of which is said already why they did not."""
 
-    def route(self, call: HttpRequest) -> HttpRequest:
+    def route(self, http_request: HttpRequest) -> HttpRequest:
         """The endpoint is known: everything from here on, the record too, goes by the routed request."""
-        self.call = call
-        self.exchange.reached(call)
-        return call
+        self.http_request = http_request
+        self.exchange.reached(http_request)
+        return http_request
 
 
 @record
@@ -123,13 +123,13 @@ class Prompt:
 
 
 async def answer(
-    call: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never
+    http_request: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never
 ) -> PlannedResponse:
     """The whole journey. Every refusal is a plan too; nothing is raised for what a client sends."""
-    is_stateless = _stands_alone(call, namespace)
-    known = _known(call, namespace) if is_stateless else None
-    identity = known.identity if known is not None else await _read(identity_of, call, of=call)
-    journey = _begin(call, namespace, options, identity)
+    is_stateless = _stands_alone(http_request, namespace)
+    known = _known(http_request, namespace) if is_stateless else None
+    identity = known.identity if known is not None else await _read(identity_of, http_request, of=http_request)
+    journey = _begin(http_request, namespace, options, identity)
     journey.is_stateless, journey.has_left = is_stateless, has_left
     try:
         return PlannedResponse(await _planned(known, journey), journey.exchange)
@@ -163,30 +163,35 @@ async def _planned(known: CachedResponse | None, journey: RequestContext) -> Pla
     except UsageError as error:  # a fault asked for by header, key or URL that there is not
         return _own_error(400, str(error), "fault", journey)
     except Exception:
-        call = journey.call
-        logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
+        http_request = journey.http_request
+        logger.exception("The emulator failed on %s %s: please report this", http_request.method, http_request.path)
         return _refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), journey)
 
 
 async def _healthy(journey: RequestContext) -> PlannedBody:
     """The answer as the provider would give it, unless a fault wants another. Raises Refused, WritingError."""
-    call, namespace, provider, exchange = journey.call, journey.namespace, journey.provider, journey.exchange
-    operation, parameters = provider.route(call.method, call.path)
-    call = journey.route(call.routed(operation.name, operation.dialect, parameters, namespace.stored))
+    http_request, namespace, provider, exchange = (
+        journey.http_request,
+        journey.namespace,
+        journey.provider,
+        journey.exchange,
+    )
+    operation, parameters = provider.route(http_request.method, http_request.path)
+    http_request = journey.route(http_request.routed(operation.name, operation.dialect, parameters, namespace.stored))
     dialect = journey.dialect = provider.speaking(operation.dialect)
-    key = dialect.key_of(call.headers)
+    key = dialect.key_of(http_request.headers)
     if not (key.startswith(FAULT_KEY) and "key" in journey.options.request_faults):
-        namespace.check_key(call.provider, key)
+        namespace.check_key(http_request.provider, key)
     reader = dialect.parse if operation.has_body else provider.listed
-    request = journey.request = await _read(reader, call, key, of=call)
+    request = journey.request = await _read(reader, http_request, key, of=http_request)
     exchange.model, exchange.stream = request.model, request.stream
     ask = namespace.ask(request, journey.identity, journey.attempt)
-    is_large = len(call.body) > large.LARGE
+    is_large = len(http_request.body) > large.LARGE
     found = journey.found = await namespace.find_in_large(ask) if is_large else namespace.find(ask)
     exchange.rule = found.rule.name if found is not None else None
     exchange.why = _why(ask, found, journey) if found is not None or operation.is_completion else None
-    if operation.is_completion and not namespace.ledger.is_empty:
-        journey.lease = namespace.ledger.open(provider, key, exchange.received)
+    if operation.is_completion and not namespace.quotas.is_empty:
+        journey.lease = namespace.quotas.open(provider, key, exchange.received)
         exchange.on_end = journey.lease.close
     _take(request, journey)
     for armed in _struck(journey):
@@ -198,44 +203,44 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
         return _refusal(found.answer.content, journey)
     if found is None and not operation.is_completion:
         return await _listing(request, journey)
-    if found is None and (namespace.script.scenario.unmatched or journey.options.unmatched) == "error":
+    if found is None and (namespace.compiled.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
     prompt = await _prompt_tokens(request, provider, journey)
     provider.check_context_length(request, prompt.total)
     replies = await _replies(ask, journey)
     planned = _answered(replies, prompt, request, journey)
-    if _is_steady(ask, prompt, replies, journey) and not holds_stand_in(planned):
-        _remember(replies, prompt, request, journey)
+    if _is_cacheable(ask, prompt, replies, journey) and not holds_stand_in(planned):
+        _cache(replies, prompt, request, journey)
     return _paced(planned, journey)
 
 
 # The same question again
 
 
-def _known(call: HttpRequest, namespace: Namespace) -> CachedResponse | None:
+def _known(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:
     """The answer to this very question, if it may be given to whoever asks now."""
-    known = namespace.memory.get(call)
+    known = namespace.response_cache.get(http_request)
     if known is not None:
         try:
-            provider = namespace.script.providers[call.provider]
-            namespace.check_key(call.provider, provider.speaking(known.dialect).key_of(call.headers))
+            provider = namespace.compiled.providers[http_request.provider]
+            namespace.check_key(http_request.provider, provider.speaking(known.dialect).key_of(http_request.headers))
         except ProviderError:
             return None
     return known
 
 
-def _stands_alone(call: HttpRequest, namespace: Namespace) -> bool:
+def _stands_alone(http_request: HttpRequest, namespace: Namespace) -> bool:
     """Whether the answer depends only on the request and the scenario: no quotas and no live faults."""
     return (
-        namespace.ledger.is_empty
+        namespace.quotas.is_empty
         and namespace.fault_registry.is_empty
-        and not call.faults
-        and FAULT_HEADER not in call.headers
-        and not (call.key or "").startswith(FAULT_KEY)
+        and not http_request.faults
+        and FAULT_HEADER not in http_request.headers
+        and not (http_request.key or "").startswith(FAULT_KEY)
     )
 
 
-def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey: RequestContext) -> bool:
+def _is_cacheable(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey: RequestContext) -> bool:
     """Whether the same request would get the same answer again, but for its ids and moments."""
     namespace, found = journey.namespace, journey.found
     return (
@@ -246,9 +251,9 @@ def _is_steady(ask: MatchContext, prompt: Prompt, replies: list[Reply], journey:
         and journey.limits is None
         and not (journey.provider.shows_cache and prompt.total >= journey.provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
-        and (found is None or found.is_steady)
-        and namespace.script.rules.is_steady(ask, found)
-        and not (namespace.script.scenario.faults or journey.options.faults)
+        and (found is None or found.is_cacheable)
+        and namespace.compiled.rules.is_cacheable(ask, found)
+        and not (namespace.compiled.scenario.faults or journey.options.faults)
     )
 
 
@@ -256,7 +261,7 @@ def _has_id(block: Block) -> bool:
     return isinstance(block, ToolCall | Search)
 
 
-def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: RequestContext) -> None:
+def _cache(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: RequestContext) -> None:
     exchange = journey.exchange
     completion = complete(
         replies,
@@ -273,8 +278,8 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     cached_response = CachedResponse(
         journey.dialect.render(completion, request),
         journey.identity,
-        journey.call.operation,
-        journey.call.dialect,
+        journey.http_request.operation,
+        journey.http_request.dialect,
         request.model,
         request.stream,
         journey.found,
@@ -283,13 +288,13 @@ def _remember(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         exchange.why,
         _pace(request.stream, journey).is_at_once,
     )
-    journey.namespace.memory.keep(journey.call, cached_response)
+    journey.namespace.response_cache.keep(journey.http_request, cached_response)
 
 
 def _recalled(known: CachedResponse, journey: RequestContext) -> PlannedBody:
     """The steps of `_healthy` that are not the same each time."""
     exchange = journey.exchange
-    journey.route(journey.call.routed(known.operation, known.dialect, {}))
+    journey.route(journey.http_request.routed(known.operation, known.dialect, {}))
     journey.dialect = journey.provider.speaking(known.dialect)
     journey.found, journey.faults = known.found, []
     exchange.model, exchange.stream, exchange.usage, exchange.cost = known.model, known.stream, known.usage, known.cost
@@ -308,9 +313,9 @@ def _struck(journey: RequestContext) -> list[ActiveFault]:
     """The faults that strike this request: found once, as they are counted. Raises UsageError."""
     if journey.faults is None:
         journey.faults = []  # should one of them be misspelt, the answer to that is spared the others
-        namespace, found, script = journey.namespace, journey.found, journey.namespace.script
-        of_the_script = script.scenario.faults or (found is not None and found.rule.faults)
-        if journey.is_stateless and not of_the_script and not journey.options.faults:
+        namespace, found, compiled = journey.namespace, journey.found, journey.namespace.compiled
+        of_the_scenario = compiled.scenario.faults or (found is not None and found.rule.faults)
+        if journey.is_stateless and not of_the_scenario and not journey.options.faults:
             return journey.faults
         armed = _asked_for(journey)
         is_tls = journey.options.speaks_tls
@@ -329,7 +334,7 @@ def _struck(journey: RequestContext) -> list[ActiveFault]:
 
 def _standing(namespace: Namespace, options: Options) -> list[ActiveFault]:
     """The faults of the scenario and of the server."""
-    faults = namespace.script.scenario.faults
+    faults = namespace.compiled.scenario.faults
     return [
         *(ActiveFault(f"scenario {number}", fault, "scenario") for number, fault in enumerate(faults)),
         *(ActiveFault(f"server {number}", fault, "server") for number, fault in enumerate(options.faults)),
@@ -352,15 +357,15 @@ def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handsh
 
 def _asked_for(journey: RequestContext) -> list[ActiveFault]:
     """The faults that the request asks for and may ask for; of the others is said that they do nothing."""
-    call, options = journey.call, journey.options
-    asked = asked_by(call.headers, call.key, call.faults)
+    http_request, options = journey.http_request, journey.options
+    asked = asked_by(http_request.headers, http_request.key, http_request.faults)
     for source, text in asked:
         if source not in options.request_faults:
             _note_skipped(
                 f"{shortened(text)} ({source})", "the server doesn't let requests ask for it that way", journey
             )
     permitted = [each for each in asked if each[0] in options.request_faults]
-    return from_request(permitted, call.headers, sends_key=bool(call.key), is_worker=options.worker > 0)
+    return from_request(permitted, http_request.headers, sends_key=bool(http_request.key), is_worker=options.worker > 0)
 
 
 def _scene(journey: RequestContext, *, streamed: bool = False) -> FaultContext:
@@ -415,41 +420,46 @@ def _note_skipped(fault: str, reason: str, journey: RequestContext) -> None:
     logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
-def refused(call: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
+def refused(http_request: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
     """A refusal for a request that cannot begin its journey."""
-    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey = _begin(http_request, namespace, Options(), identity_of(http_request))
     journey.exchange.shorten()
     return PlannedResponse(_refusal(reply, journey), journey.exchange)
 
 
-def misused(call: HttpRequest, namespace: Namespace, complaint: str, kind: str) -> PlannedResponse:
+def misused(http_request: HttpRequest, namespace: Namespace, complaint: str, kind: str) -> PlannedResponse:
     """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
-    journey = _begin(call, namespace, Options(), identity_of(call))
+    journey = _begin(http_request, namespace, Options(), identity_of(http_request))
     journey.exchange.shorten()
     return PlannedResponse(_own_error(400, complaint, kind, journey), journey.exchange)
 
 
-def identity_of(call: HttpRequest) -> bytes:
+def identity_of(http_request: HttpRequest) -> bytes:
     """What makes this request the same as another."""
-    return seeded.hashed(seeded.mixed_before(call.provider, call.method, call.path) + seeded.mixed(call.body))
+    return seeded.hashed(
+        seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
+        + seeded.mixed(http_request.body)
+    )
 
 
-def _begin(call: HttpRequest, namespace: Namespace, options: Options, identity: bytes) -> RequestContext:
-    exchange = namespace.begin(call)
-    provider = namespace.script.providers[call.provider]
+def _begin(http_request: HttpRequest, namespace: Namespace, options: Options, identity: bytes) -> RequestContext:
+    exchange = namespace.begin(http_request)
+    provider = namespace.compiled.providers[http_request.provider]
     attempt = exchange.attempt = namespace.attempt(identity)
     mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
     entropy = seeded.hashed(mixture)
     request_id = provider.request_id(exchange.received, entropy)
     dialect = provider.speaking("")  # until the endpoint is known
-    return RequestContext(call, namespace, options, provider, dialect, exchange, identity, attempt, entropy, request_id)
+    return RequestContext(
+        http_request, namespace, options, provider, dialect, exchange, identity, attempt, entropy, request_id
+    )
 
 
 # Ways to end early
 
 
 def _refusal(reply: ErrorReply, journey: RequestContext) -> PlannedBody:
-    planned = journey.provider.error(reply, journey.call, journey.request_id)
+    planned = journey.provider.error(reply, journey.http_request, journey.request_id)
     exchange = journey.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
     exchange.message = _message_in(planned.body())
@@ -478,7 +488,7 @@ def _message_in(body: bytes) -> str | None:
 
 async def _listing(request: ModelRequest, journey: RequestContext) -> PlannedBody:
     provider, exchange, dialect = journey.provider, journey.exchange, journey.dialect
-    balance = journey.namespace.ledger.balance(provider.name, request.key)
+    balance = journey.namespace.quotas.balance(provider.name, request.key)
 
     def made() -> tuple[bytes, Usage | None]:
         listing = provider.listing(request, balance)
@@ -507,7 +517,7 @@ def _take(request: ModelRequest, journey: RequestContext) -> None:
 
 
 def _place(request: ModelRequest) -> tuple[str, str, str]:
-    return request.call.provider, request.key, request.model
+    return request.http_request.provider, request.key, request.model
 
 
 def _with_limits(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
@@ -518,8 +528,8 @@ def _with_limits(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
     rates, place = journey.namespace.rate_limits, _place(request)
     if exchange.usage is not None:
         rates.take(place, limits, exchange.received, 0, exchange.usage.total)
-    told = journey.provider.limit_headers(rates.remaining(place, limits, exchange.received))
-    return replace(planned, headers=planned.headers + told)
+    headers = journey.provider.limit_headers(rates.remaining(place, limits, exchange.received))
+    return replace(planned, headers=planned.headers + headers)
 
 
 Asked = tuple[RuleSet, Callable[[HttpRequest, str], ModelRequest], HttpRequest, str, tuple[str, int, bytes, int], int]
@@ -528,14 +538,14 @@ Asked = tuple[RuleSet, Callable[[HttpRequest, str], ModelRequest], HttpRequest, 
 
 def _why(ask: MatchContext, found: RuleMatch | None, journey: RequestContext) -> Why | None:
     """What can tell later why the rules before the one that answered did not, or all of them."""
-    script, call = journey.namespace.script, journey.call
-    before = len(script.rules.rules) if found is None else found.rule.position
-    if found is None and (not before or script.is_default):
+    compiled, http_request = journey.namespace.compiled, journey.http_request
+    before = len(compiled.rules.rules) if found is None else found.rule.position
+    if found is None and (not before or compiled.is_default):
         return None
     seen = (ask.state, ask.attempt, ask.identity, ask.seed)
-    reader = journey.dialect.parse if call.body else journey.provider.listed
-    asked = (script.rules, reader, call, ask.request.key, seen, before)
-    return Why(partial(_misses, asked), call.body, before, partial(_explained, asked))
+    reader = journey.dialect.parse if http_request.body else journey.provider.listed
+    asked = (compiled.rules, reader, http_request, ask.request.key, seen, before)
+    return Why(partial(_misses, asked), http_request.body, before, partial(_explained, asked))
 
 
 def _read_again(asked: Asked) -> MatchContext:
@@ -562,14 +572,14 @@ def _explained(asked: Asked) -> list[dict[str, Any]]:
 
 async def _unmatched(ask: MatchContext, journey: RequestContext) -> PlannedBody:
     """Strict: an error in the provider's own form that tells each rule and why not."""
-    rules = journey.namespace.script.rules
-    if len(rules.rules) > FEW_RULES or len(journey.call.body) > MAX_REQUEST_BYTES:
+    rules = journey.namespace.compiled.rules
+    if len(rules.rules) > FEW_RULES or len(journey.http_request.body) > MAX_REQUEST_BYTES:
         reasons = await POOL.run(misses, rules, ask, has_left=journey.has_left)
     else:
         reasons = misses(rules, ask)
     journey.exchange.notes = tuple(reasons)
     tried = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
-    message = f"No rule matches this {journey.call.provider} request. Rules tried:\n{tried}"
+    message = f"No rule matches this {journey.http_request.provider} request. Rules tried:\n{tried}"
     logger.warning("%s", message, extra=IN_EXCHANGE)
     return _own_error(404, message, "unmatched", journey)
 
@@ -600,7 +610,7 @@ def _own_error(status: int, message: str, kind: str, journey: RequestContext) ->
 
 async def _prompt_tokens(request: ModelRequest, provider: Provider, journey: RequestContext) -> Prompt:
     """What the request costs as a prompt."""
-    if len(request.call.body) > large.LARGE:
+    if len(request.http_request.body) > large.LARGE:
         return await large.elsewhere(_count_prompt, request, provider)
     fixed, texts = provider.prompt_texts(request)
     if not tokens.is_quick(texts):
@@ -645,7 +655,7 @@ async def _replies(ask: MatchContext, journey: RequestContext) -> list[Reply]:
 
 def _occasion(ask: MatchContext, journey: RequestContext) -> RenderContext:
     received = journey.exchange.received
-    scenario, found = journey.namespace.script.scenario, journey.found
+    scenario, found = journey.namespace.compiled.scenario, journey.found
     return RenderContext(
         seed=ask.seed,
         locale=scenario.locale,
@@ -673,7 +683,7 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
     exchange.outcome = "reply" if journey.found else "generated"
     cached = 0
     if provider.shows_cache and prompt.total >= max(provider.cache_unit, provider.cache_from):
-        cached = namespace.cache.hit(
+        cached = namespace.prompt_cache.hit(
             f"{provider.name} {request.model} {request.key}", prompt.parts, provider.cache_unit
         )
     completion = complete(
@@ -728,6 +738,6 @@ def _pace(streamed: bool, journey: RequestContext) -> Pace:
     """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
     stream asks for no show."""
     options, found = journey.options, journey.found
-    given = found.rule.pace if found else journey.namespace.script.pace
+    given = found.rule.pace if found else journey.namespace.compiled.pace
     pace = given or (options.pace if streamed else None)
     return pace.at_speed(options.speed) if pace is not None else AT_ONCE

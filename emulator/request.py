@@ -127,7 +127,7 @@ class HttpRequest:
 class ModelRequest:
     """A `HttpRequest` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
 
-    call: HttpRequest
+    http_request: HttpRequest
     model: str
     messages: tuple[Message, ...]
     stream: bool

@@ -104,7 +104,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.server.server import bind
     from emulator.server.workers import needs_shared_state, reserve, run, write_lock, write_within
 
-    reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
+    reasons = needs_shared_state(options.compiled.scenario, options.compiled.origins, options.engine.faults)
     if reasons:
         listed = "\n".join(f"  {reason}" for reason in reasons)
         raise UsageError(f"--workers {number}: workers share nothing, and what is served needs them to:\n{listed}")
@@ -115,7 +115,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     lock = write_lock()
 
     def serve_one(index: int, ready: Callable[[], None]) -> None:
-        mine = replace(options, options=replace(options.options, worker=index))
+        mine = replace(options, engine=replace(options.engine, worker=index))
         with _logging(log, lock) as (out, _):
             _run(mine, bind(host, port, shares_port=True), log, out, ready)
 
@@ -139,7 +139,7 @@ def _run(
     def settled() -> None:
         _keep_what_is_loaded()
         ready()
-        if options.script.scenario.clock == "manual":
+        if options.compiled.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
     served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))

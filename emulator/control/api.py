@@ -269,7 +269,7 @@ def rules(server: Controlled, namespace: str) -> dict[str, Any]:
             "used": where.uses(rule.position),
             "rule": plain(rule.model),
         }
-        for rule in where.script.rules.rules
+        for rule in where.compiled.rules.rules
     ]
     return {"rules": rows}
 
@@ -313,12 +313,12 @@ def replace_scenario(server: Controlled, namespace: str, source: Source) -> dict
     return use_scenario(server, namespace, compile_scenario(source))
 
 
-def use_scenario(server: Controlled, namespace: str, script: CompiledScenario) -> dict[str, Any]:
+def use_scenario(server: Controlled, namespace: str, compiled: CompiledScenario) -> dict[str, Any]:
     """The same with a scenario that is made ready."""
     where = server.namespaces.own(namespace)
     where.remove_rules()
-    server.namespaces.load(where, script)
-    return {"name": script.scenario.name, "rules": len(script.rules.rules)}
+    server.namespaces.load(where, compiled)
+    return {"name": compiled.scenario.name, "rules": len(compiled.rules.rules)}
 
 
 # Faults
@@ -395,7 +395,7 @@ def accounts(server: Controlled, namespace: str) -> dict[str, Any]:
     """The accounts of a namespace, with what is left on each."""
     rows = [
         {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
-        for provider, key, balance in server.namespaces.get(namespace).ledger.rows()
+        for provider, key, balance in server.namespaces.get(namespace).quotas.rows()
     ]
     return {"accounts": rows}
 
@@ -405,14 +405,14 @@ def _account(where: Namespace, provider: str, key: str) -> str:
     if provider not in PROVIDERS:
         hint = did_you_mean(provider, list(PROVIDERS))
         raise NotFound(f"There is no provider '{shortened(provider)}'.{hint} Providers: {', '.join(PROVIDERS)}")
-    return next((known for _, known, _ in where.ledger.rows() if _key_id(known) == key), key)
+    return next((known for _, known, _ in where.quotas.rows() if _key_id(known) == key), key)
 
 
 def set_balance(server: Controlled, namespace: str, provider: str, key: str, balance: Decimal | None) -> dict[str, Any]:
     """Let so much be left on an account, in USD; None: unlimited. Raises NotFound."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
-    where.ledger.give(provider, key, balance)
+    where.quotas.give(provider, key, balance)
     return {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
 
 
@@ -420,9 +420,9 @@ def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: 
     """Add to what is left on an account. Raises NotFound, and Conflict when it is unlimited."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
-    if not where.ledger.knows(provider, key):
+    if not where.quotas.knows(provider, key):
         raise NotFound(f"There is no account '{shown_key(key)}' of {provider}. Give it a balance with PUT.")
-    balance = where.ledger.balance(provider, key)
+    balance = where.quotas.balance(provider, key)
     if balance is None:
         raise Conflict("This account is unlimited, so nothing can be added to it.")
     return set_balance(server, namespace, provider, key, balance + amount)
@@ -474,7 +474,7 @@ def _namespace_row(where: Namespace) -> dict[str, Any]:
 
 
 def give_namespace(
-    server: Controlled, name: str, script: CompiledScenario | None = None, seed: int | None = None
+    server: Controlled, name: str, compiled: CompiledScenario | None = None, seed: int | None = None
 ) -> dict[str, Any]:
     """A namespace that starts anew, with a scenario of its own or the server's. Raises UsageError."""
     if not NAME.fullmatch(name):
@@ -483,7 +483,7 @@ def give_namespace(
         )
     if name == "default":
         raise Conflict("The namespace 'default' cannot be made anew: PUT its scenario, or reset it.")
-    return _namespace_row(server.namespaces.give(name, script or server.namespaces.default.loaded, seed))
+    return _namespace_row(server.namespaces.give(name, compiled or server.namespaces.default.loaded, seed))
 
 
 def remove_namespace(server: Controlled, name: str) -> dict[str, Any]:

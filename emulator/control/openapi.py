@@ -13,7 +13,7 @@ from emulator.control.routes import PREFIX, ControlRoute
 from emulator.scenario.json_schema import json_schema as scenario_schema
 from emulator.scenario.models import RuleModel, Scenario
 
-Schema = dict[str, Any]
+JsonObject = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
 REFUSALS: Mapping[int, str] = {
@@ -34,7 +34,7 @@ OF_ANY = (401, 403, 421, 422)
 OF_WRITES = (413, 415)
 
 
-def document(routes: Sequence[ControlRoute], version: str) -> Schema:
+def document(routes: Sequence[ControlRoute], version: str) -> JsonObject:
     """The whole document."""
     models = {model for route in routes for model in (route.answer, route.body) if model is not None}
     models |= {ErrorAnswer, ScenarioText}
@@ -47,7 +47,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> Schema:
     for model in own:
         _describe(schemas, model)
     schemas["FaultBody"]["properties"]["fault"] = {"$ref": REFERENCE.format(model="Fault")}
-    paths: dict[str, Schema] = {}
+    paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(f"{PREFIX}/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
     return {
@@ -68,14 +68,14 @@ def document(routes: Sequence[ControlRoute], version: str) -> Schema:
     }
 
 
-def _of_scenarios() -> Schema:
+def _of_scenarios() -> JsonObject:
     """What a scenario may say, as in its own schema."""
     schema = scenario_schema()
-    definitions: Schema = schema.pop("$defs")
+    definitions: JsonObject = schema.pop("$defs")
     schema.pop("$schema")
     required = [name for name in schema.get("required", ()) if name != "version"]
     whole = {**schema, "required": required} if required else {k: v for k, v in schema.items() if k != "required"}
-    return cast(Schema, _moved({**definitions, "Scenario": whole}))
+    return cast(JsonObject, _moved({**definitions, "Scenario": whole}))
 
 
 def _moved(value: Any) -> Any:
@@ -91,7 +91,7 @@ def _moved(value: Any) -> Any:
     }
 
 
-def _describe(schemas: Schema, model: type[BaseModel]) -> None:
+def _describe(schemas: JsonObject, model: type[BaseModel]) -> None:
     """Give each property the words that stand under its field."""
     properties = schemas[model.__name__].get("properties", {})
     for name, text in docstrings.of(model).items():
@@ -99,28 +99,28 @@ def _describe(schemas: Schema, model: type[BaseModel]) -> None:
             properties[name]["description"] = text
 
 
-def _operation(route: ControlRoute, schemas: Schema) -> Schema:
-    operation: Schema = {
+def _operation(route: ControlRoute, schemas: JsonObject) -> JsonObject:
+    operation: JsonObject = {
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}_{route.path}").strip("_"),
         "summary": route.summary,
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": _responses(route),
     }
     if route.body is not None:
-        schema: Schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
+        schema: JsonObject = {"$ref": REFERENCE.format(model=route.body.__name__)}
         if route.body is Scenario:
             schema = {"anyOf": [schema, {"$ref": REFERENCE.format(model="ScenarioText")}]}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
 
-def _path_parameters(route: ControlRoute) -> list[Schema]:
+def _path_parameters(route: ControlRoute) -> list[JsonObject]:
     names = re.findall(r"\{(\w+)\}", route.path)
-    shape: Schema = {"type": "string", "minLength": 1}
+    shape: JsonObject = {"type": "string", "minLength": 1}
     return [{"name": name, "in": "path", "required": True, "schema": shape} for name in names]
 
 
-def _query_parameters(route: ControlRoute) -> list[Schema]:
+def _query_parameters(route: ControlRoute) -> list[JsonObject]:
     words = docstrings.of(route.query)
     schema = route.query.model_json_schema()
     rows = []
@@ -131,13 +131,15 @@ def _query_parameters(route: ControlRoute) -> list[Schema]:
     return rows
 
 
-def _responses(route: ControlRoute) -> Schema:
+def _responses(route: ControlRoute) -> JsonObject:
     answer = {"schema": {"$ref": REFERENCE.format(model=route.answer.__name__)}}
     text = {"schema": {"type": "string"}}
     content = {kind: answer if kind == "application/json" else text for kind in route.media_types}
     statuses = {*route.errors, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
     error = {"application/json": {"schema": {"$ref": REFERENCE.format(model="ErrorAnswer")}}}
-    refusals: Schema = {str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)}
+    refusals: JsonObject = {
+        str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)
+    }
     if route.path == "ready":
         refusals["503"]["content"] = {"application/json": answer}
     return {str(route.status): {"description": route.summary, "content": content}, **refusals}

@@ -116,12 +116,12 @@ def _scenario_from(asked: Asked) -> CompiledScenario:
 
 def _namespace_from(server: Controlled, asked: Asked) -> Any:
     given: NamespaceBody = asked.body
-    script = None
+    compiled = None
     if isinstance(given.scenario, ScenarioText):
-        script = compile_document(parse(given.scenario.text, "scenario", given.scenario.format))
+        compiled = compile_document(parse(given.scenario.text, "scenario", given.scenario.format))
     elif given.scenario is not None:
-        script = compile_document(inside(asked.document, "scenario"))
-    return api.give_namespace(server, asked.path["name"], script, given.seed)
+        compiled = compile_document(inside(asked.document, "scenario"))
+    return api.give_namespace(server, asked.path["name"], compiled, given.seed)
 
 
 def _export(server: Controlled, asked: Asked) -> Text:

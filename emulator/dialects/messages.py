@@ -281,8 +281,8 @@ class Messages(Dialect):
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice = completion.choices[0]
-        pending = {**self.usage(completion.usage), "output_tokens": self.opening_output}
-        yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, pending)})
+        usage_so_far = {**self.usage(completion.usage), "output_tokens": self.opening_output}
+        yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, usage_so_far)})
         index = 0
         for block in choice.blocks:
             for start, *rest in self.block_runs(block, completion, index):

@@ -185,18 +185,20 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     # The way in: what has a wrong type
 
-    def read(self, call: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+    def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
-            native = large.loads(call.body)
+            native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
-            raise self.unreadable(call.body, error) from None
+            raise self.unreadable(http_request.body, error) from None
         try:
             body = model.model_validate(native)
         except ValidationError as error:
-            raise self.misfitting(call.body, [misfit_of(each) for each in error.errors(include_url=False)]) from None
+            raise self.misfitting(
+                http_request.body, [misfit_of(each) for each in error.errors(include_url=False)]
+            ) from None
         misfits = [*self.misfits(body)] if isinstance(body, DeepSeekBody) else []
         if misfits:
-            raise self.misfitting(call.body, misfits)
+            raise self.misfitting(http_request.body, misfits)
         return body, native
 
     def unreadable(self, data: bytes, error: orjson.JSONDecodeError) -> Exception:

@@ -72,19 +72,19 @@ class DeepSeekMessages(Messages):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
-        is_counted = call.operation == "count_tokens"
+        is_counted = http_request.operation == "count_tokens"
         if is_counted and not vendor.settings.count_tokens:
             raise provider_error("not_found")
-        vendor.need_json(call)
-        body, native = vendor.read(call, CountBody if is_counted else DeepSeekMessagesBody)
+        vendor.need_json(http_request)
+        body, native = vendor.read(http_request, CountBody if is_counted else DeepSeekMessagesBody)
         messages = read_turns(body.system, body.messages)
         complaint = first(self.validation_errors(body, messages))
         if complaint is not None:
             raise vendor.bad_request(complaint)
         controls = self.controls(body)
-        return ModelRequest(call, self.model_of(body), messages, bool(body.stream), controls, key, native)
+        return ModelRequest(http_request, self.model_of(body), messages, bool(body.stream), controls, key, native)
 
     def model_of(self, body: DeepSeekMessagesBody) -> str:
         """The model that serves a name: names of another vendor's models stand for DeepSeek's."""

@@ -13,7 +13,7 @@ from emulator import tokens
 from emulator.dialects.base import PIECE
 from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
 from emulator.dialects.serde import Range
-from emulator.providers.base import ErrorSpec, Names, Operation, Settings, per_million, provider_error
+from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, per_million, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, Completion, Reply, Source
@@ -41,7 +41,7 @@ class NadlesBody(ChatBody):
 
 
 class NadlesSettings(Settings):
-    models: Names = (MODEL,)
+    models: NameList = (MODEL,)
     """The models of the active plan; any other is forbidden."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
     """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
@@ -93,14 +93,14 @@ class Nadles(ChatDialect, ServesDeepSeek):
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("x-billing-token")
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         # The gateway looks at the plan before the origin looks at the body.
-        if call.parameters["model_name"] not in self.settings.models:
+        if http_request.parameters["model_name"] not in self.settings.models:
             raise provider_error("forbidden")
-        return super().parse(call, key)
+        return super().parse(http_request, key)
 
-    def model_of(self, call: HttpRequest, body: Any) -> str:
-        return call.parameters["model_name"]
+    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+        return http_request.parameters["model_name"]
 
     def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.messages:

@@ -207,9 +207,9 @@ class OpenAIChat(ChatCompletions):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        body, native = self.read(call, OpenAIBody)
-        model = self.provider.model_of(call, body.model)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        body, native = self.read(http_request, OpenAIBody)
+        model = self.provider.model_of(http_request, body.model)
         if self.provider.settings.strict_members:
             unknown = [name for name in native if name not in OpenAIBody.model_fields]
             if unknown:
@@ -219,7 +219,9 @@ class OpenAIChat(ChatCompletions):
         if complaint is not None:
             raise complaint
         messages = tuple([read_message(message) for message in body.messages])
-        return ModelRequest(call, model, messages, bool(body.stream), self.controls_of(body, model), key, native)
+        return ModelRequest(
+            http_request, model, messages, bool(body.stream), self.controls_of(body, model), key, native
+        )
 
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
         return wrong(words.NOT_JSON)

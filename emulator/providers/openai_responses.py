@@ -105,13 +105,13 @@ class OpenAIResponses(Responses):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        if call.operation == "cancel_response":
-            listed: ModelRequest = self.provider.listed(call, key)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        if http_request.operation == "cancel_response":
+            listed: ModelRequest = self.provider.listed(http_request, key)
             return listed
-        body, native = self.read(call)
-        model = self.provider.model_of(call, body.model)
-        store: ResponseStore | None = call.store
+        body, native = self.read(http_request)
+        model = self.provider.model_of(http_request, body.model)
+        store: ResponseStore | None = http_request.store
         complaint = next(filter(None, self.complaints(body, model, store)), None)
         if complaint is not None:
             raise complaint
@@ -120,16 +120,16 @@ class OpenAIResponses(Responses):
             before = previous(body.previous_response_id, store).messages
         body = body.model_copy(update={"input": referred(body, store)})
         said = read_input(body, "system")
-        told = 1 if body.instructions else 0
-        messages = (*said[:told], *before, *said[told:])
+        instructions = 1 if body.instructions else 0
+        messages = (*said[:instructions], *before, *said[instructions:])
         complaint = complaint_of_calls(messages)
         if complaint is not None:
             raise complaint
-        return ModelRequest(call, model, messages, bool(body.stream), controls_of(body, model), key, native)
+        return ModelRequest(http_request, model, messages, bool(body.stream), controls_of(body, model), key, native)
 
-    def read(self, call: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
+    def read(self, http_request: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
         """The typed body and the native one. Raises ProviderError."""
-        native = self.provider.json_of(call)
+        native = self.provider.json_of(http_request)
         if self.provider.settings.strict_members:
             for name in native:
                 if name not in OpenAIResponsesBody.model_fields:
@@ -205,8 +205,8 @@ class OpenAIResponses(Responses):
         item = super().item(block, index, completion, outcome)
         return without_status(item) if isinstance(block, Thought) else item
 
-    def pending(self, block: Block, index: int, completion: Completion) -> Json:
-        item = super().pending(block, index, completion)
+    def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
+        item = super().opened_item(block, index, completion)
         return without_status(item) if isinstance(block, Thought) else item
 
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
@@ -214,9 +214,8 @@ class OpenAIResponses(Responses):
         return tails_of(text) if self.provider.settings.obfuscation and asked is not False else None
 
     def usage(self, usage: Usage) -> Json:
-        told = super().usage(usage)
         return {
-            **told,
+            **super().usage(usage),
             "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_written},
         }
 
@@ -269,31 +268,31 @@ class OpenAIResponses(Responses):
         return bool(request.body.get("background")) and not request.stream
 
     def keeps(self, request: ModelRequest) -> bool:
-        return request.call.operation == "responses" and request.body.get("store") is not False
+        return request.http_request.operation == "responses" and request.body.get("store") is not False
 
     def keep(self, completion: Completion, request: ModelRequest, begins: float, ready: float) -> None:
-        store: ResponseStore | None = request.call.store
+        store: ResponseStore | None = request.http_request.store
         if store is None:
             return
         body = super().body(completion, request)
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)
         choice = completion.choices[0]
-        told = 1 if request.body.get("instructions") else 0
+        instructions = 1 if request.body.get("instructions") else 0
         answer = Message("assistant", choice.content, choice.reasoning, choice.tool_calls)
-        messages = (*request.messages[told:], answer)
+        messages = (*request.messages[instructions:], answer)
         items = tuple(input_items(request.body.get("input"), completion.id))
         store.put(StoredResponse(body, messages, items, begins, ready))
 
     def result(self, request: ModelRequest) -> Any:
-        call = request.call
-        store: ResponseStore | None = call.store
-        if call.operation == "input_tokens":
+        http_request = request.http_request
+        store: ResponseStore | None = http_request.store
+        if http_request.operation == "input_tokens":
             fixed, texts = self.provider.prompt_texts(request)
             return {"object": "response.input_tokens", "input_tokens": fixed + sum(map(tokens.count, texts))}
-        id = call.parameters["response_id"]
+        id = http_request.parameters["response_id"]
         store, stored = kept(id, store)
-        match call.operation:
+        match http_request.operation:
             case "delete_response":
                 store.delete(id)
                 return {"id": id, "object": "response", "deleted": True}
@@ -302,12 +301,12 @@ class OpenAIResponses(Responses):
                     raise wrong("Cannot cancel a synchronous response.")
                 stored.canceled = stored.canceled or store.now() < stored.ready
             case "input_items":
-                return page(stored.items, parse_qs(call.query))
+                return page(stored.items, parse_qs(http_request.query))
         return as_of(stored, store.now())
 
 
 def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
-    """A thought that is told as the request wants it; the words are those that are left of it in the end."""
+    """A thought, shown as the request wants it; the words are those that are left of it in the end."""
     if not isinstance(block, Thought):
         return block
     summary = (block.summary or "") if is_summed_up else None
@@ -555,8 +554,8 @@ def complaint_of_calls(messages: Sequence[Message]) -> ProviderError | None:
     for message in messages:
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
-                told = f"No tool call found for function call output with call_id {message.tool_call_id}."
-                return wrong(told, None, "input")
+                complaint = f"No tool call found for function call output with call_id {message.tool_call_id}."
+                return wrong(complaint, None, "input")
             open_calls.pop(message.tool_call_id or "")
         open_calls.update({call.id: None for call in message.tool_calls})
     if open_calls:

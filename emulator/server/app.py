@@ -82,7 +82,7 @@ class RequestHead:
     size: int = 0
     """Bytes of the head."""
 
-    def call(self, body: bytes) -> HttpRequest:
+    def with_body(self, body: bytes) -> HttpRequest:
         """The whole request."""
         target = self.target
         return HttpRequest(
@@ -155,7 +155,7 @@ class App:
             return
         request_head = self.open(scope)
         if request_head is None:
-            await self._elsewhere(scope, receive, send)
+            await self._to_control(scope, receive, send)
             return
         complaint = request_head.complaint or self.namespaces.complaint(request_head.namespace)
         namespace = self.namespaces.get(None if complaint else request_head.namespace)
@@ -171,16 +171,16 @@ class App:
             return  # the client left while it was sending
         clock = namespace.clock  # the world may be given another before this answer is over
         start = clock.now()
-        call = request_head.call(body)
+        http_request = request_head.with_body(body)
         plan: PlannedResponse | Awaitable[PlannedResponse]
         if not request_head.target.provider:
-            plan = self._stray(call, namespace, request_head, complaint)
+            plan = self._stray(http_request, namespace, request_head, complaint)
         elif is_too_large:
-            plan = too_large(call, namespace)
+            plan = too_large(http_request, namespace)
         elif complaint:
-            plan = misused(call, namespace, complaint, "namespace")
+            plan = misused(http_request, namespace, complaint, "namespace")
         else:
-            plan = self.plan(call, namespace, scope["state"][HANDLE].has_left)
+            plan = self.plan(http_request, namespace, scope["state"][HANDLE].has_left)
         is_for_a_page = bool(request_head.target.provider) and "origin" in request_head.headers
         await self._answer(PendingResponse(plan, namespace, clock, start, is_for_a_page), scope, send)
 
@@ -212,7 +212,7 @@ class App:
         if target is None:
             return None
         if target.provider:
-            key = self.namespaces.default.script.providers[target.provider].credential(headers)
+            key = self.namespaces.default.compiled.providers[target.provider].credential(headers)
         else:
             key = bearer(headers)
         query = scope["query_string"].decode("latin-1")
@@ -247,7 +247,7 @@ class App:
         """Multiply all paces from the next answer on. Copies of answers know what is sent at once, so they go."""
         self.options = replace(self.options, speed=speed)
         for namespace in self.namespaces:
-            namespace.memory.clear()
+            namespace.response_cache.clear()
 
     async def until_idle(self) -> None:
         """Return once no request is being answered."""
@@ -292,40 +292,44 @@ class App:
         """For a path that its provider does not have: what would do."""
         if not request.provider or request.operation:
             return ()
-        return (without_endpoint(request, namespace.script.providers[request.provider]),)
+        return (without_endpoint(request, namespace.compiled.providers[request.provider]),)
 
     def _stray(
-        self, call: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
+        self, http_request: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
     ) -> PlannedResponse:
         """The answer to a request that reaches no provider."""
         if complaint:
-            return PlannedResponse(*turned_away(call, namespace, 400, complaint, "namespace"))
-        target, providers = request_head.target, namespace.script.providers
-        message = without_provider(call.method, target.path, target.prefix, providers)
-        origin = f"http://{call.headers.get('host', 'localhost')}{target.prefix}"
+            return PlannedResponse(*turned_away(http_request, namespace, 400, complaint, "namespace"))
+        target, providers = request_head.target, namespace.compiled.providers
+        message = without_provider(http_request.method, target.path, target.prefix, providers)
+        origin = f"http://{http_request.headers.get('host', 'localhost')}{target.prefix}"
         urls = {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
-        return PlannedResponse(*turned_away(call, namespace, 404, message, "provider", urls))
+        return PlannedResponse(*turned_away(http_request, namespace, 404, message, "provider", urls))
 
     async def _turn_away(self, status: int, reason: str, scope: Scope, send: Send) -> None:
         """Refuse a request whose head is no HTTP/1.1; its body is not read, as nobody knows where it ends."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query, namespace = scope["query_string"].decode("latin-1"), self.namespaces.default
-        call = HttpRequest("", scope["method"], scope["path"], headers, query, b"")
+        http_request = HttpRequest("", scope["method"], scope["path"], headers, query, b"")
         start = namespace.clock.now()
-        plan = PlannedResponse(*turned_away(call, namespace, status, reason, "http"))
+        plan = PlannedResponse(*turned_away(http_request, namespace, status, reason, "http"))
         await self._answer(PendingResponse(plan, namespace, namespace.clock, start), scope, send)
 
-    async def plan(self, call: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]) -> PlannedResponse:
+    async def plan(
+        self, http_request: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]
+    ) -> PlannedResponse:
         """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if not isinstance(clock, VirtualClock):
-                return await answer(call, namespace, self.options, has_left)
+                return await answer(http_request, namespace, self.options, has_left)
             with clock.working():
-                return await answer(call, namespace, self.options, has_left)
+                return await answer(http_request, namespace, self.options, has_left)
         except Exception:
-            logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
-            return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))
+            logger.exception("The emulator failed on %s %s: please report this", http_request.method, http_request.path)
+            return refused(
+                http_request, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"})
+            )
 
     async def _read(self, receive: Receive, headers: Mapping[str, str]) -> bytes | None:
         """The whole body; None when the client has gone. Raises _TooLarge, without reading the rest."""
@@ -351,7 +355,7 @@ class App:
     async def _send(self, planned: PlannedBody, namespace: Namespace, scope: Scope, send: Send) -> Playback:
         return await play(planned, namespace.clock.now(), namespace.clock, scope, send, self.players)
 
-    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _to_control(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._control is None:
             from emulator.control.http import ControlApp  # Starlette takes a tenth of a second to load
 
@@ -367,9 +371,9 @@ def named(headers: Mapping[str, str], key: str | None) -> str | None:
     return name
 
 
-def too_large(call: HttpRequest, namespace: Namespace) -> PlannedResponse:
+def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:
     """What is left of the body is not read, so nothing can follow on its connection."""
-    return refused(call, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
+    return refused(http_request, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
 
 
 def opened(answer: Any) -> Any:

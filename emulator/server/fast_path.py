@@ -63,7 +63,7 @@ class FastPath:
     def __init__(self, app: App) -> None:
         self._app = app
         self._heads: dict[bytes, Known] = {}
-        self._script = app.namespaces.default.script
+        self._compiled = app.namespaces.default.compiled
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Remember the head of a request that came whole and alone in one packet, and keeps its connection open."""
@@ -95,9 +95,9 @@ class FastPath:
         scope, request_head, length = known
         app = self._app
         namespaces = app.namespaces
-        if namespaces.default.script is not self._script:  # a provider may now look for the key elsewhere
+        if namespaces.default.compiled is not self._compiled:  # a provider may now look for the key elsewhere
             self._heads.clear()
-            self._script = namespaces.default.script
+            self._compiled = namespaces.default.compiled
             return False
         handle = protocol.handle
         if len(data) - end != length or handle.is_full or handle.is_lost or app.players.draining:
@@ -107,7 +107,7 @@ class FastPath:
         namespace = namespaces.get(request_head.namespace)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(request_head.call(data[end:]), namespace, handle.has_left))
+        plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
             plan.exchange.playback, plan.exchange.connection = playback, handle.number
             app.close(plan, namespace)

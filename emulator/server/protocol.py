@@ -82,7 +82,7 @@ class Listener(Protocol):
 class ConnectionHandle:
     """What the transport may do with one connection, beyond ASGI."""
 
-    __slots__ = ("idle", "listener_control", "next", "number", "player", "protocol", "was_cut")
+    __slots__ = ("idle", "is_met", "listener_control", "next", "number", "player", "protocol", "was_cut")
 
     def __init__(self, protocol: Any, listener_control: ListenerControl) -> None:
         self.protocol = protocol
@@ -91,6 +91,10 @@ class ConnectionHandle:
         self.player: Listener | None = None
         """Notified when the connection is lost, and when the client reads too slowly."""
         self.next: Literal["answer", "close", "reset", "discard"] = "answer"
+        """What the next request gets. Set with the last byte of an answer: a quick client has the next request here
+        before the task of the answer runs again."""
+        self.is_met = False
+        """The next request came before the connection was done with the answer."""
         self.idle: Alarm | None = None
         self.was_cut = False
         """The server ended before the answer did."""
@@ -132,7 +136,9 @@ class ConnectionHandle:
     def prepare(self, afterwards: Afterwards, clock: Clock) -> None:
         """From now on, the connection waits for its next request and behaves as prepared."""
         self.next = afterwards.next
-        if afterwards.idle is not None:
+        if self.is_met:
+            self.turn_away()
+        elif afterwards.idle is not None:
             self.protocol.unset_keep_alive()  # uvicorn would not wait for ever
             self.idle = clock.call_at(clock.now() + afterwards.idle, self.close)
 
@@ -326,6 +332,8 @@ class Connection(_Limits):
         if self.handle.next != "answer":
             if self.handle.next == "discard":
                 self.discard(len(data))
+            elif self.handle.player is not None:
+                self.handle.is_met = True
             else:
                 self.handle.turn_away()
             return

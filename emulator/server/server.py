@@ -70,8 +70,8 @@ CONNECTIONS = {
 class ServerOptions:
     """How to serve."""
 
-    script: CompiledScenario
-    options: Options = field(default_factory=Options)
+    compiled: CompiledScenario
+    engine: Options = field(default_factory=Options)
     provider: str | None = None
     """Serve this provider alone, at the root."""
     seed: int | None = None
@@ -151,7 +151,7 @@ class Server:
         self._process = 0
         self._lock = threading.RLock()
         self._calls: deque[Callable[[], None]] = deque()
-        self._seen = fingerprint(options.sources, options.script.files) if options.sources else b""
+        self._seen = fingerprint(options.sources, options.compiled.files) if options.sources else b""
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped, by a signal or by `stop()`, and close the socket. Blocks."""
@@ -161,8 +161,8 @@ class Server:
     async def serve(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """The same inside a running loop."""
         clock = WallClock()
-        namespaces = Namespaces(self.options.script, clock, self.options.seed)
-        app = App(namespaces, self.options.options, self.options.provider, hosts=self.options.hosts)
+        namespaces = Namespaces(self.options.compiled, clock, self.options.seed)
+        app = App(namespaces, self.options.engine, self.options.provider, hosts=self.options.hosts)
         app.on_exchange, app.access = self.options.on_exchange, self.options.access
         app.timing.watch(clock)
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
@@ -183,18 +183,18 @@ class Server:
             clock.close()
 
     async def _watch(self, app: App, stop: asyncio.Event) -> None:
-        def deliver(script: CompiledScenario) -> None:
-            app.namespaces.reload(script)
+        def deliver(compiled: CompiledScenario) -> None:
+            app.namespaces.reload(compiled)
             app.problems = ()
-            if script.scenario.clock == "manual":
+            if compiled.scenario.clock == "manual":
                 logger.warning(MANUAL_CLOCK)
-            logger.info("The scenario was loaded again: %d rules.", len(script.rules.rules))
+            logger.info("The scenario was loaded again: %d rules.", len(compiled.rules.rules))
 
         def complain(error: ScenarioError) -> None:
             app.problems = error.problems
             logger.error("The scenario cannot be used, the last good version stays:\n%s", error)
 
-        await watch(self.options.sources, self.options.script, deliver, complain, stop, self._seen)
+        await watch(self.options.sources, self.options.compiled, deliver, complain, stop, self._seen)
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Do something in the loop's thread, or here when the server is not running (any more). Raises EmulatorError
