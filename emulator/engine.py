@@ -25,11 +25,12 @@ from emulator.offload import Abandoned, Pool, never
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.providers.base import Limits, Provider, ProviderError
 from emulator.records import record
-from emulator.reply import Block, ErrorReply, Reply, ReplyTemplate, Search, Usage
+from emulator.reply import Block, CacheUse, ErrorReply, Reply, ReplyTemplate, Search, Usage
 from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.state.journal import IN_EXCHANGE, MAX_REQUEST_BYTES, Exchange, Why
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
+from emulator.state.rate_limits import Used
 from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
 from emulator.wire import Handshake, PlannedBody, Step, single
 
@@ -205,8 +206,8 @@ async def _healthy(journey: RequestContext) -> PlannedBody:
         return await _listing(request, journey)
     if found is None and (namespace.compiled.scenario.unmatched or journey.options.unmatched) == "error":
         return await _unmatched(ask, journey)
-    prompt = await _prompt_tokens(request, provider, journey)
-    provider.check_context_length(request, prompt.total)
+    prompt = await _prompt_tokens(request, dialect, journey)
+    dialect.check_prompt(request, prompt.total)
     replies = await _replies(ask, journey)
     planned = _answered(replies, prompt, request, journey)
     if _is_cacheable(ask, prompt, replies, journey) and not holds_stand_in(planned):
@@ -272,7 +273,7 @@ def _cache(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey:
         prompt=prompt.total,
         entropy=journey.entropy,
         seed=journey.namespace.seed,
-        habits=journey.provider.habits,
+        habits=journey.dialect.model_habits(),
     )
     assert exchange.usage is not None
     cached_response = CachedResponse(
@@ -511,9 +512,9 @@ def _take(request: ModelRequest, journey: RequestContext) -> None:
     rates, place = journey.namespace.rate_limits, _place(request)
     now = journey.exchange.received
     left = rates.remaining(place, limits, now)
-    if limits.is_enforced and min(left.requests.left, left.tokens.left) < 1:
+    if limits.is_enforced and left.is_used_up:
         raise ProviderError(journey.provider.over_limit(request, left, rates.until_next(place, limits, now)))
-    rates.take(place, limits, now, 1, 0)
+    rates.take(place, limits, now, Used(requests=1))
 
 
 def _place(request: ModelRequest) -> tuple[str, str, str]:
@@ -527,8 +528,9 @@ def _with_limits(planned: PlannedBody, journey: RequestContext) -> PlannedBody:
         return planned
     rates, place = journey.namespace.rate_limits, _place(request)
     if exchange.usage is not None:
-        rates.take(place, limits, exchange.received, 0, exchange.usage.total)
-    headers = journey.provider.limit_headers(rates.remaining(place, limits, exchange.received))
+        tokens, output = journey.provider.counted(exchange.usage)
+        rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
+    headers = journey.provider.limit_headers(rates.remaining(place, limits, exchange.received), exchange.received)
     return replace(planned, headers=planned.headers + headers)
 
 
@@ -608,18 +610,18 @@ def _own_error(status: int, message: str, kind: str, journey: RequestContext) ->
 # What is said
 
 
-async def _prompt_tokens(request: ModelRequest, provider: Provider, journey: RequestContext) -> Prompt:
+async def _prompt_tokens(request: ModelRequest, dialect: Dialect, journey: RequestContext) -> Prompt:
     """What the request costs as a prompt."""
     if len(request.http_request.body) > large.LARGE:
-        return await large.elsewhere(_count_prompt, request, provider)
-    fixed, texts = provider.prompt_texts(request)
+        return await large.elsewhere(_count_prompt, request, dialect)
+    fixed, texts = dialect.prompt_parts(request)
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=journey.has_left)
     return _counted(fixed, texts)
 
 
-def _count_prompt(request: ModelRequest, provider: Provider) -> Prompt:
-    fixed, texts = provider.prompt_texts(request)
+def _count_prompt(request: ModelRequest, dialect: Dialect) -> Prompt:
+    fixed, texts = dialect.prompt_parts(request)
     tokens.warm(texts)
     return _counted(fixed, texts)
 
@@ -681,11 +683,6 @@ async def _read(work: Callable[..., Result], *arguments: object, of: HttpRequest
 def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journey: RequestContext) -> PlannedBody:
     namespace, provider, exchange = journey.namespace, journey.provider, journey.exchange
     exchange.outcome = "reply" if journey.found else "generated"
-    cached = 0
-    if provider.shows_cache and prompt.total >= max(provider.cache_unit, provider.cache_from):
-        cached = namespace.prompt_cache.hit(
-            f"{provider.name} {request.model} {request.key}", prompt.parts, provider.cache_unit
-        )
     completion = complete(
         replies,
         request,
@@ -693,10 +690,10 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         created=int(exchange.received),
         request_id=journey.request_id,
         prompt=prompt.total,
-        cached=min(cached, prompt.total),
+        cache=_cache_use(request, prompt, journey),
         entropy=journey.entropy,
         seed=namespace.seed,
-        habits=provider.habits,
+        habits=journey.dialect.model_habits(),
     )
     for armed in journey.faults or ():
         reshaped = armed.fault.mutate_request(request)
@@ -723,6 +720,18 @@ def _answered(replies: list[Reply], prompt: Prompt, request: ModelRequest, journ
         begins, ready = [exchange.received + moment for moment in moments]
         journey.dialect.keep(completion, request, begins, ready)
     return planned
+
+
+def _cache_use(request: ModelRequest, prompt: Prompt, journey: RequestContext) -> CacheUse:
+    """What of the prompt is in the provider's cache, and what it leaves there."""
+    namespace, provider = journey.namespace, journey.provider
+    owner = f"{provider.name} {request.model} {request.key}"
+    points = journey.dialect.cache_points(request)
+    if points is not None:
+        return namespace.prefix_cache.use(owner, prompt.parts, points, journey.exchange.received)
+    if not provider.shows_cache or prompt.total < max(provider.cache_unit, provider.cache_from):
+        return CacheUse()
+    return CacheUse(min(prompt.total, namespace.prompt_cache.hit(owner, prompt.parts, provider.cache_unit)))
 
 
 def _paced(planned: PlannedBody, journey: RequestContext) -> PlannedBody:

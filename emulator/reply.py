@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from emulator.records import record
 from emulator.request import ToolCall
@@ -83,6 +83,14 @@ class Search:
 
 Block = Thought | Text | Refusal | ToolCall | Search
 """One part of an answer; an answer is several of them, in the order in which they were made."""
+
+
+class CacheUse(NamedTuple):
+    """The tokens of a prompt that were in the cache, and those that were put there; some of these for an hour."""
+
+    read: int = 0
+    written: int = 0
+    written_1h: int = 0
 
 
 @record

@@ -11,7 +11,9 @@ from emulator.providers import PROVIDERS
 
 DOCUMENTED = ("maxtoken", "nadles", "serevix", "cloudsway")
 """The providers of the four documents."""
-EVERY_PROVIDER = tuple(PROVIDERS)
+CHATS = ("/chat/completions", "/completion")
+EVERY_PROVIDER = tuple(name for name, provider in PROVIDERS.items() if provider.example[0].endswith(CHATS))
+"""The providers of chats."""
 PATHS = {name: provider.example[0] for name, provider in PROVIDERS.items()}
 """The path of a completion."""
 KEYS = {name: dict([provider.auth_header.split(": ", 1)]) for name, provider in PROVIDERS.items()}

@@ -18,7 +18,7 @@ from talk import DOCUMENTED, KEYS, Ask, Serving, events, question
 from emulator import Emulator, tokens
 from emulator.completion import complete
 from emulator.providers import PROVIDERS
-from emulator.reply import Choice, Completion, Reply, Source
+from emulator.reply import CacheUse, Choice, Completion, Reply, Source
 from emulator.request import Controls, HttpRequest, ModelRequest, ToolCall
 
 HONOURED: Mapping[str, frozenset[str]] = {
@@ -986,7 +986,7 @@ def test_the_finish_reason_tells_what_happened(reply: Reply, controls: Controls)
 @example([Reply(CONTENT, REASONING, usage={"completion": 3})], Controls(), 30, 64)
 @example([Reply("", "0"), Reply(tool_calls=(ToolCall("f", ""),))], Controls(max_tokens=1), 0, 0)
 def test_usage_adds_up(replies: list[Reply], controls: Controls, prompt: int, cached: int) -> None:
-    completion = completed(replies, controls, prompt=prompt, cached=cached)
+    completion = completed(replies, controls, prompt=prompt, cache=CacheUse(cached))
     usage, first = completion.usage, replies[0]
     assert usage.total == usage.prompt + usage.completion
     assert 0 <= usage.reasoning <= usage.completion

@@ -325,13 +325,12 @@ class Dialect(WireShape):
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
 
-    @property
-    def habits(self) -> Habits:
+    def model_habits(self) -> Habits:
         """What the models that speak this dialect do to every answer."""
         habits: Habits = self.provider.habits
         return habits
 
-    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+    def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt: fixed tokens, and the texts between them."""
         counted: tuple[int, Sequence[str]] = self.provider.prompt_texts(request)
         return counted
@@ -340,7 +339,7 @@ class Dialect(WireShape):
         """Where a request wants its prompt cached; None: the provider caches what it likes."""
         return None
 
-    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
+    def check_prompt(self, request: ModelRequest, prompt: int) -> None:
         """Raises ProviderError when prompt and answer do not fit into the model's context."""
         self.provider.check_context_length(request, prompt)
 

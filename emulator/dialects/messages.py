@@ -281,7 +281,7 @@ class Messages(Dialect):
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice = completion.choices[0]
-        usage_so_far = {**self.usage(completion.usage), "output_tokens": self.opening_output}
+        usage_so_far = {**self.first_usage(completion.usage), "output_tokens": self.opening_output}
         yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, usage_so_far)})
         index = 0
         for block in choice.blocks:
@@ -298,6 +298,10 @@ class Messages(Dialect):
     def ending(self, choice: Choice) -> dict[str, Any]:
         """What a stream says of why it ends."""
         return {"stop_reason": self.reason(choice), "stop_sequence": choice.stopped_by}
+
+    def first_usage(self, usage: Usage) -> dict[str, Any]:
+        """The counts at the beginning of a stream."""
+        return self.usage(usage)
 
     def last_usage(self, usage: Usage) -> dict[str, Any]:
         """The counts at the end of a stream."""

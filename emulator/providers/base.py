@@ -172,6 +172,8 @@ class Provider:
     errors: ClassVar[Mapping[str, ErrorSpec]]
     example: ClassVar[tuple[str, Mapping[str, Any]]]
     """A path and a body to paste, answered by the shipped scenario."""
+    example_headers: ClassVar[Mapping[str, str]] = {}
+    """Headers that a request needs besides the key."""
     sdk_note: ClassVar[str] = ""
     """What the user of an OpenAI SDK has to know of this provider, in a few words."""
     Settings: ClassVar[type[pydantic.BaseModel]] = Settings

@@ -32,7 +32,7 @@ from emulator.providers.claude_prompt import fixed_tokens, parts_of, points_of
 from emulator.providers.claude_signatures import signed
 from emulator.providers.claude_words import SAMPLING, Asked
 from emulator.providers.deepseek_messages import with_search
-from emulator.reply import Block, Choice, Citation, Completion, Reply, Search, Text, Thought, Usage
+from emulator.reply import Block, Choice, Citation, Completion, Reply, Search, Thought, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import FrameRun
 
@@ -83,6 +83,10 @@ class ClaudeBody(MessagesBody):
     diagnostics: Any = None
     output_format: dict[str, Any] | None = None
     fallbacks: Any = None
+    fallback_credit_token: Any = None
+    billing_policy: Any = None
+    compaction: Any = None
+    thread: Any = None
 
 
 class CountBody(ClaudeBody):
@@ -99,13 +103,12 @@ class ClaudeMessages(Messages):
     opening_output = 1
     own_habits: ClassVar[Habits] = Habits(call_id=call_id)
 
-    @property
-    def habits(self) -> Habits:
+    def model_habits(self) -> Habits:
         return self.own_habits
 
     # What a vendor may say otherwise
 
-    def version(self, call: HttpRequest) -> str:
+    def version(self, http_request: HttpRequest) -> str:
         """The version of the API that a request speaks."""
         return ""
 
@@ -113,7 +116,7 @@ class ClaudeMessages(Messages):
         """Whether unknown members are refused."""
         return False
 
-    def model_of(self, call: HttpRequest, body: ClaudeBody) -> str:
+    def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
         """The model that is asked for. Raises ProviderError."""
         return body.model
 
@@ -123,31 +126,40 @@ class ClaudeMessages(Messages):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        version = self.version(call)
-        body, native = self.read(call, version)
-        name = self.model_of(call, body)
-        betas = frozenset(filter(None, [each.strip() for each in call.headers.get("anthropic-beta", "").split(",")]))
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        version = self.version(http_request)
+        body, native = self.read(http_request, version)
+        name = self.model_of(http_request, body)
+        betas = frozenset(
+            filter(None, [each.strip() for each in http_request.headers.get("anthropic-beta", "").split(",")])
+        )
         verifies = getattr(self.provider.settings, "signatures", "accept") == "verify"
         asked = Asked(
-            body, native, claude(name), name, version, betas, verifies, counts_only=call.operation == "count_tokens"
+            body,
+            native,
+            claude(name),
+            name,
+            version,
+            betas,
+            verifies,
+            counts_only=http_request.operation == "count_tokens",
         )
         complaint = next(filter(None, self.complaints(asked)), None)
         if complaint is not None:
             raise provider_error("bad_request", complaint)
         messages = read_turns(body.system, body.messages)
-        return ModelRequest(call, name, messages, bool(body.stream), controls_of(asked), key, native)
+        return ModelRequest(http_request, name, messages, bool(body.stream), controls_of(asked), key, native)
 
-    def read(self, call: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:
+    def read(self, http_request: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:
         """The typed body and the native one. Raises ProviderError."""
         try:
-            native = large.loads(call.body)
+            native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
             raise self.not_json(error) from None
         if not isinstance(native, dict):
             raise provider_error("bad_request", "Input should be an object")
         self.check_members(native, version)
-        kind = CountBody if call.operation == "count_tokens" else self.Body
+        kind = CountBody if http_request.operation == "count_tokens" else self.Body
         try:
             return kind.model_validate(native), native
         except ValidationError as error:
@@ -163,13 +175,13 @@ class ClaudeMessages(Messages):
             if is_gone or (self.is_strict() and name not in ClaudeBody.model_fields):
                 raise provider_error("bad_request", words.extra(name))
 
-    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+    def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         return fixed_tokens(request.body), [text for text, _ in parts_of(request.body)]
 
     def cache_points(self, request: ModelRequest) -> Sequence[CachePoint]:
         return points_of(request.body, claude(request.model).cache_from)
 
-    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
+    def check_prompt(self, request: ModelRequest, prompt: int) -> None:
         most = claude(request.model).context
         if prompt > most:
             raise provider_error("context_length", f"prompt is too long: {prompt} tokens > {most} maximum")
@@ -219,6 +231,9 @@ class ClaudeMessages(Messages):
             "service_tier": "standard",
         }
 
+    def first_usage(self, usage: Usage) -> dict[str, Any]:
+        return self.usage(replace(usage, reasoning=0, searches=0))
+
     def last_usage(self, usage: Usage) -> dict[str, Any]:
         told = self.usage(usage)
         return {name: value for name, value in told.items() if name not in ("cache_creation", "service_tier")}
@@ -264,7 +279,7 @@ class ClaudeMessages(Messages):
         return passage_row(citation)
 
     def result(self, request: ModelRequest) -> Any:
-        fixed, texts = self.prompt_texts(request)
+        fixed, texts = self.prompt_parts(request)
         return {"input_tokens": fixed + sum(map(tokens.count, texts))}
 
 
@@ -347,5 +362,3 @@ def passage_row(citation: Citation) -> dict[str, Any]:
         f"end_{unit}": passage.end,
         "file_id": None,
     }
-
-

@@ -54,6 +54,9 @@ class Claude:
     long_price: Price | None = None
     """What tokens cost in prompts of more than 100,000 tokens, where that is more."""
 
+    retires: str | None = None
+    """The day on which it stops answering, where that is known."""
+
     def can_think(self, mode: str) -> bool:
         """Whether it can be asked to think in this way."""
         return self.thinks != "never" and mode in self.modes
@@ -94,6 +97,7 @@ LINE: tuple[Claude, ...] = (
     Claude(
         "claude-opus-4-5-20251101", "Claude Opus 4.5", "2025-11-24", OPUS, 200_000, 64_000, "on_request", MANUAL,
         EFFORTS_OF_OPUS_4_5, shows_thoughts=True, is_sampled=True, prefills=True, cache_from=4096,
+        retires="2027-01-22",
     ),
     Claude(
         "claude-haiku-4-5-20251001", "Claude Haiku 4.5", "2025-10-15", price("1", "5", "0.10"), 200_000, 64_000,
@@ -101,7 +105,7 @@ LINE: tuple[Claude, ...] = (
     ),
     Claude(
         "claude-sonnet-4-5-20250929", "Claude Sonnet 4.5", "2025-09-29", SONNET_4, 200_000, 64_000, "on_request",
-        MANUAL, (), shows_thoughts=True, is_sampled=True, prefills=True,
+        MANUAL, (), shows_thoughts=True, is_sampled=True, prefills=True, retires="2026-11-30",
     ),
 )  # fmt: skip
 """The models that answer, the newest first."""

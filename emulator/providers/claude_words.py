@@ -13,6 +13,13 @@ from emulator.providers.claude_prompt import MAX_POINTS, controls
 from emulator.providers.claude_signatures import is_genuine
 
 Json = Mapping[str, Any]
+LIMIT_DOCS = "#max-tokens-and-context-window-size"
+SAMPLING_DOCS = "#important-considerations-when-using-extended-thinking"
+UNANSWERED = (
+    "messages.{}: `tool_use` ids were found without `tool_result` blocks immediately after: {}. Each `tool_use` block "
+    "must have a corresponding `tool_result` block in the next message."
+)
+NO_TAG = "Input tag '{}' found using 'type' does not match any of the expected tags: {}"
 DOCS = "Please consult our documentation at https://docs.claude.com/en/docs/build-with-claude/extended-thinking"
 IN_USER = (
     "text", "image", "document", "search_result", "tool_result", "thinking", "redacted_thinking", "tool_use",
@@ -117,7 +124,7 @@ def _of_thinking(asked: Asked) -> Iterator[str | None]:
             )
         is_interleaved = any(beta.startswith("interleaved-thinking") for beta in asked.betas)
         if not asked.counts_only and budget is not None and asked.body.max_tokens <= budget and not is_interleaved:
-            yield f"`max_tokens` must be greater than `thinking.budget_tokens`. {DOCS}#max-tokens-and-context-window-size"
+            yield f"`max_tokens` must be greater than `thinking.budget_tokens`. {DOCS}{LIMIT_DOCS}"
     elif not model.can_think("adaptive"):
         yield f"{'adaptive' if mode == 'adaptive' else mode} thinking is not supported on this model"
     if (asked.body.tool_choice or {}).get("type") in ("any", "tool"):
@@ -140,7 +147,7 @@ def _of_sampling(asked: Asked) -> Iterator[str | None]:
         yield "`temperature` and `top_p` cannot both be specified for this model. Please use only one."
     if asked.thinks:
         if values["temperature"] not in (None, 1):
-            yield f"`temperature` may only be set to 1 when thinking is enabled. {DOCS}#important-considerations-when-using-extended-thinking"
+            yield f"`temperature` may only be set to 1 when thinking is enabled. {DOCS}{SAMPLING_DOCS}"
         if values["top_k"] is not None:
             yield f"`top_k` must be unset when thinking is enabled. {DOCS}"
         if values["top_p"] is not None and values["top_p"] < 0.95:
@@ -168,7 +175,8 @@ def _of_tools(asked: Asked) -> Iterator[str | None]:
     choice = asked.body.tool_choice or {}
     kinds = ("auto", "any", "tool", "none")
     if asked.body.tool_choice is not None and choice.get("type") not in kinds:
-        yield f"tool_choice: Input tag '{choice.get('type')}' found using 'type' does not match any of the expected tags: " + ", ".join(f"'{kind}'" for kind in kinds)
+        tags = ", ".join(f"'{kind}'" for kind in kinds)
+        yield f"tool_choice: {NO_TAG.format(choice.get('type'), tags)}"
     if choice.get("type") in ("any", "tool") and not tools:
         yield "tool_choice may only be specified while providing tools."
     if choice.get("type") == "tool" and choice.get("name") not in names:
@@ -219,7 +227,7 @@ def _of_blocks(asked: Asked) -> Iterator[str | None]:
         for place, block in enumerate(turn.content if isinstance(turn.content, list) else ()):
             where = f"messages.{number}.content.{place}"
             if block.type not in IN_USER:
-                yield f"{where}: Input tag '{block.type}' found using 'type' does not match any of the expected tags: {tags}"
+                yield f"{where}: {NO_TAG.format(block.type, tags)}"
             if block.type == "text" and block.text is None:
                 yield f"{where}.text.text: Field required"
             if block.type == "text" and not block.text:
@@ -262,9 +270,7 @@ def _of_turns(asked: Asked) -> Iterator[str | None]:
     if messages[last].role != "assistant":
         return
     if not asked.model.prefills and not asked.counts_only:
-        yield (
-            "This model does not support assistant message prefill. The conversation must end with a user message."
-        )
+        yield ("This model does not support assistant message prefill. The conversation must end with a user message.")
     text = said(messages[last])
     if text and text != text.rstrip():
         yield "messages: final assistant content cannot end with trailing whitespace"
@@ -288,7 +294,9 @@ def _of_results(messages: Sequence[TurnBody]) -> Iterator[str | None]:
     seen: set[str] = set()
     for number, turn in enumerate(messages):
         blocks = turn.content if isinstance(turn.content, list) else []
-        results = [(place, block.tool_use_id or "") for place, block in enumerate(blocks) if block.type == "tool_result"]
+        results = [
+            (place, block.tool_use_id or "") for place, block in enumerate(blocks) if block.type == "tool_result"
+        ]
         for place, id in results:
             if id not in open_calls:
                 yield (
@@ -297,22 +305,14 @@ def _of_results(messages: Sequence[TurnBody]) -> Iterator[str | None]:
                 )
         missing = [id for id in open_calls if id not in {id for _, id in results}]
         if missing:
-            yield (
-                f"messages.{number - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-                f"{', '.join(missing)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "
-                "message."
-            )
+            yield UNANSWERED.format(number - 1, ", ".join(missing))
         open_calls = [block.id or "" for block in blocks if block.type == "tool_use" and turn.role == "assistant"]
         for place, block in enumerate(blocks):
             if block.type == "tool_use" and block.id in seen:
                 yield f"messages.{number}.content.{place}: `tool_use` ids must be unique"
             seen |= {block.id or ""} if block.type == "tool_use" else set()
     if open_calls:
-        yield (
-            f"messages.{len(messages) - 1}: `tool_use` ids were found without `tool_result` blocks immediately after: "
-            f"{', '.join(open_calls)}. Each `tool_use` block must have a corresponding `tool_result` block in the next "
-            "message."
-        )
+        yield UNANSWERED.format(len(messages) - 1, ", ".join(open_calls))
 
 
 def _of_thoughts(asked: Asked) -> Iterator[str | None]:

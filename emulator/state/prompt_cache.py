@@ -3,10 +3,10 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from emulator import seeded
 from emulator.dialects.base import CachePoint
+from emulator.reply import CacheUse
 
 MAX_ENTRIES = 10_000
 """How many beginnings of prompts are remembered; the one unused for longest is forgotten first."""
@@ -15,14 +15,6 @@ LOOKBACK = 20
 HOUR = 3600.0
 Parts = Sequence[tuple[str, int]]
 """The texts of a prompt, each with its tokens."""
-
-
-class CacheUse(NamedTuple):
-    """The tokens of a prompt that were in the cache, and those that were put there; some of these for an hour."""
-
-    read: int = 0
-    written: int = 0
-    written_1h: int = 0
 
 
 @dataclass(slots=True)
