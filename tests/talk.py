@@ -16,8 +16,11 @@ EVERY_PROVIDER = tuple(name for name, provider in PROVIDERS.items() if provider.
 """The providers of chats."""
 PATHS = {name: provider.example[0] for name, provider in PROVIDERS.items()}
 """The path of a completion."""
-KEYS = {name: dict([provider.auth_header.split(": ", 1)]) for name, provider in PROVIDERS.items()}
-"""The header that shows a key."""
+KEYS = {
+    name: {**dict([provider.auth_header.split(": ", 1)]), **provider.example_headers}
+    for name, provider in PROVIDERS.items()
+}
+"""The header that shows a key, and those that have to stand beside it."""
 MODELS = {
     name: {key: value for key, value in provider.example[1].items() if key == "model"}
     for name, provider in PROVIDERS.items()

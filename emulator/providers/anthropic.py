@@ -70,9 +70,6 @@ class AnthropicMessages(ClaudeMessages):
     def version(self, http_request: HttpRequest) -> str:
         return str(self.provider.version_of(http_request))
 
-    def is_strict(self) -> bool:
-        return bool(self.provider.settings.strict_members)
-
     def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
         models = self.provider.settings.models
         if models is not None and body.model not in models:

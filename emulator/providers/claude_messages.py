@@ -5,10 +5,10 @@ A vendor subclasses `ClaudeMessages` and states what is its own: the key, the ve
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from emulator import large, seeded, tokens
 from emulator.dialects.base import CachePoint, Habits, provider_error
@@ -25,12 +25,13 @@ from emulator.dialects.messages import (
     read_turns,
     wants_search,
 )
+from emulator.dialects.parameters import IGNORED, SAMPLING, honoured, ignored, only
 from emulator.providers import claude_words as words
 from emulator.providers.claude_citations import with_citations
 from emulator.providers.claude_models import Claude, claude, served
 from emulator.providers.claude_prompt import fixed_tokens, parts_of, points_of
 from emulator.providers.claude_signatures import signed
-from emulator.providers.claude_words import SAMPLING, Asked
+from emulator.providers.claude_words import CHANCE, Asked
 from emulator.providers.deepseek_messages import with_search
 from emulator.reply import Block, Choice, Citation, Completion, Reply, Search, Thought, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
@@ -58,6 +59,7 @@ class ClaudeThinking(Thinking):
 
 
 class ClaudeOutput(OutputConfig):
+    effort: Annotated[str | None, ignored("each model has its levels; a thought is as long as it is scripted")] = None
     format: dict[str, Any] | None = None
 
 
@@ -71,28 +73,31 @@ class ClaudeBody(MessagesBody):
     messages: Many[ClaudeTurn]  # type: ignore[assignment]  # the roles that there are
     thinking: ClaudeThinking | None = None
     output_config: ClaudeOutput | None = None
-    top_k: int | None = None
-    metadata: dict[str, Any] | None = None
-    service_tier: Literal["auto", "standard_only"] | None = None
+    output_format: Annotated[dict[str, Any] | None, honoured("output_config.format replaced it")] = None
     cache_control: dict[str, Any] | None = None
-    container: Any = None
-    context_management: Any = None
-    mcp_servers: Any = None
-    inference_geo: Any = None
-    speed: Any = None
-    diagnostics: Any = None
-    output_format: dict[str, Any] | None = None
-    fallbacks: Any = None
-    fallback_credit_token: Any = None
-    billing_policy: Any = None
-    compaction: Any = None
-    thread: Any = None
+    top_k: Annotated[int | None, SAMPLING] = None
+    metadata: Annotated[dict[str, Any] | None, IGNORED] = None
+    service_tier: Annotated[Literal["auto", "standard_only"] | None, IGNORED] = None
+    container: Annotated[Any, IGNORED] = None
+    context_management: Annotated[Any, IGNORED] = None
+    mcp_servers: Annotated[Any, IGNORED] = None
+    inference_geo: Annotated[Any, IGNORED] = None
+    speed: Annotated[Any, IGNORED] = None
+    diagnostics: Annotated[Any, IGNORED] = None
+    fallbacks: Annotated[Any, IGNORED] = None
+    fallback_credit_token: Annotated[Any, IGNORED] = None
+    billing_policy: Annotated[Any, IGNORED] = None
+    compaction: Annotated[Any, IGNORED] = None
+    thread: Annotated[Any, IGNORED] = None
 
 
 class CountBody(ClaudeBody):
     """What is counted needs no limit."""
 
     max_tokens: int = 1
+
+
+COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice")
 
 
 class ClaudeMessages(Messages):
@@ -106,15 +111,14 @@ class ClaudeMessages(Messages):
     def model_habits(self) -> Habits:
         return self.own_habits
 
+    def body_of(self, operation: str) -> type[BaseModel]:
+        return COUNTED if operation == "count_tokens" else self.Body
+
     # What a vendor may say otherwise
 
     def version(self, http_request: HttpRequest) -> str:
         """The version of the API that a request speaks."""
         return ""
-
-    def is_strict(self) -> bool:
-        """Whether unknown members are refused."""
-        return False
 
     def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
         """The model that is asked for. Raises ProviderError."""
@@ -171,8 +175,8 @@ class ClaudeMessages(Messages):
     def check_members(self, native: Mapping[str, Any], version: str) -> None:
         """Raises ProviderError for a member that there is not."""
         for name in native:
-            is_gone = version >= NEWEST and name in SAMPLING
-            if is_gone or (self.is_strict() and name not in ClaudeBody.model_fields):
+            is_gone = version >= NEWEST and name in CHANCE
+            if is_gone or (self.refuses_unknown_members and name not in ClaudeBody.model_fields):
                 raise provider_error("bad_request", words.extra(name))
 
     def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:

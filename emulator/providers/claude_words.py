@@ -32,7 +32,7 @@ WORDS = (
     ("valid list", "valid array"), ("valid tuple", "valid array"),
     ("a valid dictionary or instance of", "an object:"), ("a valid dictionary", "an object"),
 )  # fmt: skip
-SAMPLING = ("temperature", "top_p", "top_k")
+CHANCE = ("temperature", "top_p", "top_k")
 THOUGHTS = ("thinking", "redacted_thinking")
 
 
@@ -133,14 +133,14 @@ def _of_thinking(asked: Asked) -> Iterator[str | None]:
 
 def _of_sampling(asked: Asked) -> Iterator[str | None]:
     body = asked.body
-    values = {name: getattr(body, name) for name in SAMPLING}
+    values = {name: getattr(body, name) for name in CHANCE}
     for name in ("temperature", "top_p"):
         if values[name] is not None and not 0 <= values[name] <= 1:
             yield f"{name}: range: 0..1"
     if values["top_k"] is not None and values["top_k"] < 0:
         yield "top_k: Input should be greater than or equal to 0"
     if not asked.model.is_sampled:
-        for name in SAMPLING:
+        for name in CHANCE:
             if values[name] is not None and (name, values[name]) != ("temperature", 1):
                 yield f"`{name}` is deprecated for this model."
     elif values["temperature"] is not None and values["top_p"] is not None and asked.model.name:
