@@ -929,7 +929,7 @@ common_settings = settings(max_examples=120, deadline=None, suppress_health_chec
 
 def completed(replies: Sequence[Reply], controls: Controls, **options: Any) -> Completion:
     request = ModelRequest(CALL, "deepseek-v4-pro", (), False, replace(controls, n=len(replies)), "k", {})
-    given: dict[str, Any] = {"id": "i", "created": 1, "request_id": "r", "prompt": 30, "cached": 10, **options}
+    given: dict[str, Any] = {"id": "i", "created": 1, "request_id": "r", "prompt": 30, "cache": CacheUse(10), **options}
     return complete(replies, request, **given, habits=PROVIDERS["deepseek"].habits)
 
 

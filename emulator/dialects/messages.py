@@ -340,10 +340,8 @@ class Messages(Dialect):
         text: str = "",
         delta: tuple[str, str] = ("", ""),
         after: Sequence[dict[str, Any]] = (),
-        hidden: int = 0,
     ) -> list[FrameRun]:
-        """One block: its start, its text in pieces under the member that `delta` names, what follows that, its end.
-        `hidden` tokens pass before it ends without being shown."""
+        """One block: its start, its text in pieces under the member that `delta` names, what follows that, its end."""
         runs = [self.event("frame", {"type": "content_block_start", "index": index, "content_block": start})]
         if text:
             pieces = tokens.pieces(text)
@@ -352,7 +350,7 @@ class Messages(Dialect):
             before, behind = self.around(event)
             runs.append(FrameRun(part, before, pieces.escaped, behind, pieces.counts))
         runs += [self.event("frame", {"type": "content_block_delta", "index": index, "delta": each}) for each in after]
-        runs.append(self.event("frame", {"type": "content_block_stop", "index": index}, tokens=hidden))
+        runs.append(self.event("frame", {"type": "content_block_stop", "index": index}))
         return runs
 
     # While the client waits

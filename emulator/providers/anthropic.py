@@ -3,46 +3,33 @@
 What it sends is public: its reference, the types of its SDKs, and what others captured; see docs/providers.md.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from decimal import Decimal
-from math import ceil
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, provider_error
 from emulator.dialects.messages import ERROR_TYPES
+from emulator.providers.anthropic_limits import LEARN, ORGANIZATION, AnthropicLimits
 from emulator.providers.base import (
-    REASONS,
-    Allowance,
     ErrorSpec,
-    Limits,
     NameList,
     Operation,
     Price,
-    Provider,
-    Remaining,
     Settings,
     bearer,
 )
-from emulator.providers.claude_messages import NEWEST, ClaudeBody, ClaudeMessages, base58
+from emulator.providers.claude_messages import NEWEST, ClaudeBody, ClaudeMessages
 from emulator.providers.claude_models import ALIASES, BY_NAME, EFFORTS, MODELS, SEARCH, Claude, claude, served
+from emulator.providers.claude_shape import base58
 from emulator.reply import ErrorReply, Usage
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody
 
 VERSIONS = ("2023-06-01", NEWEST)
-ORGANIZATION = "b6f2a1d4-5c3e-4f7a-9d2b-0e8c7a6f5d43"
-REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 4_000, 2_000_000, 400_000
-"""What may be used in a minute where a scenario does not say."""
 SPENT = "enforced_spend_limit_reached"
 PER_PAGE, MAX_PER_PAGE = 20, 1000
-LEARN = (
-    "For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current "
-    "usage. Please reduce the prompt length or the maximum tokens requested, or try again later. You may also contact "
-    "sales at https://www.anthropic.com/contact-sales to discuss your options for a rate limit increase."
-)
 
 
 class AnthropicSettings(Settings):
@@ -77,7 +64,7 @@ class AnthropicMessages(ClaudeMessages):
         return body.model
 
 
-class Anthropic(Provider):
+class Anthropic(AnthropicLimits):
     """https://api.anthropic.com"""
 
     name = "anthropic"
@@ -181,48 +168,6 @@ class Anthropic(Provider):
             return self.settings.price.of(usage) + usage.searches * SEARCH
         return claude(model).cost(usage)
 
-    def limits(self, request: ModelRequest) -> Limits | None:
-        if request.http_request.operation != "messages":
-            return None
-        settings = self.settings
-        given = (settings.requests_per_minute, settings.input_tokens_per_minute, settings.output_tokens_per_minute)
-        usual = (REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS)
-        requests, tokens, output = [most if each is None else each for each, most in zip(given, usual, strict=True)]
-        return Limits(requests, tokens, any(each is not None for each in given), output)
-
-    def counted(self, usage: Usage) -> tuple[int, int]:
-        return usage.prompt - usage.cached, usage.completion
-
-    def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
-        output = left.output or Remaining(0, 0, 0.0)
-        both = Remaining(
-            left.tokens.limit + output.limit, left.tokens.left + output.left, max(left.tokens.reset, output.reset)
-        )
-        rows = (("requests", left.requests), ("input-tokens", left.tokens), ("output-tokens", output), ("tokens", both))
-        return tuple([header for name, row in rows for header in _limit_headers(name, row, now)])
-
-    def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
-        rows = (("requests", left.requests), ("input tokens", left.tokens), ("output tokens", left.output))
-        unit, row = next((unit, row) for unit, row in rows if row is not None and row.left < 1)
-        message = (
-            f"This request would exceed your organization's rate limit of {row.limit:,} {unit} per minute (org: "
-            f"{ORGANIZATION}, model: {served(request.model)}). {LEARN}"
-        )
-        return ErrorReply(name="rate_limited", message=message, headers={"retry-after": str(ceil(seconds))})
-
-    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
-        if requests is None:
-            return None
-        span = {60.0: "minute", 3600.0: "hour", 86400.0: "day", None: "month"}.get(seconds)
-        rate = f"{requests:,} requests per {span}" if span else f"{requests:,} requests"
-        return f"This request would exceed your organization's rate limit of {rate}. {LEARN}"
-
-    def concurrency_message(self, now: int, limit: int) -> str | None:
-        return (
-            "Number of concurrent connections has exceeded your rate limit. Please try again later or contact sales at "
-            "https://www.anthropic.com/contact-sales to discuss your options for a rate limit increase."
-        )
-
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         names = tuple(self.settings.models or MODELS)
         match request.http_request.operation:
@@ -256,19 +201,6 @@ class Anthropic(Provider):
             "error": {"type": kind, "message": row.message, **details},
             "request_id": request_id,
         }
-
-    def default_error(self, status: int) -> ErrorSpec:
-        return ErrorSpec(status, REASONS.get(status, "Error"))
-
-
-def _limit_headers(name: str, row: Remaining, now: float) -> Iterator[Header]:
-    """What is left of one limit; tokens to the nearest thousand."""
-    left = row.left
-    if name != "requests" and row.limit >= 10_000:
-        left = min(row.limit, round(left, -3))
-    reset = datetime.fromtimestamp(ceil(now + row.reset), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for what, value in (("limit", row.limit), ("remaining", left), ("reset", reset)):
-        yield f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()
 
 
 def page(names: list[str], query: str) -> dict[str, Any]:

@@ -10,16 +10,14 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from emulator import large, seeded, tokens
-from emulator.dialects.base import CachePoint, Habits, provider_error
+from emulator import large, tokens
+from emulator.dialects.base import CachePoint, provider_error
 from emulator.dialects.chat_completions import Many
 from emulator.dialects.messages import (
-    Messages,
     MessagesBody,
     OutputConfig,
     Thinking,
     TurnBody,
-    citation_row,
     read_tool_choice,
     read_tools,
     read_turns,
@@ -30,27 +28,14 @@ from emulator.providers import claude_words as words
 from emulator.providers.claude_citations import with_citations
 from emulator.providers.claude_models import Claude, claude, served
 from emulator.providers.claude_prompt import fixed_tokens, parts_of, points_of
-from emulator.providers.claude_signatures import signed
+from emulator.providers.claude_shape import ClaudeShape
 from emulator.providers.claude_words import CHANCE, Asked
 from emulator.providers.deepseek_messages import with_search
-from emulator.reply import Block, Choice, Citation, Completion, Reply, Search, Thought, Usage
+from emulator.reply import Block, Reply, Thought
 from emulator.request import Controls, HttpRequest, ModelRequest
-from emulator.wire import FrameRun
 
 NEWEST = "2026-10-21"
 """The version that takes no sampling members."""
-BASE58 = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_BASE58 = bytes(BASE58[byte % 58] for byte in range(256))
-
-
-def base58(entropy: bytes, length: int) -> str:
-    """Letters and digits that are not mistaken for each other, out of random bytes."""
-    return entropy[:length].translate(_BASE58).decode()
-
-
-def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """The id of a tool call."""
-    return f"toolu_01{base58(seeded.digest('tool_call', entropy, index, number), 22)}"
 
 
 class ClaudeThinking(Thinking):
@@ -100,16 +85,10 @@ class CountBody(ClaudeBody):
 COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice")
 
 
-class ClaudeMessages(Messages):
+class ClaudeMessages(ClaudeShape):
     """`POST /v1/messages`"""
 
     Body: ClassVar[type[ClaudeBody]] = ClaudeBody
-    pings = True
-    opening_output = 1
-    own_habits: ClassVar[Habits] = Habits(call_id=call_id)
-
-    def model_habits(self) -> Habits:
-        return self.own_habits
 
     def body_of(self, operation: str) -> type[BaseModel]:
         return COUNTED if operation == "count_tokens" else self.Body
@@ -203,85 +182,6 @@ class ClaudeMessages(Messages):
             reply = replace(reply, blocks=blocks)
         return reply
 
-    def make_id(self, entropy: bytes) -> str:
-        return f"msg_01{base58(entropy, 22)}"
-
-    def signature(self, thought: Thought, completion: Completion) -> str | None:
-        return thought.signature or signed(thought.text, completion.id)
-
-    def message(
-        self, completion: Completion, content: list[dict[str, Any]], choice: Choice | None, usage: dict[str, Any]
-    ) -> dict[str, Any]:
-        message = super().message(completion, content, choice, usage)
-        details = None if choice is None else stop_details(message["stop_reason"])
-        return message if details is None else {**message, "stop_details": details}
-
-    def ending(self, choice: Choice) -> dict[str, Any]:
-        ending = super().ending(choice)
-        details = stop_details(ending["stop_reason"])
-        return ending if details is None else {**ending, "stop_details": details}
-
-    def usage(self, usage: Usage) -> dict[str, Any]:
-        return {
-            "input_tokens": max(0, usage.prompt - usage.cached - usage.cache_written),
-            "cache_creation_input_tokens": usage.cache_written,
-            "cache_read_input_tokens": usage.cached,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": usage.cache_written - usage.cache_written_1h,
-                "ephemeral_1h_input_tokens": usage.cache_written_1h,
-            },
-            "output_tokens": usage.completion,
-            **told_apart(usage),
-            "service_tier": "standard",
-        }
-
-    def first_usage(self, usage: Usage) -> dict[str, Any]:
-        return self.usage(replace(usage, reasoning=0, searches=0))
-
-    def last_usage(self, usage: Usage) -> dict[str, Any]:
-        told = self.usage(usage)
-        return {name: value for name, value in told.items() if name not in ("cache_creation", "service_tier")}
-
-    def rows(self, block: Block, completion: Completion) -> list[dict[str, Any]]:
-        if isinstance(block, Thought) and block.encrypted is None and block.summary is not None:
-            return [{"type": "thinking", "thinking": block.summary, "signature": self.signature(block, completion)}]
-        return super().rows(block, completion)
-
-    def block_runs(self, block: Block, completion: Completion, index: int) -> Iterator[list[FrameRun]]:
-        if isinstance(block, Thought) and block.encrypted is None and block.summary is not None:
-            signed_with = {"type": "signature_delta", "signature": self.signature(block, completion)}
-            start = {"type": "thinking", "thinking": "", "signature": ""}
-            yield self.framed(
-                index, start, "reasoning", block.summary, ("thinking_delta", "thinking"), [signed_with],
-                hidden=tokens.count(block.text),
-            )  # fmt: skip
-            return
-        if isinstance(block, Search):
-            asked, found = self.search(block)
-            query = orjson.dumps(asked["input"]).decode()
-            delta = ("input_json_delta", "partial_json")
-            yield self.framed(index, {**asked, "input": {}}, "tool_calls", query, delta)
-            yield self.framed(index + 1, found)
-            return
-        yield from super().block_runs(block, completion, index)
-
-    def search(self, search: Search) -> Iterator[dict[str, Any]]:
-        id = search.id if search.id.startswith("srv") else f"srv{search.id}"
-        asked, found = super().search(replace(search, id=id))
-        if isinstance(found["content"], list):
-            found["content"] = [
-                {"type": row["type"], "title": row["title"], "url": row["url"], "encrypted_content": sealed(row["url"]),
-                 "page_age": None}
-                for row in found["content"]
-            ]  # fmt: skip
-        yield asked
-        yield found
-
-    def citation(self, citation: Citation) -> dict[str, Any]:
-        if citation.passage is None:
-            return {**citation_row(citation), "encrypted_index": sealed(citation.url + citation.cited_text)}
-        return passage_row(citation)
-
     def result(self, request: ModelRequest) -> Any:
         fixed, texts = self.prompt_parts(request)
         return {"input_tokens": fixed + sum(map(tokens.count, texts))}
@@ -315,54 +215,3 @@ def shows_thoughts(request: ModelRequest) -> bool:
 
 def _hidden(block: Block) -> Block:
     return replace(block, summary="") if isinstance(block, Thought) and block.summary is None else block
-
-
-def told_apart(usage: Usage) -> dict[str, Any]:
-    """What an answer's tokens were spent on, where there is something to tell."""
-    told: dict[str, Any] = {}
-    if usage.reasoning:
-        told["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
-    if usage.searches:
-        told["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
-    return told
-
-
-def stop_details(reason: Any) -> dict[str, Any] | None:
-    """What is told of a refusal."""
-    return {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
-
-
-def sealed(text: str) -> str:
-    """What only the provider can read."""
-    return "E" + seeded.alphanumeric(31, "sealed", text)
-
-
-def passage_row(citation: Citation) -> dict[str, Any]:
-    """Where in the client's own documents a text comes from."""
-    passage = citation.passage
-    assert passage is not None
-    row: dict[str, Any] = {"cited_text": citation.cited_text}
-    if passage.kind == "results":
-        return {
-            "type": "search_result_location",
-            **row,
-            "source": citation.url,
-            "title": citation.title or None,
-            "search_result_index": passage.index,
-            "start_block_index": passage.start,
-            "end_block_index": passage.end,
-        }
-    kind, unit = {
-        "characters": ("char_location", "char_index"),
-        "pages": ("page_location", "page_number"),
-        "blocks": ("content_block_location", "block_index"),
-    }[passage.kind]
-    return {
-        "type": kind,
-        **row,
-        "document_index": passage.index,
-        "document_title": citation.title or None,
-        f"start_{unit}": passage.start,
-        f"end_{unit}": passage.end,
-        "file_id": None,
-    }

@@ -633,7 +633,7 @@ class TestTheCache:
         assert haiku[1:] == (0, 0, 0)
 
     def test_a_mark_at_the_top_caches_the_conversation_as_it_grows(self, endpoint: Endpoint) -> None:
-        mark = {"cache_control": {"type": "ephemeral"}}
+        mark: Json = {"cache_control": {"type": "ephemeral"}}
         system = [{"type": "text", "text": LONG}]
         _, first, _, _ = self.counts(endpoint, system=system, **mark)
         turns = ("greet", {"role": "assistant", "content": "Hello"}, "greet")
