@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from served import served
 
 from emulator import Emulator
 from emulator.control.access import access_for
@@ -230,7 +232,7 @@ def test_a_balance_is_given_spent_and_added_to(api: Api) -> None:
 
 def test_the_clock_is_chosen_and_moved(api: Api) -> None:
     assert api.get("clock")["mode"] == "real"
-    assert api("POST", "clock/advance", {"seconds": 1}).status_code == 422
+    assert api("POST", "clock/advance", {"seconds": 1}).status_code == 409
     before = api("PUT", "clock", {"mode": "manual"}).json()
     after = api("POST", "clock/advance", {"seconds": 60}).json()
     assert (after["mode"], after["now"] - before["now"]) == ("manual", 60.0)
@@ -422,7 +424,8 @@ def test_the_icon_is_served_and_makes_no_exchange(api: Api) -> None:
         ("GET", "journal?limit=x", 422),
         ("GET", "journal?colour=red", 422),
         ("GET", "journal/x", 404),
-        ("POST", "clock/advance", 422),
+        ("POST", "clock/advance", 422),  # without its seconds
+        ("POST", "faults", 422),
     ],
 )
 def test_what_cannot_be_done_is_said(api: Api, method: str, path: str, status: int) -> None:
@@ -467,6 +470,29 @@ def test_no_secret_is_in_anything_that_is_shown(api: Api) -> None:
     )
     assert "The key is" in pieces
     assert split not in pieces
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_no_secret_is_in_the_log(style: str, tmp_path: Path) -> None:
+    header, query, prompt, field, reply, path = CANARIES
+    scenario = tmp_path / "secrets.json"
+    scenario.write_text(
+        json.dumps({"version": 1, "rules": [{"match": {"prompt": "say it"}, "reply": {"content": f"It is {reply}."}}]})
+    )
+    with served("--speed", "max", "--log", style, "--scenario", str(scenario), "--strict") as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        for text, where in (("say it", "serevix"), (f"Remember {prompt}", "serevix"), ("say it", f"nowhere-{path}")):
+            body = {"model": f"deepseek-{field}", "api_key": field, "stream": True}
+            httpx.post(
+                f"{origin}/{where}/v1/chat/completions?api_key={query}",
+                json={**body, "messages": [{"role": "user", "content": text}]},
+                headers={"authorization": f"Bearer {header}"},
+            )
+        httpx.get(f"{origin}/__emulator/journal/wait?count=3&timeout=20").raise_for_status()
+        server.signal(signal.SIGTERM)
+        _, out, err = server.finish()
+    assert (out + err).count("404") >= 1  # all three are in the log
+    assert [canary for canary in CANARIES if canary in out + err] == []
 
 
 # The description

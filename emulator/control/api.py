@@ -461,7 +461,12 @@ def set_clock(server: Controlled, namespace: str, mode: ClockMode) -> dict[str, 
 
 
 def advance(server: Controlled, namespace: str, seconds: float) -> dict[str, Any]:
-    """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+    """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError, and Conflict when
+    the clock is real."""
+    if server.namespaces.get(namespace).clock_mode == "real":
+        raise Conflict(
+            "This clock is real and cannot be moved. PUT another mode, or say `clock: manual` in a scenario."
+        )
     server.namespaces.own(namespace).advance(seconds)
     return clock(server, namespace)
 
