@@ -21,6 +21,7 @@ from emulator.dialects.parameters import parameters as parameters_of
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
+from emulator.providers.deepseek_profiles import PROFILES, Rates
 from emulator.scenario import json_schema
 from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.replies import BlockModel, ReplyModel
@@ -125,6 +126,25 @@ def mark_of(effect: Effect) -> str:
     return signs.get(effect) or (f" ({cell(effect.note)})" if effect.note else "")
 
 
+def profiles() -> Iterator[str]:
+    """DeepSeek's states, each with its models, aliases and prices."""
+    yield "| profile | models | aliases | cache hit / miss / output, in USD per million tokens |\n|---|---|---|---|\n"
+    for profile in PROFILES.values():
+        prices = "<br>".join(f"`{model.id}` {priced(model.rates)}" for model in profile.models)
+        aliases = ", ".join(f"`{name}`" for name in profile.aliases)
+        yield f"| `{profile.name}` | {', '.join(f'`{name}`' for name in profile.names)} | {aliases} | {prices} |\n"
+
+
+def priced(rates: Rates) -> str:
+    """Prices as the pages have them, off-peak and in peak hours."""
+    shown = []
+    for price in (rates.off_peak, rates.peak):
+        if price is not None:
+            amounts = [f"{amount * 1_000_000:f}" for amount in (price.cached, price.prompt, price.completion)]
+            shown.append(" / ".join(amount.rstrip("0").rstrip(".") for amount in amounts))
+    return ", in peak hours ".join(shown)
+
+
 def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     """A table of the keys of one mapping in a scenario."""
 
@@ -144,6 +164,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "errors": errors,
     "settings": settings,
     "parameters": parameters,
+    "profiles": profiles,
     "match": keys_of(Match),
     "reply": keys_of(ReplyModel),
     "block": keys_of(BlockModel),

@@ -204,7 +204,7 @@ class ChatCompletions(Dialect):
             raise self.bad_request(complaint)
         stream = body.stream if body.stream is not None else self.stream_default
         controls = self.controls(body)
-        messages: tuple[Message, ...] = tuple([read_message(message) for message in body.messages])
+        messages: tuple[Message, ...] = tuple([self.message_of(message) for message in body.messages])
         if len(http_request.body) > large.LARGE:
             messages, native = large.LargeTuple(messages), large.LargeDict(native)
             for message in body.messages:
@@ -249,6 +249,10 @@ class ChatCompletions(Dialect):
         for limits in self.ranges:
             if getattr(body, limits.name, None) is not None:
                 yield limits.complaint(body)
+
+    def message_of(self, body: Any) -> Message:
+        """One message in neutral terms."""
+        return read_message(body)
 
     def model_of(self, http_request: HttpRequest, body: Any) -> str:
         """The name of the model that is asked for."""

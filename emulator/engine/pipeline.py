@@ -126,8 +126,9 @@ def admit(matched: Matched) -> Admitted:
     """Take what the request needs of its key's quotas. Raises ProviderError when they are used up."""
     context, request = matched.context, matched.request
     quotas, lease = context.namespace.quotas, None
-    if matched.operation.is_completion and not quotas.is_empty:
-        lease = quotas.open(context.provider, request.key, context.exchange.received)
+    most = context.provider.concurrency_of(request.model)
+    if matched.operation.is_completion and (most is not None or not quotas.is_empty):
+        lease = quotas.open(context.provider, request.key, context.exchange.received, request.model, most)
     limits = context.provider.limits(request)
     return Admitted(context, matched.operation, request, matched.question, matched.match, lease, limits)
 
@@ -192,7 +193,7 @@ def _arrived(
 ) -> RequestContext:
     """A request that has just arrived, with its record and its entropy."""
     exchange = namespace.begin(http_request)
-    provider = namespace.compiled.providers[http_request.provider]
+    provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
     mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
     entropy = seeded.hashed(mixture)
