@@ -18,7 +18,16 @@ from emulator.faults.base import MAX_LIGHT, Fault, FaultContext, HandshakeFault,
 from emulator.faults.selection import BY_REQUEST, ActiveFault, Source, asked_by, from_request
 from emulator.faults.selection import HEADER as FAULT_HEADER
 from emulator.faults.selection import KEY as FAULT_KEY
-from emulator.generation.compose import UNSAID, RenderContext, SchemaError, WritingError, is_plain, is_quick, write
+from emulator.generation.compose import (
+    UNSAID,
+    RenderContext,
+    SchemaError,
+    ScriptedError,
+    WritingError,
+    is_plain,
+    is_quick,
+    write,
+)
 from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch, RuleSet, explained, misses
 from emulator.offload import Abandoned, Pool, never
@@ -146,7 +155,7 @@ async def _planned(known: CachedResponse | None, journey: RequestContext) -> Pla
     try:
         try:
             planned = await _healthy(journey) if known is None else _recalled(known, journey)
-        except ProviderError as error_spec:
+        except (ProviderError, ScriptedError) as error_spec:
             planned = _refusal(error_spec.reply, journey)
         except WritingError as error:
             planned = _failed(error, journey)
