@@ -1,6 +1,5 @@
 """The fixtures `emulator` and `emulator_faults`, seen from a project that has the emulator installed."""
 
-import os
 import subprocess
 import sys
 from xml.etree import ElementTree
@@ -251,7 +250,7 @@ def test_rules_in_a_test(project: pytest.Pytester) -> None:
             emulator.rule({"match": {"prompt": "exact"}, "reply": {"content": "as in a file"}})
             emulator.rule("flaky", replies=[429, {"error": "overloaded"}, lambda request: ErrorReply(status=409), "up"])
             emulator.rule(prompt={"regex": "^tool"}, reply={"tool_calls": [{"name": "f", "arguments": {"a": 1}}]})
-            prompts = ["text", "shout", "later", "counts", "counts", "exact", "flaky", "flaky", "flaky", "flaky", "tool"]
+            prompts = ["text", "shout", "later", "counts", "counts", "exact", *["flaky"] * 4, "tool"]
             assert [ask(emulator, prompt) for prompt in prompts] == [
                 "a text", "SHOUT", "{{ deepseek-v3", "call 1", "call 2", "as in a file", 429, 503, 409, "up", ""
             ]
@@ -328,8 +327,10 @@ def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:
         import pytest
         from ask import ask
 
-        RULES = {"rules": [{"name": "paris", "match": {"prompt": {"contains": "Paris"}}, "reply": {"content": "Sunny."}},
-                           {"name": "rome", "match": {"prompt": {"contains": "Rome"}}, "reply": {"content": "Rain."}}]}
+        def rule(name, city, content):
+            return {"name": name, "match": {"prompt": {"contains": city}}, "reply": {"content": content}}
+
+        RULES = {"rules": [rule("paris", "Paris", "Sunny."), rule("rome", "Rome", "Rain.")]}
 
         def message(claim, *arguments, **options):
             with pytest.raises(AssertionError) as caught:
@@ -505,7 +506,8 @@ def test_the_faults_can_be_chosen_elsewhere(project: pytest.Pytester) -> None:
         "import pytest\nfrom ask import post\n"
         "@pytest.mark.emulator(faults=[503, 'usage'], provider='deepseek')\n"
         "def test_of_the_other_marker(emulator_faults):\n"
-        "    assert post(emulator_faults.base_url, model='deepseek-v4-flash')[0] == {'503': 503, 'usage': 200}[emulator_faults.fault]\n"
+        "    status, _ = post(emulator_faults.base_url, model='deepseek-v4-flash')\n"
+        "    assert status == {'503': 503, 'usage': 200}[emulator_faults.fault]\n"
         "    assert emulator_faults.last.place[0] == 'deepseek'\n"
     )
     run(project).assert_outcomes(passed=2)
@@ -523,15 +525,16 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_many_tests_in_parallel_and_in_any_order_never_cross(
-    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("count", "workers"), [(40, "2"), pytest.param(400, "8", marks=pytest.mark.soak)], ids=["small", "whole"]
+)
+def test_tests_in_parallel_and_in_any_order_never_cross(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, count: int, workers: str
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
-    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
-    count = int(os.environ.get("EMULATOR_TEST_CROSSING", "60"))
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # xdist and the random order are those of this checkout
     project.makepyfile(crossing(count))
-    workers = "8" if count > 100 else "3"
-    result = run(project, "-n", workers, "-q", "--emulator-faults-report=t.xml")
+    result = run(project, "-n", workers, "--emulator-faults-report=t.xml")
     result.assert_outcomes(passed=count + 2)
     root = ElementTree.parse(project.path / "t.xml").getroot()
     assert [each.get("tests") for each in root] == ["2"]

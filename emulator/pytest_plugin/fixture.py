@@ -10,7 +10,7 @@ import pytest
 from emulator.client import NamespaceClient
 from emulator.embedded import Emulator
 from emulator.errors import EmulatorError
-from emulator.interception.environment import BASE_URLS, NO_PROXY, base_urls
+from emulator.interception.environment import BASE_URLS, DUMMY_KEY, NO_PROXY, base_urls
 from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
 from emulator.pytest_plugin.marker import NOTHING, Settings, settings_of
@@ -18,6 +18,17 @@ from emulator.pytest_plugin.servers import Servers
 from emulator.request import ModelRequest
 from emulator.scripting import Function
 from emulator.state.namespace import compile_scenario, safe_name
+
+# fmt: off
+VENDORS = frozenset((
+    "OPENAI", "AZURE_OPENAI", "ANTHROPIC", "CLAUDE", "DEEPSEEK", "GEMINI", "GOOGLE", "MISTRAL", "GROQ", "XAI", "COHERE",
+    "CO", "TOGETHER", "TOGETHERAI", "FIREWORKS", "OPENROUTER", "PERPLEXITY", "DASHSCOPE", "MOONSHOT", "ZHIPUAI",
+    "NVIDIA", "CEREBRAS", "HUGGINGFACE", "AI21", "REPLICATE", "LITELLM",
+))
+# fmt: on
+"""Whose variables are replaced where the user has set them."""
+SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_API_URL", "_ENDPOINT")
+"""The ends of variables that hold a key or an address of one of these."""
 
 
 class EmulatorFixture(NamespaceClient):
@@ -145,6 +156,11 @@ def environment_of(fixture: EmulatorFixture, providers: Sequence[str]) -> dict[s
             variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), fixture.url(provider) + base_path)
     else:
         variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), fixture.base_url)
+    for name in os.environ:  # what else leads to a model of somebody's
+        suffix = next((each for each in SUFFIXES if name.endswith(each)), "")
+        vendor = name.removesuffix(suffix)
+        if suffix and vendor in VENDORS and name not in variables:
+            variables[name] = DUMMY_KEY if suffix == "_API_KEY" else f"{origin}/{vendor.lower()}"
     for name in ("NO_PROXY", "no_proxy"):
         given = os.environ.get(name)
         variables[name] = f"{given},{NO_PROXY}" if given else NO_PROXY
