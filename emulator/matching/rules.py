@@ -237,7 +237,10 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
 
 
 def compile_added(
-    model: RuleModel, name: str, scenario: Scenario, functions: Mapping[int, Callable[[ModelRequest], Any]]
+    model: RuleModel,
+    name: str,
+    scenario: Scenario,
+    functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
 ) -> Rule:
     """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none; `functions`
     give its answers, by their places, in place of what the model says there."""

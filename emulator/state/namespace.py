@@ -197,7 +197,7 @@ class Namespace:
             raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
         self.added_count += 1
         id = f"added-{self.added_count}"
-        rule = compile_added(model, id, self.loaded.scenario, functions or {})
+        rule = compile_added(model, id, self.loaded.scenario, functions)
         made = AddedRule(id, model, rule if origin is None else replace(rule, origin=origin))
         newest_first = sorted((made, *self.added), key=lambda each: -each.model.priority)
         self._put_added(tuple(newest_first))
