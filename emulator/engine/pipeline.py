@@ -16,7 +16,7 @@ from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedRe
 from emulator.engine.writing import count_prompt, write_replies
 from emulator.errors import UsageError
 from emulator.faults.selection import KEY as FAULT_KEY
-from emulator.generation.compose import WritingError
+from emulator.generation.compose import ScriptedError, WritingError
 from emulator.offload import Abandoned, never
 from emulator.providers.base import ProviderError
 from emulator.reply import ErrorReply
@@ -61,7 +61,7 @@ async def _way(arrived: Arrived) -> PlannedResponse:
             count(admitted)
             struck = strike(admitted)
             planned = await respond(admitted, struck)
-        except ProviderError as error:
+        except (ProviderError, ScriptedError) as error:
             planned = refusal(error.reply, stage.context)
         except WritingError as error:
             planned = unwritten(error, stage)

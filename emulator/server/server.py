@@ -444,6 +444,11 @@ class ListenerControl:
     def is_open(self) -> bool:
         return self._reopening is None or self._reopening.done()
 
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it accepts connections and will go on to: no fault closes or breaks them."""
+        return self.is_open and self.resets <= 0 and self._broken is None
+
     def refuse(self, seconds: float) -> None:
         """Refuse connections for so long, or longer if that was said before. Idle connections are closed and busy ones
         end with their answer, as when a server goes down."""
