@@ -12,15 +12,16 @@ from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
 from emulator.control.access import Access
-from emulator.control.models import AcknowledgeBody, Selection
+from emulator.control.models import AcknowledgeBody, Selection, VerdictQuery
 from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
+from emulator.offload import Pool
 from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
@@ -37,6 +38,11 @@ from emulator.state.namespace import (
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 
+if TYPE_CHECKING:
+    from emulator.verdict import Verdict
+
+JUDGES = Pool("verdict", 1)
+"""To judge a whole journal takes a while."""
 SHOWN_OF_KEY = 4
 MIN_HIDDEN = 12
 """Characters from which on a key is shown by its end alone."""
@@ -234,13 +240,28 @@ async def wait_for(server: Controlled, namespace: str, wanted: Selection, count:
 
 def acknowledge(server: Controlled, namespace: str, word: AcknowledgeBody) -> dict[str, Any]:
     """Keep what a client says of how an exchange ended for it. Raises NotFound."""
-    if word.number is not None:
-        exchange = found(server, namespace, word.number)
+    number = word.number or word.exchange
+    if number is not None:
+        exchange = found(server, namespace, number)
     else:
         assert word.id is not None
         exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
-    exchange.acknowledged = word.model_dump(mode="json", exclude={"number", "id"}, exclude_none=True)
+    exchange.acknowledge(word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
     return {"number": exchange.number}
+
+
+async def verdict(server: Controlled, namespace: str, wanted: VerdictQuery | None = None) -> dict[str, Any]:
+    """What the journal shows of the client. It is judged in a thread."""
+    exchanges = tuple(server.namespaces.get(namespace).journal)
+    return (await JUDGES.run(judged, exchanges, wanted or VerdictQuery())).to_dict()
+
+
+def judged(exchanges: Sequence[Exchange], wanted: VerdictQuery) -> "Verdict":
+    """The verdict on these exchanges."""
+    from emulator.verdict import Limits, judge
+
+    limits = Limits(silence=wanted.silence, first_token=wanted.first_token)
+    return judge([exchange.details() for exchange in exchanges], limits)
 
 
 def _carrying(journal: Journal, id: str) -> Exchange:

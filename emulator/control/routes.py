@@ -39,6 +39,8 @@ from emulator.control.models import (
     Time,
     TimingAnswer,
     TopUpBody,
+    VerdictAnswer,
+    VerdictQuery,
     VersionAnswer,
     Waiting,
 )
@@ -267,6 +269,10 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "reset", "Begin anew; the journal and the scenario stay.",
         lambda s, a: api.reset(s, a.namespace), Status, body=ResetBody,
+    ),
+    ControlRoute(
+        "GET", "verdict", "What the journal shows of the client that made these requests.",
+        lambda s, a: api.verdict(s, a.namespace, a.query), VerdictAnswer, query=VerdictQuery,
     ),
     ControlRoute(
         "POST", "acknowledge", "Say how an exchange ended for the client.",

@@ -64,6 +64,7 @@ class CountBody(DeepSeekMessagesBody):
 class DeepSeekMessages(Messages):
     """`POST /anthropic/v1/messages`"""
 
+    wants_reasoning_back = True
     Body = DeepSeekMessagesBody
 
     def key_of(self, headers: Mapping[str, str]) -> str:

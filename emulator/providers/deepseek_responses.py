@@ -71,6 +71,7 @@ class DeepSeekResponsesBody(ResponsesBody):
 class DeepSeekResponses(Responses):
     """`POST /responses`"""
 
+    wants_reasoning_back = True
     Body = DeepSeekResponsesBody
     fails_as_a_whole: ClassVar[bool] = True
 

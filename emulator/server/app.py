@@ -194,7 +194,8 @@ class App:
                 if pending.is_for_a_page:
                     plan = PlannedResponse(opened(plan.answer), plan.exchange)
                 exchange = plan.exchange
-                exchange.connection, exchange.planned = scope["state"][HANDLE].number, plan.answer
+                exchange.came_on(scope["state"][HANDLE].record)
+                exchange.planned = plan.answer
                 exchange.playback = await play(
                     plan.answer, pending.start, pending.clock, scope, send, self.players, exchange
                 )

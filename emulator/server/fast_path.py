@@ -109,7 +109,8 @@ class FastPath:
         start = clock.now()
         plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
-            plan.exchange.playback, plan.exchange.connection = playback, handle.number
+            plan.exchange.playback = playback
+            plan.exchange.came_on(handle.record)
             app.close(plan, namespace)
             protocol.rest()
         else:
