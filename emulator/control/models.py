@@ -250,12 +250,12 @@ class ExchangeRow(Answer):
     usage: Usage | None
     cost: str
     ended: str | None
+    ignored: list[str]
 
 
 class ExchangeAnswer(ExchangeRow):
     """Everything that is known of an exchange."""
 
-    ignored: list[str]
     misses: list[str]
     request: dict[str, Any]
     response: dict[str, Any]

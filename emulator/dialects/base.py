@@ -29,6 +29,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 import orjson
+import pydantic
 
 from emulator import seeded, tokens
 from emulator.dialects.turns import Answer, Turn, plain_turns
@@ -154,6 +155,8 @@ class WireShape:
 
     deprecated: ClassVar[Mapping[str, str]] = {}
     """Members of a request that are still read and should not be sent, with what to do instead."""
+    ignores_as_documented: ClassVar[bool] = False
+    """Whether the provider itself ignores what its body declares as ignored."""
     wants_reasoning_back: ClassVar[bool] = False
     """Whether the reasoning of a turn that calls tools has to stand in the history of the next request."""
 
@@ -324,6 +327,17 @@ class Dialect(WireShape):
     def key_of(self, headers: Mapping[str, str]) -> str:
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
         return str(self.provider.authenticate(headers))
+
+    def body_of(self, operation: str) -> type[pydantic.BaseModel] | None:
+        """What the body of an operation is read as, which also says what becomes of each parameter; None: of nothing
+        in it anything is known."""
+        body: type[pydantic.BaseModel] | None = getattr(self, "Body", None)
+        return body
+
+    @property
+    def refuses_unknown_members(self) -> bool:
+        """Whether a body may only have members that are known."""
+        return bool(getattr(self.provider.settings, "strict_members", False))
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         """Read a request body. Raises Refused with this provider's own complaint."""

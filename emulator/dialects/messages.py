@@ -13,6 +13,7 @@ from pydantic import Discriminator, Tag
 from emulator import tokens
 from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place
 from emulator.dialects.chat_completions import Many, Strict, text_or_list
+from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.turns import Answer, Turn, message_answer, message_turns
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
@@ -73,7 +74,7 @@ class ToolBody(Strict):
 
 class Thinking(Strict):
     type: str
-    budget_tokens: int | None = None
+    budget_tokens: Annotated[int | None, ignored("a thought is as long as it is scripted")] = None
 
 
 class OutputConfig(Strict):
@@ -89,8 +90,8 @@ class MessagesBody(Strict):
     system: Blocks | None = None
     stop_sequences: Many[str] | None = None
     stream: bool | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
     tools: Many[ToolBody] | None = None
     tool_choice: dict[str, Any] | None = None
     thinking: Thinking | None = None

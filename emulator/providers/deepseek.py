@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, with_config
@@ -16,6 +16,7 @@ from typing_extensions import TypedDict  # pydantic takes Python's own from 3.12
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody
+from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range
 from emulator.providers import fim
 from emulator.providers.base import ErrorSpec, NameList, Operation, Price, Settings, bearer, per_million, provider_error
@@ -91,8 +92,8 @@ class DeepSeekSettings(Settings):
 
 
 class PenaltyBody(DeepSeekBody):
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
 
 
 class DeepSeek(DeepSeekDialect):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from emulator import large
@@ -32,6 +32,7 @@ from emulator.dialects.chat_completions import (
     text_of,
     text_or_list,
 )
+from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range, not_json, not_of_type, place, serde, unknown_variant
 from emulator.providers.base import ErrorSpec
 from emulator.providers.deepseek_models import ServesDeepSeek
@@ -87,15 +88,15 @@ class DeepSeekBody(ChatBody):
     response_format: ResponseFormat | None = None
     stop: Stop | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
     tools: Many[ToolBody] | None = None
     tool_choice: ToolChoice | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    user_id: str | None = None
-    frequency_penalty: Any = Field(default=None)
-    presence_penalty: Any = Field(default=None)
+    user_id: Annotated[str | None, ignored("its form is checked")] = None
+    frequency_penalty: Annotated[Any, SAMPLING] = None
+    presence_penalty: Annotated[Any, SAMPLING] = None
 
     @property
     def limit(self) -> int | None:

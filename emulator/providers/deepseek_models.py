@@ -27,7 +27,7 @@ class ServesDeepSeek(Provider):
         return tokens.prompt_texts(
             request.messages,
             thinking=bool(controls.thinking),
-            tools=controls.tools,
+            tools=() if controls.tool_choice == "none" else controls.tools,
             effort=controls.reasoning_effort,
             schema=controls.schema,
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from emulator.dialects.chat_completions import Many, text_or_list
+from emulator.dialects.parameters import IGNORED
 from emulator.dialects.responses import Json, Responses
 from emulator.dialects.responses_input import (
     ItemBody,
@@ -66,12 +67,29 @@ DeepSeekInput = Annotated[
 
 class DeepSeekResponsesBody(ResponsesBody):
     input: DeepSeekInput | None = None  # type: ignore[assignment]  # the items that DeepSeek knows
+    parallel_tool_calls: Annotated[Any, IGNORED] = None
+    max_tool_calls: Annotated[Any, IGNORED] = None
+    previous_response_id: Annotated[Any, IGNORED] = None
+    conversation: Annotated[Any, IGNORED] = None
+    store: Annotated[Any, IGNORED] = None
+    background: Annotated[Any, IGNORED] = None
+    metadata: Annotated[Any, IGNORED] = None
+    include: Annotated[Any, IGNORED] = None
+    prompt: Annotated[Any, IGNORED] = None
+    truncation: Annotated[Any, IGNORED] = None
+    service_tier: Annotated[Any, IGNORED] = None
+    safety_identifier: Annotated[Any, IGNORED] = None
+    prompt_cache_key: Annotated[Any, IGNORED] = None
+    prompt_cache_retention: Annotated[Any, IGNORED] = None
+    context_management: Annotated[Any, IGNORED] = None
+    stream_options: Annotated[Any, IGNORED] = None
 
 
 class DeepSeekResponses(Responses):
     """`POST /responses`"""
 
     wants_reasoning_back = True
+    ignores_as_documented = True
     Body = DeepSeekResponsesBody
     fails_as_a_whole: ClassVar[bool] = True
 

@@ -7,11 +7,12 @@ but for their choices is inferred.
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import isnan, nan
-from typing import Any
+from typing import Annotated, Any
 
 from emulator import tokens
 from emulator.dialects.base import DONE, PIECE
 from emulator.dialects.chat_completions import ChatCompletions, Stop, StreamOptions, Strict, read_stop
+from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, first
 from emulator.reply import Choice, Completion, Reply, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
@@ -41,10 +42,10 @@ class FimBody(Strict):
     stop: Stop | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
 
 
 def validation_errors(body: FimBody) -> Iterator[str | None]:

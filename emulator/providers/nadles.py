@@ -5,13 +5,14 @@ Request and answer are documented; the stream and the error bodies are inferred.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 
 from emulator import tokens
 from emulator.dialects.base import PIECE
 from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
+from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
 from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, per_million, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
@@ -31,11 +32,11 @@ class NadlesMessage(MessageBody):
 
 
 class NadlesBody(ChatBody):
-    model: str = ""
+    model: Annotated[str, ignored("the path names the model")] = ""
     messages: Many[NadlesMessage]
     max_tokens: int = MAX_TOKENS
-    temperature: float = 0.7
-    top_p: float = 0.9
+    temperature: Annotated[float, SAMPLING] = 0.7
+    top_p: Annotated[float, SAMPLING] = 0.9
     stream: bool = False
     search_web: bool = False
 

@@ -5,7 +5,7 @@ What it sends is public: its reference, the types of its SDKs, and what others c
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import parse_qs
 
 import orjson
@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from emulator import large, seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.chat_completions import Strict
+from emulator.dialects.chat_completions import BodyType, Strict
 from emulator.dialects.embeddings import Embeddings, counted, inputs_of
+from emulator.dialects.parameters import IGNORED
 from emulator.providers import openai_words as words
 from emulator.providers.base import (
     Allowance,
@@ -83,22 +84,28 @@ class OpenAISettings(Settings):
 
 
 class InputBody(Strict):
-    """What is to be embedded or looked at."""
+    """What is to be looked at."""
 
     model: str = ""
     input: Any = None
+
+
+class EmbeddingsBody(InputBody):
+    """What is to be embedded."""
+
     dimensions: int | None = None
     encoding_format: str | None = None
-    user: str | None = None
+    user: Annotated[str | None, IGNORED] = None
 
 
 class OpenAIEmbeddings(Embeddings):
     """`POST /v1/embeddings`"""
 
+    Body: ClassVar[type[EmbeddingsBody]] = EmbeddingsBody
     plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        native, body = read(self.provider, http_request)
+        native, body = read(self.provider, http_request, EmbeddingsBody)
         model = self.provider.model_of(http_request, body.model)
         complaint = next(filter(None, self.complaints(body, model)), None)
         if complaint is not None:
@@ -107,7 +114,7 @@ class OpenAIEmbeddings(Embeddings):
         messages = tuple([Message("user", each if isinstance(each, str) else "") for each in inputs])
         return ModelRequest(http_request, model, messages, False, Controls(), key, native)
 
-    def complaints(self, body: InputBody, model: str) -> Iterator[Exception | None]:
+    def complaints(self, body: EmbeddingsBody, model: str) -> Iterator[Exception | None]:
         if body.input is None:
             yield words.missing("input")
         if not is_input(body.input):
@@ -135,10 +142,11 @@ class OpenAIEmbeddings(Embeddings):
 class Moderations(Dialect):
     """`POST /v1/moderations`: nothing is flagged but what a rule's reply names, categories with commas between them."""
 
+    Body: ClassVar[type[InputBody]] = InputBody
     dialect = "moderations"
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        native, body = read(self.provider, http_request)
+        native, body = read(self.provider, http_request, InputBody)
         if body.input is None:
             raise words.missing("input")
         model = self.provider.model_of(http_request, body.model or "omni-moderation-latest")
@@ -456,15 +464,15 @@ class OpenAI(Provider):
         return {"error": {"message": row.message, "type": kind, "param": row.param, "code": row.code}}
 
 
-def read(provider: Any, http_request: HttpRequest) -> tuple[dict[str, Any], InputBody]:
+def read(provider: Any, http_request: HttpRequest, model: type[BodyType]) -> tuple[dict[str, Any], BodyType]:
     """A body that holds an input. Raises ProviderError."""
     native = provider.json_of(http_request)
     if provider.settings.strict_members:
-        unknown = [name for name in native if name not in InputBody.model_fields]
+        unknown = [name for name in native if name not in model.model_fields]
         if unknown:
             raise wrong(f"Unrecognized request argument supplied: {', '.join(unknown)}")
     try:
-        return native, InputBody.model_validate(native)
+        return native, model.model_validate(native)
     except ValidationError as error:
         raise words.misfit(error.errors(include_url=False)[0]) from None
 

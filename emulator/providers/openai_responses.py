@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
-from pydantic import Discriminator, Tag, ValidationError
+from pydantic import BaseModel, Discriminator, Tag, ValidationError
 
 from emulator import seeded, tokens
 from emulator.dialects.base import ProviderError, provider_error
 from emulator.dialects.chat_completions import Many, ToolChoice, text_or_list
 from emulator.dialects.obfuscation import tails_of
+from emulator.dialects.parameters import ECHOED, IGNORED, honoured, ignored, only, refused, refused_in
 from emulator.dialects.responses import Json, Outcome, Responses
 from emulator.dialects.responses_input import (
     CALLS,
@@ -78,32 +79,41 @@ class OpenAIResponsesBody(ResponsesBody):
     input: OpenAIInput | None = None  # type: ignore[assignment]  # the items that OpenAI knows
     reasoning: OpenAIReasoning | None = None
     background: bool | None = None
-    context_management: Any = None
-    conversation: Any = None
+    context_management: Annotated[Any, IGNORED] = None
+    conversation: Annotated[Any, refused("Conversation with id '{value}' not found.", error="not_found")] = None
     include: Many[str] | None = None
-    max_tool_calls: int | None = None
-    metadata: dict[str, Any] | None = None
-    moderation: Any = None
-    parallel_tool_calls: bool | None = None
+    max_tool_calls: Annotated[int | None, ECHOED] = None
+    metadata: Annotated[dict[str, Any] | None, ECHOED] = None
+    moderation: Annotated[Any, IGNORED] = None
+    parallel_tool_calls: Annotated[bool | None, ECHOED] = None
     previous_response_id: str | None = None
-    prompt: Any = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: Any = None
-    safety_identifier: str | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    prompt: Annotated[Any, ignored("it stands in for an input, which is empty then")] = None
+    prompt_cache_key: Annotated[str | None, ECHOED] = None
+    prompt_cache_options: Annotated[Any, IGNORED] = None
+    prompt_cache_retention: Annotated[Any, ECHOED] = None
+    safety_identifier: Annotated[str | None, ECHOED] = None
+    service_tier: Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"] | None, ECHOED] = None
     store: bool | None = None
     stream_options: dict[str, Any] | None = None
     tool_choice: ToolChoice | None = None
-    truncation: Literal["auto", "disabled"] | None = None
+    truncation: Annotated[Literal["auto", "disabled"] | None, honoured("auto: no prompt is too long; echoed")] = None
+
+
+COUNTED = only(OpenAIResponsesBody, "input", "instructions", "tools", "previous_response_id")
 
 
 class OpenAIResponses(Responses):
     """`/v1/responses`"""
 
+    Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
     final_name: ClassVar[bool] = True
 
     # The way in
+
+    def body_of(self, operation: str) -> type[BaseModel] | None:
+        if operation == "cancel_response":
+            return None
+        return COUNTED if operation == "input_tokens" else self.Body
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         if http_request.operation == "cancel_response":
@@ -150,9 +160,8 @@ class OpenAIResponses(Responses):
                 "input",
             )
         yield from [bounds.complaint(body) for bounds in BOUNDS]
-        if body.conversation is not None:
-            id = body.conversation.get("id") if isinstance(body.conversation, dict) else body.conversation
-            yield provider_error("not_found", f"Conversation with id '{id}' not found.")
+        for refusal in refused_in(OpenAIResponsesBody, {"conversation": body.conversation}):
+            yield provider_error(refusal.error, refusal.message)
         if body.background and body.store is False:
             yield wrong("Background responses have to be stored: leave 'store' out.", "invalid_value", "background")
         yield from complaints_of_model(body, model)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import ValidationError
@@ -28,6 +28,7 @@ from emulator.dialects.chat_completions import (
     read_tool_choice,
     read_tools,
 )
+from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
 from emulator.providers.base import (
     REASONS,
@@ -68,14 +69,14 @@ class SerevixMessage(MessageBody):
 class SerevixBody(ChatBody):
     model: str = ""
     messages: Many[SerevixMessage] | None = None  # type: ignore[assignment]  # New API has its own text when missing
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
     n: int | None = None
     stop: Stop | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
     stream_options: StreamOptions | None = None
     tools: Many[ToolBody] | None = None
     tool_choice: ToolChoice | None = None
@@ -287,7 +288,8 @@ class Serevix(ChatDialect, ServesDeepSeek):
     def controls(self, body: Any) -> Controls:
         form = body.response_format
         thinking = self.thinks(body)
-        effort = DeepSeekDialect.effort_mapping.get(body.reasoning_effort, body.reasoning_effort)
+        asked: Any = body.reasoning_effort or (body.thinking.reasoning_effort if body.thinking is not None else None)
+        effort = DeepSeekDialect.effort_mapping.get(asked, asked)
         return Controls(
             max_tokens=body.limit,
             stop=read_stop(body.stop),

@@ -192,7 +192,7 @@ class App:
                 plan = await plan
             try:
                 if pending.is_for_a_page:
-                    plan = PlannedResponse(opened(plan.answer), plan.exchange)
+                    plan = replace(plan, answer=opened(plan.answer))
                 exchange = plan.exchange
                 exchange.came_on(scope["state"][HANDLE].record)
                 exchange.planned = plan.answer
@@ -233,7 +233,7 @@ class App:
             self.timing.note(playback, answer.at[-1] - answer.at[0])
         if exchange.status in (404, 405):
             exchange.notes += self._mend(exchange.request, namespace)
-        exchange.end(answer)
+        plan.end()
         self.totals.note(exchange)
         namespace.journal.settle(exchange)
         if self.on_exchange is not None:

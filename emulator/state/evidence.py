@@ -6,9 +6,11 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from emulator.clock import unix_time
+from emulator.dialects.parameters import undeclared_in
 from emulator.request import HttpRequest
 from emulator.state.connections import body_digest
 from emulator.state.redaction import MIN_KEY, query_of, redacted_body
+from emulator.state.said import shape_of
 
 if TYPE_CHECKING:
     from emulator.state.journal import Exchange
@@ -37,6 +39,15 @@ def leaks(http_request: HttpRequest) -> Iterator[str]:
         yield "body"
 
 
+def undeclared(exchange: "Exchange") -> list[str]:
+    """The members of the body that the provider does not document for this endpoint."""
+    http_request = exchange._http_request
+    shape = shape_of(http_request.provider, http_request.dialect)
+    model = getattr(shape, "Body", None)
+    body = exchange.request.json if model is not None else None
+    return list(undeclared_in(model, body)) if model is not None and isinstance(body, dict) else []
+
+
 def evidence_of(exchange: "Exchange") -> dict[str, Any]:
     """Plain data, without credentials. `arrived` is real Unix time, whatever the namespace's clock says; the other
     moments are seconds from the request."""
@@ -48,6 +59,7 @@ def evidence_of(exchange: "Exchange") -> dict[str, Any]:
         "dialect": http_request.dialect,
         "key_id": key_id(http_request.key),
         "leaks": list(leaks(http_request)),
+        "undeclared": undeclared(exchange),
         "arrived": exchange.arrived,
         "age": unix_time() - exchange.arrived,
         "ended_at": None if ended_at is None else ended_at - exchange.started,

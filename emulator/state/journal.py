@@ -138,6 +138,7 @@ class _Findings:
         _frames: "_Frames | None"
         why: "Why | None"
         faults: tuple[str, ...]
+        unheeded: tuple[str, ...]
         skipped: tuple[tuple[str, str], ...]
         playback: Playback | None
         underway: Playback | None
@@ -187,15 +188,8 @@ class _Findings:
 
     @property
     def ignored(self) -> list[str]:
-        """The members of the request's body that the provider does not read, as it is documented."""
-        http_request = self._http_request
-        shape = shape_of(http_request.provider, http_request.dialect)
-        model = getattr(shape, "Body", None)
-        body = self.request.json
-        if model is None or not isinstance(body, dict):
-            return []
-        reads = {name for key, field in model.model_fields.items() for name in (key, field.alias)}
-        return [name for name in body if name not in reads]
+        """The members of the request's body that changed nothing; members of members have dots before them."""
+        return [redacted(name, self._http_request.key) for name in self.unheeded]
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -242,8 +236,6 @@ class Exchange(_Findings):
     usage: Usage | None = None
     cost: Decimal = Decimal(0)
     """What it cost, in USD."""
-    on_end: Callable[[], None] | None = field(default=None, repr=False)
-    """Gives back what the answer took of quotas; to be called by `end` alone."""
     playback: Playback | None = None
     faults: tuple[str, ...] = ()
     """The faults that struck, as `kind (source)`."""
@@ -253,6 +245,8 @@ class Exchange(_Findings):
     """Why nearer rules did not answer."""
     skipped: tuple[tuple[str, str], ...] = ()
     """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
+    unheeded: tuple[str, ...] = ()
+    """The members of the request's body that changed nothing, as they were sent."""
     attempt: int = 1
     """How many times this very request has come, this one included."""
     connection: int = 0
@@ -361,10 +355,7 @@ class Exchange(_Findings):
             self._http_request = replace(http_request, body=http_request.body[:MAX_REQUEST_BYTES])
 
     def end(self, answer: PlannedBody | Sequence[Step] | None = None) -> None:
-        """It is over, however it went: what it took is given back, and what the record shows is all that is kept."""
-        on_end, self.on_end = self.on_end, None
-        if on_end is not None:
-            on_end()
+        """It is over, however it went: what the record shows is all that is kept."""
         self.underway = self.planned = None
         playback = self.playback
         if answer is not None and playback is not None:
@@ -401,6 +392,7 @@ class Exchange(_Findings):
             "applied": list(self.applied),
             "skipped": [{"fault": fault, "reason": reason} for fault, reason in self.skipped],
             "notes": list(self.notes),
+            "ignored": list(self.unheeded),
             "attempt": self.attempt,
             "connection": self.connection,
             "retry_count": self.retry_count,
@@ -448,7 +440,6 @@ class Exchange(_Findings):
                 "content": response.content,
                 "reasoning": response.reasoning,
             },
-            "ignored": self.ignored,
             "misses": self.misses,
             "because": self.because,
             "frames": self.frames,

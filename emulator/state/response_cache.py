@@ -49,12 +49,13 @@ class CachedResponse:
     dialect: str
     model: str
     stream: bool
-    found: RuleMatch | None
+    match: RuleMatch | None
     usage: Usage
     cost: Decimal
     why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
+    unheeded: tuple[str, ...] = ()
 
     def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
         """The answer with its own id, time and request id."""

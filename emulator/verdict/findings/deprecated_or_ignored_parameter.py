@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+from emulator.dialects.parameters import worth_saying
 from emulator.verdict.base import Check, Evidence, Found
 
 HARMLESS = frozenset(
     [
+        "include",
         "metadata",
         "prompt_cache_key",
         "prompt_cache_retention",
@@ -27,8 +29,11 @@ def judge(evidence: Evidence) -> Iterator[Found]:
         if attempt.is_refused or not isinstance(attempt.body, dict):
             continue
         place = attempt.provider, attempt.row["operation"]
-        for name in attempt.row["ignored"]:
-            if name not in HARMLESS and attempt.body.get(name) is not None:
+        unread = [*(attempt.row.get("undeclared") or ())]
+        if attempt.shape.ignores_as_documented:
+            unread += [name for name in worth_saying(attempt.row["ignored"]) if name in attempt.body]
+        for name in dict.fromkeys(unread):
+            if name not in HARMLESS:
                 found.setdefault((*place, name, "does not read it: leave it out"), []).append(attempt.number)
         for name, advice in attempt.shape.deprecated.items():
             if attempt.body.get(name) is not None:
