@@ -23,6 +23,7 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
 from emulator.scenario import json_schema
 from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
+from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -136,6 +137,14 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     return table
 
 
+def findings() -> Iterator[str]:
+    """Every finding: what it means, the rule and where it stands, what to change."""
+    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
+    for code, check in CHECKS.items():
+        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
+        yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
+
+
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "faults": faults,
     "kinds": kinds,
@@ -147,6 +156,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "reply": keys_of(ReplyModel),
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
+    "findings": findings,
 }
 
 

@@ -26,6 +26,7 @@ from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
+from emulator.state import journal as records
 from emulator.state.journal import Exchange, Journal
 from emulator.state.namespace import (
     NAME,
@@ -246,7 +247,7 @@ def acknowledge(server: Controlled, namespace: str, word: AcknowledgeBody) -> di
     else:
         assert word.id is not None
         exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
-    exchange.acknowledge(word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
+    records.acknowledge(exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
     return {"number": exchange.number}
 
 

@@ -274,15 +274,6 @@ class Exchange(_Findings):
     acknowledged_after: float | None = None
     """Real seconds from the request to the client's word on how it ended."""
 
-    def came_on(self, connection: ConnectionRecord) -> None:
-        """The request came on this connection, and is about to be answered there."""
-        self.connection, self.socket = connection.number, connection
-        connection.requests += 1
-
-    def acknowledge(self, word: Mapping[str, Any]) -> None:
-        """Keep the client's word on how it ended."""
-        self.acknowledged, self.acknowledged_after = word, unix_time() - self.arrived
-
     @property
     def request(self) -> RecordedRequest:
         """What was asked."""
@@ -445,6 +436,17 @@ class Exchange(_Findings):
             "frames": self.frames,
             **evidence_of(self),
         }
+
+
+def came_on(exchange: Exchange, connection: ConnectionRecord) -> None:
+    """A request came on this connection, and is about to be answered there."""
+    exchange.connection, exchange.socket = connection.number, connection
+    connection.requests += 1
+
+
+def acknowledge(exchange: Exchange, word: Mapping[str, Any]) -> None:
+    """Keep the client's word on how an exchange ended."""
+    exchange.acknowledged, exchange.acknowledged_after = word, unix_time() - exchange.arrived
 
 
 def _clean(value: Any, key: str | None) -> Any:

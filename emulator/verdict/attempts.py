@@ -90,26 +90,12 @@ def read_json(text: str) -> Any:
         return None
 
 
-@dataclass(slots=True, eq=False)
-class Attempt:
-    """One exchange. Moments are seconds on the namespace's clock, unless they are said to be real."""
+class _Recorded:
+    """What the record says as it is. Moments are seconds on the namespace's clock, unless they are said to be real."""
 
-    row: Row = field(repr=False)
-    number: int
+    __slots__ = ()
+    row: Row
     provider: str
-    shape: WireShape
-    body: Any
-    """The request's body as data; None when it is not JSON, or was cut."""
-    turns: tuple[Turn, ...]
-    answer: Answer
-    stream: Stream
-    is_readable: bool
-    """Whether the whole answer could be read: it is neither cut nor compressed."""
-    has_end: bool
-    """Whether the answer says that it is over."""
-    acknowledged: Outcome | None = None
-    text_understood: str | None = None
-    """What the client says that it understood."""
 
     # Who asked whom
 
@@ -147,11 +133,6 @@ class Attempt:
     def connection(self) -> int:
         number: int = self.row["connection"]
         return number
-
-    @property
-    def spoken(self) -> tuple[Turn, ...]:
-        """The turns without system prompts, which clients write anew."""
-        return tuple([turn for turn in self.turns if turn.role not in ("system", "developer")])
 
     # When
 
@@ -197,6 +178,33 @@ class Attempt:
     @property
     def bytes_sent(self) -> int:
         return int(self.row["bytes_sent"])
+
+
+@dataclass(slots=True, eq=False)
+class Attempt(_Recorded):
+    """One exchange, read."""
+
+    row: Row = field(repr=False)
+    number: int
+    provider: str
+    shape: WireShape
+    body: Any
+    """The request's body as data; None when it is not JSON, or was cut."""
+    turns: tuple[Turn, ...]
+    answer: Answer
+    stream: Stream
+    is_readable: bool
+    """Whether the whole answer could be read: it is neither cut nor compressed."""
+    has_end: bool
+    """Whether the answer says that it is over."""
+    acknowledged: Outcome | None = None
+    text_understood: str | None = None
+    """What the client says that it understood."""
+
+    @property
+    def spoken(self) -> tuple[Turn, ...]:
+        """The turns without system prompts, which clients write anew."""
+        return tuple([turn for turn in self.turns if turn.role not in ("system", "developer")])
 
     @property
     def is_refused(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from little_client import Client, Message, assistant, user
 
+pytest_plugins = ["judging"]
 both = pytest.mark.parametrize("is_guilty", [True, False], ids=["guilty", "innocent"])
 QUESTION = "What is the weather in Bern?"
 
@@ -223,7 +224,8 @@ def test_parameters_that_are_not_read(client: Client, is_guilty: bool) -> None:
 
 @both
 def test_keys_in_the_body(client: Client, is_guilty: bool) -> None:
-    client.post(**({"api_key": client.key} if is_guilty else {}))
+    more: dict[str, Any] = {"api_key": client.key} if is_guilty else {}
+    client.post(**more)
     assert ("key_leaked" in client.found()) == is_guilty
 
 

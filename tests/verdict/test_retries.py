@@ -9,6 +9,7 @@ from little_client import Client, assistant, user
 
 from emulator.verdict import judge
 
+pytest_plugins = ["judging"]
 both = pytest.mark.parametrize("is_guilty", [True, False], ids=["guilty", "innocent"])
 BUSY = "error:status=429"
 

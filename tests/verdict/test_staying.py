@@ -11,6 +11,7 @@ from rawhttp import eventually
 
 from emulator import Emulator
 
+pytest_plugins = ["judging"]
 both = pytest.mark.parametrize("is_guilty", [True, False], ids=["guilty", "innocent"])
 
 

@@ -1,4 +1,4 @@
-"""A namespace of its own for each test."""
+"""A namespace of its own for each test of the verdict, and a little client for it."""
 
 from collections.abc import Iterator
 
