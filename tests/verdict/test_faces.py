@@ -66,7 +66,7 @@ def test_an_assertion_names_code_and_status(client: Client) -> None:
 def test_findings_can_be_allowed(client: Client) -> None:
     ignore_retry_after(client)
     client.namespace.assert_no_findings(allow=["retry_after_ignored"])
-    with pytest.raises(UsageError, match="no finding 'retry_after'. Did you mean 'retry_after_ignored'?"):
+    with pytest.raises(UsageError, match="no finding 'retry_after'"):
         client.namespace.assert_no_findings(allow=["retry_after"])
 
 
