@@ -9,7 +9,7 @@ from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, question
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
-from emulator.server.app import HOSTS
+from emulator.server.heads import HOSTS
 
 RULES: dict[str, Any] = {
     "rules": [
