@@ -1,6 +1,6 @@
 """What a finding is, and what those who look for one are given."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -147,7 +147,7 @@ class Verdict:
             "unknown": [unknown.to_dict() for unknown in self.unknown],
         }
 
-    def without(self, baseline: Sequence[tuple[str, int]]) -> "Verdict":
+    def without(self, baseline: Mapping[str, int]) -> "Verdict":
         """Without findings that are known already: so many of each code."""
         left = dict(baseline)
         kept: list[Finding] = []

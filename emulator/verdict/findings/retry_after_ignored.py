@@ -35,7 +35,7 @@ CHECK = Check(
     "MUST",
     "Tries again sooner than the provider's Retry-After allows.",
     "RFC 9110, section 10.2.3",
-    "Servers send the “Retry-After” header field to indicate how long the user agent ought to wait before making a "
+    'Servers send the "Retry-After" header field to indicate how long the user agent ought to wait before making a '
     "follow-up request.",
     "Sleep for Retry-After (or retry-after-ms) before the next attempt, in every layer that retries; if that is too "
     "long, give up or use another model, provider or key.",

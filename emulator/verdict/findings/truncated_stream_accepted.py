@@ -12,7 +12,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
     for attempt in evidence.attempts:
         if not attempt.is_broken or attempt.answer.error or not attempt.output:
             continue
-        end = attempt.shape.end_is if attempt.shape.terminator is None else "the finish reason and the last event"
+        end = attempt.shape.end_is if attempt.shape.terminator is None else "a finish reason or its last event"
         what = f"Exchange {attempt.number} ended after {attempt.bytes_sent} bytes without {end}"
         if attempt.acknowledged == "complete":
             yield Found(numbers(attempt), f"{what}, and the client says that it is complete.")
