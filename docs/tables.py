@@ -25,6 +25,7 @@ from emulator.providers.deepseek_profiles import PROFILES, Rates
 from emulator.scenario import json_schema
 from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.replies import BlockModel, ReplyModel
+from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -157,6 +158,14 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     return table
 
 
+def findings() -> Iterator[str]:
+    """Every finding: what it means, the rule and where it stands, what to change."""
+    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
+    for code, check in CHECKS.items():
+        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
+        yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
+
+
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "faults": faults,
     "kinds": kinds,
@@ -170,6 +179,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "block": keys_of(BlockModel),
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
+    "findings": findings,
 }
 
 

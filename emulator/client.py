@@ -1,8 +1,9 @@
 """A namespace of a running server, seen from outside: what tests use, from any thread."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -11,7 +12,7 @@ from emulator.arguments import ScenarioSource
 from emulator.assertions import Assertions, RuleUse
 from emulator.control import api
 from emulator.control.models import Selection
-from emulator.errors import UsageError, did_you_mean
+from emulator.errors import EmulatorError, UsageError, did_you_mean
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
 from emulator.faults.selection import FaultRegistry
@@ -23,8 +24,13 @@ from emulator.server.server import CALL_TIMEOUT, Server
 from emulator.state.journal import Exchange
 from emulator.state.namespace import Namespace, compile_scenario
 
+if TYPE_CHECKING:
+    from emulator.verdict import Verdict
+
 Result = TypeVar("Result")
 Found = tuple[Exchange, ...]
+SETTLE_TIME = 0.2
+"""Seconds to wait for answers that are about to end, before a verdict."""
 
 
 class NamespaceClient(Assertions):
@@ -157,6 +163,40 @@ class NamespaceClient(Assertions):
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
         self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
+
+    def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
+        """Say how an exchange ended for the client: `complete`, `partial` or `failed`; also `text`, what it understood,
+        `error`, what it raised, and `usage`, the tokens that it has booked. Raises EmulatorError."""
+        from emulator.control import api
+        from emulator.control.models import AcknowledgeBody
+
+        try:
+            word = AcknowledgeBody(exchange=exchange, outcome=outcome, **words)
+        except ValueError as error:
+            raise UsageError(f"This is no acknowledgement: {error}") from None
+        self._change(lambda app: api.acknowledge(app, self.name, word))
+
+    def verdict(self, *, silence: float = 60.0, first_token: float = 120.0) -> "Verdict":
+        """What the journal shows of the client that made these requests.
+
+        silence: seconds without a byte after which it should have given up.
+        first_token: seconds without a token after which it should have given up, whatever else came."""
+        from emulator.verdict import Limits, judge
+
+        limits = Limits(arguments.number("silence", silence), arguments.number("first_token", first_token))
+        with suppress(TimeoutError, EmulatorError):
+            self.wait_until_idle(SETTLE_TIME)  # what has just ended for the client may not have ended for the server
+        return judge([exchange.details() for exchange in self.journal], limits)
+
+    def assert_no_findings(
+        self, *, allow: Iterable[str] = (), silence: float = 60.0, first_token: float = 120.0
+    ) -> None:
+        """Raises AssertionError with every finding, but for those whose codes are allowed."""
+        from emulator.verdict.formats.text import failure
+
+        message = failure(self.verdict(silence=silence, first_token=first_token).allowing(allow))
+        if message:
+            raise AssertionError(message)
 
     def _namespace(self) -> Namespace:
         app = self._server.app

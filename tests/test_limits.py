@@ -20,6 +20,7 @@ EXCEPTIONS = {
     "dialects/chat_completions.py chunk: parameters": "the parts of one event, the optional ones by keyword",
     "dialects/messages.py Messages: methods": WIRE,
     "dialects/responses.py Responses: methods": WIRE,
+    "dialects/responses_shape.py ResponsesShape: methods": WIRE,
     "embedded.py __init__: parameters": PUBLIC,
     "generation/answers.py answer: parameters": "what an answer is made of, by keyword",
     "generation/instances/making.py _Maker: methods": "one method for each kind of JSON",

@@ -23,7 +23,7 @@ from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
-from emulator.state.journal import Exchange, RecordedRequest
+from emulator.state.journal import Exchange, RecordedRequest, came_on
 from emulator.state.namespace import Namespace, Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
@@ -139,7 +139,8 @@ class App:
                 if pending.is_for_a_page:
                     plan = replace(plan, answer=opened(plan.answer))
                 exchange = plan.exchange
-                exchange.connection, exchange.planned = scope["state"][HANDLE].number, plan.answer
+                came_on(exchange, scope["state"][HANDLE].record)
+                exchange.planned = plan.answer
                 exchange.playback = await play(
                     plan.answer, pending.start, pending.clock, scope, send, self.players, exchange
                 )

@@ -10,8 +10,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from emulator.clock import unix_time
 from emulator.reply import Usage
 from emulator.request import HttpRequest
+from emulator.state.connections import ConnectionRecord
+from emulator.state.evidence import evidence_of
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
 from emulator.state.said import Said, said, shape_of
 from emulator.state.shared import Shared
@@ -265,6 +268,12 @@ class Exchange(_Findings):
     """Whether the journal still holds it."""
     _answer: PlannedBody | RecordedResponse | None = field(default=None, repr=False)
     _frames: "_Frames | None" = field(default=None, repr=False)
+    arrived: float = 0.0
+    """When the request came, in real Unix seconds, whatever the namespace's clock says."""
+    socket: ConnectionRecord | None = field(default=None, repr=False)
+    """What is known of the connection that it came on."""
+    acknowledged_after: float | None = None
+    """Real seconds from the request to the client's word on how it ended."""
 
     @property
     def request(self) -> RecordedRequest:
@@ -426,7 +435,19 @@ class Exchange(_Findings):
             "misses": self.misses,
             "because": self.because,
             "frames": self.frames,
+            **evidence_of(self),
         }
+
+
+def came_on(exchange: Exchange, connection: ConnectionRecord) -> None:
+    """A request came on this connection, and is about to be answered there."""
+    exchange.connection, exchange.socket = connection.number, connection
+    connection.requests += 1
+
+
+def acknowledge(exchange: Exchange, word: Mapping[str, Any]) -> None:
+    """Keep the client's word on how an exchange ended."""
+    exchange.acknowledged, exchange.acknowledged_after = word, unix_time() - exchange.arrived
 
 
 def _clean(value: Any, key: str | None) -> Any:
