@@ -211,11 +211,11 @@ class App:
         target = self.locate(scope["path"], headers.get("host", ""))
         if target is None:
             return None
+        query = scope["query_string"].decode("latin-1")
         if target.provider:
-            key = self.namespaces.default.compiled.providers[target.provider].credential(headers)
+            key = self.namespaces.default.compiled.providers[target.provider].credential_in(headers, query)
         else:
             key = bearer(headers)
-        query = scope["query_string"].decode("latin-1")
         name = named(headers, key) if target.namespace is None else target.namespace
         sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
