@@ -11,7 +11,12 @@ from emulator.providers import PROVIDERS
 
 DOCUMENTED = ("maxtoken", "nadles", "serevix", "cloudsway")
 """The providers of the four documents."""
-EVERY_PROVIDER = tuple(PROVIDERS)
+EVERY_PROVIDER = tuple(
+    name
+    for name, provider in PROVIDERS.items()
+    if provider().route("POST", provider.example[0])[0].dialect == "chat_completions"
+)
+"""The providers of chats."""
 PATHS = {name: provider.example[0] for name, provider in PROVIDERS.items()}
 """The path of a completion."""
 KEYS = {name: dict([provider.auth_header.split(": ", 1)]) for name, provider in PROVIDERS.items()}
@@ -29,6 +34,8 @@ Events = list[dict[str, Any]]
 
 def question(provider: str, prompt: str = "Hi", /, **members: Any) -> dict[str, Any]:
     """A small body that the provider takes; `members` are added or replaced."""
+    if provider == "gemini":
+        return {"contents": [{"role": "user", "parts": [{"text": prompt}]}], **members}
     return {**MODELS[provider], "messages": [{"role": "user", "content": prompt}], "stream": False, **members}
 
 

@@ -34,6 +34,7 @@ ANSWERS = {
     "cloudsway": "Hello! How can I help you today?",
     "deepseek": "Hello! How can I help you today?",
     "openai": "Hello! How can I assist you today?",
+    "gemini": "AI learns patterns from data and uses them to make predictions.",
 }
 """What each document's own example is answered with."""
 
@@ -90,6 +91,8 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
 def content(answer: str) -> str:
     """What an answer says."""
     body = json.loads(answer)
+    if "candidates" in body:
+        return "".join(part["text"] for part in body["candidates"][0]["content"]["parts"])
     said: str = body.get("model_response", body)["choices"][0]["message"]["content"]  # Nadles wraps the usual form
     return said
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from emulator.providers.base import Provider
 from emulator.providers.cloudsway import Cloudsway
 from emulator.providers.deepseek import DeepSeek
+from emulator.providers.gemini import Gemini
 from emulator.providers.maxtoken import MaxToken
 from emulator.providers.nadles import Nadles
 from emulator.providers.openai import OpenAI
@@ -19,6 +20,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "cloudsway": Cloudsway,
         "deepseek": DeepSeek,
         "openai": OpenAI,
+        "gemini": Gemini,
     }
 )
 """Every provider by its name in URLs; installed distributions may add more."""
