@@ -163,7 +163,7 @@ class Anthropic(AnthropicLimits):
     def price_of(self, model: str, moment: float) -> Price:
         return claude(model).price
 
-    def cost(self, usage: Usage, model: str) -> Decimal:
+    def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
         if self.settings.price is not None:
             return self.settings.price.of(usage) + usage.searches * SEARCH
         return claude(model).cost(usage)
