@@ -1,15 +1,18 @@
 """The control API: what any language can see and change of a running server, over HTTP."""
 
+import asyncio
 import json
 import re
 import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from crowd import streams
 from served import served
 
 from emulator import Emulator
@@ -305,27 +308,29 @@ def test_events_tell_what_begins_moves_and_ends(api: Api) -> None:
 
 
 def test_changes_disturb_no_stream_that_runs(api: Api) -> None:
-    scenario = {"rules": [{"reply": {"content": "word " * 20}, "pace": {"ttft": 0.1, "tokens_per_second": 50}}]}
-    api("PUT", "scenario", scenario)
-    answers: list[str] = []
-
-    def talk() -> None:
-        with httpx.Client(trust_env=False) as http:
-            answers.append(Api(api.emulator, http).chat(stream=True).text)
-
-    threads = [threading.Thread(target=talk) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    while not api.get("journal")["exchanges"]:
-        pass
-    for _ in range(20):
-        api("POST", "rules", {"match": {"prompt": "other"}, "reply": {"content": "x"}})
-        api("PUT", "accounts/serevix/other", {"balance": "0"})
-        api("DELETE", "rules")
-    for thread in threads:
-        thread.join(60)
-    assert len(answers) == 8
-    assert all(answer.endswith("data: [DONE]\n\n") for answer in answers)
+    words = "word " * 20
+    api("PUT", "scenario", {"rules": [{"reply": {"content": words}, "pace": {"ttft": 0.5, "tokens_per_second": 20}}]})
+    port = api.emulator.port
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(lambda: asyncio.run(streams(port, 60)))
+        while len(api.get("journal")["exchanges"]) < 60:
+            assert not running.done()
+        for _ in range(10):
+            api("POST", "rules", {"reply": {"content": "x"}})
+            api("POST", "faults", {"fault": "reset"})
+            with pytest.raises(httpx.TransportError):
+                api.chat()
+            api("DELETE", "faults")
+            assert api.said() == "x"
+            api("DELETE", "rules")
+            api("PUT", "accounts/serevix/k", {"balance": "0"})
+            assert api.chat().status_code == 403
+            api("PUT", "accounts/serevix/k", {"balance": None})
+        answers = running.result(60)
+    assert {(answer.text, answer.is_whole) for answer in answers} == {(words, True)}
+    rows = [row for row in api.get("journal")["exchanges"] if row["stream"]]
+    assert {(row["ended"], tuple(row["faults"]), row["status"]) for row in rows} == {("complete", (), 200)}
+    assert len(rows) == 60
 
 
 def test_metrics_count_requests_tokens_and_faults(api: Api) -> None:

@@ -152,7 +152,8 @@ def _responses(route: ControlRoute) -> JsonObject:
     answer = {"schema": {"$ref": REFERENCE.format(model=route.answer.__name__)}}
     text = {"schema": {"type": "string"}}
     content = {kind: answer if kind == "application/json" else text for kind in route.media_types}
-    statuses = {*route.errors, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
+    of_workers = () if route.is_local else (503,)
+    statuses = {*route.errors, *of_workers, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
     error = {"application/json": {"schema": {"$ref": REFERENCE.format(model="ErrorAnswer")}}}
     refusals: JsonObject = {
         str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)

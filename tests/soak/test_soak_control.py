@@ -29,7 +29,7 @@ def found_by_schemathesis(port: int, *options: str) -> str:
     "options",
     [
         (*ENDLESS, "--exclude-path-regex", LARGE, "--max-examples", "60"),
-        ("--include-path-regex", LARGE, "--phases", "fuzzing", "--max-examples", "60"),
+        ("--include-path-regex", LARGE, "--phases", "fuzzing", "--max-examples", "15"),
     ],
     ids=["all routes", "whole scenarios"],
 )
