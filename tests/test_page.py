@@ -472,26 +472,3 @@ def test_speed_is_changed_from_the_page_for_answers_that_were_kept_too(page: "Pa
         page.wait_for_selector(f".segmented button[aria-pressed=true]:text-is('{name}')")
         moments.append(planned())
     assert moments == [0.1, 0.0, 0.2, 0.1]
-
-
-def test_findings_are_cards_that_lead_to_their_exchanges(page: "Page", emulator: Emulator) -> None:
-    emulator.faults.next("error:status=402")
-    for _ in range(2):
-        ask(emulator, "hello")
-    page.click("#nav a[data-view='verdict']")
-    card = page.locator(".verdict-cards .card")
-    card.get_by_text("retried_non_retryable").wait_for()
-    assert card.count() == 1
-    assert page.locator(".page-head [role=status]").text_content() == "1 MUST"
-    card.get_by_role("link", name="#2").click()
-    page.wait_for_selector(".detail")
-    assert page.url.endswith("#/exchanges/2")
-
-
-def test_findings_appear_as_they_happen(page: "Page", emulator: Emulator) -> None:
-    page.click("#nav a[data-view='verdict']")
-    page.get_by_text("Nothing to say against the client so far.").wait_for()
-    emulator.faults.next("error:status=402")
-    for _ in range(2):
-        ask(emulator, "hello")
-    page.get_by_text("retried_non_retryable").wait_for()
