@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": Row("emulator.cli.doctor", "Find what stands between clients and the emulator."),
     "tail": Row("emulator.cli.tail", "Follow the requests that a running server answers."),
     "verdict": Row("emulator.cli.verdict", "Say what a client did wrong, from the journal."),
+    "replay": Row("emulator.cli.replay", "Serve a saved run again, byte for byte."),
     "check": Row("emulator.cli.check", "Check scenario files."),
     "providers": Row("emulator.cli.providers", "List the providers, or show all about one."),
     "faults": Row("emulator.cli.faults", "List the faults, or show all about one."),

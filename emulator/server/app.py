@@ -31,6 +31,7 @@ from emulator.wire import Header, PlannedBody, Playback
 
 if TYPE_CHECKING:
     from emulator.control.api import Peers
+    from emulator.server.replaying import Replay
 
 logger = logging.getLogger("emulator")
 
@@ -75,6 +76,8 @@ class App:
         self.max_body_bytes = max_body_bytes
         self.access = Access()
         """Who may use the control API."""
+        self.replay: Replay | None = None
+        """A saved run whose answers are given again."""
         self.players = Players()
         self.timing = Timing()
         self.totals = Totals()
@@ -222,6 +225,8 @@ class App:
         """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
+            if self.replay is not None and (planned := self.replay.take(http_request, namespace)) is not None:
+                return planned
             if not isinstance(clock, VirtualClock):
                 return await answer(http_request, namespace, self.options, has_left)
             with clock.working():

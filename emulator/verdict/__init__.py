@@ -10,7 +10,7 @@ from itertools import islice
 
 from emulator.verdict import acknowledged
 from emulator.verdict.attempts import Attempt, Row, attempt_of
-from emulator.verdict.base import Check, Evidence, Finding, Found, Limits, Unknown, Verdict
+from emulator.verdict.base import Check, Evidence, Finding, Found, Limits, Unknown, Verdict, joined
 from emulator.verdict.calls import calls_of, follow_ups
 from emulator.verdict.findings import (
     charged_twice,
@@ -41,7 +41,7 @@ from emulator.verdict.findings import (
     wrong_dialect_end,
 )
 
-__all__ = ["CHECKS", "Check", "Finding", "Limits", "Unknown", "Verdict", "judge"]
+__all__ = ["CHECKS", "Check", "Finding", "Limits", "Unknown", "Verdict", "joined", "judge"]
 
 MAX_PER_CODE = 100
 """Findings of one code: more say nothing new."""

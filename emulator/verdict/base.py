@@ -1,6 +1,6 @@
 """What a finding is, and what those who look for one are given."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -166,6 +166,14 @@ class Verdict:
         for code in sorted(allowed - CHECKS.keys()):
             raise UsageError(f"There is no finding '{code}'.{did_you_mean(code, list(CHECKS))}")
         return replace(self, findings=tuple([each for each in self.findings if each.code not in allowed]))
+
+
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdicts on several namespaces as one; numbers of exchanges are those of their namespaces."""
+    findings = sorted((each for verdict in verdicts for each in verdict.findings), key=lambda each: each.severity)
+    unknown = tuple([each for verdict in verdicts for each in verdict.unknown])
+    statuses = {number: status for verdict in reversed(verdicts) for number, status in verdict.statuses.items()}
+    return Verdict(tuple(findings), unknown, statuses)
 
 
 def numbers(*attempts: Attempt) -> tuple[int, ...]:

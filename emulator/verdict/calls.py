@@ -6,7 +6,7 @@ attempts of one call when nothing had failed, or when they were sent side by sid
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from emulator.dialects.turns import Turn
@@ -46,24 +46,66 @@ class Call:
 def calls_of(attempts: Sequence[Attempt]) -> tuple[Call, ...]:
     """Every attempt in exactly one call."""
     calls: list[Call] = []
-    by_turns: dict[object, list[Call]] = {}
+    unfinished = _Unfinished()
     by_key: dict[str, Call] = {}
     for attempt in attempts:
-        turns = _conversation(attempt)
-        known = by_key.get(attempt.idempotency_key or "")
-        nearby = by_turns.setdefault(_outline(attempt), [])
-        call = known or _continued(attempt, turns, nearby)
+        call = by_key.get(attempt.idempotency_key or "") or unfinished.call_of(attempt)
         if call is None:
             call = Call()
             calls.append(call)
-        if call not in nearby:
-            nearby.append(call)
         if call.attempts and _is_resumed(call.last, attempt):
             call.resumed.add(attempt.number)
         call.attempts.append(attempt)
+        unfinished.note(call)
         if attempt.idempotency_key:
             by_key[attempt.idempotency_key] = call
     return tuple(calls)
+
+
+class _Unfinished:
+    """The calls that may go on, by what their next attempt has to have."""
+
+    def __init__(self) -> None:
+        self._failed: dict[object, list[Call]] = {}
+        self._counted: dict[object, list[Call]] = {}
+
+    def note(self, call: Call) -> None:
+        """A call has another attempt."""
+        last = call.last
+        if not last.is_whole and last.acknowledged != "complete":
+            self._failed.setdefault(_conversation(last), []).append(call)
+        if last.retry_count is not None:
+            self._counted.setdefault(_count_of(last, last.retry_count + 1), []).append(call)
+
+    def call_of(self, attempt: Attempt) -> Call | None:
+        """The call that an attempt belongs to, if it is one of these."""
+        if attempt.retry_count:
+            found = self._newest(self._counted, _count_of(attempt, attempt.retry_count), attempt, _may_be_counted)
+            if found is not None:
+                return found
+        return self._newest(self._failed, _conversation(attempt), attempt, _may_be_repeated)
+
+    @staticmethod
+    def _newest(
+        calls: dict[object, list[Call]], key: object, attempt: Attempt, fits: Callable[[Attempt, Attempt], bool]
+    ) -> Call | None:
+        """The one whose last attempt is nearest: the same conversation, failed, on the same connection, longest ago."""
+        noted = calls.get(key, [])
+        found = [(call, call.last) for call in noted if fits(call.last, attempt)]
+        if not found:
+            return None
+        turns = _conversation(attempt)
+        best, _ = min(
+            found,
+            key=lambda each: (
+                _conversation(each[1]) != turns,
+                not each[1].has_failed,
+                each[1].connection != attempt.connection,
+                each[1].over,
+            ),
+        )
+        noted.remove(best)
+        return best
 
 
 def _conversation(attempt: Attempt) -> tuple[object, ...]:
@@ -78,45 +120,28 @@ def _is_open_end(attempt: Attempt, turn: Turn) -> bool:
     return turn is attempt.turns[-1] and turn.role == "assistant"
 
 
-def _outline(attempt: Attempt) -> object:
-    """What candidates for one call have in common at least: the last turn, without what is written anew each time."""
+def _count_of(attempt: Attempt, count: int) -> object:
+    """What the attempt with this count of retries has to have: the same client and target, and the same last turn but
+    for what is written anew each time."""
     turns = _conversation(attempt)
     last = turns[-1] if turns else ""
-    return _VARIABLE.sub("#", last.text[:4096] if isinstance(last, Turn) else str(last)[:4096])
+    outline = _VARIABLE.sub("#", last.text[:4096] if isinstance(last, Turn) else str(last)[:4096])
+    return outline, attempt.client, attempt.target, count
 
 
-def _continued(attempt: Attempt, turns: tuple[object, ...], calls: Sequence[Call]) -> Call | None:
-    """The call that an attempt belongs to, if it is one of these."""
-    for fits in (_is_counted, _is_repeated):
-        found = [call for call in calls if fits(call, attempt, turns)]
-        if found:
-            same = [call for call in found if call.last.connection == attempt.connection]
-            return min(same or found, key=lambda call: call.last.over)
-    return None
+def _may_be_counted(last: Attempt, attempt: Attempt) -> bool:
+    """Whether the client itself says that this is the next attempt. After a whole answer only on the same connection:
+    else the attempt between may have been lost before it reached a server."""
+    if last.retry_count is None or last.retry_count + 1 != attempt.retry_count:
+        return False
+    if not last.is_whole:
+        return True
+    return last.connection == attempt.connection or last.acknowledged == "failed"
 
 
-def _is_counted(call: Call, attempt: Attempt, turns: tuple[object, ...]) -> bool:
-    """Whether the client itself says that this is the next attempt."""
-    last = call.last
-    return (
-        attempt.retry_count is not None
-        and attempt.retry_count > 0
-        and last.retry_count == attempt.retry_count - 1
-        and last.client == attempt.client
-        and last.target == attempt.target
-    )
-
-
-def _is_repeated(call: Call, attempt: Attempt, turns: tuple[object, ...]) -> bool:
+def _may_be_repeated(last: Attempt, attempt: Attempt) -> bool:
     """Whether the same conversation comes again after a failure."""
-    last = call.last
-    return (
-        last.has_failed
-        and last.acknowledged != "complete"
-        and _ends_before(last, attempt)
-        and attempt.received - last.over <= MAX_GAP
-        and _conversation(last) == turns
-    )
+    return last.has_failed and _ends_before(last, attempt) and attempt.received - last.over <= MAX_GAP
 
 
 def _ends_before(earlier: Attempt, later: Attempt) -> bool:

@@ -1,6 +1,7 @@
 """`emulator verdict`: sources, formats, exit codes."""
 
 import json
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -144,3 +145,35 @@ def test_no_server_and_no_file(tmp_path: Path) -> None:
     assert (code, err.startswith("There is no server at http://127.0.0.1:9: ")) == (2, True)
     code, _, err = run("verdict", str(tmp_path / "gone.jsonl"))
     assert (code, "cannot be read: No such file" in err) == (2, True)
+
+
+RETRIES = """
+import json, os, urllib.error, urllib.request
+url = os.environ["OPENAI_BASE_URL"] + "/chat/completions"
+headers = {"Authorization": "Bearer sk-test", "Content-Type": "application/json"}
+body = json.dumps({"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+for _ in range(2):
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, body, headers))
+    except urllib.error.HTTPError:
+        pass
+"""
+
+
+def test_at_the_end_of_a_run() -> None:
+    options = ("--fault", "error:status=402,times=1", "--", sys.executable, "-c", RETRIES)
+    code, _, err = run("run", *options)
+    assert code == 0
+    assert "  MUST retried_non_retryable: Exchange 1 was refused with status 402; exchange 2 sent the same again" in err
+    code, _, err = run("run", "--json", *options)
+    (finding,) = json.loads(err.splitlines()[-1])["verdict"]["findings"]
+    assert (code, finding["code"], finding["exchanges"]) == (0, "retried_non_retryable", [1, 2])
+
+
+def test_a_strict_run_fails_for_it(tmp_path: Path) -> None:
+    scenario = tmp_path / "hello.yaml"
+    scenario.write_text("version: 1\nrules:\n- {name: all, match: {}, reply: {content: Hi}}\n")
+    options = ("-s", str(scenario), "--strict")
+    fault = ("--fault", "error:status=402,times=1")
+    assert run("run", *options, "--", sys.executable, "-c", RETRIES)[0] == 0
+    assert run("run", *options, *fault, "--", sys.executable, "-c", RETRIES)[0] == 1

@@ -209,6 +209,15 @@ def test_charged_twice(client: Client, is_guilty: bool) -> None:
     assert client.found() == ({"charged_twice": [1, 2]} if is_guilty else {})
 
 
+def test_an_attempt_that_was_lost_on_the_way_is_no_second_charge(client: Client) -> None:
+    """The same prompt is asked twice; the second time, the first attempt dies with its connection and is never seen."""
+    client.namespace.faults.next("stale_keepalive")
+    client.post(headers={"x-stainless-retry-count": "0"})
+    assert client.post_or_none(headers={"x-stainless-retry-count": "0"}) is None
+    client.post(headers={"x-stainless-retry-count": "1"})
+    assert client.found() == {}
+
+
 def test_an_idempotency_key_clears_what_would_be_charged_twice(client: Client) -> None:
     for count in "01":
         client.post(headers={"x-stainless-retry-count": count, "idempotency-key": "one"})
