@@ -18,6 +18,7 @@ from emulator.cli.faults import fault_facts
 from emulator.cli.providers import described
 from emulator.dialects.parameters import ECHOED, SAMPLING, Effect
 from emulator.dialects.parameters import parameters as parameters_of
+from emulator.exam.cases import PROGRAMME
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
@@ -58,6 +59,15 @@ def kinds() -> Iterator[str]:
     yield "| what breaks | kinds |\n|---|---|\n"
     for family, names in families.items():
         yield f"| {family} | {' '.join(names)} |\n"
+
+
+def exam() -> Iterator[str]:
+    """Every case of the exam."""
+    for group in PROGRAMME:
+        yield f"\n**{group.title}**\n\n| case | | fault | the client |\n|---|---|---|---|\n"
+        for case in group.cases:
+            yield f"| `{case.name}` | {case.level} | `{case.fault}` | {cell(case.why)} It {case.expected}. |\n"
+    yield "\n"
 
 
 def providers() -> Iterator[str]:
@@ -169,6 +179,7 @@ def findings() -> Iterator[str]:
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "faults": faults,
     "kinds": kinds,
+    "exam": exam,
     "providers": providers,
     "errors": errors,
     "settings": settings,

@@ -76,7 +76,7 @@ def lines(exchanges: Sequence[Exchange], *, indent: str = "  ") -> list[str]:
     for exchange, row in zip(kept, rows, strict=True):
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         made.append(indent + "  ".join([*cells, row[4]]))
-        if is_unmatched(exchange) or exchange.outcome == "error":
+        if is_unmatched(exchange) or (exchange.rule is None and exchange.outcome == "error"):
             made += [f"{indent}    {reason}" for reason in reasons(exchange)]
     return made
 

@@ -6,6 +6,11 @@ from xml.etree import ElementTree
 
 import pytest
 
+import emulator.control.http
+import emulator.pytest_plugin.fixture
+
+LOADED = (emulator.control.http, emulator.pytest_plugin.fixture)
+"""What runs in this process need is loaded once for all of them."""
 pytest_plugins = ["pytester"]
 
 ASK = """
@@ -40,8 +45,10 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     return pytester
 
 
-def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_subprocess("--strict-markers", "-p", "no:cacheprovider", *arguments)
+def run(project: pytest.Pytester, *arguments: str, is_apart: bool = False) -> pytest.RunResult:
+    """Run the project's tests; in this process, where all that they need is loaded, unless they are to be apart."""
+    start = project.runpytest_subprocess if is_apart else project.runpytest_inprocess
+    return start("--strict-markers", "-p", "no:cacheprovider", *arguments)
 
 
 def said(result: pytest.RunResult) -> str:
@@ -161,7 +168,7 @@ def test_each_test_has_a_namespace_on_one_server(project: pytest.Pytester, monke
             assert len({each.name for each in seen}) == 4
         """
     )
-    run(project).assert_outcomes(passed=5)
+    run(project, is_apart=True).assert_outcomes(passed=5)
 
 
 def test_a_test_that_closes_the_port_leaves_a_working_one(project: pytest.Pytester) -> None:
@@ -225,6 +232,7 @@ def test_rules_in_a_test(project: pytest.Pytester) -> None:
     project.makepyfile(
         """
         import asyncio
+        import json
         import pytest
         from ask import ask
         from emulator.reply import ErrorReply, Reply
@@ -255,9 +263,8 @@ def test_rules_in_a_test(project: pytest.Pytester) -> None:
                 "a text", "SHOUT", "{{ deepseek-v3", "call 1", "call 2", "as in a file", 429, 503, 409, "up", ""
             ]
             emulator.assert_all_rules_used()
-            assert emulator.last.response.json["choices"][0]["message"]["tool_calls"][0]["function"] == {
-                "name": "f", "arguments": '{"a":1}'
-            }
+            called = emulator.last.response.json["choices"][0]["message"]["tool_calls"][0]["function"]
+            assert (called["name"], json.loads(called["arguments"])) == ("f", {"a": 1})
 
         def test_the_loop_of_an_async_test(emulator):
             async def main():
@@ -534,7 +541,7 @@ def test_tests_in_parallel_and_in_any_order_never_cross(
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
     monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # xdist and the random order are those of this checkout
     project.makepyfile(crossing(count))
-    result = run(project, "-n", workers, "--emulator-faults-report=t.xml")
+    result = run(project, "-n", workers, "--emulator-faults-report=t.xml", is_apart=True)
     result.assert_outcomes(passed=count + 2)
     root = ElementTree.parse(project.path / "t.xml").getroot()
     assert [each.get("tests") for each in root] == ["2"]

@@ -1,7 +1,7 @@
 """The fixture `emulator`: a namespace for one test, and the environment in which clients find it."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,25 +10,15 @@ import pytest
 from emulator.client import NamespaceClient
 from emulator.embedded import Emulator
 from emulator.errors import EmulatorError
-from emulator.interception.environment import BASE_URLS, DUMMY_KEY, NO_PROXY, base_urls
+from emulator.interception.environment import isolated
 from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
 from emulator.pytest_plugin.marker import NOTHING, Settings, settings_of
+from emulator.pytest_plugin.pairs import DEFAULT_PROVIDER
 from emulator.pytest_plugin.servers import Servers
 from emulator.request import ModelRequest
 from emulator.scripting import Function
 from emulator.state.namespace import compile_scenario, safe_name
-
-# fmt: off
-VENDORS = frozenset((
-    "OPENAI", "AZURE_OPENAI", "ANTHROPIC", "CLAUDE", "DEEPSEEK", "GEMINI", "GOOGLE", "MISTRAL", "GROQ", "XAI", "COHERE",
-    "CO", "TOGETHER", "TOGETHERAI", "FIREWORKS", "OPENROUTER", "PERPLEXITY", "DASHSCOPE", "MOONSHOT", "ZHIPUAI",
-    "NVIDIA", "CEREBRAS", "HUGGINGFACE", "AI21", "REPLICATE", "LITELLM",
-))
-# fmt: on
-"""Whose variables are replaced where the user has set them."""
-SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_API_URL", "_ENDPOINT")
-"""The ends of variables that hold a key or an address of one of these."""
 
 
 class EmulatorFixture(NamespaceClient):
@@ -54,7 +44,7 @@ class EmulatorFixture(NamespaceClient):
     @property
     def base_url(self) -> str:
         """The base URL for an OpenAI SDK."""
-        provider = self.provider or "openai"
+        provider = self.provider or DEFAULT_PROVIDER
         return self.url(provider) + (PROVIDERS[provider].sdk_base_path() or "")
 
     def namespace(self, name: str, scenario: Any = None, seed: int | None = None) -> NamespaceClient:
@@ -123,7 +113,7 @@ def running(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Emulat
         pytest.fail(wrong, pytrace=False)
     try:
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in environment_of(fixture, list(PROVIDERS)).items():
+            for name, value in environment_of(fixture).items():
                 patch.setenv(name, value)
             yield fixture
     finally:
@@ -141,27 +131,9 @@ def _made(request: pytest.FixtureRequest, servers: Servers) -> EmulatorFixture:
     return fixture
 
 
-def environment_of(fixture: EmulatorFixture, providers: Sequence[str]) -> dict[str, str]:
-    """The variables by which clients find the namespace. The user's own are replaced, so that no request reaches a
-    real service and no real key is sent."""
-    origin, provider = fixture.origin, fixture.provider
-    alone = fixture._server.options.provider
-    variables = dict(base_urls(origin, providers, alone, {}).set)
-    for name, candidates in BASE_URLS.items():  # also for services that there are none of: their requests are refused
-        first, path = candidates[0]
-        variables.setdefault(name, f"{origin}{path}" if alone else f"{origin}/{first}{path}")
-    if provider is not None:
-        base_path = PROVIDERS[provider].sdk_base_path()
-        if base_path is not None:
-            variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), fixture.url(provider) + base_path)
-    else:
-        variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), fixture.base_url)
-    for name in os.environ:  # what else leads to a model of somebody's
-        suffix = next((each for each in SUFFIXES if name.endswith(each)), "")
-        vendor = name.removesuffix(suffix)
-        if suffix and vendor in VENDORS and name not in variables:
-            variables[name] = DUMMY_KEY if suffix == "_API_KEY" else f"{origin}/{vendor.lower()}"
-    for name in ("NO_PROXY", "no_proxy"):
-        given = os.environ.get(name)
-        variables[name] = f"{given},{NO_PROXY}" if given else NO_PROXY
-    return variables
+def environment_of(fixture: EmulatorFixture) -> dict[str, str]:
+    """The variables by which clients find the namespace, and nothing real."""
+    alone, provider = fixture._server.options.provider, fixture.provider or DEFAULT_PROVIDER
+    path = PROVIDERS[provider].sdk_base_path()
+    base_url = None if path is None else fixture.url(provider) + path
+    return isolated(fixture.origin, list(PROVIDERS), alone, base_url, os.environ)
