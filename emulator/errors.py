@@ -20,6 +20,10 @@ class UsageError(EmulatorError):
     """The caller named something that does not exist."""
 
 
+class Unanswered(EmulatorError):
+    """A worker of the server did not answer in time."""
+
+
 class BindError(EmulatorError):
     """The server cannot listen on the address it was given."""
 

@@ -9,7 +9,7 @@ from talk import KEYS, PATHS, Ask, Serving, question
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
-from emulator.server.app import HOSTS
+from emulator.server.heads import HOSTS
 
 RULES: dict[str, Any] = {
     "rules": [{"name": name, "match": {"provider": name}, "reply": {"content": f"I am {name}."}} for name in PROVIDERS],

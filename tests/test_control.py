@@ -147,6 +147,12 @@ def test_an_added_rule_is_tried_first_and_the_others_keep_their_counts(api: Api)
     assert api("DELETE", "rules/added-1").status_code == 404
 
 
+def test_every_answer_of_a_rule_is_counted_when_it_is_recalled_too(api: Api) -> None:
+    for _ in range(5):
+        assert api.said() == "Hello!"
+    assert [rule["used"] for rule in api.get("rules")["rules"]] == [5]
+
+
 def test_a_bad_rule_is_refused_with_its_place_and_a_suggestion(api: Api) -> None:
     refused = api("POST", "rules", {"match": {"promt": "x"}, "reply": {"content": "y"}})
     (problem,) = refused.json()["problems"]

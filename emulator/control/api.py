@@ -6,7 +6,7 @@ used, NotFound for what is not there."""
 
 import asyncio
 import platform
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Sized
 from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
@@ -37,6 +37,8 @@ from emulator.state.namespace import (
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 
+Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
+"""What answers a worker's message."""
 SHOWN_OF_KEY = 4
 MIN_HIDDEN = 12
 """Characters from which on a key is shown by its end alone."""
@@ -59,6 +61,19 @@ class Playing(Protocol):
 
     @property
     def active(self) -> Sized: ...
+
+
+class Peers(Protocol):
+    """The workers of a server, this process among them."""
+
+    @property
+    def order(self) -> int: ...
+
+    async def ask(self, message: bytes, *, to_all: bool = True) -> list[bytes]: ...
+
+    def stream(self, message: bytes) -> AsyncIterator[bytes]: ...
+
+    def serve(self, handle: Handle, order: int = 0) -> None: ...
 
 
 class Controlled(Protocol):
@@ -84,6 +99,9 @@ class Controlled(Protocol):
 
     @property
     def players(self) -> Playing: ...
+
+    @property
+    def peers(self) -> Peers | None: ...
 
     @property
     def speed(self) -> float: ...
@@ -125,11 +143,6 @@ def providers(server: Controlled, origin: str) -> dict[str, Any]:
     return {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
 
 
-def timing(server: Controlled) -> dict[str, Any]:
-    """How well the moments of frames were kept."""
-    return dict(server.timing.to_dict())
-
-
 def measured(server: Controlled) -> dict[str, Any]:
     """What this process has measured, as plain data: metrics are made of it."""
     journals = [namespace.journal for namespace in server.namespaces]
@@ -143,11 +156,11 @@ def measured(server: Controlled) -> dict[str, Any]:
     }
 
 
-def metrics(server: Controlled) -> str:
-    """Metrics in the format of Prometheus."""
+def metrics(parts: Sequence[Mapping[str, Any]]) -> str:
+    """What all processes have measured, in the format of Prometheus."""
     from emulator.control.metrics import exposed
 
-    return exposed(_version(), [measured(server)])
+    return exposed(_version(), parts)
 
 
 def speed(server: Controlled) -> dict[str, Any]:
@@ -225,11 +238,14 @@ async def wait_for(server: Controlled, namespace: str, wanted: Selection, count:
                 await journal.changed()
     except TimeoutError:
         if len(over()) < count:
-            raise TimedOut(
-                f"After {seconds:g} seconds {len(over())} of {count} exchanges have matched and are over."
-            ) from None
+            raise TimedOut(not_enough(seconds, len(over()), count)) from None
     rows = over()
     return {"exchanges": [each.row() for each in (rows if wanted.limit is None else rows[-wanted.limit :])]}
+
+
+def not_enough(seconds: float, found: int, count: int) -> str:
+    """Why waiting has ended."""
+    return f"After {seconds:g} seconds {found} of {count} exchanges have matched and are over."
 
 
 def acknowledge(server: Controlled, namespace: str, word: AcknowledgeBody) -> dict[str, Any]:
@@ -340,7 +356,8 @@ def faults(server: Controlled, namespace: str) -> dict[str, Any]:
 def add_fault(server: Controlled, namespace: str, fault: Any, times: int | None = None) -> dict[str, Any]:
     """Arm a fault for every request from now on, or for so many. Raises UsageError."""
     made = fault_with(fault, {} if times is None else {"times": times})
-    return {"id": server.namespaces.own(namespace).fault_registry.add(made)}
+    key = 0 if server.peers is None else server.peers.order
+    return {"id": server.namespaces.own(namespace).fault_registry.add(made, key)}
 
 
 def queue_fault(server: Controlled, namespace: str, fault: Fault) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The metrics of a server in the format of Prometheus. Nothing is counted here: all is read when it is asked for."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -24,7 +24,7 @@ STEP = 4
 """Every so manieth bound of the emulator's own histograms is one of Prometheus: 10 µs to 100 s in 19 steps."""
 
 
-def exposed(version: str, parts: list[Mapping[str, Any]]) -> str:
+def exposed(version: str, parts: Sequence[Mapping[str, Any]]) -> str:
     """The text of all metrics. `parts` has what each process measured, as `api.measured` gives it."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(version, parts))
@@ -32,7 +32,7 @@ def exposed(version: str, parts: list[Mapping[str, Any]]) -> str:
 
 
 class _Collector(Collector):
-    def __init__(self, version: str, parts: list[Mapping[str, Any]]) -> None:
+    def __init__(self, version: str, parts: Sequence[Mapping[str, Any]]) -> None:
         self._version = version
         self._parts = parts
         self._totals = merged(part["totals"] for part in parts)

@@ -28,7 +28,7 @@ REFUSALS: Mapping[int, str] = {
     415: "The body is not JSON.",
     421: "The host is not one of this server's names.",
     422: "What was sent cannot be used; `problems` says why, with positions.",
-    503: "It is not ready; `problems` says why.",
+    503: "It is not ready, and `problems` says why; or a worker did not answer in time.",
 }
 OF_ANY = (401, 403, 421, 422)
 OF_WRITES = (413, 415)

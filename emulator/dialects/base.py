@@ -35,7 +35,7 @@ import pydantic
 from emulator import seeded, tokens
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
-from emulator.request import HttpRequest, ModelRequest
+from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
 Mark = Literal["documented", "public", "inferred"]
@@ -67,6 +67,14 @@ class Habits:
     """Tokens that stand between a thought and what follows, and belong to neither."""
     call_id: Callable[[seeded.Entropy, int, int], str] = plain_call_id
     """The id of a tool call, from random bytes, the number of the choice and its own."""
+    render_calls: Callable[[tuple[ToolCall, ...]], str] | None = None
+    """The markup in which the model writes its calls after its text; None: only names and arguments are counted."""
+    forced_call: int = 0
+    """Tokens of that markup that stand in the prompt already when the client wants a call in any case."""
+    write_arguments: Callable[[str], str] | None = None
+    """The arguments of a call, given as data, with the model's own blanks."""
+    argument_pieces: Callable[[str], tokens.Pieces] = tokens.pieces
+    """The pieces in which arguments are streamed."""
 
 
 PLAIN = Habits()

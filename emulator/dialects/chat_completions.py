@@ -343,7 +343,7 @@ class ChatCompletions(Dialect):
             }
             delta = self.tool_delta(choice, head)
             yield self.event("tool_calls", self.chunk(completion, request, choice, delta))
-            pieces = tokens.pieces(call.arguments)
+            pieces = self.provider.habits.argument_pieces(call.arguments)
             delta = self.tool_delta(choice, {"index": index, "function": {"arguments": PIECE}})
             before, after = self.around(self.chunk(completion, request, choice, delta))
             yield FrameRun("tool_calls", before, pieces.escaped, after, pieces.counts)

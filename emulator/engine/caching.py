@@ -46,6 +46,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     exchange.model, exchange.stream = cached.model, cached.stream
     exchange.usage, exchange.cost = cached.usage, cached.cost
     exchange.rule = match.rule.name if match is not None else None
+    context.namespace.use(match)
     exchange.outcome = "reply" if match is not None else "generated"
     exchange.why, exchange.unheeded = cached.why, cached.unheeded
     exchange.status = cached.planned.status

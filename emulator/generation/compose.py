@@ -267,7 +267,7 @@ def _generated(
     tool = wanted_tool(request, said)
     if tool is not None:
         arguments = as_json(_instance(tool.parameters or {"type": "object"}, request, said, fuel))
-        return replace(reply, tool_calls=(ToolCall(tool.name, arguments),))
+        return replace(reply, tool_calls=(ToolCall(tool.name, arguments, is_data=True),))
     locale = template.locale or render_context.locale
     if controls.response_format != "text":
         return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))

@@ -42,7 +42,8 @@ from emulator.reply import Choice, Completion, Reply
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
 MAX_TOKENS = 393_216
-CONTEXT_LENGTH = 1_048_576
+CONTEXT_LENGTH = 1_048_565
+"""What errors name: 11 tokens fewer than the list of models tells."""
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 """What DeepSeek V4 signed its answers with when the documents were written."""
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
@@ -175,7 +176,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             400, "Model Not Exist", "invalid_request_error", "invalid_request_error", mark="public"
         ),
         "context_length": ErrorSpec(
-            400, "This model's maximum context length is 1048576 tokens. However, you requested 1048600 tokens "
+            400, "This model's maximum context length is 1048565 tokens. However, you requested 1048600 tokens "
             "(1048500 in the messages, 100 in the completion). Please reduce the length of the messages or completion.",
             "invalid_request_error", "invalid_request_error", mark="public",
         ),
@@ -282,7 +283,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             message.role == "assistant" and message.tool_calls and message.reasoning_content is None
             for message in body.messages
         ):
-            yield "The reasoning_content in the thinking mode must be passed back to the API."
+            yield "The `reasoning_content` in the thinking mode must be passed back to the API."
 
     def most_tokens_of(self, body: Any) -> int:
         """The highest `max_tokens` of the model that is asked for."""

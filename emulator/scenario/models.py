@@ -311,7 +311,10 @@ class ReplyModel(Model):
         reply = Reply(
             content=self.content or "",
             reasoning=self.reasoning if isinstance(self.reasoning, str) else None,
-            tool_calls=tuple(ToolCall(call.name, _json_text(call.arguments), call.id) for call in self.tool_calls),
+            tool_calls=tuple(
+                ToolCall(call.name, _json_text(call.arguments), call.id, is_data=not isinstance(call.arguments, str))
+                for call in self.tool_calls
+            ),
             sources=None
             if self.summaries is None
             else tuple(Source(row.url, row.summary, row.status, row.error) for row in self.summaries),

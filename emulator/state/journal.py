@@ -14,6 +14,7 @@ from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
 from emulator.state.said import Said, said, shape_of
+from emulator.state.shared import Shared
 from emulator.wire import MAX_MOMENTS, Data, Head, Header, PlannedBody, Playback, Raw, Step
 
 MAX_EXCHANGES = 1000
@@ -497,7 +498,14 @@ def _since(start: float, moment: float | None) -> float | None:
 class Shelf:
     """What the journals of one server keep together: when it is too much, the fullest of them lets go of its oldest."""
 
-    def __init__(self, most_bytes: int | None = None, most_uncut: int | None = None) -> None:
+    def __init__(
+        self,
+        most_bytes: int | None = None,
+        most_uncut: int | None = None,
+        shared: Shared | None = None,
+    ) -> None:
+        self.shared = shared
+        """What this process has in common with the others that serve, if there are any."""
         self.most_uncut = MAX_UNCUT if most_uncut is None else most_uncut
         self.most_bytes = (MAX_BYTES if most_bytes is None else most_bytes) - self.most_uncut
         self.bytes = 0
@@ -597,7 +605,8 @@ class Journal:
 
     def next_number(self) -> int:
         self.count += 1
-        return self.count
+        shared = self.shelf.shared
+        return self.count if shared is None else shared.next_number()
 
     def drop_oldest(self) -> None:
         """Forget the oldest exchange."""

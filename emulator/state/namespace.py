@@ -135,19 +135,20 @@ class Namespace:
     ) -> None:
         self.name = name
         self.clock = clock
-        self.journal = Journal(shelf=shelf or Shelf())
+        shelf = shelf or Shelf()
+        self.journal = Journal(shelf=shelf)
         self.prompt_cache = PromptCache()
-        self.fault_registry = FaultRegistry()
+        self.fault_registry = FaultRegistry(claims=shelf.shared)
         self.response_cache = ResponseCache()
         self.stored = ResponseStore(lambda: self.clock.time())
         self.rate_limits = RateLimits()
-        self._given_seed = seed
+        self.given_seed = seed
         self.loaded = compiled
         """The scenario that was loaded; `compiled` has the rules that were added to it besides."""
         self.compiled = compiled
         self.added: tuple[AddedRule, ...] = ()
         """The rules that were added, in the order of trying."""
-        self._added_count = 0
+        self.added_count = 0
         self.clock_mode = compiled.scenario.clock
         self.last_used = 0.0
         self.reset()
@@ -186,12 +187,20 @@ class Namespace:
         """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError."""
         if len(self.added) >= MAX_ADDED:
             raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
-        self._added_count += 1
-        id = f"added-{self._added_count}"
+        self.added_count += 1
+        id = f"added-{self.added_count}"
         made = AddedRule(id, model, compile_added(model, id, self.loaded.scenario))
         newest_first = sorted((made, *self.added), key=lambda each: -each.model.priority)
         self._put_added(tuple(newest_first))
         return made
+
+    def take_over_rules(self, rules: Sequence[tuple[str, RuleModel]], made: int) -> None:
+        """Add the rules that another process was given, by the same ids, in the order of trying; `made`: how many there
+        ever were."""
+        self.added_count = made
+        added = [AddedRule(id, model, compile_added(model, id, self.loaded.scenario)) for id, model in rules]
+        if added:
+            self._put_added(tuple(added))
 
     def remove_rules(self, ids: Collection[str] | None = None) -> int:
         """Remove rules that were added, or all of them; the answer is how many there were."""
@@ -220,7 +229,7 @@ class Namespace:
     @property
     def seed(self) -> int:
         """What all chance comes from: given to this world, else its scenario's."""
-        return self.compiled.scenario.seed if self._given_seed is None else self._given_seed
+        return self.compiled.scenario.seed if self.given_seed is None else self.given_seed
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
@@ -256,8 +265,8 @@ class Namespace:
         return MatchContext(request, self.state, attempt, identity, self.seed)
 
     def find(self, ask: MatchContext) -> RuleMatch | None:
-        """The rule whose turn it is, counted as used; it may move the state."""
-        return self._use(find(self.compiled.rules, ask, self._used))
+        """The rule whose turn it is, counted as used."""
+        return self.use(find(self.compiled.rules, ask, self._used))
 
     async def find_in_large(self, ask: MatchContext) -> RuleMatch | None:
         """The same for a large request, which is matched on a thread: again, if a rule was used meanwhile."""
@@ -269,9 +278,10 @@ class Namespace:
                 and state == self.state
                 and (found is None or used.get(found.rule.position) == self._used.get(found.rule.position))
             ):
-                return self._use(found)
+                return self.use(found)
 
-    def _use(self, found: RuleMatch | None) -> RuleMatch | None:
+    def use(self, found: RuleMatch | None) -> RuleMatch | None:
+        """Count the rule as used; it may move the state."""
         if found is not None:
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
@@ -341,14 +351,18 @@ class Namespaces:
     A world that only requests made is forgotten when it is long unused. One that was given something is kept much
     longer, and once it is forgotten, its name gives an error instead of a new world that knows nothing of it."""
 
-    def __init__(self, compiled: CompiledScenario, clock: Clock, seed: int | None = None) -> None:
-        self._compiled = compiled
+    def __init__(
+        self, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+    ) -> None:
+        self.loaded = compiled
+        """The server's own scenario."""
         self._clock = clock
         self._seed = seed
         self._named: OrderedDict[str, Namespace] = OrderedDict()
-        self._given: OrderedDict[str, Namespace] = OrderedDict()
+        self.given: OrderedDict[str, Namespace] = OrderedDict()
+        """The worlds that were given something."""
         self._lost: OrderedDict[str, None] = OrderedDict()
-        self._shelf = Shelf()
+        self._shelf = shelf or Shelf()
         self.default = self._made("default", compiled, seed)
 
     def get(self, name: str | None) -> Namespace:
@@ -356,9 +370,9 @@ class Namespaces:
         for one that was given something and had to be forgotten."""
         if name is None or name == "default":
             return self.default
-        found = self._given.get(name)
+        found = self.given.get(name)
         if found is not None:
-            self._given.move_to_end(name)
+            self.given.move_to_end(name)
             return found
         found = self._named.get(name)
         now = self._clock.now()
@@ -381,7 +395,7 @@ class Namespaces:
     def give(self, name: str, compiled: CompiledScenario, seed: int | None = None) -> Namespace:
         """A world of that name that starts anew with a scenario of its own."""
         self._lost.pop(name, None)
-        for known in (self._named, self._given):
+        for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
         made = self._made(name, compiled, seed)
@@ -401,7 +415,7 @@ class Namespaces:
         """Forget a world and everything in it; whether there was one. Raises UsageError for the default one."""
         if name == "default":
             raise UsageError("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
-        for known in (self._named, self._given):
+        for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
                 return True
@@ -424,16 +438,16 @@ class Namespaces:
 
     def reload(self, compiled: CompiledScenario) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
-        old, self._compiled = self._compiled, compiled
+        old, self.loaded = self.loaded, compiled
         for namespace in self:
             if namespace.loaded is old:
                 self.load(namespace, compiled)
 
     def __iter__(self) -> Iterator[Namespace]:
-        return iter((self.default, *self._named.values(), *self._given.values()))
+        return iter((self.default, *self._named.values(), *self.given.values()))
 
     def __len__(self) -> int:
-        return 1 + len(self._named) + len(self._given)
+        return 1 + len(self._named) + len(self.given)
 
     def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
         return Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self._shelf)
@@ -442,13 +456,13 @@ class Namespaces:
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
 
     def _keep(self, namespace: Namespace) -> None:
-        while len(self._given) >= MAX_GIVEN:
-            name, lost = self._given.popitem(last=False)
+        while len(self.given) >= MAX_GIVEN:
+            name, lost = self.given.popitem(last=False)
             lost.forget()
             self._lost[name] = None
             if len(self._lost) > MAX_LOST:
                 self._lost.popitem(last=False)
-        self._given[namespace.name] = namespace
+        self.given[namespace.name] = namespace
 
     def _forget_idle(self, now: float) -> None:
         named = self._named
