@@ -34,6 +34,7 @@ ANSWERS = {
     "cloudsway": "Hello! How can I help you today?",
     "deepseek": "Hello! How can I help you today?",
     "openai": "Hello! How can I assist you today?",
+    "anthropic": "Hello! What can I do for you today?",
     "gemini": "AI learns patterns from data and uses them to make predictions.",
 }
 """What each document's own example is answered with."""
@@ -93,8 +94,10 @@ def content(answer: str) -> str:
     body = json.loads(answer)
     if "candidates" in body:
         return "".join(part["text"] for part in body["candidates"][0]["content"]["parts"])
-    said: str = body.get("model_response", body)["choices"][0]["message"]["content"]  # Nadles wraps the usual form
-    return said
+    if "choices" in body or "model_response" in body:  # Nadles wraps the usual form
+        body = body.get("model_response", body)["choices"][0]["message"]
+    said = body["content"]
+    return said if isinstance(said, str) else str(said[0]["text"])
 
 
 def test_one_provider_alone_stands_at_the_root() -> None:
