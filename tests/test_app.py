@@ -27,7 +27,7 @@ def said(response: httpx.Response) -> str:
     body = response.json()
     if "candidates" in body:
         return "".join(part["text"] for part in body["candidates"][0]["content"]["parts"])
-    if body.get("type") == "message":
+    if isinstance(body.get("content"), list):
         return "".join(block["text"] for block in body["content"])
     content: str = body.get("model_response", body)["choices"][0]["message"]["content"]
     return content

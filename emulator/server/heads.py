@@ -97,8 +97,7 @@ class Heads:
             return None
         compiled = self._namespaces.default.compiled
         query = scope["query_string"].decode("latin-1")
-        vendor = compiled.providers[target.provider] if target.provider else None
-        key = bearer(headers) if vendor is None else vendor.credential_in(headers, query)
+        key = compiled.providers[target.provider].credential_in(headers, query) if target.provider else bearer(headers)
         name = named(headers, key) if target.namespace is None else target.namespace
         sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])

@@ -225,7 +225,7 @@ STREAMS: dict[str, str] = {
     "ignored_stream_flag": laid_out(BODY) + "\n",
     "bad_json_event:nth=3": sse(*THOUGHTS) + frame(SAID[0])[: len(frame(SAID[0])) // 2] + "\n\n" + sse(*SAID[1:], END),
     "event_lines": frame(HEALTHY[0]) + "event: ping\n\n" + sse(*HEALTHY[1:]),
-    "id_lines": "".join(f"id: {number}\n{frame(event)}" for number, event in enumerate(HEALTHY, 1)),
+    "id_lines:pings=false": "".join(f"id: {number}\n{frame(event)}" for number, event in enumerate(HEALTHY, 1)),
     "retry_lines": "retry: 3000\n\n" + sse(*HEALTHY),
     "multi_line_data": "".join(
         frame(event).replace("data: {", "data: {\r\ndata: ", 1).removesuffix("}\r\n\r\n") + "\r\ndata: }\r\n\r\n"
