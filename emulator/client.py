@@ -11,11 +11,8 @@ from emulator import arguments
 from emulator.arguments import ScenarioSource
 from emulator.assertions import Assertions, RuleUse
 from emulator.control import api
-from emulator.control.models import Selection
 from emulator.errors import EmulatorError, UsageError, did_you_mean
-from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
-from emulator.faults.selection import FaultRegistry
 from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
 from emulator.scripting import Function, caller, written
@@ -25,6 +22,7 @@ from emulator.state.journal import Exchange
 from emulator.state.namespace import Namespace, compile_scenario
 
 if TYPE_CHECKING:
+    from emulator.control.models import Selection
     from emulator.verdict import Verdict
 
 Result = TypeVar("Result")
@@ -94,7 +92,7 @@ class NamespaceClient(Assertions):
         """The same for a coroutine, which lets others run meanwhile."""
         return await asyncio.to_thread(self.wait_for, count, **options)
 
-    def _over(self, selection: Selection, count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
+    def _over(self, selection: "Selection", count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
         async def wait(app: App) -> Found:
             await api.wait_for(app, self.name, selection, count, seconds)
             found = api.selected(app.namespaces.get(self.name).journal, selection)
@@ -102,7 +100,7 @@ class NamespaceClient(Assertions):
 
         return wait
 
-    def _not_come(self, count: int, seconds: float, selection: Selection) -> str:
+    def _not_come(self, count: int, seconds: float, selection: "Selection") -> str:
         exchanges = self.journal
         asked = [f"{name}={value!r}" for name, value in selection.model_dump(exclude_none=True).items()]
         said = f"{counted(count, 'request')}{' with ' if asked else ''}{', '.join(asked)} expected within {seconds:g} s"
@@ -149,16 +147,16 @@ class NamespaceClient(Assertions):
         """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
         far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
         compiled = compile_scenario(arguments.source(scenario))
-        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), compiled))
+        self._change(lambda app: api.use_scenario(app, self.name, compiled, keeps_rules=True))
 
     def reset(self) -> None:
         """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""
-        self._server.call(lambda: self._namespace().reset())
+        self._server.call(lambda: api.reset(self._app(), self.name))
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
         arguments.number("seconds", seconds)
-        self._change(lambda app: app.namespaces.own(self.name).advance(seconds))
+        self._change(lambda app: api.advance(app, self.name, seconds))
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
@@ -167,7 +165,6 @@ class NamespaceClient(Assertions):
     def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
         """Say how an exchange ended for the client: `complete`, `partial` or `failed`; also `text`, what it understood,
         `error`, what it raised, and `usage`, the tokens that it has booked. Raises EmulatorError."""
-        from emulator.control import api
         from emulator.control.models import AcknowledgeBody
 
         try:
@@ -198,10 +195,13 @@ class NamespaceClient(Assertions):
         if message:
             raise AssertionError(message)
 
-    def _namespace(self) -> Namespace:
+    def _app(self) -> App:
         app = self._server.app
         assert app is not None
-        return app.namespaces.get(self.name)
+        return app
+
+    def _namespace(self) -> Namespace:
+        return self._app().namespaces.get(self.name)
 
     def _change(self, work: Callable[[App], Result]) -> Result:
         """Do what has an effect on requests to come, so it needs a server that runs. Raises EmulatorError."""
@@ -225,32 +225,34 @@ class Faults:
 
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
         """Arm a fault for every request from now on; gives the id by which it can be removed."""
-        made = _made(fault, parameters)
-        return self._arm(lambda fault_registry: fault_registry.add(made))
+        made = api.fault_with(fault, parameters)
+        return str(self._world._change(lambda app: api.add_fault(app, self._world.name, made))["id"])
 
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
         """Arm a fault for one request: the next one that no earlier one of these waits for."""
-        made = _made(fault, parameters)
-        self._arm(lambda fault_registry: fault_registry.push(made))
+        made = api.fault_with(fault, parameters)
+        self._world._change(lambda app: api.queue_fault(app, self._world.name, made))
 
     def remove(self, id: str) -> bool:
         """Disarm a fault that was added; whether it was still there."""
-        return self._disarm(lambda fault_registry: fault_registry.remove(id))
+        try:
+            self._disarm(lambda app: api.remove_fault(app, self._world.name, id))
+        except api.NotFound:
+            return False
+        return True
 
     def clear(self) -> None:
         """Disarm all of them."""
-        self._disarm(lambda fault_registry: fault_registry.clear())
+        self._disarm(lambda app: api.remove_faults(app, self._world.name))
 
-    def _arm(self, work: Callable[[FaultRegistry], Result]) -> Result:
-        world = self._world
-        return world._change(lambda app: work(app.namespaces.own(world.name).fault_registry))
-
-    def _disarm(self, work: Callable[[FaultRegistry], Result]) -> Result:
+    def _disarm(self, work: Callable[[App], Result]) -> Result:
         world = self._world  # also once the server has stopped: that is where tests clean up
-        return world._server.call(lambda: work(world._namespace().fault_registry))
+        return world._server.call(lambda: work(world._app()))
 
 
-def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple[Selection, float]:
+def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple["Selection", float]:
+    from emulator.control.models import Selection
+
     known = [name for name in Selection.model_fields if name not in ("namespace", "limit")]
     for name in wanted:
         if name not in known:
@@ -266,15 +268,3 @@ def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple[
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UsageError(f"{first['loc'][0]} is {first['input']!r}: {first['msg']}.") from None
-
-
-def _made(fault: str | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
-    if not parameters:
-        return fault_of(fault)
-    if isinstance(fault, Fault):
-        return fault_of({**fault.model_dump(exclude_unset=True, by_alias=True), "kind": fault.kind, **parameters})
-    try:
-        given = spelled(fault)
-    except ValueError as error:
-        raise UsageError(f"The fault {error}") from None
-    return fault_of({**given, **parameters} if isinstance(given, Mapping) else given)

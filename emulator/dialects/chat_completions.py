@@ -188,9 +188,13 @@ class ChatCompletions(Dialect):
 
     Body: ClassVar[type[ChatBody]] = ChatBody
     ranges: ClassVar[tuple[Range, ...]] = ()
-    stream_default: ClassVar[bool] = False
     says_no_usage: ClassVar[bool] = False
     """Whether events without the usage say null, when it was asked for."""
+
+    @property
+    def stream_default(self) -> bool:
+        """Whether a request that does not say `stream` is streamed."""
+        return False
 
     @property
     def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
