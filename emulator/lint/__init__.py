@@ -106,7 +106,7 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
     served: list[str] = []
     for name in asked:
         models = getattr(getattr(scenario.providers, name), "models", None)
-        if models is None:
+        if models is None or isinstance(models, str):  # any, or what a setting of the provider decides
             return  # any name will do
         served += models
     pattern = glob_pattern(match.model)
