@@ -33,6 +33,7 @@ import orjson
 import pydantic
 
 from emulator import seeded, tokens
+from emulator.dialects.turns import Answer, Turn, plain_turns
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
 from emulator.request import HttpRequest, ModelRequest, ToolCall
@@ -178,6 +179,13 @@ class WireShape:
     facts: ClassVar[tuple[str, ...]] = ()
     """The members that say what an answer is, but not what it says."""
 
+    deprecated: ClassVar[Mapping[str, str]] = {}
+    """Members of a request that are still read and should not be sent, with what to do instead."""
+    ignores_as_documented: ClassVar[bool] = False
+    """Whether the provider itself ignores what its body declares as ignored."""
+    wants_reasoning_back: ClassVar[bool] = False
+    """Whether the reasoning of a turn that calls tools has to stand in the history of the next request."""
+
     block_word: ClassVar[str] = ""
     """What the parts of an answer are called, where it is made of parts of several kinds."""
 
@@ -223,6 +231,16 @@ class WireShape:
         except orjson.JSONDecodeError:
             return None
         return native if isinstance(native, dict) else None
+
+    # The conversation, for a verdict: what was asked and said, also where `parse` would refuse it
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        """The turns that a request sends."""
+        return list(plain_turns(body))
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        """What the events of a stream, or the one body, say together."""
+        return Answer()
 
     # Where things stand
 

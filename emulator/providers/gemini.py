@@ -305,13 +305,12 @@ class Gemini(Provider):
         details = quota_details(quota, str(row.limit), request.model, f"{ceil(seconds)}s")
         return ErrorReply(name="rate_limited", message=message, body=envelope(429, message, details=details))
 
-    def price_of(self, model: str) -> Price:
+    def price_of(self, model: str, moment: float) -> Price:
         return price_of(model)
 
-    def cost(self, usage: Usage, model: str) -> Decimal:
+    def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
         price = self.settings.price or price_of(model, usage.prompt)
-        uncached = usage.prompt - usage.cached
-        return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
+        return price.of(usage)
 
     def listing(self, request: ModelRequest, balance: Any = None) -> Any:
         http_request = request.http_request

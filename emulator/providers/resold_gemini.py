@@ -27,8 +27,8 @@ class ResellsGemini(Provider):
         is_native = request.http_request.dialect in (CONTENT, ARRAY)
         return prompt_texts(request) if is_native else super().prompt_texts(request)
 
-    def price_of(self, model: str) -> Price:
-        return price_of(model) if model.startswith("gemini-") else super().price_of(model)
+    def price_of(self, model: str, moment: float) -> Price:
+        return price_of(model) if model.startswith("gemini-") else super().price_of(model, moment)
 
 
 class SerevixContent(GenerateContent):

@@ -46,12 +46,14 @@ def redacted(text: str, key: str | None = None) -> str:
     return text
 
 
-def redacted_body(body: bytes, key: str | None = None, shape: WireShape | None = None) -> bytes:
+def redacted_body(
+    body: bytes, key: str | None = None, shape: WireShape | None = None, *, only_members: bool = False
+) -> bytes:
     """A body without credentials. With a `shape` it is a stream, and what its events say together counts as well."""
     if shape is not None:
         body = _without_split_keys(body, key, shape)
     text = body.decode("latin-1")
-    clean = redacted(text, key.encode().decode("latin-1") if key else None)
+    clean = text if only_members else redacted(text, key.encode().decode("latin-1") if key else None)
     if _FIELDS.search(clean):
         clean = _FIELDS.sub(lambda found: f"{found[1]}{REDACTED}", clean)
     return body if clean == text else clean.encode("latin-1")
