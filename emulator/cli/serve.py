@@ -74,7 +74,7 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
     from emulator.errors import UsageError
     from emulator.interception.certificates import authority_in, given_context
     from emulator.interception.front import TlsFront
-    from emulator.server.app import HOSTS
+    from emulator.server.heads import HOSTS
 
     if folder is not None and (certificate or key):
         raise UsageError("--tls makes its own certificates; --tls-cert and --tls-key give one. Choose one of the two.")

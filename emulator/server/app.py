@@ -15,16 +15,16 @@ from emulator.control.access import Access
 from emulator.engine import Options, PlannedResponse, answer, misused, refused
 from emulator.errors import Problem
 from emulator.providers import CREDENTIALS, PROVIDERS
-from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
+from emulator.server.heads import HOSTS, Heads, RequestHead
 from emulator.server.playback import Players, Receive, Send, play
 from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.journal import Exchange, RecordedRequest
-from emulator.state.namespace import NAME, Namespace, Namespaces
+from emulator.state.namespace import Namespace, Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback
@@ -35,71 +35,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("emulator")
 
 MAX_BODY_BYTES = 32 * 2**20
-CONTROL = "/__emulator"
-ICON = "/favicon.ico"
 PENDING = "emulator.begun"
 """Where a scope holds an answer that has been begun already."""
-HOSTS: Mapping[str, str] = {
-    host: name for name, provider in PROVIDERS.items() for host in (*provider.hosts, f"{name}.localhost")
-}
-"""The provider behind each host name."""
-
-
-NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
-NAMESPACE_HEADER = "x-emulator-namespace"
-NAMESPACE_KEY = "sk-emu-"
 ALLOWED_HEADERS = ", ".join(sorted({"authorization", "content-type", "x-api-key", *CREDENTIALS}))
 """What a page may send when it does not say what it wants to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
-
-    provider: str
-    """Empty when the URL names none."""
-    path: str
-    namespace: str | None = None
-    """As it stands there, whether it can be one or not."""
-    faults: tuple[str, ...] = ()
-    prefix: str = ""
-    """Namespace and faults as they stand in the URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """What the head of a request says: all that is to be known before its body is read."""
-
-    target: Target
-    method: str
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    query: str
-    key: str | None
-    """The credential, wherever the provider lets it stand."""
-    namespace: str | None
-    complaint: str = ""
-    """Why the request cannot be sent to the world that it names."""
-    sent_path: str = ""
-    """The path as it was sent."""
-    size: int = 0
-    """Bytes of the head."""
-
-    def with_body(self, body: bytes) -> HttpRequest:
-        """The whole request."""
-        target = self.target
-        return HttpRequest(
-            target.provider,
-            self.method,
-            target.path,
-            self.headers,
-            self.query,
-            body,
-            key=self.key,
-            faults=target.faults,
-            sent_path=self.sent_path,
-            head_size=self.size,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +71,7 @@ class App:
         self.namespaces = namespaces
         self.options = options
         self.provider = provider
-        self.hosts = hosts
+        self.heads = Heads(namespaces, provider, hosts)
         self.max_body_bytes = max_body_bytes
         self.access = Access()
         """Who may use the control API."""
@@ -158,12 +97,13 @@ class App:
         if (unfit := misframed(scope)) is not None:
             await self._turn_away(*unfit, scope, send)
             return
-        request_head = self.open(scope)
+        request_head = self.heads.read(scope)
         if request_head is None:
             await self._to_control(scope, receive, send)
             return
         complaint = request_head.complaint or self.namespaces.complaint(request_head.namespace)
         namespace = self.namespaces.get(None if complaint else request_head.namespace)
+        request_head = request_head.within(namespace)
         if request_head.method == "OPTIONS" and request_head.target.provider:
             await self._send(preflight(request_head.headers), namespace, scope, send)
             return
@@ -210,25 +150,6 @@ class App:
             if not self._open:
                 self._tell_idle()
 
-    def open(self, scope: Scope) -> RequestHead | None:
-        """Read the head of a request; None when it is for the front page or the control API."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        target = self.locate(scope["path"], headers.get("host", ""))
-        if target is None:
-            return None
-        if target.provider:
-            key = self.namespaces.default.compiled.providers[target.provider].credential(headers)
-        else:
-            key = bearer(headers)
-        query = scope["query_string"].decode("latin-1")
-        name = named(headers, key) if target.namespace is None else target.namespace
-        sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-        size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
-        complaint = ""
-        if name is not None and not NAME.fullmatch(name):
-            name, complaint = None, f"{name!r} {NO_NAMESPACE}"
-        return RequestHead(target, scope["method"], headers, query, key, name, complaint, sent_path, size)
-
     def close(self, plan: PlannedResponse, namespace: Namespace) -> None:
         """Records a finished answer."""
         exchange, answer = plan.exchange, plan.answer
@@ -266,32 +187,6 @@ class App:
             if not future.done():
                 future.set_result(None)
         self._idle.clear()
-
-    def locate(self, path: str, host: str) -> Target | None:
-        """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
-        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults. None for what is the server's."""
-        whole, namespace = path, None
-        faults: list[str] = []
-        while path.startswith(("/@", "/~")):
-            name, slash, rest = path[2:].partition("/")
-            if path[1] == "~":
-                faults.append(name)
-            else:
-                namespace = name
-            path = slash + rest
-        prefix = whole[: len(whole) - len(path)]
-        is_named = namespace is None or NAME.fullmatch(namespace)
-        if path.startswith(CONTROL) and not faults and is_named:
-            return None
-        by_host = self.hosts.get(host.partition(":")[0].lower()) or self.provider
-        if by_host is not None:
-            return Target(by_host, path, namespace, tuple(faults))
-        if whole in ("/", ICON):
-            return None
-        name, slash, rest = path[1:].partition("/")
-        if name not in PROVIDERS:
-            return Target("", path, namespace, tuple(faults), prefix)
-        return Target(name, slash + rest, namespace, tuple(faults))
 
     def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
         """For a path that its provider does not have: what would do."""
@@ -366,14 +261,6 @@ class App:
 
             self._control = ControlApp(self)
         await self._control(scope, receive, send)
-
-
-def named(headers: Mapping[str, str], key: str | None) -> str | None:
-    """What a request names by header or key as its namespace."""
-    name = headers.get(NAMESPACE_HEADER)
-    if name is None and key is not None and key.startswith(NAMESPACE_KEY):
-        return key.removeprefix(NAMESPACE_KEY)
-    return name
 
 
 def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 from emulator.clock import Clock
 from emulator.engine import PlannedResponse
 from emulator.server import uvicorn_adapter
-from emulator.server.app import PENDING, App, PendingResponse, RequestHead
+from emulator.server.app import PENDING, App, PendingResponse
+from emulator.server.heads import RequestHead
 from emulator.server.playback import send_in_one
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
@@ -79,7 +80,7 @@ class FastPath:
             or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
         ):
             return
-        request_head = self._app.open(scope) if misframed(scope) is None else None
+        request_head = self._app.heads.read(scope) if misframed(scope) is None else None
         if request_head is not None and request_head.target.provider and not request_head.complaint:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
@@ -105,6 +106,9 @@ class FastPath:
         if namespaces.complaint(request_head.namespace):
             return False
         namespace = namespaces.get(request_head.namespace)
+        if request_head.compiled is not namespace.compiled:  # its provider may look for the key elsewhere
+            request_head = request_head.within(namespace)
+            self._heads[data[:end]] = Known(scope, request_head, length)
         clock = namespace.clock
         start = clock.now()
         plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))

@@ -25,8 +25,9 @@ from emulator.control.access import Access
 from emulator.engine import Options, handshake_fault
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.scenario.sources import Source
-from emulator.server.app import HOSTS, App
+from emulator.server.app import App
 from emulator.server.fast_path import fast_path_for
+from emulator.server.heads import HOSTS
 from emulator.server.protocol import Connection, ConnectionHandle
 from emulator.server.uvicorn_adapter import ServerState, settings
 from emulator.state.journal import MAX_BYTES, MAX_UNCUT, Exchange, Shelf
