@@ -18,6 +18,7 @@ from emulator.cli.faults import fault_facts
 from emulator.cli.providers import described
 from emulator.dialects.parameters import ECHOED, SAMPLING, Effect
 from emulator.dialects.parameters import parameters as parameters_of
+from emulator.exam.cases import PROGRAMME
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
@@ -25,6 +26,7 @@ from emulator.providers.deepseek_profiles import PROFILES, Rates
 from emulator.scenario import json_schema
 from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.replies import BlockModel, ReplyModel
+from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -57,6 +59,15 @@ def kinds() -> Iterator[str]:
     yield "| what breaks | kinds |\n|---|---|\n"
     for family, names in families.items():
         yield f"| {family} | {' '.join(names)} |\n"
+
+
+def exam() -> Iterator[str]:
+    """Every case of the exam."""
+    for group in PROGRAMME:
+        yield f"\n**{group.title}**\n\n| case | | fault | the client |\n|---|---|---|---|\n"
+        for case in group.cases:
+            yield f"| `{case.name}` | {case.level} | `{case.fault}` | {cell(case.why)} It {case.expected}. |\n"
+    yield "\n"
 
 
 def providers() -> Iterator[str]:
@@ -157,9 +168,18 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     return table
 
 
+def findings() -> Iterator[str]:
+    """Every finding: what it means, the rule and where it stands, what to change."""
+    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
+    for code, check in CHECKS.items():
+        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
+        yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
+
+
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "faults": faults,
     "kinds": kinds,
+    "exam": exam,
     "providers": providers,
     "errors": errors,
     "settings": settings,
@@ -170,6 +190,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "block": keys_of(BlockModel),
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
+    "findings": findings,
 }
 
 

@@ -71,6 +71,8 @@ class Controls:
     thinking: bool | None = None
     """True or False: the model should think or not; None: the provider has no such switch."""
     reasoning_effort: str | None = None
+    include_thoughts: bool = False
+    """Whether thoughts are to be shown, where they are hidden otherwise."""
     include_usage: bool = False
     searches: bool = False
     """Whether the provider is to search the Web first."""

@@ -5,6 +5,7 @@ which deltas a stream begins and ends with, where usage stands.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from emulator import large, tokens
 from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, provider_error
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
+from emulator.dialects.turns import Answer, Turn, chat_answer, chat_turns
 from emulator.reply import Choice, Completion, Reply, Search, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
 from emulator.wire import FrameRun, Part, single
@@ -445,6 +447,13 @@ class ChatCompletions(Dialect):
             yield self.event("usage", {**self.chunk_of(completion, []), "usage": self.usage(completion)})
 
     # The shape of the wire
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        return chat_turns(body) or super().turns(body)
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        usages = [place.value for native in natives for place in self.places(native, "usage")]
+        return replace(chat_answer([self.choices(native) for native in natives]), has_usage=any(usages))
 
     def core(self, native: dict[str, Any]) -> dict[str, Any]:
         """What holds the choices: the event or body itself, unless a vendor wraps it."""

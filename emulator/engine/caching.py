@@ -33,7 +33,7 @@ def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedRespon
     if cached is not None:
         try:
             provider = namespace.compiled.providers[http_request.provider]
-            namespace.check_key(http_request.provider, provider.speaking(cached.dialect).key_of(http_request.headers))
+            namespace.check_key(http_request.provider, provider.speaking(cached.dialect).key_in(http_request))
         except ProviderError:
             return None
     return cached

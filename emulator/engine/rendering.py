@@ -75,7 +75,7 @@ async def listing(matched: Matched) -> PlannedBody:
     def made() -> tuple[bytes, Usage | None]:
         with tokens.counted_by(vocabulary):
             listing = provider.listing(request, balance)
-            return provider.dumps(listing), dialect.spent(listing)
+            return provider.dumps(listing), dialect.spent(listing, request)
 
     body, usage = made() if dialect.is_quick(request) else await POOL.run(made, has_left=context.has_left)
     exchange.outcome, exchange.status = "listing", 200

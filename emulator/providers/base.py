@@ -47,9 +47,12 @@ STREAM_HEADERS: tuple[Header, ...] = (
 )
 
 
+VARIABLE = re.compile(r"(\{\w+\})")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`."""
+    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`, `{model}:countTokens`."""
 
     name: str
     method: Literal["GET", "POST", "DELETE"]
@@ -69,8 +72,8 @@ class Operation:
         return self.method == "POST"
 
     def __post_init__(self) -> None:
-        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in self.path.split("/")]
-        object.__setattr__(self, "pattern", re.compile("/".join(parts)))
+        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in VARIABLE.split(self.path)]
+        object.__setattr__(self, "pattern", re.compile("".join(parts)))
         object.__setattr__(self, "is_literal", "{" not in self.path)
 
 
@@ -259,6 +262,14 @@ class Provider:
         if allowed:
             raise provider_error("method_not_allowed", headers={"allow": ", ".join(allowed)})
         raise provider_error("not_found")
+
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        """The dialect in which a request at an operation is answered, where more than its path decides that."""
+        return operation.dialect
+
+    def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
+        """The key that a request carries, in a header or, with some providers, in its query."""
+        return self.credential(headers)
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         """The key that a request carries, wherever this provider lets it stand; None when there is none."""

@@ -144,6 +144,11 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
     tells_position: ClassVar[bool] = False
     """Whether a complaint names the line and the column: DeepSeek counts in the body that it gets, and a reseller does
     not forward the very bytes."""
+    wants_reasoning_back = True
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "frequency_penalty": "it has no effect any more: leave it out",
+        "presence_penalty": "it has no effect any more: leave it out",
+    }
     always_reasons: ClassVar[bool] = False
     """Whether every answer in thinking mode has reasoning, if an empty one: as with DeepSeek. Answers that call tools
     always do, as that reasoning has to be sent back."""

@@ -75,6 +75,8 @@ COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice", "thinkin
 class DeepSeekMessages(Messages):
     """`POST /anthropic/v1/messages`"""
 
+    wants_reasoning_back = True
+    ignores_as_documented = True
     Body = DeepSeekMessagesBody
 
     def body_of(self, operation: str) -> type[BaseModel]:

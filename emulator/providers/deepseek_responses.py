@@ -90,6 +90,8 @@ class DeepSeekResponsesBody(ResponsesBody):
 class DeepSeekResponses(Responses):
     """`POST /responses`"""
 
+    wants_reasoning_back = True
+    ignores_as_documented = True
     Body = DeepSeekResponsesBody
     fails_as_a_whole: ClassVar[bool] = True
 
