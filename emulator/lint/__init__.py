@@ -105,8 +105,8 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
         return
     served: list[str] = []
     for name in asked:
-        models = getattr(getattr(scenario.providers, name), "models", None)
-        if models is None or isinstance(models, str):  # any, or what a setting of the provider decides
+        models = PROVIDERS[name](getattr(scenario.providers, name)).served_names()
+        if models is None:
             return  # any name will do
         served += models
     pattern = glob_pattern(match.model)
