@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": Row("emulator.cli.serve", "Start the server."),
     "run": Row("emulator.cli.run", "Run a command against the emulator, without a change of code."),
     "env": Row("emulator.cli.env", "Print the variables by which clients find a server."),
+    "health": Row("emulator.cli.health", "Say whether a server answers, for health checks."),
     "init": Row("emulator.cli.init", "Write a starter: scenario, test, compose file, CI workflow."),
     "doctor": Row("emulator.cli.doctor", "Find what stands between clients and the emulator."),
     "tail": Row("emulator.cli.tail", "Follow the requests that a running server answers."),
