@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
+from scale import scale, sizing
 
 from emulator import docstrings
 from emulator.cli.faults import fault_facts
@@ -191,6 +192,8 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
     "findings": findings,
+    "sizing": sizing,
+    "scale": scale,
 }
 
 
