@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,11 @@ def identifiers(text: str) -> Iterator[str]:
                 yield name
 
 
-def literals(text: str) -> Iterator[str]:
+@cache
+def literals(text: str) -> frozenset[str]:
     """Every text in a file."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+    nodes = ast.walk(ast.parse(text))
+    return frozenset([node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)])
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dialects/")])
