@@ -1,30 +1,37 @@
 """A namespace of a running server, seen from outside: what tests use, from any thread."""
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pydantic import ValidationError
+
 from emulator import arguments
 from emulator.arguments import ScenarioSource
+from emulator.assertions import Assertions, RuleUse
+from emulator.control import api
 from emulator.errors import EmulatorError, UsageError, did_you_mean
-from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
-from emulator.faults.selection import FaultRegistry
+from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
+from emulator.scripting import Function, caller, written
 from emulator.server.app import App
 from emulator.server.server import CALL_TIMEOUT, Server
 from emulator.state.journal import Exchange
 from emulator.state.namespace import Namespace, compile_scenario
 
 if TYPE_CHECKING:
+    from emulator.control.models import Selection
     from emulator.verdict import Verdict
 
 Result = TypeVar("Result")
+Found = tuple[Exchange, ...]
 SETTLE_TIME = 0.2
 """Seconds to wait for answers that are about to end, before a verdict."""
 
 
-class NamespaceClient:
+class NamespaceClient(Assertions):
     """One namespace: its own scenario, counters, state, faults, accounts, seed, clock and journal."""
 
     def __init__(self, server: Server, name: str, base: "NamespaceClient | None" = None) -> None:
@@ -57,6 +64,81 @@ class NamespaceClient:
         return self._server.call(lambda: tuple(self._namespace().journal))
 
     @property
+    def last(self) -> Exchange:
+        """The newest exchange. Raises AssertionError when there is none."""
+        __tracebackhide__ = True
+        exchanges = self.journal
+        if not exchanges:
+            raise AssertionError("no request has come yet")
+        return exchanges[-1]
+
+    def clear(self) -> None:
+        """Forget all exchanges; the next ones are numbered on."""
+        self._server.call(lambda: self._namespace().journal.clear())
+
+    def wait_for(self, count: int = 1, *, timeout: float = 10.0, **wanted: Any) -> tuple[Exchange, ...]:
+        """Return once so many requests are answered, and give their exchanges. Blocks: in a coroutine, use
+        `wait_for_async`. Raises AssertionError after `timeout` seconds.
+
+        Others: `provider`, `rule`, `status`, `outcome`, `model`, to count only such requests."""
+        __tracebackhide__ = True
+        selection, seconds = _wanted(count, timeout, wanted)
+        try:
+            return self._server.call_async(self._over(selection, count, seconds), seconds + CALL_TIMEOUT)
+        except api.TimedOut:
+            raise AssertionError(self._not_come(count, seconds, selection)) from None
+
+    async def wait_for_async(self, count: int = 1, **options: Any) -> tuple[Exchange, ...]:
+        """The same for a coroutine, which lets others run meanwhile."""
+        return await asyncio.to_thread(self.wait_for, count, **options)
+
+    def _over(self, selection: "Selection", count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
+        async def wait(app: App) -> Found:
+            await api.wait_for(app, self.name, selection, count, seconds)
+            found = api.selected(app.namespaces.get(self.name).journal, selection)
+            return tuple(each for each in found if each.ended is not None)
+
+        return wait
+
+    def _not_come(self, count: int, seconds: float, selection: "Selection") -> str:
+        exchanges = self.journal
+        asked = [f"{name}={value!r}" for name, value in selection.model_dump(exclude_none=True).items()]
+        said = f"{counted(count, 'request')}{' with ' if asked else ''}{', '.join(asked)} expected within {seconds:g} s"
+        return "\n".join([f"{said}; these came:", *lines(exchanges)]) if exchanges else f"{said}; none came"
+
+    def rule(self, rule: str | Mapping[str, Any] | None = None, /, **options: Any) -> str:
+        """Try a rule before all others from now on; the answer is its name.
+
+            emulator.rule("weather", reply="Sunny.")               # the prompt contains this text
+            emulator.rule(model="deepseek-*", error=429, times=2)
+            emulator.rule(replies=["First", {"error": "overloaded"}, lambda request: request.prompt.upper()])
+            emulator.rule({"match": {...}, "reply": {...}})        # as in a scenario
+
+        options: the keys of a rule, and those of its `match`. A reply is a text, a mapping as in a scenario, a status,
+        an `emulator.reply.Reply`, or a function, also an async one: it gets the request, an
+        `emulator.request.ModelRequest`, and returns one of these. Raises UsageError and ScenarioError."""
+        __tracebackhide__ = True
+        made = written(rule, options)
+        functions = {place: self._watched(function) for place, function in made.functions.items()}
+        origin = caller()
+        return self._change(lambda app: app.namespaces.own(self.name).add_rule(made.model, functions, origin).rule.name)
+
+    def _watched(self, function: Function) -> Function:
+        """A function that gives replies, as the server calls it."""
+        return function
+
+    def rules_used(self) -> list[RuleUse]:
+        """How often each rule has answered, in the order of trying; the examples that come along are not listed."""
+
+        def read() -> list[RuleUse]:
+            where = self._namespace()
+            rules = where.compiled.rules.rules
+            own = rules[: len(where.added)] if where.loaded.is_default else rules
+            return [RuleUse(each.name, each.origin, where.uses(each.position)) for each in own]
+
+        return self._server.call(read)
+
+    @property
     def state(self) -> str:
         """The state that rules have moved this world to."""
         return self._server.call(lambda: self._namespace().state)
@@ -65,16 +147,16 @@ class NamespaceClient:
         """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
         far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
         compiled = compile_scenario(arguments.source(scenario))
-        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), compiled))
+        self._change(lambda app: api.use_scenario(app, self.name, compiled, keeps_rules=True))
 
     def reset(self) -> None:
         """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""
-        self._server.call(lambda: self._namespace().reset())
+        self._server.call(lambda: api.reset(self._app(), self.name))
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
         arguments.number("seconds", seconds)
-        self._change(lambda app: app.namespaces.own(self.name).advance(seconds))
+        self._change(lambda app: api.advance(app, self.name, seconds))
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
@@ -83,7 +165,6 @@ class NamespaceClient:
     def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
         """Say how an exchange ended for the client: `complete`, `partial` or `failed`; also `text`, what it understood,
         `error`, what it raised, and `usage`, the tokens that it has booked. Raises EmulatorError."""
-        from emulator.control import api
         from emulator.control.models import AcknowledgeBody
 
         try:
@@ -114,10 +195,13 @@ class NamespaceClient:
         if message:
             raise AssertionError(message)
 
-    def _namespace(self) -> Namespace:
+    def _app(self) -> App:
         app = self._server.app
         assert app is not None
-        return app.namespaces.get(self.name)
+        return app
+
+    def _namespace(self) -> Namespace:
+        return self._app().namespaces.get(self.name)
 
     def _change(self, work: Callable[[App], Result]) -> Result:
         """Do what has an effect on requests to come, so it needs a server that runs. Raises EmulatorError."""
@@ -141,38 +225,46 @@ class Faults:
 
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
         """Arm a fault for every request from now on; gives the id by which it can be removed."""
-        made = _made(fault, parameters)
-        return self._arm(lambda fault_registry: fault_registry.add(made))
+        made = api.fault_with(fault, parameters)
+        return str(self._world._change(lambda app: api.add_fault(app, self._world.name, made))["id"])
 
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
         """Arm a fault for one request: the next one that no earlier one of these waits for."""
-        made = _made(fault, parameters)
-        self._arm(lambda fault_registry: fault_registry.push(made))
+        made = api.fault_with(fault, parameters)
+        self._world._change(lambda app: api.queue_fault(app, self._world.name, made))
 
     def remove(self, id: str) -> bool:
         """Disarm a fault that was added; whether it was still there."""
-        return self._disarm(lambda fault_registry: fault_registry.remove(id))
+        try:
+            self._disarm(lambda app: api.remove_fault(app, self._world.name, id))
+        except api.NotFound:
+            return False
+        return True
 
     def clear(self) -> None:
         """Disarm all of them."""
-        self._disarm(lambda fault_registry: fault_registry.clear())
+        self._disarm(lambda app: api.remove_faults(app, self._world.name))
 
-    def _arm(self, work: Callable[[FaultRegistry], Result]) -> Result:
-        world = self._world
-        return world._change(lambda app: work(app.namespaces.own(world.name).fault_registry))
-
-    def _disarm(self, work: Callable[[FaultRegistry], Result]) -> Result:
+    def _disarm(self, work: Callable[[App], Result]) -> Result:
         world = self._world  # also once the server has stopped: that is where tests clean up
-        return world._server.call(lambda: work(world._namespace().fault_registry))
+        return world._server.call(lambda: work(world._app()))
 
 
-def _made(fault: str | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
-    if not parameters:
-        return fault_of(fault)
-    if isinstance(fault, Fault):
-        return fault_of({**fault.model_dump(exclude_unset=True, by_alias=True), "kind": fault.kind, **parameters})
+def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple["Selection", float]:
+    from emulator.control.models import Selection
+
+    known = [name for name in Selection.model_fields if name not in ("namespace", "limit")]
+    for name in wanted:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(
+                f"wait_for() has no argument '{name}'.{hint} Arguments: count, timeout, {', '.join(known)}"
+            )
+    arguments.whole("count", count, 1, 1_000_000)
+    if isinstance(wanted.get("status"), int):
+        wanted = {**wanted, "status": str(wanted["status"])}
     try:
-        given = spelled(fault)
-    except ValueError as error:
-        raise UsageError(f"The fault {error}") from None
-    return fault_of({**given, **parameters} if isinstance(given, Mapping) else given)
+        return Selection(**wanted), arguments.number("timeout", timeout)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"{first['loc'][0]} is {first['input']!r}: {first['msg']}.") from None

@@ -23,6 +23,7 @@ What a vendor does differently stands in a subclass in the vendor's file, listed
 which no model writes, such as embeddings, overrides `result` and has `is_completion=False`.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,6 +52,7 @@ PIECE = f"\x1f{secrets.token_hex(16)}\x1f"
 """Stands for the piece that differs from frame to frame while the frame around it is written once. As nobody can guess
 it, it is nowhere else in the frame, whatever the request says."""
 PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
+_EVENT_END = re.compile(rb"((?:\r\n|\n|\r){2,})")
 
 
 def plain_call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
@@ -170,6 +172,10 @@ class WireShape:
     """The last event of a stream, when it does nothing but end it."""
     end_is: ClassVar[str] = "the event with the finish reason"
     """What ends a stream that has no terminator, for people."""
+    stream_type: ClassVar[str] = "event-stream"
+    """What the Content-Type of a stream holds."""
+    reason_is_end: ClassVar[bool] = False
+    """Whether nothing but the finish reason shows that a stream is complete."""
     facts: ClassVar[tuple[str, ...]] = ()
     """The members that say what an answer is, but not what it says."""
 
@@ -213,6 +219,10 @@ class WireShape:
                 name = line[7:].decode("utf-8", "replace")
         native = self.read_body(found) if found is not None else None
         return Event(name, native) if native is not None else None
+
+    def split(self, body: bytes) -> list[bytes]:
+        """A stream as its events, each followed by what stands between it and the next."""
+        return _EVENT_END.split(body)
 
     def read_body(self, data: bytes) -> dict[str, Any] | None:
         """The JSON object of a whole body; None when it is none."""
@@ -344,6 +354,10 @@ class Dialect(WireShape):
 
     # The way in
 
+    def key_in(self, http_request: HttpRequest) -> str:
+        """The key of a request. Raises ProviderError when it is missing, or not where it has to be."""
+        return self.key_of(http_request.headers)
+
     def key_of(self, headers: Mapping[str, str]) -> str:
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
         return str(self.provider.authenticate(headers))
@@ -387,6 +401,10 @@ class Dialect(WireShape):
         """The part of a reply that there are words for."""
         return reply
 
+    def unshown(self, reply: Reply) -> tuple[str, ...]:
+        """The kinds of blocks in a reply that do not show here."""
+        return ()
+
     def make_id(self, entropy: bytes) -> str:
         """An id in this dialect's form, from 32 random bytes."""
         return self.id_form.format(seeded.letters(entropy, 24))
@@ -407,7 +425,7 @@ class Dialect(WireShape):
         """The JSON answer of an operation at which no model writes."""
         raise NotImplementedError
 
-    def spent(self, result: Any) -> Usage | None:
+    def spent(self, result: Any, request: ModelRequest) -> Usage | None:
         """What such an answer used."""
         return None
 

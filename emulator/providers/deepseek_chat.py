@@ -6,7 +6,7 @@ types first, then the prompt's shape, then ranges, then the conversation.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
@@ -39,13 +39,14 @@ from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
 from emulator.reply import Choice, Completion, Reply
-from emulator.request import Controls, HttpRequest, Message, ModelRequest
+from emulator.request import Controls, HttpRequest, Message, ModelRequest, ToolCall
 
 MAX_TOKENS = 393_216
 CONTEXT_LENGTH = 1_048_565
 """What errors name: 11 tokens fewer than the list of models tells."""
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 """What DeepSeek V4 signed its answers with when the documents were written."""
+NO_IMAGES = "This model does not support image"
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
 """What an effort means where it is not what it says."""
 DEEPSEEK_TEXTS = {
@@ -281,14 +282,25 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         for message in body.messages:
             if message.role == "assistant" and message.content is None and not message.tool_calls:
                 yield "Invalid assistant message: content or tool_calls must be set"
-            if isinstance(message.content, list) and any(part.type == "image_url" for part in message.content):
-                yield "This model does not support image"
+        yield from self.complaints_of_images(body)
         yield complaint_of_tool_messages(body.messages)
         if self.thinks(body) and any(
             message.role == "assistant" and message.tool_calls and message.reasoning_content is None
             for message in body.messages
         ):
             yield "The `reasoning_content` in the thinking mode must be passed back to the API."
+
+    def complaints_of_images(self, body: Any) -> Iterator[str]:
+        """What may be wrong with images: here no model sees any."""
+        if any(
+            isinstance(message.content, list) and any(part.type == "image_url" for part in message.content)
+            for message in body.messages
+        ):
+            yield NO_IMAGES
+
+    def effort_of(self, effort: str | None, model: str) -> str | None:
+        """What an effort means to a model."""
+        return None if effort is None else self.effort_mapping.get(effort, effort)
 
     def most_tokens_of(self, body: Any) -> int:
         """The highest `max_tokens` of the model that is asked for."""
@@ -315,7 +327,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
             thinking=thinking,
-            reasoning_effort=self.effort_mapping.get(body.effort, body.effort) if thinking else None,
+            reasoning_effort=self.effort_of(body.effort, body.model or "") if thinking else None,
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
@@ -331,9 +343,10 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        if request.controls.thinking and reply.reasoning is None and (self.always_reasons or reply.tool_calls):
-            return replace(reply, reasoning="")
-        return reply
+        if not request.controls.thinking:
+            return reply
+        calls = reply.tool_calls or any(isinstance(block, ToolCall) for block in reply.blocks)
+        return reply.with_thought() if self.always_reasons or calls else reply
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {**super().body(completion, request), "system_fingerprint": self.fingerprint(completion)}

@@ -83,6 +83,8 @@ class ServerOptions:
     """What to load again when its files change; empty: nothing is watched."""
     on_exchange: Callable[[Exchange], None] | None = None
     """What tells each exchange once it is over."""
+    exports_spans: bool = False
+    """Whether each exchange gets an OpenTelemetry span."""
     access: Access = field(default_factory=Access)
     """Who may use the control API."""
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
@@ -445,6 +447,11 @@ class ListenerControl:
     @property
     def is_open(self) -> bool:
         return self._reopening is None or self._reopening.done()
+
+    @property
+    def is_untouched(self) -> bool:
+        """Whether it accepts connections and will go on to: no fault closes or breaks them."""
+        return self.is_open and self.resets <= 0 and self._broken is None
 
     def refuse(self, seconds: float) -> None:
         """Refuse connections for so long, or longer if that was said before. Idle connections are closed and busy ones

@@ -331,8 +331,9 @@ class Exchange(_Findings):
             answer = RecordedResponse(answer.status, _readable(answer.headers), body, len(body))
         if answer is None:
             return RecordedResponse(self.status, {}, b"", 0)
-        is_stream = "event-stream" in answer.headers.get("content-type", "")
         shape = shape_of(http_request.provider, http_request.dialect)
+        stream_type = shape.stream_type if shape is not None else "event-stream"
+        is_stream = stream_type in answer.headers.get("content-type", "")
         body = redacted_body(answer.body, http_request.key, shape if is_stream else None)
         is_said = shape is not None and self.outcome in ("reply", "generated")
         found = said(body, shape, is_stream=is_stream) if is_said and shape is not None else None
