@@ -1,4 +1,4 @@
-"""The pytest fixture `emulator`. Loads nothing of the emulator until a test uses it."""
+"""The pytest fixture `emulator`. Imports nothing from the emulator until a test uses it."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "emulator(scenario=None, **options): how the `emulator` fixture is made: arguments of `Emulator`"
+        "markers", "emulator(scenario=None, **options): arguments of `Emulator` for the `emulator` fixture"
     )
 
 
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> "Iterator[Emulator]":
-    """A running emulator for this test alone, on a free port; `@pytest.mark.emulator(scenario=…)` says how."""
+    """A running emulator for this test only, on a free port; configure it with `@pytest.mark.emulator(scenario=…)`."""
     from emulator.embedded import Emulator
 
     marker = request.node.get_closest_marker("emulator")

@@ -193,7 +193,7 @@ def test_the_sweeps_take_them_up(environment: dict[str, str]) -> None:
             ("value_type = str", "value_type = str; depends_on = 'all'"),
             "Tenant.depends_on is 'all', one of class, body",
         ),
-        (("(Condition[str])", ""), "a subclass of emulator.matching.conditions.base.Condition was expected"),
+        (("(Condition[str])", ""), "expected a subclass of emulator.matching.conditions.base.Condition"),
     ],
 )
 def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
@@ -202,5 +202,5 @@ def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
     (tmp_path / "acme_condition.py").write_text(CONDITION.replace(*change))
     code, output, errors = run("check", str(tmp_path / "scenario.yaml"), environment=environment)
     assert code == 2
-    assert "The condition 'tenant' of the distribution acme 1.0 can't be used: " in output + errors
+    assert "The condition 'tenant' of the package acme 1.0 can't be used: " in output + errors
     assert reason in output + errors

@@ -386,7 +386,7 @@ def test_code_is_neither_called_nor_imported_unless_it_is_allowed(
 @pytest.mark.parametrize(
     ("function", "complaint"),
     [
-        ("number", "gave int: a text or an emulator.reply.Reply was expected"),
+        ("number", "returned int; expected a string or an emulator.reply.Reply"),
         ("broken", "failed: ZeroDivisionError: division by zero"),
         ("missing", "failed: AttributeError: module 'answers_of_a_user' has no attribute 'missing'"),
     ],

@@ -70,10 +70,10 @@ def test_what_makes_no_sense_is_refused_before_anything_starts() -> None:
             UsageError, match=f"^speed is {speed}. Give a number from 0.000001 to 1000000, such as 2, or inf.$"
         ):
             Emulator(speed=speed)
-    with pytest.raises(ScenarioError, match=r"^/none\.yaml: there is no such file$"):
+    with pytest.raises(ScenarioError, match=r"^/none\.yaml: no such file$"):
         Emulator("/none.yaml")
     with pytest.raises(
-        ScenarioError, match=re.escape("scenario: rules[0].repyl is not a key here. Did you mean 'reply'?")
+        ScenarioError, match=re.escape("scenario: rules[0].repyl is not a valid key. Did you mean 'reply'?")
     ):
         Emulator({"rules": [{"repyl": {}}]})
 

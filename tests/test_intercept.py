@@ -380,8 +380,8 @@ def serving(*options: str) -> Iterator[int]:
     assert process.stdout is not None
     try:
         first = process.stdout.readline()
-        assert first.startswith("The emulator listens on https://127.0.0.1:"), first
-        yield int(first.split()[4].rstrip(".").rpartition(":")[2])
+        assert first.startswith("The emulator is listening on https://127.0.0.1:"), first
+        yield int(first.split()[5].rstrip(".").rpartition(":")[2])
     finally:
         process.terminate()
         process.communicate(timeout=20)
@@ -439,7 +439,7 @@ def given(folder: Path) -> tuple[Path, Path]:
     ("options", "words"),
     [
         (("--tls-cert", "missing.pem", "--tls-key", "k.pem"), "there is no file missing.pem"),
-        (("--tls-cert", "missing.pem"), "--tls-cert and --tls-key belong together"),
+        (("--tls-cert", "missing.pem"), "--tls-cert and --tls-key must be used together"),
         (("--tls", "x", "--tls-cert", "y", "--tls-key", "z"), "Choose one of the two"),
         (("--tls", "/dev/null/x"), "--tls needs a folder that can be written"),
     ],

@@ -68,7 +68,7 @@ def test_a_marker_says_how_it_is_made(project: pytest.Pytester) -> None:
     project.makefile(".yaml", hello='{"version": 1, "rules": [{"reply": {"content": "from a file"}}]}')
     result = project.runpytest_subprocess("--strict-markers")
     result.assert_outcomes(passed=5, errors=1)
-    result.stdout.fnmatch_lines(["*ScenarioError: none.yaml: there is no such file*"])
+    result.stdout.fnmatch_lines(["*ScenarioError: none.yaml: no such file*"])
 
 
 def test_each_test_has_a_server_of_its_own(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,9 @@ def test_each_test_has_a_server_of_its_own(project: pytest.Pytester, monkeypatch
 
 def test_the_marker_is_listed(project: pytest.Pytester) -> None:
     listed = project.runpytest_subprocess("--markers").stdout.str()
-    assert "@pytest.mark.emulator(scenario=None, **options): how the `emulator` fixture is made" in listed
+    assert (
+        "@pytest.mark.emulator(scenario=None, **options): arguments of `Emulator` for the `emulator` fixture" in listed
+    )
 
 
 HEAVY = ("uvicorn", "pydantic", "starlette", "uvloop", "faker", "yaml", "emulator.embedded", "emulator.server")

@@ -323,7 +323,7 @@ def test_a_deleted_file_is_told_and_the_last_good_version_stays(tmp_path: Path, 
     with serving_files(file) as emulator:
         file.unlink()
         eventually(lambda: bool(problems(emulator)))
-        assert problems(emulator) == [f"{file}: there is no such file"]
+        assert problems(emulator) == [f"{file}: no such file"]
         assert ask(emulator) == "good"
         file.write_text(says("good"))  # just as it was before
         eventually(lambda: not problems(emulator))

@@ -71,7 +71,7 @@ def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines() == [
-        "--workers 2: workers share nothing, and what is served needs them to:",
+        "--workers 2: workers share no state, but this needs shared state:",
         "  quotas count over all requests",
         f"  {scenario}:1:55: rule 'flaky' answers in turn",
     ]
@@ -111,6 +111,6 @@ def test_a_fault_of_the_server_that_counts_is_refused(fault: str, reason: str) -
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines() == [
-        "--workers 2: workers share nothing, and what is served needs them to:",
+        "--workers 2: workers share no state, but this needs shared state:",
         f"  {reason}",
     ]

@@ -218,7 +218,7 @@ async def _document(request: Request, *, is_expected: bool) -> Document:
             raise _Refused(415, "A body must be JSON: send Content-Type: application/json, or no body.")
         return NOTHING
     if not size:
-        raise ScenarioError([Problem("body", 1, 1, "the body is empty, JSON was expected")])
+        raise ScenarioError([Problem("body", 1, 1, "the body is empty; expected JSON")])
     return parse(b"".join(parts), "body", "json")
 
 

@@ -247,7 +247,7 @@ def _called(code: str, reply: Reply, request: ModelRequest, render_context: Rend
         return answer
     if isinstance(answer, str):
         return replace(reply, content=answer)
-    raise WritingError(f"{code} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
+    raise WritingError(f"{code} returned {type(answer).__name__}; expected a string or an emulator.reply.Reply")
 
 
 def function_of(code: str) -> Callable[[ModelRequest], Any]:

@@ -34,7 +34,7 @@ def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
 def complaint_of(condition: Any, point: EntryPoint) -> str | None:
     """Why something is no condition that can be used."""
     if not (isinstance(condition, type) and issubclass(condition, Condition)):
-        return f"{point.value} is {condition!r}, a subclass of emulator.matching.conditions.base.Condition was expected"
+        return f"{point.value} is {condition!r}; expected a subclass of emulator.matching.conditions.base.Condition"
     missing = [fact for fact in ("key", "value_type", "__doc__") if not getattr(condition, fact, None)]
     missing += sorted(condition.__abstractmethods__)
     if missing:
@@ -45,5 +45,5 @@ def complaint_of(condition: Any, point: EntryPoint) -> str | None:
         return "a key has lower-case letters, digits and '_', and is no keyword of Python"
     if condition.depends_on not in get_args(DependsOn):
         known = ", ".join(get_args(DependsOn))
-        return f"{condition.__qualname__}.depends_on is {condition.depends_on!r}, one of {known} was expected"
+        return f"{condition.__qualname__}.depends_on is {condition.depends_on!r}; expected one of {known}"
     return None
