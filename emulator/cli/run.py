@@ -39,7 +39,7 @@ ADDRESS = "127.0.0.1"
               help="With --intercept: a host to allow, or *.example.com; repeatable.")  # fmt: skip
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="off", show_default=True, cls=Option,
               help="Log each request to stderr.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON, the last line of stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON at the end of stderr.")
 def command(command_line: tuple[str, ...], port: int, log: "Style", as_json: bool, **values: Any) -> None:
     """Run a command whose LLM clients talk to the emulator, without code changes.
 
