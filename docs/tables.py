@@ -16,8 +16,11 @@ from pydantic import BaseModel
 from emulator import docstrings
 from emulator.cli.faults import fault_facts
 from emulator.cli.providers import described
+from emulator.dialects.parameters import ECHOED, SAMPLING, Effect
+from emulator.dialects.parameters import parameters as parameters_of
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
+from emulator.providers.base import Provider
 from emulator.scenario import json_schema
 from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
 
@@ -84,6 +87,43 @@ def settings() -> Iterator[str]:
             yield f"| {name} | `{setting}` | `{cell(default)}` | {cell(facts['description'])} |\n"
 
 
+def parameters() -> Iterator[str]:
+    """What becomes of every parameter of every operation that reads a body."""
+    for name, provider in PROVIDERS.items():
+        rows = list(operations(provider))
+        if rows:
+            yield f"\n**{provider.title}** (`{name}`)\n\n"
+            yield "| operation | honoured | ignored | refused |\n|---|---|---|---|\n"
+            for paths, kinds in rows:
+                yield f"| {paths} | {' | '.join(kinds.values())} |\n"
+    yield "\n"
+
+
+def operations(provider: type[Provider]) -> Iterator[tuple[str, Mapping[str, str]]]:
+    """The paths of each operation that reads a body, and its parameters by what becomes of them."""
+    vendor = provider()
+    paths: dict[tuple[str, str], list[str]] = {}
+    for each in provider.operations:
+        if each.has_body:
+            paths.setdefault((each.name, each.dialect), []).append(f"`{each.path}`")
+    for (name, dialect), shown in paths.items():
+        spoken = vendor.speaking(dialect)
+        body = spoken.body_of(name)
+        if body is None:
+            continue
+        kinds: dict[str, list[str]] = {"honoured": [], "ignored": [], "refused": []}
+        for each in parameters_of(body):
+            kinds[each.effect.kind].append(f"`{each.name}`{mark_of(each.effect)}")
+        kinds["refused" if spoken.refuses_unknown_members else "ignored"].append("any other")
+        yield "<br>".join(shown), {kind: ", ".join(names) for kind, names in kinds.items()}
+
+
+def mark_of(effect: Effect) -> str:
+    """A sign for what is often said of a parameter, or the words themselves."""
+    signs = {SAMPLING: "†", ECHOED: "‡"}
+    return signs.get(effect) or (f" ({cell(effect.note)})" if effect.note else "")
+
+
 def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     """A table of the keys of one mapping in a scenario."""
 
@@ -102,6 +142,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "providers": providers,
     "errors": errors,
     "settings": settings,
+    "parameters": parameters,
     "match": keys_of(Match),
     "reply": keys_of(ReplyModel),
     "rule": keys_of(RuleModel),

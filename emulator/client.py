@@ -58,8 +58,8 @@ class NamespaceClient:
     def load(self, scenario: ScenarioSource) -> None:
         """Replaces the scenario: its rules and faults count from the beginning, and everything else stays, except the
         clock if the scenario sets another one. Raises ScenarioError, and then nothing has changed."""
-        script = compile_scenario(arguments.source(scenario))
-        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), script))
+        compiled = compile_scenario(arguments.source(scenario))
+        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), compiled))
 
     def reset(self) -> None:
         """Resets counters, state, added faults, balances and quotas; keeps the journal."""

@@ -1,6 +1,6 @@
 """Makes a `Completion` of a `Reply`: what the request asked for is honoured here, for every provider alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import floor, log
 
@@ -36,7 +36,7 @@ def complete(
         created=created if first.created is None else first.created,
         model=first.model or request.model,
         choices=choices,
-        usage=_usage(choices, replies, controls.max_tokens, prompt, cached, habits),
+        usage=_usage(choices, replies, controls, prompt, cached, habits),
         sources=first.sources or (),
         system_fingerprint=first.system_fingerprint,
         request_id=request_id,
@@ -54,12 +54,14 @@ def _choice(
         calls = does_something and any(isinstance(block, ToolCall) and block.kind != "server" for block in blocks)
         finish = "tool_calls" if calls else "stop"
     native, stopped_by = reply.native_reason, None
+    if does_something and habits.write_arguments is not None:
+        blocks = _written(blocks, habits.write_arguments)
     if controls.stop:
         blocks, stopped_by = _stopped(blocks, controls.stop)
         if stopped_by is not None:
             finish, native = "stop_sequence", None
     if controls.max_tokens is not None:
-        cut = _limited(blocks, controls.max_tokens, habits.thought_end)
+        cut = _limited(blocks, controls.max_tokens, habits, _forced(controls, habits))
         if cut is not None:
             blocks, stopped_by = cut, None
             finish, native = "length", None
@@ -80,6 +82,31 @@ def _choice(
 
 def _has_id(block: Block) -> bool:
     return isinstance(block, ToolCall | Search)
+
+
+def _written(blocks: tuple[Block, ...], write: Callable[[str], str]) -> tuple[Block, ...]:
+    """The blocks with arguments that were given as data in the model's own way."""
+    return tuple(
+        [
+            replace(block, arguments=write(block.arguments)) if isinstance(block, ToolCall) and block.is_data else block
+            for block in blocks
+        ]
+    )
+
+
+def _forced(controls: Controls, habits: Habits) -> int:
+    """Tokens of a call's markup that stand in the prompt already."""
+    return habits.forced_call if controls.tools and controls.tool_choice not in ("auto", "none") else 0
+
+
+def _spoken(texts: Sequence[str], calls: Sequence[ToolCall], habits: Habits) -> int:
+    """What a text and the calls after it cost together."""
+    own = [call for call in calls if call.kind != "server"]
+    if habits.render_calls is None or not own:
+        said = [*texts, *[part for call in calls for part in (call.name, call.arguments)]]
+        return sum(map(tokens.count, said))
+    plain = tuple([ToolCall(call.name, call.arguments) for call in own])
+    return tokens.count("".join(texts) + habits.render_calls(plain))
 
 
 def _named(blocks: tuple[Block, ...], index: int, entropy: seeded.Entropy, habits: Habits) -> tuple[Block, ...]:
@@ -114,10 +141,12 @@ def _stopped(blocks: tuple[Block, ...], stop: Sequence[str]) -> tuple[tuple[Bloc
     return tuple(kept), met
 
 
-def _limited(blocks: tuple[Block, ...], limit: int, thought_end: int) -> tuple[Block, ...] | None:
+def _limited(blocks: tuple[Block, ...], limit: int, habits: Habits, forced: int) -> tuple[Block, ...] | None:
     """What fits into `limit` tokens, in order; None when all of it does."""
     left = limit
     kept: list[Block] = []
+    texts: list[str] = []
+    calls: list[ToolCall] = []
     for block in blocks:
         match block:
             case Thought(text) | Text(text) | Refusal(text):
@@ -126,47 +155,48 @@ def _limited(blocks: tuple[Block, ...], limit: int, thought_end: int) -> tuple[B
                     rest = tokens.cut(text, max(0, left))
                     kept += [replace(block, text=rest)] if rest or isinstance(block, Thought) else []
                     return tuple(kept)
-                left -= spent + (thought_end if isinstance(block, Thought) else 0)
+                if isinstance(block, Thought):
+                    left -= spent + habits.thought_end
+                else:
+                    left -= spent
+                    texts.append(text)
             case ToolCall():
-                left -= tokens.count(block.name)
-                if left < 0:
-                    return tuple(kept)
-                spent = tokens.count(block.arguments)
+                # Its markup may share a token with the text, so both are counted together.
+                left += _spoken(texts, calls, habits) - (forced if calls else 0)
+                spent = _spoken(texts, [*calls, block], habits) - forced
                 if spent > left:
-                    kept.append(replace(block, arguments=tokens.cut(block.arguments, left)))
-                    return tuple(kept)
+                    rest = tokens.cut(block.arguments, max(0, left - spent + tokens.count(block.arguments)))
+                    return (*kept, replace(block, arguments=rest)) if rest else tuple(kept)
                 left -= spent
+                calls.append(block)
         kept.append(block)
     return tuple(kept) if left < 0 else None  # all words are there, the end of thinking is what did not fit
 
 
 def _usage(
-    choices: Sequence[Choice], replies: Sequence[Reply], limit: int | None, prompt: int, cached: int, habits: Habits
+    choices: Sequence[Choice],
+    replies: Sequence[Reply],
+    controls: Controls,
+    prompt: int,
+    cached: int,
+    habits: Habits,
 ) -> Usage:
     """Counted, except what the reply states."""
     stated = replies[0].usage
     prompt += sum([tokens.count(source.summary or "") for source in replies[0].sources or ()])
     completion = reasoning = searches = 0
     for choice, reply in zip(choices, replies, strict=True):
-        thought = spoken = 0
-        for block in choice.blocks:
-            if isinstance(block, Thought):
-                thought += tokens.count(block.text)
-            elif isinstance(block, Text | Refusal):
-                spoken += tokens.count(block.text)
-            elif isinstance(block, ToolCall):
-                spoken += tokens.count(block.name) + tokens.count(block.arguments)
-            else:
-                searches += 1
-        completion += thought + spoken
-        if choice.reasoning is not None:
-            is_over = (
-                spoken > 0
-                or choice.finish_reason != "length"
-                or (limit is not None and thought < limit and choice.reasoning == _thought(reply))
-            )
-            completion += habits.thought_end if is_over else 0
+        thought = sum([tokens.count(block.text) for block in choice.blocks if isinstance(block, Thought)])
+        texts = [block.text for block in choice.blocks if isinstance(block, Text | Refusal)]
+        calls = [block for block in choice.blocks if isinstance(block, ToolCall)]
+        searches += sum(isinstance(block, Search) for block in choice.blocks)
         reasoning += thought
+        forced = _forced(controls, habits)
+        if controls.max_tokens is not None and _cuts_calls(reply, choice, controls.max_tokens, habits, forced):
+            completion += controls.max_tokens
+            continue
+        spoken = max(_spoken(texts, calls, habits) - (forced if calls else 0), 0)
+        completion += _spent(choice, reply, thought, spoken, controls.max_tokens, habits)
     prompt = stated.get("prompt", prompt)
     completion = stated.get("completion", completion)
     return Usage(
@@ -177,6 +207,26 @@ def _usage(
         cached=stated.get("cached", min(cached, prompt)),
         searches=searches,
     )
+
+
+def _cuts_calls(reply: Reply, choice: Choice, limit: int, habits: Habits, forced: int) -> bool:
+    """Whether the limit falls into the calls of a reply or before them, so that all of it is used."""
+    if choice.finish_reason != "length" or not any(isinstance(block, ToolCall) for block in reply.in_order()):
+        return False
+    return _limited(reply.in_order(), limit, habits, forced) is not None
+
+
+def _spent(choice: Choice, reply: Reply, thought: int, spoken: int, limit: int | None, habits: Habits) -> int:
+    """The tokens of a choice whose thoughts and words cost this much."""
+    total = thought + spoken
+    if choice.reasoning is None:
+        return total
+    is_over = (
+        spoken > 0
+        or choice.finish_reason != "length"
+        or (limit is not None and thought < limit and choice.reasoning == _thought(reply))
+    )
+    return total + (habits.thought_end if is_over else 0)
 
 
 def _thought(reply: Reply) -> str | None:

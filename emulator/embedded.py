@@ -174,6 +174,6 @@ class Emulator(NamespaceClient):
             if name == "default":
                 raise UsageError("The namespace 'default' is the emulator itself; use load() to change its scenario.")
             arguments.seed(seed)
-            script = None if scenario is None else compile_scenario(arguments.source(scenario))
-            self._change(lambda app: app.namespaces.give(name, script or app.namespaces.default.loaded, seed))
+            compiled = None if scenario is None else compile_scenario(arguments.source(scenario))
+            self._change(lambda app: app.namespaces.give(name, compiled or app.namespaces.default.loaded, seed))
         return NamespaceClient(self._server, name, self)

@@ -20,6 +20,10 @@ class UsageError(EmulatorError):
     """An option, name or argument is invalid."""
 
 
+class Unanswered(EmulatorError):
+    """A worker of the server did not answer in time."""
+
+
 class BindError(EmulatorError):
     """The server can't listen on its address."""
 

@@ -8,10 +8,11 @@ import os
 import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from emulator.dialects.parameters import worth_saying
 from emulator.state.journal import Exchange
 from emulator.state.redaction import redacted
 
@@ -24,6 +25,8 @@ LINE_COST = 256
 """Bytes that a line is taken to need besides its text."""
 MAX_MESSAGE = 300
 """Characters of a provider's error message in a line."""
+MAX_IGNORED, MAX_NAME = 5, 60
+"""Ignored members in a line, and characters of each."""
 MAX_NOTES = 3
 """Notes in a line; the journal has all of them."""
 CLOSE_TIMEOUT = 1.0
@@ -239,6 +242,9 @@ def line_of(row: Mapping[str, Any], *, is_colored: bool = False) -> str:
         story.append(f"faults {', '.join(row['faults'])}")
     if row["ended"] not in (None, "complete"):
         story.append(row["ended"])
+    ignored = worth_saying(row["ignored"])
+    if ignored:
+        story.append(_ignored(ignored))
     story += row["notes"][:MAX_NOTES]
     took = f"{last * 1000:.0f} ms" if last is not None else "-"
     tokens = f"{usage['prompt']}+{usage['completion']} tokens" if usage is not None else "-"
@@ -269,12 +275,21 @@ def _story(exchange: Exchange) -> Iterator[str]:
         yield f"faults {', '.join(exchange.faults)}"
     if exchange.playback is not None and exchange.playback.ended != "complete":
         yield exchange.playback.ended
+    ignored = worth_saying(exchange.unheeded)
+    if ignored:
+        yield _ignored(ignored)
     yield from exchange.notes[:MAX_NOTES]
     if len(exchange.notes) > MAX_NOTES:
         yield f"… and {len(exchange.notes) - MAX_NOTES} more"
     if exchange.rule is None and exchange.why is not None and exchange.why.is_quick:
         for reason in exchange.why.find()[:1]:
             yield f"nearest rule {reason}"
+
+
+def _ignored(names: Sequence[str]) -> str:
+    """The members of a request that changed nothing: `ignored: response_format`."""
+    shown = ", ".join(name[:MAX_NAME] for name in names[:MAX_IGNORED])
+    return f"ignored: {shown}{', …' if len(names) > MAX_IGNORED else ''}"
 
 
 def _clean(text: str) -> str:

@@ -20,6 +20,8 @@ class ToolCall:
     id: str = ""
     kind: Literal["function", "custom", "server"] = "function"
     """`custom`: the arguments are plain text; `server`: the provider runs the tool itself."""
+    is_data: bool = field(default=False, compare=False)
+    """Whether the arguments were given as data, so that each model may write them with blanks of its own."""
 
 
 @record
@@ -127,7 +129,7 @@ class HttpRequest:
 class ModelRequest:
     """A `HttpRequest` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
 
-    call: HttpRequest
+    http_request: HttpRequest
     model: str
     messages: tuple[Message, ...]
     stream: bool

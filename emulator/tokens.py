@@ -119,7 +119,7 @@ def prompt_texts(
 
     No token reaches across a special one, so the counts of the texts add up to that of the whole prompt; and as each
     turn has its own texts, a conversation that grows costs only its new part. Of `effort` only "max" matters, and only
-    when thinking. `schema` is what the answer has to follow; a wish for any JSON object costs nothing.
+    when thinking. `schema` is what the answer has to follow.
 
     Tools and schema follow the first system texts. Tool results belong to the user's turn; what follows within a turn
     is set off by a blank line. When thinking, reasoning is kept after the last user's turn, and everywhere if there are
@@ -142,7 +142,7 @@ def prompt_texts(
                 fixed, text = fixed + 1, ""
             text += message.content
             if message.tool_calls:
-                text += _render_calls(message.tool_calls)
+                text += render_calls(message.tool_calls)
             if not message.prefix:  # <｜end▁of▁sentence｜>
                 texts.append(text)
                 fixed, text = fixed + 1, ""
@@ -248,7 +248,8 @@ def _render_tools(tools: Sequence[Tool]) -> str:
         return "\n".join(map(_json, functions))
 
 
-def _render_calls(calls: tuple[ToolCall, ...]) -> str:
+def render_calls(calls: tuple[ToolCall, ...]) -> str:
+    """Calls in the markup in which the model writes them after its text."""
     text = _calls.get(calls)
     if text is None:
         text = "\n\n<｜DSML｜tool_calls>\n"

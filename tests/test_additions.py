@@ -15,10 +15,15 @@ from served import ENVIRONMENT, run, served
 
 ROOT = Path(__file__).parent.parent
 PROVIDER = """
-from emulator.providers.base import Operation
+from emulator.providers.base import Operation, Settings
 from emulator.providers.deepseek_chat import DeepSeekDialect
 
+class AcmeSettings(Settings):
+    key_header: str = "x-acme-key"
+    '''Where the key stands.'''
+
 class Acme(DeepSeekDialect):
+    Settings = AcmeSettings
     name = "acme"
     title = "Acme LLM"
     hosts = ("llm.acme.example",)
@@ -28,7 +33,7 @@ class Acme(DeepSeekDialect):
     example = ("/converse", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
 
     def credential(self, headers):
-        return headers.get("x-acme-key")
+        return headers.get(self.settings.key_header)
 """
 FAULT = """
 from typing import ClassVar, Literal
@@ -56,10 +61,10 @@ class Tenant(Condition[str]):
     value_type = str
 
     def holds(self, ask):
-        return ask.request.call.headers.get("x-tenant") == self.value
+        return ask.request.http_request.headers.get("x-tenant") == self.value
 
     def mismatch(self, ask):
-        return f"the tenant is {ask.request.call.headers.get('x-tenant')!r}, the rule wants {self.value!r}"
+        return f"the tenant is {ask.request.http_request.headers.get('x-tenant')!r}, the rule wants {self.value!r}"
 """
 ENTRIES = """
 [emulator.providers]
@@ -161,6 +166,24 @@ def test_a_server_asks_them_and_explains_them(environment: dict[str, str], tmp_p
     assert unmatched.status_code == 404
     assert "ours: the tenant is 'nobody', the rule wants 'us'" in unmatched.text
     assert (broken.status_code, broken.json()["error"]["message"]) == (418, "3 cups of tea")
+
+
+def test_a_key_is_looked_for_where_the_namespace_of_the_request_has_it(environment: dict[str, str]) -> None:
+    rules = [{"reply": {"content": "Hello."}}]
+    scenario = {"version": 1, "providers": {"acme": {"key_header": "x-team-key"}}, "rules": rules}
+    with served("--speed", "max", environment=environment) as server, httpx.Client() as client:
+        base = f"http://127.0.0.1:{server.port}"
+        client.put(f"{base}/__emulator/namespaces/team", json={"scenario": scenario}).raise_for_status()
+
+        def ask(headers: dict[str, str]) -> int:
+            body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+            return client.post(f"{base}/@team/acme/converse", json=body, headers=headers).status_code
+
+        known = [ask({"x-team-key": "sk-of-the-team"}) for _ in range(4)]  # also by the fast path
+        others = [ask({"x-acme-key": "sk-other"}), ask({"x-team-key": "sk-fault-teapot"})]
+        journal = client.get(f"{base}/@team/__emulator/journal/export?format=har").text
+    assert (known, others) == ([200] * 4, [401, 418])
+    assert "sk-of-the-team" not in journal
 
 
 def test_the_default_scenario_answers_the_example_of_the_provider(environment: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, question
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
-from emulator.server.app import HOSTS
+from emulator.server.heads import HOSTS
 
 RULES: dict[str, Any] = {
     "rules": [
@@ -212,5 +212,5 @@ def test_the_control_routes_tell_that_it_is_well_and_where_the_providers_are(
     nothing = http.get(f"{origin}/__emulator/nothing")
     assert nothing.status_code == 404
     assert nothing.json() == {
-        "error": "There is nothing at /__emulator/nothing. Did you mean 'timing'?",
+        "error": "Nothing at /__emulator/nothing. Did you mean 'timing'?",
     }

@@ -22,9 +22,9 @@ from emulator.cli.app import COMMANDS
 from emulator.cli.faults import fault_facts
 from emulator.cli.providers import described, sdk_line
 from emulator.faults import FAULTS
+from emulator.faults.base import known_errors
 from emulator.providers import PROVIDERS
 from emulator.resources import DEFAULT_SCENARIO
-from emulator.scenario.models import known_errors
 
 NAMES = ", ".join(PROVIDERS)
 ANSWERS = {

@@ -39,11 +39,13 @@ MAIL = Tool("send_mail", "writes a letter to somebody", SCHEMA)
 
 
 def request_of(prompt: str = "Tell me about tea", /, **controls: Any) -> ModelRequest:
-    call = HttpRequest("serevix", "POST", "/v1/chat/completions", {"user-agent": "test"}, "", b"{}", operation="chat")
+    http_request = HttpRequest(
+        "serevix", "POST", "/v1/chat/completions", {"user-agent": "test"}, "", b"{}", operation="chat"
+    )
     messages = controls.pop("messages", (Message("user", prompt),))
     stream = controls.pop("stream", False)
     body = controls.pop("body", {"model": "deepseek-v3", "user_id": "u1"})
-    return ModelRequest(call, "deepseek-v3", messages, stream, Controls(**controls), "sk", body)
+    return ModelRequest(http_request, "deepseek-v3", messages, stream, Controls(**controls), "sk", body)
 
 
 def draft_of(**reply: Any) -> ReplyTemplate:

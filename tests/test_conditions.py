@@ -61,7 +61,10 @@ CHANGED: Mapping[str, list[MatchContext]] = {
         replace(ASKED, state="later", attempt=7, seed=3, identity=b"other"),
     ],
     "body": [
-        replace(ASKED, request=replace(ASKED.request, key="sk-x", call=replace(ASKED.request.call, headers={}))),
+        replace(
+            ASKED,
+            request=replace(ASKED.request, key="sk-x", http_request=replace(ASKED.request.http_request, headers={})),
+        ),
         replace(ASKED, state="later", attempt=7, seed=3, identity=b"other"),
     ],
     "more": [],

@@ -126,7 +126,7 @@ def test_waiting_ends_with_the_exchange_that_was_waited_for(api: Api) -> None:
     late = api("GET", "journal/wait?count=9&timeout=0")
     assert (late.status_code, late.json()["error"]) == (
         408,
-        "After 0 seconds 3 of 9 exchanges have matched and are over.",
+        "After 0 seconds, 3 of 9 matching exchanges have ended.",
     )
 
 
@@ -145,6 +145,12 @@ def test_an_added_rule_is_tried_first_and_the_others_keep_their_counts(api: Api)
     assert api("DELETE", "rules").json() == {"removed": 1}
     assert api.said() == "two"
     assert api("DELETE", "rules/added-1").status_code == 404
+
+
+def test_every_answer_of_a_rule_is_counted_when_it_is_recalled_too(api: Api) -> None:
+    for _ in range(5):
+        assert api.said() == "Hello!"
+    assert [rule["used"] for rule in api.get("rules")["rules"]] == [5]
 
 
 def test_a_bad_rule_is_refused_with_its_place_and_a_suggestion(api: Api) -> None:

@@ -22,8 +22,10 @@ CANARY = "sk-canary-0123456789"
 
 
 def exchange(number: int = 1, **changes: Any) -> Exchange:
-    call = HttpRequest("serevix", "POST", "/v1/chat/completions", {"host": "localhost"}, "", b"{}", operation="chat")
-    return Exchange(number, 1000.0, call, **changes)
+    http_request = HttpRequest(
+        "serevix", "POST", "/v1/chat/completions", {"host": "localhost"}, "", b"{}", operation="chat"
+    )
+    return Exchange(number, 1000.0, http_request, **changes)
 
 
 def test_only_the_last_exchanges_are_kept_and_all_are_counted() -> None:
@@ -99,7 +101,7 @@ def test_an_exchange_that_is_still_open_has_no_end_yet() -> None:
 
 def test_a_long_body_is_cut_and_bytes_that_are_no_text_are_shown_as_such() -> None:
     made = exchange()
-    made._call = replace(made._call, body=b"\xff" + b"x" * 100_000)
+    made._http_request = replace(made._http_request, body=b"\xff" + b"x" * 100_000)
     made.shorten()
     body = made.record()["body"]
     assert (len(made.request.body), made.request.size, made.request.truncated) == (MAX_REQUEST_BYTES, 100_001, True)
@@ -227,7 +229,7 @@ def test_all_journals_of_a_server_share_their_bytes_and_the_fullest_gives_way() 
     for journal, count in ((quiet, 3), (noisy, 100), (quiet, 1)):
         for _ in range(count):
             made = exchange(journal.next_number())
-            made._call = replace(made._call, body=b"x" * 50_000)
+            made._http_request = replace(made._http_request, body=b"x" * 50_000)
             journal.add(made)
             made.end()
             journal.settle(made)
@@ -247,7 +249,7 @@ def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPat
         asked.append(1)
         return misses(rules, ask, **how)
 
-    monkeypatch.setattr("emulator.engine.misses", counted)
+    monkeypatch.setattr("emulator.engine.explanations.misses", counted)
     monkeypatch.setattr("emulator.state.journal.MAX_QUICK_RULES", 0)  # as if there were many
     told: list[str] = []
     rules = [{"name": "n", "match": {"prompt": {"regex": "^x"}, "header": {"x-a": "1"}}, "reply": {"content": "Hi"}}]

@@ -19,7 +19,7 @@ from emulator.scenario.sources import load
 
 def request_of(prompt: str = "What is the weather?", /, **changes: Any) -> ModelRequest:
     """A chat: system, question, answer, then `prompt`; unless `messages` are given."""
-    call = HttpRequest(
+    http_request = HttpRequest(
         provider=changes.get("provider", "serevix"),
         method="POST",
         path="/v1/chat/completions",
@@ -31,7 +31,7 @@ def request_of(prompt: str = "What is the weather?", /, **changes: Any) -> Model
     history = (Message("system", "Be kind."), Message("user", "Hi"), Message("assistant", "Hello!"))
     tools = tuple(Tool(name) for name in changes.get("tools", ()))
     return ModelRequest(
-        call=call,
+        http_request=http_request,
         model=changes.get("model", "deepseek-v3"),
         messages=changes.get("messages", (*history, Message("user", prompt))),
         stream=changes.get("stream", False),

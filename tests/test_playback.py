@@ -56,9 +56,9 @@ class Stage:
         """From now on it answers what is put on it."""
 
         async def answer(
-            call: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool]
+            http_request: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool]
         ) -> PlannedResponse:
-            return PlannedResponse(self.answers.pop(0), namespace.begin(call))
+            return PlannedResponse(self.answers.pop(0), namespace.begin(http_request))
 
         monkeypatch.setattr("emulator.server.app.answer", answer)
 

@@ -134,7 +134,7 @@ def test_what_fails_inside_gives_back_what_it_took(monkeypatch: pytest.MonkeyPat
 
     with Emulator({"rules": SAYS_HELLO, "quotas": [{"concurrency": 1}]}) as emulator:
         with monkeypatch.context() as patch:
-            patch.setattr("emulator.engine.complete", broken)
+            patch.setattr("emulator.engine.rendering.complete", broken)
             failed = [ask(emulator, "serevix").status_code for _ in range(3)]
         whole = ask(emulator, "serevix").status_code
         emulator.wait_until_idle()

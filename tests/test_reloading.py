@@ -413,7 +413,7 @@ def test_open_streams_keep_their_version(tmp_path: Path, ask: Callable[..., str]
 def rule_names(emulator: Emulator) -> list[str]:
     app = emulator._server.app
     assert app is not None
-    return [rule.name for rule in app.namespaces.default.script.rules.rules]
+    return [rule.name for rule in app.namespaces.default.compiled.rules.rules]
 
 
 def test_only_worlds_that_answer_from_the_files_get_the_new_version(tmp_path: Path, ask: Callable[..., str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from emulator.errors import ScenarioError
+from emulator.faults.base import known_errors
 from emulator.matching.conditions.values import glob_pattern
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
@@ -19,7 +20,6 @@ from emulator.scenario.models import (
     ReplyModel,
     RuleModel,
     Scenario,
-    known_errors,
     texts_of,
 )
 

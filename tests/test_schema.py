@@ -10,10 +10,11 @@ from jsonschema import Draft202012Validator
 from pydantic import ValidationError
 
 from emulator.faults import FAULTS, OLD_NAMES
+from emulator.faults.base import known_errors
 from emulator.providers import PROVIDERS
 from emulator.resources import folder
 from emulator.scenario.json_schema import DIALECT, as_text, json_schema
-from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario, known_errors
+from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
 
 SCENARIOS = sorted(folder("scenarios").rglob("*.yaml"))
 

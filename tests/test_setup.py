@@ -3,6 +3,7 @@
 import re
 import tomllib
 from collections.abc import Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKED = re.compile(r"^([a-z0-9.-]+)==([^ ]+)(.*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M)
+LOCKED = re.compile(
+    r"^([a-z0-9.-]+)(?:\[[a-z0-9,-]+\])?==([^ ]+)(.*?) \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.M
+)
 REQUIRED = PYPROJECT["project"]["dependencies"]
 BUILDS = PYPROJECT["dependency-groups"]["build"]
 DEVELOPS = [line for extra in PYPROJECT["project"]["optional-dependencies"].values() for line in extra]
@@ -19,6 +22,10 @@ DEVELOPS = [line for extra in PYPROJECT["project"]["optional-dependencies"].valu
 
 def locked(name: str) -> dict[str, str]:
     return {found[1]: found[2] for found in LOCKED.finditer((ROOT / name).read_text())}
+
+
+def locked_lines(name: str) -> list[str]:
+    return re.findall(r"^[^\s#].*$", (ROOT / name).read_text(), re.M)
 
 
 def outside(required: Iterable[str], versions: dict[str, str]) -> list[str]:
@@ -39,8 +46,28 @@ def test_the_lock_meets_every_requirement(name: str, required: list[str]) -> Non
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
 def test_every_locked_package_has_hashes(name: str) -> None:
-    lines = re.findall(r"^[^\s#].*$", (ROOT / name).read_text(), re.M)
-    assert [line.partition("==")[0] for line in lines] == list(locked(name))
+    lines = locked_lines(name)
+    assert [re.split(r"\[|==", line)[0] for line in lines] == list(locked(name))
+
+
+def test_a_package_that_others_want_with_an_extra_is_locked_with_it() -> None:
+    """Otherwise pip looks for a newer one, and refuses that for want of a hash."""
+    pinned = {line.partition("==")[0] for line in locked_lines("requirements-dev.txt")}
+    wanted = {
+        f"{canonicalize_name(requirement.name)}[{','.join(sorted(requirement.extras))}]"
+        for name in locked("requirements-dev.txt")
+        for requirement in map(Requirement, _requirements_of(name))
+        if requirement.extras and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+    }
+    assert wanted
+    assert wanted <= pinned
+
+
+def _requirements_of(name: str) -> list[str]:
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:  # for another system
+        return []
 
 
 def test_both_locks_hold_the_same_versions() -> None:

@@ -212,7 +212,7 @@ def test_the_tool_loop_ends_with_an_answer(talk: Any) -> None:
     first = talker.message(asked["content"], "serevix", tools=[WEATHER])
     (call,) = first["tool_calls"]
     assert first["content"] == "Let me look that up."
-    assert call["function"] == {"name": "get_weather", "arguments": '{"city":"Paris","unit":"celsius"}'}
+    assert call["function"] == {"name": "get_weather", "arguments": '{"city": "Paris", "unit": "celsius"}'}
     answered = {"role": "tool", "tool_call_id": call["id"], "content": '{"celsius": 18}'}
     history = [asked, first, answered]
     last = talker.message("", "serevix", tools=[WEATHER], messages=history)
@@ -220,7 +220,7 @@ def test_the_tool_loop_ends_with_an_answer(talk: Any) -> None:
     history[-1] = {**answered, "content": "error: timeout"}
     assert "could not reach" in talker.message("", "serevix", tools=[WEATHER], messages=history)["content"]
     compared = talker.message("Please compare Oslo and Rome", "serevix", tools=[WEATHER])["tool_calls"]
-    assert [row["function"]["arguments"] for row in compared] == ['{"city":"Oslo"}', '{"city":"Rome"}']
+    assert [row["function"]["arguments"] for row in compared] == ['{"city": "Oslo"}', '{"city": "Rome"}']
     assert talker.content("the weather?", "serevix") == "I cannot look up the weather without a tool."
     reached = [exchange.rule for exchange in talker.world.journal]
     wanted = ["call-the-tool", "tell-the-result", "tool-failed", "compare-two-cities", "no-tool-offered"]

@@ -8,13 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from emulator.scenario.sources import load
-from emulator.server.workers import needs_shared_state
+from emulator.state.shared import needs_shared_state
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a system that can fork")
 
@@ -114,3 +118,206 @@ def test_a_fault_of_the_server_that_counts_is_refused(fault: str, reason: str) -
         "--workers 2: workers share no state, but this needs shared state:",
         f"  {reason}",
     ]
+
+
+# The control API of several workers is that of one server
+
+
+@pytest.fixture
+def workers() -> "Iterator[Workers]":
+    process = serve("--workers", "3")
+    try:
+        yield Workers(process, origin_of(process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+
+
+class Workers:
+    """A running server of several processes. Each request has a connection of its own, so that the kernel spreads
+    them."""
+
+    def __init__(self, process: "subprocess.Popen[str]", origin: str) -> None:
+        self.process = process
+        self.origin = origin
+
+    def __call__(self, method: str, path: str, body: Any = None) -> Any:
+        given = {} if body is None else {"json": body}
+        response = httpx.request(method, f"{self.origin}/__emulator/{path}", trust_env=False, timeout=20, **given)
+        return response.json() if response.headers["content-type"] == "application/json" else response.text
+
+    def every(self, path: str, count: int = 12) -> list[Any]:
+        """What so many different answers of a path there are, asked of whichever worker."""
+        found: list[Any] = []
+        for _ in range(count):
+            if (answer := self("GET", path)) not in found:
+                found.append(answer)
+        return found
+
+    def chat(self, prompt: str = "Hi", *, prefix: str = "") -> httpx.Response:
+        url = f"{self.origin}{prefix}/serevix/v1/chat/completions"
+        body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": prompt}]}
+        return httpx.post(url, json=body, headers={"authorization": "Bearer k"}, trust_env=False, timeout=20)
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children()
+
+
+def test_the_journal_is_that_of_all_workers(workers: Workers) -> None:
+    for number in range(12):
+        assert workers.chat(f"question {number}").status_code == 200
+    lists = workers.every("journal")
+    assert [[row["number"] for row in each["exchanges"]] for each in lists] == [list(range(1, 13))]
+    assert [row["number"] for row in workers("GET", "journal?limit=2")["exchanges"]] == [11, 12]
+    for number in (1, 7, 12):
+        details = workers.every(f"journal/{number}", 6)
+        assert [each["request"]["messages"][0]["content"] for each in details] == [f"question {number - 1}"]
+    assert workers("GET", "journal/99")["error"].startswith("The journal of 'default' has no exchange 99")
+    exported = [json.loads(line) for line in workers("GET", "journal/export?limit=3").splitlines()]
+    assert [each["number"] for each in exported] == [10, 11, 12]
+    acknowledged = workers("POST", "acknowledge", {"number": 5, "outcome": "completed"})
+    assert acknowledged == {"number": 5}
+    assert workers("GET", "journal/5")["acknowledged"] == {"outcome": "completed"}
+    assert workers("DELETE", "journal") == {"removed": 12}
+    assert workers.every("journal") == [{"exchanges": []}]
+    workers.chat()
+    assert [row["number"] for row in workers("GET", "journal")["exchanges"]] == [13]
+
+
+def test_waiting_and_events_see_all_workers(workers: Workers) -> None:
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(workers, "GET", "journal/wait?count=9&timeout=20")
+        for number in range(9):
+            workers.chat(f"question {number}")
+        assert [row["number"] for row in waiting.result()["exchanges"]] == list(range(1, 10))
+    late = workers("GET", "journal/wait?count=10&timeout=0.2")
+    assert late["error"] == "After 0.2 seconds, 9 of 10 matching exchanges have ended."
+    seen: set[int] = set()
+    with httpx.stream("GET", f"{workers.origin}/__emulator/events?since=9", trust_env=False, timeout=20) as events:
+        lines = events.iter_lines()
+        assert next(lines) == ": events of exchanges"
+        for number in range(6):
+            workers.chat(f"later {number}")
+        while len(seen) < 6:
+            if (line := next(lines)).startswith("id: "):
+                seen.add(int(line[4:]))
+    assert seen == set(range(10, 16))
+
+
+def test_what_is_given_reaches_all_workers(workers: Workers) -> None:
+    assert [workers("POST", "rules", {"name": f"r{number}", "match": {"prompt": f"p{number}"},
+                                      "reply": {"content": f"reply {number}"}})["id"] for number in (1, 2)] == [
+        "added-1", "added-2",
+    ]  # fmt: skip
+    texts = {workers.chat("p1").json()["choices"][0]["message"]["content"] for _ in range(9)}
+    assert texts == {"reply 1"}
+    used = [{rule["name"]: rule["used"] for rule in each["rules"] if rule["added"]} for each in workers.every("rules")]
+    assert used == [{"r2": 0, "r1": 9}]
+    assert workers("DELETE", "rules/added-2") == {"removed": 1}
+    assert [len([r for r in each["rules"] if r["added"]]) for each in workers.every("rules")] == [1]
+
+    assert workers("PUT", "speed", {"speed": 3}) == {"speed": 3.0}
+    assert workers.every("speed") == [{"speed": 3.0}]
+    text = "version: 1\nname: other\nrules: [{name: all, reply: {content: New}}]\n"
+    made = workers("PUT", "scenario", {"text": text})
+    assert made == {"name": "other", "rules": 1}
+    assert {workers.chat().json()["choices"][0]["message"]["content"] for _ in range(9)} == {"New"}
+    bad = workers("PUT", "scenario", {"text": "version: 1\nrules: [{name: all, repyl: x}]\n"})
+    assert bad["problems"][0]["line"] == 2
+    assert [each["name"] for each in workers.every("scenario")] == ["other"]
+
+    row = workers("PUT", "namespaces/mine", {"scenario": {"rules": [{"name": "own", "reply": {"content": "Mine"}}]}})
+    assert row["name"] == "mine"
+    said = {workers.chat(prefix="/@mine").json()["choices"][0]["message"]["content"] for _ in range(9)}
+    assert said == {"Mine"}
+    rows = {row["name"]: row["exchanges"] for row in workers("GET", "namespaces")["namespaces"]}
+    assert rows == {"default": 18, "mine": 9}
+    assert workers("DELETE", "namespaces/mine") == {"removed": 1}
+
+    assert workers("PUT", "clock", {"mode": "manual"})["mode"] == "manual"
+    before = workers("GET", "clock")["now"]
+    workers("POST", "clock/advance", {"seconds": 1000})
+    assert {round(each["now"] - before) for each in workers.every("clock")} == {1000}
+    assert workers("POST", "reset", {}) == {"status": "ok"}
+    assert [[r for r in each["rules"] if r["added"]] for each in workers.every("rules")] == [[]]
+
+
+def test_a_fault_with_times_strikes_so_often_whichever_workers_answer(workers: Workers) -> None:
+    body = {"fault": {"kind": "error", "status": 503, "skip": 2}, "times": 5}
+    assert workers("POST", "faults", body) == {"id": "live-1"}
+    with ThreadPoolExecutor(4) as pool:
+        statuses = [each.status_code for each in pool.map(lambda n: workers.chat(f"q{n}"), range(24))]
+    assert sorted(statuses) == [200] * 19 + [503] * 5
+    assert workers.every("faults") == [{"faults": []}]
+    workers("POST", "faults", {"fault": "error:status=429"})
+    assert {workers.chat().status_code for _ in range(9)} == {429}
+    rows = workers("GET", "faults")["faults"]
+    assert [(row["id"], row["seen"], row["applied"]) for row in rows] == [("live-2", 9, 9)]
+    assert workers("DELETE", "faults/live-2") == {"removed": 1}
+    assert {workers.chat().status_code for _ in range(9)} == {200}
+
+
+def test_figures_are_those_of_all_workers(workers: Workers) -> None:
+    workers("PUT", "speed", {"speed": 1000})
+    url = f"{workers.origin}/serevix/v1/chat/completions"
+    body = {"model": "deepseek-v3", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    for _ in range(9):
+        response = httpx.post(url, json=body, headers={"authorization": "Bearer k"}, trust_env=False)
+        assert response.text.endswith("data: [DONE]\n\n")
+    assert workers("GET", "journal/wait?count=9&timeout=20")["exchanges"][-1]["number"] == 9
+    assert workers("GET", "version")["workers"] == 3
+    assert workers("GET", "timing")["lateness_ms"]["count"] == 9
+    text = workers("GET", "metrics")
+    assert "llm_emulator_workers 3.0" in text
+    assert "llm_emulator_journal_exchanges 9.0" in text
+    requests = re.findall(r"^llm_emulator_requests_total\{.*\} (.*)$", text, re.MULTILINE)
+    assert [float(each) for each in requests] == [9.0]
+
+
+def test_a_worker_that_takes_the_place_of_another_has_what_that_was_given(workers: Workers) -> None:
+    workers("POST", "rules", {"name": "first", "match": {"prompt": "one"}, "reply": {"content": "1"}})
+    workers("POST", "rules", {"name": "gone", "reply": {"content": "x"}})
+    workers("DELETE", "rules/added-2")
+    workers("PUT", "speed", {"speed": 5})
+    workers("POST", "faults", {"fault": "error:status=503", "times": 3})
+    assert workers.chat().status_code == 503
+    own = {"rules": [{"name": "own", "reply": {"content": "Mine"}}]}
+    workers("PUT", "namespaces/mine", {"scenario": own, "seed": 7})
+    before = workers("GET", "namespaces")
+    killed = workers.children()
+    for each in killed[:2]:
+        each.kill()
+    psutil.wait_procs(killed[:2], timeout=10)
+    for _ in range(200):
+        if len(workers.children()) == 3 and workers("GET", "version").get("workers") == 3:
+            break
+    for each in killed[2:]:
+        each.kill()
+    psutil.wait_procs(killed[2:], timeout=10)
+    time.sleep(0.3)
+    assert [[r["id"] for r in each["rules"] if r["added"]] for each in workers.every("rules")] == [["added-1"]]
+    assert workers.every("speed") == [{"speed": 5.0}]
+    statuses = [workers.chat(f"again {number}").status_code for number in range(9)]
+    assert sorted(statuses) == [200] * 7 + [503] * 2
+    said = {workers.chat(prefix="/@mine").json()["choices"][0]["message"]["content"] for _ in range(9)}
+    assert said == {"Mine"}
+    assert workers("POST", "rules", {"name": "next", "reply": {"content": "x"}})["id"] == "added-3"
+    assert [row["name"] for row in before["namespaces"]] == ["default", "mine"]
+
+
+def test_what_workers_cannot_share_is_refused_with_the_reason(workers: Workers) -> None:
+    refused = "Serve without --workers for this, as workers share no state: "
+    turns = {"rules": [{"name": "t", "replies": [{"reply": {"content": "a"}}, {"reply": {"content": "b"}}]}]}
+    assert workers("PUT", "scenario", turns) == {"error": f"{refused}body:1:11: rule 't' answers in turn."}
+    assert workers("POST", "rules", {"name": "once", "times": 1, "reply": {"content": "a"}}) == {
+        "error": f"{refused}rule 'once' is used up after a number of times."
+    }
+    assert workers("POST", "faults", {"fault": "refuse_connections"}) == {
+        "error": f"{refused}a fault that stops listening would stop one process alone."
+    }
+    assert workers("PUT", "accounts/deepseek/sk-1", {"balance": "1"}) == {
+        "error": f"{refused}balances are spent by all requests."
+    }
+    assert workers("PUT", "clock", {"mode": "virtual"}) == {
+        "error": f"{refused}the clock is virtual, and each process would have its own."
+    }

@@ -52,7 +52,7 @@ class Report:
         """The rules that answered nothing."""
         if not self._is_scripted or server.app is None:
             return []
-        rules = server.app.namespaces.default.script.rules.rules
+        rules = server.app.namespaces.default.compiled.rules.rules
         return [rule.name for rule in rules if rule.name not in self._used]
 
     def has_findings(self, server: "Server") -> bool:

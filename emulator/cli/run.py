@@ -81,7 +81,7 @@ def _run(
     from emulator.interception.environment import base_urls
     from emulator.logs import LogWriter, install
     from emulator.providers import PROVIDERS
-    from emulator.server.app import HOSTS
+    from emulator.server.heads import HOSTS
 
     writer = LogWriter(2)
     stack.callback(writer.close)
@@ -161,7 +161,7 @@ def _proxy(hosts: tuple[str, ...], allow: tuple[str, ...], stack: ExitStack) -> 
     from emulator.interception.certificates import Authority
     from emulator.interception.front import TlsFront, is_host_name
     from emulator.interception.proxy import Proxy, host_list
-    from emulator.server.app import HOSTS
+    from emulator.server.heads import HOSTS
 
     known = dict(HOSTS)
     for text in host_list(hosts):

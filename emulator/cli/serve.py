@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from emulator.interception.front import TlsFront
     from emulator.logs import LogWriter, Style
+    from emulator.server.channel import Member
     from emulator.server.server import ServerOptions
 
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
               help="The port to listen on; 0 picks a free one.")  # fmt: skip
 @with_server_options
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, cls=Option,
-              help="Number of worker processes; they share no state.")  # fmt: skip
+              help="Number of worker processes; the control API answers for all of them.")  # fmt: skip
 @click.option("--tls", "tls_folder", metavar="FOLDER", type=click.Path(), cls=Option,
               help="Use https, with a certificate authority (ca.pem) in this folder, created if missing.")  # fmt: skip
 @click.option("--tls-cert", metavar="FILE", type=click.Path(), cls=Option,
@@ -73,7 +74,7 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
     from emulator.errors import UsageError
     from emulator.interception.certificates import authority_in, given_context
     from emulator.interception.front import TlsFront
-    from emulator.server.app import HOSTS
+    from emulator.server.heads import HOSTS
 
     if folder is not None and (certificate or key):
         raise UsageError("--tls creates certificates; --tls-cert and --tls-key use yours. Choose one of the two.")
@@ -102,9 +103,10 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.errors import UsageError
     from emulator.logs import install
     from emulator.server.server import bind
-    from emulator.server.workers import needs_shared_state, reserve, run, write_lock, write_within
+    from emulator.server.workers import reserve, run, write_lock, write_within
+    from emulator.state.shared import needs_shared_state
 
-    reasons = needs_shared_state(options.script.scenario, options.script.origins, options.options.faults)
+    reasons = needs_shared_state(options.compiled.scenario, options.compiled.origins, options.engine.faults)
     if reasons:
         listed = "\n".join(f"  {reason}" for reason in reasons)
         raise UsageError(f"--workers {number}: workers share no state, but this needs shared state:\n{listed}")
@@ -114,8 +116,8 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     text = banner(origin(host, reserved, options), options.provider, options.access.token)
     lock = write_lock()
 
-    def serve_one(index: int, ready: Callable[[], None]) -> None:
-        mine = replace(options, options=replace(options.options, worker=index))
+    def serve_one(member: "Member", ready: Callable[[], None]) -> None:
+        mine = replace(options, engine=replace(options.engine, worker=member.index), member=member)
         with _logging(log, lock) as (out, _):
             _run(mine, bind(host, port, shares_port=True), log, out, ready)
 
@@ -139,7 +141,7 @@ def _run(
     def settled() -> None:
         _keep_what_is_loaded()
         ready()
-        if options.script.scenario.clock == "manual":
+        if options.compiled.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
     served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))

@@ -1,7 +1,6 @@
-"""The control API over HTTP: checks who asks and what is sent, then calls the function of the route."""
+"""The control API over HTTP: checks access and input, then calls the route's function."""
 
-import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -13,30 +12,19 @@ from starlette.types import Receive, Scope, Send
 from emulator import dashboard
 from emulator.control import api
 from emulator.control.access import cors_headers, denial
-from emulator.control.api import Conflict, Controlled, NotFound, TimedOut
-from emulator.control.routes import PREFIX, ROUTES, Asked, ControlRoute, Stream, Text
-from emulator.errors import Problem, ScenarioError, UsageError, did_you_mean
-from emulator.scenario.document import Document
-from emulator.scenario.loading import MAX_BYTES, build, parse
+from emulator.control.api import Controlled
+from emulator.control.calls import Call, Refused, answered
+from emulator.control.routes import PREFIX, ROUTES, ControlRoute, Stream, Text
+from emulator.errors import Problem, did_you_mean
+from emulator.scenario.loading import MAX_BYTES
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS")
-NOTHING = Document("body", {})
 SAFE_HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#1d4ed8"/>'
     '<path d="M7 17h4l3-9 5 16 3-7h3" fill="none" stroke="#fff" stroke-width="2.6" stroke-linecap="round" '
     'stroke-linejoin="round"/></svg>'
 )
-
-
-class _Refused(Exception):
-    """A request that cannot be done."""
-
-    def __init__(
-        self, status: int, message: str, problems: Sequence[Problem] = (), headers: Mapping[str, str] | None = None
-    ) -> None:
-        self.status, self.message, self.problems, self.headers = status, message, problems, headers or {}
-        super().__init__(message)
 
 
 class ControlApp:
@@ -63,7 +51,7 @@ class ControlApp:
             is_front = path == "/"
             rest = "providers" if is_front else path.removeprefix(PREFIX).lstrip("/")
             if not is_front and path != PREFIX and not path.startswith(f"{PREFIX}/"):
-                raise _Refused(404, f"There is nothing at {path}.")
+                raise Refused(404, f"Nothing at {path}.")
             token = dict(parse_qsl(request.url.query)).get("token")
             refused = denial(
                 self._server.access,
@@ -75,17 +63,17 @@ class ControlApp:
             )
             if refused is not None:
                 headers = {"www-authenticate": "Bearer"} if refused.status == 401 else {}
-                raise _Refused(refused.status, refused.message, headers=headers)
+                raise Refused(refused.status, refused.message, headers=headers)
             if request.method == "OPTIONS" and "access-control-request-method" in request.headers:
                 return Response(status_code=204, headers={"allow": ", ".join(_methods(rest)) or "GET"})
             if request.method in ("GET", "HEAD") and (page := self._page(request, path, rest)) is not None:
                 return page
             return await self._routed(request, named, rest)
-        except _Refused as error:
+        except Refused as error:
             return _refusal(error)
 
     def _page(self, request: Request, path: str, rest: str) -> Response | None:
-        """A file of the page, or at `/` the link to it that a browser gets."""
+        """A file of the page; at `/`, a browser gets a link to the page."""
         if path == "/":
             if "text/html" not in request.headers.get("accept", ""):
                 return None
@@ -105,33 +93,15 @@ class ControlApp:
                 return await self._done(route, request, named, _unquoted(found.groupdict()))
         if allowed := _methods(rest):
             allow = ", ".join(allowed)
-            raise _Refused(405, f"{PREFIX}/{rest} takes {allow}, not {request.method[:20]}.", headers={"allow": allow})
+            raise Refused(405, f"{PREFIX}/{rest} accepts {allow}, not {request.method[:20]}.", headers={"allow": allow})
         known = [route.path for route in ROUTES]
-        raise _Refused(404, f"There is nothing at {PREFIX}/{rest[:200]}.{did_you_mean(rest, known)}")
+        raise Refused(404, f"Nothing at {PREFIX}/{rest[:200]}.{did_you_mean(rest, known)}")
 
     async def _done(self, route: ControlRoute, request: Request, named: str | None, path: dict[str, str]) -> Response:
-        try:
-            query = _query(route, request)
-            namespace = query.namespace or named or "default"
-            document = await _document(request, is_expected=route.body is not None)
-            body = None if route.body is None else _body(route, document)
-            origin = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
-            where = "" if named is None or self._server.provider is not None else f"/@{named}"
-            asked = Asked(namespace, f"{origin}{where}", path, query, body, document)
-            done = route.do(self._server, asked)
-            if inspect.isawaitable(done):
-                done = await done
-        except ScenarioError as error:
-            raise _Refused(422, str(error), error.problems) from None
-        except UsageError as error:
-            problems = [Problem("body", 0, 0, str(error))] if route.path == "faults" else []
-            raise _Refused(422, str(error), problems) from None
-        except Conflict as error:
-            raise _Refused(409, str(error)) from None
-        except NotFound as error:
-            raise _Refused(404, str(error)) from None
-        except TimedOut as error:
-            raise _Refused(408, str(error)) from None
+        where = "" if named is None or self._server.provider is not None else f"/@{named}"
+        origin = f"{request.url.scheme}://{request.headers.get('host', 'localhost')}{where}"
+        body = await _sent(request, is_expected=route.body is not None)
+        done = await answered(self._server, Call(route, named, origin, path, _query(request), body))
         if isinstance(done, Stream):
             headers = {**SAFE_HEADERS, "x-accel-buffering": "no"}
             if request.method == "HEAD":
@@ -149,7 +119,7 @@ def json_response(data: Any, status: int = 200, headers: Mapping[str, str] | Non
     return Response(body, status, {**SAFE_HEADERS, **(headers or {})}, "application/json")
 
 
-def _refusal(error: _Refused) -> Response:
+def _refusal(error: Refused) -> Response:
     problems = [
         {"path": each.path, "line": each.line, "column": each.column, "message": each.message}
         for each in error.problems
@@ -163,7 +133,7 @@ def _asked(request: Request) -> str:
 
 
 def _raw_path(request: Request) -> str:
-    """The path as it was sent, which distinguishes a slash inside a key from a separator."""
+    """The undecoded path, in which a slash inside a key differs from a separator."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode("utf-8", "surrogateescape")
     return raw.partition(b"?")[0].decode("latin-1")
 
@@ -173,7 +143,7 @@ def _unquoted(parts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _split(path: str) -> tuple[str | None, str]:
-    """The namespace that a path names, and what follows it."""
+    """The namespace in a path, and the rest of the path."""
     if path.startswith("/@"):
         name, slash, rest = path[2:].partition("/")
         return name, slash + rest
@@ -189,41 +159,31 @@ def _methods(rest: str) -> list[str]:
     return [*found, *(["HEAD"] if "GET" in found else [])]
 
 
-def _query(route: ControlRoute, request: Request) -> Any:
-    """The query, checked. Raises ScenarioError."""
-    given: dict[str, Any] = {}
+def _query(request: Request) -> dict[str, str]:
+    """The query, without the token. Raises Refused."""
+    given: dict[str, str] = {}
     for name, value in parse_qsl(request.url.query, keep_blank_values=True):
         if name in given:
-            raise ScenarioError([Problem("query", 0, 0, f"{name[:80]} is given twice")])
+            problem = Problem("query", 0, 0, f"{name[:80]} is given twice")
+            raise Refused(422, str(problem), [problem])
         if name != "token":
             given[name] = value
-    return build(route.query, Document("query", given))
+    return given
 
 
-async def _document(request: Request, *, is_expected: bool) -> Document:
-    """The body as it was sent. A write that is not JSON is refused: a page of any site may send such without asking."""
+async def _sent(request: Request, *, is_expected: bool) -> bytes:
+    """The body as sent. Writes that aren't JSON are rejected: browsers let pages of any site send those."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if is_expected and kind != "application/json":
         found = f"'{kind[:80]}'" if kind else "none"
-        raise _Refused(415, f"The body must be JSON: send Content-Type: application/json; it was {found}.")
+        raise Refused(415, f"The body must be JSON: send Content-Type: application/json, not {found}.")
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > MAX_BYTES:
-            raise _Refused(413, f"The body is larger than {MAX_BYTES >> 20} MiB.", headers={"connection": "close"})
+            raise Refused(413, f"The body is larger than {MAX_BYTES >> 20} MiB.", headers={"connection": "close"})
         parts.append(part)
-    if not is_expected:
-        if size and kind != "application/json":
-            raise _Refused(415, "A body must be JSON: send Content-Type: application/json, or no body.")
-        return NOTHING
-    if not size:
-        raise ScenarioError([Problem("body", 1, 1, "the body is empty; expected JSON")])
-    return parse(b"".join(parts), "body", "json")
-
-
-def _body(route: ControlRoute, document: Document) -> Any:
-    if route.path == "scenario":  # which may be a text, and is made ready where it is used
-        return None
-    model: Any = route.body
-    return build(model, document)
+    if size and not is_expected and kind != "application/json":
+        raise Refused(415, "A body must be JSON: send Content-Type: application/json, or no body.")
+    return b"".join(parts)

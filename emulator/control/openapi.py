@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the control API, made of its routes and of the models that validate what is sent."""
+"""The OpenAPI 3.1 document of the control API, generated from its routes and the models that validate input."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,28 +13,28 @@ from emulator.control.routes import PREFIX, ControlRoute
 from emulator.scenario.json_schema import json_schema as scenario_schema
 from emulator.scenario.models import RuleModel, Scenario
 
-Schema = dict[str, Any]
+JsonObject = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
 REFUSALS: Mapping[int, str] = {
-    400: "The request cannot be read.",
+    400: "The request is malformed.",
     401: "The token is missing or wrong.",
-    403: "A page of another site may not use this.",
-    404: "There is no such thing.",
-    405: "Not with this method.",
-    408: "What was waited for did not come in time.",
-    409: "Not as things are.",
+    403: "Pages of other sites may not use this.",
+    404: "No such resource.",
+    405: "The method is not allowed.",
+    408: "The exchanges to wait for didn't arrive in time.",
+    409: "Not possible in the current state.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     421: "The host is not one of this server's names.",
-    422: "What was sent cannot be used; `problems` says why, with positions.",
-    503: "It is not ready; `problems` says why.",
+    422: "The input is invalid; `problems` says why, with positions.",
+    503: "It is not ready, and `problems` says why; or a worker did not answer in time.",
 }
 OF_ANY = (401, 403, 421, 422)
 OF_WRITES = (413, 415)
 
 
-def document(routes: Sequence[ControlRoute], version: str) -> Schema:
+def document(routes: Sequence[ControlRoute], version: str) -> JsonObject:
     """The whole document."""
     models = {model for route in routes for model in (route.answer, route.body) if model is not None}
     models |= {ErrorAnswer, ScenarioText}
@@ -47,7 +47,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> Schema:
     for model in own:
         _describe(schemas, model)
     schemas["FaultBody"]["properties"]["fault"] = {"$ref": REFERENCE.format(model="Fault")}
-    paths: dict[str, Schema] = {}
+    paths: dict[str, JsonObject] = {}
     for route in routes:
         paths.setdefault(f"{PREFIX}/{route.path}", {})[route.method.lower()] = _operation(route, schemas)
     return {
@@ -55,8 +55,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> Schema:
         "info": {
             "title": "Control API of llm-provider-emulator",
             "version": version,
-            "description": "Everything that can be seen and changed while the emulator runs. Every route also works "
-            "behind `/@NAMESPACE`.",
+            "description": "Inspects and changes a running emulator. Every route also works behind `/@NAMESPACE`.",
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
@@ -68,14 +67,14 @@ def document(routes: Sequence[ControlRoute], version: str) -> Schema:
     }
 
 
-def _of_scenarios() -> Schema:
-    """What a scenario may say, as in its own schema."""
+def _of_scenarios() -> JsonObject:
+    """The parts of a scenario, as in its own schema."""
     schema = scenario_schema()
-    definitions: Schema = schema.pop("$defs")
+    definitions: JsonObject = schema.pop("$defs")
     schema.pop("$schema")
     required = [name for name in schema.get("required", ()) if name != "version"]
     whole = {**schema, "required": required} if required else {k: v for k, v in schema.items() if k != "required"}
-    return cast(Schema, _moved({**definitions, "Scenario": whole}))
+    return cast(JsonObject, _moved({**definitions, "Scenario": whole}))
 
 
 def _moved(value: Any) -> Any:
@@ -91,36 +90,36 @@ def _moved(value: Any) -> Any:
     }
 
 
-def _describe(schemas: Schema, model: type[BaseModel]) -> None:
-    """Give each property the words that stand under its field."""
+def _describe(schemas: JsonObject, model: type[BaseModel]) -> None:
+    """Gives each property the docstring of its field as its description."""
     properties = schemas[model.__name__].get("properties", {})
     for name, text in docstrings.of(model).items():
         if name in properties:
             properties[name]["description"] = text
 
 
-def _operation(route: ControlRoute, schemas: Schema) -> Schema:
-    operation: Schema = {
+def _operation(route: ControlRoute, schemas: JsonObject) -> JsonObject:
+    operation: JsonObject = {
         "operationId": re.sub(r"\W+", "_", f"{route.method.lower()}_{route.path}").strip("_"),
         "summary": route.summary,
         "parameters": [*_path_parameters(route), *_query_parameters(route)],
         "responses": _responses(route),
     }
     if route.body is not None:
-        schema: Schema = {"$ref": REFERENCE.format(model=route.body.__name__)}
+        schema: JsonObject = {"$ref": REFERENCE.format(model=route.body.__name__)}
         if route.body is Scenario:
             schema = {"anyOf": [schema, {"$ref": REFERENCE.format(model="ScenarioText")}]}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     return operation
 
 
-def _path_parameters(route: ControlRoute) -> list[Schema]:
+def _path_parameters(route: ControlRoute) -> list[JsonObject]:
     names = re.findall(r"\{(\w+)\}", route.path)
-    shape: Schema = {"type": "string", "minLength": 1}
+    shape: JsonObject = {"type": "string", "minLength": 1}
     return [{"name": name, "in": "path", "required": True, "schema": shape} for name in names]
 
 
-def _query_parameters(route: ControlRoute) -> list[Schema]:
+def _query_parameters(route: ControlRoute) -> list[JsonObject]:
     words = docstrings.of(route.query)
     schema = route.query.model_json_schema()
     rows = []
@@ -131,13 +130,15 @@ def _query_parameters(route: ControlRoute) -> list[Schema]:
     return rows
 
 
-def _responses(route: ControlRoute) -> Schema:
+def _responses(route: ControlRoute) -> JsonObject:
     answer = {"schema": {"$ref": REFERENCE.format(model=route.answer.__name__)}}
     text = {"schema": {"type": "string"}}
     content = {kind: answer if kind == "application/json" else text for kind in route.media_types}
     statuses = {*route.errors, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
     error = {"application/json": {"schema": {"$ref": REFERENCE.format(model="ErrorAnswer")}}}
-    refusals: Schema = {str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)}
+    refusals: JsonObject = {
+        str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)
+    }
     if route.path == "ready":
         refusals["503"]["content"] = {"application/json": answer}
     return {str(route.status): {"description": route.summary, "content": content}, **refusals}

@@ -15,8 +15,8 @@ which one each endpoint speaks (`Operation.dialect`). To add one, write one file
 5. Its wire shape, `WireShape`: `event_name` when events have an `event:` line, `terminator` and `without_end` for how a
    stream ends, `places` for where things stand in one JSON, and those of the other methods whose answer is not what
    `WireShape` says. A fault that finds nothing here raises `NotApplicable` with a sentence; none has to be edited.
-6. `error_frame(form, refusal, body)`: how an error looks in a stream that has begun; `envelope` when refusals look
-   different from the vendor's own.
+6. `error_frame(form, refusal, body)`: how an error looks in a stream that has begun; `error_envelope` when refusals
+   look different from the vendor's own.
 7. `make_id`, `call_id` where ids have a form, and `heartbeat` for what is said while the client waits.
 
 What a vendor does differently stands in a subclass in the vendor's file, listed in `Provider.dialects`. An operation at
@@ -29,11 +29,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal, Protocol
 
 import orjson
+import pydantic
 
 from emulator import seeded, tokens
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
-from emulator.request import HttpRequest, ModelRequest
+from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
 Mark = Literal["documented", "public", "inferred"]
@@ -64,6 +65,14 @@ class Habits:
     """Tokens that stand between a thought and what follows, and belong to neither."""
     call_id: Callable[[seeded.Entropy, int, int], str] = plain_call_id
     """The id of a tool call, from random bytes, the number of the choice and its own."""
+    render_calls: Callable[[tuple[ToolCall, ...]], str] | None = None
+    """The markup in which the model writes its calls after its text; None: only names and arguments are counted."""
+    forced_call: int = 0
+    """Tokens of that markup that stand in the prompt already when the client wants a call in any case."""
+    write_arguments: Callable[[str], str] | None = None
+    """The arguments of a call, given as data, with the model's own blanks."""
+    argument_pieces: Callable[[str], tokens.Pieces] = tokens.pieces
+    """The pieces in which arguments are streamed."""
 
 
 PLAIN = Habits()
@@ -258,7 +267,7 @@ class WireShape:
         return []
 
     def add_block(self, native: dict[str, Any], kind: str) -> bool:
-        """Such a block in a whole body; whether there is room for it."""
+        """Such a block in a whole body; whether there is a place for it."""
         return False
 
     def repeated(self, native: dict[str, Any]) -> Iterator[Place]:
@@ -309,7 +318,18 @@ class Dialect(WireShape):
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
         return str(self.provider.authenticate(headers))
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def body_of(self, operation: str) -> type[pydantic.BaseModel] | None:
+        """What the body of an operation is read as, which also says what becomes of each parameter; None: of nothing
+        in it anything is known."""
+        body: type[pydantic.BaseModel] | None = getattr(self, "Body", None)
+        return body
+
+    @property
+    def refuses_unknown_members(self) -> bool:
+        """Whether a body may only have members that are known."""
+        return bool(getattr(self.provider.settings, "strict_members", False))
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
 
@@ -397,7 +417,7 @@ class Dialect(WireShape):
         return "comment" if self.heartbeat.startswith(b":") else "ping"
 
     def waiting(self, planned: PlannedBody) -> PlannedBody:
-        """A paced track with what the provider says while the client waits for the first token, or for the body."""
+        """A paced body with what the provider says while the client waits for the first token, or for the body."""
         interval = getattr(self.provider.settings, "heartbeat", None)
         said = self.heartbeat if planned.streamed else self.provider.heartbeat_blank
         if not interval or not said or planned.at[0] <= interval:
@@ -417,7 +437,7 @@ class Dialect(WireShape):
 
     # Refusals
 
-    def request_head(self, row: ErrorSpec, request_id: str) -> Any:
+    def error_envelope(self, row: ErrorSpec, request_id: str) -> Any:
         """The JSON body of a refusal."""
         return self.provider.error_body(row, request_id)
 

@@ -196,22 +196,22 @@ class ChatCompletions(Dialect):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        body, native = self.read(call, self.Body)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        body, native = self.read(http_request, self.Body)
         complaint = first(self.validation_errors(body))
         if complaint is not None:
             raise self.bad_request(complaint)
         stream = body.stream if body.stream is not None else self.stream_default
         controls = self.controls(body)
         messages: tuple[Message, ...] = tuple([read_message(message) for message in body.messages])
-        if len(call.body) > large.LARGE:
+        if len(http_request.body) > large.LARGE:
             messages, native = large.LargeTuple(messages), large.LargeDict(native)
             for message in body.messages:
                 large.free(message.content)
             large.free(body.messages)
         return ModelRequest(
-            call=call,
-            model=self.model_of(call, body),
+            http_request=http_request,
+            model=self.model_of(http_request, body),
             messages=messages,
             stream=stream,
             controls=controls,
@@ -219,10 +219,10 @@ class ChatCompletions(Dialect):
             body=native,
         )
 
-    def read(self, call: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+    def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         """The typed body and the native one. Raises Refused."""
         try:
-            native = large.loads(call.body)
+            native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
             raise self.not_json(error) from None
         try:
@@ -249,7 +249,7 @@ class ChatCompletions(Dialect):
             if getattr(body, limits.name, None) is not None:
                 yield limits.complaint(body)
 
-    def model_of(self, call: HttpRequest, body: Any) -> str:
+    def model_of(self, http_request: HttpRequest, body: Any) -> str:
         """The name of the model that is asked for."""
         return str(body.model)
 
@@ -343,7 +343,7 @@ class ChatCompletions(Dialect):
             }
             delta = self.tool_delta(choice, head)
             yield self.event("tool_calls", self.chunk(completion, request, choice, delta))
-            pieces = tokens.pieces(call.arguments)
+            pieces = self.provider.habits.argument_pieces(call.arguments)
             delta = self.tool_delta(choice, {"index": index, "function": {"arguments": PIECE}})
             before, after = self.around(self.chunk(completion, request, choice, delta))
             yield FrameRun("tool_calls", before, pieces.escaped, after, pieces.counts)

@@ -102,7 +102,7 @@ class Embeddings(Dialect):
         return self.result(request)
 
     def is_quick(self, request: ModelRequest) -> bool:
-        return len(self.inputs(request)) * self.dimensions(request) < 4096 and len(request.call.body) < 4096
+        return len(self.inputs(request)) * self.dimensions(request) < 4096 and len(request.http_request.body) < 4096
 
 
 def inputs_of(value: Any) -> Sequence[str | Tokens]:

@@ -13,6 +13,7 @@ from pydantic import Discriminator, Tag
 from emulator import tokens
 from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place
 from emulator.dialects.chat_completions import Many, Strict, text_or_list
+from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
 from emulator.request import Message, ModelRequest, Tool, ToolCall
@@ -72,7 +73,7 @@ class ToolBody(Strict):
 
 class Thinking(Strict):
     type: str
-    budget_tokens: int | None = None
+    budget_tokens: Annotated[int | None, ignored("a thought is as long as it is scripted")] = None
 
 
 class OutputConfig(Strict):
@@ -88,8 +89,8 @@ class MessagesBody(Strict):
     system: Blocks | None = None
     stop_sequences: Many[str] | None = None
     stream: bool | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
     tools: Many[ToolBody] | None = None
     tool_choice: dict[str, Any] | None = None
     thinking: Thinking | None = None
@@ -272,8 +273,8 @@ class Messages(Dialect):
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice = completion.choices[0]
-        pending = {**self.usage(completion.usage), "output_tokens": self.opening_output}
-        yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, pending)})
+        usage_so_far = {**self.usage(completion.usage), "output_tokens": self.opening_output}
+        yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, usage_so_far)})
         index = 0
         for block in choice.blocks:
             for runs in self.block_runs(block, completion, index):

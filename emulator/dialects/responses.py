@@ -115,7 +115,7 @@ class Responses(ResponsesShape, Dialect):
         return "reasoning_text", "response.reasoning_text", [thought.text]
 
     def hidden_tokens(self, block: Block) -> int:
-        """The tokens of a block that pass before its end without being told."""
+        """The tokens of a block that pass before its end without being shown."""
         return 0
 
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
@@ -177,18 +177,18 @@ class Responses(ResponsesShape, Dialect):
         status = {"status": "incomplete" if is_cut else "completed"}
         match block:
             case Thought():
-                return {**self.pending(block, index, completion), **status, **self.thought(block)}
+                return {**self.opened_item(block, index, completion), **status, **self.thought(block)}
             case Text() | Refusing():
                 content = [self.part(block, choice)]
-                return {**self.pending(block, index, completion), **status, "content": content}
+                return {**self.opened_item(block, index, completion), **status, "content": content}
             case ToolCall(kind="custom"):
-                return {**self.pending(block, index, completion), **status, "input": block.arguments}
+                return {**self.opened_item(block, index, completion), **status, "input": block.arguments}
             case ToolCall():
-                return {**self.pending(block, index, completion), **status, "arguments": block.arguments}
+                return {**self.opened_item(block, index, completion), **status, "arguments": block.arguments}
             case Search():
-                return {**self.pending(block, index, completion), **status, "action": searched(block)}
+                return {**self.opened_item(block, index, completion), **status, "action": searched(block)}
 
-    def pending(self, block: Block, index: int, completion: Completion) -> Json:
+    def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
         """An item as a stream begins it."""
         kind, prefix = kind_of(block)
         item: Json = {"id": self.item_id(completion.id, prefix, index), "type": kind, "status": "in_progress"}
@@ -227,7 +227,7 @@ class Responses(ResponsesShape, Dialect):
             yield counted.event("role", kind, {"response": opening})
         for index, block in enumerate(choice.blocks):
             item = self.item(block, index, completion, outcome)
-            added = {"output_index": index, "item": self.pending(block, index, completion)}
+            added = {"output_index": index, "item": self.opened_item(block, index, completion)}
             yield counted.event("frame", "response.output_item.added", added)
             yield from self.item_runs(counted, block, {"item_id": item["id"], "output_index": index}, choice, request)
             done = {"output_index": index, "item": item}

@@ -8,6 +8,7 @@ import orjson
 from pydantic import Discriminator, Tag
 
 from emulator.dialects.chat_completions import Many, Strict, ToolChoice, text_or_list
+from emulator.dialects.parameters import ECHOED
 from emulator.request import Message, Tool, ToolCall
 
 CALLS = {"function_call": "function", "custom_tool_call": "custom"}
@@ -74,7 +75,7 @@ class ReasoningBody(Strict):
 
 class TextBody(Strict):
     format: dict[str, Any] | None = None
-    verbosity: str | None = None
+    verbosity: Annotated[str | None, ECHOED] = None
 
 
 Input = Annotated[Annotated[str, Tag("<text>")] | Annotated[Many[ItemBody], Tag("<list>")], Discriminator(text_or_list)]
@@ -87,15 +88,15 @@ class ResponsesBody(Strict):
     input: Input | None = None
     instructions: str | None = None
     stream: bool | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, ECHOED] = None
+    top_p: Annotated[float | None, ECHOED] = None
     max_output_tokens: int | None = None
     top_logprobs: int | None = None
     tools: Many[ToolBody] | None = None
     tool_choice: ToolChoice | None = None
     reasoning: ReasoningBody | None = None
     text: TextBody | None = None
-    user: str | None = None
+    user: Annotated[str | None, ECHOED] = None
 
     @property
     def items(self) -> Sequence[ItemBody]:

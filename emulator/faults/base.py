@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, Event, Meaning, Place
@@ -35,8 +35,8 @@ from emulator.wire import (
 )
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
-Seconds = Annotated[float, Field(ge=0, le=86400)]
-Count = Annotated[int, Field(ge=0, le=2**31)]
+Delay = Annotated[float, Field(ge=0, le=86400)]
+NonNegative = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
 """How many times something is sent, each as a step of its own."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
@@ -44,14 +44,20 @@ MAX_LIGHT = 1000
 """Pieces or bytes that are added on the event loop; a thread adds more than that."""
 
 
+def known_errors() -> list[str]:
+    """Every error name: the common ones, then those of individual providers."""
+    extra = {name: None for provider in PROVIDERS.values() for name in provider.errors if name not in ERROR_NAMES}
+    return [*ERROR_NAMES, *extra]
+
+
 def _known_error(name: str) -> str:
-    known = list(dict.fromkeys([*ERROR_NAMES, *(name for provider in PROVIDERS.values() for name in provider.errors)]))
+    known = known_errors()
     if name not in known:
         raise ValueError(f"is '{shortened(name)}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
     return name
 
 
-ErrorName = Annotated[str, AfterValidator(_known_error)]
+ErrorName = Annotated[str, AfterValidator(_known_error), WithJsonSchema({"type": "string", "enum": known_errors()})]
 """An error name, such as `overloaded`, or one that only one provider has."""
 
 
@@ -78,12 +84,12 @@ class FaultContext:
     @property
     def dialect(self) -> Dialect:
         """The dialect of the request's endpoint, which reads and changes events and bodies."""
-        return self.provider.speaking(self.request.call.dialect if self.request is not None else "")
+        return self.provider.speaking(self.request.http_request.dialect if self.request is not None else "")
 
     def error(self, reply: ErrorReply) -> PlannedBody:
         """An error as the provider would send it for this request."""
-        call = self.request.call if self.request is not None else None
-        return self.provider.error(reply, call, self.provider.request_id(self.now, self.entropy))
+        http_request = self.request.http_request if self.request is not None else None
+        return self.provider.error(reply, http_request, self.provider.request_id(self.now, self.entropy))
 
     def roll(self, *what: seeded.Entropy) -> int:
         """A whole number in [0, 2**64), the same for the same request, attempt and purpose."""
@@ -95,9 +101,9 @@ class Window(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    after: Seconds = 0.0
+    after: Delay = 0.0
     """Seconds from the start of the namespace until the fault begins."""
-    for_: Annotated[Seconds | None, Field(alias="for")] = None
+    for_: Annotated[Delay | None, Field(alias="for")] = None
     """Duration in seconds; by default, forever."""
 
     def holds(self, elapsed: float) -> bool:
@@ -123,7 +129,7 @@ class Fault(BaseModel):
     """The share of requests that it applies to (seeded random, independent of other faults)."""
     times: Annotated[int, Field(ge=1)] | None = None
     """How many times it applies before it is used up."""
-    skip: Count = 0
+    skip: NonNegative = 0
     """How many requests it lets through first."""
     window: Window | None = None
     """When it is active; by default, always."""
@@ -157,7 +163,7 @@ class ListenerFault(Fault):
 
     reaches_beyond_exchange: ClassVar[bool] = True
 
-    seconds: Seconds = 1.0
+    seconds: Delay = 1.0
     """Duration in seconds."""
 
 
@@ -169,7 +175,7 @@ class HandshakeFault(ListenerFault):
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
     """How many handshakes, when a request or a rule asks for it."""
-    seconds: Seconds = 60.0
+    seconds: Delay = 60.0
     """Real time after which handshakes succeed again, even if fewer have come."""
 
     def transform_steps(self, steps: list[Step], context: "FaultContext") -> list[Step]:
@@ -188,13 +194,13 @@ class Staged(Fault):
     default_stage: ClassVar[Stage] = "before_headers"
     """Where it acts by default."""
 
-    after_tokens: Count | None = None
+    after_tokens: NonNegative | None = None
     """Act after this many tokens of the answer; 0 is right after the headers."""
-    after_events: Count | None = None
+    after_events: NonNegative | None = None
     """Act after this many events of the stream."""
-    after_bytes: Count | None = None
+    after_bytes: NonNegative | None = None
     """Act after this many bytes of the body, even inside an event."""
-    after_seconds: Seconds | None = None
+    after_seconds: Delay | None = None
     """Act this many seconds after the request."""
 
     @model_validator(mode="after")

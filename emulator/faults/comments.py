@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Count, Family, Fault, FaultContext, NotApplicable
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable
 from emulator.faults.framing import LARGEST, exchanged, inserted, on_lines
 from emulator.wire import Step
 
@@ -21,7 +21,7 @@ class Comments(Fault):
     """Between two events, or between the `data:` lines of every event."""
     length: Annotated[int, Field(ge=0, le=16 * 2**20)] = 16
     """Length of the comment in characters."""
-    after_events: Count = 1
+    after_events: NonNegative = 1
     """For `between`: the number of events before the comment."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

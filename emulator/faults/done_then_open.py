@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import ENDS, Family, Fault, FaultContext, Seconds, delayed, need_stream
+from emulator.faults.base import ENDS, Delay, Family, Fault, FaultContext, delayed, need_stream
 from emulator.wire import Hang, Step
 
 
@@ -14,7 +14,7 @@ class DoneThenOpen(Fault):
     tests: ClassVar[str] = "The client stops at `[DONE]` and doesn't wait for the end of the body."
 
     kind: Literal["done_then_open"] = "done_then_open"
-    seconds: Seconds | None = None
+    seconds: Delay | None = None
     """Seconds until the body ends; by default, it never does."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, Seconds
+from emulator.faults.base import Delay, Family, Fault, FaultContext, NotApplicable
 from emulator.faults.framing import in_order
 from emulator.wire import Data, Raw, Step
 
@@ -24,7 +24,7 @@ class Dribble(Fault):
     kind: Literal["dribble"] = "dribble"
     pieces: Annotated[int, Field(ge=2, le=100_000)] = 5
     """Number of pieces; at most one per byte."""
-    seconds: Seconds = 1.0
+    seconds: Delay = 1.0
     """Seconds from the first piece to the last."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

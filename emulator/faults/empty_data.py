@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Count, Family, Fault, FaultContext
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative
 from emulator.faults.framing import inserted
 from emulator.wire import Step
 
@@ -15,7 +15,7 @@ class EmptyData(Fault):
     tests: ClassVar[str] = "The client skips an empty event and doesn't parse it as JSON."
 
     kind: Literal["empty_data"] = "empty_data"
-    after_events: Count = 1
+    after_events: NonNegative = 1
     """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Count, Family, Fault, FaultContext
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative
 from emulator.faults.framing import inserted
 from emulator.wire import Step
 
@@ -19,7 +19,7 @@ class EventLines(Fault):
     kind: Literal["event_lines"] = "event_lines"
     name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "ping"
     """The event type."""
-    after_events: Count = 1
+    after_events: NonNegative = 1
     """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

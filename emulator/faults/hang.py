@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed
+from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed
 from emulator.wire import Hang, Step
 
 
@@ -14,7 +14,7 @@ class HangBeforeHeaders(Fault):
     tests: ClassVar[str] = "The client has a timeout for the headers."
 
     kind: Literal["hang"] = "hang"
-    seconds: Seconds | None = None
+    seconds: Delay | None = None
     """Seconds before a normal answer; by default, forever."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

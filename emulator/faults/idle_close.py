@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, Seconds, afterwards
+from emulator.faults.base import Delay, Family, Fault, FaultContext, afterwards
 from emulator.wire import Step
 
 
@@ -16,7 +16,7 @@ class IdleClose(Fault):
     )
 
     kind: Literal["idle_close"] = "idle_close"
-    seconds: Seconds = 1.0
+    seconds: Delay = 1.0
     """Seconds that the connection may be idle."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from emulator import seeded
-from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed
+from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed
 from emulator.wire import Step
 
 
@@ -15,9 +15,9 @@ class Latency(Fault):
     tests: ClassVar[str] = "The client's timeouts are as long as intended, and it doesn't take slowness for failure."
 
     kind: Literal["latency"] = "latency"
-    seconds: Seconds = 1.0
+    seconds: Delay = 1.0
     """Delay in seconds."""
-    jitter: Seconds = 0.0
+    jitter: Delay = 0.0
     """Maximum deviation in seconds, drawn once per answer (seeded random)."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, FaultContext, ListenerFault, Seconds
+from emulator.faults.base import Delay, Family, FaultContext, ListenerFault
 from emulator.wire import Refuse, Reset, Step
 
 
@@ -16,7 +16,7 @@ class RefuseConnections(ListenerFault):
     )
 
     kind: Literal["refuse_connections"] = "refuse_connections"
-    seconds: Seconds = 1.0
+    seconds: Delay = 1.0
     """Seconds that the port stays closed."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, FaultContext, ListenerFault, Seconds
+from emulator.faults.base import Delay, Family, FaultContext, ListenerFault
 from emulator.wire import Reset, ResetAccepts, Step
 
 
@@ -20,7 +20,7 @@ class ResetOnAccept(ListenerFault):
     kind: Literal["reset_on_accept"] = "reset_on_accept"
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
     """Number of connections."""
-    seconds: Seconds = 60.0
+    seconds: Delay = 60.0
     """Seconds of real time after which connections are accepted again, even if fewer have arrived."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Count, Family, Fault, FaultContext
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative
 from emulator.faults.framing import inserted
 from emulator.wire import Step
 
@@ -15,9 +15,9 @@ class RetryLines(Fault):
     tests: ClassVar[str] = "The client doesn't take a block without data for an event."
 
     kind: Literal["retry_lines"] = "retry_lines"
-    milliseconds: Count = 3000
+    milliseconds: NonNegative = 3000
     """The reconnection time in milliseconds."""
-    after_events: Count = 0
+    after_events: NonNegative = 0
     """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -6,8 +6,7 @@ rule; the scenario; the server. The first error wins; everything else is compose
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count
-from typing import Literal
+from typing import Literal, Protocol
 
 from emulator import seeded
 from emulator.errors import UsageError, shortened
@@ -46,6 +45,16 @@ class Counter:
     struck: int = 0
 
 
+class Claims(Protocol):
+    """Counts faults over several processes."""
+
+    def open(self, key: int) -> None: ...
+
+    def claim(self, key: int, skip: int, times: int | None, *, hits: bool) -> bool | None: ...
+
+    def release(self, key: int) -> None: ...
+
+
 @dataclass(slots=True)
 class FaultRegistry:
     """The live faults of one namespace, and the counters of all its faults."""
@@ -58,33 +67,49 @@ class FaultRegistry:
     """The clock time from which windows count."""
     _spent: dict[str, None] = field(default_factory=dict)
     """The ids of live faults that have struck as often as they were to."""
-    _ids: Iterator[int] = field(default_factory=lambda: count(1))
+    claims: Claims | None = None
+    """Where live faults are counted that several processes have; None: here alone."""
+    keys: dict[str, int] = field(default_factory=dict)
+    """By which each of those is known there."""
+    last_id: int = 0
+    """The number in the id that was given out last."""
 
     @property
     def is_empty(self) -> bool:
         return not self.live and not self.queue
 
-    def add(self, fault: Fault) -> str:
-        """Arm a live fault; the answer is the id by which it can be removed. Raises UsageError."""
+    def add(self, fault: Fault, key: int = 0) -> str:
+        """Arm a live fault; the answer is the id by which it can be removed. `key` is the same in all processes that
+        arm it. Raises UsageError."""
         if len(self.live) >= MAX_LIVE:
             raise UsageError(f"{MAX_LIVE} faults are armed already. Disarm some first.")
-        id = f"live-{next(self._ids)}"
+        self.last_id += 1
+        id = f"live-{self.last_id}"
         self.live[id] = fault
+        if self.claims is not None and (fault.times is not None or fault.skip):
+            self.keys[id] = key
+            self.claims.open(key)
         return id
 
     def push(self, fault: Fault) -> str:
         """Queue a fault for one request; the answer is the id by which it can be removed."""
         if len(self.queue) >= MAX_QUEUED:
             del self.queue[next(iter(self.queue))]
-        id = f"queue-{next(self._ids)}"
+        self.last_id += 1
+        id = f"queue-{self.last_id}"
         self.queue[id] = fault
         return id
+
+    def take_over(self, live: Mapping[str, Fault], keys: Mapping[str, int], last_id: int) -> None:
+        """Arm what another process has armed, by the same ids."""
+        self.live, self.keys, self.last_id = dict(live), dict(keys), last_id
 
     def remove(self, id: str) -> bool:
         """Disarm a live or a queued fault; whether there was one."""
         self.counters.pop(id, None)
         was_spent = id in self._spent
         self._spent.pop(id, None)
+        self._release(id)
         return (self.live.pop(id, None) or self.queue.pop(id, None)) is not None or was_spent
 
     def _spend(self, id: str) -> None:
@@ -93,6 +118,11 @@ class FaultRegistry:
         if len(self._spent) >= MAX_COUNTERS:
             del self._spent[next(iter(self._spent))]
         self._spent[id] = None
+
+    def _release(self, id: str) -> None:
+        key = self.keys.pop(id, None)
+        if key is not None and self.claims is not None:
+            self.claims.release(key)
 
     def counted(self, id: str) -> Counter:
         """What a fault has seen and struck so far."""
@@ -107,6 +137,8 @@ class FaultRegistry:
 
     def clear(self) -> None:
         """Removes all live and queued faults, and clears all counters."""
+        for id in tuple(self.keys):
+            self._release(id)
         self.live.clear()
         self.queue.clear()
         self.counters.clear()
@@ -123,6 +155,16 @@ class FaultRegistry:
         for id, fault in self.live.items():
             if is_wanted(fault):
                 yield ActiveFault(id, fault, "live")
+
+    def _claimed(self, each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:
+        """Whether a fault strikes that is counted over all processes."""
+        assert self.claims is not None
+        fault = each.fault
+        hits = _hits(each, seed, identity, attempt)
+        strikes = self.claims.claim(self.keys[each.id], fault.skip, fault.times, hits=hits)
+        if strikes is None:  # another process has spent it
+            self._spend(each.id)
+        return bool(strikes)
 
     def _counter(self, id: str) -> Counter:
         counter = self.counters.get(id)
@@ -143,18 +185,25 @@ class FaultRegistry:
                 continue
             counter = self._counter(each.id)
             counter.seen += 1
+            if each.id in self.keys:
+                if self._claimed(each, seed, identity, attempt):
+                    counter.struck += 1
+                    struck.append(each)
+                continue
             if counter.seen <= fault.skip or (fault.times is not None and counter.struck >= fault.times):
                 continue
-            if (
-                fault.probability < 1
-                and seeded.fraction(seed, "fault", each.id, identity, attempt) >= fault.probability
-            ):
+            if not _hits(each, seed, identity, attempt):
                 continue
             counter.struck += 1
             if each.source == "live" and counter.struck == fault.times:
                 self._spend(each.id)
             struck.append(each)
         return struck
+
+
+def _hits(each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:
+    fault = each.fault
+    return fault.probability >= 1 or seeded.fraction(seed, "fault", each.id, identity, attempt) < fault.probability
 
 
 def fault_sources(*, header: bool, others: bool) -> frozenset[Source]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Count, Family, Fault, FaultContext, NotApplicable, edited, need_stream, placed
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable, edited, need_stream, placed
 from emulator.wire import Step
 
 
@@ -18,7 +18,7 @@ class SequenceGap(Fault):
     kind: Literal["sequence_gap"] = "sequence_gap"
     gap: Annotated[int, Field(ge=1, le=1_000_000)] = 3
     """How many numbers are left out."""
-    after_events: Count = 3
+    after_events: NonNegative = 3
     """After so many events."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, Seconds, afterwards, announced
+from emulator.faults.base import Delay, Family, Fault, FaultContext, afterwards, announced
 from emulator.wire import Step
 
 
@@ -14,7 +14,7 @@ class SlowClose(Fault):
     tests: ClassVar[str] = "The client ends a body where HTTP says so, not where the connection ends."
 
     kind: Literal["slow_close"] = "slow_close"
-    seconds: Seconds = 5.0
+    seconds: Delay = 5.0
     """Seconds that the connection stays open."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed, head_of
+from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed, head_of
 from emulator.wire import Step
 
 
@@ -17,7 +17,7 @@ class SlowFirstToken(Fault):
     )
 
     kind: Literal["slow_first_token"] = "slow_first_token"
-    seconds: Seconds = 60.0
+    seconds: Delay = 60.0
     """Seconds of silence."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

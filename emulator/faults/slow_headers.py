@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, Seconds, delayed, head_of
+from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed, head_of
 from emulator.wire import Step
 
 
@@ -15,7 +15,7 @@ class SlowHeaders(Fault):
     tests: ClassVar[str] = "The client's header timeout covers all headers together, not each read."
 
     kind: Literal["slow_headers"] = "slow_headers"
-    seconds: Seconds = 5.0
+    seconds: Delay = 5.0
     """Seconds that the headers take."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, Seconds
+from emulator.faults.base import Delay, Family, Fault, FaultContext
 from emulator.faults.framing import GAP, all_cut_up
 from emulator.wire import Step
 
@@ -22,7 +22,7 @@ class Split(Fault):
     """`characters`: after the first byte of every multibyte character."""
     size: Annotated[int, Field(ge=1)] = 16
     """Size of each of the `pieces` in bytes."""
-    gap: Seconds = GAP
+    gap: Delay = GAP
     """Minimum seconds between segments."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, FaultContext, Seconds, Stage, Staged, delayed
+from emulator.faults.base import Delay, Family, FaultContext, Stage, Staged, delayed
 from emulator.wire import Hang, Step
 
 
@@ -17,7 +17,7 @@ class Stall(Staged):
     default_stage: ClassVar[Stage] = "after_headers"
 
     kind: Literal["stall"] = "stall"
-    seconds: Seconds | None = None
+    seconds: Delay | None = None
     """Seconds of silence; by default, forever."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -2,7 +2,16 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Count, Family, Fault, FaultContext, NotApplicable, body_of, need_whole, with_body_at
+from emulator.faults.base import (
+    Family,
+    Fault,
+    FaultContext,
+    NonNegative,
+    NotApplicable,
+    body_of,
+    need_whole,
+    with_body_at,
+)
 from emulator.wire import Step
 
 
@@ -14,7 +23,7 @@ class TruncatedJson(Fault):
     tests: ClassVar[str] = "The client reports unreadable JSON as a provider failure, and retries it only by design."
 
     kind: Literal["truncated_json"] = "truncated_json"
-    after_bytes: Count | None = None
+    after_bytes: NonNegative | None = None
     """Number of bytes that remain; by default half, and never all."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Count, Family, Fault, FaultContext, NotApplicable, events, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable, events, need_stream
 from emulator.wire import Data, Step
 
 
@@ -18,7 +18,7 @@ class UnknownEvent(Fault):
     kind: Literal["unknown_event"] = "unknown_event"
     name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "x.unknown"
     """Its type."""
-    after_events: Count = 1
+    after_events: NonNegative = 1
     """After so many events."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

@@ -3,7 +3,7 @@
 from typing import ClassVar, Literal
 
 from emulator.dialects.base import MAX_HEARTBEATS
-from emulator.faults.base import MAX_LIGHT, Family, Fault, FaultContext, Interval, Seconds, head_of, in_chunks, repeated
+from emulator.faults.base import MAX_LIGHT, Delay, Family, Fault, FaultContext, Interval, head_of, in_chunks, repeated
 from emulator.wire import Close, Step
 
 
@@ -17,7 +17,7 @@ class WaitThenClose(Fault):
     tests: ClassVar[str] = "The client has a deadline for the whole answer, which keep-alives don't extend."
 
     kind: Literal["wait_then_close"] = "wait_then_close"
-    seconds: Seconds = 600.0
+    seconds: Delay = 600.0
     """Seconds to wait; 10 minutes is a common maximum."""
     interval: Interval = 10.0
     """Seconds before each keep-alive."""

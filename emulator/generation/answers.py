@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from emulator.generation.page import PARAGRAPH, Count, Page
+from emulator.generation.page import PARAGRAPH, Page, TokenCounter
 from emulator.generation.phrases import Aspect, Phrases
 from emulator.generation.question import Question, cleaned
 from emulator.generation.snippets import SNIPPETS, named_in, program
@@ -34,7 +34,7 @@ def answer(
     question: Question,
     *,
     length: tuple[int, int],
-    count: Count,
+    count: TokenCounter,
     style: Style = "plain",
     turn: int = 1,
     results: Sequence[Result] = (),
@@ -69,7 +69,7 @@ def thoughts(
     question: Question,
     *,
     length: tuple[int, int],
-    count: Count,
+    count: TokenCounter,
     results: Sequence[Result] = (),
 ) -> str:
     """What a model might think before it answers."""

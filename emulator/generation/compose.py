@@ -67,7 +67,7 @@ def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
     if template.code or controls.n > 4:
         return False
     if template.writes_content:
-        if len(request.call.body) > MAX_QUICK_BODY:
+        if len(request.http_request.body) > MAX_QUICK_BODY:
             return False  # all of it bears on the seed
         is_text = controls.response_format == "text" and not controls.tools
         if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
@@ -126,7 +126,7 @@ def _question(request: ModelRequest) -> bytes:
     controls = request.controls
     asked = _as_bytes([controls.schema, controls.response_format, controls.tool_choice])
     return seeded.digest(
-        request.call.provider, request.model, asked, *(tool.name for tool in controls.tools), "", *parts
+        request.http_request.provider, request.model, asked, *(tool.name for tool in controls.tools), "", *parts
     )
 
 
@@ -172,9 +172,9 @@ def context(request: ModelRequest, render_context: RenderContext, said: int) -> 
         "messages": messages,
         "model": request.model,
         "prompt": request.prompt,
-        "provider": request.call.provider,
-        "path": request.call.path,
-        "headers": dict(request.call.headers),
+        "provider": request.http_request.provider,
+        "path": request.http_request.path,
+        "headers": dict(request.http_request.headers),
         "stream": request.stream,
         "body": dict(request.body),
     }
@@ -267,7 +267,7 @@ def _generated(
     tool = wanted_tool(request, said)
     if tool is not None:
         arguments = as_json(_instance(tool.parameters or {"type": "object"}, request, said, fuel))
-        return replace(reply, tool_calls=(ToolCall(tool.name, arguments),))
+        return replace(reply, tool_calls=(ToolCall(tool.name, arguments, is_data=True),))
     locale = template.locale or render_context.locale
     if controls.response_format != "text":
         return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))
@@ -303,7 +303,7 @@ def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any
     if not any(isinstance(part, float) and abs(part) >= 2**63 for part in _parts(schema)):
         return schema
     try:
-        waiting = [(request.body, json.loads(request.call.body))]
+        waiting = [(request.body, json.loads(request.http_request.body))]
     except (ValueError, RecursionError):  # a number of thousands of digits
         return schema
     while waiting:

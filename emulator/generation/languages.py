@@ -74,15 +74,15 @@ def language_of(text: str, otherwise: str = "en") -> str:
     request = head.partition("\n")[0]
     bare = _QUOTED.sub(" ", request)
     for part in (bare, request, head):
-        found = _told_by(part)
+        found = _language_by_words(part)
         if found is not None:
             return found
     return otherwise
 
 
-def _told_by(text: str) -> str | None:
+def _language_by_words(text: str) -> str | None:
     if not text.isascii():
-        by_script = _told_by_script(text)
+        by_script = _language_of_script(text)
         if by_script is not None:
             return by_script
     words = set(_WORD.findall(text))
@@ -97,7 +97,7 @@ def _told_by(text: str) -> str | None:
     return best
 
 
-def _told_by_script(text: str) -> str | None:
+def _language_of_script(text: str) -> str | None:
     kana = han = cyrillic = latin = other = 0
     for char in text:
         if "a" <= char <= "z":

@@ -5,14 +5,14 @@ from random import Random
 
 from emulator.generation.phrases import Phrases
 
-Count = Callable[[str], int]
+TokenCounter = Callable[[str], int]
 PARAGRAPH = "\n\n"
 
 
 class Page:
     """A text that grows up to a limit."""
 
-    def __init__(self, phrases: Phrases, count: Count, low: int, high: int, target: int) -> None:
+    def __init__(self, phrases: Phrases, count: TokenCounter, low: int, high: int, target: int) -> None:
         self.phrases, self.count = phrases, count
         self.low, self.high, self.provider = low, high, target
         self.spare = high - target

@@ -15,7 +15,7 @@ from emulator import seeded, tokens
 from emulator.errors import UsageError, did_you_mean
 from emulator.generation.answers import Result, Style, answer, page_summary, thoughts
 from emulator.generation.languages import known_locale, language_of, language_of_locale
-from emulator.generation.page import Count
+from emulator.generation.page import TokenCounter
 from emulator.generation.phrases import phrases_in
 from emulator.generation.question import excerpt, question_of
 from emulator.reply import Source
@@ -32,7 +32,7 @@ def prose(
     style: Style = "plain",
     turn: int = 1,
     results: Sequence[Result] = (),
-    fit: Count = tokens.count,
+    fit: TokenCounter = tokens.count,
 ) -> str:
     """An answer to the prompt `about` whose tokens, as `fit` counts them, are within `length`, both ends included.
 
@@ -57,7 +57,7 @@ def reasoning(
     locale: str | None = None,
     length: tuple[int, int] = (20, 60),
     results: Sequence[Result] = (),
-    fit: Count = tokens.count,
+    fit: TokenCounter = tokens.count,
 ) -> str:
     """What a model might think before it answers, in the language of the answer."""
     low, high = _range(length)

@@ -73,7 +73,7 @@ class Rule:
         return self.answers[-1]
 
     @property
-    def is_steady(self) -> bool:
+    def is_cacheable(self) -> bool:
         """Whether it matches the same request each time."""
         return self.chance is None and not any(condition.depends_on == "more" for condition in self.conditions)
 
@@ -104,7 +104,7 @@ class RuleMatch:
     answer: Answer
 
     @property
-    def is_steady(self) -> bool:
+    def is_cacheable(self) -> bool:
         """Whether this rule always gives this answer, word for word."""
         rule, content = self.rule, self.answer.content
         return (
@@ -122,9 +122,9 @@ class Candidate(NamedTuple):
     """A rule that requests of one class may match, and what is left to be asked."""
 
     rule: Rule
-    needle: str | None
+    substring: str | None
     """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
-    hint: str | None
+    required_substring: str | None
     """What the folded prompt has to contain at least."""
     tests: tuple[Callable[[MatchContext], bool], ...]
 
@@ -134,10 +134,10 @@ class Candidates(NamedTuple):
 
     by_prompt: Mapping[str, tuple[Candidate, ...]]
     others: tuple[Candidate, ...]
-    first_unsteady: int
+    first_uncacheable: int
     """The place of the first of them that may answer the same request once and not again."""
 
-    by_gram: Mapping[str, tuple[Candidate, ...]]
+    by_ngram: Mapping[str, tuple[Candidate, ...]]
     """Those of the others that want something of the prompt, each under a part of it that few of them share."""
     unindexed: tuple[Candidate, ...]
     """The others that are not there."""
@@ -146,8 +146,8 @@ class Candidates(NamedTuple):
         """Those that this prompt may fit, in order; `lowered` is the folded prompt."""
         exact, others = self.by_prompt.get(prompt, ()), self.others
         if len(lowered) < len(others) - len(self.unindexed):
-            grams = {lowered[start : start + GRAM] for start in range(len(lowered) - GRAM + 1)}
-            likely = [candidate for gram in grams & self.by_gram.keys() for candidate in self.by_gram[gram]]
+            ngrams = {lowered[start : start + NGRAM] for start in range(len(lowered) - NGRAM + 1)}
+            likely = [candidate for ngram in ngrams & self.by_ngram.keys() for candidate in self.by_ngram[ngram]]
             if not likely and not exact:
                 return self.unindexed
             others = (*self.unindexed, *likely)
@@ -157,7 +157,7 @@ class Candidates(NamedTuple):
 
 
 MAX_CLASSES = 256
-GRAM = 4
+NGRAM = 4
 """Characters of the parts of prompts under which rules are looked up, when there are many."""
 
 
@@ -175,14 +175,14 @@ class RuleSet:
         """The rules that this request may match, in order: few, however many there are."""
         return self._class_of(ask).of(ask.request.prompt, lowered)
 
-    def is_steady(self, ask: MatchContext, found: RuleMatch | None) -> bool:
+    def is_cacheable(self, ask: MatchContext, found: RuleMatch | None) -> bool:
         """Whether the same request finds the same rule each time, whatever else there is to look at."""
         last = found.rule.position if found is not None else len(self.rules) - 1
-        return last < self._class_of(ask).first_unsteady
+        return last < self._class_of(ask).first_uncacheable
 
     def _class_of(self, ask: MatchContext) -> Candidates:
         request = ask.request
-        key = (request.call.provider, request.call.operation, request.model, request.stream)
+        key = (request.http_request.provider, request.http_request.operation, request.model, request.stream)
         found = self._classes.get(key)
         if found is None:
             if len(self._classes) >= MAX_CLASSES:
@@ -193,35 +193,38 @@ class RuleSet:
     def _sorted_out(self, ask: MatchContext) -> Candidates:
         by_prompt: dict[str, list[Candidate]] = {}
         others: list[Candidate] = []
-        first_unsteady = len(self.rules)
+        first_uncacheable = len(self.rules)
         for rule in self.rules:
             if all(condition.holds(ask) for condition in rule.conditions if condition.depends_on == "class"):
-                if not rule.is_steady:
-                    first_unsteady = min(first_unsteady, rule.position)
+                if not rule.is_cacheable:
+                    first_uncacheable = min(first_uncacheable, rule.position)
                 left = [condition for condition in rule.conditions if condition.depends_on != "class"]
-                needle = left[0].substring if len(left) == 1 else None
-                hint = next((condition.hint for condition in left if condition.hint is not None), None)
-                candidate = Candidate(rule, needle, hint, tuple(condition.holds for condition in left))
+                substring = left[0].substring if len(left) == 1 else None
+                required_substring = next(
+                    (condition.required_substring for condition in left if condition.required_substring is not None),
+                    None,
+                )
+                candidate = Candidate(rule, substring, required_substring, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
         exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
-        return Candidates(exact, tuple(others), first_unsteady, *_indexed(others))
+        return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others))
 
 
 def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:
-    """Candidates by the rarest gram of what they want, in lower case; and those that want nothing so plain."""
+    """Candidates by the rarest ngram of what they want, in lower case; and those that want nothing so plain."""
     wanted = [_wanted(candidate) for candidate in candidates]
-    counts = Counter(gram for grams in wanted for gram in set(grams))
+    counts = Counter(ngram for ngrams in wanted for ngram in set(ngrams))
     index: dict[str, list[Candidate]] = {}
-    for candidate, grams in zip(candidates, wanted, strict=True):
-        if grams:
-            index.setdefault(min(grams, key=counts.__getitem__), []).append(candidate)
-    unindexed = [candidate for candidate, grams in zip(candidates, wanted, strict=True) if not grams]
-    return {gram: tuple(found) for gram, found in index.items()}, tuple(unindexed)
+    for candidate, ngrams in zip(candidates, wanted, strict=True):
+        if ngrams:
+            index.setdefault(min(ngrams, key=counts.__getitem__), []).append(candidate)
+    unindexed = [candidate for candidate, ngrams in zip(candidates, wanted, strict=True) if not ngrams]
+    return {ngram: tuple(found) for ngram, found in index.items()}, tuple(unindexed)
 
 
 def _wanted(candidate: Candidate) -> list[str]:
-    text = (candidate.needle or candidate.hint or "").lower()
-    return [text[start : start + GRAM] for start in range(len(text) - GRAM + 1)] if text.isascii() else []
+    text = (candidate.substring or candidate.required_substring or "").lower()
+    return [text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1)] if text.isascii() else []
 
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
@@ -250,11 +253,11 @@ def find(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> RuleMatch
     allow()
     prompt = ask.request.prompt
     lowered = folded(prompt)
-    for rule, needle, hint, tests in book.candidates(ask, lowered):
-        if needle is not None:
-            if needle not in prompt:
+    for rule, substring, required_substring, tests in book.candidates(ask, lowered):
+        if substring is not None:
+            if substring not in prompt:
                 continue
-        elif (hint is not None and hint not in lowered) or not _all_hold(tests, ask):
+        elif (required_substring is not None and required_substring not in lowered) or not _all_hold(tests, ask):
             continue
         if rule.skips(ask):
             continue

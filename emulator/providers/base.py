@@ -73,7 +73,7 @@ class Operation:
         object.__setattr__(self, "is_literal", "{" not in self.path)
 
 
-Names = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
+NameList = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
 """A list of names in a scenario."""
 
 
@@ -213,9 +213,9 @@ class Provider:
             raise provider_error("unauthorized")
         return key
 
-    def listed(self, call: HttpRequest, key: str) -> ModelRequest:
+    def listed(self, http_request: HttpRequest, key: str) -> ModelRequest:
         """The request at an operation at which no model answers."""
-        return ModelRequest(call, "", (), False, Controls(), key, {})
+        return ModelRequest(http_request, "", (), False, Controls(), key, {})
 
     # The answer
 
@@ -266,11 +266,11 @@ class Provider:
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         """The JSON answer of an operation that is not a completion, such as a list of models."""
-        return self.speaking(request.call.dialect).result(request)
+        return self.speaking(request.http_request.dialect).result(request)
 
     # The way out for everything refused
 
-    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
+    def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         """A refusal on this provider's wire."""
         row = self.error_spec(reply)
         headers = [*self.json_headers, *self.response_headers(request_id)]
@@ -282,8 +282,8 @@ class Provider:
         if isinstance(reply.body, str):
             body = reply.body.encode()
         else:
-            dialect = self.speaking(call.dialect if call is not None else "")
-            body = dialect.dumps(dialect.request_head(row, request_id) if reply.body is None else reply.body)
+            dialect = self.speaking(http_request.dialect if http_request is not None else "")
+            body = dialect.dumps(dialect.error_envelope(row, request_id) if reply.body is None else reply.body)
         return PlannedBody(row.status, tuple(headers), (single("body", body),), streamed=False)
 
     @property

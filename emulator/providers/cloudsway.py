@@ -11,7 +11,7 @@ from pydantic import Discriminator, Field, Tag
 
 from emulator.dialects.chat_completions import ChatBody, ContentPart, Many, Strict, text_or_list
 from emulator.dialects.serde import not_of_type
-from emulator.providers.base import REASONS, ErrorSpec, Names, Operation, Settings, provider_error
+from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Settings, provider_error
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
     DEEPSEEK_TEXTS,
@@ -68,7 +68,7 @@ class CloudswaySettings(Settings):
     """Where a stream's usage stands: on the finish chunk as with DeepSeek, or in a chunk of its own as with OpenAI."""
     lenient: bool = False
     """Take requests without `model`, as another page of Cloudsway says."""
-    endpoints: Names | None = None
+    endpoints: NameList | None = None
     """The endpoint paths that exist; any when null."""
     context_length: Annotated[int, Field(ge=1)] = CONTEXT_LENGTH
     """The tokens that prompt and answer may have together."""
@@ -136,17 +136,20 @@ class Cloudsway(DeepSeekDialect):
     def thinking_default(self) -> bool:  # type: ignore[override]  # likewise
         return self.settings.thinking_default == "enabled"
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        if self.settings.endpoints is not None and call.parameters["endpointPath"] not in self.settings.endpoints:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        if (
+            self.settings.endpoints is not None
+            and http_request.parameters["endpointPath"] not in self.settings.endpoints
+        ):
             raise provider_error("no_endpoint")
-        return super().parse(call, key)
+        return super().parse(http_request, key)
 
     def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.model and not self.settings.lenient:
             yield not_of_type("missing field `model`")
         yield from super().validation_errors(body)
 
-    def model_of(self, call: HttpRequest, body: Any) -> str:
+    def model_of(self, http_request: HttpRequest, body: Any) -> str:
         return body.model or MODEL
 
     # The documented order of keys

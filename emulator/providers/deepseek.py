@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, with_config
@@ -16,9 +16,10 @@ from typing_extensions import TypedDict  # pydantic takes Python's own from 3.12
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody
+from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range
 from emulator.providers import fim
-from emulator.providers.base import ErrorSpec, Names, Operation, Price, Settings, bearer, per_million, provider_error
+from emulator.providers.base import ErrorSpec, NameList, Operation, Price, Settings, bearer, per_million, provider_error
 from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MAX_TOKENS, DeepSeekBody, DeepSeekDialect
 from emulator.providers.deepseek_messages import DeepSeekMessages
 from emulator.providers.deepseek_responses import DeepSeekResponses
@@ -66,7 +67,7 @@ def balance_of_account(balance: Decimal) -> Balance:
 
 
 class DeepSeekSettings(Settings):
-    models: Names | None = MODELS
+    models: NameList | None = MODELS
     """The models that are served; any name when null. `deepseek-chat` and `deepseek-reasoner` behave as in 2025."""
     thinking_default: Literal["enabled", "disabled"] = "enabled"
     """The mode of a request that does not say `thinking`."""
@@ -91,8 +92,8 @@ class DeepSeekSettings(Settings):
 
 
 class PenaltyBody(DeepSeekBody):
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
 
 
 class DeepSeek(DeepSeekDialect):
@@ -184,18 +185,18 @@ class DeepSeek(DeepSeekDialect):
             raise provider_error("unauthorized", WRONG_SCHEME)
         return key
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        self.need_json(call)
-        request = super().parse(call, key)
-        if not call.path.startswith("/beta/") and any(message.prefix for message in request.messages):
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        self.need_json(http_request)
+        request = super().parse(http_request, key)
+        if not http_request.path.startswith("/beta/") and any(message.prefix for message in request.messages):
             raise self.bad_request(
                 'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
             )
         return request
 
-    def need_json(self, call: HttpRequest) -> None:
+    def need_json(self, http_request: HttpRequest) -> None:
         """Raises Refused for a body that is not said to be JSON."""
-        if not is_json(call.headers.get("content-type", "")):
+        if not is_json(http_request.headers.get("content-type", "")):
             raise provider_error("unsupported_media_type")
 
     def not_fitting(self, message: str) -> Exception:
@@ -223,7 +224,7 @@ class DeepSeek(DeepSeekDialect):
         return super().thinks(body)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Any]:
-        if request.call.dialect == fim.Gap.dialect:
+        if request.http_request.dialect == fim.Gap.dialect:
             return 0, [request.messages[0].content, request.body.get("suffix") or ""]
         return super().prompt_texts(request)
 
@@ -262,26 +263,26 @@ class DeepSeek(DeepSeekDialect):
         )
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
-        if request.call.operation == "balance":
+        if request.http_request.operation == "balance":
             rows = self.settings.balance if balance is None else (balance_of_account(balance),)
             return {"is_available": any(float(row["total_balance"]) > 0 for row in rows), "balance_infos": rows}
-        if request.call.operation == "count_tokens":
+        if request.http_request.operation == "count_tokens":
             return super().listing(request, balance)
         names = MODELS if self.settings.models is None else self.settings.models
         return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "deepseek"} for name in names]}
 
     # Refusals
 
-    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
+    def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         if reply.message is None and reply.body is None:
-            key = self.credential(call.headers) if call is not None else None
+            key = self.credential(http_request.headers) if http_request is not None else None
             if reply.name == "unauthorized" and key:
                 reply = replace(reply, message=f"Authentication Fails, Your api key: ****{key[-4:]} is invalid")
             elif reply.name in ("not_found", "method_not_allowed"):
                 reply = replace(reply, body="", headers={**NO_TYPE, **reply.headers})
             elif reply.name == "unsupported_media_type":
                 reply = replace(reply, body=WRONG_TYPE, headers={**PLAIN, **reply.headers})
-        return super().error(reply, call, request_id)
+        return super().error(reply, http_request, request_id)
 
 
 def is_json(content_type: str) -> bool:

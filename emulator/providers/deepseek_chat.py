@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
-from pydantic import Discriminator, Field, Tag, ValidationError
+from pydantic import Discriminator, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from emulator import large
@@ -32,6 +32,7 @@ from emulator.dialects.chat_completions import (
     text_of,
     text_or_list,
 )
+from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range, not_json, not_of_type, place, serde, unknown_variant
 from emulator.providers.base import ErrorSpec
 from emulator.providers.deepseek_models import ServesDeepSeek
@@ -41,7 +42,8 @@ from emulator.reply import Choice, Completion, Reply
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
 MAX_TOKENS = 393_216
-CONTEXT_LENGTH = 1_048_576
+CONTEXT_LENGTH = 1_048_565
+"""What errors name: 11 tokens fewer than the list of models tells."""
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 """What DeepSeek V4 signed its answers with when the documents were written."""
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
@@ -87,15 +89,15 @@ class DeepSeekBody(ChatBody):
     response_format: ResponseFormat | None = None
     stop: Stop | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
     tools: Many[ToolBody] | None = None
     tool_choice: ToolChoice | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    user_id: str | None = None
-    frequency_penalty: Any = Field(default=None)
-    presence_penalty: Any = Field(default=None)
+    user_id: Annotated[str | None, ignored("its form is checked")] = None
+    frequency_penalty: Annotated[Any, SAMPLING] = None
+    presence_penalty: Annotated[Any, SAMPLING] = None
 
     @property
     def limit(self) -> int | None:
@@ -174,7 +176,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             400, "Model Not Exist", "invalid_request_error", "invalid_request_error", mark="public"
         ),
         "context_length": ErrorSpec(
-            400, "This model's maximum context length is 1048576 tokens. However, you requested 1048600 tokens "
+            400, "This model's maximum context length is 1048565 tokens. However, you requested 1048600 tokens "
             "(1048500 in the messages, 100 in the completion). Please reduce the length of the messages or completion.",
             "invalid_request_error", "invalid_request_error", mark="public",
         ),
@@ -185,18 +187,20 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     # The way in: what has a wrong type
 
-    def read(self, call: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+    def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         try:
-            native = large.loads(call.body)
+            native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
-            raise self.unreadable(call.body, error) from None
+            raise self.unreadable(http_request.body, error) from None
         try:
             body = model.model_validate(native)
         except ValidationError as error:
-            raise self.misfitting(call.body, [misfit_of(each) for each in error.errors(include_url=False)]) from None
+            raise self.misfitting(
+                http_request.body, [misfit_of(each) for each in error.errors(include_url=False)]
+            ) from None
         misfits = [*self.misfits(body)] if isinstance(body, DeepSeekBody) else []
         if misfits:
-            raise self.misfitting(call.body, misfits)
+            raise self.misfitting(http_request.body, misfits)
         return body, native
 
     def unreadable(self, data: bytes, error: orjson.JSONDecodeError) -> Exception:
@@ -279,7 +283,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             message.role == "assistant" and message.tool_calls and message.reasoning_content is None
             for message in body.messages
         ):
-            yield "The reasoning_content in the thinking mode must be passed back to the API."
+            yield "The `reasoning_content` in the thinking mode must be passed back to the API."
 
     def most_tokens_of(self, body: Any) -> int:
         """The highest `max_tokens` of the model that is asked for."""

@@ -5,7 +5,9 @@ Request and answer are public (api-docs.deepseek.com, create-message); docs/prov
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel
 
 from emulator import tokens
 from emulator.dialects.base import provider_error
@@ -20,6 +22,7 @@ from emulator.dialects.messages import (
     read_turns,
     wants_search,
 )
+from emulator.dialects.parameters import IGNORED, only
 from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
 from emulator.providers.deepseek_chat import complaint_of_tool_messages, listed
 from emulator.reply import Citation, Completion, Reply, Search, Text, Thought
@@ -53,6 +56,11 @@ class DeepSeekTurn(TurnBody):
 class DeepSeekMessagesBody(MessagesBody):
     messages: Many[DeepSeekTurn]  # type: ignore[assignment]  # the roles that DeepSeek takes
     thinking: DeepSeekThinking | None = None
+    container: Annotated[Any, IGNORED] = None
+    mcp_servers: Annotated[Any, IGNORED] = None
+    metadata: Annotated[Any, IGNORED] = None
+    service_tier: Annotated[Any, IGNORED] = None
+    top_k: Annotated[Any, IGNORED] = None
 
 
 class CountBody(DeepSeekMessagesBody):
@@ -61,10 +69,16 @@ class CountBody(DeepSeekMessagesBody):
     max_tokens: int = 1
 
 
+COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice", "thinking", "output_config")
+
+
 class DeepSeekMessages(Messages):
     """`POST /anthropic/v1/messages`"""
 
     Body = DeepSeekMessagesBody
+
+    def body_of(self, operation: str) -> type[BaseModel]:
+        return COUNTED if operation == "count_tokens" else self.Body
 
     def key_of(self, headers: Mapping[str, str]) -> str:
         key = headers.get("x-api-key")
@@ -72,19 +86,19 @@ class DeepSeekMessages(Messages):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
-        is_counted = call.operation == "count_tokens"
+        is_counted = http_request.operation == "count_tokens"
         if is_counted and not vendor.settings.count_tokens:
             raise provider_error("not_found")
-        vendor.need_json(call)
-        body, native = vendor.read(call, CountBody if is_counted else DeepSeekMessagesBody)
+        vendor.need_json(http_request)
+        body, native = vendor.read(http_request, CountBody if is_counted else DeepSeekMessagesBody)
         messages = read_turns(body.system, body.messages)
         complaint = first(self.validation_errors(body, messages))
         if complaint is not None:
             raise vendor.bad_request(complaint)
         controls = self.controls(body)
-        return ModelRequest(call, self.model_of(body), messages, bool(body.stream), controls, key, native)
+        return ModelRequest(http_request, self.model_of(body), messages, bool(body.stream), controls, key, native)
 
     def model_of(self, body: DeepSeekMessagesBody) -> str:
         """The model that serves a name: names of another vendor's models stand for DeepSeek's."""

@@ -6,7 +6,11 @@ from typing import ClassVar
 from emulator import seeded, tokens
 from emulator.dialects.base import Habits
 from emulator.providers.base import Price, Provider, per_million
+from emulator.providers.deepseek_calls import FORCED, argument_pieces, spaced
 from emulator.request import ModelRequest
+
+JSON_MODE = 20
+"""Tokens that the wish for any JSON object adds to the prompt."""
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
@@ -19,15 +23,25 @@ class ServesDeepSeek(Provider):
 
     price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")  # DeepSeek's own of V4 pro, if nothing is said
     cache_unit: ClassVar[int] = 64
-    habits: ClassVar[Habits] = Habits(thought_end=1, call_id=call_id)  # `</think>` is one token
+    habits: ClassVar[Habits] = Habits(
+        thought_end=1,  # `</think>`
+        call_id=call_id,
+        render_calls=tokens.render_calls,
+        forced_call=FORCED,
+        write_arguments=spaced,
+        argument_pieces=argument_pieces,
+    )
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt, in DeepSeek's chat template."""
         controls = request.controls
-        return tokens.prompt_texts(
+        is_forced = bool(controls.tools) and controls.tool_choice not in ("auto", "none")
+        extra = (FORCED if is_forced else 0) + (JSON_MODE if controls.response_format == "json_object" else 0)
+        fixed, texts = tokens.prompt_texts(
             request.messages,
             thinking=bool(controls.thinking),
-            tools=controls.tools,
+            tools=() if controls.tool_choice == "none" else controls.tools,
             effort=controls.reasoning_effort,
             schema=controls.schema,
         )
+        return fixed + extra, texts

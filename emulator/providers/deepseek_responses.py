@@ -12,6 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from emulator.dialects.chat_completions import Many, text_or_list
+from emulator.dialects.parameters import IGNORED
 from emulator.dialects.responses import Json, Responses
 from emulator.dialects.responses_input import (
     ItemBody,
@@ -66,6 +67,22 @@ DeepSeekInput = Annotated[
 
 class DeepSeekResponsesBody(ResponsesBody):
     input: DeepSeekInput | None = None  # type: ignore[assignment]  # the items that DeepSeek knows
+    parallel_tool_calls: Annotated[Any, IGNORED] = None
+    max_tool_calls: Annotated[Any, IGNORED] = None
+    previous_response_id: Annotated[Any, IGNORED] = None
+    conversation: Annotated[Any, IGNORED] = None
+    store: Annotated[Any, IGNORED] = None
+    background: Annotated[Any, IGNORED] = None
+    metadata: Annotated[Any, IGNORED] = None
+    include: Annotated[Any, IGNORED] = None
+    prompt: Annotated[Any, IGNORED] = None
+    truncation: Annotated[Any, IGNORED] = None
+    service_tier: Annotated[Any, IGNORED] = None
+    safety_identifier: Annotated[Any, IGNORED] = None
+    prompt_cache_key: Annotated[Any, IGNORED] = None
+    prompt_cache_retention: Annotated[Any, IGNORED] = None
+    context_management: Annotated[Any, IGNORED] = None
+    stream_options: Annotated[Any, IGNORED] = None
 
 
 class DeepSeekResponses(Responses):
@@ -76,15 +93,15 @@ class DeepSeekResponses(Responses):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
-        vendor.need_json(call)
-        body, native = vendor.read(call, DeepSeekResponsesBody)
+        vendor.need_json(http_request)
+        body, native = vendor.read(http_request, DeepSeekResponsesBody)
         messages = read_input(body, "user")
         complaint = first(self.validation_errors(body, messages))
         if complaint is not None:
             raise vendor.bad_request(complaint)
-        return ModelRequest(call, body.model, messages, bool(body.stream), self.controls(body), key, native)
+        return ModelRequest(http_request, body.model, messages, bool(body.stream), self.controls(body), key, native)
 
     def validation_errors(self, body: ResponsesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
         vendor = self.provider
@@ -150,10 +167,10 @@ class DeepSeekResponses(Responses):
     def shows_thought_parts(self) -> bool:
         return bool(self.provider.settings.reasoning_parts)
 
-    def pending(self, block: Block, index: int, completion: Completion) -> Json:
-        pending = super().pending(block, index, completion)
+    def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
+        item = super().opened_item(block, index, completion)
         phase = self.provider.settings.phase
-        return {**pending, "phase": phase} if isinstance(block, Text) and phase != "omit" else pending
+        return {**item, "phase": phase} if isinstance(block, Text) and phase != "omit" else item
 
     def echo(self, request: ModelRequest) -> Json:
         asked = request.body

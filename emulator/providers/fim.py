@@ -7,11 +7,12 @@ but for their choices is inferred.
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import isnan, nan
-from typing import Any
+from typing import Annotated, Any
 
 from emulator import tokens
 from emulator.dialects.base import DONE, PIECE
 from emulator.dialects.chat_completions import ChatCompletions, Stop, StreamOptions, Strict, read_stop
+from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, first
 from emulator.reply import Choice, Completion, Reply, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
@@ -41,10 +42,10 @@ class FimBody(Strict):
     stop: Stop | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    frequency_penalty: float | None = None
-    presence_penalty: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
 
 
 def validation_errors(body: FimBody) -> Iterator[str | None]:
@@ -75,16 +76,16 @@ class Gap(ChatCompletions):
     Body = FimBody  # type: ignore[assignment]  # an endpoint without messages
     dialect = "gap"
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         """A text with a gap: its beginning is matched and answered like a user's message."""
         vendor = self.provider
-        vendor.need_json(call)
-        body, native = vendor.read(call, FimBody)
+        vendor.need_json(http_request)
+        body, native = vendor.read(http_request, FimBody)
         complaint = first([vendor.complaint_of_model(body.model), *validation_errors(body)])
         if complaint is not None:
             raise self.bad_request(complaint)
         messages = (Message("user", body.prompt),)
-        return ModelRequest(call, body.model, messages, bool(body.stream), controls(body), key, native)
+        return ModelRequest(http_request, body.model, messages, bool(body.stream), controls(body), key, native)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         adapted: Reply = self.provider.adapt(reply, request)
@@ -95,7 +96,7 @@ class Gap(ChatCompletions):
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {
-            **request_head(completion),
+            **head_of(completion),
             "choices": [self.filled(completion.choices[0], echoed(request))],
             "usage": self.provider.usage(completion),
             "system_fingerprint": self.provider.fingerprint(completion),
@@ -109,7 +110,7 @@ class Gap(ChatCompletions):
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice, start = completion.choices[0], echoed(request)
         is_likely = choice.logprobs is not None
-        head = {**request_head(completion), "system_fingerprint": self.provider.fingerprint(completion)}
+        head = {**head_of(completion), "system_fingerprint": self.provider.fingerprint(completion)}
         tail = {"usage": None} if request.controls.include_usage else {}
         if start:
             rows = logprobs(unknown(start)) if is_likely else None
@@ -155,7 +156,7 @@ def logprobs(rows: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any]:
     }
 
 
-def request_head(completion: Completion) -> dict[str, Any]:
+def head_of(completion: Completion) -> dict[str, Any]:
     """What whole answers and frames begin with."""
     return {
         "id": completion.id,

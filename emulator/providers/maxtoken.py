@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from emulator.dialects.chat_completions import ChatBody, Content, Many, MessageBody
-from emulator.providers.base import ErrorSpec, Names, Operation, Settings, bearer, provider_error
+from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, bearer, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Completion, ErrorReply
@@ -29,7 +29,7 @@ class MaxTokenSettings(Settings):
     """`strict` takes the documented `x-api-key` only, `any` also `Authorization: Bearer KEY` or just `KEY`."""
     stream_default: bool = True
     """Whether a request that does not say `stream` is streamed: the document says true."""
-    models: Names | None = ("deepseek-r1",)
+    models: NameList | None = ("deepseek-r1",)
     """The models that are served; any name when null. The document lists one; what another gets is inferred."""
     content_policy_http_status: Literal[503, 400] = 503
     """The HTTP status of a content policy error; its body says "503" either way."""
@@ -79,8 +79,8 @@ class MaxToken(ChatDialect, ServesDeepSeek):
             raise provider_error("unauthorized")
         return super().authenticate(headers)
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        request = super().parse(call, key)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        request = super().parse(http_request, key)
         if self.settings.models is not None and request.model not in self.settings.models:
             raise provider_error("model_not_found")
         return request

@@ -5,15 +5,16 @@ Request and answer are documented; the stream and the error bodies are inferred.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 
 from emulator import tokens
 from emulator.dialects.base import PIECE
 from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
+from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
-from emulator.providers.base import ErrorSpec, Names, Operation, Settings, per_million, provider_error
+from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, per_million, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, Completion, Reply, Source
@@ -31,17 +32,17 @@ class NadlesMessage(MessageBody):
 
 
 class NadlesBody(ChatBody):
-    model: str = ""
+    model: Annotated[str, ignored("the path names the model")] = ""
     messages: Many[NadlesMessage]
     max_tokens: int = MAX_TOKENS
-    temperature: float = 0.7
-    top_p: float = 0.9
+    temperature: Annotated[float, SAMPLING] = 0.7
+    top_p: Annotated[float, SAMPLING] = 0.9
     stream: bool = False
     search_web: bool = False
 
 
 class NadlesSettings(Settings):
-    models: Names = (MODEL,)
+    models: NameList = (MODEL,)
     """The models of the active plan; any other is forbidden."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
     """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
@@ -93,14 +94,14 @@ class Nadles(ChatDialect, ServesDeepSeek):
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("x-billing-token")
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         # The gateway looks at the plan before the origin looks at the body.
-        if call.parameters["model_name"] not in self.settings.models:
+        if http_request.parameters["model_name"] not in self.settings.models:
             raise provider_error("forbidden")
-        return super().parse(call, key)
+        return super().parse(http_request, key)
 
-    def model_of(self, call: HttpRequest, body: Any) -> str:
-        return call.parameters["model_name"]
+    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+        return http_request.parameters["model_name"]
 
     def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.messages:

@@ -5,7 +5,7 @@ What it sends is public: its reference, the types of its SDKs, and what others c
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import ceil
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 from urllib.parse import parse_qs
 
 import orjson
@@ -13,14 +13,15 @@ from pydantic import ValidationError
 
 from emulator import large, seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.chat_completions import Strict
+from emulator.dialects.chat_completions import BodyType, Strict
 from emulator.dialects.embeddings import Embeddings, counted, inputs_of
+from emulator.dialects.parameters import IGNORED
 from emulator.providers import openai_words as words
 from emulator.providers.base import (
     Allowance,
     ErrorSpec,
     Limits,
-    Names,
+    NameList,
     Operation,
     Price,
     Provider,
@@ -70,44 +71,50 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
 
 
 class OpenAISettings(Settings):
-    models: Names | None = MODELS
+    models: NameList | None = MODELS
     """The models that are served, and fine-tuned ones of them; any name when null."""
     strict_members: bool = True
     """Whether members that OpenAI does not know are refused; many compatible servers ignore them."""
     obfuscation: bool = True
     """Whether letters level the lengths of events where the request does not say."""
     requests_per_minute: int | None = None
-    """How many requests a key may make for each model; null: 10,000 are told, and never enforced."""
+    """How many requests a key may make for each model; null: 10,000 are reported, and never enforced."""
     tokens_per_minute: int | None = None
-    """How many tokens it may use; null: 30,000,000 are told, and never enforced."""
+    """How many tokens it may use; null: 30,000,000 are reported, and never enforced."""
 
 
 class InputBody(Strict):
-    """What is to be embedded or looked at."""
+    """What is to be looked at."""
 
     model: str = ""
     input: Any = None
+
+
+class EmbeddingsBody(InputBody):
+    """What is to be embedded."""
+
     dimensions: int | None = None
     encoding_format: str | None = None
-    user: str | None = None
+    user: Annotated[str | None, IGNORED] = None
 
 
 class OpenAIEmbeddings(Embeddings):
     """`POST /v1/embeddings`"""
 
+    Body: ClassVar[type[EmbeddingsBody]] = EmbeddingsBody
     plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        native, body = read(self.provider, call)
-        model = self.provider.model_of(call, body.model)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        native, body = read(self.provider, http_request, EmbeddingsBody)
+        model = self.provider.model_of(http_request, body.model)
         complaint = next(filter(None, self.complaints(body, model)), None)
         if complaint is not None:
             raise complaint
         inputs = inputs_of(body.input)
         messages = tuple([Message("user", each if isinstance(each, str) else "") for each in inputs])
-        return ModelRequest(call, model, messages, False, Controls(), key, native)
+        return ModelRequest(http_request, model, messages, False, Controls(), key, native)
 
-    def complaints(self, body: InputBody, model: str) -> Iterator[Exception | None]:
+    def complaints(self, body: EmbeddingsBody, model: str) -> Iterator[Exception | None]:
         if body.input is None:
             yield words.missing("input")
         if not is_input(body.input):
@@ -135,15 +142,16 @@ class OpenAIEmbeddings(Embeddings):
 class Moderations(Dialect):
     """`POST /v1/moderations`: nothing is flagged but what a rule's reply names, categories with commas between them."""
 
+    Body: ClassVar[type[InputBody]] = InputBody
     dialect = "moderations"
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        native, body = read(self.provider, call)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        native, body = read(self.provider, http_request, InputBody)
         if body.input is None:
             raise words.missing("input")
-        model = self.provider.model_of(call, body.model or "omni-moderation-latest")
+        model = self.provider.model_of(http_request, body.model or "omni-moderation-latest")
         messages = tuple([Message("user", text) for text, _ in looked_at(body.input)])
-        return ModelRequest(call, model, messages, False, Controls(), key, native)
+        return ModelRequest(http_request, model, messages, False, Controls(), key, native)
 
     def make_id(self, entropy: bytes) -> str:
         return f"modr-{seeded.letters(entropy, 29)}"
@@ -153,7 +161,7 @@ class Moderations(Dialect):
         return self.judged(completion.id, request, [name for name in named if name in CATEGORIES])
 
     def result(self, request: ModelRequest) -> Any:
-        return self.judged(self.make_id(seeded.digest("moderation", request.call.body)), request, ())
+        return self.judged(self.make_id(seeded.digest("moderation", request.http_request.body)), request, ())
 
     def judged(self, id: str, request: ModelRequest, flagged: Sequence[str]) -> Any:
         rows = []
@@ -300,11 +308,11 @@ class OpenAI(Provider):
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return bearer(headers) or headers.get("api-key")
 
-    def model_of(self, call: HttpRequest, sent: str) -> str:
+    def model_of(self, http_request: HttpRequest, sent: str) -> str:
         """The model that is asked for; at Azure the deployment. Raises ProviderError."""
-        deployment = call.parameters.get("deployment")
-        is_azure = not call.path.startswith("/v1/")
-        if is_azure and "api-version" not in parse_qs(call.query):
+        deployment = http_request.parameters.get("deployment")
+        is_azure = not http_request.path.startswith("/v1/")
+        if is_azure and "api-version" not in parse_qs(http_request.query):
             raise provider_error("not_found", body={"error": {"code": "404", "message": "Resource not found"}})
         if deployment is not None:
             return deployment
@@ -322,10 +330,10 @@ class OpenAI(Provider):
             )
         return sent
 
-    def json_of(self, call: HttpRequest) -> dict[str, Any]:
+    def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
         """The body as JSON. Raises ProviderError."""
         try:
-            native = large.loads(call.body)
+            native = large.loads(http_request.body)
         except orjson.JSONDecodeError:
             raise wrong(words.NOT_JSON) from None
         if not isinstance(native, dict):
@@ -356,7 +364,7 @@ class OpenAI(Provider):
     def check_context_length(self, request: ModelRequest, prompt: int) -> None:
         most = context_of(request.model)
         if prompt > most and request.body.get("truncation") != "auto":
-            param = "input" if request.call.dialect == "responses" else "messages"
+            param = "input" if request.http_request.dialect == "responses" else "messages"
             raise provider_error(
                 "context_length",
                 f"This model's maximum context length is {most} tokens. However, your messages resulted in {prompt} "
@@ -378,7 +386,7 @@ class OpenAI(Provider):
         )
 
     def limits(self, request: ModelRequest) -> Limits | None:
-        if request.call.method != "POST":
+        if request.http_request.method != "POST":
             return None
         requests, tokens = self.settings.requests_per_minute, self.settings.tokens_per_minute
         return Limits(
@@ -389,12 +397,12 @@ class OpenAI(Provider):
 
     def limit_headers(self, left: Allowance) -> tuple[Header, ...]:
         rows = (("requests", left.requests), ("tokens", left.tokens))
-        told = [
+        headers = [
             *[(f"x-ratelimit-limit-{name}", str(row.limit)) for name, row in rows],
             *[(f"x-ratelimit-remaining-{name}", str(row.left)) for name, row in rows],
             *[(f"x-ratelimit-reset-{name}", duration(row.reset)) for name, row in rows],
         ]
-        return tuple([(name.encode(), value.encode()) for name, value in told])
+        return tuple([(name.encode(), value.encode()) for name, value in headers])
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
         is_requests = left.requests.left < 1
@@ -420,12 +428,12 @@ class OpenAI(Provider):
         return price_of(model)
 
     def listing(self, request: ModelRequest, balance: Any = None) -> Any:
-        call = request.call
+        http_request = request.http_request
         names = MODELS if self.settings.models is None else self.settings.models
-        if call.operation == "models":
+        if http_request.operation == "models":
             return {"object": "list", "data": [model_row(name) for name in names]}
-        if call.operation == "model":
-            name = call.parameters["model"]
+        if http_request.operation == "model":
+            name = http_request.parameters["model"]
             if name not in names:
                 raise provider_error("model_not_found", f"The model '{name}' does not exist", param="model")
             return model_row(name)
@@ -433,38 +441,38 @@ class OpenAI(Provider):
 
     # Refusals
 
-    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
-        if call is not None and reply.message is None and reply.body is None:
+    def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
+        if http_request is not None and reply.message is None and reply.body is None:
             message = None
-            key = self.credential(call.headers)
+            key = self.credential(http_request.headers)
             if reply.name == "unauthorized" and key:
                 message = (
                     f"Incorrect API key provided: {masked(key)}. You can find your API key at "
                     "https://platform.openai.com/account/api-keys."
                 )
             elif reply.name == "not_found":
-                message = f"Invalid URL ({call.method} {call.path})"
+                message = f"Invalid URL ({http_request.method} {http_request.path})"
             elif reply.name == "method_not_allowed":
-                message = f"Not allowed to {call.method} on {call.path}."
+                message = f"Not allowed to {http_request.method} on {http_request.path}."
             if message is not None:
                 code = "invalid_api_key" if reply.name == "unauthorized" else reply.code
                 reply = ErrorReply(reply.name, reply.status, message, reply.type, code, reply.param, reply.headers)
-        return super().error(reply, call, request_id)
+        return super().error(reply, http_request, request_id)
 
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         kind = row.type or ("server_error" if row.status >= 500 else "invalid_request_error")
         return {"error": {"message": row.message, "type": kind, "param": row.param, "code": row.code}}
 
 
-def read(provider: Any, call: HttpRequest) -> tuple[dict[str, Any], InputBody]:
+def read(provider: Any, http_request: HttpRequest, model: type[BodyType]) -> tuple[dict[str, Any], BodyType]:
     """A body that holds an input. Raises ProviderError."""
-    native = provider.json_of(call)
+    native = provider.json_of(http_request)
     if provider.settings.strict_members:
-        unknown = [name for name in native if name not in InputBody.model_fields]
+        unknown = [name for name in native if name not in model.model_fields]
         if unknown:
             raise wrong(f"Unrecognized request argument supplied: {', '.join(unknown)}")
     try:
-        return native, InputBody.model_validate(native)
+        return native, model.model_validate(native)
     except ValidationError as error:
         raise words.misfit(error.errors(include_url=False)[0]) from None
 
@@ -499,9 +507,9 @@ def duration(seconds: float) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms"
     minutes, rest = divmod(milliseconds, 60_000)
-    told = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    shown = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
     hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or hours else "") + told
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or hours else "") + shown
 
 
 def masked(key: str) -> str:

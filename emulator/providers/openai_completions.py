@@ -26,6 +26,7 @@ from emulator.dialects.chat_completions import (
     text_or_list,
 )
 from emulator.dialects.obfuscation import TAIL, leveled, tail_of, tails_of
+from emulator.dialects.parameters import ECHOED, IGNORED, SAMPLING, ignored
 from emulator.dialects.responses_input import PLAIN_TEXT, as_custom
 from emulator.providers import openai_words as words
 from emulator.providers.openai_models import is_thinker, thinks
@@ -123,40 +124,40 @@ class OpenAIBody(ChatBody):
 
     model: str = ""
     messages: Many[OpenAIMessage]
-    audio: Any = None
-    frequency_penalty: float | None = None
-    function_call: Any = None
-    functions: Any = None
-    logit_bias: dict[str, Any] | None = None
+    audio: Annotated[Any, IGNORED] = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
+    function_call: Annotated[Any, ignored("superseded by tool_choice")] = None
+    functions: Annotated[Any, ignored("superseded by tools")] = None
+    logit_bias: Annotated[dict[str, Any] | None, SAMPLING] = None
     logprobs: bool | None = None
     max_completion_tokens: int | None = None
     max_tokens: int | None = None
-    metadata: dict[str, Any] | None = None
-    modalities: Any = None
-    moderation: Any = None
+    metadata: Annotated[dict[str, Any] | None, IGNORED] = None
+    modalities: Annotated[Any, IGNORED] = None
+    moderation: Annotated[Any, IGNORED] = None
     n: int | None = None
-    parallel_tool_calls: bool | None = None
-    prediction: Any = None
-    presence_penalty: float | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: Any = None
+    parallel_tool_calls: Annotated[bool | None, IGNORED] = None
+    prediction: Annotated[Any, IGNORED] = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
+    prompt_cache_key: Annotated[str | None, IGNORED] = None
+    prompt_cache_options: Annotated[Any, IGNORED] = None
+    prompt_cache_retention: Annotated[Any, IGNORED] = None
     reasoning_effort: str | None = None
     response_format: ResponseFormat | None = None
-    safety_identifier: str | None = None
-    seed: int | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    safety_identifier: Annotated[str | None, IGNORED] = None
+    seed: Annotated[int | None, SAMPLING] = None
+    service_tier: Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"] | None, ECHOED] = None
     stop: Stop | None = None
-    store: bool | None = None
+    store: Annotated[bool | None, IGNORED] = None
     stream_options: StreamOptions | None = None
-    temperature: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
     tool_choice: ToolChoice | None = None
     tools: Many[OfferBody] | None = None
     top_logprobs: int | None = None
-    top_p: float | None = None
-    user: str | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
-    web_search_options: Any = None
+    top_p: Annotated[float | None, SAMPLING] = None
+    user: Annotated[str | None, IGNORED] = None
+    verbosity: Annotated[Literal["low", "medium", "high"] | None, IGNORED] = None
+    web_search_options: Annotated[Any, IGNORED] = None
 
 
 def read_message(body: OpenAIMessage) -> Message:
@@ -207,9 +208,9 @@ class OpenAIChat(ChatCompletions):
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        body, native = self.read(call, OpenAIBody)
-        model = self.provider.model_of(call, body.model)
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        body, native = self.read(http_request, OpenAIBody)
+        model = self.provider.model_of(http_request, body.model)
         if self.provider.settings.strict_members:
             unknown = [name for name in native if name not in OpenAIBody.model_fields]
             if unknown:
@@ -219,7 +220,9 @@ class OpenAIChat(ChatCompletions):
         if complaint is not None:
             raise complaint
         messages = tuple([read_message(message) for message in body.messages])
-        return ModelRequest(call, model, messages, bool(body.stream), self.controls_of(body, model), key, native)
+        return ModelRequest(
+            http_request, model, messages, bool(body.stream), self.controls_of(body, model), key, native
+        )
 
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
         return wrong(words.NOT_JSON)

@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import parse_qs
 
-from pydantic import Discriminator, Tag, ValidationError
+from pydantic import BaseModel, Discriminator, Tag, ValidationError
 
 from emulator import seeded, tokens
 from emulator.dialects.base import ProviderError, provider_error
 from emulator.dialects.chat_completions import Many, ToolChoice, text_or_list
 from emulator.dialects.obfuscation import tails_of
+from emulator.dialects.parameters import ECHOED, IGNORED, honoured, ignored, only, refused, refused_in
 from emulator.dialects.responses import Json, Outcome, Responses
 from emulator.dialects.responses_input import (
     CALLS,
@@ -78,40 +79,49 @@ class OpenAIResponsesBody(ResponsesBody):
     input: OpenAIInput | None = None  # type: ignore[assignment]  # the items that OpenAI knows
     reasoning: OpenAIReasoning | None = None
     background: bool | None = None
-    context_management: Any = None
-    conversation: Any = None
+    context_management: Annotated[Any, IGNORED] = None
+    conversation: Annotated[Any, refused("Conversation with id '{value}' not found.", error="not_found")] = None
     include: Many[str] | None = None
-    max_tool_calls: int | None = None
-    metadata: dict[str, Any] | None = None
-    moderation: Any = None
-    parallel_tool_calls: bool | None = None
+    max_tool_calls: Annotated[int | None, ECHOED] = None
+    metadata: Annotated[dict[str, Any] | None, ECHOED] = None
+    moderation: Annotated[Any, IGNORED] = None
+    parallel_tool_calls: Annotated[bool | None, ECHOED] = None
     previous_response_id: str | None = None
-    prompt: Any = None
-    prompt_cache_key: str | None = None
-    prompt_cache_options: Any = None
-    prompt_cache_retention: Any = None
-    safety_identifier: str | None = None
-    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    prompt: Annotated[Any, ignored("it stands in for an input, which is empty then")] = None
+    prompt_cache_key: Annotated[str | None, ECHOED] = None
+    prompt_cache_options: Annotated[Any, IGNORED] = None
+    prompt_cache_retention: Annotated[Any, ECHOED] = None
+    safety_identifier: Annotated[str | None, ECHOED] = None
+    service_tier: Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"] | None, ECHOED] = None
     store: bool | None = None
     stream_options: dict[str, Any] | None = None
     tool_choice: ToolChoice | None = None
-    truncation: Literal["auto", "disabled"] | None = None
+    truncation: Annotated[Literal["auto", "disabled"] | None, honoured("auto: no prompt is too long; echoed")] = None
+
+
+COUNTED = only(OpenAIResponsesBody, "input", "instructions", "tools", "previous_response_id")
 
 
 class OpenAIResponses(Responses):
     """`/v1/responses`"""
 
+    Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
     final_name: ClassVar[bool] = True
 
     # The way in
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
-        if call.operation == "cancel_response":
-            listed: ModelRequest = self.provider.listed(call, key)
+    def body_of(self, operation: str) -> type[BaseModel] | None:
+        if operation == "cancel_response":
+            return None
+        return COUNTED if operation == "input_tokens" else self.Body
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        if http_request.operation == "cancel_response":
+            listed: ModelRequest = self.provider.listed(http_request, key)
             return listed
-        body, native = self.read(call)
-        model = self.provider.model_of(call, body.model)
-        store: ResponseStore | None = call.store
+        body, native = self.read(http_request)
+        model = self.provider.model_of(http_request, body.model)
+        store: ResponseStore | None = http_request.store
         complaint = next(filter(None, self.complaints(body, model, store)), None)
         if complaint is not None:
             raise complaint
@@ -120,16 +130,16 @@ class OpenAIResponses(Responses):
             before = previous(body.previous_response_id, store).messages
         body = body.model_copy(update={"input": referred(body, store)})
         said = read_input(body, "system")
-        told = 1 if body.instructions else 0
-        messages = (*said[:told], *before, *said[told:])
+        instructions = 1 if body.instructions else 0
+        messages = (*said[:instructions], *before, *said[instructions:])
         complaint = complaint_of_calls(messages)
         if complaint is not None:
             raise complaint
-        return ModelRequest(call, model, messages, bool(body.stream), controls_of(body, model), key, native)
+        return ModelRequest(http_request, model, messages, bool(body.stream), controls_of(body, model), key, native)
 
-    def read(self, call: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
+    def read(self, http_request: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
         """The typed body and the native one. Raises ProviderError."""
-        native = self.provider.json_of(call)
+        native = self.provider.json_of(http_request)
         if self.provider.settings.strict_members:
             for name in native:
                 if name not in OpenAIResponsesBody.model_fields:
@@ -150,9 +160,8 @@ class OpenAIResponses(Responses):
                 "input",
             )
         yield from [bounds.complaint(body) for bounds in BOUNDS]
-        if body.conversation is not None:
-            id = body.conversation.get("id") if isinstance(body.conversation, dict) else body.conversation
-            yield provider_error("not_found", f"Conversation with id '{id}' not found.")
+        for refusal in refused_in(OpenAIResponsesBody, {"conversation": body.conversation}):
+            yield provider_error(refusal.error, refusal.message)
         if body.background and body.store is False:
             yield wrong("Background responses have to be stored: leave 'store' out.", "invalid_value", "background")
         yield from complaints_of_model(body, model)
@@ -205,8 +214,8 @@ class OpenAIResponses(Responses):
         item = super().item(block, index, completion, outcome)
         return without_status(item) if isinstance(block, Thought) else item
 
-    def pending(self, block: Block, index: int, completion: Completion) -> Json:
-        item = super().pending(block, index, completion)
+    def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
+        item = super().opened_item(block, index, completion)
         return without_status(item) if isinstance(block, Thought) else item
 
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
@@ -214,9 +223,8 @@ class OpenAIResponses(Responses):
         return tails_of(text) if self.provider.settings.obfuscation and asked is not False else None
 
     def usage(self, usage: Usage) -> Json:
-        told = super().usage(usage)
         return {
-            **told,
+            **super().usage(usage),
             "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_written},
         }
 
@@ -269,31 +277,31 @@ class OpenAIResponses(Responses):
         return bool(request.body.get("background")) and not request.stream
 
     def keeps(self, request: ModelRequest) -> bool:
-        return request.call.operation == "responses" and request.body.get("store") is not False
+        return request.http_request.operation == "responses" and request.body.get("store") is not False
 
     def keep(self, completion: Completion, request: ModelRequest, begins: float, ready: float) -> None:
-        store: ResponseStore | None = request.call.store
+        store: ResponseStore | None = request.http_request.store
         if store is None:
             return
         body = super().body(completion, request)
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)
         choice = completion.choices[0]
-        told = 1 if request.body.get("instructions") else 0
+        instructions = 1 if request.body.get("instructions") else 0
         answer = Message("assistant", choice.content, choice.reasoning, choice.tool_calls)
-        messages = (*request.messages[told:], answer)
+        messages = (*request.messages[instructions:], answer)
         items = tuple(input_items(request.body.get("input"), completion.id))
         store.put(StoredResponse(body, messages, items, begins, ready))
 
     def result(self, request: ModelRequest) -> Any:
-        call = request.call
-        store: ResponseStore | None = call.store
-        if call.operation == "input_tokens":
+        http_request = request.http_request
+        store: ResponseStore | None = http_request.store
+        if http_request.operation == "input_tokens":
             fixed, texts = self.provider.prompt_texts(request)
             return {"object": "response.input_tokens", "input_tokens": fixed + sum(map(tokens.count, texts))}
-        id = call.parameters["response_id"]
+        id = http_request.parameters["response_id"]
         store, stored = kept(id, store)
-        match call.operation:
+        match http_request.operation:
             case "delete_response":
                 store.delete(id)
                 return {"id": id, "object": "response", "deleted": True}
@@ -302,12 +310,12 @@ class OpenAIResponses(Responses):
                     raise wrong("Cannot cancel a synchronous response.")
                 stored.canceled = stored.canceled or store.now() < stored.ready
             case "input_items":
-                return page(stored.items, parse_qs(call.query))
+                return page(stored.items, parse_qs(http_request.query))
         return as_of(stored, store.now())
 
 
 def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
-    """A thought that is told as the request wants it; the words are those that are left of it in the end."""
+    """A thought, shown as the request wants it; the words are those that are left of it in the end."""
     if not isinstance(block, Thought):
         return block
     summary = (block.summary or "") if is_summed_up else None
@@ -555,8 +563,8 @@ def complaint_of_calls(messages: Sequence[Message]) -> ProviderError | None:
     for message in messages:
         if message.role == "tool":
             if message.tool_call_id not in open_calls:
-                told = f"No tool call found for function call output with call_id {message.tool_call_id}."
-                return wrong(told, None, "input")
+                complaint = f"No tool call found for function call output with call_id {message.tool_call_id}."
+                return wrong(complaint, None, "input")
             open_calls.pop(message.tool_call_id or "")
         open_calls.update({call.id: None for call in message.tool_calls})
     if open_calls:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
 from pydantic import ValidationError
@@ -28,11 +28,12 @@ from emulator.dialects.chat_completions import (
     read_tool_choice,
     read_tools,
 )
+from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
-    Names,
+    NameList,
     Operation,
     ProviderError,
     Settings,
@@ -68,14 +69,14 @@ class SerevixMessage(MessageBody):
 class SerevixBody(ChatBody):
     model: str = ""
     messages: Many[SerevixMessage] | None = None  # type: ignore[assignment]  # New API has its own text when missing
-    temperature: float | None = None
-    top_p: float | None = None
+    temperature: Annotated[float | None, SAMPLING] = None
+    top_p: Annotated[float | None, SAMPLING] = None
     n: int | None = None
     stop: Stop | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
+    presence_penalty: Annotated[float | None, SAMPLING] = None
+    frequency_penalty: Annotated[float | None, SAMPLING] = None
     stream_options: StreamOptions | None = None
     tools: Many[ToolBody] | None = None
     tool_choice: ToolChoice | None = None
@@ -96,7 +97,7 @@ class SerevixSettings(Settings):
     """The documented body has no `index` in its only choice; `include` adds it, as New API's upstream would."""
     error_profile: Literal["new_api", "openai"] = "new_api"
     """`new_api`: the gateway's own statuses and bodies; `openai`: OpenAI's, as other gateways send them."""
-    models: Names | None = None
+    models: NameList | None = None
     """The models that are served; any name when null."""
     strict: bool = False
     """Refuse messages without `role` or `content`."""
@@ -219,12 +220,12 @@ class Serevix(ChatDialect, ServesDeepSeek):
                 raise provider_error("not_found") from None
             raise
 
-    def parse(self, call: HttpRequest, key: str) -> ModelRequest:
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         # As New API does it: by the beginning of the header, in exactly this case.
-        is_json = call.headers.get("content-type", "").startswith("application/json")
+        is_json = http_request.headers.get("content-type", "").startswith("application/json")
         if not is_json and self.settings.content_type == "new_api":
             raise self.gateway(NO_MODEL)
-        request = super().parse(call, key)
+        request = super().parse(http_request, key)
         if self.settings.models is not None and request.model not in self.settings.models:
             raise provider_error("model_not_found")
         return request
@@ -287,7 +288,8 @@ class Serevix(ChatDialect, ServesDeepSeek):
     def controls(self, body: Any) -> Controls:
         form = body.response_format
         thinking = self.thinks(body)
-        effort = DeepSeekDialect.effort_mapping.get(body.reasoning_effort, body.reasoning_effort)
+        asked: Any = body.reasoning_effort or (body.thinking.reasoning_effort if body.thinking is not None else None)
+        effort = DeepSeekDialect.effort_mapping.get(asked, asked)
         return Controls(
             max_tokens=body.limit,
             stop=read_stop(body.stop),
@@ -339,7 +341,7 @@ class Serevix(ChatDialect, ServesDeepSeek):
             }
             for name in names
         ]
-        wanted = request.call.parameters.get("model")
+        wanted = request.http_request.parameters.get("model")
         if wanted is None:
             return {"data": rows, "object": "list", "success": True}
         return next((row for row in rows if row["id"] == wanted), None) or {
@@ -363,10 +365,10 @@ class Serevix(ChatDialect, ServesDeepSeek):
     def table(self) -> Mapping[str, ErrorSpec]:
         return self.errors if self.settings.error_profile == "new_api" else self.openai_profile
 
-    def error(self, reply: ErrorReply, call: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
-        if call is not None and reply.message is None and reply.body is None:
-            reply = replace(reply, message=worded(self.error_spec(reply).message, call))
-        return super().error(reply, call, request_id)
+    def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
+        if http_request is not None and reply.message is None and reply.body is None:
+            reply = replace(reply, message=worded(self.error_spec(reply).message, http_request))
+        return super().error(reply, http_request, request_id)
 
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         if row.type == "new_api_error":
@@ -390,13 +392,13 @@ class Serevix(ChatDialect, ServesDeepSeek):
         return ErrorSpec(status, message, "upstream_error", "bad_response_status_code")
 
 
-def worded(message: str, call: HttpRequest) -> str:
+def worded(message: str, http_request: HttpRequest) -> str:
     """A text of the table in the language of the request, with what the request asked for."""
-    if message == INVALID_TOKEN and call.headers.get("accept-language", "").lower().startswith("zh"):
+    if message == INVALID_TOKEN and http_request.headers.get("accept-language", "").lower().startswith("zh"):
         return INVALID_TOKEN_IN_CHINESE
     if "{model}" in message:
-        return message.replace("{model}", asked_model(call.body))
-    return message.replace("{method}", call.method).replace("{path}", call.path)
+        return message.replace("{model}", asked_model(http_request.body))
+    return message.replace("{method}", http_request.method).replace("{path}", http_request.path)
 
 
 def asked_model(body: bytes) -> str:

@@ -14,9 +14,9 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from emulator import docstrings
 from emulator.faults import FAULTS, OLD_NAMES
-from emulator.faults.base import STAGES
+from emulator.faults.base import STAGES, known_errors
 from emulator.providers import PROVIDERS
-from emulator.scenario.models import Scenario, known_errors
+from emulator.scenario.models import Scenario
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

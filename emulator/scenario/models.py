@@ -21,6 +21,7 @@ from pydantic import (
 
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults import AnyFault
+from emulator.faults.base import ErrorName
 from emulator.generation import templates
 from emulator.generation.languages import known_locale
 from emulator.matching.conditions import BROUGHT
@@ -38,7 +39,6 @@ from emulator.matching.conditions.values import (
 )
 from emulator.pace import FASTEST, SLOWEST, Pace
 from emulator.providers import PROVIDERS
-from emulator.providers.base import ERROR_NAMES
 from emulator.reply import ErrorReply, Reply, ReplyTemplate, Source
 from emulator.request import ToolCall
 
@@ -311,7 +311,10 @@ class ReplyModel(Model):
         reply = Reply(
             content=self.content or "",
             reasoning=self.reasoning if isinstance(self.reasoning, str) else None,
-            tool_calls=tuple(ToolCall(call.name, _json_text(call.arguments), call.id) for call in self.tool_calls),
+            tool_calls=tuple(
+                ToolCall(call.name, _json_text(call.arguments), call.id, is_data=not isinstance(call.arguments, str))
+                for call in self.tool_calls
+            ),
             sources=None
             if self.summaries is None
             else tuple(Source(row.url, row.summary, row.status, row.error) for row in self.summaries),
@@ -348,22 +351,6 @@ class ReplyModel(Model):
 
 def _json_text(arguments: dict[str, Any] | str) -> str:
     return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-
-
-def known_errors() -> list[str]:
-    """Every error name: the common ones, then those of individual providers."""
-    extra = {name: None for provider in PROVIDERS.values() for name in provider.errors if name not in ERROR_NAMES}
-    return [*ERROR_NAMES, *extra]
-
-
-def _known_error(name: str) -> str:
-    known = known_errors()
-    if name not in known:
-        raise ValueError(f"is '{name}'.{did_you_mean(name, known)} Errors: {', '.join(known)}")
-    return name
-
-
-ErrorName = Annotated[str, AfterValidator(_known_error), WithJsonSchema({"type": "string", "enum": known_errors()})]
 
 
 class ErrorModel(Model):

@@ -18,10 +18,10 @@ from pydantic_core.core_schema import ErrorType
 from emulator.errors import Problem, did_you_mean
 from emulator.scenario.document import Document, Key, KeyPath, hinted, one_line, quote, spell
 
-Schema = Mapping[str, Any]
+CoreSchema = Mapping[str, Any]
 
 MAX_LISTED = 12
-_UNKNOWN: Schema = {"type": "any"}
+_UNKNOWN: CoreSchema = {"type": "any"}
 
 _NOUNS: Mapping[str, str] = {
     kind: noun
@@ -99,9 +99,9 @@ class _Walk:
     """Walks down a core schema; where the schema is unknown, it follows only the data."""
 
     def __init__(self) -> None:
-        self._definitions: dict[str, Schema] = {}
+        self._definitions: dict[str, CoreSchema] = {}
 
-    def down(self, schema: Schema, spot: _Spot, errors: Errors) -> list[_Finding]:
+    def down(self, schema: CoreSchema, spot: _Spot, errors: Errors) -> list[_Finding]:
         """Explains the errors, each with the rest of its location, for the value at this spot."""
         schema = self._bare(schema)
         found: list[_Finding] = []
@@ -126,10 +126,10 @@ class _Walk:
                 found += self.down(child, spot.step(key, known=known), inner)
         return found
 
-    def _branch(self, union: Schema, spot: _Spot, branches: Mapping[Key, Errors]) -> list[_Finding]:
+    def _branch(self, union: CoreSchema, spot: _Spot, branches: Mapping[Key, Errors]) -> list[_Finding]:
         """The findings of the branch that was meant, or one for all branches."""
         # All branches have failed, in order, so labels and choices pair up by position.
-        choices: Iterable[Schema] = _choices(union).values()
+        choices: Iterable[CoreSchema] = _choices(union).values()
         if len(branches) != len(_choices(union)):
             choices = [_UNKNOWN] * len(branches)
         tried = [
@@ -148,7 +148,7 @@ class _Walk:
         nouns = _joined(dict.fromkeys(each.noun for each in alone if each.noun))
         return [_expected(spot, spell(spot.name), spot.value, nouns, [word for each in alone for word in each.words])]
 
-    def _bare(self, schema: Schema) -> Schema:
+    def _bare(self, schema: CoreSchema) -> CoreSchema:
         """The schema without wrappers that don't appear in locations: defaults, None, functions, references."""
         while True:
             match schema["type"]:
@@ -170,7 +170,7 @@ class _Walk:
                 case _:
                     return schema
 
-    def _shapes(self, schema: Schema) -> frozenset[str]:
+    def _shapes(self, schema: CoreSchema) -> frozenset[str]:
         schema = self._bare(schema)
         match schema["type"]:
             case kind if kind in _MAPPINGS:
@@ -197,7 +197,7 @@ def _shape(value: object) -> str:
             return "scalar"
 
 
-def _choices(union: Schema) -> Mapping[Any, Schema]:
+def _choices(union: CoreSchema) -> Mapping[Any, CoreSchema]:
     """The branches of a union, by tag or by number."""
     choices = union.get("choices", {})
     if isinstance(choices, Mapping):
@@ -205,7 +205,7 @@ def _choices(union: Schema) -> Mapping[Any, Schema]:
     return {number: each[0] if isinstance(each, tuple) else each for number, each in enumerate(choices)}
 
 
-def _fields(schema: Schema) -> Iterator[tuple[list[str], Schema]]:
+def _fields(schema: CoreSchema) -> Iterator[tuple[list[str], CoreSchema]]:
     """The fields of a mapping with fixed keys: the names of each, the best one first, and its schema."""
     fields = schema.get("fields", {})
     named = fields.items() if isinstance(fields, Mapping) else ((each["name"], each) for each in fields)
@@ -215,9 +215,9 @@ def _fields(schema: Schema) -> Iterator[tuple[list[str], Schema]]:
         yield [*(path if isinstance(path, str) else path[0] for path in paths), name], each["schema"]
 
 
-def _child(schema: Schema, key: Key) -> Schema:
+def _child(schema: CoreSchema, key: Key) -> CoreSchema:
     """The schema of the value at a key or index."""
-    items: Schema | Sequence[Schema] = schema.get("items_schema", _UNKNOWN)
+    items: CoreSchema | Sequence[CoreSchema] = schema.get("items_schema", _UNKNOWN)
     if "fields" in schema:
         return next((inner for names, inner in _fields(schema) if key in names), _UNKNOWN)
     if schema["type"] == "dict":
@@ -229,13 +229,13 @@ def _child(schema: Schema, key: Key) -> Schema:
     return items[index] if index < len(items) else _UNKNOWN
 
 
-def _unknown_key(key: str, spot: _Spot, schema: Schema) -> _Finding:
+def _unknown_key(key: str, spot: _Spot, schema: CoreSchema) -> _Finding:
     known = [names[0] for names, _ in _fields(schema)]
     name = spell((*spot.name, key))
     return _Finding((*spot.key_path, key), f"{name} is not a valid key{_listed('Keys', key, known)}")
 
 
-def _said(error: ErrorDetails, spot: _Spot, schema: Schema, subject: str = "") -> _Finding:
+def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "") -> _Finding:
     """One of pydantic's errors in the terms of a YAML author."""
     kind, context = error["type"], error.get("ctx", {})
     subject = subject or spell(spot.name)
@@ -282,7 +282,7 @@ def _said(error: ErrorDetails, spot: _Spot, schema: Schema, subject: str = "") -
     return _Finding(spot.key_path, message)
 
 
-def _unknown_tag(context: Mapping[str, Any], spot: _Spot, subject: str, schema: Schema) -> _Finding:
+def _unknown_tag(context: Mapping[str, Any], spot: _Spot, subject: str, schema: CoreSchema) -> _Finding:
     tags = sorted(map(str, _choices(schema))) or re.findall(r"'([^']*)'", context.get("expected_tags", ""))
     keys = re.findall(r"'([^']*)'", context["discriminator"])
     if not keys:  # a function selects the branch
@@ -295,7 +295,7 @@ def _unknown_tag(context: Mapping[str, Any], spot: _Spot, subject: str, schema: 
     return _Finding(inner.key_path, f"{spell(inner.name)} is {found}{_listed(f'{keys[0].capitalize()}s', tag, tags)}")
 
 
-def _unknown_word(context: Mapping[str, Any], spot: _Spot, subject: str, value: object, schema: Schema) -> _Finding:
+def _unknown_word(context: Mapping[str, Any], spot: _Spot, subject: str, value: object, schema: CoreSchema) -> _Finding:
     known = schema.get("expected") or [member.value for member in schema.get("members", [])]
     words = [each.value if isinstance(each, Enum) else each for each in known]
     if not words:
@@ -314,7 +314,7 @@ MISSING: Mapping[str, str] = {"version": ": start the scenario with the line `ve
 """The fix for a missing key."""
 
 
-def _mend(name: KeyPath, value: object, schema: Schema) -> str:
+def _mend(name: KeyPath, value: object, schema: CoreSchema) -> str:
     """The fix where a mapping or list was expected, in the syntax of the file; empty if there is nothing to add."""
     key = name[-1] if name else ""
     shown = quote(value)
@@ -343,7 +343,7 @@ def _mend(name: KeyPath, value: object, schema: Schema) -> str:
     return f". Keys: {', '.join(keys[:MAX_LISTED])}{', …' if len(keys) > MAX_LISTED else ''}" if keys else ""
 
 
-def _keys(schema: Schema) -> set[str]:
+def _keys(schema: CoreSchema) -> set[str]:
     return {names[0] for names, _ in _fields(schema)}
 
 

@@ -8,95 +8,37 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emulator.clock import Clock, VirtualClock
 from emulator.control.access import Access
 from emulator.engine import Options, PlannedResponse, answer, misused, refused
 from emulator.errors import Problem
 from emulator.providers import CREDENTIALS, PROVIDERS
-from emulator.providers.base import bearer
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
+from emulator.server.heads import HOSTS, Heads, RequestHead
 from emulator.server.playback import Players, Receive, Send, play
 from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.journal import Exchange, RecordedRequest
-from emulator.state.namespace import NAME, Namespace, Namespaces
+from emulator.state.namespace import Namespace, Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback
 
+if TYPE_CHECKING:
+    from emulator.control.api import Peers
+
 logger = logging.getLogger("emulator")
 
 MAX_BODY_BYTES = 32 * 2**20
-CONTROL = "/__emulator"
-ICON = "/favicon.ico"
 PENDING = "emulator.begun"
 """Where a scope holds an answer that has been begun already."""
-HOSTS: Mapping[str, str] = {
-    host: name for name, provider in PROVIDERS.items() for host in (*provider.hosts, f"{name}.localhost")
-}
-"""The provider behind each host name."""
-
-
-NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
-NAMESPACE_HEADER = "x-emulator-namespace"
-NAMESPACE_KEY = "sk-emu-"
 ALLOWED_HEADERS = ", ".join(sorted({"authorization", "content-type", "x-api-key", *CREDENTIALS}))
 """What a page may send when it does not say what it wants to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
-
-    provider: str
-    """Empty when the URL names none."""
-    path: str
-    namespace: str | None = None
-    """As it stands there, whether it can be one or not."""
-    faults: tuple[str, ...] = ()
-    prefix: str = ""
-    """Namespace and faults as they stand in the URL."""
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """What the head of a request says: all that is to be known before its body is read."""
-
-    target: Target
-    method: str
-    headers: Mapping[str, str]
-    """Names in lower case."""
-    query: str
-    key: str | None
-    """The credential, wherever the provider lets it stand."""
-    namespace: str | None
-    complaint: str = ""
-    """Why the request cannot be sent to the world that it names."""
-    sent_path: str = ""
-    """The path as it was sent."""
-    size: int = 0
-    """Bytes of the head."""
-
-    def call(self, body: bytes) -> HttpRequest:
-        """The whole request."""
-        target = self.target
-        return HttpRequest(
-            target.provider,
-            self.method,
-            target.path,
-            self.headers,
-            self.query,
-            body,
-            key=self.key,
-            faults=target.faults,
-            sent_path=self.sent_path,
-            head_size=self.size,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +71,15 @@ class App:
         self.namespaces = namespaces
         self.options = options
         self.provider = provider
-        self.hosts = hosts
+        self.heads = Heads(namespaces, provider, hosts)
         self.max_body_bytes = max_body_bytes
         self.access = Access()
         """Who may use the control API."""
         self.players = Players()
         self.timing = Timing()
         self.totals = Totals()
+        self.peers: Peers | None = None
+        """The workers of this server, this process among them."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """What tells each exchange once it is over."""
         self.problems: tuple[Problem, ...] = ()
@@ -153,12 +97,13 @@ class App:
         if (unfit := misframed(scope)) is not None:
             await self._turn_away(*unfit, scope, send)
             return
-        request_head = self.open(scope)
+        request_head = self.heads.read(scope)
         if request_head is None:
-            await self._elsewhere(scope, receive, send)
+            await self._to_control(scope, receive, send)
             return
         complaint = request_head.complaint or self.namespaces.complaint(request_head.namespace)
         namespace = self.namespaces.get(None if complaint else request_head.namespace)
+        request_head = request_head.within(namespace)
         if request_head.method == "OPTIONS" and request_head.target.provider:
             await self._send(preflight(request_head.headers), namespace, scope, send)
             return
@@ -171,16 +116,16 @@ class App:
             return  # the client left while it was sending
         clock = namespace.clock  # the world may be given another before this answer is over
         start = clock.now()
-        call = request_head.call(body)
+        http_request = request_head.with_body(body)
         plan: PlannedResponse | Awaitable[PlannedResponse]
         if not request_head.target.provider:
-            plan = self._stray(call, namespace, request_head, complaint)
+            plan = self._stray(http_request, namespace, request_head, complaint)
         elif is_too_large:
-            plan = too_large(call, namespace)
+            plan = too_large(http_request, namespace)
         elif complaint:
-            plan = misused(call, namespace, complaint, "namespace")
+            plan = misused(http_request, namespace, complaint, "namespace")
         else:
-            plan = self.plan(call, namespace, scope["state"][HANDLE].has_left)
+            plan = self.plan(http_request, namespace, scope["state"][HANDLE].has_left)
         is_for_a_page = bool(request_head.target.provider) and "origin" in request_head.headers
         await self._answer(PendingResponse(plan, namespace, clock, start, is_for_a_page), scope, send)
 
@@ -192,7 +137,7 @@ class App:
                 plan = await plan
             try:
                 if pending.is_for_a_page:
-                    plan = PlannedResponse(opened(plan.answer), plan.exchange)
+                    plan = replace(plan, answer=opened(plan.answer))
                 exchange = plan.exchange
                 exchange.connection, exchange.planned = scope["state"][HANDLE].number, plan.answer
                 exchange.playback = await play(
@@ -205,25 +150,6 @@ class App:
             if not self._open:
                 self._tell_idle()
 
-    def open(self, scope: Scope) -> RequestHead | None:
-        """Read the head of a request; None when it is for the front page or the control API."""
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        target = self.locate(scope["path"], headers.get("host", ""))
-        if target is None:
-            return None
-        if target.provider:
-            key = self.namespaces.default.script.providers[target.provider].credential(headers)
-        else:
-            key = bearer(headers)
-        query = scope["query_string"].decode("latin-1")
-        name = named(headers, key) if target.namespace is None else target.namespace
-        sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
-        size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
-        complaint = ""
-        if name is not None and not NAME.fullmatch(name):
-            name, complaint = None, f"{name!r} {NO_NAMESPACE}"
-        return RequestHead(target, scope["method"], headers, query, key, name, complaint, sent_path, size)
-
     def close(self, plan: PlannedResponse, namespace: Namespace) -> None:
         """Records a finished answer."""
         exchange, answer = plan.exchange, plan.answer
@@ -232,7 +158,7 @@ class App:
             self.timing.note(playback, answer.at[-1] - answer.at[0])
         if exchange.status in (404, 405):
             exchange.notes += self._mend(exchange.request, namespace)
-        exchange.end(answer)
+        plan.end()
         self.totals.note(exchange)
         namespace.journal.settle(exchange)
         if self.on_exchange is not None:
@@ -247,7 +173,7 @@ class App:
         """Multiply all paces from the next answer on. Copies of answers know what is sent at once, so they go."""
         self.options = replace(self.options, speed=speed)
         for namespace in self.namespaces:
-            namespace.memory.clear()
+            namespace.response_cache.clear()
 
     async def until_idle(self) -> None:
         """Return once no request is being answered."""
@@ -262,70 +188,48 @@ class App:
                 future.set_result(None)
         self._idle.clear()
 
-    def locate(self, path: str, host: str) -> Target | None:
-        """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
-        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults. None for what is the server's."""
-        whole, namespace = path, None
-        faults: list[str] = []
-        while path.startswith(("/@", "/~")):
-            name, slash, rest = path[2:].partition("/")
-            if path[1] == "~":
-                faults.append(name)
-            else:
-                namespace = name
-            path = slash + rest
-        prefix = whole[: len(whole) - len(path)]
-        is_named = namespace is None or NAME.fullmatch(namespace)
-        if path.startswith(CONTROL) and not faults and is_named:
-            return None
-        by_host = self.hosts.get(host.partition(":")[0].lower()) or self.provider
-        if by_host is not None:
-            return Target(by_host, path, namespace, tuple(faults))
-        if whole in ("/", ICON):
-            return None
-        name, slash, rest = path[1:].partition("/")
-        if name not in PROVIDERS:
-            return Target("", path, namespace, tuple(faults), prefix)
-        return Target(name, slash + rest, namespace, tuple(faults))
-
     def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
         """For a path that its provider does not have: what would do."""
         if not request.provider or request.operation:
             return ()
-        return (without_endpoint(request, namespace.script.providers[request.provider]),)
+        return (without_endpoint(request, namespace.compiled.providers[request.provider]),)
 
     def _stray(
-        self, call: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
+        self, http_request: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
     ) -> PlannedResponse:
         """The answer to a request that reaches no provider."""
         if complaint:
-            return PlannedResponse(*turned_away(call, namespace, 400, complaint, "namespace"))
-        target, providers = request_head.target, namespace.script.providers
-        message = without_provider(call.method, target.path, target.prefix, providers)
-        origin = f"http://{call.headers.get('host', 'localhost')}{target.prefix}"
+            return PlannedResponse(*turned_away(http_request, namespace, 400, complaint, "namespace"))
+        target, providers = request_head.target, namespace.compiled.providers
+        message = without_provider(http_request.method, target.path, target.prefix, providers)
+        origin = f"http://{http_request.headers.get('host', 'localhost')}{target.prefix}"
         urls = {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
-        return PlannedResponse(*turned_away(call, namespace, 404, message, "provider", urls))
+        return PlannedResponse(*turned_away(http_request, namespace, 404, message, "provider", urls))
 
     async def _turn_away(self, status: int, reason: str, scope: Scope, send: Send) -> None:
         """Refuse a request whose head is no HTTP/1.1; its body is not read, as nobody knows where it ends."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query, namespace = scope["query_string"].decode("latin-1"), self.namespaces.default
-        call = HttpRequest("", scope["method"], scope["path"], headers, query, b"")
+        http_request = HttpRequest("", scope["method"], scope["path"], headers, query, b"")
         start = namespace.clock.now()
-        plan = PlannedResponse(*turned_away(call, namespace, status, reason, "http"))
+        plan = PlannedResponse(*turned_away(http_request, namespace, status, reason, "http"))
         await self._answer(PendingResponse(plan, namespace, namespace.clock, start), scope, send)
 
-    async def plan(self, call: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]) -> PlannedResponse:
+    async def plan(
+        self, http_request: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]
+    ) -> PlannedResponse:
         """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if not isinstance(clock, VirtualClock):
-                return await answer(call, namespace, self.options, has_left)
+                return await answer(http_request, namespace, self.options, has_left)
             with clock.working():
-                return await answer(call, namespace, self.options, has_left)
+                return await answer(http_request, namespace, self.options, has_left)
         except Exception:
-            logger.exception("The emulator failed on %s %s: please report this", call.method, call.path)
-            return refused(call, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}))
+            logger.exception("The emulator failed on %s %s: please report this", http_request.method, http_request.path)
+            return refused(
+                http_request, namespace, ErrorReply(name="server_error", headers={"x-emulator-error": "internal"})
+            )
 
     async def _read(self, receive: Receive, headers: Mapping[str, str]) -> bytes | None:
         """The whole body; None when the client has gone. Raises _TooLarge, without reading the rest."""
@@ -351,7 +255,7 @@ class App:
     async def _send(self, planned: PlannedBody, namespace: Namespace, scope: Scope, send: Send) -> Playback:
         return await play(planned, namespace.clock.now(), namespace.clock, scope, send, self.players)
 
-    async def _elsewhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _to_control(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._control is None:
             from emulator.control.http import ControlApp  # Starlette takes a tenth of a second to load
 
@@ -359,17 +263,9 @@ class App:
         await self._control(scope, receive, send)
 
 
-def named(headers: Mapping[str, str], key: str | None) -> str | None:
-    """What a request names by header or key as its namespace."""
-    name = headers.get(NAMESPACE_HEADER)
-    if name is None and key is not None and key.startswith(NAMESPACE_KEY):
-        return key.removeprefix(NAMESPACE_KEY)
-    return name
-
-
-def too_large(call: HttpRequest, namespace: Namespace) -> PlannedResponse:
+def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:
     """What is left of the body is not read, so nothing can follow on its connection."""
-    return refused(call, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
+    return refused(http_request, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
 
 
 def opened(answer: Any) -> Any:

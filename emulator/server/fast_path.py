@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 from emulator.clock import Clock
 from emulator.engine import PlannedResponse
 from emulator.server import uvicorn_adapter
-from emulator.server.app import PENDING, App, PendingResponse, RequestHead
+from emulator.server.app import PENDING, App, PendingResponse
+from emulator.server.heads import RequestHead
 from emulator.server.playback import send_in_one
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
@@ -63,7 +64,7 @@ class FastPath:
     def __init__(self, app: App) -> None:
         self._app = app
         self._heads: dict[bytes, Known] = {}
-        self._script = app.namespaces.default.script
+        self._compiled = app.namespaces.default.compiled
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Remember the head of a request that came whole and alone in one packet, and keeps its connection open."""
@@ -79,7 +80,7 @@ class FastPath:
             or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
         ):
             return
-        request_head = self._app.open(scope) if misframed(scope) is None else None
+        request_head = self._app.heads.read(scope) if misframed(scope) is None else None
         if request_head is not None and request_head.target.provider and not request_head.complaint:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
@@ -95,9 +96,9 @@ class FastPath:
         scope, request_head, length = known
         app = self._app
         namespaces = app.namespaces
-        if namespaces.default.script is not self._script:  # a provider may now look for the key elsewhere
+        if namespaces.default.compiled is not self._compiled:  # a provider may now look for the key elsewhere
             self._heads.clear()
-            self._script = namespaces.default.script
+            self._compiled = namespaces.default.compiled
             return False
         handle = protocol.handle
         if len(data) - end != length or handle.is_full or handle.is_lost or app.players.draining:
@@ -105,9 +106,12 @@ class FastPath:
         if namespaces.complaint(request_head.namespace):
             return False
         namespace = namespaces.get(request_head.namespace)
+        if request_head.compiled is not namespace.compiled:  # its provider may look for the key elsewhere
+            request_head = request_head.within(namespace)
+            self._heads[data[:end]] = Known(scope, request_head, length)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(request_head.call(data[end:]), namespace, handle.has_left))
+        plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
             plan.exchange.playback, plan.exchange.connection = playback, handle.number
             app.close(plan, namespace)

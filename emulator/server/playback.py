@@ -1,4 +1,4 @@
-"""The one place where bytes and time are real: plays a track or a list of steps on a connection."""
+"""The one place where bytes and time are real: plays a planned body or a list of steps on a connection."""
 
 import asyncio
 from array import array
@@ -103,7 +103,7 @@ async def _play(
             answer = answer.steps()
     player: _Player
     if isinstance(answer, PlannedBody):
-        player = _TrackPlayer(handle, start, clock, cycle, answer)
+        player = _BodyPlayer(handle, start, clock, cycle, answer)
     else:
         player = _StepPlayer(handle, start, clock, cycle, answer)
     if watcher is not None:
@@ -410,7 +410,7 @@ class _Player:
             playback.late = now - due
 
 
-class _TrackPlayer(_Player):
+class _BodyPlayer(_Player):
     """The way of nearly every stream: shared pieces, an index, and writes past ASGI."""
 
     __slots__ = ("at", "due", "offset", "planned", "run", "runs")

@@ -25,11 +25,12 @@ from emulator.control.access import Access
 from emulator.engine import Options, handshake_fault
 from emulator.errors import BindError, EmulatorError, ScenarioError
 from emulator.scenario.sources import Source
-from emulator.server.app import HOSTS, App
+from emulator.server.app import App
 from emulator.server.fast_path import fast_path_for
+from emulator.server.heads import HOSTS
 from emulator.server.protocol import Connection, ConnectionHandle
 from emulator.server.uvicorn_adapter import ServerState, settings
-from emulator.state.journal import Exchange
+from emulator.state.journal import MAX_BYTES, MAX_UNCUT, Exchange, Shelf
 from emulator.state.namespace import CompiledScenario, Namespaces
 from emulator.state.reloading import fingerprint, watch
 from emulator.wire import Handshake
@@ -37,6 +38,7 @@ from emulator.wire import Handshake
 if TYPE_CHECKING:
     from emulator.interception.front import TlsFront
     from emulator.interception.proxy import Proxy
+    from emulator.server.channel import Channel, Member
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -70,8 +72,8 @@ CONNECTIONS = {
 class ServerOptions:
     """How to serve."""
 
-    script: CompiledScenario
-    options: Options = field(default_factory=Options)
+    compiled: CompiledScenario
+    engine: Options = field(default_factory=Options)
     provider: str | None = None
     """Serve this provider alone, at the root."""
     seed: int | None = None
@@ -84,6 +86,8 @@ class ServerOptions:
     """Who may use the control API."""
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
     """The provider behind each host name."""
+    member: "Member | None" = None
+    """What it has to do with other workers, if it is one."""
     front: "TlsFront | None" = None
     """Speaks TLS at the port."""
     proxy: "Proxy | None" = None
@@ -151,7 +155,7 @@ class Server:
         self._process = 0
         self._lock = threading.RLock()
         self._calls: deque[Callable[[], None]] = deque()
-        self._seen = fingerprint(options.sources, options.script.files) if options.sources else b""
+        self._seen = fingerprint(options.sources, options.compiled.files) if options.sources else b""
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """Serve until stopped, by a signal or by `stop()`, and close the socket. Blocks."""
@@ -161,8 +165,12 @@ class Server:
     async def serve(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
         """The same inside a running loop."""
         clock = WallClock()
-        namespaces = Namespaces(self.options.script, clock, self.options.seed)
-        app = App(namespaces, self.options.options, self.options.provider, hosts=self.options.hosts)
+        member = self.options.member
+        shelf = None
+        if member is not None:
+            shelf = Shelf(MAX_BYTES // member.workers, MAX_UNCUT // member.workers, member.shared)
+        namespaces = Namespaces(self.options.compiled, clock, self.options.seed, shelf)
+        app = App(namespaces, self.options.engine, self.options.provider, hosts=self.options.hosts)
         app.on_exchange, app.access = self.options.on_exchange, self.options.access
         app.timing.watch(clock)
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
@@ -171,9 +179,12 @@ class Server:
         with self._lock:
             self.app, self.http = app, http
             self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
+        channel = None if member is None else await _joined(app, member)
         try:
             await http.serve(sock, on_ready)
         finally:
+            if channel is not None:
+                channel.close()
             with self._lock:  # from now on, whoever asks does the work on its own
                 self._loop = None
                 self._do_calls()
@@ -183,18 +194,18 @@ class Server:
             clock.close()
 
     async def _watch(self, app: App, stop: asyncio.Event) -> None:
-        def deliver(script: CompiledScenario) -> None:
-            app.namespaces.reload(script)
+        def deliver(compiled: CompiledScenario) -> None:
+            app.namespaces.reload(compiled)
             app.problems = ()
-            if script.scenario.clock == "manual":
+            if compiled.scenario.clock == "manual":
                 logger.warning(MANUAL_CLOCK)
-            logger.info("The scenario was loaded again: %d rules.", len(script.rules.rules))
+            logger.info("The scenario was loaded again: %d rules.", len(compiled.rules.rules))
 
         def complain(error: ScenarioError) -> None:
             app.problems = error.problems
             logger.error("The scenario cannot be used, the last good version stays:\n%s", error)
 
-        await watch(self.options.sources, self.options.script, deliver, complain, stop, self._seen)
+        await watch(self.options.sources, self.options.compiled, deliver, complain, stop, self._seen)
 
     def call(self, work: Callable[[], Result]) -> Result:
         """Do something in the loop's thread, or here when the server is not running (any more). Raises EmulatorError
@@ -251,6 +262,17 @@ class Server:
             loop, http = self._loop, self.http
             if loop is not None and http is not None and not self.is_elsewhere:
                 loop.call_soon_threadsafe(http.stop, grace)
+
+
+async def _joined(app: App, member: "Member") -> "Channel":
+    """Make a server one of several workers."""
+    from emulator.control.calls import join
+    from emulator.server.channel import Channel
+
+    app.peers = channel = Channel(member)
+    await channel.start()
+    await join(app, channel)
+    return channel
 
 
 def _do(work: Callable[[], Result], result: "Future[Result]") -> None:

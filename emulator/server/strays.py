@@ -39,10 +39,15 @@ def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
 
 
 def refused(
-    call: HttpRequest, namespace: Namespace, status: int, message: str, kind: str, more: Mapping[str, Any] | None = None
+    http_request: HttpRequest,
+    namespace: Namespace,
+    status: int,
+    message: str,
+    kind: str,
+    more: Mapping[str, Any] | None = None,
 ) -> tuple[PlannedBody, Exchange]:
     """The answer to a request that reaches no provider, and its journal entry."""
-    exchange = namespace.begin(call)
+    exchange = namespace.begin(http_request)
     exchange.status, exchange.notes = status, (message,)
     exchange.error = "not_found" if status == 404 else "bad_request"
     headers: list[Header] = [

@@ -1,7 +1,8 @@
 """Several processes on one port, each with an accept queue of its own: for load that one core cannot bear.
 
-They share nothing. A scenario whose answers depend on what came before would give different answers from process to
-process, so it is refused, with the reasons.
+They share no state: a scenario whose answers depend on what came before would give different answers from process to
+process, so it is refused, with the reasons (`emulator.state.shared`). What the control API is asked reaches all of them
+by the control channel (`emulator.server.broker`), whose middle is the parent.
 """
 
 import contextlib
@@ -11,15 +12,16 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
 
 from emulator.clock import WallClock
 from emulator.errors import BindError, UsageError
-from emulator.faults.base import Fault
-from emulator.scenario.models import Match, RuleModel, Scenario
+from emulator.server.broker import Broker
+from emulator.server.channel import Member
 from emulator.server.server import bind
+from emulator.state.shared import Shared
 
 MAX_FAILED_STARTS = 3
 """Workers in a row that may end before they listen."""
@@ -31,60 +33,7 @@ WRITE_TIMEOUT = 0.5
 """Seconds that a message of the parent waits for whoever reads it."""
 FAILED, CANNOT_BIND = 1, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-def needs_shared_state(
-    scenario: Scenario, origins: tuple[str, ...] = (), server_faults: Sequence[Fault] = ()
-) -> list[str]:
-    """Why a scenario, and the faults of the server beside it, cannot be answered by processes that share nothing;
-    empty when they can."""
-    reasons = []
-    if scenario.quotas:
-        reasons.append("quotas count over all requests")
-    if any(account.balance is not None for account in scenario.accounts):
-        reasons.append("balances are spent by all requests")
-    if scenario.clock != "real":
-        reasons.append(f"the clock is {scenario.clock}, and each process would have its own")
-    if any(map(_counts, scenario.faults)):
-        reasons.append("faults with times or skip count over all requests")
-    reasons += [
-        f"the server's fault '{fault.kind}' has times or skip, which count over all requests"
-        for fault in server_faults
-        if _counts(fault)
-    ]
-    everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
-    if any(fault.reaches_beyond_exchange for fault in everywhere):
-        reasons.append("faults that stop listening would stop one process, and the others would go on")
-    for number, rule in enumerate(scenario.rules):
-        name = rule.name or f"rules[{number}]"
-        where = f"{origins[number]}: " if number < len(origins) else ""
-        reasons += [f"{where}rule '{name}' {why}" for why in _reasons(rule)]
-    return reasons
-
-
-def _reasons(rule: RuleModel) -> Iterator[str]:
-    if rule.replies is not None and len(rule.replies) > 1 and not any(item.chance for item in rule.replies):
-        yield "answers in turn"
-    if rule.times is not None:
-        yield "is used up after a number of times"
-    if rule.set_state is not None or any(item.set_state is not None for item in rule.replies or ()):
-        yield "moves the state"
-    if _looks_back(rule.match):
-        yield "looks at the state or at the attempt"
-    if any(map(_counts, rule.faults)):
-        yield "has faults that count"
-
-
-def _counts(fault: Fault) -> bool:
-    return fault.times is not None or fault.skip > 0
-
-
-def _looks_back(match: Match) -> bool:
-    parts = [*(match.any_of or ()), *(match.all_of or ()), *([match.not_] if match.not_ is not None else [])]
-    return match.state is not None or match.attempt is not None or any(map(_looks_back, parts))
-
-
-Serve = Callable[[int, Callable[[], None]], None]
+Serve = Callable[[Member, Callable[[], None]], None]
 
 
 def reserve(host: str, port: int) -> socket.socket:
@@ -117,7 +66,7 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> int:
-    """Fork `number` processes that each run `serve(index, ready)`, and stay until they have ended. Gives an exit code.
+    """Fork `number` processes that each run `serve(member, ready)`, and stay until they have ended. Gives an exit code.
 
     `on_ready` is called once all of them listen. One that ends by itself is replaced, by one with a new index, and
     `say` gets a sentence about it. SIGINT and SIGTERM are passed on and end all: none is lost, whenever it comes."""
@@ -192,6 +141,9 @@ class _Supervisor:
         self._lifeline = os.pipe()  # its end tells the children that their parent is gone, however it went
         self._now = WallClock.now
         self._next_index = 1
+        self._number = 0
+        self._broker = Broker()
+        self._shared = Shared()
         self._due: list[tuple[float, str]] = []
         """When which replacement starts, with the sentence that says so."""
         self._failed_starts = 0
@@ -201,6 +153,7 @@ class _Supervisor:
         self._code = 0
 
     def run(self, number: int) -> int:
+        self._number = number
         for end in (self._wake, self._waker):
             end.setblocking(False)
         before = {name: signal.signal(name, self._receive) for name in (*SIGNALS, signal.SIGCHLD)}
@@ -224,6 +177,7 @@ class _Supervisor:
                 os.close(descriptor)
             self._wake.close()
             self._waker.close()
+            self._broker.close()
 
     def _receive(self, signum: int, frame: FrameType | None) -> None:
         self._received.append(signum)
@@ -234,7 +188,9 @@ class _Supervisor:
             moments = [self._stops_by]
         timeout = max(0.0, min(moments) - self._now()) if moments else None
         pipes = [worker.pipe for worker in self._workers if worker.pipe >= 0]
-        select.select([self._wake.fileno(), *pipes], [], [], timeout)
+        lines = self._broker.readers()
+        readable, *_ = select.select([self._wake.fileno(), *pipes, *lines], self._broker.writers(), [], timeout)
+        self._broker.turn(readable)
         with contextlib.suppress(BlockingIOError):
             while self._wake.recv(4096):
                 pass
@@ -270,6 +226,7 @@ class _Supervisor:
             pid, status = os.waitpid(worker.pid, os.WNOHANG)
             if pid:
                 self._workers.remove(worker)
+                self._broker.lost(worker.index)
                 if worker.pipe >= 0:
                     os.close(worker.pipe)
                 self._ended(worker, os.waitstatus_to_exitcode(status))
@@ -322,25 +279,28 @@ class _Supervisor:
     def _fork(self) -> None:
         index, self._next_index = self._next_index, self._next_index + 1
         reader, writer = os.pipe()
+        line = self._broker.connect(index)
         pid = -1
         # A signal between the fork and what the child sets up would be taken for one to the parent, and lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGCHLD))
         try:
             pid = os.fork()
             if pid == 0:
-                self._be_worker(index, reader, writer)
+                self._be_worker(index, line, reader, writer)
         except OSError as error:
             os.close(reader)
+            self._broker.lost(index)
             sentence = f"worker {index} could not be forked ({error.strerror})"
             if not self._has_failed_too_often(sentence):
                 self._due.append((self._now() + RESTART_DELAY, f"{sentence}, replaced by worker"))
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
+        line.close()
         os.close(writer)
         if pid > 0:
             self._workers.append(_Worker(index, pid, reader))
 
-    def _be_worker(self, index: int, reader: int, writer: int) -> None:
+    def _be_worker(self, index: int, line: socket.socket, reader: int, writer: int) -> None:
         """The child. It does not return."""
         code = FAILED
         try:
@@ -353,9 +313,10 @@ class _Supervisor:
                 os.close(descriptor)
             self._wake.close()
             self._waker.close()
+            self._broker.close()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
             threading.Thread(target=_end_with, args=(self._lifeline[0],), daemon=True).start()
-            self._serve(index, lambda: _tell(writer))
+            self._serve(Member(index, line, self._shared, self._number), lambda: _tell(writer))
             code = 0
         except BindError as error:
             self._say(str(error))

@@ -14,6 +14,7 @@ from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
 from emulator.state.said import Said, said, shape_of
+from emulator.state.shared import Shared
 from emulator.wire import MAX_MOMENTS, Data, Head, Header, PlannedBody, Playback, Raw, Step
 
 MAX_EXCHANGES = 1000
@@ -130,11 +131,12 @@ class _Findings:
     __slots__ = ()
 
     if TYPE_CHECKING:
-        _call: HttpRequest
+        _http_request: HttpRequest
         _answer: "PlannedBody | RecordedResponse | None"
         _frames: "_Frames | None"
         why: "Why | None"
         faults: tuple[str, ...]
+        unheeded: tuple[str, ...]
         skipped: tuple[tuple[str, str], ...]
         playback: Playback | None
         underway: Playback | None
@@ -148,7 +150,7 @@ class _Findings:
     def misses(self) -> list[str]:
         """For each rule that was tried before the one that answered, or for all when none did: why it does not match,
         the nearest first."""
-        key = self._call.key
+        key = self._http_request.key
         return [redacted(reason, key) for reason in self.why.find()] if self.why is not None else []
 
     @property
@@ -156,7 +158,7 @@ class _Findings:
         """For each rule that was tried, condition by condition, whether it holds; the one that answered comes last."""
         if self.why is None or self.why.explain is None:
             return []
-        rows: list[dict[str, Any]] = _clean(self.why.explain(), self._call.key)
+        rows: list[dict[str, Any]] = _clean(self.why.explain(), self._http_request.key)
         return rows
 
     @property
@@ -168,31 +170,24 @@ class _Findings:
     @property
     def retry_count(self) -> int | None:
         """How many times the client's SDK says that it has tried before; None when it says nothing."""
-        text = self._call.headers.get("x-stainless-retry-count", "")
+        text = self._http_request.headers.get("x-stainless-retry-count", "")
         return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
     @property
     def idempotency_key(self) -> str | None:
         """The key by which a client marks its tries of one request; None when it sends none."""
-        headers = self._call.headers
+        headers = self._http_request.headers
         found = (
             headers.get("idempotency-key")
             or headers.get("x-idempotency-key")
             or headers.get("x-stainless-idempotency-key")
         )
-        return None if found is None else redacted(found, self._call.key)
+        return None if found is None else redacted(found, self._http_request.key)
 
     @property
     def ignored(self) -> list[str]:
-        """The members of the request's body that the provider does not read, as it is documented."""
-        call = self._call
-        shape = shape_of(call.provider, call.dialect)
-        model = getattr(shape, "Body", None)
-        body = self.request.json
-        if model is None or not isinstance(body, dict):
-            return []
-        reads = {name for key, field in model.model_fields.items() for name in (key, field.alias)}
-        return [name for name in body if name not in reads]
+        """The members of the request's body that changed nothing; members of members have dots before them."""
+        return [redacted(name, self._http_request.key) for name in self.unheeded]
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -224,7 +219,7 @@ class Exchange(_Findings):
 
     number: int
     received: float
-    _call: HttpRequest = field(repr=False)  # with its credentials
+    _http_request: HttpRequest = field(repr=False)  # with its credentials
     namespace: str = "default"
     model: str = ""
     stream: bool = False
@@ -239,8 +234,6 @@ class Exchange(_Findings):
     usage: Usage | None = None
     cost: Decimal = Decimal(0)
     """What it cost, in USD."""
-    on_end: Callable[[], None] | None = field(default=None, repr=False)
-    """Gives back what the answer took of quotas; to be called by `end` alone."""
     playback: Playback | None = None
     faults: tuple[str, ...] = ()
     """The faults that struck, as `kind (source)`."""
@@ -250,6 +243,8 @@ class Exchange(_Findings):
     """Why nearer rules did not answer."""
     skipped: tuple[tuple[str, str], ...] = ()
     """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
+    unheeded: tuple[str, ...] = ()
+    """The members of the request's body that changed nothing, as they were sent."""
     attempt: int = 1
     """How many times this very request has come, this one included."""
     connection: int = 0
@@ -274,17 +269,19 @@ class Exchange(_Findings):
     @property
     def request(self) -> RecordedRequest:
         """What was asked."""
-        call = self._call
-        key = call.key
-        headers = headers_of(call.headers, key)
-        query = query_of(call.query, key)
-        path = redacted(call.path, key)
-        sent_path = redacted(call.sent_path or call.path, key)
-        url = f"http://{call.headers.get('host', 'localhost')}{sent_path}{'?' if query else ''}{query}"
-        body = redacted_body(call.body[:MAX_REQUEST_BYTES], key)
-        cut = len(call.body[:MAX_REQUEST_BYTES]) - len(body)
-        size = max(self.body_size, len(call.body)) - cut
-        return RecordedRequest(call.provider, call.operation, call.method, url, path, query, headers, body, size)
+        http_request = self._http_request
+        key = http_request.key
+        headers = headers_of(http_request.headers, key)
+        query = query_of(http_request.query, key)
+        path = redacted(http_request.path, key)
+        sent_path = redacted(http_request.sent_path or http_request.path, key)
+        url = f"http://{http_request.headers.get('host', 'localhost')}{sent_path}{'?' if query else ''}{query}"
+        body = redacted_body(http_request.body[:MAX_REQUEST_BYTES], key)
+        cut = len(http_request.body[:MAX_REQUEST_BYTES]) - len(body)
+        size = max(self.body_size, len(http_request.body)) - cut
+        return RecordedRequest(
+            http_request.provider, http_request.operation, http_request.method, url, path, query, headers, body, size
+        )
 
     @property
     def call(self) -> RecordedRequest:
@@ -294,57 +291,54 @@ class Exchange(_Findings):
     @property
     def place(self) -> tuple[str, str, str]:
         """Provider, method and path."""
-        return self._call.provider, self._call.method, self._call.path
+        return self._http_request.provider, self._http_request.method, self._http_request.path
 
     @property
     def key(self) -> str | None:
         """The credential of the request, for those who keep it out of what they show."""
-        return self._call.key
+        return self._http_request.key
 
     @property
     def operation(self) -> str:
         """Which endpoint it was; empty when there is none at this path."""
-        return self._call.operation
+        return self._http_request.operation
 
     @property
     def response(self) -> RecordedResponse:
         """What was answered; without a body until the answer is over."""
-        answer, call = self._answer, self._call
+        answer, http_request = self._answer, self._http_request
         if isinstance(answer, PlannedBody):
             body = answer.body()
             answer = RecordedResponse(answer.status, _readable(answer.headers), body, len(body))
         if answer is None:
             return RecordedResponse(self.status, {}, b"", 0)
         is_stream = "event-stream" in answer.headers.get("content-type", "")
-        shape = shape_of(call.provider, call.dialect)
-        body = redacted_body(answer.body, call.key, shape if is_stream else None)
+        shape = shape_of(http_request.provider, http_request.dialect)
+        body = redacted_body(answer.body, http_request.key, shape if is_stream else None)
         is_said = shape is not None and self.outcome in ("reply", "generated")
         found = said(body, shape, is_stream=is_stream) if is_said and shape is not None else None
         size = answer.size - len(answer.body) + len(body)
-        return RecordedResponse(answer.status, headers_of(answer.headers, call.key), body, size, found)
+        return RecordedResponse(answer.status, headers_of(answer.headers, http_request.key), body, size, found)
 
     @property
     def ended(self) -> str | None:
         """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it goes on."""
         return self.playback.ended if self.playback is not None else None
 
-    def reached(self, call: HttpRequest) -> None:
+    def reached(self, http_request: HttpRequest) -> None:
         """The endpoint of the request is known."""
-        self._call = call
+        self._http_request = http_request
 
     def shorten(self) -> None:
         """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
         Whoever still works on the request keeps it whole."""
-        call = self._call
-        self.body_size = len(call.body)
+        http_request = self._http_request
+        self.body_size = len(http_request.body)
         if self.body_size > MAX_REQUEST_BYTES:
-            self._call = replace(call, body=call.body[:MAX_REQUEST_BYTES])
+            self._http_request = replace(http_request, body=http_request.body[:MAX_REQUEST_BYTES])
 
     def end(self, answer: PlannedBody | Sequence[Step] | None = None) -> None:
-        """It is over, however it went: what it took is given back, and what the record shows is all that is kept."""
-        on_end, self.on_end = self.on_end, None
-        if on_end is not None:
-            on_end()
+        """It is over, however it went: what the record shows is all that is kept."""
         self.underway = self.planned = None
         playback = self.playback
         if answer is not None and playback is not None:
@@ -359,15 +353,15 @@ class Exchange(_Findings):
 
     def row(self) -> dict[str, Any]:
         """The exchange as it stands in lists: without headers and bodies, and without what takes long to find out."""
-        call, playback = self._call, self.playback or self.underway
+        http_request, playback = self._http_request, self.playback or self.underway
         row = {
             "number": self.number,
             "namespace": self.namespace,
             "received": self.received,
-            "provider": call.provider or None,
-            "operation": call.operation,
-            "method": call.method,
-            "path": call.path,
+            "provider": http_request.provider or None,
+            "operation": http_request.operation,
+            "method": http_request.method,
+            "path": http_request.path,
             "model": self.model,
             "stream": self.stream,
             "rule": self.rule,
@@ -381,6 +375,7 @@ class Exchange(_Findings):
             "applied": list(self.applied),
             "skipped": [{"fault": fault, "reason": reason} for fault, reason in self.skipped],
             "notes": list(self.notes),
+            "ignored": list(self.unheeded),
             "attempt": self.attempt,
             "connection": self.connection,
             "retry_count": self.retry_count,
@@ -393,7 +388,7 @@ class Exchange(_Findings):
             "late": playback.late if playback else 0.0,
             "acknowledged": self.acknowledged,
         }
-        return {name: _clean(value, call.key) for name, value in row.items()}
+        return {name: _clean(value, http_request.key) for name, value in row.items()}
 
     def summary(self) -> dict[str, Any]:
         """The same with the request, as it stands in the log."""
@@ -428,7 +423,6 @@ class Exchange(_Findings):
                 "content": response.content,
                 "reasoning": response.reasoning,
             },
-            "ignored": self.ignored,
             "misses": self.misses,
             "because": self.because,
             "frames": self.frames,
@@ -503,7 +497,14 @@ def _since(start: float, moment: float | None) -> float | None:
 class Shelf:
     """What the journals of one server keep together: when it is too much, the fullest of them lets go of its oldest."""
 
-    def __init__(self, most_bytes: int | None = None, most_uncut: int | None = None) -> None:
+    def __init__(
+        self,
+        most_bytes: int | None = None,
+        most_uncut: int | None = None,
+        shared: Shared | None = None,
+    ) -> None:
+        self.shared = shared
+        """What this process has in common with the others that serve, if there are any."""
         self.most_uncut = MAX_UNCUT if most_uncut is None else most_uncut
         self.most_bytes = (MAX_BYTES if most_bytes is None else most_bytes) - self.most_uncut
         self.bytes = 0
@@ -603,7 +604,8 @@ class Journal:
 
     def next_number(self) -> int:
         self.count += 1
-        return self.count
+        shared = self.shelf.shared
+        return self.count if shared is None else shared.next_number()
 
     def drop_oldest(self) -> None:
         """Forget the oldest exchange."""
@@ -634,8 +636,8 @@ class Journal:
 
 
 def _size(exchange: Exchange) -> int:
-    call, answer, playback = exchange._call, exchange._answer, exchange.playback
-    size = OVERHEAD + call.head_size + len(call.body) + len(exchange.model)
+    http_request, answer, playback = exchange._http_request, exchange._answer, exchange.playback
+    size = OVERHEAD + http_request.head_size + len(http_request.body) + len(exchange.model)
     if exchange.notes:
         size += sum(map(len, exchange.notes))
     if playback is not None and playback.sent is not None:

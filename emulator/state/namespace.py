@@ -48,7 +48,7 @@ MAX_PREFIXES = 4096
 PREFIX_STEP = 128
 """Characters: the least length at which the beginnings of two texts are found to be the same."""
 LASTING = ("live-", "queue-", "server ")
-"""What the ids of faults begin with that are not the script's: their counts outlive it."""
+"""What the ids of faults begin with that are not the scenario's: their counts outlive it."""
 MAX_ATTEMPTS = 10_000
 """How many different requests are remembered for counting attempts; the one longest unused is forgotten first."""
 
@@ -90,16 +90,16 @@ class CompiledScenario:
 def compile_scenario(*sources: Source) -> CompiledScenario:
     """Load and compile. Raises ScenarioError."""
     loaded = load(*sources)
-    return script_of(loaded.scenario, loaded.origins, loaded.files)
+    return compiled_of(loaded.scenario, loaded.origins, loaded.files)
 
 
 def compile_document(document: Document) -> CompiledScenario:
     """The same with a scenario that is no file. Raises ScenarioError."""
     loaded = load_document(document)
-    return script_of(loaded.scenario, loaded.origins)
+    return compiled_of(loaded.scenario, loaded.origins)
 
 
-def script_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
+def compiled_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
     """Compile a scenario. `origins` tells where each rule stands."""
     keys = None
     if scenario.accounts:
@@ -128,70 +128,79 @@ class AddedRule:
 
 
 class Namespace:
-    """One world: script, counters, state, seed, clock and journal. It lives in the event loop's thread."""
+    """One world: scenario, counters, state, seed, clock and journal. It lives in the event loop's thread."""
 
     def __init__(
-        self, name: str, script: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+        self, name: str, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
     ) -> None:
         self.name = name
         self.clock = clock
-        self.journal = Journal(shelf=shelf or Shelf())
-        self.cache = PromptCache()
-        self.fault_registry = FaultRegistry()
-        self.memory = ResponseCache()
+        shelf = shelf or Shelf()
+        self.journal = Journal(shelf=shelf)
+        self.prompt_cache = PromptCache()
+        self.fault_registry = FaultRegistry(claims=shelf.shared)
+        self.response_cache = ResponseCache()
         self.stored = ResponseStore(lambda: self.clock.time())
         self.rate_limits = RateLimits()
-        self._given_seed = seed
-        self.loaded = script
-        """The scenario that was loaded; `script` has the rules that were added to it besides."""
-        self.script = script
+        self.given_seed = seed
+        self.loaded = compiled
+        """The scenario that was loaded; `compiled` has the rules that were added to it besides."""
+        self.compiled = compiled
         self.added: tuple[AddedRule, ...] = ()
         """The rules that were added, in the order of trying."""
-        self._added_count = 0
-        self.clock_mode = script.scenario.clock
+        self.added_count = 0
+        self.clock_mode = compiled.scenario.clock
         self.last_used = 0.0
         self.reset()
 
     def reset(self) -> None:
         """Begin anew: counters, state, faults, added rules and prompt cache; the journal stays."""
-        self.added, self.script = (), self.loaded
+        self.added, self.compiled = (), self.loaded
         self.state = "start"
         self._used: dict[int, int] = {}
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
-        self.cache.clear()
-        self.memory.clear()
+        self.prompt_cache.clear()
+        self.response_cache.clear()
         self.stored.clear()
         self.rate_limits.clear()
         self.fault_registry.clear()
         self.fault_registry.started = self.clock.now()
-        self.ledger = _ledger(self.script)
+        self.quotas = _quotas_of(self.compiled)
 
-    def replace_script(self, script: CompiledScenario) -> None:
-        """Answer from another script from now on; its rules count from the beginning. Rules that were added stay."""
-        self.loaded = script
+    def replace_scenario(self, compiled: CompiledScenario) -> None:
+        """Answer from another scenario from now on; its rules count from the beginning. Rules that were added stay."""
+        self.loaded = compiled
         self._used = {}
         self._put_added(self.added)
         self.fault_registry.counters = {
             id: counter for id, counter in self.fault_registry.counters.items() if id.startswith(LASTING)
         }
-        self.memory.clear()
-        fresh = _ledger(script)
-        if fresh.quotas == self.ledger.quotas:
-            self.ledger.accounts = fresh.accounts
+        self.response_cache.clear()
+        fresh = _quotas_of(compiled)
+        if fresh.defined == self.quotas.defined:
+            self.quotas.accounts = fresh.accounts
         else:  # what was counted was counted against other limits
-            fresh.spent = self.ledger.spent
-            self.ledger = fresh
+            fresh.spent = self.quotas.spent
+            self.quotas = fresh
 
     def add_rule(self, model: RuleModel) -> AddedRule:
         """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError."""
         if len(self.added) >= MAX_ADDED:
             raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
-        self._added_count += 1
-        id = f"added-{self._added_count}"
+        self.added_count += 1
+        id = f"added-{self.added_count}"
         made = AddedRule(id, model, compile_added(model, id, self.loaded.scenario))
         newest_first = sorted((made, *self.added), key=lambda each: -each.model.priority)
         self._put_added(tuple(newest_first))
         return made
+
+    def take_over_rules(self, rules: Sequence[tuple[str, RuleModel]], made: int) -> None:
+        """Add the rules that another process was given, by the same ids, in the order of trying; `made`: how many there
+        ever were."""
+        self.added_count = made
+        added = [AddedRule(id, model, compile_added(model, id, self.loaded.scenario)) for id, model in rules]
+        if added:
+            self._put_added(tuple(added))
 
     def remove_rules(self, ids: Collection[str] | None = None) -> int:
         """Remove rules that were added, or all of them; the answer is how many there were."""
@@ -210,8 +219,8 @@ class Namespace:
         self._used |= {place + len(added): count for place, count in own.items()}
         self.added = added
         rules = with_added(self.loaded.rules, [each.rule for each in added]) if added else self.loaded.rules
-        self.script = replace(self.loaded, rules=rules, files=()) if added else self.loaded
-        self.memory.clear()
+        self.compiled = replace(self.loaded, rules=rules, files=()) if added else self.loaded
+        self.response_cache.clear()
 
     def uses(self, position: int) -> int:
         """How often the rule at a place has answered."""
@@ -220,7 +229,7 @@ class Namespace:
     @property
     def seed(self) -> int:
         """What all chance comes from: given to this world, else its scenario's."""
-        return self.script.scenario.seed if self._given_seed is None else self._given_seed
+        return self.compiled.scenario.seed if self.given_seed is None else self.given_seed
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
@@ -237,18 +246,18 @@ class Namespace:
         self.journal.close()
         release(self.clock)
 
-    def begin(self, call: HttpRequest) -> Exchange:
+    def begin(self, http_request: HttpRequest) -> Exchange:
         """The record of a request that has just arrived."""
         exchange = Exchange(
-            self.journal.next_number(), self.clock.time(), call, started=self.clock.now(), namespace=self.name
+            self.journal.next_number(), self.clock.time(), http_request, started=self.clock.now(), namespace=self.name
         )
         self.journal.add(exchange)
         return exchange
 
     def check_key(self, provider: str, key: str) -> None:
         """Raises Refused when the scenario lists accounts and this key is none of them."""
-        keys = self.script.keys
-        if keys is not None and key not in keys[provider] and (provider, key) not in self.ledger.given:
+        keys = self.compiled.keys
+        if keys is not None and key not in keys[provider] and (provider, key) not in self.quotas.given:
             raise provider_error("unauthorized")
 
     def ask(self, request: ModelRequest, identity: bytes, attempt: int) -> MatchContext:
@@ -256,22 +265,23 @@ class Namespace:
         return MatchContext(request, self.state, attempt, identity, self.seed)
 
     def find(self, ask: MatchContext) -> RuleMatch | None:
-        """The rule whose turn it is, counted as used; it may move the state."""
-        return self._use(find(self.script.rules, ask, self._used))
+        """The rule whose turn it is, counted as used."""
+        return self.use(find(self.compiled.rules, ask, self._used))
 
     async def find_in_large(self, ask: MatchContext) -> RuleMatch | None:
         """The same for a large request, which is matched on a thread: again, if a rule was used meanwhile."""
         while True:
-            script, used, state = self.script, dict(self._used), self.state
-            found = await large.elsewhere(find, script.rules, replace(ask, state=state), used)
+            compiled, used, state = self.compiled, dict(self._used), self.state
+            found = await large.elsewhere(find, compiled.rules, replace(ask, state=state), used)
             if (
-                script is self.script
+                compiled is self.compiled
                 and state == self.state
                 and (found is None or used.get(found.rule.position) == self._used.get(found.rule.position))
             ):
-                return self._use(found)
+                return self.use(found)
 
-    def _use(self, found: RuleMatch | None) -> RuleMatch | None:
+    def use(self, found: RuleMatch | None) -> RuleMatch | None:
+        """Count the rule as used; it may move the state."""
         if found is not None:
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
@@ -289,9 +299,9 @@ class Namespace:
         return number
 
 
-def _ledger(script: CompiledScenario) -> Quotas:
-    quotas = [quota_of(number, model) for number, model in enumerate(script.scenario.quotas)]
-    return Quotas(quotas, script.scenario.accounts)
+def _quotas_of(compiled: CompiledScenario) -> Quotas:
+    quotas = [quota_of(number, model) for number, model in enumerate(compiled.scenario.quotas)]
+    return Quotas(quotas, compiled.scenario.accounts)
 
 
 class PromptCache:
@@ -341,24 +351,28 @@ class Namespaces:
     A world that only requests made is forgotten when it is long unused. One that was given something is kept much
     longer, and once it is forgotten, its name gives an error instead of a new world that knows nothing of it."""
 
-    def __init__(self, script: CompiledScenario, clock: Clock, seed: int | None = None) -> None:
-        self._script = script
+    def __init__(
+        self, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+    ) -> None:
+        self.loaded = compiled
+        """The server's own scenario."""
         self._clock = clock
         self._seed = seed
         self._named: OrderedDict[str, Namespace] = OrderedDict()
-        self._given: OrderedDict[str, Namespace] = OrderedDict()
+        self.given: OrderedDict[str, Namespace] = OrderedDict()
+        """The worlds that were given something."""
         self._lost: OrderedDict[str, None] = OrderedDict()
-        self._shelf = Shelf()
-        self.default = self._made("default", script, seed)
+        self._shelf = shelf or Shelf()
+        self.default = self._made("default", compiled, seed)
 
     def get(self, name: str | None) -> Namespace:
-        """The world of that name. A new one has the default world's script, and nothing else of it. Raises UsageError
+        """The world of that name. A new one has the default world's scenario, and nothing else of it. Raises UsageError
         for one that was given something and had to be forgotten."""
         if name is None or name == "default":
             return self.default
-        found = self._given.get(name)
+        found = self.given.get(name)
         if found is not None:
-            self._given.move_to_end(name)
+            self.given.move_to_end(name)
             return found
         found = self._named.get(name)
         now = self._clock.now()
@@ -378,13 +392,13 @@ class Namespaces:
             self._keep(found)
         return found
 
-    def give(self, name: str, script: CompiledScenario, seed: int | None = None) -> Namespace:
-        """A world of that name that starts anew with a script of its own."""
+    def give(self, name: str, compiled: CompiledScenario, seed: int | None = None) -> Namespace:
+        """A world of that name that starts anew with a scenario of its own."""
         self._lost.pop(name, None)
-        for known in (self._named, self._given):
+        for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
-        made = self._made(name, script, seed)
+        made = self._made(name, compiled, seed)
         self._keep(made)
         return made
 
@@ -401,7 +415,7 @@ class Namespaces:
         """Forget a world and everything in it; whether there was one. Raises UsageError for the default one."""
         if name == "default":
             raise UsageError("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
-        for known in (self._named, self._given):
+        for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
                 return True
@@ -414,41 +428,41 @@ class Namespaces:
             release(namespace.clock)
             namespace.clock, namespace.clock_mode = self._clock_for(mode), mode
             namespace.fault_registry.started = namespace.clock.now()
-            namespace.memory.clear()
+            namespace.response_cache.clear()
 
-    def load(self, namespace: Namespace, script: CompiledScenario) -> None:
-        """Let a world answer from another script, and by another kind of clock if that wants one."""
-        if script.scenario.clock != namespace.script.scenario.clock:
-            self.set_clock(namespace, script.scenario.clock)
-        namespace.replace_script(script)
+    def load(self, namespace: Namespace, compiled: CompiledScenario) -> None:
+        """Let a world answer from another scenario, and by another kind of clock if that wants one."""
+        if compiled.scenario.clock != namespace.compiled.scenario.clock:
+            self.set_clock(namespace, compiled.scenario.clock)
+        namespace.replace_scenario(compiled)
 
-    def reload(self, script: CompiledScenario) -> None:
+    def reload(self, compiled: CompiledScenario) -> None:
         """Give a new version of the server's files to every world that answers from the old one."""
-        old, self._script = self._script, script
+        old, self.loaded = self.loaded, compiled
         for namespace in self:
             if namespace.loaded is old:
-                self.load(namespace, script)
+                self.load(namespace, compiled)
 
     def __iter__(self) -> Iterator[Namespace]:
-        return iter((self.default, *self._named.values(), *self._given.values()))
+        return iter((self.default, *self._named.values(), *self.given.values()))
 
     def __len__(self) -> int:
-        return 1 + len(self._named) + len(self._given)
+        return 1 + len(self._named) + len(self.given)
 
-    def _made(self, name: str, script: CompiledScenario, seed: int | None) -> Namespace:
-        return Namespace(name, script, self._clock_for(script.scenario.clock), seed, self._shelf)
+    def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
+        return Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self._shelf)
 
     def _clock_for(self, kind: ClockMode) -> Clock:
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
 
     def _keep(self, namespace: Namespace) -> None:
-        while len(self._given) >= MAX_GIVEN:
-            name, lost = self._given.popitem(last=False)
+        while len(self.given) >= MAX_GIVEN:
+            name, lost = self.given.popitem(last=False)
             lost.forget()
             self._lost[name] = None
             if len(self._lost) > MAX_LOST:
                 self._lost.popitem(last=False)
-        self._given[namespace.name] = namespace
+        self.given[namespace.name] = namespace
 
     def _forget_idle(self, now: float) -> None:
         named = self._named

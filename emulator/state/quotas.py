@@ -65,7 +65,7 @@ class UsageCounter:
 class Quotas:
     """The balances and quotas of one namespace."""
 
-    quotas: Sequence[Quota] = ()
+    defined: Sequence[Quota] = ()
     accounts: Sequence[Account] = ()
     spent: dict[str, Decimal] = field(default_factory=dict)
     """By key, in USD."""
@@ -75,7 +75,7 @@ class Quotas:
 
     @property
     def is_empty(self) -> bool:
-        return not self.quotas and not self.accounts and not self.given
+        return not self.defined and not self.accounts and not self.given
 
     def balance(self, provider: str, key: str) -> Decimal | None:
         """What is left on an account; None when it is unlimited or there is none."""
@@ -147,7 +147,7 @@ class Quotas:
             self.spent[key] = self.spent.get(key, Decimal(0)) + cost
 
     def _covering(self, provider: str, key: str) -> Iterator[Quota]:
-        return (quota for quota in self.quotas if quota.covers(provider, key))
+        return (quota for quota in self.defined if quota.covers(provider, key))
 
     def _counter(self, quota: Quota, provider: str, key: str, now: float) -> UsageCounter:
         place = (quota.number, provider, key)
@@ -171,14 +171,14 @@ class Quotas:
 class Lease:
     """What one answer took of the quotas. It gives back exactly that, once, whatever became of the quotas meanwhile."""
 
-    ledger: Quotas
+    quotas: Quotas
     provider: str
     key: str
     counters: tuple[UsageCounter, ...]
 
     def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
         """Put the answer's tokens and price down where the request was counted."""
-        self.ledger.charge(self.provider, self.key, usage, cost, now)
+        self.quotas.charge(self.provider, self.key, usage, cost, now)
 
     def close(self) -> None:
         """The answer is over. May be called more than once."""

@@ -28,18 +28,18 @@ REST = 50
 
 async def watch(
     sources: Sequence[Source],
-    script: CompiledScenario,
+    compiled: CompiledScenario,
     deliver: Callable[[CompiledScenario], None],
     complain: Callable[[ScenarioError], None],
     stop: asyncio.Event,
     seen: bytes,
 ) -> None:
-    """Run until `stop` is set. `script` is the present version, and `seen` the `fingerprint` of its files when it was
+    """Run until `stop` is set. `compiled` is the present version, and `seen` the `fingerprint` of its files when it was
     read, so that a change since is not missed; `deliver` gets every further version, `complain` what is wrong with one
     that cannot be used. Both are called in the event loop.
 
     The folders are watched, not the files: editors replace files, and deployments swap links to whole folders."""
-    files = script.files
+    files = compiled.files
     if not files:
         return
     moment = asyncio.get_running_loop().time
@@ -66,11 +66,11 @@ async def watch(
                     if not (is_broken and looks_again):
                         complain(error)
                     is_broken = True
-                    wanted = tuple(dict.fromkeys((*script.files, *error.files)))
+                    wanted = tuple(dict.fromkeys((*compiled.files, *error.files)))
                 else:
-                    if is_broken or not _is_same(fresh, script):
+                    if is_broken or not _is_same(fresh, compiled):
                         deliver(fresh)
-                        script = fresh
+                        compiled = fresh
                     is_broken = False
                     wanted = fresh.files
                 # Files that were not looked at before may have changed since they were read: they are read once more.

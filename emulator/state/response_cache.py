@@ -49,12 +49,13 @@ class CachedResponse:
     dialect: str
     model: str
     stream: bool
-    found: RuleMatch | None
+    match: RuleMatch | None
     usage: Usage
     cost: Decimal
     why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
+    unheeded: tuple[str, ...] = ()
 
     def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
         """The answer with its own id, time and request id."""
@@ -89,19 +90,22 @@ class ResponseCache:
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, CachedResponse] = OrderedDict()
 
-    def get(self, call: HttpRequest) -> CachedResponse | None:
-        if len(call.body) > MAX_REQUEST_BYTES:
+    def get(self, http_request: HttpRequest) -> CachedResponse | None:
+        if len(http_request.body) > MAX_REQUEST_BYTES:
             return None
-        key = _key(call)
+        key = _key(http_request)
         found = self._kept.get(key)
         if found is not None:
             self._kept.move_to_end(key)
         return found
 
-    def keep(self, call: HttpRequest, cached_response: CachedResponse) -> None:
-        if len(call.body) > MAX_REQUEST_BYTES or sum(map(_size, cached_response.planned.runs)) > MAX_ANSWER_BYTES:
+    def keep(self, http_request: HttpRequest, cached_response: CachedResponse) -> None:
+        if (
+            len(http_request.body) > MAX_REQUEST_BYTES
+            or sum(map(_size, cached_response.planned.runs)) > MAX_ANSWER_BYTES
+        ):
             return
-        self._kept[_key(call)] = cached_response
+        self._kept[_key(http_request)] = cached_response
         if len(self._kept) > MAX_ENTRIES:
             self._kept.popitem(last=False)
 
@@ -109,8 +113,15 @@ class ResponseCache:
         self._kept.clear()
 
 
-def _key(call: HttpRequest) -> Key:
-    return (call.provider, call.method, call.path, call.query, call.headers.get("content-type", ""), call.body)
+def _key(http_request: HttpRequest) -> Key:
+    return (
+        http_request.provider,
+        http_request.method,
+        http_request.path,
+        http_request.query,
+        http_request.headers.get("content-type", ""),
+        http_request.body,
+    )
 
 
 def _size(run: FrameRun) -> int:

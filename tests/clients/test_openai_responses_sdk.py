@@ -1,6 +1,7 @@
 """The official OpenAI SDK, unmodified, against everything that OpenAI and DeepSeek offer beside chats."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_a_tool_is_called_and_its_result_answered(client: OpenAI, provider: str)
     with client.responses.stream(model=MODELS[provider], input=said, tools=[WEATHER]) as stream:  # type: ignore[list-item]
         response = stream.get_final_response()
     (call,) = [item for item in response.output if isinstance(item, ResponseFunctionToolCall)]
-    assert (call.name, call.arguments) == ("get_weather", '{"city":"Bern"}')
+    assert (call.name, json.loads(call.arguments)) == ("get_weather", {"city": "Bern"})
     said += [item.model_dump(exclude_none=True, exclude={"parsed_arguments"}) for item in response.output]
     said.append({"type": "function_call_output", "call_id": call.call_id, "output": "sunny"})
     again = client.responses.create(model=MODELS[provider], input=said, tools=[WEATHER])  # type: ignore[list-item]

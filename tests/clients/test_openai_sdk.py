@@ -168,7 +168,7 @@ class TestWhatTheProvidersAdd:
         calls = final.choices[0].message.tool_calls
         assert calls is not None
         (only,) = calls
-        assert (only.id, only.function.name, only.function.arguments) == ("call_1", "weather", '{"city":"Oslo"}')
+        assert (only.id, only.function.name, only.function.arguments) == ("call_1", "weather", '{"city": "Oslo"}')
         assert final.choices[0].finish_reason == "tool_calls"
 
 

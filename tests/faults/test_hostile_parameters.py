@@ -52,8 +52,10 @@ def planned(fault: str, *, streamed: bool) -> PlannedResponse:
     async def plan() -> PlannedResponse:
         namespace = Namespace("hostile", compile_scenario(SCENARIO), VirtualClock())
         body = json.dumps(question(MAXTOKEN, "Call", stream=streamed)).encode()
-        call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=(fault,))
-        return await answer(call, namespace, Options())
+        http_request = HttpRequest(
+            MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=(fault,)
+        )
+        return await answer(http_request, namespace, Options())
 
     return asyncio.run(plan())
 

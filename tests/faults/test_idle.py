@@ -22,8 +22,10 @@ def planned(faults: Sequence[str], prompt: str, *, streamed: bool) -> tuple[list
     async def plan() -> tuple[list[Step], int]:
         namespace = Namespace("skipped", compile_scenario(SCENARIO), VirtualClock())
         body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
-        call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=tuple(faults))
-        plan = await answer(call, namespace, Options())
+        http_request = HttpRequest(
+            MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=tuple(faults)
+        )
+        plan = await answer(http_request, namespace, Options())
         steps = plan.answer.steps() if isinstance(plan.answer, PlannedBody) else list(plan.answer)
         return steps, sum("was skipped" in note for note in plan.exchange.notes)
 

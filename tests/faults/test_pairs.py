@@ -47,8 +47,10 @@ def composed(pairs: list[Pair], prompt: str, *, streamed: bool) -> list[list[Ste
         body = json.dumps(question(MAXTOKEN, prompt, stream=streamed)).encode()
         planned: list[list[Step]] = []
         for pair in pairs:
-            call = HttpRequest(MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=pair)
-            plan = await answer(call, namespace, Options())
+            http_request = HttpRequest(
+                MAXTOKEN, "POST", PATHS[MAXTOKEN], KEYS[MAXTOKEN], "", body, key="k", faults=pair
+            )
+            plan = await answer(http_request, namespace, Options())
             planned.append(plan.answer.steps() if isinstance(plan.answer, PlannedBody) else list(plan.answer))
         return planned
 

@@ -15,7 +15,7 @@ UNANSWERED = (
     "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
     "(insufficient tool messages following tool_calls message)"
 )
-FORGOTTEN = "The reasoning_content in the thinking mode must be passed back to the API."
+FORGOTTEN = "The `reasoning_content` in the thinking mode must be passed back to the API."
 EMPTY = "Invalid assistant message: content or tool_calls must be set"
 NOT_THINKING = {"thinking": {"type": "disabled"}}
 

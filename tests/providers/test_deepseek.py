@@ -214,9 +214,9 @@ class TestAStream:
             chunk({"content": None, "reasoning_content": "Two"}),
             chunk({"content": None, "reasoning_content": "."}),
             chunk(named(0)),
-            *[chunk(argued(0, piece)) for piece in ('{"', "place", '":', ' "', "Rome", '"}')],
+            *[chunk(argued(0, piece)) for piece in ("{", '"', "place", '"', ": ", '"', "Rome", '"', "}")],
             chunk(named(1)),
-            *[chunk(argued(1, piece)) for piece in ('{"', "place", '":', ' "', "Os", "lo", '"}')],
+            *[chunk(argued(1, piece)) for piece in ("{", '"', "place", '"', ": ", '"', "Os", "lo", '"', "}")],
             chunk({"content": "", "reasoning_content": None}, "tool_calls", usage=told[-1]["usage"]),
         )
 
@@ -605,7 +605,7 @@ class TestABodyThatCannotBeRead:
         assert response.text == error_spec(
             f'{BAD_TYPE}temperature: invalid type: string "hot", expected f32 at line 1 column {len(body) + 20}'
         )
-        assert response.elapsed.total_seconds() < 3
+        assert response.elapsed.total_seconds() < 10
 
 
 @pytest.fixture(scope="module")

@@ -184,7 +184,7 @@ def test_a_stream_tells_the_same_in_events(endpoint: Endpoint, path: str) -> Non
 def test_a_call_comes_in_pieces_and_whole(endpoint: Endpoint) -> None:
     events = endpoint.stream("look", tools=[TOOL])
     pieces = [each["delta"] for each in events if each["type"] == "response.function_call_arguments.delta"]
-    assert "".join(pieces) == '{"at":"it"}'
+    assert "".join(pieces) == '{"at": "it"}'
     assert len(pieces) > 1
     call = events[-1]["response"]["output"][-1]
     assert call == {
@@ -193,7 +193,7 @@ def test_a_call_comes_in_pieces_and_whole(endpoint: Endpoint) -> None:
         "status": "completed",
         "call_id": "c",
         "name": "look",
-        "arguments": '{"at":"it"}',
+        "arguments": '{"at": "it"}',
     }
     assert events[-1]["response"]["output"][0]["content"] == [{"type": "reasoning_text", "text": ""}]
 

@@ -100,7 +100,7 @@ class TestAnAnswer:
         call = {"name": "look", "arguments": {"at": "sea"}, "id": "call_1"}
         emulator = serving(script("nadles", {"reply": {"tool_calls": [call], **FIXED}}))
         (choice,) = ask(emulator, "nadles", question("nadles")).json()["model_response"]["choices"]
-        function = {"arguments": '{"at":"sea"}', "name": "look"}
+        function = {"arguments": '{"at": "sea"}', "name": "look"}
         assert choice == {
             "finish_reason": "tool_calls",
             "index": 0,

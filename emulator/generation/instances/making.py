@@ -24,10 +24,10 @@ from emulator.generation.instances.merging import (
 )
 from emulator.generation.instances.names import WORDS
 from emulator.generation.instances.patterns import pattern_of
-from emulator.generation.instances.references import REFERENCES, Schema
+from emulator.generation.instances.references import REFERENCES, JsonSchema
 from emulator.generation.instances.scalars import make_number, make_string
 from emulator.generation.instances.search import Exhausted, Fuel, Miss
-from emulator.generation.instances.validity import Document, frozen, is_writable
+from emulator.generation.instances.validity import SchemaDocument, frozen, is_writable
 
 T = TypeVar("T")
 Seed = int | str
@@ -56,7 +56,7 @@ class UnsatisfiableSchema(EmulatorError):
     """No value was found: none exists, or the schema is malformed, or it asks for more than the emulator makes."""
 
 
-def instance(schema: Schema, seed: Seed, fuel: Fuel | None = None) -> Any:
+def instance(schema: JsonSchema, seed: Seed, fuel: Fuel | None = None) -> Any:
     """A JSON value that is valid under the schema: always the same one for the same seed.
 
     Properties come in the order of the schema. Raises UnsatisfiableSchema, which says where and why.
@@ -64,7 +64,7 @@ def instance(schema: Schema, seed: Seed, fuel: Fuel | None = None) -> Any:
     fuel = fuel or Fuel()
     maker = _Maker(fuel, seed)
     try:
-        maker.document = Document(schema, fuel)
+        maker.document = SchemaDocument(schema, fuel)
         place = Place(scope=tuple(maker.document.scope))
         reserve = fuel.set_aside(3)
         try:
@@ -141,7 +141,7 @@ class _Choices:
 
 
 class _Maker:
-    document: Document
+    document: SchemaDocument
 
     def __init__(self, fuel: Fuel, seed: Seed) -> None:
         self.fuel, self.seed = fuel, seed
@@ -149,7 +149,7 @@ class _Maker:
         self.where = "#"
         self.last_miss: tuple[str, str] | None = None
 
-    def make(self, schema: Schema, place: Place) -> Any:
+    def make(self, schema: JsonSchema, place: Place) -> Any:
         """A value for the schema. Raises Miss."""
         self.fuel.burn(200)
         self.made += 1
@@ -174,7 +174,7 @@ class _Maker:
                 raise miss
             self.fuel.burn(200)
 
-    def _attempt(self, schema: Schema, place: Place, attempt: int, choices: _Choices) -> Any:
+    def _attempt(self, schema: JsonSchema, place: Place, attempt: int, choices: _Choices) -> Any:
         if place.level > DEEPEST:
             raise Miss(f"the value would nest deeper than {DEEPEST} levels")
         flat = self._flat(schema, place, choices)
@@ -206,7 +206,7 @@ class _Maker:
             case unknown:
                 raise Miss(f"there is no type '{unknown}'.{did_you_mean(unknown, list(KINDS))}")
 
-    def _flat(self, schema: Schema, place: Place, choices: _Choices, chain: tuple[int, ...] = ()) -> Flat:
+    def _flat(self, schema: JsonSchema, place: Place, choices: _Choices, chain: tuple[int, ...] = ()) -> Flat:
         """The schema with its references followed and one branch of each fork taken."""
         self.fuel.burn(20 + (len(schema) if isinstance(schema, Mapping) else 0))
         if schema is True:
@@ -228,7 +228,7 @@ class _Maker:
 
     def _followed(
         self, keyword: str, schema: Mapping[str, Any], place: Place, choices: _Choices, chain: tuple[int, ...]
-    ) -> Schema:
+    ) -> JsonSchema:
         ref = str(schema[keyword])
         target = self.document.follow(keyword, ref, schema, choices.scope)
         if id(target) in chain:
@@ -238,7 +238,7 @@ class _Maker:
         choices.refs.append(ref)
         return target
 
-    def _others(self, schema: Mapping[str, Any], place: Place, choices: _Choices) -> Iterator[Schema]:
+    def _others(self, schema: Mapping[str, Any], place: Place, choices: _Choices) -> Iterator[JsonSchema]:
         """The other schemas that must hold besides the schema's own keywords."""
         yield from schema.get("allOf", ())
         for keyword in ("anyOf", "oneOf"):
@@ -248,10 +248,10 @@ class _Maker:
             yield choices.pick([both(schema["if"], part(schema, "then")), part(schema, "else")], lambda branch: 0)
         dependent = {name: each for name, each in schema.get("dependencies", {}).items() if not isinstance(each, list)}
         for name, demanded in {**dependent, **schema.get("dependentSchemas", {})}.items():
-            branches: list[Schema] = [both({"required": [name]}, demanded), {"properties": {name: False}}]
+            branches: list[JsonSchema] = [both({"required": [name]}, demanded), {"properties": {name: False}}]
             yield branches[choices.pick([0, 1], lambda index: 2 * index)]
 
-    def _rank(self, branch: Schema, place: Place) -> int:
+    def _rank(self, branch: JsonSchema, place: Place) -> int:
         """Branches that are null, or that lead deeper after some levels of recursion, are taken last."""
         if isinstance(branch, Mapping) and (branch.get("type") == "null" or branch.get("const", 0) is None):
             return 1
@@ -269,7 +269,7 @@ class _Maker:
             return own
         return max([own, *(self._recursions(part, place, depth - 1) for part in parts)])
 
-    def _listed(self, values: list[Any], schema: Schema, place: Place) -> Any:
+    def _listed(self, values: list[Any], schema: JsonSchema, place: Place) -> Any:
         """One of the allowed values; different ones for the items of an array that must differ."""
         where = place.path if place.turn is None else place.pointer
         self.fuel.burn(10 * len(values))
@@ -281,7 +281,7 @@ class _Maker:
         raise Miss("none of its allowed values (enum, const) satisfies the other keywords")
 
     def _array(self, flat: Flat, place: Place, random: Random) -> list[Any]:
-        prefix: list[Schema] = flat.get("prefixItems", [])
+        prefix: list[JsonSchema] = flat.get("prefixItems", [])
         rest, held = part(flat, "items"), part(flat, "contains")
         wanted_items = [held] * (int(min(flat.get("minContains", 1), WIDEST)) if "contains" in flat else 0)
         wanted_items += flat.get(MORE_CONTAINS, [])
@@ -315,7 +315,7 @@ class _Maker:
                 break  # enough without it; should `contains` be broken by that, another attempt follows
         return items
 
-    def _item(self, schema: Schema, known: set[Any] | None, place: Place, step: str, index: int) -> Any:
+    def _item(self, schema: JsonSchema, known: set[Any] | None, place: Place, step: str, index: int) -> Any:
         """An item: one that differs from those that are known, where they must differ."""
         name = place.name.removesuffix("s")
         if known is None:
@@ -393,7 +393,7 @@ class _Maker:
             return pattern_of(random.choice(patterns), self.fuel).write(0, 40, random, self.fuel)
         return f"{random.choice(WORDS)}_{turn}" if turn > 10 else random.choice(WORDS)
 
-    def _is_enough(self, schemas: list[Schema], place: Place, random: Random | None = None) -> bool:
+    def _is_enough(self, schemas: list[JsonSchema], place: Place, random: Random | None = None) -> bool:
         """Whether what is not required should be left out: because there is plenty, or because it is recursive."""
         if self.made > PLENTY:
             return True

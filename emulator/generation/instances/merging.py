@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from emulator.generation.instances.patterns import pattern_of
-from emulator.generation.instances.references import Schema
+from emulator.generation.instances.references import JsonSchema
 from emulator.generation.instances.search import Fuel, Miss
 from emulator.generation.instances.validity import frozen, type_list, uncovered
 
@@ -80,7 +80,7 @@ def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
     return flat
 
 
-def both(one: Schema, two: Schema) -> Schema:
+def both(one: JsonSchema, two: JsonSchema) -> JsonSchema:
     """A schema for values that are valid under both."""
     if one is True or one is two:
         return two
@@ -93,13 +93,13 @@ def _length(argument: Any) -> int:
     return len(argument) if isinstance(argument, Mapping | list | tuple) else 1
 
 
-def part(flat: Mapping[str, Any], keyword: str) -> Schema:
+def part(flat: Mapping[str, Any], keyword: str) -> JsonSchema:
     """The schema under the keyword, or else the one that allows everything."""
-    schema: Schema = flat.get(keyword, True)
+    schema: JsonSchema = flat.get(keyword, True)
     return schema
 
 
-def property_schema(flat: Flat, name: str, fuel: Fuel) -> Schema:
+def property_schema(flat: Flat, name: str, fuel: Fuel) -> JsonSchema:
     """What the flat schema demands of the property `name`."""
     schema = _outside_patterns(flat, name, fuel)
     for pattern, demanded in flat.get("patternProperties", {}).items():
@@ -108,7 +108,7 @@ def property_schema(flat: Flat, name: str, fuel: Fuel) -> Schema:
     return schema
 
 
-def _outside_patterns(flat: Flat, name: str, fuel: Fuel) -> Schema:
+def _outside_patterns(flat: Flat, name: str, fuel: Fuel) -> JsonSchema:
     """What is demanded of the property, but for `patternProperties`."""
     covered = not uncovered(flat, {name: None}, fuel)
     return part(flat.get("properties", {}), name) if covered else part(flat, "additionalProperties")

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urljoin
 from emulator.errors import did_you_mean
 from emulator.generation.instances.search import Fuel, Miss
 
-Schema = Mapping[str, Any] | bool
+JsonSchema = Mapping[str, Any] | bool
 ONE = ("additionalItems", "additionalProperties", "contains", "contentSchema", "else", "if", "items", "not",
        "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties")  # fmt: skip
 SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
@@ -19,7 +19,7 @@ REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 class References:
     """The index of one schema document. A *base* is the URI of the resource that a part of it belongs to."""
 
-    def __init__(self, root: Schema, fuel: Fuel) -> None:
+    def __init__(self, root: JsonSchema, fuel: Fuel) -> None:
         self.root, self.fuel = root, fuel
         dialect = root.get("$schema") if isinstance(root, Mapping) else None
         self.is_legacy = isinstance(dialect, str) and any(template in dialect for template in LEGACY)
@@ -28,17 +28,17 @@ class References:
         """Whether `contains` evaluates items, as it does since draft 2020-12."""
         self._bases: dict[int, str] | None = None
         self._resources: dict[str, Any] = {"": root}
-        self._anchors: dict[tuple[str, str], Schema] = {}
-        self._dynamic: dict[tuple[str, str], Schema] = {}
+        self._anchors: dict[tuple[str, str], JsonSchema] = {}
+        self._dynamic: dict[tuple[str, str], JsonSchema] = {}
 
-    def base_of(self, schema: Schema) -> str | None:
+    def base_of(self, schema: JsonSchema) -> str | None:
         """The base of a part of the document; None for a schema that was made on the way."""
         if self._bases is None:
             self._bases = {}
             self._index(self.root, "")
         return self._bases.get(id(schema))
 
-    def resolve(self, keyword: str, reference: str, base: str, scope: Sequence[str]) -> Schema:
+    def resolve(self, keyword: str, reference: str, base: str, scope: Sequence[str]) -> JsonSchema:
         """What a reference in a resource means. Raises Miss when that is not in this document."""
         self.base_of(self.root)
         name, _, fragment = _joined(base, reference).partition("#")

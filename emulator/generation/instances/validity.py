@@ -14,24 +14,24 @@ from functools import partial
 from typing import Any
 
 from emulator.generation.instances.patterns import pattern_of
-from emulator.generation.instances.references import REFERENCES, References, Schema
+from emulator.generation.instances.references import REFERENCES, JsonSchema, References
 from emulator.generation.instances.search import Fuel, Miss
 
 DEEPEST = 150
-Evaluated = Callable[["Document", Mapping[str, Any], Any], set[Any]]
+Evaluated = Callable[["SchemaDocument", Mapping[str, Any], Any], set[Any]]
 
 
-class Document:
+class SchemaDocument:
     """A whole schema: follows its references and checks values against its parts."""
 
-    def __init__(self, root: Schema, fuel: Fuel) -> None:
+    def __init__(self, root: JsonSchema, fuel: Fuel) -> None:
         self.root, self.fuel = root, fuel
         self.references = References(root, fuel)
         self.scope: list[str] = [self.references.base_of(root) or ""]
         self.depth = 0
         self.listed: dict[int, frozenset[Any]] = {}
 
-    def entered(self, schema: Schema, scope: list[str]) -> str:
+    def entered(self, schema: JsonSchema, scope: list[str]) -> str:
         """The base of the schema, which is now the innermost of the dynamic scope."""
         base = self.references.base_of(schema)
         if base is None:
@@ -40,15 +40,15 @@ class Document:
             scope.append(base)
         return base
 
-    def follow(self, keyword: str, reference: Any, schema: Schema, scope: list[str]) -> Schema:
+    def follow(self, keyword: str, reference: Any, schema: JsonSchema, scope: list[str]) -> JsonSchema:
         """What the reference of a schema means in a dynamic scope. Raises Miss when that is not in this document."""
         return self.references.resolve(keyword, str(reference), self.references.base_of(schema) or scope[-1], scope)
 
-    def referred(self, schema: Mapping[str, Any]) -> list[Schema]:
+    def referred(self, schema: Mapping[str, Any]) -> list[JsonSchema]:
         """What the references of the schema mean here."""
         return [self.follow(each, schema[each], schema, self.scope) for each in REFERENCES if each in schema]
 
-    def fault(self, schema: Schema, value: Any) -> str | None:
+    def fault(self, schema: JsonSchema, value: Any) -> str | None:
         """The first keyword of `schema` that `value` breaks, or None when the value is valid."""
         self.fuel.burn(10)
         if isinstance(schema, bool):
@@ -74,7 +74,7 @@ class Document:
             return (("$ref", schema["$ref"]),)
         return schema.items()
 
-    def evaluated(self, schema: Schema, value: Any, parts_of: Evaluated) -> set[Any]:
+    def evaluated(self, schema: JsonSchema, value: Any, parts_of: Evaluated) -> set[Any]:
         """The names of properties, or the indices of items, that the schema speaks of, in a value that it allows."""
         self.fuel.burn(10)
         if isinstance(schema, bool):
@@ -93,7 +93,7 @@ class Document:
             del self.scope[before:]
         return found
 
-    def _beside(self, schema: Mapping[str, Any], value: Any) -> Iterator[Schema]:
+    def _beside(self, schema: Mapping[str, Any], value: Any) -> Iterator[JsonSchema]:
         """The other schemas that hold for the same value."""
         yield from self.referred(schema)
         yield from schema.get("allOf", ())
@@ -105,7 +105,7 @@ class Document:
         if isinstance(value, Mapping):
             yield from (each for name, each in schema.get("dependentSchemas", {}).items() if name in value)
 
-    def allows(self, schema: Schema, value: Any) -> bool:
+    def allows(self, schema: JsonSchema, value: Any) -> bool:
         """Whether the value is valid."""
         return self.fault(schema, value) is None
 
@@ -117,7 +117,7 @@ class Document:
             known = self.listed[id(choices)] = frozenset(map(frozen, choices))
         return frozen(value) in known
 
-    def count(self, schemas: list[Schema], value: Any) -> int:
+    def count(self, schemas: list[JsonSchema], value: Any) -> int:
         """How many of the schemas allow the value."""
         return sum(self.allows(schema, value) for schema in schemas)
 
@@ -219,12 +219,14 @@ def _has_format(name: str, value: str) -> bool:
         return False
 
 
-def _contains(document: Document, schema: Schema, value: list[Any], whole: Mapping[str, Any]) -> bool:
+def _contains(document: SchemaDocument, schema: JsonSchema, value: list[Any], whole: Mapping[str, Any]) -> bool:
     found = sum(document.allows(schema, item) for item in value)
     return bool(whole.get("minContains", 1) <= found <= whole.get("maxContains", math.inf))
 
 
-def _items(document: Document, rest: Schema | list[Schema], value: list[Any], whole: Mapping[str, Any]) -> bool:
+def _items(
+    document: SchemaDocument, rest: JsonSchema | list[JsonSchema], value: list[Any], whole: Mapping[str, Any]
+) -> bool:
     if isinstance(rest, list):  # before draft 2020-12 this was what `prefixItems` is now
         others = whole.get("additionalItems", True)
         return all(map(document.allows, rest, value)) and all(
@@ -233,13 +235,13 @@ def _items(document: Document, rest: Schema | list[Schema], value: list[Any], wh
     return all(document.allows(rest, item) for item in value[len(whole.get("prefixItems", ())) :])
 
 
-def _names(document: Document, schema: Mapping[str, Any], value: Mapping[str, Any]) -> set[Any]:
+def _names(document: SchemaDocument, schema: Mapping[str, Any], value: Mapping[str, Any]) -> set[Any]:
     if "additionalProperties" in schema or "unevaluatedProperties" in schema:
         return set(value)
     return set(value) - set(uncovered(schema, value, document.fuel))
 
 
-def _indices(document: Document, schema: Mapping[str, Any], value: list[Any]) -> set[Any]:
+def _indices(document: SchemaDocument, schema: Mapping[str, Any], value: list[Any]) -> set[Any]:
     items = schema.get("items")
     listed = items if isinstance(items, list) else schema.get("prefixItems", ())
     if isinstance(items, Mapping | bool) or "unevaluatedItems" in schema or "additionalItems" in schema:
@@ -248,7 +250,7 @@ def _indices(document: Document, schema: Mapping[str, Any], value: list[Any]) ->
     return {at for at, item in enumerate(value) if at < len(listed) or document.allows(held, item)}
 
 
-def _unevaluated(document: Document, rest: Schema, value: Any, whole: Mapping[str, Any]) -> bool:
+def _unevaluated(document: SchemaDocument, rest: JsonSchema, value: Any, whole: Mapping[str, Any]) -> bool:
     """Whether what no other keyword speaks of is as `unevaluatedProperties` or `unevaluatedItems` wants it."""
     keyword = "unevaluatedProperties" if isinstance(value, Mapping) else "unevaluatedItems"
     others = {name: argument for name, argument in whole.items() if name != keyword}
@@ -258,7 +260,7 @@ def _unevaluated(document: Document, rest: Schema, value: Any, whole: Mapping[st
     return all(document.allows(rest, value[key]) for key in keys if key not in found)
 
 
-def _depends(document: Document, dependencies: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
+def _depends(document: SchemaDocument, dependencies: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
     """`dependencies` of draft 7 and before: names, or a schema."""
     return all(
         all(other in value for other in wanted) if isinstance(wanted, list) else document.allows(wanted, value)
@@ -275,7 +277,7 @@ def _below(value: Any, limit: Any, schema: Mapping[str, Any]) -> bool:
     return bool(value < (schema.get("maximum", math.inf) if limit is True else limit)) or limit is False
 
 
-def _patterned(document: Document, patterns: Mapping[str, Schema], value: Mapping[str, Any]) -> bool:
+def _patterned(document: SchemaDocument, patterns: Mapping[str, JsonSchema], value: Mapping[str, Any]) -> bool:
     return all(
         document.allows(schema, value[name])
         for pattern, schema in patterns.items()
@@ -289,7 +291,7 @@ def _are_different(values: list[Any], fuel: Fuel) -> bool:
     return len({*map(frozen, values)}) == len(values)
 
 
-def _referred(keyword: str, document: Document, reference: Any, value: Any, whole: Mapping[str, Any]) -> bool:
+def _referred(keyword: str, document: SchemaDocument, reference: Any, value: Any, whole: Mapping[str, Any]) -> bool:
     return document.allows(document.follow(keyword, reference, whole, document.scope), value)
 
 
@@ -298,7 +300,7 @@ def _is_equal(constant: Any, value: Any, fuel: Fuel) -> bool:
     return bool(frozen(value) == frozen(constant))
 
 
-def _conditioned(document: Document, condition: Schema, value: Any, whole: Mapping[str, Any]) -> bool:
+def _conditioned(document: SchemaDocument, condition: JsonSchema, value: Any, whole: Mapping[str, Any]) -> bool:
     return document.allows(whole.get("then" if document.allows(condition, value) else "else", True), value)
 
 
@@ -329,7 +331,7 @@ FORMATS: dict[str, Callable[[str], Any]] = {
     "regex": re.compile,
 }
 
-Check = Callable[[Document, Any, Any, Mapping[str, Any]], bool]
+Check = Callable[[SchemaDocument, Any, Any, Mapping[str, Any]], bool]
 CHECKS: dict[str, Check] = {
     **{keyword: partial(_referred, keyword) for keyword in REFERENCES},
     "allOf": lambda d, a, v, s: all(d.allows(each, v) for each in a),

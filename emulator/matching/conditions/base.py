@@ -58,7 +58,7 @@ class Condition(ABC, Generic[Value]):
     `more`: also headers, the key, or what changes from request to request."""
     substring: str | None = None
     """What the prompt has to contain, when that is the whole condition."""
-    hint: str | None = None
+    required_substring: str | None = None
     """What the folded prompt has to contain for the condition to hold."""
 
     def __init__(self, value: Value, compiling: Compiling) -> None:

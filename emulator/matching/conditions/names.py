@@ -40,7 +40,7 @@ class Provider(OneOf):
     key = "provider"
 
     def name(self, ask: MatchContext) -> str:
-        return ask.request.call.provider
+        return ask.request.http_request.provider
 
     def is_universal(self) -> bool:
         return set(PROVIDERS) <= set(self.value)
@@ -52,7 +52,7 @@ class Operation(OneOf):
     key = "operation"
 
     def name(self, ask: MatchContext) -> str:
-        return ask.request.call.operation
+        return ask.request.http_request.operation
 
 
 class Model(Condition[tuple[str, ...]]):

@@ -49,7 +49,7 @@ class Prompt(Text):
         super().__init__(value, compiling)
         if not self.normalize:
             self.substring = value.contains if value.model_fields_set == {"contains"} else None
-            self.hint = literal_in(value.regex) if value.regex is not None else None
+            self.required_substring = literal_in(value.regex) if value.regex is not None else None
 
     def text(self, ask: MatchContext) -> str:
         return ask.request.prompt
@@ -127,11 +127,11 @@ class Header(Condition[TextCondition | None]):
             yield cls(wanted, compiling.as_it_is(name))
 
     def holds(self, ask: MatchContext) -> bool:
-        text = ask.request.call.headers.get(self.name)
+        text = ask.request.http_request.headers.get(self.name)
         return text is None if self.value is None else text is not None and self.fits(text)
 
     def mismatch(self, ask: MatchContext) -> str:
-        text = ask.request.call.headers.get(self.name)
+        text = ask.request.http_request.headers.get(self.name)
         if text is None:
             return f"header {self.name} is missing"
         if self.value is None:

@@ -1,0 +1,190 @@
+"""What becomes of each parameter of a request: honoured, ignored or refused. Said once, where the body is declared.
+
+A dialect's `Body` is what its parser reads, so it is also what the tables in the documents, the journal's `ignored` and
+the log go by. A member without a word is honoured: it can change the answer, or the usage. The others say so:
+
+    temperature: Annotated[float | None, SAMPLING] = None
+    store: Annotated[Any, ignored("nothing is kept")] = None
+    stream: Annotated[bool | None, refused("Streaming is not supported.")] = None
+
+Members of a nested body are parameters of their own, `stream_options.include_usage`; items of a list are not.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import AliasChoices, BaseModel, create_model
+from pydantic.fields import FieldInfo
+
+Kind = Literal["honoured", "ignored", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What a member of a body does."""
+
+    kind: Kind
+    note: str = ""
+    """What else a reader of the table should know, in a few words."""
+    message: str = ""
+    """The complaint about a member that is refused; `{name}` and `{value}` stand for what they say."""
+    error: str = "bad_request"
+    """The name of that error."""
+
+
+def honoured(note: str) -> Effect:
+    """It changes the answer or the usage, with a note."""
+    return Effect("honoured", note)
+
+
+def ignored(note: str = "") -> Effect:
+    """It may stand there, and changes nothing."""
+    return Effect("ignored", note)
+
+
+def refused(message: str, note: str = "", error: str = "bad_request") -> Effect:
+    """Whoever sends it gets an error with this message."""
+    return Effect("refused", note, message, error)
+
+
+HONOURED = Effect("honoured")
+IGNORED = Effect("ignored")
+ECHOED = Effect("honoured", "the answer repeats it")
+SAMPLING = Effect("ignored", "its range is checked; words are chosen by the script or the seed")
+SAMPLING_MEMBERS = frozenset(
+    [
+        *("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias"),
+        *("topP", "topK", "frequencyPenalty", "presencePenalty"),
+    ]
+)
+"""Members that shape chance alone. Most requests have some, so the log does not mention them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One member of a body, by its path: `text.format`."""
+
+    name: str
+    effect: Effect
+    is_required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A member that a request may not have: the name of the error, and what it says."""
+
+    name: str
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    name: str
+    effect: Effect
+    nested: type[BaseModel] | None
+    is_required: bool
+
+
+def parameters(body: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
+    """Every parameter of a body, in the order of its declaration."""
+    seen: set[str] = set()
+    for member in _members(body).values():
+        if member.name in seen:  # by another of its names
+            continue
+        seen.add(member.name)
+        if member.nested is not None and member.effect == HONOURED:
+            yield from parameters(member.nested, f"{prefix}{member.name}.")
+        else:
+            yield Parameter(prefix + member.name, member.effect, member.is_required)
+
+
+def only(body: type[BaseModel], *names: str) -> type[BaseModel]:
+    """The same body at an operation where nothing but these members, and those that are refused, has an effect."""
+    rest: dict[str, Any] = {
+        name: (Annotated[Any, IGNORED], None)
+        for name, member in _members(body).items()
+        if name not in names and member.effect.kind != "refused"
+    }
+    return create_model(body.__name__, __base__=body, **rest)
+
+
+def ignored_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, ...]:
+    """The members of a request that change nothing, as they are declared or because nobody knows them."""
+    found: list[str] = []
+    _find_ignored(body, native, "", found)
+    return tuple(found)
+
+
+def worth_saying(ignored: Iterable[str]) -> list[str]:
+    """Those of the ignored members that whoever reads the log should know of."""
+    return [name for name in ignored if name.rpartition(".")[2] not in SAMPLING_MEMBERS]
+
+
+def refused_in(body: type[BaseModel], native: Mapping[str, Any]) -> Iterator[Refusal]:
+    """The members of a request that are refused, in the order of their declaration."""
+    for parameter in _refusing(body):
+        value = _value_at(native, parameter.name)
+        if value is not None:
+            message = parameter.effect.message.replace("{name}", parameter.name).replace("{value}", _shown(value))
+            yield Refusal(parameter.name, parameter.effect.error, message)
+
+
+def _find_ignored(body: type[BaseModel], native: Mapping[str, Any], prefix: str, found: list[str]) -> None:
+    known = _members(body)
+    for name, value in native.items():
+        if value is None:
+            continue
+        member = known.get(name)
+        if member is None or member.effect.kind == "ignored":
+            found.append(prefix + name)
+        elif member.nested is not None and isinstance(value, Mapping):
+            _find_ignored(member.nested, value, f"{prefix}{name}.", found)
+
+
+@lru_cache(maxsize=256)
+def _refusing(body: type[BaseModel]) -> tuple[Parameter, ...]:
+    return tuple([parameter for parameter in parameters(body) if parameter.effect.kind == "refused"])
+
+
+def _value_at(native: Any, path: str) -> Any:
+    for name in path.split("."):
+        native = native.get(name) if isinstance(native, Mapping) else None
+    return native
+
+
+def _shown(value: Any) -> str:
+    """A value in a complaint; of an object that has an id, the id."""
+    return str(value.get("id", value)) if isinstance(value, Mapping) else str(value)
+
+
+@lru_cache(maxsize=256)
+def _members(body: type[BaseModel]) -> Mapping[str, _Member]:
+    """The members of a body by every name that they may have."""
+    members: dict[str, _Member] = {}
+    for key, field in body.model_fields.items():
+        names = _names(key, field)
+        effect = next((each for each in field.metadata if isinstance(each, Effect)), HONOURED)
+        member = _Member(names[0], effect, _nested(field.annotation), field.is_required())
+        members.update(dict.fromkeys(names, member))
+    return members
+
+
+def _names(key: str, field: FieldInfo) -> list[str]:
+    """What a member may be called, the usual name first."""
+    alias = field.validation_alias or field.alias
+    if isinstance(alias, AliasChoices):
+        return [*[str(each) for each in alias.choices], key]
+    return [str(alias), key] if alias else [key]
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The body that a member holds, itself or as an alternative to nothing."""
+    alternatives = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
+    for each in (annotation, *alternatives):
+        if isinstance(each, type) and issubclass(each, BaseModel):
+            return each
+    return None

@@ -1,0 +1,15 @@
+"""The way of a request: from an `HttpRequest` to bytes and moments. `pipeline` has its steps in order.
+
+stages      what is known of a request after each step       caching      the same question asked again
+options     how the server as a whole behaves                writing      prompt tokens and the words of an answer
+pipeline    the steps, one after another                     rendering    words to a planned body with moments
+endings     refusals and the emulator's own errors           faults       what goes wrong on purpose
+limits      what a key may use in a minute                   explanations why a rule matched or not, asked later
+"""
+
+from emulator.engine.faults import handshake_fault
+from emulator.engine.options import Options
+from emulator.engine.pipeline import answer, misused, refused
+from emulator.engine.stages import PlannedResponse
+
+__all__ = ["Options", "PlannedResponse", "answer", "handshake_fault", "misused", "refused"]

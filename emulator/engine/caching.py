@@ -1,0 +1,112 @@
+"""The same question again: an answer that would come out the same is made only once, but for its ids and moments."""
+
+from emulator.completion import complete
+from emulator.engine.faults import StruckFaults
+from emulator.engine.rendering import pace_of, paced
+from emulator.engine.stages import Admitted, RequestContext
+from emulator.engine.writing import Prompt
+from emulator.faults.selection import HEADER as FAULT_HEADER
+from emulator.faults.selection import KEY as FAULT_KEY
+from emulator.providers.base import ProviderError
+from emulator.reply import Block, Reply, Search
+from emulator.request import HttpRequest, ToolCall
+from emulator.state.namespace import Namespace
+from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
+from emulator.wire import PlannedBody
+
+
+def is_stateless(http_request: HttpRequest, namespace: Namespace) -> bool:
+    """Whether the answer depends only on the request and the scenario: no quotas and no live faults."""
+    return (
+        namespace.quotas.is_empty
+        and namespace.fault_registry.is_empty
+        and not http_request.faults
+        and FAULT_HEADER not in http_request.headers
+        and not (http_request.key or "").startswith(FAULT_KEY)
+    )
+
+
+def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:
+    """The answer to this very question, if it may be given to whoever asks now."""
+    cached = namespace.response_cache.get(http_request)
+    if cached is not None:
+        try:
+            provider = namespace.compiled.providers[http_request.provider]
+            namespace.check_key(http_request.provider, provider.speaking(cached.dialect).key_of(http_request.headers))
+        except ProviderError:
+            return None
+    return cached
+
+
+def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
+    """The steps of the way that are not the same each time."""
+    exchange, match = context.exchange, cached.match
+    exchange.reached(context.http_request.routed(cached.operation, cached.dialect, {}))
+    dialect = context.provider.speaking(cached.dialect)
+    exchange.model, exchange.stream = cached.model, cached.stream
+    exchange.usage, exchange.cost = cached.usage, cached.cost
+    exchange.rule = match.rule.name if match is not None else None
+    context.namespace.use(match)
+    exchange.outcome = "reply" if match is not None else "generated"
+    exchange.why, exchange.unheeded = cached.why, cached.unheeded
+    exchange.status = cached.planned.status
+    planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
+    if cached.is_at_once:
+        return planned
+    return paced(planned, pace_of(planned.streamed, match, context), dialect, context.entropy)
+
+
+def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
+    """Keep an answer for the same question, if it would come out the same again."""
+    if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
+        return
+    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
+    completion = complete(
+        replies,
+        request,
+        id=ID,
+        created=CREATED,
+        request_id=REQUEST_ID,
+        prompt=prompt.total,
+        entropy=context.entropy,
+        seed=context.namespace.seed,
+        habits=context.provider.habits,
+    )
+    assert exchange.usage is not None
+    cached = CachedResponse(
+        context.dialect.render(completion, request),
+        context.identity,
+        context.http_request.operation,
+        context.http_request.dialect,
+        request.model,
+        request.stream,
+        admitted.match,
+        exchange.usage,
+        exchange.cost,
+        exchange.why,
+        pace_of(request.stream, admitted.match, context).is_at_once,
+        exchange.unheeded,
+    )
+    context.namespace.response_cache.keep(context.http_request, cached)
+
+
+def _is_cacheable(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
+    """Whether the same request would get the same answer again, but for its ids and moments."""
+    context, match = admitted.context, admitted.match
+    provider, compiled = context.provider, context.namespace.compiled
+    return (
+        context.attempt > 1  # most requests never come again
+        and not struck.faults
+        and context.is_stateless
+        and context.dialect.is_repeatable
+        and admitted.limits is None
+        and not (provider.shows_cache and prompt.total >= provider.cache_unit)
+        and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)
+        and (match is None or match.is_cacheable)
+        and compiled.rules.is_cacheable(admitted.question, match)
+        and not (compiled.scenario.faults or context.options.faults)
+    )
+
+
+def _has_id(block: Block) -> bool:
+    return isinstance(block, ToolCall | Search)

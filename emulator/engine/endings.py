@@ -1,0 +1,82 @@
+"""The ways to end early: refusals in the provider's words, and the emulator's own errors, which say so."""
+
+import logging
+
+import orjson
+
+from emulator.engine.explanations import misses_of
+from emulator.engine.stages import Arrived, Matched, RequestContext
+from emulator.generation.compose import SchemaError, WritingError
+from emulator.reply import ErrorReply
+from emulator.state.journal import IN_EXCHANGE
+from emulator.wire import PlannedBody
+
+logger = logging.getLogger("emulator")
+MAX_MESSAGE = 2048
+"""Characters kept of what an error says."""
+
+
+def refusal(reply: ErrorReply, context: RequestContext) -> PlannedBody:
+    """An error as the provider sends it."""
+    planned = context.provider.error(reply, context.http_request, context.request_id)
+    exchange = context.exchange
+    exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
+    exchange.message = _message_in(planned.body())
+    return planned
+
+
+def own_error(status: int, message: str, kind: str, context: RequestContext) -> PlannedBody:
+    """An error of the emulator itself, not of the provider: marked as such, and not to be retried."""
+    headers = {"x-emulator-error": kind, "x-should-retry": "false"}
+    planned = refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), context)
+    context.exchange.error = kind
+    return planned
+
+
+def internal_error(context: RequestContext) -> PlannedBody:
+    """The emulator has failed: called while its exception is handled, which is logged."""
+    http_request = context.http_request
+    logger.exception("The emulator failed on %s %s: please report this", http_request.method, http_request.path)
+    return refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), context)
+
+
+def unwritten(error: WritingError, stage: Arrived) -> PlannedBody:
+    """What the scenario or the request's schema asks for cannot be written."""
+    context = stage.context
+    if isinstance(error, SchemaError):
+        context.exchange.notes = (str(error),)
+        logger.warning("%s", error)
+        return own_error(400, str(error), "schema", context)
+    match = stage.match if isinstance(stage, Matched) else None
+    where = f"{match.rule.origin}: rule '{match.rule.name}': " if match is not None else ""
+    message = f"{where}{error}"
+    context.exchange.notes = (message,)
+    logger.error("%s", message)
+    return own_error(500, message, "scenario", context)
+
+
+async def unmatched(matched: Matched) -> PlannedBody:
+    """Strict: an error in the provider's own form that lists each rule and why it does not match."""
+    context = matched.context
+    reasons = await misses_of(matched)
+    context.exchange.notes = tuple(reasons)
+    tried = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
+    message = f"No rule matches this {context.http_request.provider} request. Rules tried:\n{tried}"
+    logger.warning("%s", message, extra=IN_EXCHANGE)
+    return own_error(404, message, "unmatched", context)
+
+
+def _message_in(body: bytes) -> str | None:
+    """What an error says, wherever its provider lets that stand."""
+    try:
+        left = [orjson.loads(body)]
+    except ValueError:
+        return body[:MAX_MESSAGE].decode("utf-8", "replace") or None
+    while left:
+        value = left.pop(0)
+        if isinstance(value, dict):
+            for key in ("message", "msg", "detail", "error"):
+                if isinstance(value.get(key), str):
+                    return str(value[key])[:MAX_MESSAGE]
+            left += value.values()
+    return None

@@ -1,0 +1,71 @@
+"""Why a rule answered or did not: found out later, and only when somebody asks."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from emulator.engine.stages import POOL, Matched, RequestContext
+from emulator.matching.conditions import MatchContext
+from emulator.matching.rules import RuleMatch, RuleSet, explained, misses
+from emulator.providers.base import ProviderError
+from emulator.records import record
+from emulator.request import HttpRequest, ModelRequest
+from emulator.state.journal import MAX_REQUEST_BYTES, Why
+
+FEW_RULES = 50
+"""So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
+
+
+@record
+class Asked:
+    """What it takes to find out why a rule matched or not. The request is read once more for it: only few are ever
+    asked about."""
+
+    rules: RuleSet
+    read: Callable[[HttpRequest, str], ModelRequest]
+    http_request: HttpRequest
+    key: str
+    seen: tuple[str, int, bytes, int]
+    """State, attempt, identity and seed, as they were."""
+    before: int
+    """How many rules were tried in vain."""
+
+    def question(self) -> MatchContext:
+        """The request as it was matched. Raises ProviderError."""
+        return MatchContext(self.read(self.http_request, self.key), *self.seen)
+
+
+def why_of(question: MatchContext, match: RuleMatch | None, context: RequestContext) -> Why | None:
+    """What can say later why the rules before the one that answered did not, or all of them."""
+    compiled, http_request = context.namespace.compiled, context.http_request
+    before = len(compiled.rules.rules) if match is None else match.rule.position
+    if match is None and (not before or compiled.is_default):
+        return None
+    seen = (question.state, question.attempt, question.identity, question.seed)
+    read = context.dialect.parse if http_request.body else context.provider.listed
+    asked = Asked(compiled.rules, read, http_request, question.request.key, seen, before)
+    return Why(partial(_misses, asked), http_request.body, before, partial(_explained, asked))
+
+
+async def misses_of(matched: Matched) -> list[str]:
+    """Why none of the rules matches."""
+    context, rules = matched.context, matched.context.namespace.compiled.rules
+    if len(rules.rules) > FEW_RULES or len(context.http_request.body) > MAX_REQUEST_BYTES:
+        return await POOL.run(misses, rules, matched.question, has_left=context.has_left)
+    return misses(rules, matched.question)
+
+
+def _misses(asked: Asked) -> list[str]:
+    """Why the rules did not answer a request that came before the one that did, or all of them."""
+    try:
+        return misses(asked.rules, asked.question(), before=asked.before)
+    except ProviderError:  # the response that it goes on from is forgotten meanwhile
+        return []
+
+
+def _explained(asked: Asked) -> list[dict[str, Any]]:
+    """The same condition by condition, with the rule that answered at the end."""
+    try:
+        return explained(asked.rules, asked.question(), asked.before)
+    except ProviderError:
+        return []

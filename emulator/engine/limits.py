@@ -1,0 +1,36 @@
+"""What a key may use of a model in a minute, for providers that report it on every answer."""
+
+from dataclasses import replace
+
+from emulator.engine.stages import Admitted, Arrived
+from emulator.providers.base import ProviderError
+from emulator.request import ModelRequest
+from emulator.wire import PlannedBody
+
+
+def count(admitted: Admitted) -> None:
+    """Count a request against the limits of its key. Raises ProviderError when they are used up."""
+    limits, request, context = admitted.limits, admitted.request, admitted.context
+    if limits is None:
+        return
+    rates, place, now = context.namespace.rate_limits, _place(request), context.exchange.received
+    left = rates.remaining(place, limits, now)
+    if limits.is_enforced and min(left.requests.left, left.tokens.left) < 1:
+        raise ProviderError(context.provider.over_limit(request, left, rates.until_next(place, limits, now)))
+    rates.take(place, limits, now, 1, 0)
+
+
+def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
+    """The answer with the headers that report what is left of the limits."""
+    if not isinstance(stage, Admitted) or stage.limits is None:
+        return planned
+    limits, context, place = stage.limits, stage.context, _place(stage.request)
+    rates, exchange = context.namespace.rate_limits, context.exchange
+    if exchange.usage is not None:
+        rates.take(place, limits, exchange.received, 0, exchange.usage.total)
+    headers = context.provider.limit_headers(rates.remaining(place, limits, exchange.received))
+    return replace(planned, headers=planned.headers + headers)
+
+
+def _place(request: ModelRequest) -> tuple[str, str, str]:
+    return request.http_request.provider, request.key, request.model

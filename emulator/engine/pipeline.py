@@ -1,0 +1,219 @@
+"""The steps of a request's way, one after another. Nothing is raised for what a client sends: refusals are answers."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from emulator import large, seeded
+from emulator.dialects.parameters import ignored_in
+from emulator.engine.caching import cache, find_cached, is_stateless, recalled
+from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
+from emulator.engine.explanations import why_of
+from emulator.engine.faults import StruckFaults, strike, transformed
+from emulator.engine.limits import count, with_limits
+from emulator.engine.options import Options
+from emulator.engine.rendering import listing, pace_of, paced, rendered
+from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
+from emulator.engine.writing import count_prompt, write_replies
+from emulator.errors import UsageError
+from emulator.faults.selection import KEY as FAULT_KEY
+from emulator.generation.compose import WritingError
+from emulator.offload import Abandoned, never
+from emulator.providers.base import ProviderError
+from emulator.reply import ErrorReply
+from emulator.request import HttpRequest
+from emulator.state.namespace import Namespace
+from emulator.state.response_cache import CachedResponse
+from emulator.wire import PlannedBody
+
+Result = TypeVar("Result")
+
+
+async def answer(
+    http_request: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never
+) -> PlannedResponse:
+    """The whole way of a request: recalled if the same was asked before, else step by step. Whoever gets the response
+    ends it."""
+    stateless = is_stateless(http_request, namespace)
+    cached = find_cached(http_request, namespace) if stateless else None
+    identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
+    context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=stateless)
+    try:
+        return await _way(Arrived(context)) if cached is None else _recalled(cached, context)
+    except BaseException:  # nobody will play it, so nobody will end it
+        context.exchange.end()
+        namespace.journal.settle(context.exchange)
+        raise
+    finally:
+        context.exchange.shorten()
+
+
+async def _way(arrived: Arrived) -> PlannedResponse:
+    """The way of a request, step by step. Whatever ends it early, faults act on what is sent then."""
+    stage = arrived  # the last one that was reached
+    struck: StruckFaults | None = None
+    try:
+        try:
+            stage = routed = route(arrived)
+            key = authenticate(routed)
+            stage = parsed = await parse(routed, key)
+            stage = matched = await match(parsed)
+            stage = admitted = admit(matched)
+            count(admitted)
+            struck = strike(admitted)
+            planned = await respond(admitted, struck)
+        except ProviderError as error:
+            planned = refusal(error.reply, stage.context)
+        except WritingError as error:
+            planned = unwritten(error, stage)
+        except Abandoned:  # nobody reads it
+            planned = own_error(499, "The client has left.", "abandoned", stage.context)
+        planned = with_limits(planned, stage)
+        sent = await transformed(planned, strike(stage) if struck is None else struck, stage)
+    except UsageError as error:  # a fault asked for by header, key or URL that there is not
+        sent = own_error(400, str(error), "fault", stage.context)
+    except Exception:
+        sent = internal_error(stage.context)
+    except BaseException:
+        if isinstance(stage, Admitted) and stage.lease is not None:
+            stage.lease.close()
+        raise
+    return PlannedResponse(sent, stage.context.exchange, stage.lease if isinstance(stage, Admitted) else None)
+
+
+def route(arrived: Arrived) -> Routed:
+    """Find the endpoint. Raises ProviderError."""
+    context = arrived.context
+    http_request, provider = context.http_request, context.provider
+    operation, parameters = provider.route(http_request.method, http_request.path)
+    routed = http_request.routed(operation.name, operation.dialect, parameters, context.namespace.stored)
+    return Routed(context.routed(routed, provider.speaking(operation.dialect)), operation)
+
+
+def authenticate(routed: Routed) -> str:
+    """The request's key. Raises ProviderError for one that may not ask."""
+    context = routed.context
+    key = context.dialect.key_of(context.http_request.headers)
+    if not (key.startswith(FAULT_KEY) and "key" in context.options.request_faults):
+        context.namespace.check_key(context.http_request.provider, key)
+    return key
+
+
+async def parse(routed: Routed, key: str) -> Parsed:
+    """Read what the request says. Raises ProviderError."""
+    context, operation = routed.context, routed.operation
+    reader = context.dialect.parse if operation.has_body else context.provider.listed
+    request = await _read(reader, context.http_request, key, of=context.http_request)
+    context.exchange.model, context.exchange.stream = request.model, request.stream
+    body = context.dialect.body_of(operation.name)
+    if body is not None:
+        context.exchange.unheeded = ignored_in(body, request.body)
+    return Parsed(context, operation, request)
+
+
+async def match(parsed: Parsed) -> Matched:
+    """Find the rule whose turn it is, and count it as used."""
+    context, operation, request = parsed.context, parsed.operation, parsed.request
+    namespace, exchange = context.namespace, context.exchange
+    question = namespace.ask(request, context.identity, context.attempt)
+    is_large = len(context.http_request.body) > large.LARGE
+    found = await namespace.find_in_large(question) if is_large else namespace.find(question)
+    exchange.rule = found.rule.name if found is not None else None
+    exchange.why = why_of(question, found, context) if found is not None or operation.is_completion else None
+    return Matched(context, operation, request, question, found)
+
+
+def admit(matched: Matched) -> Admitted:
+    """Take what the request needs of its key's quotas. Raises ProviderError when they are used up."""
+    context, request = matched.context, matched.request
+    quotas, lease = context.namespace.quotas, None
+    if matched.operation.is_completion and not quotas.is_empty:
+        lease = quotas.open(context.provider, request.key, context.exchange.received)
+    limits = context.provider.limits(request)
+    return Admitted(context, matched.operation, request, matched.question, matched.match, lease, limits)
+
+
+async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
+    """The answer as the provider would give it, unless a fault or a rule wants an error. Raises ProviderError,
+    WritingError."""
+    context, request, found = admitted.context, admitted.request, admitted.match
+    error = struck.refusal(admitted)
+    if error is None and found is not None and isinstance(found.answer.content, ErrorReply):
+        error = found.answer.content
+    if error is not None:
+        return refusal(error, context)
+    if found is None and not admitted.operation.is_completion:
+        return await listing(admitted)
+    if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
+        return await unmatched(admitted)
+    prompt = await count_prompt(request, context)
+    context.provider.check_context_length(request, prompt.total)
+    replies = await write_replies(admitted)
+    planned = rendered(replies, prompt, admitted, struck)
+    cache(planned, replies, prompt, admitted, struck)
+    if context.dialect.is_immediate(request):
+        return planned
+    return paced(planned, pace_of(planned.streamed, found, context), context.dialect, context.entropy)
+
+
+def _recalled(cached: CachedResponse, context: RequestContext) -> PlannedResponse:
+    try:
+        return PlannedResponse(recalled(cached, context), context.exchange)
+    except Exception:
+        return PlannedResponse(internal_error(context), context.exchange)
+
+
+def refused(http_request: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
+    """A refusal for a request that cannot begin its way."""
+    context = _arrived(http_request, namespace, Options(), identity_of(http_request))
+    context.exchange.shorten()
+    return PlannedResponse(refusal(reply, context), context.exchange)
+
+
+def misused(http_request: HttpRequest, namespace: Namespace, complaint: str, kind: str) -> PlannedResponse:
+    """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
+    context = _arrived(http_request, namespace, Options(), identity_of(http_request))
+    context.exchange.shorten()
+    return PlannedResponse(own_error(400, complaint, kind, context), context.exchange)
+
+
+def identity_of(http_request: HttpRequest) -> bytes:
+    """What makes this request the same as another."""
+    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
+    return seeded.hashed(place + seeded.mixed(http_request.body))
+
+
+def _arrived(
+    http_request: HttpRequest,
+    namespace: Namespace,
+    options: Options,
+    identity: bytes,
+    has_left: Callable[[], bool] = never,
+    is_stateless: bool = False,
+) -> RequestContext:
+    """A request that has just arrived, with its record and its entropy."""
+    exchange = namespace.begin(http_request)
+    provider = namespace.compiled.providers[http_request.provider]
+    attempt = exchange.attempt = namespace.attempt(identity)
+    mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
+    entropy = seeded.hashed(mixture)
+    return RequestContext(
+        http_request,
+        namespace,
+        options,
+        provider,
+        provider.speaking(""),
+        exchange,
+        identity,
+        attempt,
+        entropy,
+        provider.request_id(exchange.received, entropy),
+        has_left,
+        is_stateless,
+    )
+
+
+async def _read(work: Callable[..., Result], *arguments: object, of: HttpRequest) -> Result:
+    """Do what goes through the whole of a request: at once, or in the thread for large ones."""
+    if len(of.body) <= large.LARGE:
+        return work(*arguments)
+    return await large.elsewhere(work, *arguments)

@@ -1,0 +1,95 @@
+"""From words to a planned body: the request is honoured, the dialect writes, and every frame gets its moment."""
+
+from dataclasses import replace
+
+from emulator.completion import complete
+from emulator.dialects.base import Dialect, delivered
+from emulator.engine.faults import StruckFaults
+from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
+from emulator.engine.writing import Prompt
+from emulator.matching.rules import RuleMatch
+from emulator.pace import AT_ONCE, Pace, schedule
+from emulator.reply import Completion, Reply, Usage
+from emulator.request import ModelRequest
+from emulator.wire import PlannedBody, single
+
+
+def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> PlannedBody:
+    """The whole answer, without moments."""
+    context, dialect, exchange = admitted.context, admitted.context.dialect, admitted.context.exchange
+    exchange.outcome = "reply" if admitted.match else "generated"
+    completion = complete(
+        replies,
+        admitted.request,
+        id=dialect.make_id(context.entropy),
+        created=int(exchange.received),
+        request_id=context.request_id,
+        prompt=prompt.total,
+        cached=_cached(prompt, admitted),
+        entropy=context.entropy,
+        seed=context.namespace.seed,
+        habits=context.provider.habits,
+    )
+    request, completion = struck.mutated(completion, admitted)
+    exchange.usage = completion.usage
+    exchange.cost = context.provider.cost(completion.usage, request.model)
+    if admitted.lease is not None:
+        admitted.lease.charge(completion.usage, exchange.cost, exchange.received)
+    planned = dialect.render(completion, request)
+    exchange.status = planned.status
+    if dialect.keeps(request):
+        _keep(completion, request, admitted)
+    return planned
+
+
+def _cached(prompt: Prompt, admitted: Admitted) -> int:
+    """How many of the prompt's tokens the provider has in its cache."""
+    provider, request = admitted.context.provider, admitted.request
+    unit = provider.cache_unit
+    if not provider.shows_cache or prompt.total < max(unit, provider.cache_from):
+        return 0
+    place = f"{provider.name} {request.model} {request.key}"
+    return min(admitted.context.namespace.prompt_cache.hit(place, prompt.parts, unit), prompt.total)
+
+
+def _keep(completion: Completion, request: ModelRequest, matched: Matched) -> None:
+    """Put the answer where a later request may ask for it."""
+    context = matched.context
+    moments = schedule((0, delivered(completion)), pace_of(True, matched.match, context), context.entropy)
+    begins, ready = [context.exchange.received + moment for moment in moments or (0.0, 0.0)]
+    context.dialect.keep(completion, request, begins, ready)
+
+
+async def listing(matched: Matched) -> PlannedBody:
+    """The answer of an operation at which no model answers."""
+    context, request = matched.context, matched.request
+    provider, exchange, dialect = context.provider, context.exchange, context.dialect
+    balance = context.namespace.quotas.balance(provider.name, request.key)
+
+    def made() -> tuple[bytes, Usage | None]:
+        listing = provider.listing(request, balance)
+        return provider.dumps(listing), dialect.spent(listing)
+
+    body, usage = made() if dialect.is_quick(request) else await POOL.run(made, has_left=context.has_left)
+    exchange.outcome, exchange.status = "listing", 200
+    if usage is not None:
+        exchange.usage, exchange.cost = usage, provider.cost(usage, request.model)
+    headers = provider.json_headers + provider.response_headers(context.request_id)
+    return PlannedBody(200, headers, (single("body", body),), streamed=False)
+
+
+def pace_of(streamed: bool, match: RuleMatch | None, context: RequestContext) -> Pace:
+    """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
+    stream asks for no show."""
+    options = context.options
+    given = match.rule.pace if match else context.namespace.compiled.pace
+    pace = given or (options.pace if streamed else None)
+    return pace.at_speed(options.speed) if pace is not None else AT_ONCE
+
+
+def paced(planned: PlannedBody, pace: Pace, dialect: Dialect, entropy: bytes) -> PlannedBody:
+    """The same with a moment for every frame."""
+    if pace.is_at_once:
+        return planned
+    moments = schedule(planned.tokens(), pace, entropy)
+    return dialect.waiting(replace(planned, at=moments)) if moments else planned

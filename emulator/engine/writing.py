@@ -1,0 +1,85 @@
+"""The words of an answer: what the prompt costs, and what the choices say."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+
+from emulator import large, tokens
+from emulator.completion import said
+from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
+from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quick, write
+from emulator.providers.base import Provider
+from emulator.records import record
+from emulator.reply import Reply, ReplyTemplate
+from emulator.request import ModelRequest
+
+
+@record
+class Prompt:
+    """The prompt's tokens: the template's own, and those of each text in it."""
+
+    fixed: int
+    parts: tuple[tuple[str, int], ...]
+    total: int
+
+
+async def count_prompt(request: ModelRequest, context: RequestContext) -> Prompt:
+    """What the request costs as a prompt."""
+    provider = context.provider
+    if len(request.http_request.body) > large.LARGE:
+        return await large.elsewhere(_count_large, request, provider)
+    fixed, texts = provider.prompt_texts(request)
+    if not tokens.is_quick(texts):
+        await POOL.run(tokens.warm, texts, has_left=context.has_left)
+    return _counted(fixed, texts)
+
+
+def _count_large(request: ModelRequest, provider: Provider) -> Prompt:
+    fixed, texts = provider.prompt_texts(request)
+    tokens.warm(texts)
+    return _counted(fixed, texts)
+
+
+def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
+    parts = tuple([(text, tokens.count(text)) for text in texts])
+    return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
+
+
+async def write_replies(matched: Matched) -> list[Reply]:
+    """What the choices say, in this provider's words: scripted, or written for this request. Raises WritingError."""
+    context, request, match = matched.context, matched.request, matched.match
+    template = match.answer.content if match is not None else UNSAID
+    assert isinstance(template, ReplyTemplate)
+    if is_plain(template, request):
+        replies = [template.reply]
+    else:
+        render_context = _render_context(matched)
+        if is_quick(template, request):
+            replies = write(template, request, render_context)
+        else:
+            pool = POOL if template.code is None else CODE_POOL
+            work = partial(write, template, request, render_context, context.has_left)
+            replies = await pool.run(work, has_left=context.has_left)
+    if request.controls.thinking is False:  # a model with thinking off has no reasoning to show
+        replies = [replace(reply, reasoning=None) for reply in replies]
+    replies = [context.dialect.adapt(reply, request) for reply in replies]
+    texts = [part for reply in replies for part in said(reply)]
+    if not tokens.is_quick(texts):
+        await POOL.run(tokens.warm, texts, has_left=context.has_left)
+    return replies
+
+
+def _render_context(matched: Matched) -> RenderContext:
+    context, question, match = matched.context, matched.question, matched.match
+    received = context.exchange.received
+    return RenderContext(
+        seed=question.seed,
+        locale=context.namespace.compiled.scenario.locale,
+        now=datetime.fromtimestamp(received, UTC).isoformat(timespec="seconds"),
+        timestamp=int(received),
+        state=question.state,
+        attempt=question.attempt,
+        groups=match.rule.groups(matched.request.prompt) if match is not None else {},
+        allows_code=context.options.allows_code,
+    )

@@ -1,0 +1,141 @@
+"""The head of a request: which provider, path and namespace its URL and headers name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from emulator.providers import PROVIDERS
+from emulator.providers.base import bearer
+from emulator.request import HttpRequest
+from emulator.server.uvicorn_adapter import Scope
+from emulator.state.namespace import NAME, CompiledScenario, Namespace, Namespaces
+
+CONTROL = "/__emulator"
+ICON = "/favicon.ico"
+HOSTS: Mapping[str, str] = {
+    host: name for name, provider in PROVIDERS.items() for host in (*provider.hosts, f"{name}.localhost")
+}
+"""The provider behind each host name."""
+
+
+NO_NAMESPACE = "is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens and underscores."
+NAMESPACE_HEADER = "x-emulator-namespace"
+NAMESPACE_KEY = "sk-emu-"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
+
+    provider: str
+    """Empty when the URL names none."""
+    path: str
+    namespace: str | None = None
+    """As it stands there, whether it can be one or not."""
+    faults: tuple[str, ...] = ()
+    prefix: str = ""
+    """Namespace and faults as they stand in the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What the head of a request says: all that is to be known before its body is read."""
+
+    target: Target
+    method: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    query: str
+    key: str | None
+    """The credential, wherever the provider lets it stand under the settings of `compiled`."""
+    compiled: CompiledScenario
+    namespace: str | None
+    complaint: str = ""
+    """Why the request cannot be sent to the world that it names."""
+    sent_path: str = ""
+    """The path as it was sent."""
+    size: int = 0
+    """Bytes of the head."""
+
+    def within(self, namespace: Namespace) -> "RequestHead":
+        """The same with the credential that the provider finds under the settings of the request's own namespace."""
+        if namespace.compiled is self.compiled or not self.target.provider:
+            return self
+        provider = namespace.compiled.providers[self.target.provider]
+        return replace(self, key=provider.credential(self.headers), compiled=namespace.compiled)
+
+    def with_body(self, body: bytes) -> HttpRequest:
+        """The whole request."""
+        target = self.target
+        return HttpRequest(
+            target.provider,
+            self.method,
+            target.path,
+            self.headers,
+            self.query,
+            body,
+            key=self.key,
+            faults=target.faults,
+            sent_path=self.sent_path,
+            head_size=self.size,
+        )
+
+
+class Heads:
+    """Reads the heads of one server's requests."""
+
+    def __init__(self, namespaces: Namespaces, provider: str | None, hosts: Mapping[str, str]) -> None:
+        self._namespaces = namespaces
+        self._provider = provider
+        self._hosts = hosts
+
+    def read(self, scope: Scope) -> RequestHead | None:
+        """The head of a request; None when it is for the front page or the control API. The key may name the namespace,
+        so it is looked for as the default one has it."""
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        target = self.locate(scope["path"], headers.get("host", ""))
+        if target is None:
+            return None
+        compiled = self._namespaces.default.compiled
+        key = compiled.providers[target.provider].credential(headers) if target.provider else bearer(headers)
+        query = scope["query_string"].decode("latin-1")
+        name = named(headers, key) if target.namespace is None else target.namespace
+        sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
+        size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])
+        complaint = ""
+        if name is not None and not NAME.fullmatch(name):
+            name, complaint = None, f"{name!r} {NO_NAMESPACE}"
+        return RequestHead(target, scope["method"], headers, query, key, compiled, name, complaint, sent_path, size)
+
+    def locate(self, path: str, host: str) -> Target | None:
+        """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
+        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults. None for what is the server's."""
+        whole, namespace = path, None
+        faults: list[str] = []
+        while path.startswith(("/@", "/~")):
+            name, slash, rest = path[2:].partition("/")
+            if path[1] == "~":
+                faults.append(name)
+            else:
+                namespace = name
+            path = slash + rest
+        prefix = whole[: len(whole) - len(path)]
+        is_named = namespace is None or NAME.fullmatch(namespace)
+        if path.startswith(CONTROL) and not faults and is_named:
+            return None
+        by_host = self._hosts.get(host.partition(":")[0].lower()) or self._provider
+        if by_host is not None:
+            return Target(by_host, path, namespace, tuple(faults))
+        if whole in ("/", ICON):
+            return None
+        name, slash, rest = path[1:].partition("/")
+        if name not in PROVIDERS:
+            return Target("", path, namespace, tuple(faults), prefix)
+        return Target(name, slash + rest, namespace, tuple(faults))
+
+
+def named(headers: Mapping[str, str], key: str | None) -> str | None:
+    """What a request names by header or key as its namespace."""
+    name = headers.get(NAMESPACE_HEADER)
+    if name is None and key is not None and key.startswith(NAMESPACE_KEY):
+        return key.removeprefix(NAMESPACE_KEY)
+    return name

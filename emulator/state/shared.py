@@ -1,0 +1,146 @@
+"""What the processes of one server have in common, and what they can't have in common."""
+
+import contextlib
+import mmap
+import os
+import struct
+import tempfile
+from collections.abc import Iterator, Sequence
+
+from emulator.faults.base import Fault
+from emulator.scenario.models import Match, RuleModel, Scenario
+
+_NUMBER = struct.Struct("=Q")
+_ROW = struct.Struct("=8sQQQ")
+_USED, _FREE = b"\xf3fault\xa7+", b"\xf3fault\xa7-"
+MAX_ROWS = 4096
+"""How many faults are counted; the next ones take the places of the oldest."""
+
+
+class Shared:
+    """Counts in memory that this process shares with those that are forked from it; each call takes microseconds."""
+
+    def __init__(self) -> None:
+        import fcntl
+
+        self._lockf, self._exclusive, self._unlock = fcntl.lockf, fcntl.LOCK_EX, fcntl.LOCK_UN
+        self._memory = mmap.mmap(-1, _NUMBER.size + MAX_ROWS * _ROW.size)
+        self._memory[_NUMBER.size :] = _ROW.pack(_FREE, 0, 0, 0) * MAX_ROWS
+        self._places: dict[int, int] = {}
+        """Where each key was seen last."""
+        self._file = _nameless_file()
+        """Its lock guards the memory: a process that is killed lets go of it."""
+
+    def next_number(self) -> int:
+        """Numbers from 1, each of which is given out once."""
+        self._lockf(self._file, self._exclusive)
+        try:
+            number: int = _NUMBER.unpack_from(self._memory)[0] + 1
+            _NUMBER.pack_into(self._memory, 0, number)
+        finally:
+            self._lockf(self._file, self._unlock)
+        return number
+
+    def open(self, key: int) -> None:
+        """A fault is armed, which every process does for itself. Of too many, the oldest count as spent."""
+        with self._locked():
+            if self._find(key) < 0:
+                place = self._memory.find(_FREE)
+                _ROW.pack_into(self._memory, place if place >= 0 else self._oldest(), _USED, key, 0, 0)
+
+    def claim(self, key: int, skip: int, times: int | None, *, hits: bool) -> bool | None:
+        """Count a request that a fault has seen in any process; `hits`: whether chance lets it strike. The answer is
+        whether it strikes; None: it has struck as often as it was to."""
+        with self._locked():
+            place = self._find(key)
+            if place < 0:
+                return None
+            _, _, seen, struck = _ROW.unpack_from(self._memory, place)
+            is_spent = times is not None and struck >= times
+            strikes = hits and seen >= skip and not is_spent
+            _ROW.pack_into(self._memory, place, _USED, key, seen + 1, struck + strikes)
+        return None if is_spent else strikes
+
+    def release(self, key: int) -> None:
+        """Nobody will ask for this fault any more."""
+        with self._locked():
+            if (place := self._find(key)) >= 0:
+                _ROW.pack_into(self._memory, place, _FREE, 0, 0, 0)
+            self._places.pop(key, None)
+
+    def _find(self, key: int) -> int:
+        name = _ROW.pack(_USED, key, 0, 0)[:16]
+        place = self._places.get(key, -1)
+        if place < 0 or self._memory[place : place + len(name)] != name:
+            place = self._places[key] = self._memory.find(name, _NUMBER.size)
+        return place
+
+    def _oldest(self) -> int:
+        places = range(_NUMBER.size, len(self._memory), _ROW.size)
+        return min(places, key=lambda place: int(_ROW.unpack_from(self._memory, place)[1]))
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._lockf(self._file, self._exclusive)
+        try:
+            yield
+        finally:
+            self._lockf(self._file, self._unlock)
+
+
+def _nameless_file() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("emulator")
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
+def needs_shared_state(
+    scenario: Scenario, origins: tuple[str, ...] = (), server_faults: Sequence[Fault] = ()
+) -> list[str]:
+    """Why a scenario, and the faults of the server beside it, cannot be answered by processes that share nothing;
+    empty when they can."""
+    reasons = []
+    if scenario.quotas:
+        reasons.append("quotas count over all requests")
+    if any(account.balance is not None for account in scenario.accounts):
+        reasons.append("balances are spent by all requests")
+    if scenario.clock == "virtual":
+        reasons.append("the clock is virtual, and each process would have its own")
+    if any(map(_counts, scenario.faults)):
+        reasons.append("faults with times or skip count over all requests")
+    reasons += [
+        f"the server's fault '{fault.kind}' has times or skip, which count over all requests"
+        for fault in server_faults
+        if _counts(fault)
+    ]
+    everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
+    if any(fault.reaches_beyond_exchange for fault in everywhere):
+        reasons.append("faults that stop listening would stop one process, and the others would go on")
+    for number, rule in enumerate(scenario.rules):
+        name = rule.name or f"rules[{number}]"
+        where = f"{origins[number]}: " if number < len(origins) else ""
+        reasons += [f"{where}rule '{name}' {why}" for why in _reasons(rule)]
+    return reasons
+
+
+def _reasons(rule: RuleModel) -> Iterator[str]:
+    if rule.replies is not None and len(rule.replies) > 1 and not any(item.chance for item in rule.replies):
+        yield "answers in turn"
+    if rule.times is not None:
+        yield "is used up after a number of times"
+    if rule.set_state is not None or any(item.set_state is not None for item in rule.replies or ()):
+        yield "moves the state"
+    if _looks_back(rule.match):
+        yield "looks at the state or at the attempt"
+    if any(map(_counts, rule.faults)):
+        yield "has faults that count"
+
+
+def _counts(fault: Fault) -> bool:
+    return fault.times is not None or fault.skip > 0
+
+
+def _looks_back(match: Match) -> bool:
+    parts = [*(match.any_of or ()), *(match.all_of or ()), *([match.not_] if match.not_ is not None else [])]
+    return match.state is not None or match.attempt is not None or any(map(_looks_back, parts))

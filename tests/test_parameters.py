@@ -1,0 +1,376 @@
+"""The table of parameters is true: each of them, at every operation of every vendor, is sent, and does what it says."""
+
+import json
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from talk import KEYS, Serving
+
+from emulator import Emulator
+from emulator.dialects.parameters import Parameter, parameters
+from emulator.logs import line, line_of
+from emulator.providers import PROVIDERS
+from emulator.providers.base import Operation
+
+Json = dict[str, Any]
+TOOL = {
+    "name": "look",
+    "description": "Looks at something.",
+    "parameters": {"type": "object", "properties": {"at": {"type": "string"}}, "required": ["at"]},
+}
+FUNCTION = {"type": "function", "function": TOOL}
+FLAT_FUNCTION = {"type": "function", **TOOL}
+NAMED_FUNCTION = {"name": "look", "description": "Looks.", "input_schema": TOOL["parameters"]}
+SCHEMA = {
+    "type": "object",
+    "properties": {"height": {"type": "integer"}},
+    "required": ["height"],
+    "additionalProperties": False,
+}
+NAMED_SCHEMA = {"name": "mountain", "strict": True, "schema": SCHEMA}
+OFF = {"thinking": {"type": "disabled"}}
+SCENARIO: Json = {
+    "rules": [
+        {
+            "match": {"prompt": {"contains": "count"}},
+            "reply": {
+                "content": "One two three, four five six; seven.",
+                "reasoning": "They count.",
+                "summaries": [{"url": "https://a.example", "summary": "A wide sea."}],
+            },
+        }
+    ],
+    "unmatched": "generate",
+    "providers": {
+        "maxtoken": {"models": None},
+        "deepseek": {"models": None, "count_tokens": True},
+        "cloudsway": {"effort": "deepseek"},
+        "openai": {"models": None},
+    },
+}
+
+
+class Probe(NamedTuple):
+    """Two requests that differ in one parameter: what both say, and what only the second one says."""
+
+    changed: Json
+    base: Mapping[str, Any] = MappingProxyType({})
+
+
+COUNT, ASK = "Please count", "Tell me of the sea as json"
+
+
+def chat(prompt: str) -> Json:
+    return {"messages": [{"role": "user", "content": prompt}]}
+
+
+def said(prompt: str) -> Json:
+    return {"input": prompt}
+
+
+STREAM = Probe({"stream": True})
+SAMPLED = {
+    "temperature": Probe({"temperature": 0.5}),
+    "top_p": Probe({"top_p": 0.5}),
+    "frequency_penalty": Probe({"frequency_penalty": 0.5}),
+    "presence_penalty": Probe({"presence_penalty": 0.5}),
+    "seed": Probe({"seed": 3}),
+    "logit_bias": Probe({"logit_bias": {"50256": -100}}),
+}
+USAGE = Probe({"stream_options": {"include_usage": True}}, {"stream": True})
+CHAT: Mapping[str, Probe] = {
+    **SAMPLED,
+    "model": Probe({"model": "another-model"}),
+    "messages": Probe(chat("Please count to seven")),
+    "stream": STREAM,
+    "stream_options.include_usage": USAGE,
+    "max_tokens": Probe({"max_tokens": 2}),
+    "max_completion_tokens": Probe({"max_completion_tokens": 2}),
+    "stop": Probe({"stop": ","}),
+    "n": Probe({"n": 2}),
+    "logprobs": Probe({"logprobs": True}),
+    "top_logprobs": Probe({"top_logprobs": 2}, {"logprobs": True}),
+    "response_format.type": Probe({"response_format": {"type": "json_object"}}, chat(ASK)),
+    "response_format.json_schema": Probe(
+        {"response_format": {"type": "json_schema", "json_schema": NAMED_SCHEMA}},
+        {**chat(ASK), "response_format": {"type": "json_object"}},
+    ),
+    "tools": Probe({"tools": [FUNCTION]}),
+    "tool_choice": Probe({"tool_choice": "required"}, {**chat(ASK), "tools": [FUNCTION]}),
+    "thinking.type": Probe(OFF),
+    "thinking.reasoning_effort": Probe({"thinking": {"type": "enabled", "reasoning_effort": "max"}}),
+    "reasoning_effort": Probe({"reasoning_effort": "max"}, {"thinking": {"type": "enabled"}}),
+    "user_id": Probe({"user_id": "somebody"}),
+    "search_web": Probe({"search_web": True}),
+}
+THOUGHTLESS = {**CHAT["tool_choice"].base, **OFF}
+RESPONSES: Mapping[str, Probe] = {
+    **SAMPLED,
+    "model": Probe({"model": "deepseek-v4-flash"}),
+    "input": Probe(said("Please count to seven")),
+    "instructions": Probe({"instructions": "Be brief."}),
+    "stream": STREAM,
+    "max_output_tokens": Probe({"max_output_tokens": 16}, said("Please count on")),
+    "top_logprobs": Probe({"top_logprobs": 2}),
+    "tools": Probe({"tools": [FLAT_FUNCTION]}),
+    "tool_choice": Probe(
+        {"tool_choice": "required"}, {**said(ASK), "tools": [FLAT_FUNCTION], "reasoning": {"effort": "none"}}
+    ),
+    "reasoning.effort": Probe({"reasoning": {"effort": "none"}}),
+    "reasoning.summary": Probe({"reasoning": {"summary": "auto"}}),
+    "text.format": Probe({"text": {"format": {"type": "json_object"}}}, said(ASK)),
+    "text.verbosity": Probe({"text": {"verbosity": "low"}}),
+    "user": Probe({"user": "somebody"}),
+    "text": Probe({"text": {"verbosity": "low"}}),
+    "reasoning": Probe({"reasoning": {"effort": "none"}}, {"model": "gpt-5"}),
+    "parallel_tool_calls": Probe({"parallel_tool_calls": False}),
+    "max_tool_calls": Probe({"max_tool_calls": 3}),
+    "previous_response_id": Probe({"previous_response_id": "resp_1"}),
+    "conversation": Probe({"conversation": "conv_1"}),
+    "store": Probe({"store": False}),
+    "background": Probe({"background": True}),
+    "metadata": Probe({"metadata": {"a": "b"}}),
+    "include": Probe({"include": ["message.output_text.logprobs"]}),
+    "prompt": Probe({"prompt": {"id": "pmpt_1"}}),
+    "truncation": Probe({"truncation": "auto"}),
+    "service_tier": Probe({"service_tier": "flex"}),
+    "safety_identifier": Probe({"safety_identifier": "somebody"}),
+    "prompt_cache_key": Probe({"prompt_cache_key": "mine"}),
+    "prompt_cache_retention": Probe({"prompt_cache_retention": "24h"}),
+    "prompt_cache_options": Probe({"prompt_cache_options": {}}),
+    "context_management": Probe({"context_management": []}),
+    "moderation": Probe({"moderation": {}}),
+    "stream_options": Probe({"stream_options": {"include_obfuscation": False}}, {"stream": True}),
+}
+MESSAGES: Mapping[str, Probe] = {
+    **SAMPLED,
+    "model": Probe({"model": "deepseek-v4-flash"}),
+    "messages": CHAT["messages"],
+    "max_tokens": Probe({"max_tokens": 2}),
+    "system": Probe({"system": "Be brief."}),
+    "stop_sequences": Probe({"stop_sequences": [","]}),
+    "stream": STREAM,
+    "tools": Probe({"tools": [NAMED_FUNCTION]}),
+    "tool_choice": Probe({"tool_choice": {"type": "any"}}, {**chat(ASK), "tools": [NAMED_FUNCTION], **OFF}),
+    "thinking.type": Probe(OFF),
+    "thinking.budget_tokens": Probe(
+        {"thinking": {"type": "enabled", "budget_tokens": 2000}}, {"thinking": {"type": "enabled"}}
+    ),
+    "output_config.effort": Probe({"output_config": {"effort": "max"}}),
+    "container": Probe({"container": "c"}),
+    "mcp_servers": Probe({"mcp_servers": []}),
+    "metadata": Probe({"metadata": {"user_id": "somebody"}}),
+    "service_tier": Probe({"service_tier": "auto"}),
+    "top_k": Probe({"top_k": 5}),
+}
+PROBES: Mapping[str, Mapping[str, Probe]] = {
+    "chat_completions": CHAT,
+    "responses": RESPONSES,
+    "messages": MESSAGES,
+    "gap": {
+        **CHAT,
+        "prompt": Probe({"prompt": "Please count to seven"}),
+        "suffix": Probe({"suffix": "the end"}),
+        "echo": Probe({"echo": True}),
+        "logprobs": Probe({"logprobs": 2}),
+    },
+    "embeddings": {
+        "model": Probe({"model": "text-embedding-3-large"}),
+        "input": Probe(said("something else")),
+        "dimensions": Probe({"dimensions": 8}),
+        "encoding_format": Probe({"encoding_format": "base64"}),
+        "user": Probe({"user": "somebody"}),
+    },
+    "moderations": {
+        "model": Probe({"model": "text-moderation-latest"}),
+        "input": Probe(said("something else")),
+    },
+}
+"""Every parameter by dialect."""
+OPENAI_CHAT = {
+    **{
+        name: Probe({name: value})
+        for name, value in {
+            "audio": {},
+            "function_call": "auto",
+            "functions": [],
+            "metadata": {"a": "b"},
+            "modalities": ["text"],
+            "moderation": {},
+            "prediction": {},
+            "prompt_cache_key": "mine",
+            "prompt_cache_options": {},
+            "prompt_cache_retention": "24h",
+            "safety_identifier": "somebody",
+            "service_tier": "flex",
+            "store": True,
+            "user": "somebody",
+            "verbosity": "low",
+            "web_search_options": {},
+        }.items()
+    },
+    "parallel_tool_calls": Probe({"parallel_tool_calls": False}, {"tools": [FUNCTION]}),
+    "reasoning_effort": Probe({"reasoning_effort": "none"}, {"model": "gpt-5"}),
+    "stream_options.include_obfuscation": Probe({"stream_options": {"include_obfuscation": False}}, {"stream": True}),
+}
+REMEMBERED = [
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": [{"type": "thinking", "thinking": "They greet."}, {"type": "text", "text": "Hi"}]},
+    {"role": "user", "content": COUNT},
+]
+SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
+    ("openai", "chat"): OPENAI_CHAT,
+    ("openai", "responses"): {
+        "reasoning.effort": Probe({"reasoning": {"effort": "none"}}, {"model": "gpt-5"}),
+        "reasoning.summary": Probe({"reasoning": {"summary": "auto"}}, {"model": "gpt-5"}),
+        "reasoning.generate_summary": Probe({"reasoning": {"generate_summary": "auto"}}, {"model": "gpt-5"}),
+        "tool_choice": Probe({"tool_choice": "required"}, {**said(ASK), "tools": [FLAT_FUNCTION]}),
+        "top_logprobs": Probe({"top_logprobs": 2}, {"include": ["message.output_text.logprobs"]}),
+        "previous_response_id": Probe({"previous_response_id": "PREVIOUS"}),
+    },
+    ("openai", "input_tokens"): {
+        "tool_choice": Probe({"tool_choice": "required"}, {"tools": [FLAT_FUNCTION]}),
+        "previous_response_id": Probe({"previous_response_id": "PREVIOUS"}),
+    },
+    ("deepseek", "count_tokens"): {
+        "thinking.type": Probe(OFF, {"messages": REMEMBERED, "tools": [NAMED_FUNCTION]}),
+        "tool_choice": Probe({"tool_choice": {"type": "none"}}, {"tools": [NAMED_FUNCTION]}),
+    },
+    ("deepseek", "chat"): {"tool_choice": Probe({"tool_choice": "required"}, THOUGHTLESS)},
+    ("cloudsway", "chat"): {"tool_choice": Probe({"tool_choice": "required"}, THOUGHTLESS)},
+}
+"""Where a vendor needs another."""
+MODELS = {"openai": "gpt-4o", "deepseek": "deepseek-v4-pro", "maxtoken": "deepseek-r1"}
+BASES: Mapping[str, Json] = {
+    "chat_completions": chat(COUNT),
+    "responses": said(COUNT),
+    "messages": {**chat(COUNT), "max_tokens": 100},
+    "gap": {"prompt": COUNT},
+    "embeddings": said(COUNT),
+    "moderations": said(COUNT),
+}
+VOLATILE = frozenset(["id", "created", "created_at", "completed_at", "item_id", "call_id", "signature"])
+
+
+class Case(NamedTuple):
+    provider: str
+    operation: Operation
+    parameter: Parameter
+
+
+def operations() -> Iterator[tuple[str, Operation, Any]]:
+    """Each operation that reads a body, by one of its paths."""
+    for name, provider in PROVIDERS.items():
+        seen = set()
+        for operation in provider.operations:
+            body = provider().speaking(operation.dialect).body_of(operation.name) if operation.has_body else None
+            if body is not None and operation.name not in seen:
+                seen.add(operation.name)
+                yield name, operation, body
+
+
+CASES = [Case(name, operation, parameter) for name, operation, body in operations() for parameter in parameters(body)]
+WHERE = [(name, operation) for name, operation, _ in operations()]
+
+
+def identified(value: Any) -> str:
+    return "-".join([value.provider, value.operation.name, value.parameter.name])
+
+
+@pytest.fixture(scope="module")
+def emulator(serving: Serving) -> Emulator:
+    return serving(SCENARIO, seed=7)
+
+
+def request_of(provider: str, operation: Operation, probe: Probe, members: Json) -> tuple[str, Json]:
+    path = operation.path.replace("{model_name}", "deepseek-r1-distill-llama-70b-websearch")
+    body = {"model": MODELS.get(provider, "deepseek-v4-pro"), **BASES[operation.dialect]}
+    if operation.dialect == "chat_completions":
+        body["stream"] = False
+    if operation.dialect == "embeddings":
+        body["model"] = "text-embedding-3-small"
+    return path.replace("{endpointPath}", "one"), {**body, **probe.base, **members}
+
+
+def send(
+    emulator: Emulator, http: httpx.Client, provider: str, operation: Operation, probe: Probe, members: Json
+) -> httpx.Response:
+    path, body = request_of(provider, operation, probe, members)
+    return http.post(emulator.url(provider) + path, json=body, headers=KEYS[provider])
+
+
+def steady(value: Any) -> Any:
+    """JSON without what is new each time."""
+    if isinstance(value, dict):
+        return {name: steady(item) for name, item in value.items() if name not in VOLATILE}
+    return [steady(item) for item in value] if isinstance(value, list) else value
+
+
+def answer_of(response: httpx.Response) -> Any:
+    """What an answer says; of a stream every event."""
+    assert response.status_code == 200, response.text
+    if response.headers["content-type"].startswith("text/event-stream"):
+        lines = [line[6:] for line in response.text.splitlines() if line.startswith("data: {")]
+        return [steady(json.loads(line)) for line in lines]
+    return steady(response.json())
+
+
+def probe_of(case: Case) -> Probe:
+    special = SPECIAL.get((case.provider, case.operation.name), {})
+    return special.get(case.parameter.name) or PROBES[case.operation.dialect][case.parameter.name]
+
+
+@pytest.mark.parametrize("case", CASES, ids=identified)
+def test_a_parameter_does_what_the_table_says(case: Case, emulator: Emulator, http: httpx.Client) -> None:
+    probe = probe_of(case)
+    name, effect = case.parameter.name, case.parameter.effect
+    plain = answer_of(send(emulator, http, case.provider, case.operation, probe, {}))
+    changed = dict(probe.changed)
+    if changed.get("previous_response_id") == "PREVIOUS":
+        url = emulator.url(case.provider) + "/v1/responses"
+        kept = http.post(url, json={"model": "gpt-4o", "input": COUNT}, headers=KEYS[case.provider])
+        changed["previous_response_id"] = kept.json()["id"]
+    after = send(emulator, http, case.provider, case.operation, probe, changed)
+    if effect.kind == "refused":
+        value = str(changed[name])
+        assert after.status_code >= 400
+        assert effect.message.replace("{name}", name).replace("{value}", value) in after.text
+        return
+    ignored = [each for each in emulator.journal[-1].ignored if each.partition(".")[0] == name.partition(".")[0]]
+    if effect.kind == "honoured":
+        assert answer_of(after) != plain
+        assert name not in ignored
+    else:
+        assert answer_of(after) == plain
+        assert name in ignored
+
+
+@pytest.mark.parametrize(("provider", "operation"), WHERE, ids=lambda value: getattr(value, "name", value))
+def test_a_parameter_that_nobody_knows_is_ignored_or_refused_as_the_table_says(
+    provider: str, operation: Operation, emulator: Emulator, http: httpx.Client
+) -> None:
+    dialect = PROVIDERS[provider]().speaking(operation.dialect)
+    plain = send(emulator, http, provider, operation, Probe({}), {})
+    response = send(emulator, http, provider, operation, Probe({}), {"made_up": 1})
+    if dialect.refuses_unknown_members:
+        assert response.status_code == 400
+        assert "made_up" in response.text
+    else:
+        assert answer_of(response) == answer_of(plain)
+        assert "made_up" in emulator.journal[-1].ignored
+
+
+def test_the_log_names_what_was_ignored_but_for_what_shapes_chance_alone(
+    emulator: Emulator, http: httpx.Client
+) -> None:
+    url = emulator.url("nadles") + "/deepseek-r1-distill-llama-70b-websearch/completion"
+    body = {**chat(COUNT), "temperature": 0.5, "response_format": {"type": "json_object"}}
+    for _ in range(3):  # the third comes from the cache of answers
+        http.post(url, json=body, headers=KEYS["nadles"])
+        exchange = emulator.journal[-1]
+        assert exchange.ignored == ["temperature", "response_format"]
+        assert line(exchange).endswith("rule rules[0]  ignored: response_format")
+        assert line_of(exchange.row()).endswith("rule rules[0]  ignored: response_format")
