@@ -1,4 +1,4 @@
-"""Makes a `Completion` of a `Reply`: what the request asked for is honoured here, for every provider alike."""
+"""Makes a `Completion` of a `Reply`: what the request asked for is honored here, for every provider alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace

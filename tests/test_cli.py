@@ -453,7 +453,7 @@ def test_shipped_scenarios_are_known_by_name_anywhere(tmp_path: Path, monkeypatc
         "Did you mean 'incidents/deepseek_busy'?",
     )
     Path("reasoning").write_text("")  # the user's own file comes first
-    assert "reasoning: the ending '' is not known" in invoke("check", "reasoning")[1]
+    assert "reasoning: unknown file extension ''" in invoke("check", "reasoning")[1]
 
 
 # Environment variables

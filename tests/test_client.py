@@ -278,7 +278,7 @@ def test_a_real_clock_cannot_be_moved(emulator: Emulator, world: NamespaceClient
     for each in (emulator, world):
         with pytest.raises(UsageError) as error:
             each.advance(1)
-        assert str(error.value) == "This clock is real and cannot be moved: say `clock: manual` in the scenario."
+        assert str(error.value) == "This clock is real and can't be moved: set `clock: manual` in the scenario."
 
 
 @pytest.mark.parametrize("seconds", [-1, -0.001, float("nan"), float("inf"), -float("inf"), 1e12])

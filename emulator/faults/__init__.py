@@ -192,7 +192,7 @@ OWN: tuple[type[Fault], ...] = (
 )
 
 KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
-"""Built-in faults and those of installed distributions."""
+"""Built-in faults and those from installed packages."""
 
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""

@@ -102,21 +102,21 @@ def needs_shared_state(
     empty when they can."""
     reasons = []
     if scenario.quotas:
-        reasons.append("quotas count over all requests")
+        reasons.append("quotas count all requests")
     if any(account.balance is not None for account in scenario.accounts):
-        reasons.append("balances are spent by all requests")
+        reasons.append("balances are shared by all requests")
     if scenario.clock == "virtual":
         reasons.append("the clock is virtual, and each process would have its own")
     if any(map(_counts, scenario.faults)):
-        reasons.append("faults with times or skip count over all requests")
+        reasons.append("faults with times or skip count all requests")
     reasons += [
-        f"the server's fault '{fault.kind}' has times or skip, which count over all requests"
+        f"the server's fault '{fault.kind}' has times or skip, which count all requests"
         for fault in server_faults
         if _counts(fault)
     ]
     everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
     if any(fault.reaches_beyond_exchange for fault in everywhere):
-        reasons.append("faults that stop listening would stop one process, and the others would go on")
+        reasons.append("faults that stop listening would stop only one of the processes")
     for number, rule in enumerate(scenario.rules):
         name = rule.name or f"rules[{number}]"
         where = f"{origins[number]}: " if number < len(origins) else ""
@@ -130,9 +130,9 @@ def _reasons(rule: RuleModel) -> Iterator[str]:
     if rule.times is not None:
         yield "is used up after a number of times"
     if rule.set_state is not None or any(item.set_state is not None for item in rule.replies or ()):
-        yield "moves the state"
+        yield "sets the state"
     if _looks_back(rule.match):
-        yield "looks at the state or at the attempt"
+        yield "depends on the state or the attempt"
     if any(map(_counts, rule.faults)):
         yield "has faults that count"
 
