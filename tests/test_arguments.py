@@ -20,7 +20,7 @@ HELLO = {"rules": [{"reply": {"content": "Hello!"}}]}
         ({"seed": True}, "seed is True; expected a whole number."),
         ({"seed": 1.5}, "seed is 1.5; expected a whole number."),
         ({"speed": "2"}, "speed is '2'; expected a number."),
-        ({"speed": 1e-320}, "speed is 1e-320. Give a number from 0.000001 to 1000000, such as 2, or inf."),
+        ({"speed": 1e-320}, "speed is 1e-320; expected a number from 0.000001 to 1000000, such as 2, or inf."),
         ({"faults": 5}, "faults is 5; expected a fault such as 'reset:after_tokens=5', or a list of faults."),
         ({"faults": [None]}, "A fault is a string such as 'reset:after_tokens=5' or a mapping with a kind, not None."),
         ({"scenario": 5}, "scenario is 5; expected a path, or the scenario itself as a mapping."),

@@ -249,7 +249,7 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_its_name_cannot_stand_in_a_url(self, error_spec: ErrorSpec, name: str) -> None:
         told = error_spec(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Vendor")
         assert f"'{name}'" in told
-        assert "a name has lower-case letters and digits, with '-' or '_' between them" in told
+        assert "a name may contain only lowercase letters and digits, with '-' or '_' between them" in told
 
     def test_when_the_emulator_has_a_provider_of_that_name(self, error_spec: ErrorSpec) -> None:
         told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Vendor")

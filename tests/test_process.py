@@ -112,7 +112,7 @@ def test_workers_that_die_before_they_listen_end_the_server_with_one_sentence(tm
     assert 1 <= len(replaced) <= 2
     assert all(re.fullmatch(r"worker \d ended \(exit code 7\), replaced by worker \d", line) for line in replaced)
     assert re.fullmatch(
-        r"worker \d ended \(exit code 7\), as the 2 before it, before it could listen: the server ends", last
+        r"worker \d ended \(exit code 7\), as the 2 before it, before it could listen: stopping the server", last
     )
 
 
@@ -125,7 +125,7 @@ def test_a_taken_port_is_exit_code_3_with_and_without_workers(first: str, second
             3,
             "",
             f"Cannot listen on 127.0.0.1:{server.port}: Address already in use. "
-            "Another program listens there; choose another with --port.\n",
+            "Another program is using this port; choose another with --port.\n",
         )
         assert answers(server)
 

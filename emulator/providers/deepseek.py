@@ -39,12 +39,12 @@ WRONG_TYPE = "Expected request with `Content-Type: application/json`"
 NO_TYPE = {"content-type": ""}
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
 BYTES = {"content-type": "application/octet-stream"}
-"""What every refusal with 400 is sent as, except those of bodies that cannot be read at all."""
+"""The content type of every 400, except those for unreadable bodies."""
 
 
 @with_config(ConfigDict(extra="forbid"))
 class Balance(TypedDict):
-    """One row of the balance. Amounts are texts, as on the wire."""
+    """One row of the balance. Amounts are strings, as on the wire."""
 
     currency: Literal["CNY", "USD"]
     total_balance: str
@@ -61,34 +61,35 @@ BALANCE: Balance = {
 
 
 def balance_of_account(balance: Decimal) -> Balance:
-    """What is left on an account that the scenario lists, as `/user/balance` tells it."""
+    """The balance of an account in the scenario, as `/user/balance` reports it."""
     left = f"{max(balance, Decimal(0)):.2f}"
     return {"currency": "USD", "total_balance": left, "granted_balance": "0.00", "topped_up_balance": left}
 
 
 class DeepSeekSettings(Settings):
     models: NameList | None = MODELS
-    """The models that are served; any name when null. `deepseek-chat` and `deepseek-reasoner` behave as in 2025."""
+    """The available models; null accepts any name. `deepseek-chat` and `deepseek-reasoner` behave as in 2025."""
     thinking_default: Literal["enabled", "disabled"] = "enabled"
-    """The mode of a request that does not say `thinking`."""
+    """The mode of a request without `thinking`."""
     effort: Literal["current", "earlier"] = "current"
-    """What efforts mean: now minimal is low, medium and xhigh are high; earlier low and medium were high, xhigh max."""
+    """The meaning of efforts: currently minimal is low, medium and xhigh are high; earlier, low and medium were high,
+    xhigh was max."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema: DeepSeek itself refuses it today, but helpers of SDKs ask for it."""
+    """Whether `response_format` may be a schema. DeepSeek itself rejects it today, but SDK helpers need it."""
     context_length: int = CONTEXT_LENGTH
-    """How many tokens a prompt and its answer may have together."""
+    """The most tokens of prompt and answer together."""
     heartbeat: float | None = 10.0
-    """Seconds between what is said to who waits: `: keep-alive` in a stream, else empty lines before the JSON."""
+    """Seconds between keep-alives while the client waits: `: keep-alive` in a stream, empty lines before JSON."""
     signature: Literal["uuid", "empty", "omit"] = "uuid"
-    """What thoughts are signed with at `/anthropic`: the id of the message, nothing, or there is no such member."""
+    """The signature of thoughts at `/anthropic`: the id of the message, an empty string, or no such member."""
     reasoning_parts: bool = True
-    """Whether streamed responses frame the text of a thought with `response.content_part` events."""
+    """Whether streamed responses put `response.content_part` events around the text of reasoning."""
     phase: Literal["omit", "final_answer"] = "omit"
-    """Whether the messages in responses have a `phase`."""
+    """Whether messages in responses have a `phase`."""
     count_tokens: bool = False
-    """Whether `/anthropic/v1/messages/count_tokens` is there, of which the reference does not speak."""
+    """Whether `/anthropic/v1/messages/count_tokens` exists; the reference doesn't mention it."""
     balance: tuple[Balance, ...] = Field(default=(BALANCE,), strict=False)
-    """What `/user/balance` tells."""
+    """What `/user/balance` returns."""
 
 
 class PenaltyBody(DeepSeekBody):
@@ -118,19 +119,19 @@ class DeepSeek(DeepSeekDialect):
     operations = (
         Operation("chat", "POST", "/chat/completions", "a chat completion", "public"),
         Operation("chat", "POST", "/v1/chat/completions", "the same", "public"),
-        Operation("chat", "POST", "/beta/chat/completions", "the same, which may go on from a prefix", "public"),
-        Operation("completions", "POST", "/beta/completions", "the text in a gap", "public", dialect="gap"),
+        Operation("chat", "POST", "/beta/chat/completions", "a chat completion that may continue a prefix", "public"),
+        Operation("completions", "POST", "/beta/completions", "fill-in-the-middle (FIM)", "public", dialect="gap"),
         Operation("messages", "POST", "/anthropic/v1/messages", "a message", "public", dialect="messages"),
         Operation("messages", "POST", "/anthropic/messages", "the same", "public", dialect="messages"),
         Operation(
-            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if switched on",
+            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if turned on",
             "inferred", is_completion=False, dialect="messages",
         ),
         Operation("responses", "POST", "/responses", "a response", "public", dialect="responses"),
         Operation("responses", "POST", "/v1/responses", "the same", "public", dialect="responses"),
         Operation("models", "GET", "/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models", "the same", "public", is_completion=False),
-        Operation("balance", "GET", "/user/balance", "what is left to spend", "public", is_completion=False),
+        Operation("balance", "GET", "/user/balance", "the account balance", "public", is_completion=False),
     )  # fmt: skip
     example = (
         "/chat/completions",
@@ -195,7 +196,7 @@ class DeepSeek(DeepSeekDialect):
         return request
 
     def need_json(self, http_request: HttpRequest) -> None:
-        """Raises Refused for a body that is not said to be JSON."""
+        """Raises Refused for a body that isn't declared as JSON."""
         if not is_json(http_request.headers.get("content-type", "")):
             raise provider_error("unsupported_media_type")
 
@@ -231,7 +232,7 @@ class DeepSeek(DeepSeekDialect):
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """Who goes on from the beginning of an answer has done with thinking."""
+        """A request that continues the beginning of an answer no longer thinks."""
         last = request.messages[-1]
         if last.prefix and last.content:
             return replace(reply, reasoning=None)
@@ -292,7 +293,7 @@ def is_json(content_type: str) -> bool:
 
 
 def complaint_of_r1(messages: Any) -> str | None:
-    """What R1 could not do in 2025."""
+    """What R1 didn't support in 2025."""
     for index, (message, following) in enumerate(pairwise(messages)):
         if message.role == following.role and message.role in ("user", "assistant"):
             return (

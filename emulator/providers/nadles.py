@@ -43,15 +43,15 @@ class NadlesBody(ChatBody):
 
 class NadlesSettings(Settings):
     models: NameList = (MODEL,)
-    """The models of the active plan; any other is forbidden."""
+    """The models of the active plan; all others are forbidden."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
-    """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
+    """What to do with a number outside its range: reject it, clamp it, or replace it with the default."""
     inline_think: bool = True
-    """Reasoning stands in the content as `<think>…</think>`; false drops it."""
+    """Whether the content includes the reasoning, as `<think>…</think>`; false drops it."""
     summaries: Literal["searched", "scripted"] = "searched"
-    """Whether a rule's summaries are sent only if `search_web` is true, or always."""
+    """Whether to send a rule's summaries only if `search_web` is true, or always."""
     stream_envelope: Literal["bare", "model_response"] = "bare"
-    """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
+    """Whether a stream's chunks are bare or inside `{"model_response": …}`."""
 
 
 class Nadles(ChatDialect, ServesDeepSeek):
@@ -67,7 +67,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
     Body: ClassVar[type[ChatBody]] = NadlesBody
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
     counts = ("usage", "token_info")
-    price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
+    price = per_million("1.16", "1.16", "1.16")  # documented: one price per token, for prompt and answer
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
         f"/{MODEL}/completion",
@@ -95,7 +95,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
         return headers.get("x-billing-token")
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # The gateway looks at the plan before the origin looks at the body.
+        # The gateway checks the plan before the origin checks the body.
         if http_request.parameters["model_name"] not in self.settings.models:
             raise provider_error("forbidden")
         return super().parse(http_request, key)
@@ -113,12 +113,12 @@ class Nadles(ChatDialect, ServesDeepSeek):
 
     def controls(self, body: Any) -> Controls:
         limit = body.max_tokens
-        if limit < 1:  # temperature and top_p change nothing in an emulated answer
+        if limit < 1:  # temperature and top_p have no effect on an emulated answer
             limit = 1 if self.settings.out_of_range == "clamp" else MAX_TOKENS
         return Controls(max_tokens=limit, searches=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
+        """There is no field for reasoning: the model writes it into its text. Without search, there are no sources."""
         if not request.controls.searches and self.settings.summaries == "searched":
             reply = replace(reply, sources=())
         if reply.reasoning is None:
@@ -171,7 +171,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         runs = super().stream(replace(completion, model=self.shown_model(completion)), request)
         if completion.choices[0].content:
-            next(runs)  # no event has only the role: the first piece brings it along
+            next(runs)  # no event has only the role: the first piece includes it
         yield from runs
 
     def text_runs(
