@@ -229,7 +229,7 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
             ),
             (
                 ("llm.acme.example", "api.deepseek.com"),
-                "its host api.deepseek.com is that of the provider 'deepseek' already",
+                "its host api.deepseek.com is already taken, by the provider 'deepseek'",
             ),
             (
                 ('document = "none"', 'document = "none"; errors = {}'),
@@ -254,15 +254,15 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_the_emulator_has_a_provider_of_that_name(self, error_spec: ErrorSpec) -> None:
         told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Vendor")
         assert told == (
-            "The provider 'nadles' of the package acme-emulator 1.0 can't be used: there is one of that name "
-            f"already, from the emulator itself. {ADVICE} acme-emulator."
+            "The provider 'nadles' of the package acme-emulator 1.0 can't be used: its name is already taken, by "
+            f"the emulator itself. {ADVICE} acme-emulator."
         )
 
     def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, error_spec: ErrorSpec) -> None:
         installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Vendor")
         assert error_spec(ROOM) == (
-            "The provider 'acme' of the package another-acme 1.0 can't be used: there is one of that name "
-            f"already, from acme-emulator 1.0. {ADVICE} another-acme."
+            "The provider 'acme' of the package another-acme 1.0 can't be used: its name is already taken, by "
+            f"acme-emulator 1.0. {ADVICE} another-acme."
         )
 
     @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["providers"]], ids=["serve", "providers"])
