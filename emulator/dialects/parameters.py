@@ -51,6 +51,7 @@ def refused(message: str, note: str = "", error: str = "bad_request") -> Effect:
 
 
 HONORED = Effect("honored")
+HONOURED, honoured = HONORED, honored  # the earlier spelling
 IGNORED = Effect("ignored")
 ECHOED = Effect("honored", "the answer repeats it")
 SAMPLING = Effect("ignored", "its range is checked; the script or the seed chooses the words")
