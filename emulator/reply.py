@@ -1,8 +1,8 @@
 """What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
-from typing import Any, Literal
+from dataclasses import field, replace
+from typing import Any, Literal, NamedTuple
 
 from emulator.records import record
 from emulator.request import ToolCall
@@ -19,6 +19,18 @@ class Source:
 
 
 @record
+class Passage:
+    """A place in something that the client sent along: from `start` up to `end`, in what `kind` names."""
+
+    kind: Literal["characters", "pages", "blocks", "results"]
+    """`results`: the blocks of a search result that the client found itself."""
+    index: int
+    """Which of the client's documents, or of its search results."""
+    start: int
+    end: int
+
+
+@record
 class Citation:
     """Where a text comes from. `start` and `end` are its place in the text, in characters."""
 
@@ -27,6 +39,8 @@ class Citation:
     cited_text: str = ""
     start: int | None = None
     end: int | None = None
+    passage: Passage | None = None
+    """The place in a document of the client's; None: it was found on the Web."""
 
 
 @record
@@ -71,6 +85,14 @@ Block = Thought | Text | Refusal | ToolCall | Search
 """One part of an answer; an answer is several of them, in the order in which they were made."""
 
 
+class CacheUse(NamedTuple):
+    """The tokens of a prompt that were in the cache, and those that were put there; some of these for an hour."""
+
+    read: int = 0
+    written: int = 0
+    written_1h: int = 0
+
+
 @record
 class Usage:
     """Tokens. `prompt` includes `cached` and `cache_written`; `completion` includes `reasoning`."""
@@ -82,6 +104,8 @@ class Usage:
     cached: int = 0
     cache_written: int = 0
     """Tokens of the prompt that were put into the cache."""
+    cache_written_1h: int = 0
+    """Those of them that stay there for an hour."""
     searches: int = 0
     """How many searches the provider ran."""
     images: int = 0
@@ -111,6 +135,37 @@ class Reply:
     system_fingerprint: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def without_thoughts(self) -> "Reply":
+        """The same from a model that does not think."""
+        if self.blocks:
+            return replace(self, blocks=tuple([block for block in self.blocks if not isinstance(block, Thought)]))
+        return self if self.reasoning is None else replace(self, reasoning=None)
+
+    def with_thought(self) -> "Reply":
+        """The same with a thought, if an empty one."""
+        if not self.blocks:
+            return self if self.reasoning is not None else replace(self, reasoning="")
+        thinks = any(isinstance(block, Thought) for block in self.blocks)
+        return self if thinks else replace(self, blocks=(Thought(""), *self.blocks))
+
+    def flat(self) -> "Reply":
+        """The same without blocks, for who has no words for them: thoughts, words and refusals, then calls. What was
+        searched is among the sources."""
+        if not self.blocks:
+            return self
+        thoughts = [block.text for block in self.blocks if isinstance(block, Thought)]
+        words = [block.text for block in self.blocks if isinstance(block, Text | Refusal)]
+        calls = [block for block in self.blocks if isinstance(block, ToolCall)]
+        found = [source for block in self.blocks if isinstance(block, Search) for source in block.results]
+        return replace(
+            self,
+            content="".join(words),
+            reasoning="".join(thoughts) if thoughts else None,
+            tool_calls=tuple(calls),
+            blocks=(),
+            sources=tuple(found) if found and self.sources is None else self.sources,
+        )
+
     def in_order(self) -> tuple[Block, ...]:
         """Everything that it says, in order."""
         if self.blocks:
@@ -124,7 +179,7 @@ class Reply:
 class ReplyTemplate:
     """An answer as a scenario states it: its texts may be templates, and the gaps are filled in for each request.
 
-    `reply` holds the given parts; the rest says what to generate, as in `emulator.scenario.models.ReplyModel`."""
+    `reply` holds the given parts; the rest says what to generate, as in `emulator.scenario.replies.ReplyModel`."""
 
     reply: Reply
     alternatives: tuple[str, ...] = ()

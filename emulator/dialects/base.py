@@ -78,6 +78,18 @@ class Habits:
 PLAIN = Habits()
 
 
+@record
+class CachePoint:
+    """A place of a prompt up to which the request wants it cached."""
+
+    parts: int
+    """How many of the prompt's texts stand before it."""
+    seconds: float
+    """How long it stays there after its last use."""
+    least: int = 1
+    """Fewer tokens are not cached."""
+
+
 class ProviderError(Exception):
     """The provider refuses this request; raised while it is authenticated and parsed."""
 
@@ -333,11 +345,33 @@ class Dialect(WireShape):
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
 
+    def model_habits(self) -> Habits:
+        """What the models that speak this dialect do to every answer."""
+        habits: Habits = self.provider.habits
+        return habits
+
+    def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        """What a request costs as a prompt: fixed tokens, and the texts between them."""
+        counted: tuple[int, Sequence[str]] = self.provider.prompt_texts(request)
+        return counted
+
+    def cache_points(self, request: ModelRequest) -> Sequence[CachePoint] | None:
+        """Where a request wants its prompt cached; None: the provider caches what it likes."""
+        return None
+
+    def check_prompt(self, request: ModelRequest, prompt: int) -> None:
+        """Raises ProviderError when prompt and answer do not fit into the model's context."""
+        self.provider.check_context_length(request, prompt)
+
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         """The part of a reply that there are words for."""
         return reply
+
+    def unshown(self, reply: Reply) -> tuple[str, ...]:
+        """The kinds of blocks in a reply that do not show here."""
+        return ()
 
     def make_id(self, entropy: bytes) -> str:
         """An id in this dialect's form, from 32 random bytes."""

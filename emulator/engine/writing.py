@@ -1,18 +1,21 @@
 """The words of an answer: what the prompt costs, and what the choices say."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
 from emulator import large, tokens
 from emulator.completion import said
+from emulator.dialects.base import Dialect
 from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
 from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quick, write
-from emulator.providers.base import Provider
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
+from emulator.state.journal import IN_EXCHANGE
+
+logger = logging.getLogger("emulator")
 
 
 @record
@@ -26,17 +29,17 @@ class Prompt:
 
 async def count_prompt(request: ModelRequest, context: RequestContext) -> Prompt:
     """What the request costs as a prompt."""
-    provider = context.provider
+    dialect = context.dialect
     if len(request.http_request.body) > large.LARGE:
-        return await large.elsewhere(_count_large, request, provider)
-    fixed, texts = provider.prompt_texts(request)
+        return await large.elsewhere(_count_large, request, dialect)
+    fixed, texts = dialect.prompt_parts(request)
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=context.has_left)
     return _counted(fixed, texts)
 
 
-def _count_large(request: ModelRequest, provider: Provider) -> Prompt:
-    fixed, texts = provider.prompt_texts(request)
+def _count_large(request: ModelRequest, dialect: Dialect) -> Prompt:
+    fixed, texts = dialect.prompt_parts(request)
     tokens.warm(texts)
     return _counted(fixed, texts)
 
@@ -62,12 +65,21 @@ async def write_replies(matched: Matched) -> list[Reply]:
             work = partial(write, template, request, render_context, context.has_left)
             replies = await pool.run(work, has_left=context.has_left)
     if request.controls.thinking is False:  # a model with thinking off has no reasoning to show
-        replies = [replace(reply, reasoning=None) for reply in replies]
+        replies = [reply.without_thoughts() for reply in replies]
     replies = [context.dialect.adapt(reply, request) for reply in replies]
+    _note_unshown(replies, context)
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=context.has_left)
     return replies
+
+
+def _note_unshown(replies: Sequence[Reply], context: RequestContext) -> None:
+    """What the answer holds and this endpoint has no words for is said in the journal."""
+    for kind in dict.fromkeys(kind for reply in replies if reply.blocks for kind in context.dialect.unshown(reply)):
+        note = f"this endpoint can't show a block of the answer: {kind}"
+        context.exchange.notes += (note,)
+        logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
 def _render_context(matched: Matched) -> RenderContext:

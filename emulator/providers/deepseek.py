@@ -235,7 +235,7 @@ class DeepSeek(DeepSeekDialect):
         """A request that continues the beginning of an answer no longer thinks."""
         last = request.messages[-1]
         if last.prefix and last.content:
-            return replace(reply, reasoning=None)
+            return reply.without_thoughts()
         return super().adapt(reply, request)
 
     def make_id(self, entropy: bytes) -> str:
