@@ -120,7 +120,7 @@ class NadlesChat(NadlesStream):
         return Controls(max_tokens=limit, searches=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """There is no field for reasoning: the model writes it into its text. Without a search, there are no sources."""
+        """There is no field for reasoning: the model writes it into its text. Without search, there are no sources."""
         reply = reply.flat()
         if not request.controls.searches and self.provider.settings.summaries == "searched":
             reply = replace(reply, sources=())
