@@ -32,6 +32,8 @@ SLOTS, NEVER = 4000, 2**62
 """Slots per second. Several alarms in a slot go off together at its end: waking up costs more than sending."""
 
 
+unix_time = wall_time
+"""Real Unix seconds, whatever a namespace's clock says."""
 stopwatch = perf_counter
 """Monotonic real time in seconds, for measuring work; not the time of any namespace."""
 

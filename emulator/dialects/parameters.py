@@ -51,7 +51,6 @@ def refused(message: str, note: str = "", error: str = "bad_request") -> Effect:
 
 
 HONORED = Effect("honored")
-HONOURED, honoured = HONORED, honored  # the earlier spelling
 IGNORED = Effect("ignored")
 ECHOED = Effect("honored", "the answer repeats it")
 SAMPLING = Effect("ignored", "its range is checked; the script or the seed chooses the words")
@@ -118,6 +117,12 @@ def ignored_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, .
     found: list[str] = []
     _find_ignored(body, native, "", found)
     return tuple(found)
+
+
+def undeclared_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, ...]:
+    """The members of a request that nobody knows there."""
+    known = _members(body)
+    return tuple([name for name, value in native.items() if value is not None and name not in known])
 
 
 def worth_saying(ignored: Iterable[str]) -> list[str]:

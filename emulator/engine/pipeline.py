@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from emulator import large, seeded
+from emulator import large, seeded, tokens
 from emulator.dialects.parameters import ignored_in
 from emulator.engine.caching import cache, find_cached, is_stateless, recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
@@ -13,10 +13,10 @@ from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
 from emulator.engine.rendering import listing, pace_of, paced, rendered
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
-from emulator.engine.writing import count_prompt, write_replies
+from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import UsageError
 from emulator.faults.selection import KEY as FAULT_KEY
-from emulator.generation.compose import WritingError
+from emulator.generation.compose import ScriptedError, WritingError
 from emulator.offload import Abandoned, never
 from emulator.providers.base import ProviderError
 from emulator.reply import ErrorReply
@@ -61,7 +61,7 @@ async def _way(arrived: Arrived) -> PlannedResponse:
             count(admitted)
             struck = strike(admitted)
             planned = await respond(admitted, struck)
-        except ProviderError as error:
+        except (ProviderError, ScriptedError) as error:
             planned = refusal(error.reply, stage.context)
         except WritingError as error:
             planned = unwritten(error, stage)
@@ -85,14 +85,15 @@ def route(arrived: Arrived) -> Routed:
     context = arrived.context
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
-    routed = http_request.routed(operation.name, operation.dialect, parameters, context.namespace.stored)
-    return Routed(context.routed(routed, provider.speaking(operation.dialect)), operation)
+    spoken = provider.dialect_of(operation, http_request)
+    routed = http_request.routed(operation.name, spoken, parameters, context.namespace.stored)
+    return Routed(context.routed(routed, provider.speaking(spoken)), operation)
 
 
 def authenticate(routed: Routed) -> str:
     """The request's key. Raises ProviderError for one that may not ask."""
     context = routed.context
-    key = context.dialect.key_of(context.http_request.headers)
+    key = context.dialect.key_in(context.http_request)
     if not (key.startswith(FAULT_KEY) and "key" in context.options.request_faults):
         context.namespace.check_key(context.http_request.provider, key)
     return key
@@ -126,8 +127,9 @@ def admit(matched: Matched) -> Admitted:
     """Take what the request needs of its key's quotas. Raises ProviderError when they are used up."""
     context, request = matched.context, matched.request
     quotas, lease = context.namespace.quotas, None
-    if matched.operation.is_completion and not quotas.is_empty:
-        lease = quotas.open(context.provider, request.key, context.exchange.received)
+    most = context.provider.concurrency_of(request.model)
+    if matched.operation.is_completion and (most is not None or not quotas.is_empty):
+        lease = quotas.open(context.provider, request.key, context.exchange.received, request.model, most)
     limits = context.provider.limits(request)
     return Admitted(context, matched.operation, request, matched.question, matched.match, lease, limits)
 
@@ -145,11 +147,13 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
         return await listing(admitted)
     if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
         return await unmatched(admitted)
-    prompt = await count_prompt(request, context)
+    vocabulary = await vocabulary_of(request, context)
+    prompt = await count_prompt(request, context, vocabulary)
     context.dialect.check_prompt(request, prompt.total)
-    replies = await write_replies(admitted)
-    planned = rendered(replies, prompt, admitted, struck)
-    cache(planned, replies, prompt, admitted, struck)
+    replies = await write_replies(admitted, vocabulary)
+    with tokens.counted_by(vocabulary):
+        planned = rendered(replies, prompt, admitted, struck)
+        cache(planned, replies, prompt, admitted, struck)
     if context.dialect.is_immediate(request):
         return planned
     return paced(planned, pace_of(planned.streamed, found, context), context.dialect, context.entropy)
@@ -192,7 +196,7 @@ def _arrived(
 ) -> RequestContext:
     """A request that has just arrived, with its record and its entropy."""
     exchange = namespace.begin(http_request)
-    provider = namespace.compiled.providers[http_request.provider]
+    provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
     mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
     entropy = seeded.hashed(mixture)

@@ -6,6 +6,7 @@ The result depends on the question and the seed, never on the attempt or on whet
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -17,8 +18,9 @@ from emulator.errors import EmulatorError
 from emulator.generation import prose, templates
 from emulator.generation.answers import Result
 from emulator.generation.instances import Fuel, instance
+from emulator.generation.prompted import schema_in, wants_code_block
 from emulator.offload import never
-from emulator.reply import Block, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
+from emulator.reply import Block, ErrorReply, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
 LENGTH = (40, 120)
@@ -33,6 +35,14 @@ UNSAID = ReplyTemplate(Reply(), writes_content=True)
 
 class WritingError(EmulatorError):
     """A reply can't be completed: its template or its code failed."""
+
+
+class ScriptedError(Exception):
+    """Code answers with an error of the provider."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        super().__init__(reply.message or reply.name or str(reply.status))
+        self.reply = reply
 
 
 class SchemaError(WritingError):
@@ -69,7 +79,7 @@ def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
     if template.writes_content:
         if len(request.http_request.body) > MAX_QUICK_BODY:
             return False  # all of it affects the seed
-        is_text = controls.response_format == "text" and not controls.tools
+        is_text = controls.response_format == "text" and not controls.tools and not wants_code_block(request.messages)
         if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
             return False
     return not template.is_templated or templates.is_quick(str(template))
@@ -256,18 +266,25 @@ def _rendered_data(value: Any, render: Callable[[str], str]) -> Any:
 # Code
 
 
-def _called(code: str, reply: Reply, request: ModelRequest, render_context: RenderContext) -> Reply:
-    if not render_context.allows_code:
-        raise WritingError(f"{code} was not called: start the server with --allow-code")
+def _called(
+    code: str | Callable[[ModelRequest], Any], reply: Reply, request: ModelRequest, render_context: RenderContext
+) -> Reply:
+    name = code if isinstance(code, str) else getattr(code, "__qualname__", type(code).__qualname__)
+    if isinstance(code, str) and not render_context.allows_code:
+        raise WritingError(f"{name} is not called: start the server with --allow-code")
     try:
-        answer = function_of(code)(request)
+        answer = (function_of(code) if isinstance(code, str) else code)(request)
+    except ScriptedError:
+        raise
+    except EmulatorError as error:
+        raise WritingError(f"{name} {error}") from error
     except Exception as error:
-        raise WritingError(f"{code} failed: {type(error).__name__}: {error}") from error
+        raise WritingError(f"{name} failed: {type(error).__name__}: {error}") from error
     if isinstance(answer, Reply):
         return answer
     if isinstance(answer, str):
         return replace(reply, content=answer)
-    raise WritingError(f"{code} returned {type(answer).__name__}; expected a string or an emulator.reply.Reply")
+    raise WritingError(f"{name} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
 
 
 def function_of(code: str) -> Callable[[ModelRequest], Any]:
@@ -291,6 +308,9 @@ def _generated(
     locale = template.locale or render_context.locale
     if controls.response_format != "text":
         return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))
+    if wants_code_block(request.messages) and (shown := schema_in(request.messages)) is not None:
+        with suppress(EmulatorError):
+            return replace(reply, content=f"```json\n{as_json(instance(shown, said, fuel))}\n```")
     length = template.length or LENGTH
     content = prose.prose(
         said,
@@ -307,6 +327,10 @@ def _generated(
 def _json(controls: Controls, request: ModelRequest, locale: str | None, said: int, fuel: Fuel) -> Any:
     if controls.schema is not None:
         return _instance(controls.schema, request, said, fuel)
+    shown = schema_in(request.messages)
+    if shown is not None:
+        with suppress(EmulatorError):  # words that only look like a schema
+            return instance(shown, said, fuel)
     answer = prose.prose(said, locale=locale, length=(10, 30), about=request.prompt)
     return {"answer": answer, "confidence": round(0.5 + seeded.fraction(said, "confidence") / 2, 2)}
 

