@@ -470,7 +470,7 @@ def test_a_parameter_does_what_the_table_says(case: Case, emulator: Emulator, ht
         assert effect.message.replace("{name}", name).replace("{value}", value) in after.text
         return
     ignored = [each for each in emulator.journal[-1].ignored if each.partition(".")[0] == name.partition(".")[0]]
-    if effect.kind == "honoured":
+    if effect.kind == "honored":
         assert answer_of(after) != plain
         assert name not in ignored
     else:

@@ -148,7 +148,7 @@ def test_the_exit_code_is_the_command_s_own(scenario: str) -> None:
         (("-s", "missing.yaml", "--", "true"), 2, "missing.yaml"),
         (("--fault", "resett", "--", "true"), 2, "There is no fault 'resett'. Did you mean 'reset'?"),
         (("--host", "a=serevix", "--", "true"), 2, "--host needs --intercept"),
-        (("--intercept", "--host", "a.test", "--", "true"), 2, "--host a.test: a host and its provider were expected"),
+        (("--intercept", "--host", "a.test", "--", "true"), 2, "--host a.test: expected a host and its provider"),
         (("--intercept", "--host", "a.test=serevx", "--", "true"), 2, "Did you mean 'serevix'?"),
         ((), 2, "Missing argument '-- CMD…'"),
     ],

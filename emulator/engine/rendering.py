@@ -1,4 +1,4 @@
-"""From words to a planned body: the request is honoured, the dialect writes, and every frame gets its moment."""
+"""From words to a planned body: the request is honored, the dialect writes, and every frame gets its moment."""
 
 from dataclasses import replace
 

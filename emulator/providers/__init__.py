@@ -25,7 +25,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "gemini": Gemini,
     }
 )
-"""Every provider by its name in URLs; installed distributions may add more."""
+"""Every provider by its name in URLs; installed packages may add more."""
 
 COMPLETIONS: tuple[str, ...] = tuple(
     {each.name: None for provider in PROVIDERS.values() for each in provider.operations if each.is_completion}

@@ -23,7 +23,7 @@ from emulator.dialects.messages import (
     read_turns,
     wants_search,
 )
-from emulator.dialects.parameters import IGNORED, SAMPLING, honoured, ignored, only
+from emulator.dialects.parameters import IGNORED, SAMPLING, honored, ignored, only
 from emulator.providers import claude_words as words
 from emulator.providers.claude_citations import with_citations
 from emulator.providers.claude_models import Claude, claude, served
@@ -58,7 +58,7 @@ class ClaudeBody(MessagesBody):
     messages: Many[ClaudeTurn]  # type: ignore[assignment]  # the roles that there are
     thinking: ClaudeThinking | None = None
     output_config: ClaudeOutput | None = None
-    output_format: Annotated[dict[str, Any] | None, honoured("output_config.format replaced it")] = None
+    output_format: Annotated[dict[str, Any] | None, honored("output_config.format replaced it")] = None
     cache_control: dict[str, Any] | None = None
     top_k: Annotated[int | None, SAMPLING] = None
     metadata: Annotated[dict[str, Any] | None, IGNORED] = None

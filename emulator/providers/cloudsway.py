@@ -35,7 +35,7 @@ class File(Strict):
 
 
 class CloudswayPart(ContentPart):
-    """Files are accepted and count nothing."""
+    """Files are accepted and cost no tokens."""
 
     type: Literal["text", "file"] = "text"
     file: File | None = None
@@ -64,19 +64,19 @@ class CloudswayBody(DeepSeekBody):
 
 class CloudswaySettings(Settings):
     effort: Literal["documented", "deepseek"] = "documented"
-    """Which values `reasoning_effort` may have: `high` and `max` as documented, or all that DeepSeek knows."""
+    """The allowed values of `reasoning_effort`: `high` and `max` as documented, or all of DeepSeek's."""
     thinking_default: Literal["enabled", "disabled"] = "enabled"
-    """The mode of a request that does not say `thinking`."""
+    """The mode of a request without `thinking`."""
     usage_chunk: Literal["finish", "separate"] = "finish"
-    """Where a stream's usage stands: on the finish chunk as with DeepSeek, or in a chunk of its own as with OpenAI."""
+    """Where a stream reports the usage: on the finish chunk, like DeepSeek, or in a separate chunk, like OpenAI."""
     lenient: bool = False
-    """Take requests without `model`, as another page of Cloudsway says."""
+    """Whether to accept requests without `model`, as another page of Cloudsway's says."""
     endpoints: NameList | None = None
-    """The endpoint paths that exist; any when null."""
+    """The existing endpoint paths; null accepts any."""
     context_length: Annotated[int, Field(ge=1)] = CONTEXT_LENGTH
-    """The tokens that prompt and answer may have together."""
+    """The most tokens of prompt and answer together."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema, which the document does not list: SDKs ask for it."""
+    """Whether `response_format` may be a schema. The document doesn't list it, but SDK helpers need it."""
     heartbeat: float | None = 10.0
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 

@@ -1,6 +1,6 @@
 """MaxToken: `POST /v1/chat/completions` on api.maxtoken.io, with four documented errors and `stream` true by default.
 
-The document shows requests and errors only. The answer is DeepSeek R1's shape of 2025, inferred.
+The document shows only requests and errors. The answer follows DeepSeek R1's format of 2025, inferred.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,11 +26,11 @@ class MaxTokenBody(ChatBody):
 
 class MaxTokenSettings(Settings):
     auth: Literal["any", "strict"] = "any"
-    """`strict` takes the documented `x-api-key` only, `any` also `Authorization: Bearer KEY` or just `KEY`."""
+    """`strict` accepts only the documented `x-api-key`; `any` also `Authorization: Bearer KEY` or just `KEY`."""
     stream_default: bool = True
-    """Whether a request that does not say `stream` is streamed: the document says true."""
+    """Whether to stream the answer to a request without `stream`; the document says true."""
     models: NameList | None = ("deepseek-r1",)
-    """The models that are served; any name when null. The document lists one; what another gets is inferred."""
+    """The available models; null accepts any name. The document lists one; the error for others is inferred."""
     content_policy_http_status: Literal[503, 400] = 503
     """The HTTP status of a content policy error; its body says "503" either way."""
 
@@ -83,7 +83,7 @@ class MaxToken(ServesDeepSeek):
         "/v1/chat/completions",
         {"model": "deepseek-r1", "messages": [{"role": "user", "content": "Who are you?"}], "stream": False},
     )
-    sdk_note = "say stream=False: what does not say is streamed, and openai-python then gives a str"
+    sdk_note = "set stream=False: by default, answers are streamed, and openai-python then returns a str"
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "Invalid signature", mark="documented"),
         "forbidden": ErrorSpec(403, "Forbidden"),
@@ -123,6 +123,6 @@ class MaxToken(ServesDeepSeek):
 
 
 def bare(headers: Mapping[str, str]) -> str | None:
-    """The key of `Authorization: KEY`; a scheme, with or without something after it, is no key."""
+    """The key in `Authorization: KEY`; a scheme, with or without something after it, isn't a key."""
     value = headers.get("authorization", "")
     return value if value.split() == [value] and value.lower() != "bearer" else None

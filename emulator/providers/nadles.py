@@ -42,15 +42,15 @@ class NadlesBody(ChatBody):
 
 class NadlesSettings(Settings):
     models: NameList = (MODEL,)
-    """The models of the active plan; any other is forbidden."""
+    """The models of the active plan; all others are forbidden."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
-    """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
+    """What to do with a number outside its range: reject it, clamp it, or replace it with the default."""
     inline_think: bool = True
-    """Reasoning stands in the content as `<think>…</think>`; false drops it."""
+    """Whether the content includes the reasoning, as `<think>…</think>`; false drops it."""
     summaries: Literal["searched", "scripted"] = "searched"
-    """Whether a rule's summaries are sent only if `search_web` is true, or always."""
+    """Whether to send a rule's summaries only if `search_web` is true, or always."""
     stream_envelope: Literal["bare", "model_response"] = "bare"
-    """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
+    """Whether a stream's chunks are bare or inside `{"model_response": …}`."""
 
 
 class NadlesStream(ChatCompletions):
@@ -59,7 +59,7 @@ class NadlesStream(ChatCompletions):
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         runs = super().stream(replace(completion, model=shown_model(completion)), request)
         if completion.choices[0].content:
-            next(runs)  # no event has only the role: the first piece brings it along
+            next(runs)  # no event has only the role: the first piece includes it
         yield from runs
 
     def text_runs(
@@ -97,7 +97,7 @@ class NadlesChat(NadlesStream):
     ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # The gateway looks at the plan before the origin looks at the body.
+        # The gateway checks the plan before the origin checks the body.
         if http_request.parameters["model_name"] not in self.provider.settings.models:
             raise provider_error("forbidden")
         return super().parse(http_request, key)
@@ -115,12 +115,12 @@ class NadlesChat(NadlesStream):
 
     def controls(self, body: Any) -> Controls:
         limit = body.max_tokens
-        if limit < 1:  # temperature and top_p change nothing in an emulated answer
+        if limit < 1:  # temperature and top_p have no effect on an emulated answer
             limit = 1 if self.provider.settings.out_of_range == "clamp" else MAX_TOKENS
         return Controls(max_tokens=limit, searches=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
+        """There is no field for reasoning: the model writes it into its text. Without search, there are no sources."""
         reply = reply.flat()
         if not request.controls.searches and self.provider.settings.summaries == "searched":
             reply = replace(reply, sources=())
@@ -170,7 +170,7 @@ class Nadles(ServesDeepSeek):
     settings: NadlesSettings
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": NadlesChat}
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
-    price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
+    price = per_million("1.16", "1.16", "1.16")  # documented: one price per token, for prompt and answer
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
         f"/{MODEL}/completion",

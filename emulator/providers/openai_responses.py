@@ -12,7 +12,7 @@ from emulator import seeded, tokens
 from emulator.dialects.base import ProviderError, provider_error
 from emulator.dialects.chat_completions import Many, ToolChoice, text_or_list
 from emulator.dialects.obfuscation import tails_of
-from emulator.dialects.parameters import ECHOED, IGNORED, honoured, ignored, only, refused, refused_in
+from emulator.dialects.parameters import ECHOED, IGNORED, honored, ignored, only, refused, refused_in
 from emulator.dialects.responses import Json, Outcome, Responses
 from emulator.dialects.responses_input import (
     CALLS,
@@ -96,7 +96,7 @@ class OpenAIResponsesBody(ResponsesBody):
     store: bool | None = None
     stream_options: dict[str, Any] | None = None
     tool_choice: ToolChoice | None = None
-    truncation: Annotated[Literal["auto", "disabled"] | None, honoured("auto: no prompt is too long; echoed")] = None
+    truncation: Annotated[Literal["auto", "disabled"] | None, honored("auto: no prompt is too long; echoed")] = None
 
 
 COUNTED = only(OpenAIResponsesBody, "input", "instructions", "tools", "previous_response_id")

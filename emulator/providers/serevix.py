@@ -1,7 +1,7 @@
 """Serevix: `POST /v1/chat/completions` and `GET /v1/models` on gateway.serevixai.ai, served by the New API gateway.
 
 Request and answer are documented. Errors, headers and the stream's details are New API's, inferred for Serevix from the
-fingerprint of its list of models.
+format of its list of models.
 """
 
 from collections.abc import Iterator, Mapping
@@ -101,15 +101,15 @@ class SerevixSettings(Settings):
     error_profile: Literal["new_api", "openai"] = "new_api"
     """`new_api`: the gateway's own statuses and bodies; `openai`: OpenAI's, as other gateways send them."""
     models: NameList | None = None
-    """The models that are served; any name when null."""
+    """The available models; null accepts any name."""
     strict: bool = False
-    """Refuse messages without `role` or `content`."""
+    """Whether to reject messages without `role` or `content`."""
     content_type: Literal["new_api", "any"] = "new_api"
     """The document says that the Content-Type must be application/json. `new_api` (public: its source, inferred for
-    Serevix) does not read any other body, and so misses the model's name in it; `any` reads every body as JSON."""
+    Serevix) ignores any other body and therefore reports a missing model; `any` reads every body as JSON."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a JSON schema. DeepSeek behind the gateway refuses it today; the helpers of the
-    SDKs ask for nothing else."""
+    """Whether `response_format` may be a JSON schema. DeepSeek, behind the gateway, rejects it today, but SDK helpers
+    need it."""
     gemini_alt: Literal["sse", "array"] = "sse"
     """What a stream of Gemini's is that does not ask for `alt=sse`: events, as New API sends them, or an array."""
     heartbeat: float | None = 10.0
@@ -250,7 +250,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         return request
 
     def gateway(self, message: str, code: str = "") -> Exception:
-        """A refusal of the gateway itself, before the upstream has seen the request."""
+        """An error from the gateway itself, before the upstream sees the request."""
         if self.settings.error_profile == "openai":
             return self.bad_request(message)
         return provider_error("bad_request", message, type="new_api_error", code=code)
@@ -296,7 +296,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
             yield not_of_type(f"reasoning_effort: {unknown_variant(effort, listed(efforts))}")
 
     def thinks(self, body: Any) -> bool | None:
-        """Whether the model thinks: a reasoner always, any other as the request says; None when it says nothing."""
+        """Whether the model thinks: a reasoner always, others as the request says; None if it doesn't say."""
         if "r1" in body.model.lower() or "reasoner" in body.model.lower():
             return True
         mode = body.thinking.type if body.thinking is not None else None
@@ -327,7 +327,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
     # The answer
 
     def request_id(self, received: float, entropy: bytes) -> str:
-        """New API's: the time in digits, then eight random characters."""
+        """New API's format: the time in digits, then eight random characters."""
         second = int(received)
         return f"{_digits(second)}{int((received - second) * 1e6):06}{seeded.letters(entropy, 8)}"
 
@@ -354,7 +354,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
             {
                 "id": name,
                 "object": "model",
-                "created": 1626777600,  # New API says the same moment for every model
+                "created": 1626777600,  # New API reports the same time for every model
                 "owned_by": "deepseek",
                 "supported_endpoint_types": ["gemini", "openai"] if name.startswith("gemini") else ["openai"],
             }
@@ -391,7 +391,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
 
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         if row.type == "new_api_error":
-            # The gateway's own errors: a Go map, so its keys are sorted; the request id stands in the message.
+            # The gateway's own errors: a Go map, so its keys are sorted; the message contains the request id.
             message = f"{row.message} (request id: {request_id})"
             return {"error": {"code": row.code or "", "message": message, "type": row.type}}
         nothing = "" if self.settings.error_profile == "new_api" else None
@@ -422,7 +422,7 @@ def worded(message: str, http_request: HttpRequest) -> str:
 
 
 def asked_model(body: bytes) -> str:
-    """The model that a body names, if it can be read."""
+    """The model in a body, if it can be parsed."""
     try:
         model = orjson.loads(body)["model"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

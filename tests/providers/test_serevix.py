@@ -594,7 +594,7 @@ UNAVAILABLE = "This response_format type is unavailable now"
 LITERALS = BAD_TYPE + "tool_choice: unknown variant `sometimes`, expected one of `none`, `auto`, `required`"
 
 
-class TestWhatTheUpstreamHonoursIsPassedOn:
+class TestWhatTheUpstreamHonorsIsPassedOn:
     def test_a_schema(self, documented: Emulator, ask: Ask) -> None:
         body = ask(documented, "serevix", question("serevix", "The weather?", response_format=AS_SCHEMA)).json()
         said = json.loads(body["choices"][0]["message"]["content"])
