@@ -526,7 +526,7 @@ class ChatCompletions(Dialect):
 
 TEXTS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
     ("content", ("content", "text")),
-    ("reasoning", ("reasoning_content",)),
+    ("reasoning", ("reasoning_content", "reasoning")),
 )
 
 

@@ -9,6 +9,7 @@ from emulator.providers.deepseek import DeepSeek
 from emulator.providers.maxtoken import MaxToken
 from emulator.providers.nadles import Nadles
 from emulator.providers.openai import OpenAI
+from emulator.providers.openrouter import OpenRouter
 from emulator.providers.plugins import with_plugins
 from emulator.providers.serevix import Serevix
 
@@ -21,6 +22,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "deepseek": DeepSeek,
         "openai": OpenAI,
         "anthropic": Anthropic,
+        "openrouter": OpenRouter,
     }
 )
 """Every provider by its name in URLs; installed distributions may add more."""

@@ -14,15 +14,33 @@ from emulator.dialects.base import PIECE
 from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
-from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, per_million, provider_error
+from emulator.providers.base import (
+    Allotment,
+    ErrorSpec,
+    NameList,
+    Operation,
+    Price,
+    Settings,
+    per_million,
+    provider_error,
+)
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, Completion, Reply, Source
 from emulator.request import Controls, HttpRequest, ModelRequest
-from emulator.wire import FrameRun, Part
+from emulator.wire import FrameRun, Part, PlannedBody
 
 MODEL = "deepseek-r1-distill-llama-70b-websearch"
 MODEL_IN_ANSWERS = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
+OTHER_MODEL = "deepseek-v3"
+WEIGHTS = {MODEL: MODEL_IN_ANSWERS, OTHER_MODEL: "deepseek-ai/DeepSeek-V3"}
+"""What answers call each model: by its weights, not by its route."""
+PLANS: Mapping[str, tuple[tuple[str, ...], Price, int | None]] = {
+    "metered": ((MODEL,), per_million("1.16", "1.16", "1.16"), None),
+    "one_off": ((MODEL, OTHER_MODEL), per_million("3.938", "3.938", "3.938"), 1_000_000),
+    "free": ((MODEL, OTHER_MODEL), per_million("0", "0", "0"), 4_000),
+}
+"""The models, the price and the tokens of each product: metered by the month, paid once, free each month."""
 MAX_TOKENS = 2048
 
 
@@ -42,8 +60,17 @@ class NadlesBody(ChatBody):
 
 
 class NadlesSettings(Settings):
-    models: NameList = (MODEL,)
-    """The models of the active plan; any other is forbidden."""
+    plan: Literal["metered", "one_off", "free"] = "metered"
+    """The product that is subscribed: it says the models, the price, and how many tokens there are."""
+    plan_tokens: int | None = None
+    """How many tokens a key has: with `one_off` for good (1,000,000 when null), else each month (`free`: 4,000)."""
+    quota_crossing: Literal["serve", "refuse"] = "serve"
+    """What happens to the call that crosses that limit: it is served and the next one is refused, or it is refused
+    itself, after the time that its answer took."""
+    gateway_buffers: bool = False
+    """Whether the gateway waits for the end of a stream, as it has to read the tokens there, and sends all at once."""
+    models: NameList | None = None
+    """The models of the active plan; any other is forbidden. Those of `plan` when null."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
     """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
     inline_think: bool = True
@@ -67,7 +94,7 @@ class Nadles(ChatDialect, ServesDeepSeek):
     Body: ClassVar[type[ChatBody]] = NadlesBody
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
     counts = ("usage", "token_info")
-    price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
+    price = PLANS["metered"][1]  # documented: one price for each token, prompt and answer alike
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
         f"/{MODEL}/completion",
@@ -96,7 +123,8 @@ class Nadles(ChatDialect, ServesDeepSeek):
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         # The gateway looks at the plan before the origin looks at the body.
-        if http_request.parameters["model_name"] not in self.settings.models:
+        models = PLANS[self.settings.plan][0] if self.settings.models is None else self.settings.models
+        if http_request.parameters["model_name"] not in models:
             raise provider_error("forbidden")
         return super().parse(http_request, key)
 
@@ -123,10 +151,30 @@ class Nadles(ChatDialect, ServesDeepSeek):
             reply = replace(reply, sources=())
         if reply.reasoning is None:
             return reply
+        if request.model == OTHER_MODEL:  # it does not think
+            return replace(reply, reasoning=None)
         content = reply.content
         if self.settings.inline_think:
             content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
         return replace(reply, reasoning=None, content=content)
+
+    # The plan
+
+    def price_of(self, model: str) -> Price:
+        return PLANS[self.settings.plan][1]
+
+    @property
+    def allotment(self) -> Allotment | None:
+        tokens = PLANS[self.settings.plan][2] if self.settings.plan_tokens is None else self.settings.plan_tokens
+        if tokens is None:
+            return None
+        return Allotment(tokens, self.settings.plan != "one_off", self.settings.quota_crossing == "refuse")
+
+    def waiting(self, planned: PlannedBody) -> PlannedBody:
+        planned = super().waiting(planned)
+        if not self.settings.gateway_buffers or not planned.streamed:
+            return planned
+        return replace(planned, at=(planned.at[-1],) * len(planned.at))
 
     def make_id(self, entropy: bytes) -> str:
         return f"chatcmpl-{entropy[:16].hex()}"
@@ -144,8 +192,8 @@ class Nadles(ChatDialect, ServesDeepSeek):
         }
 
     def shown_model(self, completion: Completion) -> str:
-        """Answers name the model by its weights, not by its route."""
-        return MODEL_IN_ANSWERS if completion.model == MODEL else completion.model
+        """The model as answers call it."""
+        return WEIGHTS.get(completion.model, completion.model)
 
     def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
         return {"finish_reason": self.reason(choice), "index": choice.index, "logprobs": None,

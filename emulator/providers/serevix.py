@@ -15,6 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from emulator import seeded
+from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import (
     ChatBody,
     Many,
@@ -30,6 +31,7 @@ from emulator.dialects.chat_completions import (
 )
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
+from emulator.providers import resold_claude, resold_media
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
@@ -37,6 +39,7 @@ from emulator.providers.base import (
     Operation,
     ProviderError,
     Settings,
+    bearer,
     provider_error,
 )
 from emulator.providers.deepseek_chat import (
@@ -55,6 +58,8 @@ from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 MAX_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+MODELS = ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro", "claude-haiku-4-5-20251001")
+"""Those that the list shows where a scenario does not say."""
 NO_MODEL = "Model name not specified, model name cannot be empty"
 INVALID_TOKEN = "Invalid token"
 INVALID_TOKEN_IN_CHINESE = "无效的令牌"
@@ -111,7 +116,7 @@ class SerevixSettings(Settings):
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(ChatDialect, ServesDeepSeek):
+class Serevix(resold_claude.ResellsClaude, ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -127,7 +132,14 @@ class Serevix(ChatDialect, ServesDeepSeek):
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
+        *resold_claude.SEREVIX,
+        *resold_media.SEREVIX,
     )
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        "messages": resold_claude.SerevixMessages,
+        "images": resold_media.SerevixImages,
+        "embeddings": resold_media.SerevixEmbeddings,
+    }
     example = (
         "/v1/chat/completions",
         {
@@ -221,14 +233,26 @@ class Serevix(ChatDialect, ServesDeepSeek):
             raise
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # As New API does it: by the beginning of the header, in exactly this case.
+        self.check_media_type(http_request)
+        request = super().parse(http_request, key)
+        self.check_model(request.model)
+        return request
+
+    def check_media_type(self, http_request: HttpRequest) -> None:
+        """Raises ProviderError for a body that New API does not read: it looks at the beginning of the header, in
+        exactly this case."""
         is_json = http_request.headers.get("content-type", "").startswith("application/json")
         if not is_json and self.settings.content_type == "new_api":
-            raise self.gateway(NO_MODEL)
-        request = super().parse(http_request, key)
-        if self.settings.models is not None and request.model not in self.settings.models:
+            raise self.no_model()
+
+    def check_model(self, model: str) -> None:
+        """Raises ProviderError for a model that is not served."""
+        if self.settings.models is not None and model not in self.settings.models:
             raise provider_error("model_not_found")
-        return request
+
+    def no_model(self) -> Exception:
+        """The refusal of a request that names no model."""
+        return self.gateway(NO_MODEL)
 
     def gateway(self, message: str, code: str = "") -> Exception:
         """A refusal of the gateway itself, before the upstream has seen the request."""
@@ -305,6 +329,15 @@ class Serevix(ChatDialect, ServesDeepSeek):
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return bearer(headers) or headers.get("x-api-key")
+
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        key = bearer(headers)
+        if not key:
+            raise provider_error("unauthorized")
+        return key
+
     # The answer
 
     def request_id(self, received: float, entropy: bytes) -> str:
@@ -330,14 +363,16 @@ class Serevix(ChatDialect, ServesDeepSeek):
         return "separate"
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
-        names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")
+        if request.http_request.operation != "models":
+            return super().listing(request, balance)
+        names = self.settings.models or MODELS
         rows = [
             {
                 "id": name,
                 "object": "model",
                 "created": 1626777600,  # New API says the same moment for every model
-                "owned_by": "deepseek",
-                "supported_endpoint_types": ["openai"],
+                "owned_by": "claude" if name.startswith(resold_claude.CLAUDE) else "deepseek",
+                "supported_endpoint_types": endpoint_types(name),
             }
             for name in names
         ]
@@ -390,6 +425,15 @@ class Serevix(ChatDialect, ServesDeepSeek):
         if self.settings.error_profile == "openai":
             return ErrorSpec(status, message, "server_error" if status >= 500 else "invalid_request_error")
         return ErrorSpec(status, message, "upstream_error", "bad_response_status_code")
+
+
+def endpoint_types(model: str) -> list[str]:
+    """What a model speaks, in New API's words."""
+    if model.startswith("text-embedding"):
+        return ["embeddings"]
+    if "image" in model:
+        return ["image-generation", "openai"]
+    return ["anthropic", "openai"] if model.startswith(resold_claude.CLAUDE) else ["openai"]
 
 
 def worded(message: str, http_request: HttpRequest) -> str:
