@@ -11,9 +11,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 
 from emulator import seeded
-from emulator.dialects.base import Habits, provider_error
+from emulator.dialects.base import Dialect, Habits, provider_error
 from emulator.dialects.chat_completions import (
     ChatBody,
+    ChatCompletions,
     Many,
     MessageBody,
     ResponseFormat,
@@ -28,8 +29,7 @@ from emulator.dialects.chat_completions import (
 )
 from emulator.dialects.parameters import IGNORED, SAMPLING, honoured, ignored
 from emulator.dialects.serde import Range
-from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Price, Settings, per_million
-from emulator.providers.openai_chat import ChatDialect
+from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Price, Provider, Settings, per_million
 from emulator.reply import Choice, Completion, ErrorReply, Thought
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import FrameRun, PlannedBody
@@ -158,133 +158,10 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
-class OpenRouter(ChatDialect):
-    """https://openrouter.ai"""
+class OpenRouterStream(ChatCompletions):
+    """A stream whose usage comes last, with or without being asked for, and whose errors are chunks."""
 
-    name = "openrouter"
-    title = "OpenRouter"
-    hosts = ("openrouter.ai",)
-    document = "OpenRouter API reference (openrouter.ai/docs)"
-    auth_header = "Authorization: Bearer sk-or-demo"
-    Settings = OpenRouterSettings
-    settings: OpenRouterSettings
-    Body: ClassVar[type[ChatBody]] = OpenRouterBody
-    shows_cache: ClassVar[bool] = True
-    cache_unit: ClassVar[int] = 128
-    cache_from: ClassVar[int] = 1024
-    habits: ClassVar[Habits] = Habits(call_id=call_id)
-    heartbeat_comment = b": OPENROUTER PROCESSING\n\n"
     fails_as_a_whole: ClassVar[bool] = True
-    operations = (
-        Operation("chat", "POST", "/api/v1/chat/completions", "a chat completion", "public"),
-        Operation("models", "GET", "/api/v1/models", "the list of models", "public", is_completion=False),
-        Operation("key", "GET", "/api/v1/key", "what the key may do", "public", is_completion=False),
-        Operation("credits", "GET", "/api/v1/credits", "what was paid and used", "public", is_completion=False),
-    )
-    example = (
-        "/api/v1/chat/completions",
-        {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "What is the meaning of life?"}]},
-    )
-    ranges = (
-        Range("temperature", 0, 2, "[0, 2]"),
-        Range("top_p", 0, 1, "[0, 1]"),
-        Range("presence_penalty", -2, 2, "[-2, 2]"),
-        Range("frequency_penalty", -2, 2, "[-2, 2]"),
-    )
-    errors: ClassVar[Mapping[str, ErrorSpec]] = {
-        "unauthorized": ErrorSpec(401, "No auth credentials found", mark="public"),
-        "forbidden": ErrorSpec(403, "The request was flagged by moderation", "moderation", mark="public"),
-        "insufficient_balance": ErrorSpec(
-            402, "Insufficient credits. Add more using https://openrouter.ai/settings/credits", mark="public"
-        ),
-        "content_policy": ErrorSpec(403, "The input was flagged by moderation", "moderation", mark="public"),
-        "rate_limited": ErrorSpec(429, "Provider returned error", "provider", mark="public"),
-        "server_error": ErrorSpec(500, "Internal Server Error", mark="public"),
-        "overloaded": ErrorSpec(502, "Provider returned error", "provider", mark="public"),
-        "no_provider": ErrorSpec(503, "No instances available", mark="public"),
-        "timeout": ErrorSpec(408, "Request timed out", mark="public"),
-        "bad_request": ErrorSpec(400, "Invalid request", mark="public"),
-        "model_not_found": ErrorSpec(400, "The model is not a valid model ID", mark="public"),
-        "context_length": ErrorSpec(
-            400, "This endpoint's maximum context length is 128000 tokens. However, you requested about 128001 tokens "
-            "(128001 of text input). Please reduce the length of either one.", mark="public",
-        ),
-        "not_found": ErrorSpec(404, "Not Found", mark="public"),
-        "method_not_allowed": ErrorSpec(405, "Method Not Allowed"),
-        "too_large": ErrorSpec(413, "Payload Too Large"),
-    }  # fmt: skip
-
-    # The way in
-
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
-        names = [*([body.model] if body.model else []), *(body.models or ())]
-        if body.model == AUTO:  # it chooses one of the others
-            names = [*names[1:], DEFAULT]
-        if not names:
-            raise provider_error("bad_request", "No models provided")
-        served = self.settings.models
-        found = next((name for name in names if served is None or name.partition(":")[0] in served), None)
-        if found is None:
-            raise provider_error("model_not_found", f"{names[0]} is not a valid model ID")
-        return str(found)
-
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
-        if not body.messages:
-            yield 'Input required: specify "prompt" or "messages"'
-        yield from super().validation_errors(body)
-        if body.limit is not None and body.limit < 1:
-            yield "max_tokens must be at least 1"
-        effort = body.reasoning.effort if body.reasoning is not None else None
-        if effort is not None and effort not in EFFORTS:
-            yield f"reasoning.effort: expected one of {', '.join(EFFORTS)}"
-
-    def controls(self, body: Any) -> Controls:
-        form = body.response_format
-        return Controls(
-            max_tokens=body.limit,
-            stop=read_stop(body.stop),
-            n=1,
-            tools=read_tools(body.tools),
-            tool_choice=read_tool_choice(body.tool_choice),
-            logprobs=bool(body.logprobs),
-            top_logprobs=body.top_logprobs or 0,
-            response_format=form.type if form is not None else "text",
-            schema=(form.json_schema or {}).get("schema") if form is not None else None,
-            thinking=body.thinks,
-            reasoning_effort=body.reasoning.effort if body.reasoning is not None and body.thinks else None,
-            include_usage=True,
-        )
-
-    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
-        fixed, texts = super().prompt_texts(request)
-        offered = [orjson.dumps(tool.parameters, default=str).decode() for tool in request.controls.tools]
-        names = [f"{tool.name} {tool.description}" for tool in request.controls.tools]
-        return fixed, [*texts, *names, *offered]
-
-    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
-        if prompt > CONTEXT:
-            raise provider_error(
-                "context_length",
-                f"This endpoint's maximum context length is {CONTEXT} tokens. However, you requested about {prompt} "
-                f"tokens ({prompt} of text input). Please reduce the length of either one.",
-            )
-
-    # The answer
-
-    def make_id(self, entropy: bytes) -> str:
-        return f"gen-{seeded.letters(entropy, 28)}"
-
-    def price_of(self, model: str) -> Price:
-        name, _, variant = model.partition(":")
-        return FREE if variant == "free" else MODELS.get(name, ("", FREE))[1]
-
-    def body(self, completion: Completion, request: ModelRequest) -> Any:
-        completion = shown(completion, request)
-        return {
-            **self.head(completion, request, "chat.completion"),
-            "choices": [self.choice(choice, request) for choice in completion.choices],
-            "usage": self.usage(completion),
-        }
 
     def head(self, completion: Completion, request: ModelRequest, kind: str) -> dict[str, Any]:
         """What stands before the choices."""
@@ -296,35 +173,13 @@ class OpenRouter(ChatDialect):
             "created": completion.created,
         }
 
-    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
-        return {
-            "logprobs": self.logprobs(choice),
-            "finish_reason": self.reason(choice),
-            "native_finish_reason": self.native_reason(choice),
-            "index": choice.index,
-            "message": self.message(choice),
-        }
-
     def native_reason(self, choice: Choice) -> str:
         """The model's own word for why it ended."""
         return self.reason(choice) if choice.native_reason is None else choice.native_reason
 
-    def message(self, choice: Choice) -> dict[str, Any]:
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": choice.content,
-            "refusal": None,
-            "reasoning": choice.reasoning,
-        }
-        if choice.reasoning:
-            message["reasoning_details"] = details(choice.reasoning)
-        if choice.tool_calls:
-            message["tool_calls"] = self.tool_calls(choice)
-        return message
-
     def usage(self, completion: Completion) -> dict[str, Any]:
         usage = completion.usage
-        price: Price = self.settings.price or self.price_of(completion.model)
+        price: Price = self.provider.settings.price or self.provider.price_of(completion.model)
         answered = usage.completion * price.completion
         cost = price.of(usage)
         return {
@@ -341,8 +196,6 @@ class OpenRouter(ChatDialect):
             },
             "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "image_tokens": 0},
         }
-
-    # The stream: usage comes last, with or without being asked for
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         yield from super().stream(shown(completion, request), request)
@@ -382,6 +235,170 @@ class OpenRouter(ChatDialect):
         row = self.chunk_choice(completion.choices[0], {"content": ""}, None, None)
         head = self.head(completion, request, "chat.completion.chunk")
         yield self.event("usage", {**head, "choices": [row], "usage": self.usage(completion)})
+
+    def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
+        facts = {name: value for name, value in native.items() if name not in ("choices", "usage")}
+        return {
+            **facts,
+            "error": {"code": row.status, "message": row.message},
+            "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
+        }
+
+
+class OpenRouterChat(OpenRouterStream):
+    """Chat completions with OpenRouter's own members."""
+
+    Body: ClassVar[type[ChatBody]] = OpenRouterBody
+    ranges = (
+        Range("temperature", 0, 2, "[0, 2]"),
+        Range("top_p", 0, 1, "[0, 1]"),
+        Range("presence_penalty", -2, 2, "[-2, 2]"),
+        Range("frequency_penalty", -2, 2, "[-2, 2]"),
+    )
+
+    # The way in
+
+    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+        names = [*([body.model] if body.model else []), *(body.models or ())]
+        if body.model == AUTO:  # it chooses one of the others
+            names = [*names[1:], DEFAULT]
+        if not names:
+            raise provider_error("bad_request", "No models provided")
+        served = self.provider.settings.models
+        found = next((name for name in names if served is None or name.partition(":")[0] in served), None)
+        if found is None:
+            raise provider_error("model_not_found", f"{names[0]} is not a valid model ID")
+        return str(found)
+
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
+        if not body.messages:
+            yield 'Input required: specify "prompt" or "messages"'
+        yield from super().validation_errors(body)
+        if body.limit is not None and body.limit < 1:
+            yield "max_tokens must be at least 1"
+        effort = body.reasoning.effort if body.reasoning is not None else None
+        if effort is not None and effort not in EFFORTS:
+            yield f"reasoning.effort: expected one of {', '.join(EFFORTS)}"
+
+    def controls(self, body: Any) -> Controls:
+        form = body.response_format
+        return Controls(
+            max_tokens=body.limit,
+            stop=read_stop(body.stop),
+            n=1,
+            tools=read_tools(body.tools),
+            tool_choice=read_tool_choice(body.tool_choice),
+            logprobs=bool(body.logprobs),
+            top_logprobs=body.top_logprobs or 0,
+            response_format=form.type if form is not None else "text",
+            schema=(form.json_schema or {}).get("schema") if form is not None else None,
+            thinking=body.thinks,
+            reasoning_effort=body.reasoning.effort if body.reasoning is not None and body.thinks else None,
+            include_usage=True,
+        )
+
+    # The answer
+
+    def make_id(self, entropy: bytes) -> str:
+        return f"gen-{seeded.letters(entropy, 28)}"
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        completion = shown(completion, request)
+        return {
+            **self.head(completion, request, "chat.completion"),
+            "choices": [self.choice(choice, request) for choice in completion.choices],
+            "usage": self.usage(completion),
+        }
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        return {
+            "logprobs": self.logprobs(choice),
+            "finish_reason": self.reason(choice),
+            "native_finish_reason": self.native_reason(choice),
+            "index": choice.index,
+            "message": self.message(choice),
+        }
+
+    def message(self, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": choice.content,
+            "refusal": None,
+            "reasoning": choice.reasoning,
+        }
+        if choice.reasoning:
+            message["reasoning_details"] = details(choice.reasoning)
+        if choice.tool_calls:
+            message["tool_calls"] = self.tool_calls(choice)
+        return message
+
+
+class OpenRouter(Provider):
+    """https://openrouter.ai"""
+
+    name = "openrouter"
+    title = "OpenRouter"
+    hosts = ("openrouter.ai",)
+    document = "OpenRouter API reference (openrouter.ai/docs)"
+    auth_header = "Authorization: Bearer sk-or-demo"
+    Settings = OpenRouterSettings
+    settings: OpenRouterSettings
+    shows_cache: ClassVar[bool] = True
+    cache_unit: ClassVar[int] = 128
+    cache_from: ClassVar[int] = 1024
+    habits: ClassVar[Habits] = Habits(call_id=call_id)
+    heartbeat_comment = b": OPENROUTER PROCESSING\n\n"
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": OpenRouterChat}
+    operations = (
+        Operation("chat", "POST", "/api/v1/chat/completions", "a chat completion", "public"),
+        Operation("models", "GET", "/api/v1/models", "the list of models", "public", is_completion=False),
+        Operation("key", "GET", "/api/v1/key", "what the key may do", "public", is_completion=False),
+        Operation("credits", "GET", "/api/v1/credits", "what was paid and used", "public", is_completion=False),
+    )
+    example = (
+        "/api/v1/chat/completions",
+        {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "What is the meaning of life?"}]},
+    )
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(401, "No auth credentials found", mark="public"),
+        "forbidden": ErrorSpec(403, "The request was flagged by moderation", "moderation", mark="public"),
+        "insufficient_balance": ErrorSpec(
+            402, "Insufficient credits. Add more using https://openrouter.ai/settings/credits", mark="public"
+        ),
+        "content_policy": ErrorSpec(403, "The input was flagged by moderation", "moderation", mark="public"),
+        "rate_limited": ErrorSpec(429, "Provider returned error", "provider", mark="public"),
+        "server_error": ErrorSpec(500, "Internal Server Error", mark="public"),
+        "overloaded": ErrorSpec(502, "Provider returned error", "provider", mark="public"),
+        "no_provider": ErrorSpec(503, "No instances available", mark="public"),
+        "timeout": ErrorSpec(408, "Request timed out", mark="public"),
+        "bad_request": ErrorSpec(400, "Invalid request", mark="public"),
+        "model_not_found": ErrorSpec(400, "The model is not a valid model ID", mark="public"),
+        "context_length": ErrorSpec(
+            400, "This endpoint's maximum context length is 128000 tokens. However, you requested about 128001 tokens "
+            "(128001 of text input). Please reduce the length of either one.", mark="public",
+        ),
+        "not_found": ErrorSpec(404, "Not Found", mark="public"),
+        "method_not_allowed": ErrorSpec(405, "Method Not Allowed"),
+        "too_large": ErrorSpec(413, "Payload Too Large"),
+    }  # fmt: skip
+
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        fixed, texts = super().prompt_texts(request)
+        offered = [orjson.dumps(tool.parameters, default=str).decode() for tool in request.controls.tools]
+        names = [f"{tool.name} {tool.description}" for tool in request.controls.tools]
+        return fixed, [*texts, *names, *offered]
+
+    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
+        if prompt > CONTEXT:
+            raise provider_error(
+                "context_length",
+                f"This endpoint's maximum context length is {CONTEXT} tokens. However, you requested about {prompt} "
+                f"tokens ({prompt} of text input). Please reduce the length of either one.",
+            )
+
+    def price_of(self, model: str) -> Price:
+        name, _, variant = model.partition(":")
+        return FREE if variant == "free" else MODELS.get(name, ("", FREE))[1]
 
     # Beside chats
 
@@ -448,14 +465,6 @@ class OpenRouter(ChatDialect):
         elif row.type == "moderation":
             error["metadata"] = {"reasons": ["violence"], "flagged_input": "", "provider_name": "OpenAI"}
         return {"error": error} if row.status == 401 else {"error": error, "user_id": "user_emulator"}
-
-    def failure(self, native: dict[str, Any], row: ErrorSpec) -> dict[str, Any] | None:
-        facts = {name: value for name, value in native.items() if name not in ("choices", "usage")}
-        return {
-            **facts,
-            "error": {"code": row.status, "message": row.message},
-            "choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "error"}],
-        }
 
 
 def hosted_by(model: str, request: ModelRequest) -> str:
