@@ -58,7 +58,7 @@ echo "with the $(1): $$(grep -oE '^[a-z0-9-]+==[^ ]+' .venv-$(1)/requirements.tx
 endef
 
 soak: $(DEV_STAMP) ## Run the long tests
-	@$(BIN)/python -m pytest -m soak tests/soak $(ARGS)
+	@$(BIN)/python -m pytest -m soak tests $(ARGS)
 
 coverage: $(DEV_STAMP) ## Run the tests and fail if line and branch coverage is too low
 	@$(BIN)/python -m pytest -n auto --cov $(ARGS)

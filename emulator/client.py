@@ -1,23 +1,37 @@
 """A namespace of a running server, seen from outside: what tests use, from any thread."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import ValidationError
 
 from emulator import arguments
 from emulator.arguments import ScenarioSource
+from emulator.assertions import Assertions, RuleUse
 from emulator.control import api
-from emulator.errors import UsageError, did_you_mean
+from emulator.errors import EmulatorError, UsageError, did_you_mean
 from emulator.faults.base import Fault
+from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
+from emulator.scripting import Function, caller, written
 from emulator.server.app import App
 from emulator.server.server import CALL_TIMEOUT, Server
 from emulator.state.journal import Exchange
 from emulator.state.namespace import Namespace, compile_scenario
 
+if TYPE_CHECKING:
+    from emulator.control.models import Selection
+    from emulator.verdict import Verdict
+
 Result = TypeVar("Result")
+Found = tuple[Exchange, ...]
+SETTLE_TIME = 0.2
+"""Seconds to wait for answers that are about to end, before a verdict."""
 
 
-class NamespaceClient:
+class NamespaceClient(Assertions):
     """One namespace: its own scenario, counters, state, faults, accounts, seed, clock and journal."""
 
     def __init__(self, server: Server, name: str, base: "NamespaceClient | None" = None) -> None:
@@ -50,6 +64,81 @@ class NamespaceClient:
         return self._server.call(lambda: tuple(self._namespace().journal))
 
     @property
+    def last(self) -> Exchange:
+        """The newest exchange. Raises AssertionError when there is none."""
+        __tracebackhide__ = True
+        exchanges = self.journal
+        if not exchanges:
+            raise AssertionError("no request has come yet")
+        return exchanges[-1]
+
+    def clear(self) -> None:
+        """Forget all exchanges; the next ones are numbered on."""
+        self._server.call(lambda: self._namespace().journal.clear())
+
+    def wait_for(self, count: int = 1, *, timeout: float = 10.0, **wanted: Any) -> tuple[Exchange, ...]:
+        """Return once so many requests are answered, and give their exchanges. Blocks: in a coroutine, use
+        `wait_for_async`. Raises AssertionError after `timeout` seconds.
+
+        Others: `provider`, `rule`, `status`, `outcome`, `model`, to count only such requests."""
+        __tracebackhide__ = True
+        selection, seconds = _wanted(count, timeout, wanted)
+        try:
+            return self._server.call_async(self._over(selection, count, seconds), seconds + CALL_TIMEOUT)
+        except api.TimedOut:
+            raise AssertionError(self._not_come(count, seconds, selection)) from None
+
+    async def wait_for_async(self, count: int = 1, **options: Any) -> tuple[Exchange, ...]:
+        """The same for a coroutine, which lets others run meanwhile."""
+        return await asyncio.to_thread(self.wait_for, count, **options)
+
+    def _over(self, selection: "Selection", count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
+        async def wait(app: App) -> Found:
+            await api.wait_for(app, self.name, selection, count, seconds)
+            found = api.selected(app.namespaces.get(self.name).journal, selection)
+            return tuple(each for each in found if each.ended is not None)
+
+        return wait
+
+    def _not_come(self, count: int, seconds: float, selection: "Selection") -> str:
+        exchanges = self.journal
+        asked = [f"{name}={value!r}" for name, value in selection.model_dump(exclude_none=True).items()]
+        said = f"{counted(count, 'request')}{' with ' if asked else ''}{', '.join(asked)} expected within {seconds:g} s"
+        return "\n".join([f"{said}; these came:", *lines(exchanges)]) if exchanges else f"{said}; none came"
+
+    def rule(self, rule: str | Mapping[str, Any] | None = None, /, **options: Any) -> str:
+        """Try a rule before all others from now on; the answer is its name.
+
+            emulator.rule("weather", reply="Sunny.")               # the prompt contains this text
+            emulator.rule(model="deepseek-*", error=429, times=2)
+            emulator.rule(replies=["First", {"error": "overloaded"}, lambda request: request.prompt.upper()])
+            emulator.rule({"match": {...}, "reply": {...}})        # as in a scenario
+
+        options: the keys of a rule, and those of its `match`. A reply is a text, a mapping as in a scenario, a status,
+        an `emulator.reply.Reply`, or a function, also an async one: it gets the request, an
+        `emulator.request.ModelRequest`, and returns one of these. Raises UsageError and ScenarioError."""
+        __tracebackhide__ = True
+        made = written(rule, options)
+        functions = {place: self._watched(function) for place, function in made.functions.items()}
+        origin = caller()
+        return self._change(lambda app: app.namespaces.own(self.name).add_rule(made.model, functions, origin).rule.name)
+
+    def _watched(self, function: Function) -> Function:
+        """A function that gives replies, as the server calls it."""
+        return function
+
+    def rules_used(self) -> list[RuleUse]:
+        """How often each rule has answered, in the order of trying; the examples that come along are not listed."""
+
+        def read() -> list[RuleUse]:
+            where = self._namespace()
+            rules = where.compiled.rules.rules
+            own = rules[: len(where.added)] if where.loaded.is_default else rules
+            return [RuleUse(each.name, each.origin, where.uses(each.position)) for each in own]
+
+        return self._server.call(read)
+
+    @property
     def state(self) -> str:
         """The state that rules have moved this world to."""
         return self._server.call(lambda: self._namespace().state)
@@ -72,6 +161,39 @@ class NamespaceClient:
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
         self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
+
+    def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
+        """Say how an exchange ended for the client: `complete`, `partial` or `failed`; also `text`, what it understood,
+        `error`, what it raised, and `usage`, the tokens that it has booked. Raises EmulatorError."""
+        from emulator.control.models import AcknowledgeBody
+
+        try:
+            word = AcknowledgeBody(exchange=exchange, outcome=outcome, **words)
+        except ValueError as error:
+            raise UsageError(f"This is no acknowledgement: {error}") from None
+        self._change(lambda app: api.acknowledge(app, self.name, word))
+
+    def verdict(self, *, silence: float = 60.0, first_token: float = 120.0) -> "Verdict":
+        """What the journal shows of the client that made these requests.
+
+        silence: seconds without a byte after which it should have given up.
+        first_token: seconds without a token after which it should have given up, whatever else came."""
+        from emulator.verdict import Limits, judge
+
+        limits = Limits(arguments.number("silence", silence), arguments.number("first_token", first_token))
+        with suppress(TimeoutError, EmulatorError):
+            self.wait_until_idle(SETTLE_TIME)  # what has just ended for the client may not have ended for the server
+        return judge([exchange.details() for exchange in self.journal], limits)
+
+    def assert_no_findings(
+        self, *, allow: Iterable[str] = (), silence: float = 60.0, first_token: float = 120.0
+    ) -> None:
+        """Raises AssertionError with every finding, but for those whose codes are allowed."""
+        from emulator.verdict.formats.text import failure
+
+        message = failure(self.verdict(silence=silence, first_token=first_token).allowing(allow))
+        if message:
+            raise AssertionError(message)
 
     def _app(self) -> App:
         app = self._server.app
@@ -126,3 +248,23 @@ class Faults:
     def _disarm(self, work: Callable[[App], Result]) -> Result:
         world = self._world  # also once the server has stopped: that is where tests clean up
         return world._server.call(lambda: work(world._app()))
+
+
+def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple["Selection", float]:
+    from emulator.control.models import Selection
+
+    known = [name for name in Selection.model_fields if name not in ("namespace", "limit")]
+    for name in wanted:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise UsageError(
+                f"wait_for() has no argument '{name}'.{hint} Arguments: count, timeout, {', '.join(known)}"
+            )
+    arguments.whole("count", count, 1, 1_000_000)
+    if isinstance(wanted.get("status"), int):
+        wanted = {**wanted, "status": str(wanted["status"])}
+    try:
+        return Selection(**wanted), arguments.number("timeout", timeout)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UsageError(f"{first['loc'][0]} is {first['input']!r}: {first['msg']}.") from None

@@ -1,5 +1,6 @@
 """The emulator inside a Python program: a server in a thread of its own, on a free port."""
 
+import asyncio
 import threading
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -17,7 +18,7 @@ from emulator.faults.selection import fault_sources
 from emulator.pace import Pace
 from emulator.resources import DEFAULT_SCENARIO
 from emulator.server.server import Server, ServerOptions, bind
-from emulator.state.namespace import compile_scenario, safe_name
+from emulator.state.namespace import CompiledScenario, compile_scenario, safe_name
 
 START_TIMEOUT = 10.0
 
@@ -153,6 +154,14 @@ class Emulator(NamespaceClient):
     ) -> None:
         self.stop()
 
+    async def __aenter__(self) -> Self:
+        return await asyncio.to_thread(self.start)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
     @property
     def control_token(self) -> str | None:
         """What requests to the control API have to carry; None on a loopback address, where it asks for nothing."""
@@ -163,6 +172,9 @@ class Emulator(NamespaceClient):
         """`http://127.0.0.1:PORT`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    def _default_scenario(self) -> CompiledScenario:
+        return self._server.call(lambda: self._namespace().loaded)
 
     def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> NamespaceClient:
         """Another namespace of this server, made on first use; with a scenario or a seed it starts anew.

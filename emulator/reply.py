@@ -1,11 +1,11 @@
 """What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, Literal, NamedTuple
 
 from emulator.records import record
-from emulator.request import ToolCall
+from emulator.request import ModelRequest, ToolCall
 
 
 @record
@@ -191,7 +191,8 @@ class ReplyTemplate:
     length: tuple[int, int] | None = None
     style: Literal["plain", "markdown", "code"] = "plain"
     locale: str | None = None
-    code: str | None = None
+    code: str | Callable[[ModelRequest], Any] | None = None
+    """What gives the answer: `python:module:function`, or a function of the program that the emulator runs in."""
 
 
 @record

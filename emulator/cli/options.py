@@ -11,8 +11,17 @@ import click
 from emulator.errors import did_you_mean
 
 PREFIX = "EMULATOR_"
-OTHER_USES = frozenset({"EMULATOR_NODE_MODULES", "EMULATOR_REQUIRE_ALL", "EMULATOR_URL", "EMULATOR_CA_FILE"})
-"""Variables of the emulator that are no options: for its own tests, and those that `run` sets."""
+OTHER_USES = frozenset(
+    {
+        "EMULATOR_NODE_MODULES",
+        "EMULATOR_REQUIRE_ALL",
+        "EMULATOR_URL",
+        "EMULATOR_BASE_URL",
+        "EMULATOR_CASE",
+        "EMULATOR_CA_FILE",
+    }
+)
+"""Variables of the emulator that are no options: for its own tests, and those that `run` and `exam` set."""
 FROM_KUBERNETES = re.compile(r"EMULATOR_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
 """What Kubernetes sets in every pod beside a service that is called `emulator`; EMULATOR_PORT is then a URL."""
 

@@ -18,7 +18,7 @@ from emulator.generation import prose, templates
 from emulator.generation.answers import Result
 from emulator.generation.instances import Fuel, instance
 from emulator.offload import never
-from emulator.reply import Block, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
+from emulator.reply import Block, ErrorReply, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
 LENGTH = (40, 120)
@@ -33,6 +33,14 @@ UNSAID = ReplyTemplate(Reply(), writes_content=True)
 
 class WritingError(EmulatorError):
     """A draft cannot be written out: its template or its code failed."""
+
+
+class ScriptedError(Exception):
+    """Code answers with an error of the provider."""
+
+    def __init__(self, reply: ErrorReply) -> None:
+        super().__init__(reply.message or reply.name or str(reply.status))
+        self.reply = reply
 
 
 class SchemaError(WritingError):
@@ -256,18 +264,25 @@ def _rendered_data(value: Any, render: Callable[[str], str]) -> Any:
 # Code
 
 
-def _called(code: str, reply: Reply, request: ModelRequest, render_context: RenderContext) -> Reply:
-    if not render_context.allows_code:
-        raise WritingError(f"{code} is not called: start the server with --allow-code")
+def _called(
+    code: str | Callable[[ModelRequest], Any], reply: Reply, request: ModelRequest, render_context: RenderContext
+) -> Reply:
+    name = code if isinstance(code, str) else getattr(code, "__qualname__", type(code).__qualname__)
+    if isinstance(code, str) and not render_context.allows_code:
+        raise WritingError(f"{name} is not called: start the server with --allow-code")
     try:
-        answer = function_of(code)(request)
+        answer = (function_of(code) if isinstance(code, str) else code)(request)
+    except ScriptedError:
+        raise
+    except EmulatorError as error:
+        raise WritingError(f"{name} {error}") from error
     except Exception as error:
-        raise WritingError(f"{code} failed: {type(error).__name__}: {error}") from error
+        raise WritingError(f"{name} failed: {type(error).__name__}: {error}") from error
     if isinstance(answer, Reply):
         return answer
     if isinstance(answer, str):
         return replace(reply, content=answer)
-    raise WritingError(f"{code} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
+    raise WritingError(f"{name} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
 
 
 def function_of(code: str) -> Callable[[ModelRequest], Any]:

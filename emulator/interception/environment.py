@@ -1,7 +1,7 @@
 """The variables by which clients find the emulator: base URLs and keys; for documented URLs the proxy and its roots."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,17 @@ KEYS = (
     "MISTRAL_API_KEY",
     "YOUR_API_KEY",  # as it stands in documents' own samples
 )
+
+# fmt: off
+VENDORS = frozenset((
+    "OPENAI", "AZURE_OPENAI", "ANTHROPIC", "CLAUDE", "DEEPSEEK", "GEMINI", "GOOGLE", "MISTRAL", "GROQ", "XAI", "COHERE",
+    "CO", "TOGETHER", "TOGETHERAI", "FIREWORKS", "OPENROUTER", "PERPLEXITY", "DASHSCOPE", "MOONSHOT", "ZHIPUAI",
+    "NVIDIA", "CEREBRAS", "HUGGINGFACE", "AI21", "REPLICATE", "LITELLM",
+))
+# fmt: on
+"""Whose variables are replaced where the user has set them."""
+SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_API_URL", "_ENDPOINT")
+"""The ends of variables that hold a key or an address of one of these."""
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 NO_PROXY = "localhost,127.0.0.1,::1"
@@ -85,6 +96,30 @@ def base_urls(
         for variable in dict.fromkeys((*KEYS, *(f"{_upper(name)}_API_KEY" for name in names))):
             changes.offer(variable, DUMMY_KEY, environment)
     return changes
+
+
+def isolated(
+    origin: str, providers: Sequence[str], alone: str | None, sdk_base_url: str | None, environment: Mapping[str, str]
+) -> dict[str, str]:
+    """The variables for code that is to reach the emulator and nothing else: the user's own addresses and keys of model
+    providers are replaced, so that a request that goes astray reaches no real service and carries no real key.
+
+    sdk_base_url: what OpenAI's SDKs get as their base URL; None: a default."""
+    variables = dict(base_urls(origin, providers, alone, {}).set)
+    for name, candidates in BASE_URLS.items():  # also for services that there are none of: their requests are refused
+        first, path = candidates[0]
+        variables.setdefault(name, f"{origin}{path}" if alone else f"{origin}/{first}{path}")
+    if sdk_base_url is not None:
+        variables |= dict.fromkeys(("OPENAI_BASE_URL", "OPENAI_API_BASE"), sdk_base_url)
+    for name in environment:
+        suffix = next((each for each in SUFFIXES if name.endswith(each)), "")
+        vendor = name.removesuffix(suffix)
+        if suffix and vendor in VENDORS and name not in variables:
+            variables[name] = DUMMY_KEY if suffix == "_API_KEY" else f"{origin}/{vendor.lower()}"
+    for name in ("NO_PROXY", "no_proxy"):
+        given = environment.get(name)
+        variables[name] = f"{given},{NO_PROXY}" if given else NO_PROXY
+    return variables
 
 
 def interception(

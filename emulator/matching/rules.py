@@ -14,6 +14,7 @@ from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
 from emulator.records import record
 from emulator.reply import ErrorReply, ReplyTemplate
+from emulator.request import ModelRequest
 from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
 
 
@@ -235,10 +236,26 @@ def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
     return RuleSet(tuple(replace(compiled[number], position=position) for position, number in enumerate(order)))
 
 
-def compile_added(model: RuleModel, name: str, scenario: Scenario) -> Rule:
-    """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none."""
+def compile_added(
+    model: RuleModel,
+    name: str,
+    scenario: Scenario,
+    functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
+) -> Rule:
+    """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none; `functions`
+    give its answers, by their places, in place of what the model says there."""
     rule = _compiled(model, name, 0, scenario)
+    if functions:
+        answers = (_given_by(functions.get(place), answer) for place, answer in enumerate(rule.answers))
+        rule = replace(rule, answers=tuple(answers))
     return rule if model.name else replace(rule, name=name)
+
+
+def _given_by(function: Callable[[ModelRequest], Any] | None, answer: Answer) -> Answer:
+    content = answer.content
+    if function is None or not isinstance(content, ReplyTemplate):
+        return answer
+    return replace(answer, content=replace(content, code=function))
 
 
 def with_added(book: RuleSet, added: Sequence[Rule]) -> RuleSet:

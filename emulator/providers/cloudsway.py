@@ -13,8 +13,9 @@ from pydantic import Discriminator, Field, Tag
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody, ContentPart, Many, Strict, text_or_list
+from emulator.dialects.generate_content import STREAM, wants_events
 from emulator.dialects.serde import not_of_type
-from emulator.providers import resold_claude, resold_media
+from emulator.providers import resold_claude, resold_gemini, resold_media
 from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Settings, provider_error
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
@@ -90,7 +91,7 @@ class CloudswaySettings(Settings):
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
 
-class Cloudsway(resold_claude.ResellsClaude, DeepSeekDialect):
+class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSeekDialect):
     """https://genaiapi.cloudsway.net"""
 
     name = "cloudsway"
@@ -109,11 +110,14 @@ class Cloudsway(resold_claude.ResellsClaude, DeepSeekDialect):
         Operation("models", "GET", "/v1/models", "the list of models", is_completion=False),
         *resold_media.CLOUDSWAY,
         *resold_claude.CLOUDSWAY,
+        *resold_gemini.operations("/v1/ai/{endpointPath}/"),
     )
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {
         "messages": resold_claude.CloudswayMessages,
         "responses": resold_media.CloudswayResponses,
         "images": resold_media.CloudswayImages,
+        resold_gemini.CONTENT: resold_gemini.CloudswayContent,
+        resold_gemini.ARRAY: resold_gemini.CloudswayArray,
     }
     example = (
         "/v1/ai/sVUARttwSjilLOZY/chat/completions",
@@ -158,6 +162,10 @@ class Cloudsway(resold_claude.ResellsClaude, DeepSeekDialect):
     @property
     def thinking_default(self) -> bool:  # type: ignore[override]  # likewise
         return self.settings.thinking_default == "enabled"
+
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        is_array = operation.name == STREAM and not wants_events(http_request)
+        return resold_gemini.ARRAY if is_array else operation.dialect
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         self.check_endpoint(http_request)

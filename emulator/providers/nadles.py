@@ -239,7 +239,7 @@ class Nadles(ServesDeepSeek):
         given: tuple[str, ...] | None = self.settings.models
         return PLANS[self.settings.plan][0] if given is None else given
 
-    def price_of(self, model: str) -> Price:
+    def price_of(self, model: str, moment: float) -> Price:
         return PLANS[self.settings.plan][1]
 
     @property

@@ -179,7 +179,7 @@ class OpenRouterStream(ChatCompletions):
 
     def usage(self, completion: Completion) -> dict[str, Any]:
         usage = completion.usage
-        price: Price = self.provider.settings.price or self.provider.price_of(completion.model)
+        price: Price = self.provider.settings.price or self.provider.price_of(completion.model, completion.created)
         answered = usage.completion * price.completion
         cost = price.of(usage)
         return {
@@ -396,7 +396,7 @@ class OpenRouter(Provider):
                 f"tokens ({prompt} of text input). Please reduce the length of either one.",
             )
 
-    def price_of(self, model: str) -> Price:
+    def price_of(self, model: str, moment: float) -> Price:
         name, _, variant = model.partition(":")
         return FREE if variant == "free" else MODELS.get(name, ("", FREE))[1]
 

@@ -28,13 +28,13 @@ MODEL = "claude-opus-4-6"
 class ResellsClaude(Provider):
     """A provider that serves Claude's models at Anthropic's own prices."""
 
-    def price_of(self, model: str) -> Price:
-        return claude(model).price if model.startswith(CLAUDE) else super().price_of(model)
+    def price_of(self, model: str, moment: float) -> Price:
+        return claude(model).price if model.startswith(CLAUDE) else super().price_of(model, moment)
 
-    def cost(self, usage: Any, model: str) -> Decimal:
+    def cost(self, usage: Any, model: str, moment: float) -> Decimal:
         if self.settings.price is None and model.startswith(CLAUDE):
             return claude(model).cost(usage)
-        return super().cost(usage, model)
+        return super().cost(usage, model, moment)
 
 
 class ResoldMessages(ClaudeMessages):

@@ -29,9 +29,10 @@ from emulator.dialects.chat_completions import (
     read_tool_choice,
     read_tools,
 )
+from emulator.dialects.generate_content import STREAM, google_key, wants_events
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
-from emulator.providers import resold_claude, resold_media
+from emulator.providers import resold_claude, resold_gemini, resold_media
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
@@ -58,7 +59,14 @@ from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 MAX_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
-MODELS = ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro", "claude-haiku-4-5-20251001")
+MODELS = (
+    "deepseek-v3",
+    "deepseek-r1",
+    "deepseek-v4-flash",
+    "deepseek-v4-pro",
+    "claude-haiku-4-5-20251001",
+    "gemini-2.5-flash",
+)
 """Those that the list shows where a scenario does not say."""
 NO_MODEL = "Model name not specified, model name cannot be empty"
 INVALID_TOKEN = "Invalid token"
@@ -112,11 +120,13 @@ class SerevixSettings(Settings):
     json_schema: Literal["accept", "refuse"] = "accept"
     """Whether `response_format` may be a JSON schema. DeepSeek behind the gateway refuses it today; the helpers of the
     SDKs ask for nothing else."""
+    gemini_alt: Literal["sse", "array"] = "sse"
+    """What a stream of Gemini's is that does not ask for `alt=sse`: events, as New API sends them, or an array."""
     heartbeat: float | None = 10.0
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(resold_claude.ResellsClaude, ChatDialect, ServesDeepSeek):
+class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -134,11 +144,16 @@ class Serevix(resold_claude.ResellsClaude, ChatDialect, ServesDeepSeek):
         Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
         *resold_claude.SEREVIX,
         *resold_media.SEREVIX,
+        *resold_gemini.operations("/v1/v1beta/models/{model}:"),
+        *resold_gemini.operations("/v1beta/models/{model}:", "public"),
+        *resold_gemini.operations("/v1/models/{model}:", "public"),
     )
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {
         "messages": resold_claude.SerevixMessages,
         "images": resold_media.SerevixImages,
         "embeddings": resold_media.SerevixEmbeddings,
+        resold_gemini.CONTENT: resold_gemini.SerevixContent,
+        resold_gemini.ARRAY: resold_gemini.SerevixArray,
     }
     example = (
         "/v1/chat/completions",
@@ -231,6 +246,13 @@ class Serevix(resold_claude.ResellsClaude, ChatDialect, ServesDeepSeek):
             if self.settings.error_profile == "new_api":  # its router knows methods and paths only together
                 raise provider_error("not_found") from None
             raise
+
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        is_array = self.settings.gemini_alt == "array" and operation.name == STREAM and not wants_events(http_request)
+        return resold_gemini.ARRAY if is_array else operation.dialect
+
+    def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
+        return self.credential(headers) or google_key(headers, query)
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         self.check_media_type(http_request)
@@ -371,7 +393,7 @@ class Serevix(resold_claude.ResellsClaude, ChatDialect, ServesDeepSeek):
                 "id": name,
                 "object": "model",
                 "created": 1626777600,  # New API says the same moment for every model
-                "owned_by": "claude" if name.startswith(resold_claude.CLAUDE) else "deepseek",
+                "owned_by": owner(name),
                 "supported_endpoint_types": endpoint_types(name),
             }
             for name in names
@@ -427,13 +449,21 @@ class Serevix(resold_claude.ResellsClaude, ChatDialect, ServesDeepSeek):
         return ErrorSpec(status, message, "upstream_error", "bad_response_status_code")
 
 
+def owner(model: str) -> str:
+    """Whose a model is, in New API's words."""
+    if model.startswith(resold_claude.CLAUDE):
+        return "claude"
+    return "google gemini" if model.startswith("gemini-") else "deepseek"
+
+
 def endpoint_types(model: str) -> list[str]:
     """What a model speaks, in New API's words."""
     if model.startswith("text-embedding"):
         return ["embeddings"]
-    if "image" in model:
-        return ["image-generation", "openai"]
-    return ["anthropic", "openai"] if model.startswith(resold_claude.CLAUDE) else ["openai"]
+    own = ["image-generation"] if "image" in model else []
+    if model.startswith("gemini-"):
+        own.append("gemini")
+    return [*own, "anthropic", "openai"] if model.startswith(resold_claude.CLAUDE) else [*own, "openai"]
 
 
 def worded(message: str, http_request: HttpRequest) -> str:
@@ -441,7 +471,8 @@ def worded(message: str, http_request: HttpRequest) -> str:
     if message == INVALID_TOKEN and http_request.headers.get("accept-language", "").lower().startswith("zh"):
         return INVALID_TOKEN_IN_CHINESE
     if "{model}" in message:
-        return message.replace("{model}", asked_model(http_request.body))
+        model = http_request.parameters.get("model") or asked_model(http_request.body)
+        return message.replace("{model}", model)
     return message.replace("{method}", http_request.method).replace("{path}", http_request.path)
 
 

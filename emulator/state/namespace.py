@@ -2,14 +2,14 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from emulator import large
-from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
+from emulator.clock import LATEST_DATE, Clock, VirtualClock, WallClock, release, unix_time
 from emulator.errors import UsageError
 from emulator.faults.selection import FaultRegistry
 from emulator.matching.conditions import MatchContext
@@ -186,13 +186,22 @@ class Namespace:
             fresh.spent = self.quotas.spent
             self.quotas = fresh
 
-    def add_rule(self, model: RuleModel) -> AddedRule:
-        """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError."""
+    def add_rule(
+        self,
+        model: RuleModel,
+        functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
+        origin: str | None = None,
+    ) -> AddedRule:
+        """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError.
+
+        functions: what gives the rule's answers, by their places, in place of what the model says there.
+        origin: where it is written, as `path:line`."""
         if len(self.added) >= MAX_ADDED:
             raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
         self.added_count += 1
         id = f"added-{self.added_count}"
-        made = AddedRule(id, model, compile_added(model, id, self.loaded.scenario))
+        rule = compile_added(model, id, self.loaded.scenario, functions)
+        made = AddedRule(id, model, rule if origin is None else replace(rule, origin=origin))
         newest_first = sorted((made, *self.added), key=lambda each: -each.model.priority)
         self._put_added(tuple(newest_first))
         return made
@@ -251,9 +260,11 @@ class Namespace:
 
     def begin(self, http_request: HttpRequest) -> Exchange:
         """The record of a request that has just arrived."""
+        received = self.clock.time()
         exchange = Exchange(
-            self.journal.next_number(), self.clock.time(), http_request, started=self.clock.now(), namespace=self.name
+            self.journal.next_number(), received, http_request, started=self.clock.now(), namespace=self.name
         )
+        exchange.arrived = received if isinstance(self.clock, WallClock) else unix_time()
         self.journal.add(exchange)
         return exchange
 

@@ -1,0 +1,120 @@
+"""`emulator exam`."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from emulator.cli import BAD_USE, FINDINGS
+from emulator.cli.options import Option
+from emulator.cli.output import did_you_mean, fail, is_colored
+
+if TYPE_CHECKING:
+    from emulator.exam.running import Result
+
+
+@click.command("exam", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
+@click.argument("command_line", nargs=-1, metavar="-- CMD…", type=click.UNPROCESSED)
+@click.option("--provider", default="openai", show_default=True, cls=Option,
+              help="Whom OPENAI_BASE_URL leads to.")  # fmt: skip
+@click.option("--only", metavar="NAME", multiple=True, cls=Option,
+              help="Hold only these cases; globs, repeatable.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(1, 3600), default=15.0, show_default=True, cls=Option,
+              help="Seconds of silence after which the client hangs.")  # fmt: skip
+@click.option("--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, cls=Option,
+              help="How many cases are held at a time.")  # fmt: skip
+@click.option("--report", "reports", metavar="FILE", multiple=True, cls=Option,
+              help="Write the report to FILE as well: .json, .xml (JUnit), .md or .html; repeatable.")  # fmt: skip
+@click.option("--list", "lists", is_flag=True, help="Print the cases and end.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def command(
+    command_line: tuple[str, ...],
+    provider: str,
+    only: tuple[str, ...],
+    timeout: float,
+    jobs: int,
+    reports: tuple[str, ...],
+    lists: bool,
+    as_json: bool,
+) -> None:
+    """Sit a client through a programme of faults, and grade what it does: PASS, LOSSY, WRONG, CRASH or HANG.
+
+    CMD is run once for each case. It finds its base URL and key in the environment (OPENAI_BASE_URL,
+    ANTHROPIC_BASE_URL, EMULATOR_BASE_URL, …), reads a prompt on stdin or where an argument says {prompt}, and prints
+    the whole answer on stdout. It ends with 0 only if the answer is whole; else it ends with another code, or says so
+    on stderr.
+
+    Exit code: 0; 1 when a MUST case failed; 2: bad usage, or the client does not work with a healthy server."""
+    from emulator.errors import EmulatorError
+    from emulator.exam import report
+    from emulator.exam.running import Options, hold
+
+    if lists:
+        click.echo(report.listing())
+        return
+    if not command_line:
+        fail("Give a command: emulator exam -- python client.py", BAD_USE)
+    _check(provider, reports)
+    logging.getLogger("emulator").setLevel(logging.CRITICAL)  # what it would say, the report says
+    options = Options(command_line, provider, timeout, jobs, _chosen(only))
+    progress = _Progress(len(options.cases))
+    try:
+        exam = hold(options, progress.step)
+    except EmulatorError as error:
+        progress.clear()
+        fail(str(error), BAD_USE)
+    progress.clear()
+    for path in reports:
+        try:
+            Path(path).write_text(report.FORMATS[Path(path).suffix](exam), encoding="utf-8")
+        except OSError as error:
+            fail(f"{path} was not written: {error.strerror or error}", BAD_USE)
+    click.echo(report.as_json(exam) if as_json else report.text(exam, is_colored=is_colored(1)))
+    sys.exit(FINDINGS if report.must_failures(exam) else 0)
+
+
+def _check(provider: str, reports: Sequence[str]) -> None:
+    from emulator.exam.report import FORMATS
+    from emulator.providers import PROVIDERS
+
+    if provider not in PROVIDERS:
+        fail(f"There is no provider '{provider}'.{did_you_mean(provider, list(PROVIDERS))}", BAD_USE)
+    for path in reports:
+        if Path(path).suffix not in FORMATS:
+            fail(f"--report {path}: the name has to end in one of {', '.join(FORMATS)}.", BAD_USE)
+
+
+def _chosen(only: Sequence[str]) -> tuple[str, ...]:
+    from emulator.exam.cases import CASES
+
+    for pattern in only:
+        if not any(fnmatchcase(name, pattern) for name in CASES):
+            fail(
+                f"There is no case '{pattern}'.{did_you_mean(pattern, list(CASES))} See `emulator exam --list`.",
+                BAD_USE,
+            )
+    return tuple(name for name in CASES if not only or any(fnmatchcase(name, pattern) for pattern in only))
+
+
+class _Progress:
+    """A line that shows how far the exam has come, where somebody looks."""
+
+    def __init__(self, cases: int) -> None:
+        self._cases = cases
+        self._done = 0
+        self._is_shown = is_colored(2)
+
+    def step(self, result: "Result") -> None:
+        self._done += 1
+        if self._is_shown:
+            full = self._done * 30 // self._cases
+            bar = "█" * full + "░" * (30 - full)
+            click.echo(f"\r\x1b[K{bar} {self._done} of {self._cases}  {result.case.name}", nl=False, err=True)
+
+    def clear(self) -> None:
+        if self._is_shown:
+            click.echo("\r\x1b[K", nl=False, err=True)

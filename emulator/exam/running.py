@@ -1,0 +1,247 @@
+"""Runs the cases: a namespace and a process for each, some of them at a time."""
+
+import asyncio
+import contextlib
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable, Mapping, Sequence
+
+from emulator.client import NamespaceClient
+from emulator.clock import WallClock
+from emulator.embedded import Emulator
+from emulator.errors import UsageError
+from emulator.exam.cases import CASES, Case
+from emulator.exam.grading import ANSWER, PROMPT, Grade, Request, Run, Verdict, grade, is_whole, last_line
+from emulator.interception.environment import isolated
+from emulator.providers import PROVIDERS
+from emulator.records import record
+from emulator.state.journal import Exchange
+
+HEALTHY = "healthy"
+PLACE_OF_PROMPT = "{prompt}"
+MAX_OUTPUT = 1 << 20
+"""Characters of an output that are looked at."""
+LOOK = 0.1
+"""Seconds between two looks at a client."""
+START = 60.0
+"""Seconds that a client may take until its first request."""
+STORM = 50
+"""Requests after which a client is stopped."""
+LONG = ("hang", "stall", "retry_after_long", "open_after_done")
+"""Cases that may take the whole time limit: they begin first."""
+
+
+class CannotSit(UsageError):
+    """The client does not even work with a healthy server."""
+
+
+@record
+class Options:
+    """How an exam is held."""
+
+    command: tuple[str, ...]
+    provider: str = "openai"
+    """Whom OPENAI_BASE_URL leads to."""
+    timeout: float = 15.0
+    """Seconds of silence after which a client hangs."""
+    jobs: int = 4
+    cases: tuple[str, ...] = tuple(CASES)
+
+
+@record
+class Result:
+    """What became of one case."""
+
+    case: Case
+    verdict: Verdict
+    run: Run | None = None
+
+
+@record
+class Exam:
+    """A whole exam: the client that sat it, and its results in the order of the programme."""
+
+    command: tuple[str, ...]
+    provider: str
+    operation: str
+    streams: bool
+    results: tuple[Result, ...]
+    seconds: float
+
+
+def hold(options: Options, on_result: Callable[[Result], None] = lambda result: None) -> Exam:
+    """Hold an exam. `on_result` gets each result as it comes. Raises CannotSit and UsageError."""
+
+    async def run() -> Exam:
+        clock = WallClock()
+        try:
+            return await _Sitting(options, server, clock, on_result).hold()
+        finally:
+            clock.close()
+
+    with Emulator({"unmatched": "error"}) as server:
+        return asyncio.run(run())
+
+
+class _Sitting:
+    """One exam while it goes on."""
+
+    def __init__(
+        self, options: Options, server: Emulator, clock: WallClock, on_result: Callable[[Result], None]
+    ) -> None:
+        self._options = options
+        self._server = server
+        self._clock = clock
+        self._on_result = on_result
+        self._free = asyncio.Semaphore(options.jobs)
+
+    async def hold(self) -> Exam:
+        """The healthy run, then all cases."""
+        started = self._clock.now()
+        usual, first = await self._healthy()
+        wanted = [CASES[name] for name in self._options.cases]
+        order = sorted(wanted, key=lambda case: case.name not in LONG)
+        tasks = {case.name: asyncio.create_task(self._sit(case, usual, first)) for case in order}
+        try:
+            await asyncio.gather(*tasks.values())
+        finally:
+            for task in tasks.values():
+                task.cancel()
+        return Exam(
+            self._options.command,
+            first.request.provider,
+            first.operation,
+            first.stream,
+            tuple(tasks[case.name].result() for case in wanted),
+            self._clock.now() - started,
+        )
+
+    async def _healthy(self) -> tuple[Run, Exchange]:
+        """The client with a healthy server. Raises CannotSit."""
+        namespace = self._namespace(HEALTHY, ())
+        run = await self._run(HEALTHY, namespace)
+        said = f"its last words: {last_line(run.err) or last_line(run.out) or 'none'}"
+        if run.code is None:
+            raise CannotSit(f"The client did not end with a healthy server, in {run.seconds:.0f} s; {said}")
+        exchanges = namespace.journal
+        if not exchanges:
+            raise CannotSit(
+                f"The client sent no request to the emulator (exit {run.code}). Let it take its base URL from "
+                "OPENAI_BASE_URL (or that of its SDK) and the prompt from stdin, or from an argument '{prompt}'; "
+                f"{said}"
+            )
+        answered = next((each for each in exchanges if each.outcome == "reply"), None)
+        if answered is None:
+            first = exchanges[0]
+            why = first.message or "; ".join(first.notes) or first.error or f"status {first.status}"
+            raise CannotSit(f"The client got no answer from a healthy server: {first.request.path}: {why}")
+        if run.code != 0:
+            raise CannotSit(f"The client got a whole answer from a healthy server, and ended with {run.code}; {said}")
+        if not is_whole(run.out):
+            raise CannotSit(
+                "The client got a whole answer from a healthy server, and did not print all of it on stdout."
+            )
+        return run, answered
+
+    async def _sit(self, case: Case, usual: Run, first: Exchange) -> Result:
+        result = await self._graded(case, usual, first)
+        self._on_result(result)
+        return result
+
+    async def _graded(self, case: Case, usual: Run, first: Exchange) -> Result:
+        if case.streams is not None and case.streams is not first.stream:
+            why = "streams no answers" if case.streams else "streams its answers"
+            return Result(case, Verdict(Grade.SKIP, f"the client {why}"))
+        async with self._free:
+            namespace = self._namespace(case.name, (case.fault,))
+            run = await self._run(case.name, namespace)
+        exchanges = namespace.journal
+        skipped = [reason for each in exchanges for _, reason in each.skipped]
+        if exchanges and skipped and not any(each.applied for each in exchanges):
+            return Result(case, Verdict(Grade.SKIP, skipped[0]))
+        return Result(case, grade(case, run, usual.out), run)
+
+    def _namespace(self, name: str, faults: Sequence[str]) -> NamespaceClient:
+        scenario = {"rules": [{"name": "answer", "reply": {"content": ANSWER}}], "faults": list(faults)}
+        return self._server.namespace(name, scenario)
+
+    async def _run(self, name: str, namespace: NamespaceClient) -> Run:
+        silence = self._options.timeout
+        command = [part.replace(PLACE_OF_PROMPT, PROMPT) for part in self._options.command]
+        started = self._clock.now()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=PIPE,
+                stdout=PIPE,
+                stderr=PIPE,
+                env=self._environment(name, namespace),
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            raise UsageError(f"There is no command '{command[0]}'.") from None
+        except OSError as error:
+            raise UsageError(f"'{command[0]}' cannot be run: {error.strerror or error}.") from None
+        out, err, code = await _ended(process, self._clock, silence, lambda: len(namespace.journal))
+        seconds = self._clock.now() - started
+        return Run(code, out, err, requests_of(namespace.journal), seconds)
+
+    def _environment(self, name: str, namespace: NamespaceClient) -> Mapping[str, str]:
+        base_url = namespace.url(self._options.provider) + (PROVIDERS[self._options.provider].sdk_base_path() or "")
+        variables = isolated(namespace.origin, list(PROVIDERS), None, base_url, os.environ)
+        own = {"EMULATOR_BASE_URL": base_url, "EMULATOR_CASE": name, "PYTHONUNBUFFERED": "1"}
+        return {**os.environ, **variables, **own}
+
+
+async def _ended(
+    process: Process, clock: WallClock, silence: float, requests: Callable[[], int]
+) -> tuple[str, str, int | None]:
+    """What a process has printed, and its exit code; None when it had to be stopped: it was silent for too long, or
+    asks without end. What it takes before its first request does not count: machines can be busy."""
+    out, err = bytearray(), bytearray()
+
+    async def read(stream: asyncio.StreamReader | None, into: bytearray) -> None:
+        assert stream is not None
+        while piece := await stream.read(65536):
+            into += piece[: MAX_OUTPUT - len(into)]
+
+    async def feed() -> None:
+        assert process.stdin is not None
+        with contextlib.suppress(ConnectionError):
+            process.stdin.write(PROMPT.encode() + b"\n")
+            await process.stdin.drain()
+        process.stdin.close()
+
+    async def whole() -> int:
+        await asyncio.gather(feed(), read(process.stdout, out), read(process.stderr, err))
+        return await process.wait()
+
+    ending = asyncio.ensure_future(whole())
+    try:
+        seen, since = (0, 0, 0), clock.now()
+        while not (await asyncio.wait({ending}, timeout=LOOK))[0]:
+            now, before, seen = clock.now(), seen, (len(out), len(err), requests())
+            since = now if seen != before else since
+            if now - since > (silence if seen[2] else max(silence, START)) or seen[2] > STORM:
+                break
+        code = ending.result() if ending.done() else None
+    finally:
+        ending.cancel()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        await process.wait()
+    return out.decode("utf-8", "replace"), err.decode("utf-8", "replace"), code
+
+
+def requests_of(exchanges: Sequence[Exchange]) -> tuple[Request, ...]:
+    """The requests for answers, each with its moment after the first."""
+    asked = [each for each in exchanges if each.request.method == "POST"]
+    return tuple(
+        Request(
+            each.received - asked[0].received,
+            each.status,
+            None if each.acknowledged is None else each.acknowledged.get("outcome"),
+        )
+        for each in asked
+    )

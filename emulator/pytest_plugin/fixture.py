@@ -1,0 +1,139 @@
+"""The fixture `emulator`: a namespace for one test, and the environment in which clients find it."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from emulator.client import NamespaceClient
+from emulator.embedded import Emulator
+from emulator.errors import EmulatorError
+from emulator.interception.environment import isolated
+from emulator.journal_text import counted, lines
+from emulator.providers import PROVIDERS
+from emulator.pytest_plugin.marker import NOTHING, Settings, settings_of
+from emulator.pytest_plugin.pairs import DEFAULT_PROVIDER
+from emulator.pytest_plugin.servers import Servers
+from emulator.request import ModelRequest
+from emulator.scripting import Function
+from emulator.state.namespace import compile_scenario, safe_name
+
+
+class EmulatorFixture(NamespaceClient):
+    """The emulator of one test: a namespace of its own on a server that tests share."""
+
+    def __init__(self, server: Emulator, name: str, settings: Settings) -> None:
+        super().__init__(server._server, name, server)
+        self._emulator = server
+        self._settings = settings
+        self._is_scripted = settings.is_scripted
+        self._failures: list[BaseException] = []
+        self.fault = None if settings.pair is None else settings.pair.fault
+        """The fault of this run of a test with `emulator_faults`, as it was named."""
+        self.provider = settings.provider if settings.pair is None else settings.pair.provider
+        """The provider of this run, or the one that is served alone."""
+        self.host, self.port = server.host, server.port
+
+    @property
+    def key(self) -> str:
+        """An API key that leads to this namespace, for clients whose base URL cannot be set."""
+        return f"sk-emu-{self.name}"
+
+    @property
+    def base_url(self) -> str:
+        """The base URL for an OpenAI SDK."""
+        provider = self.provider or DEFAULT_PROVIDER
+        return self.url(provider) + (PROVIDERS[provider].sdk_base_path() or "")
+
+    def namespace(self, name: str, scenario: Any = None, seed: int | None = None) -> NamespaceClient:
+        """Another namespace of this test."""
+        return self._emulator.namespace(f"{self.name}/{name}", scenario, seed)
+
+    def rule(self, rule: str | Mapping[str, Any] | None = None, /, **options: Any) -> str:
+        __tracebackhide__ = True
+        if not self._is_scripted:  # from now on, the test's rules are all that answers
+            self._is_scripted = True
+            own = self._settings.adapted(compile_scenario(NOTHING), self._settings.default_unmatched)
+            self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), own))
+        return super().rule(rule, **options)
+
+    def _watched(self, function: Function) -> Function:
+        def answer(request: ModelRequest) -> Any:
+            try:
+                return function(request)
+            except Exception as error:
+                if not _is_scripted_error(error):
+                    self._failures.append(error)
+                raise
+
+        answer.__qualname__ = function.__qualname__
+        return answer
+
+    def report(self) -> str:
+        """The journal in short lines, for the report of a test that failed."""
+        exchanges = self.journal
+        if not exchanges:
+            return f"no request came to {self.origin}"
+        return "\n".join([f"{counted(len(exchanges), 'request')}:", *lines(exchanges)])
+
+    def check(self) -> None:
+        """What is wrong although the test passed. Fails the test."""
+        settings = self._settings
+        if self._failures:
+            raise self._failures[0]
+        if settings.strict is False:
+            return
+        wrong = ""
+        try:
+            self.assert_no_unmatched(also_generated=bool(settings.strict))
+        except AssertionError as error:
+            wrong = str(error)
+        if wrong:
+            hint = "" if settings.strict else "\nTo allow this: @pytest.mark.emulator(strict=False)"
+            pytest.fail(wrong + hint, pytrace=False)
+
+
+def _is_scripted_error(error: Exception) -> bool:
+    from emulator.generation.compose import ScriptedError
+
+    return isinstance(error, ScriptedError)
+
+
+@contextmanager
+def running(request: pytest.FixtureRequest, servers: Servers) -> Iterator[EmulatorFixture]:
+    """The emulator for one test. What is wrong with its markers fails the test in one sentence."""
+    fixture, wrong = None, ""
+    try:
+        fixture = _made(request, servers)
+    except EmulatorError as error:
+        wrong = f"{request.node.nodeid}: {error}"
+    if fixture is None:  # outside of the handler, so that no traceback is shown
+        pytest.fail(wrong, pytrace=False)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment_of(fixture).items():
+                patch.setenv(name, value)
+            yield fixture
+    finally:
+        fixture._change(lambda app: app.namespaces.remove(fixture.name))
+        servers.give_back(fixture._emulator)
+
+
+def _made(request: pytest.FixtureRequest, servers: Servers) -> EmulatorFixture:
+    settings = settings_of(request)
+    options = dict(settings.server) | ({"provider": settings.provider} if settings.provider else {})
+    server = servers.get(options)
+    fixture = EmulatorFixture(server, safe_name(request.node.nodeid), settings)
+    compiled = settings.compiled(server._default_scenario())
+    fixture._change(lambda app: app.namespaces.give(fixture.name, compiled, settings.seed))
+    return fixture
+
+
+def environment_of(fixture: EmulatorFixture) -> dict[str, str]:
+    """The variables by which clients find the namespace, and nothing real."""
+    alone, provider = fixture._server.options.provider, fixture.provider or DEFAULT_PROVIDER
+    path = PROVIDERS[provider].sdk_base_path()
+    base_url = None if path is None else fixture.url(provider) + path
+    return isolated(fixture.origin, list(PROVIDERS), alone, base_url, os.environ)

@@ -1,0 +1,115 @@
+"""What the markers of a test say of its emulator."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from inspect import signature
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from emulator import arguments
+from emulator.embedded import Emulator
+from emulator.errors import UsageError, did_you_mean
+from emulator.faults.base import Fault
+from emulator.pytest_plugin.pairs import Pair
+from emulator.state.namespace import CompiledScenario, compile_scenario
+
+OWN = ("scenario", "faults", "provider", "strict", "seed", "unmatched")
+"""What concerns the namespace of one test; the rest are options of the whole server."""
+SERVER = tuple(name for name in signature(Emulator.__init__).parameters if name not in ("self", "port", *OWN))
+KNOWN = (*OWN, *SERVER)
+NOTHING: Mapping[str, Any] = {"rules": []}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the emulator of one test is made."""
+
+    scenario: Any = None
+    faults: tuple[Fault, ...] = ()
+    provider: str | None = None
+    strict: bool | None = None
+    seed: int | None = None
+    unmatched: str | None = None
+    pair: Pair | None = None
+    """The fault and provider of a test with `emulator_faults`."""
+    server: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_scripted(self) -> bool:
+        """Whether the test has rules of its own from the beginning."""
+        return self.scenario is not None
+
+    @property
+    def default_unmatched(self) -> str:
+        """What a request gets that matches no rule, once there are rules."""
+        return self.unmatched or "error"
+
+    def compiled(self, default: CompiledScenario) -> CompiledScenario:
+        """The scenario that the namespace starts with. Raises ScenarioError."""
+        base = default if self.scenario is None else compile_scenario(arguments.source(self.scenario))
+        unmatched = "error" if self.strict or self.is_scripted else None
+        return self.adapted(base, self.unmatched or base.scenario.unmatched or unmatched)
+
+    def adapted(self, compiled: CompiledScenario, unmatched: str | None) -> CompiledScenario:
+        """A scenario with the faults of the test, and with what it does with requests that match no rule."""
+        changes: dict[str, Any] = {}
+        faults = self.faults if self.pair is None else (self.pair.made, *self.faults)
+        if faults:
+            changes["faults"] = (*faults, *compiled.scenario.faults)
+        if unmatched != compiled.scenario.unmatched:
+            changes["unmatched"] = unmatched
+        if not changes:
+            return compiled
+        return replace(compiled, scenario=compiled.scenario.model_copy(update=changes))
+
+
+def settings_of(request: pytest.FixtureRequest) -> Settings:
+    """What the markers of a test say, the nearest first. Raises UsageError."""
+    said: dict[str, Any] = {}
+    for marker in request.node.iter_markers("emulator"):
+        if len(marker.args) > 1:
+            raise UsageError(f"the marker takes one argument by position, the scenario, not {len(marker.args)}")
+        given = {**dict(zip(("scenario",), marker.args, strict=False)), **marker.kwargs}
+        said = {**given, **said}
+    for name in said:
+        if name not in KNOWN:
+            hint = did_you_mean(name, KNOWN)
+            raise UsageError(f"the marker has no argument '{name}'.{hint} Arguments: {', '.join(KNOWN)}")
+    callspec = getattr(request.node, "callspec", None)
+    pair: Pair | None = callspec.params.get("emulator_faults") if callspec is not None else None
+    provider = said.get("provider")
+    if pair is not None:  # the marker's faults and providers are those to choose from
+        said.pop("faults", None)
+        provider = None
+    elif provider is not None:
+        arguments.text("provider", provider)
+    strict = said.get("strict")
+    if strict is not None:
+        arguments.switch("strict", strict)
+    if said.get("unmatched") is not None:
+        arguments.one_of("unmatched", said["unmatched"], ("generate", "error"))
+    return Settings(
+        scenario=_placed(said.get("scenario"), request),
+        faults=arguments.faults(said.get("faults") or ()),
+        provider=provider,
+        strict=False if strict is None and request.config.getini("emulator_unmatched") == "ignore" else strict,
+        seed=arguments.seed(said.get("seed")),
+        unmatched=said.get("unmatched"),
+        pair=pair,
+        server={name: value for name, value in said.items() if name in SERVER},
+    )
+
+
+def _placed(scenario: Any, request: pytest.FixtureRequest) -> Any:
+    """The scenario; the path of a file is looked for beside the test, then in the working directory."""
+    if scenario is None:
+        named = request.config.getini("emulator_scenario")
+        return str(request.config.rootpath / named) if named else None
+    if isinstance(scenario, str | PathLike):
+        beside = request.node.path.parent / fspath(scenario)
+        if not Path(fspath(scenario)).is_absolute() and beside.exists():
+            return str(beside)
+    return scenario

@@ -1,0 +1,222 @@
+"""Rules that a Python program writes: their short forms, and functions that give the reply."""
+
+import asyncio
+import inspect
+import os
+import re
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from functools import partial
+from types import FrameType
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel
+
+from emulator.errors import ScenarioError, UsageError, did_you_mean, shortened
+from emulator.generation.compose import ScriptedError
+from emulator.reply import ErrorReply, Reply
+from emulator.request import ModelRequest
+from emulator.scenario.document import Document
+from emulator.scenario.loading import build
+from emulator.scenario.models import AnswerModel, Match, RuleModel
+from emulator.scenario.replies import ReplyModel
+
+M = TypeVar("M", bound=BaseModel)
+Function = Callable[[ModelRequest], Any]
+BUSY = 0.5
+"""Seconds in which the test's own event loop has to begin with an async reply; a loop that is blocked gets none."""
+STAND_IN = "python:emulator:function"
+"""What stands in the rule where a function gives the reply that cannot be named."""
+NAMED = re.compile(r"[A-Za-z_][\w.]*")
+RULE_KEYS = tuple(RuleModel.model_fields)
+MATCH_KEYS = tuple(field.alias or name for name, field in Match.model_fields.items())
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenRule:
+    """A rule, and the functions that give its answers, by their places."""
+
+    model: RuleModel
+    functions: Mapping[int, Function]
+
+
+def written(given: str | Mapping[str, Any] | None, options: Mapping[str, Any]) -> WrittenRule:
+    """The rule that `NamespaceClient.rule` is called for. Raises UsageError and ScenarioError."""
+    data: dict[str, Any] = {}
+    if isinstance(given, Mapping):
+        data |= given
+    elif isinstance(given, str):
+        data |= {"name": shortened(given), "match": {"prompt": {"contains": given}}}
+    elif given is not None:
+        raise UsageError(f"rule() got {given!r}. Give a text that the prompt contains, or a rule as a mapping.")
+    match = dict(options.get("match") or {}) if isinstance(options.get("match", {}), Mapping) else options["match"]
+    for name, value in options.items():
+        if name in MATCH_KEYS and isinstance(match, dict):
+            match[name] = value
+        elif name not in RULE_KEYS:
+            known = [*RULE_KEYS, *MATCH_KEYS]
+            raise UsageError(
+                f"rule() has no argument '{name}'.{did_you_mean(name, known)} Arguments: {', '.join(known)}"
+            )
+        elif name != "match":
+            data[name] = value
+    if match or "match" in options:
+        data["match"] = {**data.get("match", {}), **match} if isinstance(match, dict) else match
+    functions: dict[int, Function] = {}
+    _spell_out(data, functions)
+    return WrittenRule(build(RuleModel, Document("rule", data)), functions)
+
+
+def caller() -> str:
+    """Where the program stands that calls the emulator, as `path:line`."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "emulator":
+        frame = frame.f_back
+    if frame is None:
+        return "python"
+    path = frame.f_code.co_filename
+    inside = os.path.relpath(path) if os.path.isabs(path) and os.path.splitdrive(path)[0] == "" else path
+    return f"{path if inside.startswith('..') else inside}:{frame.f_lineno}"
+
+
+def _spell_out(data: dict[str, Any], functions: dict[int, Function]) -> None:
+    """Write the short forms of a rule's answers as a scenario does."""
+    if "reply" in data:
+        answer = _answer(data["reply"], 0, functions)
+        del data["reply"]
+        data |= answer
+    if "error" in data:
+        data["error"] = _error(data["error"])
+    if isinstance(data.get("replies"), list | tuple):
+        data["replies"] = [_answer(each, place, functions) for place, each in enumerate(data["replies"])]
+
+
+def _answer(given: Any, place: int, functions: dict[int, Function]) -> dict[str, Any]:
+    """One answer as an item of `replies`."""
+    if isinstance(given, str):
+        return {"reply": {"content": given}}
+    if isinstance(given, int) and not isinstance(given, bool):
+        return {"error": _error(given)}
+    if isinstance(given, Reply):
+        functions[place] = lambda request: given
+        return {"reply": {"from": STAND_IN}}
+    if isinstance(given, ErrorReply):
+        functions[place] = partial(_as_answer, given)
+        return {"reply": {"from": STAND_IN}}
+    if callable(given):
+        functions[place] = _function(given)
+        return {"reply": {"from": _name_of(given)}}
+    if isinstance(given, Mapping) and ("reply" in given or "error" in given):
+        inner = {"error": _error(given["error"])} if "error" in given else _answer(given["reply"], place, functions)
+        return {**given, **inner}
+    return {"reply": given}
+
+
+def _error(given: Any) -> Any:
+    return {"status": given} if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+def _name_of(function: Any) -> str:
+    """Its name as a scenario has it, as far as it has one."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
+    is_named = isinstance(module, str) and isinstance(name, str) and NAMED.fullmatch(module) and name.isidentifier()
+    return f"python:{module}:{name}" if is_named else STAND_IN
+
+
+def _function(given: Callable[..., Any]) -> Function:
+    """The function as the emulator calls it, in a thread. What is async runs in the caller's loop when there is one."""
+    try:
+        loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+    except RuntimeError:
+        loop = None
+
+    def answer(request: ModelRequest) -> Reply:
+        said = given(request)
+        if inspect.isawaitable(said):
+            said = _awaited(said, loop)
+        return _as_answer(said)
+
+    answer.__qualname__ = getattr(given, "__qualname__", type(given).__qualname__)
+    return answer
+
+
+def _awaited(said: Awaitable[Any], loop: asyncio.AbstractEventLoop | None) -> Any:
+    """The result of what a function awaits: in the loop of the test, where its own objects live, unless that is
+    blocked or gone; then in a loop of its own."""
+    if loop is not None and loop.is_running():
+        begun: Future[None] = Future()
+
+        async def run() -> Any:
+            if begun.set_running_or_notify_cancel():
+                begun.set_result(None)
+                return await said
+            return None
+
+        running = asyncio.run_coroutine_threadsafe(run(), loop)
+        try:
+            begun.result(BUSY)
+        except TimeoutError:
+            if begun.cancel():  # it has not begun, and will not
+                return asyncio.run(_whole(said))
+        return running.result()
+    return asyncio.run(_whole(said))
+
+
+def _whole(said: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
+    async def wait() -> Any:
+        return await said
+
+    return wait()
+
+
+def _as_answer(said: Any, request: ModelRequest | None = None) -> Reply:
+    """What a function gives, word for word, as a reply. Raises ScriptedError for an error, and UsageError."""
+    if isinstance(said, str):
+        return Reply(content=said)
+    if isinstance(said, Reply):
+        return said
+    if isinstance(said, ErrorReply):
+        raise ScriptedError(said)
+    is_status = isinstance(said, int) and not isinstance(said, bool)
+    if not is_status and not isinstance(said, Mapping):
+        raise UsageError(
+            f"gave {type(said).__name__}: give a text, a mapping as under `reply:` in a scenario, or a Reply"
+        )
+    if isinstance(said, Mapping) and "error" not in said:
+        inner = said.get("reply", said)
+        return Reply(content=inner) if isinstance(inner, str) else _as_reply(inner)
+    model = _checked(AnswerModel, {"error": _error(said["error"] if isinstance(said, Mapping) else said)})
+    assert model.error is not None
+    raise ScriptedError(model.error.to_reply())
+
+
+def _as_reply(said: Mapping[str, Any]) -> Reply:
+    """A mapping as a reply. Its texts are no templates: they may repeat what anyone wrote."""
+    texts = {name: said[name] for name in ("content", "reasoning") if isinstance(said.get(name), str)}
+    rest = {name: value for name, value in said.items() if name not in texts}
+    calls = rest.get("tool_calls")
+    arguments: list[Any] = []
+    if isinstance(calls, list | tuple) and all(isinstance(each, Mapping) for each in calls):
+        arguments = [each.get("arguments", {}) for each in calls]
+        rest["tool_calls"] = [{**each, "arguments": {}} for each in calls]
+    reply = _checked(ReplyModel, rest).to_draft().reply
+    exact = [each if isinstance(each, str) else _json(each) for each in arguments]
+    made = tuple(replace(call, arguments=text) for call, text in zip(reply.tool_calls, exact, strict=True))
+    return replace(reply, tool_calls=made, **texts)
+
+
+def _json(value: Any) -> str:
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise UsageError(f"gave arguments of a tool call that cannot be written as JSON: {error}") from None
+
+
+def _checked(model: type[M], data: Any) -> M:
+    try:
+        return build(model, Document("the reply", data))
+    except ScenarioError as error:
+        raise UsageError(f"gave a wrong reply: {'; '.join(problem.message for problem in error.problems)}") from None

@@ -1,0 +1,263 @@
+"""`emulator exam`: what a client does is graded as it should be, and the report says it to people and programs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from runner import ENVIRONMENT
+
+from emulator.exam.cases import CASES, MUST, SHOULD, Case, Expected
+from emulator.exam.grading import ANSWER, CITIES, Grade, Request, Run, grade, is_doubled, is_whole
+from emulator.faults import fault_of
+
+CLIENT = (sys.executable, "-S", str(Path(__file__).parent / "exam_clients.py"))
+
+
+def exam(
+    *arguments: str, client: tuple[str, ...] = CLIENT, code: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "emulator", "exam", *arguments, *(("--", *client) if client else ())],
+        capture_output=True,
+        text=True,
+        timeout=170,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert code is None or done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def facts(*only: str, client: tuple[str, ...] = CLIENT, **options: str) -> dict[str, Any]:
+    chosen = [part for name in only for part in ("--only", name)]
+    given = [f"--{name}={value}" for name, value in options.items()]
+    found: dict[str, Any] = json.loads(exam("--json", *chosen, *given, client=client).stdout)
+    return found
+
+
+def grades(found: Mapping[str, Any]) -> dict[str, str]:
+    return {each["name"]: each["grade"] for each in found["cases"]}
+
+
+# The programme
+
+
+def test_every_case_is_complete() -> None:
+    assert len(CASES) >= 40
+    assert sum(case.level == MUST for case in CASES.values()) >= 20
+    for case in CASES.values():
+        fault_of(case.fault)
+        assert case.why.endswith((".", "`.")), case.name
+        assert case.fix.endswith("."), case.name
+        assert bool(case.wait) == (case.expected is Expected.WAIT), case.name
+
+
+def test_the_programme_can_be_listed() -> None:
+    listed = exam("--list", client=(), code=0).stdout
+    assert [name for name in CASES if f" {name} " not in listed] == []
+    assert "MUST    truncated" in listed
+
+
+# Grades
+
+
+def run(code: int | None = 0, out: str = ANSWER, err: str = "", requests: int = 1, gap: float = 0.5) -> Run:
+    return Run(code, out, err, tuple(Request(gap * number, 200) for number in range(requests)), 1.0)
+
+
+HALF = ", ".join(CITIES[:9])
+TRACE = "Traceback (most recent call last):\n  File x\nIndexError: list index out of range\n"
+SAID = "Traceback (most recent call last):\n  File x\nopenai.APIError: busy\n"
+
+
+def case_for(expected: Expected, **facts: Any) -> Case:
+    return Case("name", "usage", MUST, expected, "Why.", "Fix.", **facts)
+
+
+GRADED = [
+    (Expected.ANSWER, run(), Grade.PASS),
+    (Expected.ANSWER, run(out=f"Assistant:\n{ANSWER}\n"), Grade.PASS),
+    (Expected.ANSWER, run(out=json.dumps(ANSWER)), Grade.PASS),
+    (Expected.ANSWER, run(out=ANSWER.replace(" ", "\n\x1b[0m")), Grade.PASS),
+    (Expected.ANSWER, run(out=HALF), Grade.LOSSY),
+    (Expected.ANSWER, run(out=ANSWER + ANSWER), Grade.WRONG),
+    (Expected.ANSWER, run(code=1, err=SAID), Grade.LOSSY),
+    (Expected.ANSWER, run(code=1, err=TRACE), Grade.CRASH),
+    (Expected.ANSWER, run(code=-11), Grade.CRASH),
+    (Expected.ANSWER, run(code=None), Grade.HANG),
+    (Expected.ANSWER, run(code=1, requests=0), Grade.CRASH),
+    (Expected.RETRY, run(requests=2), Grade.PASS),
+    (Expected.RETRY, run(code=1, out="", err=SAID), Grade.LOSSY),
+    (Expected.RETRY, run(out=""), Grade.WRONG),
+    (Expected.REFUSE, run(code=1, out="", err=SAID), Grade.PASS),
+    (Expected.REFUSE, run(code=1, out="", err=SAID, requests=2), Grade.WRONG),
+    (Expected.REFUSE, run(out=""), Grade.WRONG),
+    (Expected.LIMIT, run(code=1, out="", requests=3), Grade.PASS),
+    (Expected.LIMIT, run(code=1, out="", requests=11), Grade.WRONG),
+    (Expected.LIMIT, run(code=None, out="", requests=51), Grade.WRONG),
+    (Expected.REPORT, run(code=1, out=HALF, err=SAID), Grade.PASS),
+    (Expected.REPORT, run(out=HALF), Grade.WRONG),
+    (Expected.REPORT, run(out=HALF, err="warning: the answer was truncated"), Grade.PASS),
+    (Expected.REPORT, run(out=HALF, err="took 3 s"), Grade.WRONG),
+    (Expected.REPORT, run(out=""), Grade.WRONG),
+    (Expected.REPORT, run(code=1, out=HALF + HALF, err=SAID, requests=2), Grade.WRONG),
+    (Expected.REPORT, run(code=1, out=HALF, err="TypeError: terminated"), Grade.PASS),
+    (Expected.REPORT, run(code=1, out=HALF, err="TypeError: Cannot read properties of undefined"), Grade.CRASH),
+    (Expected.REPORT, run(code=1, out=HALF, err="panic: runtime error: index out of range"), Grade.CRASH),
+    (Expected.REPORT, Run(0, HALF, "", (Request(0.0, 200, "partial"),), 1.0), Grade.PASS),
+    (Expected.REPORT, Run(0, HALF, "", (Request(0.0, 200, "complete"),), 1.0), Grade.WRONG),
+    (Expected.EITHER, run(), Grade.PASS),
+    (Expected.EITHER, run(code=1, out="", err=SAID), Grade.PASS),
+    (Expected.EITHER, run(out=""), Grade.WRONG),
+    (Expected.GIVE_UP, run(code=1, out=HALF, err=SAID), Grade.PASS),
+    (Expected.GIVE_UP, run(code=None, out=HALF), Grade.HANG),
+    (Expected.GIVE_UP, run(out=HALF), Grade.WRONG),
+]
+
+
+@pytest.mark.parametrize(("expected", "result", "wanted"), GRADED)
+def test_grades(expected: Expected, result: Run, wanted: Grade) -> None:
+    assert grade(case_for(expected), result, ANSWER).grade is wanted
+
+
+@pytest.mark.parametrize(
+    ("result", "wanted", "said"),
+    [
+        (run(requests=2, gap=1.0), Grade.PASS, "2 requests"),
+        (run(requests=2, gap=0.9), Grade.WRONG, "came back after 0.90 s"),
+        (run(code=1, out="", requests=2, gap=0.2), Grade.WRONG, "came back after 0.20 s"),
+        (run(code=1, out=""), Grade.PASS, "1 request, exit 1"),
+        (run(code=None, out=""), Grade.PASS, "still waiting when it was stopped, as it was told"),
+        (run(code=None, out="", requests=3, gap=0.1), Grade.WRONG, "came back after 0.10 s"),
+    ],
+)
+def test_grades_of_waiting(result: Run, wanted: Grade, said: str) -> None:
+    verdict = grade(case_for(Expected.WAIT, wait=0.95), result, ANSWER)
+    assert (verdict.grade, verdict.said) == (wanted, said)
+
+
+def test_text_of_a_fault_is_no_answer() -> None:
+    case = case_for(Expected.ANSWER, foreign=("keep-alive",))
+    assert grade(case, run(out=f" keep-alive{ANSWER}"), ANSWER).grade is Grade.WRONG
+    assert grade(case, run(out=f"[keep-alive on] {ANSWER}"), f"[keep-alive on] {ANSWER}").grade is Grade.PASS
+
+
+def test_what_was_heard() -> None:
+    assert is_whole(ANSWER)
+    assert not is_whole(ANSWER.replace("東京", "?"))
+    assert not is_doubled(ANSWER)
+    assert is_doubled(ANSWER + HALF)
+
+
+# Clients
+
+
+@pytest.mark.timeout(180)
+def test_a_client_that_does_everything_right_is_never_blamed() -> None:
+    found = facts(timeout="30")
+    assert {name: grade for name, grade in grades(found).items() if grade not in ("PASS", "SKIP")} == {}
+    assert sum(grade == "PASS" for grade in grades(found).values()) >= 50
+    assert found["MUST"]["passed"] == found["MUST"]["held"]
+
+
+@pytest.mark.timeout(180)
+def test_a_client_that_does_not_stream_is_never_blamed() -> None:
+    found = facts(client=(*CLIENT, "whole"), timeout="30")
+    assert {name: grade for name, grade in grades(found).items() if grade not in ("PASS", "SKIP")} == {}
+    assert grades(found)["truncated_json"] == "PASS"
+    assert grades(found)["crlf"] == "SKIP"
+    assert not found["streams"]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "failed"),
+    [
+        ("lax", {"error_200": "WRONG", "truncated": "WRONG", "cut_by_length": "WRONG"}),
+        ("stubborn", {"wrong_key": "WRONG", "no_retry": "WRONG"}),
+        ("hasty", {"retry_after": "WRONG", "retry_after_ms": "WRONG"}),
+        ("storm", {"stays_overloaded": "WRONG"}),
+        ("comments", {"comments": "WRONG"}),
+        ("raw", {"bad_event": "CRASH"}),
+    ],
+)
+def test_one_mistake_is_found(mistake: str, failed: dict[str, str]) -> None:
+    only = (*failed, "crlf", "bad_request" if mistake != "stubborn" else "rate_limited")
+    found = grades(facts(*only, client=(*CLIENT, mistake)))
+    assert {name: grade for name, grade in found.items() if grade != "PASS"} == failed
+
+
+def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
+    program = (
+        "import os, subprocess, sys, urllib.request\n"
+        "url = os.environ['EMULATOR_BASE_URL'] + '/chat/completions'\n"
+        'body = b\'{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}\'\n'
+        "headers = {'authorization': 'Bearer k', 'content-type': 'application/json'}\n"
+        "if os.environ['EMULATOR_CASE'] == 'hang': subprocess.Popen(['sleep', '600'])\n"
+        "import json\n"
+        "answer = json.load(urllib.request.urlopen(urllib.request.Request(url, body, headers)))\n"
+        "print(answer['choices'][0]['message']['content'])\n"
+    )
+    found = facts("hang", client=(sys.executable, "-S", "-c", program), timeout="1")
+    assert grades(found) == {"hang": "HANG"}
+    (case,) = found["cases"]
+    assert case["run"]["exit"] is None
+    assert len(case["run"]["requests"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("program", "sentence"),
+    [
+        ("print('hello')", "The client sent no request to the emulator (exit 0)."),
+        ("import sys; sys.exit('no key')", "its last words: no key"),
+    ],
+)
+def test_a_client_that_cannot_sit_is_told_why(program: str, sentence: str) -> None:
+    done = exam(client=(sys.executable, "-S", "-c", program), code=2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bad_usage_is_one_sentence() -> None:
+    for arguments, sentence in [
+        (["--only", "trunkated"], "There is no case 'trunkated'. Did you mean 'truncated'?"),
+        (["--report", "x.pdf"], "--report x.pdf: the name has to end in one of .json, .xml, .md, .html."),
+        (["--provider", "opnai"], "There is no provider 'opnai'. Did you mean 'openai'?"),
+    ]:
+        done = exam(*arguments, code=2)
+        assert done.stderr.startswith(sentence), done.stderr
+    assert exam(client=(), code=2).stderr == "Give a command: emulator exam -- python client.py\n"
+    assert exam(client=("no-such-command",), code=2).stderr == "There is no command 'no-such-command'.\n"
+
+
+def test_the_reports(tmp_path: Path) -> None:
+    paths = {suffix: tmp_path / f"report{suffix}" for suffix in (".json", ".xml", ".md", ".html")}
+    reports = [part for path in paths.values() for part in ("--report", str(path))]
+    only = ("--only", "truncated", "--only", "cut_by_length", "--only", "crlf", "--only", "truncated_json")
+    done = exam(*only, *reports, client=(*CLIENT, "lax"), code=1)
+    lines = done.stdout.splitlines()
+    assert "  ✗ WRONG  MUST    truncated            exit 0 with 4 of 26 parts of the answer; 1 request" in lines
+    assert "  ✓ PASS   MUST    crlf                 1 request" in lines
+    assert "1 case does not concern this client: truncated_json" in lines
+    assert "MUST    ████████████░░░░░░░░░░░░  1 of 2  (1 WRONG)" in lines
+    assert (
+        "      repeat with emulator serve, base URL http://127.0.0.1:8080/~truncate:after_tokens=12/openai/v1" in lines
+    )
+    assert "\x1b" not in done.stdout
+
+    found = json.loads(paths[".json"].read_text())
+    assert grades(found) == {"truncated_json": "SKIP", "cut_by_length": "WRONG", "truncated": "WRONG", "crlf": "PASS"}
+    assert list(grades(found)) == [name for name in CASES if name in grades(found)]
+    assert found[MUST] == {"passed": 1, "held": 2}
+    assert found[SHOULD] == {"passed": 0, "held": 1}
+    suites = ElementTree.parse(paths[".xml"]).getroot()
+    assert sum(int(suite.get("failures", "0")) for suite in suites) == 1
+    assert sum(int(suite.get("skipped", "0")) for suite in suites) == 2
+    assert "| ❌ | WRONG | MUST `truncated` |" in paths[".md"].read_text()
+    page = paths[".html"].read_text()
+    assert "✗ WRONG</td><td>MUST</td>" in page
+    assert "http" not in page.replace("http://127.0.0.1:8080", "")  # nothing comes from elsewhere

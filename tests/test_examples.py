@@ -1,0 +1,92 @@
+"""The examples of docs/examples/ run as their first lines say, and fail when the client under test is at fault."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
+EMULATOR = (sys.executable, "-m", "emulator", "run", "--")
+
+
+def missing(what: str) -> None:
+    if os.environ.get("EMULATOR_REQUIRE_ALL") == "1":
+        pytest.fail(f"{what} is missing, and EMULATOR_REQUIRE_ALL=1")
+    pytest.skip(f"{what} is missing")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The examples, which a test may change."""
+    return Path(shutil.copytree(EXAMPLES, tmp_path / "examples"))
+
+
+def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {name: value for name, value in os.environ.items() if not name.upper().endswith(("_PROXY", "_BASE_URL"))}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=170, check=False, cwd=folder, env={**given, **environment}
+    )
+
+
+def without_retry(folder: Path, name: str) -> None:
+    """A client that takes 429 for final."""
+    path = folder / name
+    text = path.read_text()
+    changed = text.replace("(429, 503)", "(503,)").replace("[429, 503]", "[503]").replace("status != 429 && ", "")
+    assert changed != text
+    path.write_text(changed)
+
+
+def test_unittest(folder: Path) -> None:
+    command = (sys.executable, "-m", "unittest", "test_with_unittest.py")
+    done = run(folder, *command)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (0, "OK"), done.stderr
+    without_retry(folder, "test_with_unittest.py")
+    assert "FAILED (" in run(folder, *command).stderr
+
+
+@pytest.mark.timeout(180)
+def test_node(folder: Path) -> None:
+    if shutil.which("node") is None:
+        missing("node")
+    command = (*EMULATOR, "node", "--test", "weather.test.mjs")
+    done = run(folder, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "pass 3" in done.stdout
+    without_retry(folder, "weather.mjs")
+    done = run(folder, *command)
+    assert done.returncode == 1
+    assert "fail 1" in done.stdout
+
+
+@pytest.mark.timeout(180)
+def test_vitest(folder: Path) -> None:
+    modules = Path(os.environ.get("EMULATOR_NODE_MODULES", "/nowhere"))
+    if not (modules / "vitest").is_dir():
+        missing("vitest (EMULATOR_NODE_MODULES names its folder)")
+    (folder / "node_modules").symlink_to(modules)
+    command = (*EMULATOR, "node", "node_modules/vitest/vitest.mjs", "run", "weather.vitest.mjs", "--no-color")
+    (folder / "vitest.config.mjs").write_text('export default { test: { include: ["*.vitest.mjs"] } };\n')
+    done = run(folder, *command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Tests  3 passed (3)" in done.stdout
+    without_retry(folder, "weather.mjs")
+    assert "Tests  1 failed | 2 passed (3)" in run(folder, *command).stdout
+
+
+@pytest.mark.timeout(180)
+def test_go(folder: Path, tmp_path: Path) -> None:
+    if shutil.which("go") is None:
+        missing("go")
+    command = (*EMULATOR, "go", "test", "weather_test.go")
+    caches = {"GOCACHE": os.environ.get("GOCACHE", str(tmp_path / "cache")), "GOFLAGS": "-mod=mod", "GOPROXY": "off"}
+    done = run(folder, *command, **caches)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("ok ")
+    without_retry(folder, "weather_test.go")
+    done = run(folder, *command, **caches)
+    assert done.returncode == 1
+    assert "--- FAIL: TestABusyProvider" in done.stdout
