@@ -393,13 +393,8 @@ class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDial
                 "id": name,
                 "object": "model",
                 "created": 1626777600,  # New API says the same moment for every model
-<<<<<<< HEAD
                 "owned_by": owner(name),
                 "supported_endpoint_types": endpoint_types(name),
-=======
-                "owned_by": "deepseek",
-                "supported_endpoint_types": ["gemini", "openai"] if name.startswith("gemini") else ["openai"],
->>>>>>> main
             }
             for name in names
         ]
