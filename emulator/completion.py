@@ -6,8 +6,22 @@ from math import floor, log
 
 from emulator import seeded, tokens
 from emulator.dialects.base import PLAIN, Habits
-from emulator.reply import Block, Choice, Completion, Refusal, Reply, Search, Text, Thought, TokenLogprob, Usage
+from emulator.reply import (
+    Block,
+    CacheUse,
+    Choice,
+    Completion,
+    Refusal,
+    Reply,
+    Search,
+    Text,
+    Thought,
+    TokenLogprob,
+    Usage,
+)
 from emulator.request import Controls, ModelRequest, ToolCall
+
+NO_CACHE = CacheUse()
 
 
 def complete(
@@ -18,16 +32,16 @@ def complete(
     created: int,
     request_id: str,
     prompt: int,
-    cached: int = 0,
+    cache: CacheUse = NO_CACHE,
     entropy: seeded.Entropy = "",
     seed: seeded.Entropy = "",
     habits: Habits = PLAIN,
 ) -> Completion:
     """The answer of `request` when its choices say `replies`, one each.
 
-    `prompt` is the prompt's tokens, to which search results add theirs; `cached` of them were cached. `material`
-    makes ids, which differ from attempt to attempt; `seed` makes log probabilities, which belong to the words: the
-    same words have the same ones, however they are asked for."""
+    `prompt` is the prompt's tokens, to which search results add theirs; `cache` says what of them was cached.
+    `entropy` makes ids, which differ from attempt to attempt; `seed` makes log probabilities, which belong to the
+    words: the same words have the same ones, however they are asked for."""
     first = replies[0]
     controls = request.controls
     choices = tuple([_choice(index, reply, controls, entropy, seed, habits) for index, reply in enumerate(replies)])
@@ -36,7 +50,7 @@ def complete(
         created=created if first.created is None else first.created,
         model=first.model or request.model,
         choices=choices,
-        usage=_usage(choices, replies, controls, prompt, cached, habits),
+        usage=_usage(choices, replies, controls, prompt, cache, habits),
         sources=first.sources or (),
         system_fingerprint=first.system_fingerprint,
         request_id=request_id,
@@ -178,7 +192,7 @@ def _usage(
     replies: Sequence[Reply],
     controls: Controls,
     prompt: int,
-    cached: int,
+    cache: CacheUse,
     habits: Habits,
 ) -> Usage:
     """Counted, except what the reply states."""
@@ -204,7 +218,9 @@ def _usage(
         completion=completion,
         total=stated.get("total", prompt + completion),
         reasoning=stated.get("reasoning", min(reasoning, completion)),
-        cached=stated.get("cached", min(cached, prompt)),
+        cached=stated.get("cached", min(cache.read, prompt)),
+        cache_written=stated.get("cache_written", min(cache.written, prompt)),
+        cache_written_1h=0 if "cache_written" in stated else min(cache.written_1h, prompt),
         searches=searches,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from emulator.records import record
 from emulator.request import ModelRequest, ToolCall
@@ -19,6 +19,18 @@ class Source:
 
 
 @record
+class Passage:
+    """A place in something that the client sent along: from `start` up to `end`, in what `kind` names."""
+
+    kind: Literal["characters", "pages", "blocks", "results"]
+    """`results`: the blocks of a search result that the client found itself."""
+    index: int
+    """Which of the client's documents, or of its search results."""
+    start: int
+    end: int
+
+
+@record
 class Citation:
     """Where a text comes from. `start` and `end` are its place in the text, in characters."""
 
@@ -27,6 +39,8 @@ class Citation:
     cited_text: str = ""
     start: int | None = None
     end: int | None = None
+    passage: Passage | None = None
+    """The place in a document of the client's; None: it was found on the Web."""
 
 
 @record
@@ -71,6 +85,14 @@ Block = Thought | Text | Refusal | ToolCall | Search
 """One part of an answer; an answer is several of them, in the order in which they were made."""
 
 
+class CacheUse(NamedTuple):
+    """The tokens of a prompt that were in the cache, and those that were put there; some of these for an hour."""
+
+    read: int = 0
+    written: int = 0
+    written_1h: int = 0
+
+
 @record
 class Usage:
     """Tokens. `prompt` includes `cached` and `cache_written`; `completion` includes `reasoning`."""
@@ -82,6 +104,8 @@ class Usage:
     cached: int = 0
     cache_written: int = 0
     """Tokens of the prompt that were put into the cache."""
+    cache_written_1h: int = 0
+    """Those of them that stay there for an hour."""
     searches: int = 0
     """How many searches the provider ran."""
     images: int = 0

@@ -8,19 +8,34 @@ import httpx
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
+from emulator.providers.base import Provider
 
 DOCUMENTED = ("maxtoken", "nadles", "serevix", "cloudsway")
 """The providers of the four documents."""
-EVERY_PROVIDER = tuple(PROVIDERS)
+
+
+def speaks_chat(provider: type[Provider]) -> bool:
+    """Whether a provider's example is a chat."""
+    shown = [
+        each for each in provider.operations if each.method == "POST" and each.pattern.fullmatch(provider.example[0])
+    ]
+    return any(operation.dialect == "chat_completions" for operation in shown)
+
+
+EVERY_PROVIDER = tuple(name for name, provider in PROVIDERS.items() if speaks_chat(provider))
+"""The providers of chats."""
 PATHS = {name: provider.example[0] for name, provider in PROVIDERS.items()}
 """The path of a completion."""
-KEYS = {name: dict([provider.auth_header.split(": ", 1)]) for name, provider in PROVIDERS.items()}
-"""The header that shows a key."""
-MODELS = {
-    name: {key: value for key, value in provider.example[1].items() if key == "model"}
+KEYS = {
+    name: {**dict([provider.auth_header.split(": ", 1)]), **provider.example_headers}
     for name, provider in PROVIDERS.items()
 }
-"""The member of a body that names the model, for providers that have one."""
+"""The header that shows a key, and those that have to stand beside it."""
+MODELS = {
+    name: {key: value for key, value in provider.example[1].items() if key in ("model", "max_tokens")}
+    for name, provider in PROVIDERS.items()
+}
+"""The members of a body that every request of a provider has to have: as a rule the name of the model."""
 
 Serving = Callable[..., Emulator]
 Ask = Callable[..., httpx.Response]

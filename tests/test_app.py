@@ -47,7 +47,7 @@ def test_the_first_segment_of_the_path_names_the_provider(
     assert said(post(http, url, provider)) == f"I am {provider}."
 
 
-@pytest.mark.parametrize(("host", "provider"), HOSTS.items())
+@pytest.mark.parametrize(("host", "provider"), [row for row in HOSTS.items() if row[1] in EVERY_PROVIDER])
 def test_the_documented_hosts_serve_the_documented_paths(
     all_of_them: Emulator, http: httpx.Client, host: str, provider: str
 ) -> None:
@@ -90,7 +90,7 @@ def test_a_path_of_no_provider_is_told_where_they_are(
     origin = all_of_them.origin
     response = http.request(method, origin + path)
     prefix = "/@one" if path.startswith("/@one") else ""
-    where = {name: f"{origin}{prefix}/{name}" for name in EVERY_PROVIDER}
+    where = {name: f"{origin}{prefix}/{name}" for name in PROVIDERS}
     if (method, path) == ("GET", "/"):
         assert (response.status_code, response.json()) == (200, {"providers": where})
     elif path == "/":
@@ -205,7 +205,7 @@ def test_the_control_routes_tell_that_it_is_well_and_where_the_providers_are(
     all_of_them: Emulator, http: httpx.Client
 ) -> None:
     origin = all_of_them.origin
-    where = {"providers": {name: f"{origin}/{name}" for name in EVERY_PROVIDER}}
+    where = {"providers": {name: f"{origin}/{name}" for name in PROVIDERS}}
     assert http.get(f"{origin}/__emulator/health").json() == {"status": "ok"}
     assert http.get(f"{origin}/__emulator/ready").json() == {"status": "ok"}
     assert http.get(f"{origin}/__emulator/providers").json() == where

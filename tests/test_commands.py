@@ -21,7 +21,7 @@ def test_env_prints_what_run_sets() -> None:
         words = f'eval "$({sys.executable} -m emulator env --port {port})"; echo "$OPENAI_BASE_URL $OPENAI_API_KEY"'
         said = subprocess.run(["sh", "-c", words], capture_output=True, text=True, env=ENVIRONMENT, check=True)
         assert (code, err) == (0, "")
-        assert f"export ANTHROPIC_BASE_URL=http://127.0.0.1:{port}/deepseek/anthropic\n" in out
+        assert f"export ANTHROPIC_BASE_URL=http://127.0.0.1:{port}/anthropic\n" in out
         assert said.stdout == f"http://127.0.0.1:{port}/serevix/v1 sk-dummy\n"
 
 

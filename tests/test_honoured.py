@@ -18,7 +18,7 @@ from talk import DOCUMENTED, KEYS, Ask, Serving, events, question
 from emulator import Emulator, tokens
 from emulator.completion import complete
 from emulator.providers import PROVIDERS
-from emulator.reply import Choice, Completion, Reply, Source
+from emulator.reply import CacheUse, Choice, Completion, Reply, Source
 from emulator.request import Controls, HttpRequest, ModelRequest, ToolCall
 
 HONOURED: Mapping[str, frozenset[str]] = {
@@ -929,7 +929,7 @@ common_settings = settings(max_examples=120, deadline=None, suppress_health_chec
 
 def completed(replies: Sequence[Reply], controls: Controls, **options: Any) -> Completion:
     request = ModelRequest(CALL, "deepseek-v4-pro", (), False, replace(controls, n=len(replies)), "k", {})
-    given: dict[str, Any] = {"id": "i", "created": 1, "request_id": "r", "prompt": 30, "cached": 10, **options}
+    given: dict[str, Any] = {"id": "i", "created": 1, "request_id": "r", "prompt": 30, "cache": CacheUse(10), **options}
     return complete(replies, request, **given, habits=PROVIDERS["deepseek"].habits)
 
 
@@ -992,7 +992,7 @@ def test_the_finish_reason_tells_what_happened(reply: Reply, controls: Controls)
 @example([Reply(CONTENT, REASONING, usage={"completion": 3})], Controls(), 30, 64)
 @example([Reply("", "0"), Reply(tool_calls=(ToolCall("f", ""),))], Controls(max_tokens=1), 0, 0)
 def test_usage_adds_up(replies: list[Reply], controls: Controls, prompt: int, cached: int) -> None:
-    completion = completed(replies, controls, prompt=prompt, cached=cached)
+    completion = completed(replies, controls, prompt=prompt, cache=CacheUse(cached))
     usage, first = completion.usage, replies[0]
     assert usage.total == usage.prompt + usage.completion
     assert 0 <= usage.reasoning <= usage.completion

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from talk import KEYS, PATHS, Serving, question
+from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
 
 from emulator import Emulator, UsageError
 from emulator.client import NamespaceClient
@@ -86,7 +86,7 @@ def test_the_path_the_key_and_a_header_name_a_world(emulator: Emulator) -> None:
     assert [exchange.call.path for exchange in world.journal] == [PATHS["serevix"]] * 3
 
 
-@pytest.mark.parametrize("provider", KEYS)
+@pytest.mark.parametrize("provider", EVERY_PROVIDER)
 def test_every_provider_shows_its_key_in_its_own_way(emulator: Emulator, provider: str) -> None:
     name = f"key-of-{provider}"
     ((header, value),) = KEYS[provider].items()

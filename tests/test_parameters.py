@@ -49,6 +49,7 @@ SCENARIO: Json = {
         "deepseek": {"models": None, "count_tokens": True},
         "cloudsway": {"effort": "deepseek"},
         "openai": {"models": None},
+        "anthropic": {"models": None},
     },
 }
 
@@ -221,6 +222,37 @@ REMEMBERED = [
     {"role": "assistant", "content": [{"type": "thinking", "thinking": "They greet."}, {"type": "text", "text": "Hi"}]},
     {"role": "user", "content": COUNT},
 ]
+ADAPTIVE = {"thinking": {"type": "adaptive"}}
+CLAUDE = {
+    **{
+        name: Probe({name: value})
+        for name, value in {
+            "container": "c",
+            "context_management": {},
+            "mcp_servers": [],
+            "inference_geo": "eu",
+            "speed": "standard",
+            "diagnostics": {},
+            "fallbacks": [],
+            "fallback_credit_token": "t",
+            "billing_policy": {},
+            "compaction": {},
+            "thread": {},
+        }.items()
+    },
+    "model": Probe({"model": "claude-haiku-4-5"}),
+    "tool_choice": Probe({"tool_choice": {"type": "any"}}, {**chat(ASK), "tools": [NAMED_FUNCTION]}),
+    "thinking.type": Probe(ADAPTIVE),
+    "thinking.display": Probe({"thinking": {"type": "adaptive", "display": "omitted"}}, ADAPTIVE),
+    "thinking.budget_tokens": Probe(
+        {"thinking": {"type": "enabled", "budget_tokens": 2000}},
+        {"thinking": {"type": "enabled", "budget_tokens": 1024}, "max_tokens": 3000},
+    ),
+    "output_config.effort": Probe({"output_config": {"effort": "low"}}),
+    "output_config.format": Probe({"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}, chat(ASK)),
+    "output_format": Probe({"output_format": {"type": "json_schema", "schema": SCHEMA}}, chat(ASK)),
+    "cache_control": Probe({"cache_control": {"type": "ephemeral"}}, chat("Please count. " * 1000)),
+}
 SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
     ("openai", "chat"): OPENAI_CHAT,
     ("openai", "responses"): {
@@ -235,6 +267,13 @@ SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
         "tool_choice": Probe({"tool_choice": "required"}, {"tools": [FLAT_FUNCTION]}),
         "previous_response_id": Probe({"previous_response_id": "PREVIOUS"}),
     },
+    ("anthropic", "messages"): CLAUDE,
+    ("anthropic", "count_tokens"): {
+        **CLAUDE,
+        "thinking": Probe(ADAPTIVE),
+        "output_config": Probe({"output_config": {"effort": "low"}}),
+        "tool_choice": Probe({"tool_choice": {"type": "any"}}, {"tools": [NAMED_FUNCTION]}),
+    },
     ("deepseek", "count_tokens"): {
         "thinking.type": Probe(OFF, {"messages": REMEMBERED, "tools": [NAMED_FUNCTION]}),
         "tool_choice": Probe({"tool_choice": {"type": "none"}}, {"tools": [NAMED_FUNCTION]}),
@@ -243,7 +282,12 @@ SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
     ("cloudsway", "chat"): {"tool_choice": Probe({"tool_choice": "required"}, THOUGHTLESS)},
 }
 """Where a vendor needs another."""
-MODELS = {"openai": "gpt-4o", "deepseek": "deepseek-v4-pro", "maxtoken": "deepseek-r1"}
+MODELS = {
+    "anthropic": "claude-sonnet-4-6",
+    "openai": "gpt-4o",
+    "deepseek": "deepseek-v4-pro",
+    "maxtoken": "deepseek-r1",
+}
 BASES: Mapping[str, Json] = {
     "chat_completions": chat(COUNT),
     "responses": said(COUNT),

@@ -80,7 +80,7 @@ def test_every_provider_has_a_variable_and_a_key() -> None:
     assert {name: value for name, value in variables.items() if name.endswith(("_BASE_URL", "_API_BASE"))} == {
         "OPENAI_BASE_URL": f"{origin}/serevix/v1",
         "OPENAI_API_BASE": f"{origin}/serevix/v1",
-        "ANTHROPIC_BASE_URL": f"{origin}/deepseek/anthropic",
+        "ANTHROPIC_BASE_URL": f"{origin}/anthropic",
         "DEEPSEEK_API_BASE": f"{origin}/deepseek",
         "MAXTOKEN_BASE_URL": f"{origin}/maxtoken",
         "NADLES_BASE_URL": f"{origin}/nadles",

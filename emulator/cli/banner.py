@@ -21,6 +21,8 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
         if provider in (None, name):
             base = origin if provider else f"{origin}/{name}"
             path, body = vendor.example
+            headers = [vendor.auth_header, *[f"{key}: {value}" for key, value in vendor.example_headers.items()]]
+            shown = " ".join(f"-H {shlex.quote(header)}" for header in headers)
             lines += [
                 "",
                 f"{vendor.title}",
@@ -28,6 +30,6 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
                 f"  SDK       {sdk_line(base, sdk_of(vendor))}",
                 f"  auth      {vendor.auth_header}",
                 f"  try       curl {base}{path} -H 'Content-Type: application/json' "
-                f"-H {shlex.quote(vendor.auth_header)} -d {shlex.quote(json.dumps(body))}",
+                f"{shown} -d {shlex.quote(json.dumps(body))}",
             ]
     return "\n".join(lines)

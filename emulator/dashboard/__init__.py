@@ -79,7 +79,13 @@ def _described(vendor: type[Provider]) -> dict[str, Any]:
         }
         for each in vendor.operations
     ]
-    return {"title": vendor.title, "auth": vendor.auth_header, "model": body.get("model", ""), "operations": operations}
+    return {
+        "title": vendor.title,
+        "auth": vendor.auth_header,
+        "headers": [f"{name}: {value}" for name, value in vendor.example_headers.items()],
+        "model": body.get("model", ""),
+        "operations": operations,
+    }
 
 
 def _path(operation: Operation, vendor: type[Provider]) -> str:

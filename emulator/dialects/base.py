@@ -78,6 +78,18 @@ class Habits:
 PLAIN = Habits()
 
 
+@record
+class CachePoint:
+    """A place of a prompt up to which the request wants it cached."""
+
+    parts: int
+    """How many of the prompt's texts stand before it."""
+    seconds: float
+    """How long it stays there after its last use."""
+    least: int = 1
+    """Fewer tokens are not cached."""
+
+
 class ProviderError(Exception):
     """The provider refuses this request; raised while it is authenticated and parsed."""
 
@@ -332,6 +344,24 @@ class Dialect(WireShape):
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
+
+    def model_habits(self) -> Habits:
+        """What the models that speak this dialect do to every answer."""
+        habits: Habits = self.provider.habits
+        return habits
+
+    def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        """What a request costs as a prompt: fixed tokens, and the texts between them."""
+        counted: tuple[int, Sequence[str]] = self.provider.prompt_texts(request)
+        return counted
+
+    def cache_points(self, request: ModelRequest) -> Sequence[CachePoint] | None:
+        """Where a request wants its prompt cached; None: the provider caches what it likes."""
+        return None
+
+    def check_prompt(self, request: ModelRequest, prompt: int) -> None:
+        """Raises ProviderError when prompt and answer do not fit into the model's context."""
+        self.provider.check_context_length(request, prompt)
 
     # The answer
 

@@ -35,6 +35,9 @@ ERROR_TYPES = {
 """What kind of error a status is; any other is an `api_error`."""
 
 
+PING = {"type": "ping"}
+
+
 class BlockBody(Strict):
     """One block of a turn. Which members count depends on its `type`."""
 
@@ -192,6 +195,8 @@ class Messages(Dialect):
     facts = ("id", "type", "model", "role")
     opening_output: ClassVar[int] = 0
     """The tokens of output that the first event of a stream reports."""
+    pings: ClassVar[bool] = False
+    """Whether a stream says that it is alive: once after its first block has begun, and while the client waits."""
 
     # The answer
 
@@ -252,7 +257,11 @@ class Messages(Dialect):
         return {} if signature is None else {"signature": signature}
 
     def cited(self, text: Text) -> dict[str, Any]:
-        return {"citations": [citation_row(citation) for citation in text.citations]} if text.citations else {}
+        return {"citations": [self.citation(citation) for citation in text.citations]} if text.citations else {}
+
+    def citation(self, citation: Citation) -> dict[str, Any]:
+        """A citation as it stands in a text."""
+        return citation_row(citation)
 
     def call(self, call: ToolCall) -> dict[str, Any]:
         kind = "server_tool_use" if call.kind == "server" else "tool_use"
@@ -273,17 +282,31 @@ class Messages(Dialect):
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         choice = completion.choices[0]
-        usage_so_far = {**self.usage(completion.usage), "output_tokens": self.opening_output}
+        usage_so_far = {**self.first_usage(completion.usage), "output_tokens": self.opening_output}
         yield self.event("role", {"type": "message_start", "message": self.message(completion, [], None, usage_so_far)})
         index = 0
         for block in choice.blocks:
-            for runs in self.block_runs(block, completion, index):
-                yield from runs
+            for start, *rest in self.block_runs(block, completion, index):
+                yield start
+                if self.pings and index == 0:
+                    yield self.event("ping", PING)
+                yield from rest
                 index += 1
-        delta = {"stop_reason": self.reason(choice), "stop_sequence": choice.stopped_by}
-        last = {"type": "message_delta", "delta": delta, "usage": self.usage(completion.usage)}
+        last = {"type": "message_delta", "delta": self.ending(choice), "usage": self.last_usage(completion.usage)}
         yield self.event("finish", last, also=frozenset(["usage"]))
         yield self.event("done", {"type": "message_stop"})
+
+    def ending(self, choice: Choice) -> dict[str, Any]:
+        """What a stream says of why it ends."""
+        return {"stop_reason": self.reason(choice), "stop_sequence": choice.stopped_by}
+
+    def first_usage(self, usage: Usage) -> dict[str, Any]:
+        """The counts at the beginning of a stream."""
+        return self.usage(usage)
+
+    def last_usage(self, usage: Usage) -> dict[str, Any]:
+        """The counts at the end of a stream."""
+        return self.usage(usage)
 
     def block_runs(self, block: Block, completion: Completion, index: int) -> Iterator[list[FrameRun]]:
         """The runs of a block of the answer, for each block that it is on the wire."""
@@ -299,7 +322,7 @@ class Messages(Dialect):
                 yield self.framed(index, start, "reasoning", block.text, ("thinking_delta", "thinking"), signed)
             case Text() | Refusing():
                 citations = block.citations if isinstance(block, Text) else ()
-                cited = [{"type": "citations_delta", "citation": citation_row(citation)} for citation in citations]
+                cited = [{"type": "citations_delta", "citation": self.citation(citation)} for citation in citations]
                 start = {**({"citations": []} if cited else {}), "type": "text", "text": ""}
                 yield self.framed(index, start, "content", block.text, ("text_delta", "text"), cited)
             case ToolCall():
@@ -329,6 +352,16 @@ class Messages(Dialect):
         runs += [self.event("frame", {"type": "content_block_delta", "index": index, "delta": each}) for each in after]
         runs.append(self.event("frame", {"type": "content_block_stop", "index": index}))
         return runs
+
+    # While the client waits
+
+    @property
+    def waits_after_opening(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        return self.pings
+
+    @property
+    def heartbeat(self) -> bytes:
+        return self.frame(PING) if self.pings else super().heartbeat
 
     # Refusals
 

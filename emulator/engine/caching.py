@@ -70,7 +70,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         prompt=prompt.total,
         entropy=context.entropy,
         seed=context.namespace.seed,
-        habits=context.provider.habits,
+        habits=context.dialect.model_habits(),
     )
     assert exchange.usage is not None
     cached = CachedResponse(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from emulator.engine.stages import Admitted, Arrived
 from emulator.providers.base import ProviderError
 from emulator.request import ModelRequest
+from emulator.state.rate_limits import Used
 from emulator.wire import PlannedBody
 
 
@@ -15,9 +16,9 @@ def count(admitted: Admitted) -> None:
         return
     rates, place, now = context.namespace.rate_limits, _place(request), context.exchange.received
     left = rates.remaining(place, limits, now)
-    if limits.is_enforced and min(left.requests.left, left.tokens.left) < 1:
+    if limits.is_enforced and left.is_used_up:
         raise ProviderError(context.provider.over_limit(request, left, rates.until_next(place, limits, now)))
-    rates.take(place, limits, now, 1, 0)
+    rates.take(place, limits, now, Used(requests=1))
 
 
 def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
@@ -27,8 +28,10 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
     limits, context, place = stage.limits, stage.context, _place(stage.request)
     rates, exchange = context.namespace.rate_limits, context.exchange
     if exchange.usage is not None:
-        rates.take(place, limits, exchange.received, 0, exchange.usage.total)
-    headers = context.provider.limit_headers(rates.remaining(place, limits, exchange.received))
+        tokens, output = context.provider.counted(exchange.usage)
+        rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
+    left = rates.remaining(place, limits, exchange.received)
+    headers = context.provider.limit_headers(left, exchange.received)
     return replace(planned, headers=planned.headers + headers)
 
 

@@ -146,7 +146,7 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
     if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
         return await unmatched(admitted)
     prompt = await count_prompt(request, context)
-    context.provider.check_context_length(request, prompt.total)
+    context.dialect.check_prompt(request, prompt.total)
     replies = await write_replies(admitted)
     planned = rendered(replies, prompt, admitted, struck)
     cache(planned, replies, prompt, admitted, struck)

@@ -2,14 +2,14 @@
 
 from dataclasses import replace
 
-from emulator.completion import complete
+from emulator.completion import NO_CACHE, complete
 from emulator.dialects.base import Dialect, delivered
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
 from emulator.engine.writing import Prompt
 from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
-from emulator.reply import Completion, Reply, Usage
+from emulator.reply import CacheUse, Completion, Reply, Usage
 from emulator.request import ModelRequest
 from emulator.wire import PlannedBody, single
 
@@ -25,10 +25,10 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
         created=int(exchange.received),
         request_id=context.request_id,
         prompt=prompt.total,
-        cached=_cached(prompt, admitted),
+        cache=_cache_use(prompt, admitted),
         entropy=context.entropy,
         seed=context.namespace.seed,
-        habits=context.provider.habits,
+        habits=dialect.model_habits(),
     )
     request, completion = struck.mutated(completion, admitted)
     exchange.usage = completion.usage
@@ -42,14 +42,17 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
     return planned
 
 
-def _cached(prompt: Prompt, admitted: Admitted) -> int:
-    """How many of the prompt's tokens the provider has in its cache."""
-    provider, request = admitted.context.provider, admitted.request
-    unit = provider.cache_unit
-    if not provider.shows_cache or prompt.total < max(unit, provider.cache_from):
-        return 0
+def _cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
+    """What of the prompt is in the provider's cache, and what it leaves there."""
+    context, request = admitted.context, admitted.request
+    provider, unit = context.provider, context.provider.cache_unit
     place = f"{provider.name} {request.model} {request.key}"
-    return min(admitted.context.namespace.prompt_cache.hit(place, prompt.parts, unit), prompt.total)
+    points = context.dialect.cache_points(request)
+    if points is not None:
+        return context.namespace.prefix_cache.use(place, prompt.parts, points, context.exchange.received)
+    if not provider.shows_cache or prompt.total < max(unit, provider.cache_from):
+        return NO_CACHE
+    return CacheUse(min(context.namespace.prompt_cache.hit(place, prompt.parts, unit), prompt.total))
 
 
 def _keep(completion: Completion, request: ModelRequest, matched: Matched) -> None:

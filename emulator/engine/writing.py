@@ -7,9 +7,9 @@ from functools import partial
 
 from emulator import large, tokens
 from emulator.completion import said
+from emulator.dialects.base import Dialect
 from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
 from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quick, write
-from emulator.providers.base import Provider
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
@@ -26,17 +26,17 @@ class Prompt:
 
 async def count_prompt(request: ModelRequest, context: RequestContext) -> Prompt:
     """What the request costs as a prompt."""
-    provider = context.provider
+    dialect = context.dialect
     if len(request.http_request.body) > large.LARGE:
-        return await large.elsewhere(_count_large, request, provider)
-    fixed, texts = provider.prompt_texts(request)
+        return await large.elsewhere(_count_large, request, dialect)
+    fixed, texts = dialect.prompt_parts(request)
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=context.has_left)
     return _counted(fixed, texts)
 
 
-def _count_large(request: ModelRequest, provider: Provider) -> Prompt:
-    fixed, texts = provider.prompt_texts(request)
+def _count_large(request: ModelRequest, dialect: Dialect) -> Prompt:
+    fixed, texts = dialect.prompt_parts(request)
     tokens.warm(texts)
     return _counted(fixed, texts)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from emulator.providers.anthropic import Anthropic
 from emulator.providers.base import Provider
 from emulator.providers.cloudsway import Cloudsway
 from emulator.providers.deepseek import DeepSeek
@@ -19,6 +20,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "cloudsway": Cloudsway,
         "deepseek": DeepSeek,
         "openai": OpenAI,
+        "anthropic": Anthropic,
     }
 )
 """Every provider by its name in URLs; installed distributions may add more."""

@@ -86,13 +86,35 @@ class Price(pydantic.BaseModel):
     completion: Decimal
     cached: Decimal
     """Prompt tokens that the provider had in its cache."""
+    cache_write: Decimal | None = None
+    """Prompt tokens that it put there; as any other when null."""
+    cache_write_1h: Decimal | None = None
+    """Those of them that it keeps for an hour; as `cache_write` when null."""
+
+    def of(self, usage: Usage) -> Decimal:
+        """What an answer costs."""
+        write = self.prompt if self.cache_write is None else self.cache_write
+        write_1h = write if self.cache_write_1h is None else self.cache_write_1h
+        return (
+            (usage.prompt - usage.cached - usage.cache_written) * self.prompt
+            + usage.cached * self.cached
+            + (usage.cache_written - usage.cache_written_1h) * write
+            + usage.cache_written_1h * write_1h
+            + usage.completion * self.completion
+        )
 
 
-def per_million(prompt: str, completion: str, cached: str) -> Price:
+def per_million(
+    prompt: str, completion: str, cached: str, cache_write: str | None = None, cache_write_1h: str | None = None
+) -> Price:
     """A price as providers tell it, in USD for a million tokens."""
     million = Decimal(1_000_000)
     return Price(
-        prompt=Decimal(prompt) / million, completion=Decimal(completion) / million, cached=Decimal(cached) / million
+        prompt=Decimal(prompt) / million,
+        completion=Decimal(completion) / million,
+        cached=Decimal(cached) / million,
+        cache_write=None if cache_write is None else Decimal(cache_write) / million,
+        cache_write_1h=None if cache_write_1h is None else Decimal(cache_write_1h) / million,
     )
 
 
@@ -110,7 +132,9 @@ class Limits(NamedTuple):
 
     requests: int
     tokens: int
+    """Those of prompts and answers together, unless `output` counts the latter apart."""
     is_enforced: bool = False
+    output: int | None = None
 
 
 class Remaining(NamedTuple):
@@ -122,10 +146,16 @@ class Remaining(NamedTuple):
 
 
 class Allowance(NamedTuple):
-    """What is left of both limits."""
+    """What is left of the limits."""
 
     requests: Remaining
     tokens: Remaining
+    output: Remaining | None = None
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether there is nothing left of one of them."""
+        return any(row is not None and row.left < 1 for row in self)
 
 
 class Provider:
@@ -142,6 +172,8 @@ class Provider:
     errors: ClassVar[Mapping[str, ErrorSpec]]
     example: ClassVar[tuple[str, Mapping[str, Any]]]
     """A path and a body to paste, answered by the shipped scenario."""
+    example_headers: ClassVar[Mapping[str, str]] = {}
+    """Headers that a request needs besides the key."""
     sdk_note: ClassVar[str] = ""
     """What the user of an OpenAI SDK has to know of this provider, in a few words."""
     Settings: ClassVar[type[pydantic.BaseModel]] = Settings
@@ -238,8 +270,12 @@ class Provider:
         """What the key may use in a minute, for providers that tell it on every answer."""
         return None
 
-    def limit_headers(self, left: Allowance) -> tuple[Header, ...]:
-        """The headers that tell what is left of the limits."""
+    def counted(self, usage: Usage) -> tuple[int, int]:
+        """What an answer counts against the limits of tokens, and against that of an answer's own."""
+        return usage.total, usage.completion
+
+    def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
+        """The headers that tell what is left of the limits at this moment, in Unix time."""
         return ()
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
@@ -252,9 +288,8 @@ class Provider:
 
     def cost(self, usage: Usage, model: str) -> Decimal:
         """What an answer costs, in USD."""
-        price = self.settings.price or self.price_of(model)
-        uncached = usage.prompt - usage.cached
-        return uncached * price.prompt + usage.cached * price.cached + usage.completion * price.completion
+        price: Price = self.settings.price or self.price_of(model)
+        return price.of(usage)
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
@@ -343,6 +378,7 @@ USUAL = {
     502: "overloaded",
     503: "overloaded",
     504: "timeout",
+    529: "overloaded",
 }
 """The error that a status stands for when a scenario gives the status only."""
 

@@ -395,7 +395,7 @@ class OpenAI(Provider):
             is_enforced=requests is not None or tokens is not None,
         )
 
-    def limit_headers(self, left: Allowance) -> tuple[Header, ...]:
+    def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
         rows = (("requests", left.requests), ("tokens", left.tokens))
         headers = [
             *[(f"x-ratelimit-limit-{name}", str(row.limit)) for name, row in rows],

@@ -259,6 +259,8 @@ class UsageModel(Model):
     """Tokens in the reasoning."""
     cached: Count | None = None
     """Tokens in the prompt that were cached."""
+    cache_written: Count | None = None
+    """Tokens in the prompt that were put into the cache, where that costs more."""
 
 
 class ReplyModel(Model):

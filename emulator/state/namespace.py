@@ -23,6 +23,7 @@ from emulator.scenario.document import Document
 from emulator.scenario.models import RuleModel, Scenario
 from emulator.scenario.sources import Source, load, load_document
 from emulator.state.journal import Exchange, Journal, Shelf
+from emulator.state.prompt_cache import PrefixCache
 from emulator.state.quotas import Quotas, quota_of
 from emulator.state.rate_limits import RateLimits
 from emulator.state.response_cache import ResponseCache
@@ -138,6 +139,7 @@ class Namespace:
         shelf = shelf or Shelf()
         self.journal = Journal(shelf=shelf)
         self.prompt_cache = PromptCache()
+        self.prefix_cache = PrefixCache()
         self.fault_registry = FaultRegistry(claims=shelf.shared)
         self.response_cache = ResponseCache()
         self.stored = ResponseStore(lambda: self.clock.time())
@@ -160,6 +162,7 @@ class Namespace:
         self._used: dict[int, int] = {}
         self._attempts: OrderedDict[bytes, int] = OrderedDict()
         self.prompt_cache.clear()
+        self.prefix_cache.clear()
         self.response_cache.clear()
         self.stored.clear()
         self.rate_limits.clear()

@@ -16,6 +16,7 @@ class Used(NamedTuple):
     requests: float = 0.0
     tokens: float = 0.0
     at: float = 0.0
+    output: float = 0.0
 
 
 @dataclass(slots=True)
@@ -28,25 +29,31 @@ class RateLimits:
         self._used.clear()
 
     def remaining(self, place: tuple[str, str, str], limits: Limits, now: float) -> Allowance:
-        """What is left of both limits."""
+        """What is left of the limits."""
         used = self._drained(place, limits, now)
         return Allowance(
             _left(limits.requests, used.requests),
             _left(limits.tokens, used.tokens),
+            None if limits.output is None else _left(limits.output, used.output),
         )
 
     def until_next(self, place: tuple[str, str, str], limits: Limits, now: float) -> float:
         """In how many seconds another request may come."""
         used = self._drained(place, limits, now)
-        rows = ((used.requests, limits.requests), (used.tokens, limits.tokens))
+        rows = [(used.requests, limits.requests), (used.tokens, limits.tokens)]
+        if limits.output is not None:
+            rows.append((used.output, limits.output))
         return max([MINUTE * max(0.0, amount + 1 - limit) / limit if limit else MINUTE for amount, limit in rows])
 
-    def take(self, place: tuple[str, str, str], limits: Limits, now: float, requests: int, tokens: int) -> None:
+    def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> None:
         """Count what a request uses."""
         used = self._drained(place, limits, now)
         self._used.pop(place, None)
         self._used[place] = Used(
-            min(used.requests + requests, limits.requests), min(used.tokens + tokens, limits.tokens), now
+            min(used.requests + taken.requests, limits.requests),
+            min(used.tokens + taken.tokens, limits.tokens),
+            now,
+            min(used.output + taken.output, limits.output or 0),
         )
         if len(self._used) > MAX_BUCKETS:
             del self._used[next(iter(self._used))]
@@ -57,7 +64,10 @@ class RateLimits:
             return Used(at=now)
         share = max(0.0, now - used.at) / MINUTE
         return Used(
-            max(0.0, used.requests - share * limits.requests), max(0.0, used.tokens - share * limits.tokens), now
+            max(0.0, used.requests - share * limits.requests),
+            max(0.0, used.tokens - share * limits.tokens),
+            now,
+            max(0.0, used.output - share * (limits.output or 0)),
         )
 
 

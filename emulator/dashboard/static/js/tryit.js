@@ -53,7 +53,7 @@ export function tryIt({ providers, bases, resend, onSelect }) {
     const about = providers[provider.value];
     const row = about.operations[Number(operation.value)];
     path.value = new URL(bases[provider.value]).pathname.replace(/\/$/, "") + row.path;
-    headers.value = [row.method === "POST" ? "content-type: application/json" : "", about.auth].filter(Boolean).join("\n");
+    headers.value = [row.method === "POST" ? "content-type: application/json" : "", about.auth, ...about.headers].filter(Boolean).join("\n");
     const make = BODIES[row.dialect] ?? BODIES.chat_completions;
     body.value = row.method === "POST" ? JSON.stringify(make(prompt.value, about.model, stream.checked), null, 2) : "";
     body.dataset.method = row.method;

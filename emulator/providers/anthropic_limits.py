@@ -1,0 +1,76 @@
+"""What a key may use of Claude in a minute: requests, tokens of prompts and of answers, as headers report it."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from math import ceil
+
+from emulator.providers.base import Allowance, Limits, Provider, Remaining
+from emulator.providers.claude_models import served
+from emulator.reply import ErrorReply, Usage
+from emulator.request import ModelRequest
+from emulator.wire import Header
+
+ORGANIZATION = "b6f2a1d4-5c3e-4f7a-9d2b-0e8c7a6f5d43"
+REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 4_000, 2_000_000, 400_000
+"""What may be used in a minute where a scenario does not say."""
+LEARN = (
+    "For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current "
+    "usage. Please reduce the prompt length or the maximum tokens requested, or try again later. You may also contact "
+    "sales at https://www.anthropic.com/contact-sales to discuss your options for a rate limit increase."
+)
+
+
+class AnthropicLimits(Provider):
+    """A provider with Anthropic's limits. Its settings say how many there are."""
+
+    def limits(self, request: ModelRequest) -> Limits | None:
+        if request.http_request.operation != "messages":
+            return None
+        settings = self.settings
+        given = (settings.requests_per_minute, settings.input_tokens_per_minute, settings.output_tokens_per_minute)
+        usual = (REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS)
+        requests, tokens, output = [most if each is None else each for each, most in zip(given, usual, strict=True)]
+        return Limits(requests, tokens, any(each is not None for each in given), output)
+
+    def counted(self, usage: Usage) -> tuple[int, int]:
+        return usage.prompt - usage.cached, usage.completion
+
+    def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
+        output = left.output or Remaining(0, 0, 0.0)
+        both = Remaining(
+            left.tokens.limit + output.limit, left.tokens.left + output.left, max(left.tokens.reset, output.reset)
+        )
+        rows = (("requests", left.requests), ("input-tokens", left.tokens), ("output-tokens", output), ("tokens", both))
+        return tuple([header for name, row in rows for header in _limit_headers(name, row, now)])
+
+    def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
+        rows = (("requests", left.requests), ("input tokens", left.tokens), ("output tokens", left.output))
+        unit, row = next((unit, row) for unit, row in rows if row is not None and row.left < 1)
+        message = (
+            f"This request would exceed your organization's rate limit of {row.limit:,} {unit} per minute (org: "
+            f"{ORGANIZATION}, model: {served(request.model)}). {LEARN}"
+        )
+        return ErrorReply(name="rate_limited", message=message, headers={"retry-after": str(ceil(seconds))})
+
+    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
+        if requests is None:
+            return None
+        span = {60.0: "minute", 3600.0: "hour", 86400.0: "day", None: "month"}.get(seconds)
+        rate = f"{requests:,} requests per {span}" if span else f"{requests:,} requests"
+        return f"This request would exceed your organization's rate limit of {rate}. {LEARN}"
+
+    def concurrency_message(self, now: int, limit: int) -> str | None:
+        return (
+            "Number of concurrent connections has exceeded your rate limit. Please try again later or contact sales at "
+            "https://www.anthropic.com/contact-sales to discuss your options for a rate limit increase."
+        )
+
+
+def _limit_headers(name: str, row: Remaining, now: float) -> Iterator[Header]:
+    """What is left of one limit; tokens to the nearest thousand."""
+    left = row.left
+    if name != "requests" and row.limit >= 10_000:
+        left = min(row.limit, round(left, -3))
+    reset = datetime.fromtimestamp(ceil(now + row.reset), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    for what, value in (("limit", row.limit), ("remaining", left), ("reset", reset)):
+        yield f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()

@@ -1,0 +1,217 @@
+"""Messages as Claude's models speak them, whoever serves them: how they think, sign, cite, cache and refuse.
+
+A vendor subclasses `ClaudeMessages` and states what is its own: the key, the version, the envelope of an error.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, Literal
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from emulator import large, tokens
+from emulator.dialects.base import CachePoint, provider_error
+from emulator.dialects.chat_completions import Many
+from emulator.dialects.messages import (
+    MessagesBody,
+    OutputConfig,
+    Thinking,
+    TurnBody,
+    read_tool_choice,
+    read_tools,
+    read_turns,
+    wants_search,
+)
+from emulator.dialects.parameters import IGNORED, SAMPLING, honoured, ignored, only
+from emulator.providers import claude_words as words
+from emulator.providers.claude_citations import with_citations
+from emulator.providers.claude_models import Claude, claude, served
+from emulator.providers.claude_prompt import fixed_tokens, parts_of, points_of
+from emulator.providers.claude_shape import ClaudeShape
+from emulator.providers.claude_words import CHANCE, Asked
+from emulator.providers.deepseek_messages import with_search
+from emulator.reply import Block, Reply, Thought
+from emulator.request import Controls, HttpRequest, ModelRequest
+
+NEWEST = "2026-10-21"
+"""The version that takes no sampling members."""
+
+
+class ClaudeThinking(Thinking):
+    type: Literal["enabled", "adaptive", "disabled", "between_tools"]
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class ClaudeOutput(OutputConfig):
+    effort: Annotated[str | None, ignored("each model has its levels; a thought is as long as it is scripted")] = None
+    format: dict[str, Any] | None = None
+
+
+class ClaudeTurn(TurnBody):
+    role: Literal["user", "assistant", "system"]
+
+
+class ClaudeBody(MessagesBody):
+    """Every member that Claude's API knows; those that change nothing here may look as they like."""
+
+    messages: Many[ClaudeTurn]  # type: ignore[assignment]  # the roles that there are
+    thinking: ClaudeThinking | None = None
+    output_config: ClaudeOutput | None = None
+    output_format: Annotated[dict[str, Any] | None, honoured("output_config.format replaced it")] = None
+    cache_control: dict[str, Any] | None = None
+    top_k: Annotated[int | None, SAMPLING] = None
+    metadata: Annotated[dict[str, Any] | None, IGNORED] = None
+    service_tier: Annotated[Literal["auto", "standard_only"] | None, IGNORED] = None
+    container: Annotated[Any, IGNORED] = None
+    context_management: Annotated[Any, IGNORED] = None
+    mcp_servers: Annotated[Any, IGNORED] = None
+    inference_geo: Annotated[Any, IGNORED] = None
+    speed: Annotated[Any, IGNORED] = None
+    diagnostics: Annotated[Any, IGNORED] = None
+    fallbacks: Annotated[Any, IGNORED] = None
+    fallback_credit_token: Annotated[Any, IGNORED] = None
+    billing_policy: Annotated[Any, IGNORED] = None
+    compaction: Annotated[Any, IGNORED] = None
+    thread: Annotated[Any, IGNORED] = None
+
+
+class CountBody(ClaudeBody):
+    """What is counted needs no limit."""
+
+    max_tokens: int = 1
+
+
+COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice")
+
+
+class ClaudeMessages(ClaudeShape):
+    """`POST /v1/messages`"""
+
+    Body: ClassVar[type[ClaudeBody]] = ClaudeBody
+
+    def body_of(self, operation: str) -> type[BaseModel]:
+        return COUNTED if operation == "count_tokens" else self.Body
+
+    # What a vendor may say otherwise
+
+    def version(self, http_request: HttpRequest) -> str:
+        """The version of the API that a request speaks."""
+        return ""
+
+    def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
+        """The model that is asked for. Raises ProviderError."""
+        return body.model
+
+    def complaints(self, asked: Asked) -> Iterator[str | None]:
+        """What may be wrong with a body of the right types."""
+        yield from words.complaints(asked)
+
+    # The way in
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        version = self.version(http_request)
+        body, native = self.read(http_request, version)
+        name = self.model_of(http_request, body)
+        betas = frozenset(
+            filter(None, [each.strip() for each in http_request.headers.get("anthropic-beta", "").split(",")])
+        )
+        verifies = getattr(self.provider.settings, "signatures", "accept") == "verify"
+        asked = Asked(
+            body,
+            native,
+            claude(name),
+            name,
+            version,
+            betas,
+            verifies,
+            counts_only=http_request.operation == "count_tokens",
+        )
+        complaint = next(filter(None, self.complaints(asked)), None)
+        if complaint is not None:
+            raise provider_error("bad_request", complaint)
+        messages = read_turns(body.system, body.messages)
+        return ModelRequest(http_request, name, messages, bool(body.stream), controls_of(asked), key, native)
+
+    def read(self, http_request: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:
+        """The typed body and the native one. Raises ProviderError."""
+        try:
+            native = large.loads(http_request.body)
+        except orjson.JSONDecodeError as error:
+            raise self.not_json(error) from None
+        if not isinstance(native, dict):
+            raise provider_error("bad_request", "Input should be an object")
+        self.check_members(native, version)
+        kind = CountBody if http_request.operation == "count_tokens" else self.Body
+        try:
+            return kind.model_validate(native), native
+        except ValidationError as error:
+            raise provider_error("bad_request", words.misfit(error.errors(include_url=False)[0])) from None
+
+    def not_json(self, error: orjson.JSONDecodeError) -> Exception:
+        return provider_error("bad_request", f"The request body is not valid JSON: {error.msg}")
+
+    def check_members(self, native: Mapping[str, Any], version: str) -> None:
+        """Raises ProviderError for a member that there is not."""
+        for name in native:
+            is_gone = version >= NEWEST and name in CHANCE
+            if is_gone or (self.refuses_unknown_members and name not in ClaudeBody.model_fields):
+                raise provider_error("bad_request", words.extra(name))
+
+    def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        return fixed_tokens(request.body), [text for text, _ in parts_of(request.body)]
+
+    def cache_points(self, request: ModelRequest) -> Sequence[CachePoint]:
+        return points_of(request.body, claude(request.model).cache_from)
+
+    def check_prompt(self, request: ModelRequest, prompt: int) -> None:
+        most = claude(request.model).context
+        if prompt > most:
+            raise provider_error("context_length", f"prompt is too long: {prompt} tokens > {most} maximum")
+
+    # The answer
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        if reply.model is None and served(request.model) != request.model:
+            reply = replace(reply, model=served(request.model))
+        if request.controls.thinking and reply.reasoning is None and not reply.blocks and reply.tool_calls:
+            reply = replace(reply, reasoning="")
+        reply = with_citations(with_search(reply, request), request.body)
+        if request.controls.thinking and not shows_thoughts(request):
+            blocks = tuple([_hidden(block) for block in reply.in_order()])
+            reply = replace(reply, blocks=blocks)
+        return reply
+
+    def result(self, request: ModelRequest) -> Any:
+        fixed, texts = self.prompt_parts(request)
+        return {"input_tokens": fixed + sum(map(tokens.count, texts))}
+
+
+def controls_of(asked: Asked) -> Controls:
+    """What shapes the answer."""
+    body, config = asked.body, asked.body.output_config
+    form = (config.format if config is not None else None) or body.output_format
+    thinks = asked.thinks and body.max_tokens != 0
+    effort = config.effort if config is not None else None
+    return Controls(
+        max_tokens=body.max_tokens,
+        stop=tuple([text for text in body.stop_sequences or () if text]),
+        response_format="json_schema" if form is not None else "text",
+        schema=form.get("schema") if form is not None else None,
+        tools=read_tools(body.tools),
+        tool_choice=read_tool_choice(body.tool_choice),
+        thinking=thinks,
+        reasoning_effort=effort,
+        searches=wants_search(body.tools),
+    )
+
+
+def shows_thoughts(request: ModelRequest) -> bool:
+    """Whether the words of thoughts are shown."""
+    display = (request.body.get("thinking") or {}).get("display")
+    model: Claude = claude(request.model)
+    return model.shows_thoughts if display is None else display == "summarized"
+
+
+def _hidden(block: Block) -> Block:
+    return replace(block, summary="") if isinstance(block, Thought) and block.summary is None else block
