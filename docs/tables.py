@@ -23,7 +23,8 @@ from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
 from emulator.scenario import json_schema
-from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
+from emulator.scenario.models import Match, RuleModel, Scenario
+from emulator.scenario.replies import BlockModel, ReplyModel
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -156,6 +157,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "parameters": parameters,
     "match": keys_of(Match),
     "reply": keys_of(ReplyModel),
+    "block": keys_of(BlockModel),
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
 }

@@ -12,9 +12,7 @@ from emulator.assertions import Assertions, RuleUse
 from emulator.control import api
 from emulator.control.models import Selection
 from emulator.errors import UsageError, did_you_mean
-from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
-from emulator.faults.selection import FaultRegistry
 from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
 from emulator.scripting import Function, caller, written
@@ -70,7 +68,7 @@ class NamespaceClient(Assertions):
 
     def clear(self) -> None:
         """Forget all exchanges; the next ones are numbered on."""
-        self._server.call(lambda: self._namespace().journal.clear())
+        self._server.call(lambda: api.clear_journal(self._app(), self.name))
 
     def wait_for(self, count: int = 1, *, timeout: float = 10.0, **wanted: Any) -> tuple[Exchange, ...]:
         """Return once so many requests are answered, and give their exchanges. Blocks: in a coroutine, use
@@ -143,25 +141,28 @@ class NamespaceClient(Assertions):
         """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
         far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
         compiled = compile_scenario(arguments.source(scenario))
-        self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), compiled))
+        self._change(lambda app: api.use_scenario(app, self.name, compiled, keeps_rules=True))
 
     def reset(self) -> None:
         """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""
-        self._server.call(lambda: self._namespace().reset())
+        self._server.call(lambda: api.reset(self._app(), self.name))
 
     def advance(self, seconds: float) -> None:
         """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
         arguments.number("seconds", seconds)
-        self._change(lambda app: app.namespaces.own(self.name).advance(seconds))
+        self._change(lambda app: api.advance(app, self.name, seconds))
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
         """Return once no request is being answered. Raises TimeoutError."""
         self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
 
-    def _namespace(self) -> Namespace:
+    def _app(self) -> App:
         app = self._server.app
         assert app is not None
-        return app.namespaces.get(self.name)
+        return app
+
+    def _namespace(self) -> Namespace:
+        return self._app().namespaces.get(self.name)
 
     def _change(self, work: Callable[[App], Result]) -> Result:
         """Do what has an effect on requests to come, so it needs a server that runs. Raises EmulatorError."""
@@ -185,29 +186,29 @@ class Faults:
 
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
         """Arm a fault for every request from now on; gives the id by which it can be removed."""
-        made = _made(fault, parameters)
-        return self._arm(lambda fault_registry: fault_registry.add(made))
+        made = api.fault_with(fault, parameters)
+        return str(self._world._change(lambda app: api.add_fault(app, self._world.name, made))["id"])
 
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
         """Arm a fault for one request: the next one that no earlier one of these waits for."""
-        made = _made(fault, parameters)
-        self._arm(lambda fault_registry: fault_registry.push(made))
+        made = api.fault_with(fault, parameters)
+        self._world._change(lambda app: api.queue_fault(app, self._world.name, made))
 
     def remove(self, id: str) -> bool:
         """Disarm a fault that was added; whether it was still there."""
-        return self._disarm(lambda fault_registry: fault_registry.remove(id))
+        try:
+            self._disarm(lambda app: api.remove_fault(app, self._world.name, id))
+        except api.NotFound:
+            return False
+        return True
 
     def clear(self) -> None:
         """Disarm all of them."""
-        self._disarm(lambda fault_registry: fault_registry.clear())
+        self._disarm(lambda app: api.remove_faults(app, self._world.name))
 
-    def _arm(self, work: Callable[[FaultRegistry], Result]) -> Result:
-        world = self._world
-        return world._change(lambda app: work(app.namespaces.own(world.name).fault_registry))
-
-    def _disarm(self, work: Callable[[FaultRegistry], Result]) -> Result:
+    def _disarm(self, work: Callable[[App], Result]) -> Result:
         world = self._world  # also once the server has stopped: that is where tests clean up
-        return world._server.call(lambda: work(world._namespace().fault_registry))
+        return world._server.call(lambda: work(world._app()))
 
 
 def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple[Selection, float]:
@@ -226,15 +227,3 @@ def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple[
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise UsageError(f"{first['loc'][0]} is {first['input']!r}: {first['msg']}.") from None
-
-
-def _made(fault: str | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
-    if not parameters:
-        return fault_of(fault)
-    if isinstance(fault, Fault):
-        return fault_of({**fault.model_dump(exclude_unset=True, by_alias=True), "kind": fault.kind, **parameters})
-    try:
-        given = spelled(fault)
-    except ValueError as error:
-        raise UsageError(f"The fault {error}") from None
-    return fault_of({**given, **parameters} if isinstance(given, Mapping) else given)

@@ -66,7 +66,8 @@ def _choice(
     finish = reply.finish_reason
     if not finish:
         calls = does_something and any(isinstance(block, ToolCall) and block.kind != "server" for block in blocks)
-        finish = "tool_calls" if calls else "stop"
+        refuses = any(isinstance(block, Refusal) for block in blocks)
+        finish = "tool_calls" if calls else "refusal" if refuses else "stop"
     native, stopped_by = reply.native_reason, None
     if does_something and habits.write_arguments is not None:
         blocks = _written(blocks, habits.write_arguments)

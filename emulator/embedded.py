@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 from emulator import arguments
 from emulator.arguments import ScenarioSource
 from emulator.client import NamespaceClient
+from emulator.control import api
 from emulator.control.access import access_for
 from emulator.engine import Options
 from emulator.errors import EmulatorError, UsageError
@@ -187,5 +188,5 @@ class Emulator(NamespaceClient):
                 raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
             arguments.seed(seed)
             compiled = None if scenario is None else compile_scenario(arguments.source(scenario))
-            self._change(lambda app: app.namespaces.give(name, compiled or app.namespaces.default.loaded, seed))
+            self._change(lambda app: api.give_namespace(app, name, compiled, seed))
         return NamespaceClient(self._server, name, self)

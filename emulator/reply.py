@@ -1,7 +1,7 @@
 """What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Literal, NamedTuple
 
 from emulator.records import record
@@ -135,6 +135,37 @@ class Reply:
     system_fingerprint: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
+    def without_thoughts(self) -> "Reply":
+        """The same from a model that does not think."""
+        if self.blocks:
+            return replace(self, blocks=tuple([block for block in self.blocks if not isinstance(block, Thought)]))
+        return self if self.reasoning is None else replace(self, reasoning=None)
+
+    def with_thought(self) -> "Reply":
+        """The same with a thought, if an empty one."""
+        if not self.blocks:
+            return self if self.reasoning is not None else replace(self, reasoning="")
+        thinks = any(isinstance(block, Thought) for block in self.blocks)
+        return self if thinks else replace(self, blocks=(Thought(""), *self.blocks))
+
+    def flat(self) -> "Reply":
+        """The same without blocks, for who has no words for them: thoughts, words and refusals, then calls. What was
+        searched is among the sources."""
+        if not self.blocks:
+            return self
+        thoughts = [block.text for block in self.blocks if isinstance(block, Thought)]
+        words = [block.text for block in self.blocks if isinstance(block, Text | Refusal)]
+        calls = [block for block in self.blocks if isinstance(block, ToolCall)]
+        found = [source for block in self.blocks if isinstance(block, Search) for source in block.results]
+        return replace(
+            self,
+            content="".join(words),
+            reasoning="".join(thoughts) if thoughts else None,
+            tool_calls=tuple(calls),
+            blocks=(),
+            sources=tuple(found) if found and self.sources is None else self.sources,
+        )
+
     def in_order(self) -> tuple[Block, ...]:
         """Everything that it says, in order."""
         if self.blocks:
@@ -148,7 +179,7 @@ class Reply:
 class ReplyTemplate:
     """An answer as a scenario states it: its texts may be templates, and the gaps are filled in for each request.
 
-    `reply` holds the given parts; the rest says what to generate, as in `emulator.scenario.models.ReplyModel`."""
+    `reply` holds the given parts; the rest says what to generate, as in `emulator.scenario.replies.ReplyModel`."""
 
     reply: Reply
     alternatives: tuple[str, ...] = ()

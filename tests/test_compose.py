@@ -24,7 +24,7 @@ from emulator.generation.compose import (
 from emulator.generation.templates import NAMES
 from emulator.reply import Reply, ReplyTemplate, Source
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
-from emulator.scenario.models import ReplyModel
+from emulator.scenario.replies import ReplyModel
 
 OCCASION = RenderContext(seed=1, locale="en_US", now="2026-01-02T03:04:05+00:00", timestamp=1767323045)
 SCHEMA = {

@@ -1,14 +1,19 @@
 """The control API: what any language can see and change of a running server, over HTTP."""
 
+import asyncio
 import json
 import re
+import signal
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from crowd import streams
+from served import served
 
 from emulator import Emulator
 from emulator.control.access import access_for
@@ -230,7 +235,7 @@ def test_a_balance_is_given_spent_and_added_to(api: Api) -> None:
 
 def test_the_clock_is_chosen_and_moved(api: Api) -> None:
     assert api.get("clock")["mode"] == "real"
-    assert api("POST", "clock/advance", {"seconds": 1}).status_code == 422
+    assert api("POST", "clock/advance", {"seconds": 1}).status_code == 409
     before = api("PUT", "clock", {"mode": "manual"}).json()
     after = api("POST", "clock/advance", {"seconds": 60}).json()
     assert (after["mode"], after["now"] - before["now"]) == ("manual", 60.0)
@@ -303,27 +308,29 @@ def test_events_tell_what_begins_moves_and_ends(api: Api) -> None:
 
 
 def test_changes_disturb_no_stream_that_runs(api: Api) -> None:
-    scenario = {"rules": [{"reply": {"content": "word " * 20}, "pace": {"ttft": 0.1, "tokens_per_second": 50}}]}
-    api("PUT", "scenario", scenario)
-    answers: list[str] = []
-
-    def talk() -> None:
-        with httpx.Client(trust_env=False) as http:
-            answers.append(Api(api.emulator, http).chat(stream=True).text)
-
-    threads = [threading.Thread(target=talk) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    while not api.get("journal")["exchanges"]:
-        pass
-    for _ in range(20):
-        api("POST", "rules", {"match": {"prompt": "other"}, "reply": {"content": "x"}})
-        api("PUT", "accounts/serevix/other", {"balance": "0"})
-        api("DELETE", "rules")
-    for thread in threads:
-        thread.join(60)
-    assert len(answers) == 8
-    assert all(answer.endswith("data: [DONE]\n\n") for answer in answers)
+    words = "word " * 20
+    api("PUT", "scenario", {"rules": [{"reply": {"content": words}, "pace": {"ttft": 0.5, "tokens_per_second": 20}}]})
+    port = api.emulator.port
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(lambda: asyncio.run(streams(port, 60)))
+        while len(api.get("journal")["exchanges"]) < 60:
+            assert not running.done()
+        for _ in range(10):
+            api("POST", "rules", {"reply": {"content": "x"}})
+            api("POST", "faults", {"fault": "reset"})
+            with pytest.raises(httpx.TransportError):
+                api.chat()
+            api("DELETE", "faults")
+            assert api.said() == "x"
+            api("DELETE", "rules")
+            api("PUT", "accounts/serevix/k", {"balance": "0"})
+            assert api.chat().status_code == 403
+            api("PUT", "accounts/serevix/k", {"balance": None})
+        answers = running.result(60)
+    assert {(answer.text, answer.is_whole) for answer in answers} == {(words, True)}
+    rows = [row for row in api.get("journal")["exchanges"] if row["stream"]]
+    assert {(row["ended"], tuple(row["faults"]), row["status"]) for row in rows} == {("complete", (), 200)}
+    assert len(rows) == 60
 
 
 def test_metrics_count_requests_tokens_and_faults(api: Api) -> None:
@@ -422,7 +429,8 @@ def test_the_icon_is_served_and_makes_no_exchange(api: Api) -> None:
         ("GET", "journal?limit=x", 422),
         ("GET", "journal?colour=red", 422),
         ("GET", "journal/x", 404),
-        ("POST", "clock/advance", 422),
+        ("POST", "clock/advance", 422),  # without its seconds
+        ("POST", "faults", 422),
     ],
 )
 def test_what_cannot_be_done_is_said(api: Api, method: str, path: str, status: int) -> None:
@@ -467,6 +475,29 @@ def test_no_secret_is_in_anything_that_is_shown(api: Api) -> None:
     )
     assert "The key is" in pieces
     assert split not in pieces
+
+
+@pytest.mark.parametrize("style", ["pretty", "json"])
+def test_no_secret_is_in_the_log(style: str, tmp_path: Path) -> None:
+    header, query, prompt, field, reply, path = CANARIES
+    scenario = tmp_path / "secrets.json"
+    scenario.write_text(
+        json.dumps({"version": 1, "rules": [{"match": {"prompt": "say it"}, "reply": {"content": f"It is {reply}."}}]})
+    )
+    with served("--speed", "max", "--log", style, "--scenario", str(scenario), "--strict") as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        for text, where in (("say it", "serevix"), (f"Remember {prompt}", "serevix"), ("say it", f"nowhere-{path}")):
+            body = {"model": f"deepseek-{field}", "api_key": field, "stream": True}
+            httpx.post(
+                f"{origin}/{where}/v1/chat/completions?api_key={query}",
+                json={**body, "messages": [{"role": "user", "content": text}]},
+                headers={"authorization": f"Bearer {header}"},
+            )
+        httpx.get(f"{origin}/__emulator/journal/wait?count=3&timeout=20").raise_for_status()
+        server.signal(signal.SIGTERM)
+        _, out, err = server.finish()
+    assert (out + err).count("404") >= 1  # all three are in the log
+    assert [canary for canary in CANARIES if canary in out + err] == []
 
 
 # The description

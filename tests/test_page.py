@@ -195,6 +195,18 @@ def test_fault_is_armed_acts_and_is_marked_in_the_timeline(page: "Page", emulato
     assert httpx.get(f"{origin(emulator)}/__emulator/journal/1").json()["applied"][0].startswith("stall")
 
 
+def test_fault_is_armed_for_a_window_of_time(page: "Page", emulator: Emulator) -> None:
+    page.goto(f"{origin(emulator)}/__emulator/#/faults")
+    page.click("[data-kind='latency']")
+    page.fill("input[name='seconds']", "2")
+    page.fill("input[name='window.after']", "30")
+    page.fill("input[name='window.for']", "60")
+    page.click("#arm")
+    page.wait_for_selector(".armed-row:has-text('window')")
+    (row,) = httpx.get(f"{origin(emulator)}/__emulator/faults").json()["faults"]
+    assert row["fault"] == {"kind": "latency", "seconds": 2.0, "window": {"after": 30.0, "for": 60.0}}
+
+
 def test_armed_fault_can_be_removed(page: "Page", emulator: Emulator) -> None:
     page.goto(f"{origin(emulator)}/__emulator/#/faults")
     page.click(".fault-card[data-kind=error]")
@@ -368,6 +380,23 @@ def test_what_a_client_sent_is_shown_as_text_only(page: "Page", emulator: Emulat
     assert page.locator("main img, main script, main b:has-text('user')").count() == 0
 
 
+def test_no_secret_reaches_the_page(page: "Page", emulator: Emulator) -> None:
+    secrets = [f"sk-canary-{place}-abcdef" for place in ("key", "query", "prompt", "reply")]
+    key, query, prompt, reply = secrets
+    rule = {"match": {"prompt": {"contains": "canary"}}, "reply": {"content": f"It is {' '.join(['so', reply])}."}}
+    httpx.post(f"{origin(emulator)}/__emulator/rules", json=rule).raise_for_status()
+    url = f"{emulator.url('serevix')}{PATHS['serevix']}?api_key={query}"
+    body = question("serevix", f"Remember {prompt}", stream=True)
+    httpx.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
+    seen = ""
+    open_exchange(page, 1)
+    for tab in ("Overview", "Request", "Response", "Raw bytes"):
+        page.click(f".tabs :text-is('{tab}')")
+        seen += page.content()
+    assert "Remember" in seen
+    assert [secret for secret in secrets if secret in seen] == []
+
+
 def test_a_thousand_exchanges_keep_few_elements_and_the_newest_in_sight(page: "Page", emulator: Emulator) -> None:
     with httpx.Client() as client:
         for number in range(1000):
@@ -428,6 +457,10 @@ def test_dark_mode_follows_the_system_and_the_button(page: "Page", emulator: Emu
     assert page.evaluate(theme) == "light"
 
 
+OUTSIDE = """() => [...document.querySelectorAll("main :is(button, input, select, textarea)")].filter((each) => {
+  const box = each.getBoundingClientRect();
+  return box.width && !each.closest(".tabs") && (box.right > innerWidth || box.left < 0);
+}).map((each) => each.outerHTML)"""
 VIEWS = ("", "exchanges/1", "waterfall", "try", "faults", "scenario", "control")
 
 
@@ -454,6 +487,7 @@ def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
             if each["impact"] in ("serious", "critical")
         ]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, view
+        assert page.evaluate(OUTSIDE) == [], view
     assert found == []
 
 

@@ -12,6 +12,7 @@ import emulator.pytest_plugin.fixture
 LOADED = (emulator.control.http, emulator.pytest_plugin.fixture)
 """What runs in this process need is loaded once for all of them."""
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(300)
 
 ASK = """
 import json
@@ -531,7 +532,6 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
     assert "Traceback" not in said(result)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("count", "workers"), [(40, "2"), pytest.param(400, "8", marks=pytest.mark.soak)], ids=["small", "whole"]
 )

@@ -13,15 +13,15 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES
 from emulator.reply import ErrorReply, Reply, ReplyTemplate, Source
 from emulator.request import ToolCall
+from emulator.scenario.fields import texts_of
 from emulator.scenario.loading import build, parse
 from emulator.scenario.models import (
     ErrorModel,
     Match,
-    ReplyModel,
     RuleModel,
     Scenario,
-    texts_of,
 )
+from emulator.scenario.replies import ReplyModel
 
 
 def scenario_of(text: str) -> Scenario:

@@ -14,7 +14,8 @@ from emulator.faults.base import known_errors
 from emulator.providers import PROVIDERS
 from emulator.resources import folder
 from emulator.scenario.json_schema import DIALECT, as_text, json_schema
-from emulator.scenario.models import Match, ReplyModel, RuleModel, Scenario
+from emulator.scenario.models import Match, RuleModel, Scenario
+from emulator.scenario.replies import ReplyModel
 
 SCENARIOS = sorted(folder("scenarios").rglob("*.yaml"))
 

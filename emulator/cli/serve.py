@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from emulator.logs import LogWriter, Style
     from emulator.server.channel import Member
     from emulator.server.server import ServerOptions
+    from emulator.state.journal import Exchange
+
+    OnExchange = Callable[[Exchange], None]
 
 
 @click.command("serve")
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
               help="Origin whose pages may use the control API, http://localhost:3000; repeatable.")  # fmt: skip
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
               help="Request log format. json: one line of JSON each on stdout, all else on stderr.")  # fmt: skip
+@click.option("--otel", is_flag=True, cls=Option,
+              help="Export an OpenTelemetry span of each exchange by OTLP, as OTEL_… variables say.")  # fmt: skip
 def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
     """Start the server.
 
@@ -56,7 +61,11 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
     try:
         front = tls_front(values.pop("tls_folder"), values.pop("tls_cert"), values.pop("tls_key"), host)
         access = access_for(host, values.pop("control_token"), values.pop("origins"))
-        server = server_options(values, front=front, access=access)
+        server = server_options(values, front=front, access=access, exports_spans=values.pop("otel"))
+        if server.exports_spans:
+            from emulator.spans import check_installed
+
+            check_installed()
         if workers == 1:
             serve_alone(server, host, port, log)
         else:
@@ -144,8 +153,30 @@ def _run(
         if options.compiled.scenario.clock == "manual":
             logging.getLogger("emulator").warning(MANUAL_CLOCK)
 
-    served = replace(options, on_exchange=logs.on_exchange(log, out, is_colored=is_colored(1)))
-    Server(served).run(sock, settled)
+    show = logs.on_exchange(log, out, is_colored=is_colored(1))
+    with _with_spans(options, show) as on_exchange:
+        Server(replace(options, on_exchange=on_exchange)).run(sock, settled)
+
+
+@contextlib.contextmanager
+def _with_spans(options: "ServerOptions", show: "OnExchange | None") -> "Iterator[OnExchange | None]":
+    """What shows each exchange and, if that is wanted, gives it a span."""
+    if not options.exports_spans:
+        yield show
+        return
+    from emulator.spans import exported
+
+    spans = exported()
+
+    def on_exchange(exchange: "Exchange") -> None:
+        spans(exchange)
+        if show is not None:
+            show(exchange)
+
+    try:
+        yield on_exchange
+    finally:
+        spans.close()
 
 
 @contextlib.contextmanager

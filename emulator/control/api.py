@@ -12,17 +12,17 @@ from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import BaseModel
 
 from emulator.control.access import Access
-from emulator.control.models import AcknowledgeBody, Selection
 from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
 from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
+from emulator.request import ModelRequest
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
 from emulator.state.journal import Exchange, Journal
@@ -36,6 +36,9 @@ from emulator.state.namespace import (
 )
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
+
+if TYPE_CHECKING:  # the models of HTTP take long to load, and Python's own users need none of them
+    from emulator.control.models import AcknowledgeBody, Selection
 
 Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
 """What answers a worker's message."""
@@ -177,13 +180,13 @@ def set_speed(server: Controlled, factor: float | None) -> dict[str, Any]:
 # What happened
 
 
-def selected(journal: Journal, wanted: Selection) -> list[Exchange]:
+def selected(journal: Journal, wanted: "Selection") -> list[Exchange]:
     """The exchanges that fit, oldest first."""
     found = [exchange for exchange in journal if fits(exchange, wanted)]
     return found if wanted.limit is None else found[-wanted.limit :]
 
 
-def fits(exchange: Exchange, wanted: Selection) -> bool:
+def fits(exchange: Exchange, wanted: "Selection") -> bool:
     """Whether an exchange is one of those that are wanted."""
     provider, _, _ = exchange.place
     return (
@@ -196,7 +199,7 @@ def fits(exchange: Exchange, wanted: Selection) -> bool:
     )
 
 
-def exchanges(server: Controlled, namespace: str, wanted: Selection) -> dict[str, Any]:
+def exchanges(server: Controlled, namespace: str, wanted: "Selection") -> dict[str, Any]:
     """The exchanges that the journal holds, oldest first."""
     return {"exchanges": [each.row() for each in selected(server.namespaces.get(namespace).journal, wanted)]}
 
@@ -224,7 +227,9 @@ def clear_journal(server: Controlled, namespace: str) -> dict[str, Any]:
     return {"removed": removed}
 
 
-async def wait_for(server: Controlled, namespace: str, wanted: Selection, count: int, seconds: float) -> dict[str, Any]:
+async def wait_for(
+    server: Controlled, namespace: str, wanted: "Selection", count: int, seconds: float
+) -> dict[str, Any]:
     """The exchanges that fit, once so many of them are over. Raises TimedOut."""
     journal = server.namespaces.get(namespace).journal
     every = wanted.model_copy(update={"limit": None})
@@ -248,7 +253,7 @@ def not_enough(seconds: float, found: int, count: int) -> str:
     return f"After {seconds:g} seconds {found} of {count} exchanges have matched and are over."
 
 
-def acknowledge(server: Controlled, namespace: str, word: AcknowledgeBody) -> dict[str, Any]:
+def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> dict[str, Any]:
     """Keep what a client says of how an exchange ended for it. Raises NotFound."""
     if word.number is not None:
         exchange = found(server, namespace, word.number)
@@ -298,9 +303,15 @@ def plain(model: BaseModel | None) -> dict[str, Any]:
     return said
 
 
-def add_rule(server: Controlled, namespace: str, rule: RuleModel) -> dict[str, Any]:
-    """Try a rule before all others from now on."""
-    added = server.namespaces.own(namespace).add_rule(rule)
+def add_rule(
+    server: Controlled,
+    namespace: str,
+    rule: RuleModel,
+    functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
+    origin: str | None = None,
+) -> dict[str, Any]:
+    """Try a rule before all others from now on. From Python, functions may give its answers, by their places."""
+    added = server.namespaces.own(namespace).add_rule(rule, functions, origin)
     return {"id": added.id, "name": added.rule.name}
 
 
@@ -329,10 +340,13 @@ def replace_scenario(server: Controlled, namespace: str, source: Source) -> dict
     return use_scenario(server, namespace, compile_scenario(source))
 
 
-def use_scenario(server: Controlled, namespace: str, compiled: CompiledScenario) -> dict[str, Any]:
-    """The same with a scenario that is made ready."""
+def use_scenario(
+    server: Controlled, namespace: str, compiled: CompiledScenario, *, keeps_rules: bool = False
+) -> dict[str, Any]:
+    """The same with a scenario that is made ready; rules that were added may stay."""
     where = server.namespaces.own(namespace)
-    where.remove_rules()
+    if not keeps_rules:
+        where.remove_rules()
     server.namespaces.load(where, compiled)
     return {"name": compiled.scenario.name, "rules": len(compiled.rules.rules)}
 
@@ -461,7 +475,12 @@ def set_clock(server: Controlled, namespace: str, mode: ClockMode) -> dict[str, 
 
 
 def advance(server: Controlled, namespace: str, seconds: float) -> dict[str, Any]:
-    """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+    """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError, and Conflict when
+    the clock is real."""
+    if server.namespaces.get(namespace).clock_mode == "real":
+        raise Conflict(
+            "This clock is real and cannot be moved. PUT another mode, or say `clock: manual` in a scenario."
+        )
     server.namespaces.own(namespace).advance(seconds)
     return clock(server, namespace)
 

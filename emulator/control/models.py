@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
+from emulator.pace import FASTEST, SLOWEST
 from emulator.state.namespace import ClockMode
 
 MAX_WAIT = 600.0
@@ -130,7 +131,7 @@ class ClockBody(Given):
 class SpeedBody(Given):
     """How fast answers are to come."""
 
-    speed: Annotated[float, Field(gt=0)] | None
+    speed: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | None
     """All paces are multiplied by it; null: everything comes at once."""
 
 

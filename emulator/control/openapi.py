@@ -12,6 +12,7 @@ from emulator.control.models import ErrorAnswer, ScenarioText
 from emulator.control.routes import PREFIX, ControlRoute
 from emulator.scenario.json_schema import json_schema as scenario_schema
 from emulator.scenario.models import RuleModel, Scenario
+from emulator.state.namespace import NAME
 
 JsonObject = dict[str, Any]
 
@@ -46,6 +47,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> JsonObject:
     schemas = {**made["$defs"], **_of_scenarios()}
     for model in own:
         _describe(schemas, model)
+    schemas["NamespaceBody"]["properties"]["scenario"]["anyOf"][0] = {"$ref": REFERENCE.format(model="Scenario")}
     schemas["FaultBody"]["properties"]["fault"] = {"$ref": REFERENCE.format(model="Fault")}
     paths: dict[str, JsonObject] = {}
     for route in routes:
@@ -62,7 +64,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> JsonObject:
         "security": [{}, {"token": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": _bounded(schemas),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -76,6 +78,17 @@ def _of_scenarios() -> JsonObject:
     required = [name for name in schema.get("required", ()) if name != "version"]
     whole = {**schema, "required": required} if required else {k: v for k, v in schema.items() if k != "required"}
     return cast(JsonObject, _moved({**definitions, "Scenario": whole}))
+
+
+def _bounded(value: Any) -> Any:
+    """Integers as they can be sent: what does not fit into 64 bits is no number for the reader of JSON."""
+    if isinstance(value, list):
+        return [_bounded(item) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value.get("type") == "integer" and "enum" not in value:
+        return {"minimum": -(2**63), "maximum": 2**63 - 1, **value}
+    return {key: _bounded(item) for key, item in value.items()}
 
 
 def _moved(value: Any) -> Any:
@@ -116,8 +129,12 @@ def _operation(route: ControlRoute, schemas: JsonObject) -> JsonObject:
 
 def _path_parameters(route: ControlRoute) -> list[JsonObject]:
     names = re.findall(r"\{(\w+)\}", route.path)
-    shape: JsonObject = {"type": "string", "minLength": 1}
-    return [{"name": name, "in": "path", "required": True, "schema": shape} for name in names]
+    shapes: dict[str, JsonObject] = {
+        "name": {"type": "string", "pattern": f"^{NAME.pattern}$"},
+        "number": {"type": "integer", "minimum": 1, "maximum": 10**15 - 1},
+    }
+    rest: JsonObject = {"type": "string", "minLength": 1}
+    return [{"name": name, "in": "path", "required": True, "schema": shapes.get(name, rest)} for name in names]
 
 
 def _query_parameters(route: ControlRoute) -> list[JsonObject]:
@@ -135,7 +152,8 @@ def _responses(route: ControlRoute) -> JsonObject:
     answer = {"schema": {"$ref": REFERENCE.format(model=route.answer.__name__)}}
     text = {"schema": {"type": "string"}}
     content = {kind: answer if kind == "application/json" else text for kind in route.media_types}
-    statuses = {*route.errors, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
+    of_workers = () if route.is_local else (503,)
+    statuses = {*route.errors, *of_workers, *OF_ANY, *(OF_WRITES if route.body is not None else ())}
     error = {"application/json": {"schema": {"$ref": REFERENCE.format(model="ErrorAnswer")}}}
     refusals: JsonObject = {
         str(status): {"description": REFUSALS[status], "content": error} for status in sorted(statuses)

@@ -305,6 +305,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "clock/advance", "Let time pass on a clock that is not real.",
         lambda s, a: api.advance(s, a.namespace, a.body.seconds), Time, body=AdvanceBody,
+        errors=(409,),
     ),
     ControlRoute(
         "GET", "namespaces", "All namespaces.",

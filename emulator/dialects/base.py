@@ -369,6 +369,10 @@ class Dialect(WireShape):
         """The part of a reply that there are words for."""
         return reply
 
+    def unshown(self, reply: Reply) -> tuple[str, ...]:
+        """The kinds of blocks in a reply that do not show here."""
+        return ()
+
     def make_id(self, entropy: bytes) -> str:
         """An id in this dialect's form, from 32 random bytes."""
         return self.id_form.format(seeded.letters(entropy, 24))

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from emulator import large, tokens
 from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, provider_error
+from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
-from emulator.reply import Choice, Completion, TokenLogprob
+from emulator.reply import Choice, Completion, Reply, Search, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
 from emulator.wire import FrameRun, Part, single
 
@@ -185,9 +186,13 @@ class ChatCompletions(Dialect):
 
     Body: ClassVar[type[ChatBody]] = ChatBody
     ranges: ClassVar[tuple[Range, ...]] = ()
-    stream_default: ClassVar[bool] = False
     says_no_usage: ClassVar[bool] = False
     """Whether events without the usage say null, when it was asked for."""
+
+    @property
+    def stream_default(self) -> bool:
+        """Whether a request that does not say `stream` is streamed."""
+        return False
 
     @property
     def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
@@ -259,6 +264,9 @@ class ChatCompletions(Dialect):
 
     # The answer
 
+    def unshown(self, reply: Reply) -> tuple[str, ...]:
+        return ("search",) if any(isinstance(block, Search) for block in reply.blocks) else ()
+
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         """The JSON of a whole answer."""
         return {
@@ -274,23 +282,21 @@ class ChatCompletions(Dialect):
         return {"index": choice.index, "message": self.message(choice), "finish_reason": self.reason(choice)}
 
     def message(self, choice: Choice) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": choice.content}
+        refusal = refused(choice)
+        is_silent = refusal is not None and not choice.content
+        message: dict[str, Any] = {"role": "assistant", "content": None if is_silent else choice.content}
         if choice.reasoning is not None:
             message["reasoning_content"] = choice.reasoning
         if choice.tool_calls:
             message["tool_calls"] = self.tool_calls(choice)
+        if refusal is not None:
+            message["refusal"] = refusal
+        if cited := annotations(choice):
+            message["annotations"] = cited
         return message
 
     def tool_calls(self, choice: Choice) -> list[dict[str, Any]]:
-        return [
-            {
-                "index": index,
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
-            }
-            for index, call in enumerate(choice.tool_calls)
-        ]
+        return [{"index": index, **call_row(call, call.arguments)} for index, call in enumerate(choice.tool_calls)]
 
     def logprobs(self, choice: Choice) -> dict[str, Any] | None:
         """Log probabilities of a whole choice; None when they were not asked for."""
@@ -334,19 +340,24 @@ class ChatCompletions(Dialect):
             yield from self.text_runs("reasoning", completion, request, choice)
         if choice.content:
             yield from self.text_runs("content", completion, request, choice)
+        yield from self.further_runs(completion, request, choice)
         for index, call in enumerate(choice.tool_calls):
-            head = {
-                "index": index,
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": ""},
-            }
-            delta = self.tool_delta(choice, head)
+            delta = self.tool_delta(choice, {"index": index, **call_row(call, "")})
             yield self.event("tool_calls", self.chunk(completion, request, choice, delta))
             pieces = self.provider.habits.argument_pieces(call.arguments)
-            delta = self.tool_delta(choice, {"index": index, "function": {"arguments": PIECE}})
+            delta = self.tool_delta(choice, {"index": index, **call_piece(call)})
             before, after = self.around(self.chunk(completion, request, choice, delta))
             yield FrameRun("tool_calls", before, pieces.escaped, after, pieces.counts)
+
+    def further_runs(self, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[FrameRun]:
+        """The deltas of what only blocks can say: the words of a refusal, and what texts cite."""
+        refusal = refused(choice)
+        if refusal:
+            pieces = tokens.pieces(refusal)
+            before, after = self.around(self.chunk(completion, request, choice, {"refusal": PIECE}))
+            yield FrameRun("content", before, pieces.escaped, after, pieces.counts)
+        if cited := annotations(choice):
+            yield self.event("frame", self.chunk(completion, request, choice, {"annotations": cited}))
 
     def text_runs(
         self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
@@ -445,7 +456,7 @@ class ChatCompletions(Dialect):
             index, words = choice.get("index", 0), words_of(choice)
             for meaning, names in TEXTS:
                 if meaning in meanings:
-                    yield from [Place(words, name, meaning, index) for name in names if name in words]
+                    yield from [Place(words, name, meaning, index) for name in names if has_text(words, name)]
             if "call_index" in meanings:
                 for call in words.get("tool_calls") or ():
                     yield Place(call, "index", "call_index", (index, call.get("index", 0)))
@@ -525,9 +536,14 @@ class ChatCompletions(Dialect):
 
 
 TEXTS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
-    ("content", ("content", "text")),
+    ("content", ("content", "text", "refusal")),
     ("reasoning", ("reasoning_content",)),
 )
+
+
+def has_text(words: dict[str, Any], name: str) -> bool:
+    """Whether a text stands at this name, or could; refusals are rare, and null everywhere else."""
+    return name in words and (name != "refusal" or bool(words[name]))
 
 
 def words_of(choice: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The words of an answer: what the prompt costs, and what the choices say."""
 
+import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,6 +13,9 @@ from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quic
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
+from emulator.state.journal import IN_EXCHANGE
+
+logger = logging.getLogger("emulator")
 
 
 @record
@@ -62,12 +65,21 @@ async def write_replies(matched: Matched) -> list[Reply]:
             work = partial(write, template, request, render_context, context.has_left)
             replies = await pool.run(work, has_left=context.has_left)
     if request.controls.thinking is False:  # a model with thinking off has no reasoning to show
-        replies = [replace(reply, reasoning=None) for reply in replies]
+        replies = [reply.without_thoughts() for reply in replies]
     replies = [context.dialect.adapt(reply, request) for reply in replies]
+    _note_unshown(replies, context)
     texts = [part for reply in replies for part in said(reply)]
     if not tokens.is_quick(texts):
         await POOL.run(tokens.warm, texts, has_left=context.has_left)
     return replies
+
+
+def _note_unshown(replies: Sequence[Reply], context: RequestContext) -> None:
+    """What the answer holds and this endpoint has no words for is said in the journal."""
+    for kind in dict.fromkeys(kind for reply in replies if reply.blocks for kind in context.dialect.unshown(reply)):
+        note = f"this endpoint can't show a block of the answer: {kind}"
+        context.exchange.notes += (note,)
+        logger.warning("%s", note, extra=IN_EXCHANGE)
 
 
 def _render_context(matched: Matched) -> RenderContext:

@@ -15,6 +15,9 @@ def _listed(value: Any) -> Any:
     return tuple(value.split("+")) if isinstance(value, str) else tuple(value) if isinstance(value, list) else value
 
 
+Member = Annotated[str, Field(min_length=1)]
+
+
 class MissingFields(Fault):
     """Removes members wherever they appear."""
 
@@ -25,7 +28,7 @@ class MissingFields(Fault):
     tests: ClassVar[str] = "The client requires only what it needs: a strict reader loses the whole answer."
 
     kind: Literal["missing_fields"] = "missing_fields"
-    fields: Annotated[tuple[str, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None
+    fields: Annotated[tuple[Member, ...] | None, BeforeValidator(_listed), Field(min_length=1)] = None
     """Names of the members, in one line joined by `+`; by default, those that identify the answer."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:

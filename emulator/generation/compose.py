@@ -18,7 +18,7 @@ from emulator.generation import prose, templates
 from emulator.generation.answers import Result
 from emulator.generation.instances import Fuel, instance
 from emulator.offload import never
-from emulator.reply import ErrorReply, Reply, ReplyTemplate
+from emulator.reply import Block, ErrorReply, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
 LENGTH = (40, 120)
@@ -65,7 +65,7 @@ class RenderContext:
 def is_plain(template: ReplyTemplate, request: ModelRequest) -> bool:
     """Whether there is nothing to write: the draft says all, word for word."""
     is_open = template.is_templated or template.writes_content or template.writes_reasoning or template.code is not None
-    searches = request.controls.searches and template.reply.sources is None
+    searches = request.controls.searches and template.reply.sources is None and not template.reply.blocks
     return request.controls.n == 1 and not is_open and not searches
 
 
@@ -123,7 +123,7 @@ def _choice(
             said, about=request.prompt, locale=locale, length=REASONING_LENGTH, results=_results(request)
         )
         reply = replace(reply, reasoning=thought)
-    if request.controls.searches and reply.sources is None:
+    if request.controls.searches and reply.sources is None and not reply.blocks:
         reply = replace(reply, sources=prose.sources(said, request.prompt, locale=render_context.locale))
     return reply
 
@@ -213,19 +213,39 @@ def _rendered(
         except templates.TemplateError as error:
             raise WritingError(f"a template failed: {error}") from None
 
+    given = iter(arguments)
     return replace(
         reply,
         content=render(reply.content),
         reasoning=reply.reasoning and render(reply.reasoning),
         tool_calls=tuple(
-            replace(call, arguments=_rendered_arguments(given, render))
-            for call, given in zip(reply.tool_calls, arguments, strict=True)
+            [replace(call, arguments=_rendered_arguments(next(given), render)) for call in reply.tool_calls]
         ),
-        sources=reply.sources
-        and tuple(
-            replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in reply.sources
-        ),
+        blocks=tuple([_rendered_block(block, given, render) for block in reply.blocks]),
+        sources=reply.sources and _rendered_sources(reply.sources, render),
     )
+
+
+def _rendered_block(block: Block, arguments: Iterator[Mapping[str, Any] | str], render: Callable[[str], str]) -> Block:
+    match block:
+        case Thought():
+            return replace(block, text=render(block.text), summary=block.summary and render(block.summary))
+        case Text():
+            cited = [
+                replace(each, url=render(each.url), title=render(each.title), cited_text=render(each.cited_text))
+                for each in block.citations
+            ]
+            return replace(block, text=render(block.text), citations=tuple(cited))
+        case Refusal():
+            return replace(block, text=render(block.text))
+        case ToolCall():
+            return replace(block, arguments=_rendered_arguments(next(arguments), render))
+        case Search():
+            return replace(block, query=render(block.query), results=_rendered_sources(block.results, render))
+
+
+def _rendered_sources(sources: Sequence[Source], render: Callable[[str], str]) -> tuple[Source, ...]:
+    return tuple([replace(row, url=render(row.url), summary=row.summary and render(row.summary)) for row in sources])
 
 
 def _rendered_arguments(given: Mapping[str, Any] | str, render: Callable[[str], str]) -> str:

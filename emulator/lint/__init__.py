@@ -23,7 +23,8 @@ from emulator.matching.conditions.values import glob_pattern
 from emulator.patterns import compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
 from emulator.scenario.document import Document, quote, spell
-from emulator.scenario.models import HEADER_NAME, Match, RuleModel, Scenario, texts_of
+from emulator.scenario.fields import HEADER_NAME, texts_of
+from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.sources import Loaded
 
 MAX_COMPARED = 300_000
@@ -240,7 +241,7 @@ def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
     if rule.pace is not None and all(item.error is not None for item in answers):
         yield LintWarning(("pace",), "pace has no effect: errors come at once")
     for key_path, reply in _replies(rule):
-        is_written = reply.content is None and not reply.tool_calls and reply.from_ is None
+        is_written = reply.content is None and not reply.tool_calls and not reply.blocks and reply.from_ is None
         for name in ("length", "style"):
             if name in reply.model_fields_set and not is_written:
                 yield LintWarning((*key_path, name), f"{name} has no effect: no text is generated")

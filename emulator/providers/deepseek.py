@@ -234,7 +234,7 @@ class DeepSeek(DeepSeekDialect):
         """Who goes on from the beginning of an answer has done with thinking."""
         last = request.messages[-1]
         if last.prefix and last.content:
-            return replace(reply, reasoning=None)
+            return reply.without_thoughts()
         return super().adapt(reply, request)
 
     def make_id(self, entropy: bytes) -> str:

@@ -6,7 +6,7 @@ types first, then the prompt's shape, then ranges, then the conversation.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import orjson
@@ -39,7 +39,7 @@ from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
 from emulator.reply import Choice, Completion, Reply
-from emulator.request import Controls, HttpRequest, Message, ModelRequest
+from emulator.request import Controls, HttpRequest, Message, ModelRequest, ToolCall
 
 MAX_TOKENS = 393_216
 CONTEXT_LENGTH = 1_048_565
@@ -326,9 +326,10 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        if request.controls.thinking and reply.reasoning is None and (self.always_reasons or reply.tool_calls):
-            return replace(reply, reasoning="")
-        return reply
+        if not request.controls.thinking:
+            return reply
+        calls = reply.tool_calls or any(isinstance(block, ToolCall) for block in reply.blocks)
+        return reply.with_thought() if self.always_reasons or calls else reply
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {**super().body(completion, request), "system_fingerprint": self.fingerprint(completion)}

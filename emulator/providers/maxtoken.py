@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from emulator.dialects.chat_completions import ChatBody, Content, Many, MessageBody
+from emulator.dialects.base import Dialect
+from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Content, Many, MessageBody
 from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, bearer, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
-from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Completion, ErrorReply
 from emulator.request import Controls, HttpRequest, ModelRequest
 
@@ -35,7 +35,39 @@ class MaxTokenSettings(Settings):
     """The HTTP status of a content policy error; its body says "503" either way."""
 
 
-class MaxToken(ChatDialect, ServesDeepSeek):
+class MaxTokenChat(ChatCompletions):
+    """DeepSeek R1's chat completions of 2025."""
+
+    Body: ClassVar[type[ChatBody]] = MaxTokenBody
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        request = super().parse(http_request, key)
+        if self.provider.settings.models is not None and request.model not in self.provider.settings.models:
+            raise provider_error("model_not_found")
+        return request
+
+    @property
+    def stream_default(self) -> bool:
+        return bool(self.provider.settings.stream_default)
+
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
+        if not body.messages:
+            yield "messages must not be empty"
+
+    def controls(self, body: Any) -> Controls:
+        return Controls(thinking=True)
+
+    def usage(self, completion: Completion) -> dict[str, Any]:
+        usage = super().usage(completion)
+        usage["completion_tokens_details"] = {"reasoning_tokens": completion.usage.reasoning}
+        return usage
+
+    @property
+    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
+        return "finish"
+
+
+class MaxToken(ServesDeepSeek):
     """https://api.maxtoken.io"""
 
     name = "maxtoken"
@@ -45,7 +77,7 @@ class MaxToken(ChatDialect, ServesDeepSeek):
     auth_header = "x-api-key: sk-demo"
     Settings = MaxTokenSettings
     settings: MaxTokenSettings
-    Body: ClassVar[type[ChatBody]] = MaxTokenBody
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": MaxTokenChat}
     operations = (Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),)
     example = (
         "/v1/chat/completions",
@@ -78,32 +110,6 @@ class MaxToken(ChatDialect, ServesDeepSeek):
         if self.settings.auth == "strict" and not headers.get("x-api-key"):
             raise provider_error("unauthorized")
         return super().authenticate(headers)
-
-    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        request = super().parse(http_request, key)
-        if self.settings.models is not None and request.model not in self.settings.models:
-            raise provider_error("model_not_found")
-        return request
-
-    @property
-    def stream_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
-        return self.settings.stream_default
-
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
-        if not body.messages:
-            yield "messages must not be empty"
-
-    def controls(self, body: Any) -> Controls:
-        return Controls(thinking=True)
-
-    def usage(self, completion: Completion) -> dict[str, Any]:
-        usage = super().usage(completion)
-        usage["completion_tokens_details"] = {"reasoning_tokens": completion.usage.reasoning}
-        return usage
-
-    @property
-    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
-        return "finish"
 
     def error_spec(self, reply: ErrorReply) -> ErrorSpec:
         row = super().error_spec(reply)

@@ -10,13 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 import orjson
 
 from emulator import tokens
-from emulator.dialects.base import PIECE
-from emulator.dialects.chat_completions import ChatBody, Many, MessageBody
+from emulator.dialects.base import PIECE, Dialect
+from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Many, MessageBody
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
 from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, per_million, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
-from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, Completion, Reply, Source
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import FrameRun, Part
@@ -54,7 +53,112 @@ class NadlesSettings(Settings):
     """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
 
 
-class Nadles(ChatDialect, ServesDeepSeek):
+class NadlesStream(ChatCompletions):
+    """The stream, inferred: chunks of the same software, then the rest of the envelope."""
+
+    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
+        runs = super().stream(replace(completion, model=shown_model(completion)), request)
+        if completion.choices[0].content:
+            next(runs)  # no event has only the role: the first piece brings it along
+        yield from runs
+
+    def text_runs(
+        self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
+    ) -> Iterator[FrameRun]:
+        pieces = tokens.pieces(choice.content)
+        delta = {"content": pieces.texts[0], "role": "assistant"}
+        yield self.event(part, self.chunk(completion, request, choice, delta), tokens=pieces.counts[0])
+        before, after = self.around(self.chunk(completion, request, choice, {"content": PIECE}))
+        yield FrameRun(part, before, pieces.escaped[1:], after, pieces.counts[1:])
+
+    def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
+        chunk = super().chunk_of(completion, choices)
+        return {"model_response": chunk} if self.provider.settings.stream_envelope == "model_response" else chunk
+
+    def core(self, native: dict[str, Any]) -> dict[str, Any]:
+        inner = native.get("model_response")
+        return inner if isinstance(inner, dict) else native
+
+    def first_delta(self, choice: Choice) -> dict[str, Any]:
+        return {"content": "", "role": "assistant"}
+
+    def last_delta(self, choice: Choice) -> dict[str, Any]:
+        return {}
+
+    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
+        yield self.event("usage", search_and_tokens(completion))
+
+
+class NadlesChat(NadlesStream):
+    """Chat completions in an envelope of their own."""
+
+    Body: ClassVar[type[ChatBody]] = NadlesBody
+    counts = ("usage", "token_info")
+    ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        # The gateway looks at the plan before the origin looks at the body.
+        if http_request.parameters["model_name"] not in self.provider.settings.models:
+            raise provider_error("forbidden")
+        return super().parse(http_request, key)
+
+    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+        return http_request.parameters["model_name"]
+
+    def validation_errors(self, body: Any) -> Iterator[str | None]:
+        if not body.messages:
+            yield "messages must not be empty"
+        if body.max_tokens < 1 and self.provider.settings.out_of_range == "reject":
+            yield "Invalid max_tokens value, max_tokens must be at least 1"
+        if self.provider.settings.out_of_range == "reject":
+            yield from super().validation_errors(body)
+
+    def controls(self, body: Any) -> Controls:
+        limit = body.max_tokens
+        if limit < 1:  # temperature and top_p change nothing in an emulated answer
+            limit = 1 if self.provider.settings.out_of_range == "clamp" else MAX_TOKENS
+        return Controls(max_tokens=limit, searches=body.search_web)
+
+    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
+        """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
+        reply = reply.flat()
+        if not request.controls.searches and self.provider.settings.summaries == "searched":
+            reply = replace(reply, sources=())
+        if reply.reasoning is None:
+            return reply
+        content = reply.content
+        if self.provider.settings.inline_think:
+            content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
+        return replace(reply, reasoning=None, content=content)
+
+    def unshown(self, reply: Reply) -> tuple[str, ...]:
+        return ()
+
+    def make_id(self, entropy: bytes) -> str:
+        return f"chatcmpl-{entropy[:16].hex()}"
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return {
+            "model_response": {
+                "choices": [self.choice(choice, request) for choice in completion.choices],
+                "created": completion.created,
+                "id": completion.id,
+                "model": shown_model(completion),
+                "object": "chat.completion",
+            },
+            **search_and_tokens(completion),
+        }
+
+    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
+        return {"finish_reason": self.reason(choice), "index": choice.index, "logprobs": None,
+                "message": self.message(choice)}  # fmt: skip
+
+    def message(self, choice: Choice) -> dict[str, Any]:
+        calls = self.tool_calls(choice) or None
+        return {"content": choice.content, "name": None, "role": "assistant", "tool_calls": calls}
+
+
+class Nadles(ServesDeepSeek):
     """https://deadlock.p.nadles.com"""
 
     name = "nadles"
@@ -64,9 +168,8 @@ class Nadles(ChatDialect, ServesDeepSeek):
     auth_header = "x-billing-token: demo"
     Settings = NadlesSettings
     settings: NadlesSettings
-    Body: ClassVar[type[ChatBody]] = NadlesBody
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": NadlesChat}
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
-    counts = ("usage", "token_info")
     price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
@@ -74,7 +177,6 @@ class Nadles(ChatDialect, ServesDeepSeek):
         {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]},
     )
     sdk_note = "not for OpenAI SDKs: the path ends in /completion, and answers are wrapped in model_response"
-    ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "Unauthorized"),
         "forbidden": ErrorSpec(403, "Forbidden"),
@@ -94,115 +196,26 @@ class Nadles(ChatDialect, ServesDeepSeek):
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("x-billing-token")
 
-    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # The gateway looks at the plan before the origin looks at the body.
-        if http_request.parameters["model_name"] not in self.settings.models:
-            raise provider_error("forbidden")
-        return super().parse(http_request, key)
-
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
-        return http_request.parameters["model_name"]
-
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
-        if not body.messages:
-            yield "messages must not be empty"
-        if body.max_tokens < 1 and self.settings.out_of_range == "reject":
-            yield "Invalid max_tokens value, max_tokens must be at least 1"
-        if self.settings.out_of_range == "reject":
-            yield from super().validation_errors(body)
-
-    def controls(self, body: Any) -> Controls:
-        limit = body.max_tokens
-        if limit < 1:  # temperature and top_p change nothing in an emulated answer
-            limit = 1 if self.settings.out_of_range == "clamp" else MAX_TOKENS
-        return Controls(max_tokens=limit, searches=body.search_web)
-
-    def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
-        if not request.controls.searches and self.settings.summaries == "searched":
-            reply = replace(reply, sources=())
-        if reply.reasoning is None:
-            return reply
-        content = reply.content
-        if self.settings.inline_think:
-            content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
-        return replace(reply, reasoning=None, content=content)
-
-    def make_id(self, entropy: bytes) -> str:
-        return f"chatcmpl-{entropy[:16].hex()}"
-
-    def body(self, completion: Completion, request: ModelRequest) -> Any:
-        return {
-            "model_response": {
-                "choices": [self.choice(choice, request) for choice in completion.choices],
-                "created": completion.created,
-                "id": completion.id,
-                "model": self.shown_model(completion),
-                "object": "chat.completion",
-            },
-            **self.search_and_tokens(completion),
-        }
-
-    def shown_model(self, completion: Completion) -> str:
-        """Answers name the model by its weights, not by its route."""
-        return MODEL_IN_ANSWERS if completion.model == MODEL else completion.model
-
-    def choice(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
-        return {"finish_reason": self.reason(choice), "index": choice.index, "logprobs": None,
-                "message": self.message(choice)}  # fmt: skip
-
-    def message(self, choice: Choice) -> dict[str, Any]:
-        calls = self.tool_calls(choice) or None
-        return {"content": choice.content, "name": None, "role": "assistant", "tool_calls": calls}
-
-    def search_and_tokens(self, completion: Completion) -> dict[str, Any]:
-        usage = completion.usage
-        return {
-            "summaries": [_row(source) for source in completion.sources],
-            "token_info": {
-                "prompt_tokens": usage.prompt,
-                "response_tokens": usage.completion,
-                "total_tokens": usage.total,
-            },
-        }
-
-    # The stream, inferred: chunks of the same software, then the rest of the envelope
-
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
-        runs = super().stream(replace(completion, model=self.shown_model(completion)), request)
-        if completion.choices[0].content:
-            next(runs)  # no event has only the role: the first piece brings it along
-        yield from runs
-
-    def text_runs(
-        self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
-    ) -> Iterator[FrameRun]:
-        pieces = tokens.pieces(choice.content)
-        delta = {"content": pieces.texts[0], "role": "assistant"}
-        yield self.event(part, self.chunk(completion, request, choice, delta), tokens=pieces.counts[0])
-        before, after = self.around(self.chunk(completion, request, choice, {"content": PIECE}))
-        yield FrameRun(part, before, pieces.escaped[1:], after, pieces.counts[1:])
-
-    def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        chunk = super().chunk_of(completion, choices)
-        return {"model_response": chunk} if self.settings.stream_envelope == "model_response" else chunk
-
-    def core(self, native: dict[str, Any]) -> dict[str, Any]:
-        inner = native.get("model_response")
-        return inner if isinstance(inner, dict) else native
-
-    def first_delta(self, choice: Choice) -> dict[str, Any]:
-        return {"content": "", "role": "assistant"}
-
-    def last_delta(self, choice: Choice) -> dict[str, Any]:
-        return {}
-
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
-        yield self.event("usage", self.search_and_tokens(completion))
-
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         # The gateway says `message`, the origin behind it `error`.
         return {"error": row.message} if row.type == "origin" else {"message": row.message}
+
+
+def shown_model(completion: Completion) -> str:
+    """Answers name the model by its weights, not by its route."""
+    return MODEL_IN_ANSWERS if completion.model == MODEL else completion.model
+
+
+def search_and_tokens(completion: Completion) -> dict[str, Any]:
+    usage = completion.usage
+    return {
+        "summaries": [_row(source) for source in completion.sources],
+        "token_info": {
+            "prompt_tokens": usage.prompt,
+            "response_tokens": usage.completion,
+            "total_tokens": usage.total,
+        },
+    }
 
 
 def _row(source: Source) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from pydantic import Discriminator, Tag, ValidationError
 
 from emulator import tokens
 from emulator.dialects.base import PIECE, ProviderError
+from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.chat_completions import (
     ChatBody,
     ChatCompletions,
@@ -31,7 +32,7 @@ from emulator.dialects.responses_input import PLAIN_TEXT, as_custom
 from emulator.providers import openai_words as words
 from emulator.providers.openai_models import is_thinker, thinks
 from emulator.providers.openai_words import Bounds, wrong
-from emulator.reply import Choice, Completion, Refusal, Reply
+from emulator.reply import Choice, Completion, Reply
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
 from emulator.wire import FrameRun, Part
 
@@ -317,20 +318,7 @@ class OpenAIChat(ChatCompletions):
         message: Json = {"role": "assistant", "content": None if is_silent else choice.content}
         if choice.tool_calls:
             message["tool_calls"] = [call_row(call, call.arguments) for call in choice.tool_calls]
-        cited = [citation for block in choice.blocks for citation in getattr(block, "citations", ())]
-        annotations = [
-            {
-                "type": "url_citation",
-                "url_citation": {
-                    "start_index": each.start or 0,
-                    "end_index": each.end or 0,
-                    "title": each.title,
-                    "url": each.url,
-                },
-            }
-            for each in cited
-        ]
-        return {**message, "refusal": refusal, "annotations": annotations}
+        return {**message, "refusal": refusal, "annotations": annotations(choice)}
 
     def logprobs(self, choice: Choice) -> Json | None:
         return None if choice.logprobs is None else {"content": logprob_rows(choice.logprobs), "refusal": None}
@@ -376,12 +364,14 @@ class OpenAIChat(ChatCompletions):
         if refusal:
             native = self.chunk(completion, request, choice, {"refusal": PIECE})
             yield self.pieces("content", native, refusal)
+        if cited := annotations(choice):
+            yield self.event("frame", self.chunk(completion, request, choice, {"annotations": cited}))
         for index, call in enumerate(choice.tool_calls):
             if index or choice.content:
                 delta = {"tool_calls": [{"index": index, **call_row(call, "")}]}
                 yield self.event("tool_calls", self.chunk(completion, request, choice, delta))
-            inside = {"custom": {"input": PIECE}} if call.kind == "custom" else {"function": {"arguments": PIECE}}
-            native = self.chunk(completion, request, choice, {"tool_calls": [{"index": index, **inside}]})
+            delta = {"tool_calls": [{"index": index, **call_piece(call)}]}
+            native = self.chunk(completion, request, choice, delta)
             yield self.pieces("tool_calls", native, call.arguments)
 
     def text_runs(
@@ -436,19 +426,6 @@ ORDER = (
 def in_order(chunk: Json) -> Json:
     """The members of an event in the order in which they stand."""
     return {name: chunk[name] for name in ORDER if name in chunk}
-
-
-def refused(choice: Choice) -> str | None:
-    """The words in which the model refuses; None when it does not."""
-    texts = [block.text for block in choice.blocks if isinstance(block, Refusal)]
-    return "".join(texts) if texts else None
-
-
-def call_row(call: ToolCall, text: str) -> Json:
-    """A call as it stands on the wire, with these arguments."""
-    if call.kind == "custom":
-        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": text}}
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
 
 
 # What may be wrong

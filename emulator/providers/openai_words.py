@@ -1,12 +1,13 @@
 """OpenAI's words for what is wrong with a request: each complaint has a code, and names the member."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from emulator.dialects.base import ProviderError, provider_error
+from emulator.dialects.serde import place
 
 NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library "
@@ -104,19 +105,9 @@ def described(value: Any) -> str:
             return "an object"
 
 
-def path_of(loc: Iterable[str | int]) -> str:
-    """`("messages", 0, "role")` as `messages[0].role`, without the branches of unions."""
-    text = ""
-    for item in loc:
-        if isinstance(item, str) and item.startswith("<"):
-            continue
-        text += f"[{item}]" if isinstance(item, int) else f".{item}" if text else item
-    return text
-
-
 def misfit(error: ErrorDetails) -> ProviderError:
     """One validation error as OpenAI tells it."""
-    kind, path = error["type"], path_of(error["loc"])
+    kind, path = error["type"], place(error["loc"])
     if kind == "missing":
         return missing(path)
     if kind == "literal_error":

@@ -117,7 +117,7 @@ def _fault(definitions: Mapping[str, str]) -> Schema:
         "anyOf": [
             {"oneOf": [_reference(name) for name in definitions.values()]},
             {"type": "string", "pattern": rf"^\s*({words}|[0-9]+)\s*(:.*)?$"},
-            {"type": "integer"},
+            {"type": "integer", "minimum": 100, "maximum": 599},
         ],
     }
 

@@ -3,27 +3,21 @@
 The models hold what was written. `emulator.matching` compiles the rules for fast lookup.
 """
 
-import re
-from collections.abc import Iterator
 from decimal import Decimal
 from inspect import cleandoc
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import orjson
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
-    WithJsonSchema,
     create_model,
     model_validator,
 )
 
-from emulator.errors import UsageError, did_you_mean
+from emulator.errors import did_you_mean
 from emulator.faults import AnyFault
 from emulator.faults.base import ErrorName
-from emulator.generation import templates
-from emulator.generation.languages import known_locale
 from emulator.matching.conditions import BROUGHT
 from emulator.matching.conditions.values import (
     BodyConditions,
@@ -39,51 +33,12 @@ from emulator.matching.conditions.values import (
 )
 from emulator.pace import FASTEST, SLOWEST, Pace
 from emulator.providers import PROVIDERS
-from emulator.reply import ErrorReply, Reply, ReplyTemplate, Source
-from emulator.request import ToolCall
+from emulator.reply import ErrorReply
+from emulator.scenario.fields import Count, Headers, Locale, sendable
+from emulator.scenario.replies import ReplyModel
 
-LENGTH = r"^\s*(\d{1,6})(?:\s*\.\.\s*(\d{1,6}))?(?:\s*tokens?)?\s*$"
 MAX_MONEY, DECIMALS = 10**12, 30
 """The largest amount in USD, and the largest number of decimal places."""
-MAX_COUNT = 2**53 - 1
-"""The largest whole number that every JSON parser reads exactly."""
-CODE = r"^python:[A-Za-z_][\w.]*:[A-Za-z_]\w*$"
-
-
-def _template(text: str) -> str:
-    try:
-        templates.check(text)
-    except templates.TemplateError as error:
-        hint = "Put literal braces between {% raw %} and {% endraw %}"
-        raise ValueError(f"is an invalid template: {error}. {hint}") from None
-    return text
-
-
-def _length(value: Any) -> Any:
-    """Parses `80`, `80 tokens` or `40..120 tokens` into (minimum, maximum)."""
-    match = re.fullmatch(LENGTH, str(value))
-    if match is None or isinstance(value, bool):
-        raise ValueError(f"is {value!r}: write '80 tokens' or '40..120 tokens'")
-    low = int(match[1])
-    high = int(match[2] or low)
-    if not 1 <= low <= high <= 100_000:
-        raise ValueError(
-            f"is {value!r}: the first number must be at least 1, the second at least the first and at most 100000"
-        )
-    return (low, high)
-
-
-def _code(text: str) -> str:
-    if not re.fullmatch(CODE, text):
-        raise ValueError(f"is '{text}': write python:module:function")
-    return text
-
-
-def _locale(name: str) -> str:
-    try:
-        return known_locale(name)
-    except UsageError as error:
-        raise ValueError(f"is '{name}'. {error}") from None
 
 
 def _amount(value: Decimal) -> Decimal:
@@ -95,70 +50,12 @@ def _amount(value: Decimal) -> Decimal:
     return value
 
 
-def _sendable(value: Any) -> Any:
-    """Raises for data that JSON can't represent."""
-    try:
-        orjson.dumps(value)
-    except (TypeError, RecursionError) as error:
-        raise ValueError(f"can't be written as JSON: {error}. Give the exact text instead") from None
-    return value
-
-
-def _templates_inside(value: dict[str, Any]) -> dict[str, Any]:
-    for text in texts_of(value):
-        _template(text)
-    return value
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """Every string in a value, at any depth, except keys."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from texts_of(item)
-
-
-def _headers(headers: dict[str, str]) -> dict[str, str]:
-    for name, value in headers.items():
-        if not HEADER_NAME.fullmatch(name):
-            raise ValueError(f"has '{name}', which is not a header name: use letters, digits and -")
-        if name.lower() in ("content-length", "transfer-encoding"):
-            raise ValueError(
-                f"has '{name}', which is computed from the body: to send a wrong one, use the fault content_length"
-            )
-        if not HEADER_VALUE.fullmatch(value):
-            raise ValueError(f"has a value for '{name}' that a header can't carry: use one line of Latin-1 text")
-    return headers
-
-
-HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-Length = Annotated[int, Field(ge=1, le=100_000)] | Annotated[str, Field(pattern=LENGTH)]
-Headers = Annotated[
-    dict[str, str],
-    AfterValidator(_headers),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "propertyNames": {
-                "pattern": f"^{HEADER_NAME.pattern}$",
-                "not": {"pattern": "^([Cc]ontent-[Ll]ength|[Tt]ransfer-[Ee]ncoding)$"},
-            },
-            "additionalProperties": {"type": "string", "pattern": f"^{HEADER_VALUE.pattern}$"},
-        }
-    ),
-]
-Template = Annotated[str, AfterValidator(_template)]
-Code = Annotated[str, AfterValidator(_code), WithJsonSchema({"type": "string", "pattern": CODE})]
-Locale = Annotated[str, AfterValidator(_locale)]
 Faults = Annotated[
     tuple[AnyFault, ...],
     BeforeValidator(one_or_more, json_schema_input_type=AnyFault | tuple[AnyFault, ...]),
     Field(strict=False),
 ]
 Seconds = Annotated[float, Field(ge=0, le=86400 * 366)]
-Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 if TYPE_CHECKING:
@@ -220,141 +117,6 @@ class Match(BroughtConditions):
     """Differences to ignore when comparing texts; by default, the file's `defaults.normalize`."""
 
 
-class SummaryModel(Model):
-    """One source of a web search."""
-
-    url: Template
-    """The address of the source."""
-    summary: Template | None = ""
-    """What it says; null if it couldn't be read."""
-    status: Annotated[int, Field(ge=0, le=MAX_COUNT)] = 200
-    """The HTTP status of the source."""
-    error: str | None = None
-    """Why it couldn't be read."""
-
-
-class ToolCallModel(Model):
-    """A tool call: `arguments` as a mapping, or as the exact JSON text."""
-
-    name: str
-    """The function's name."""
-    arguments: Annotated[dict[str, Any], AfterValidator(_templates_inside), AfterValidator(_sendable)] | Template = (
-        Field(default_factory=dict)
-    )
-    """A mapping, whose strings may contain `{{ … }}`, or the exact text, which need not be JSON."""
-    id: str = ""
-    """Generated by default."""
-
-
-class UsageModel(Model):
-    """Counts that replace the computed ones."""
-
-    prompt: Count | None = None
-    """Tokens in the prompt."""
-    completion: Count | None = None
-    """Tokens in the answer, including its reasoning."""
-    total: Count | None = None
-    """Prompt and completion together."""
-    reasoning: Count | None = None
-    """Tokens in the reasoning."""
-    cached: Count | None = None
-    """Tokens in the prompt that were cached."""
-    cache_written: Count | None = None
-    """Tokens in the prompt that were put into the cache, where that costs more."""
-
-
-class ReplyModel(Model):
-    """A successful answer. Texts may contain `{{ … }}`. Without `content`, tool calls or code, it is generated."""
-
-    content: Template | None = None
-    """The text of the answer."""
-    reasoning: Template | bool | None = None
-    """The reasoning text, or true to generate one. By default, a generated answer has reasoning if the model thinks."""
-    length: Annotated[tuple[int, int], BeforeValidator(_length, json_schema_input_type=Length)] | None = None
-    """The length of the generated text: `80 tokens`, `40..120 tokens`."""
-    style: Literal["plain", "markdown", "code"] = "plain"
-    """The form of the generated text."""
-    locale: Locale | None = None
-    """The language of generated texts and of `fake`; by default, the file's `locale`."""
-    from_: Code | None = Field(default=None, alias="from")
-    """`python:module:function`, a function to call with the request; needs `serve --allow-code`."""
-    alternatives: Annotated[tuple[Template, ...], Field(strict=False)] = ()
-    """Texts of the other choices when a request asks for several (`n`)."""
-    tool_calls: tuple[ToolCallModel, ...] = Field(default=(), strict=False)
-    """The functions that the model wants to call."""
-    summaries: tuple[SummaryModel, ...] | None = Field(default=None, strict=False)
-    """The sources of a web search, for providers that report them."""
-    usage: UsageModel | None = None
-    """Counts that replace the computed ones."""
-    finish_reason: str | None = None
-    """Replaces `stop`, `tool_calls` or any other computed reason."""
-    native_finish_reason: str | None = None
-    """The model's own finish reason, for providers that report both."""
-    id: str | None = None
-    """The id of the completion; generated by default."""
-    created: Annotated[int, Field(ge=-MAX_COUNT, le=MAX_COUNT)] | None = None
-    """Unix time of the completion; by default, now."""
-    model: str | None = None
-    """The model named in the answer; by default, the requested one."""
-    system_fingerprint: str | None = None
-    """For providers that send it."""
-    headers: Headers = Field(default_factory=dict)
-    """Response headers, added to the provider's own or replacing them."""
-
-    @model_validator(mode="after")
-    def _generates_or_says(self) -> "ReplyModel":
-        shaped = [name for name in ("length", "style") if name in self.model_fields_set]
-        if self.content is not None and shaped:
-            raise ValueError(f"has content and {shaped[0]}, which is only for generated text: remove one of them")
-        return self
-
-    def to_draft(self) -> ReplyTemplate:
-        """Converts this to the emulator's own record."""
-        reply = Reply(
-            content=self.content or "",
-            reasoning=self.reasoning if isinstance(self.reasoning, str) else None,
-            tool_calls=tuple(
-                ToolCall(call.name, _json_text(call.arguments), call.id, is_data=not isinstance(call.arguments, str))
-                for call in self.tool_calls
-            ),
-            sources=None
-            if self.summaries is None
-            else tuple(Source(row.url, row.summary, row.status, row.error) for row in self.summaries),
-            usage=self.usage.model_dump(exclude_none=True) if self.usage else {},
-            finish_reason=self.finish_reason,
-            native_reason=self.native_finish_reason,
-            id=self.id,
-            created=self.created,
-            model=self.model,
-            system_fingerprint=self.system_fingerprint,
-            headers=self.headers,
-        )
-        said = [
-            reply.content,
-            reply.reasoning or "",
-            *self.alternatives,
-            *(text for call in self.tool_calls for text in texts_of(call.arguments)),
-        ]
-        said += [part for row in reply.sources or () for part in (row.url, row.summary or "")]
-        given = self.content is not None or self.tool_calls or self.from_ is not None
-        return ReplyTemplate(
-            reply=reply,
-            alternatives=self.alternatives,
-            arguments=tuple(call.arguments for call in self.tool_calls),
-            is_templated=any(map(templates.is_template, said)),
-            writes_content=not given,
-            writes_reasoning=self.reasoning if isinstance(self.reasoning, bool) else None,
-            length=self.length,
-            style=self.style,
-            locale=self.locale,
-            code=self.from_,
-        )
-
-
-def _json_text(arguments: dict[str, Any] | str) -> str:
-    return arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode()
-
-
 class ErrorModel(Model):
     """An error: a name, or any of its parts spelled out. A plain string is the name."""
 
@@ -372,7 +134,7 @@ class ErrorModel(Model):
     """For providers that send it."""
     headers: Headers = Field(default_factory=dict)
     """Response headers, added to the provider's own or replacing them."""
-    body: Annotated[Any, AfterValidator(_sendable)] = None
+    body: Annotated[Any, AfterValidator(sendable)] = None
     """The whole body: a string is sent unchanged, anything else as JSON."""
 
     @model_validator(mode="after")

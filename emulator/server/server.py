@@ -82,6 +82,8 @@ class ServerOptions:
     """What to load again when its files change; empty: nothing is watched."""
     on_exchange: Callable[[Exchange], None] | None = None
     """What tells each exchange once it is over."""
+    exports_spans: bool = False
+    """Whether each exchange gets an OpenTelemetry span."""
     access: Access = field(default_factory=Access)
     """Who may use the control API."""
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
-from emulator.dialects.base import WireShape
+from emulator.dialects.base import Meaning, WireShape
 from emulator.providers import PROVIDERS
 from emulator.state.redaction import events_of
+
+MEANINGS: tuple[Meaning, ...] = ("content", "reasoning", "id", "finish")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,10 @@ class Said:
 
     text: str
     reasoning: str
+    id: str = ""
+    """The id of the answer."""
+    finishes: tuple[str, ...] = ()
+    """Why each choice ended, in the words of the wire."""
 
 
 def shape_of(provider: str, dialect: str) -> WireShape | None:
@@ -28,15 +34,17 @@ def said(body: bytes, shape: WireShape, *, is_stream: bool) -> Said | None:
         natives = [event.native for _, _, event in events_of(body, shape) if event is not None]
     elif (native := shape.read_body(body)) is not None:
         natives = [native]
-    texts: dict[str, dict[object, list[str]]] = {"content": {}, "reasoning": {}}
+    texts: dict[str, dict[object, list[str]]] = {"content": {}, "reasoning": {}, "id": {}, "finish": {}}
     for native in natives:
-        for place in shape.places(native, "content", "reasoning"):
+        for place in shape.places(native, *MEANINGS):
             if isinstance(place.value, str):
                 texts[place.meaning].setdefault(place.key, []).append(place.value)
-    if not texts["content"] and not texts["reasoning"]:
+    if not any(texts.values()):
         return None
     content, reasoning = (
         "\n\n".join(filter(None, ("".join(parts) for parts in texts[meaning].values())))
         for meaning in ("content", "reasoning")
     )
-    return Said(content, reasoning)
+    ids = [id for found in texts["id"].values() for id in found]
+    finishes = tuple(words[-1] for words in texts["finish"].values())
+    return Said(content, reasoning, ids[0] if ids else "", finishes)

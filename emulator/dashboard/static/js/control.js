@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { action, download, h, put, toast } from "./dom.js";
 import { card } from "./detail.js";
+import * as format from "./format.js";
 import { field } from "./tryit.js";
 
 export function control({ providers, onCleared }) {
@@ -57,7 +58,7 @@ export function control({ providers, onCleared }) {
   async function timing() {
     const found = await api.get("timing");
     const names = { lateness_ms: "Frames late", stream_too_long_ms: "Streams too long", loop_lag_ms: "Loop lag" };
-    put(parts.timing, Object.entries(names).filter(([name]) => found[name]).map(([name, title]) => h("div", { class: "tile" }, h("dt", {}, title), h("dd", {}, `${Number(found[name].p50).toFixed(2)} ms`, h("small", {}, ` p99 ${Number(found[name].p99).toFixed(2)} ms`)))));
+    put(parts.timing, Object.entries(names).filter(([name]) => found[name]).map(([name, title]) => h("div", { class: "tile" }, h("dt", {}, title), h("dd", {}, `${format.seconds(found[name].p50 / 1000)}`, h("small", { class: "below" }, `p99 ${format.seconds(found[name].p99 / 1000)}`)))));
   }
 
   for (const load of [clock, speed, accounts, timing]) load().catch((error) => toast(error.message, "bad"));

@@ -108,7 +108,7 @@ function overview(exchange) {
     usage && tile("Tokens", format.number(usage.total), `${format.number(usage.prompt)} in · ${format.number(usage.completion)} out`),
     usage && exchange.stream && streaming > 0.05 && tile("Rate", `${Math.round(usage.completion / streaming)}/s`),
     tile("Cost", format.money(exchange.cost)),
-    tile("Sent", format.bytes(exchange.bytes_sent), `${format.number(exchange.frames_sent)} frames`));
+    tile("Sent", format.bytes(exchange.bytes_sent), `${format.number(exchange.frames_sent)} ${exchange.frames_sent === 1 ? "frame" : "frames"}`));
   const elements = [tiles];
   let stop;
   if (exchange.frames.length) {

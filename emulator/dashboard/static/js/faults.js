@@ -9,6 +9,7 @@ const COMMON = ["times", "probability", "skip"];
 
 export function faults({ families, schema }) {
   const kinds = kindsOf(schema);
+  const period = schema.$defs.Window;
   const armed = h("div", { class: "armed", role: "status" });
   const form = h("div", { class: "card fault-form" });
   const search = h("input", { type: "search", class: "search", placeholder: "Search faults …", "aria-label": "Search faults", oninput: () => draw() });
@@ -35,22 +36,26 @@ export function faults({ families, schema }) {
       inputs[key] = input(key, about);
       return field(key, inputs[key].element, about.description);
     };
+    const windowInputs = {};
+    const windowRow = ([key, about]) => {
+      windowInputs[key] = input(`window.${key}`, about);
+      return field(key, windowInputs[key].element, about.description);
+    };
     const own = Object.entries(kind.properties).filter(([key]) => key !== "kind" && key !== "window" && !COMMON.includes(key));
     const common = COMMON.filter((key) => kind.properties[key]).map((key) => [key, kind.properties[key]]);
     put(form, h("h2", {}, `⚡ ${name}`), h("p", {}, marked(kind.effect)), kind.tests && h("p", { class: "dim" }, "Tests: ", marked(kind.tests)),
       h("form", { onsubmit: (event) => { event.preventDefault(); action(arm)(event); } },
         own.length > 0 && h("div", { class: "fields two" }, own.map(row)),
         h("div", { class: "fields three" }, common.map(row)),
+        kind.properties.window && h("fieldset", { class: "fields two window" }, h("legend", {}, "window"), Object.entries(period.properties).map(windowRow)),
         h("div", { class: "actions" }, h("button", { type: "submit", class: "button primary", id: "arm" }, "Arm"),
           h("button", { type: "button", class: "button", id: "arm-once", onclick: action(() => arm(1)) }, "Arm for one request"))));
     if (matchMedia("(max-width: 899px)").matches) form.scrollIntoView({ block: "start", behavior: "smooth" });
 
     async function arm(times) {
-      const fault = { kind: name };
-      for (const [key, given] of Object.entries(inputs)) {
-        const value = given.value();
-        if (value !== undefined) fault[key] = value;
-      }
+      const fault = { kind: name, ...valuesOf(inputs) };
+      const window = valuesOf(windowInputs);
+      if (Object.keys(window).length) fault.window = window;
       if (times === 1) fault.times = 1;
       await api.post("faults", { fault });
       toast(`${name} is armed`);
@@ -80,7 +85,10 @@ export function faults({ families, schema }) {
   return { element, stop: () => { stop(); clearTimeout(timer); } };
 }
 
-const parametersOf = (fault) => Object.entries(fault).filter(([name]) => name !== "kind").map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(" ");
+/** What was filled in. */
+const valuesOf = (inputs) => Object.fromEntries(Object.entries(inputs).map(([key, given]) => [key, given.value()]).filter(([, value]) => value !== undefined));
+
+const parametersOf = (fault) => Object.entries(fault).filter(([name]) => name !== "kind").map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
 
 /** The kinds of the schema by name. */
 export function kindsOf(schema) {

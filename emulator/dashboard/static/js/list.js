@@ -83,7 +83,7 @@ export function list({ selected, onSelect, onClear }) {
       h("span", { class: "row-title" },
         h("span", { class: "provider", style: { "--hue": format.hue(row.provider) } }, row.provider ?? "no provider"),
         h("span", { class: "model" }, row.model || row.path)),
-      h("span", { class: "row-sub" }, subtitle(row),
+      h("span", { class: "row-sub" }, h("span", { class: "row-words" }, subtitle(row)),
         row.faults.length > 0 && h("span", { class: "fault-tag" }, `⚡ ${row.faults[0].split(" ")[0]}${row.faults.length > 1 ? ` +${row.faults.length - 1}` : ""}`))),
     h("span", { class: "row-side" },
       h("span", { class: "time" }, row.ended === null && row.stream ? "streaming" : format.seconds(row.last_sent)),

@@ -76,8 +76,16 @@ export function scenario() {
   return { element, stop: () => {} };
 }
 
+/** A condition as one reads it: `contains “weather”`, `a or b`. */
+function inWords(value) {
+  if (typeof value === "string") return `“${value}”`;
+  if (Array.isArray(value)) return value.map(inWords).join(" or ");
+  if (value && typeof value === "object") return Object.entries(value).map(([name, item]) => `${name} ${inWords(item)}`).join(" and ");
+  return String(value);
+}
+
 function summary(rule) {
-  const match = Object.entries(rule.match ?? {}).map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`).join(", ");
+  const match = Object.entries(rule.match ?? {}).map(([name, value]) => `${name} ${inWords(value)}`).join(", ");
   const said = rule.error !== undefined && rule.error !== null ? "an error" : rule.replies ? `${rule.replies.length} replies in turn` : "a reply";
   return `${match || "every request"} → ${said}`;
 }
