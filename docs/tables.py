@@ -22,9 +22,11 @@ from emulator.exam.cases import PROGRAMME
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
+from emulator.providers.deepseek_profiles import PROFILES, Rates
 from emulator.scenario import json_schema
 from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.replies import BlockModel, ReplyModel
+from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
@@ -135,6 +137,25 @@ def mark_of(effect: Effect) -> str:
     return signs.get(effect) or (f" ({cell(effect.note)})" if effect.note else "")
 
 
+def profiles() -> Iterator[str]:
+    """DeepSeek's states, each with its models, aliases and prices."""
+    yield "| profile | models | aliases | cache hit / miss / output, in USD per million tokens |\n|---|---|---|---|\n"
+    for profile in PROFILES.values():
+        prices = "<br>".join(f"`{model.id}` {priced(model.rates)}" for model in profile.models)
+        aliases = ", ".join(f"`{name}`" for name in profile.aliases)
+        yield f"| `{profile.name}` | {', '.join(f'`{name}`' for name in profile.names)} | {aliases} | {prices} |\n"
+
+
+def priced(rates: Rates) -> str:
+    """Prices as the pages have them, off-peak and in peak hours."""
+    shown = []
+    for price in (rates.off_peak, rates.peak):
+        if price is not None:
+            amounts = [f"{amount * 1_000_000:f}" for amount in (price.cached, price.prompt, price.completion)]
+            shown.append(" / ".join(amount.rstrip("0").rstrip(".") for amount in amounts))
+    return ", in peak hours ".join(shown)
+
+
 def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     """A table of the keys of one mapping in a scenario."""
 
@@ -147,6 +168,14 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     return table
 
 
+def findings() -> Iterator[str]:
+    """Every finding: what it means, the rule and where it stands, what to change."""
+    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
+    for code, check in CHECKS.items():
+        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
+        yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
+
+
 TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "faults": faults,
     "kinds": kinds,
@@ -155,11 +184,13 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "errors": errors,
     "settings": settings,
     "parameters": parameters,
+    "profiles": profiles,
     "match": keys_of(Match),
     "reply": keys_of(ReplyModel),
     "block": keys_of(BlockModel),
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
+    "findings": findings,
 }
 
 

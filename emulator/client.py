@@ -1,8 +1,9 @@
 """A namespace of a running server, seen from outside: what tests use, from any thread."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -10,8 +11,7 @@ from emulator import arguments
 from emulator.arguments import ScenarioSource
 from emulator.assertions import Assertions, RuleUse
 from emulator.control import api
-from emulator.control.models import Selection
-from emulator.errors import UsageError, did_you_mean
+from emulator.errors import EmulatorError, UsageError, did_you_mean
 from emulator.faults.base import Fault
 from emulator.journal_text import counted, lines
 from emulator.providers import PROVIDERS
@@ -21,8 +21,14 @@ from emulator.server.server import CALL_TIMEOUT, Server
 from emulator.state.journal import Exchange
 from emulator.state.namespace import Namespace, compile_scenario
 
+if TYPE_CHECKING:
+    from emulator.control.models import Selection
+    from emulator.verdict import Verdict
+
 Result = TypeVar("Result")
 Found = tuple[Exchange, ...]
+SETTLE_TIME = 0.2
+"""Seconds to wait for answers that are about to end, before a verdict."""
 
 
 class NamespaceClient(Assertions):
@@ -68,7 +74,7 @@ class NamespaceClient(Assertions):
 
     def clear(self) -> None:
         """Forget all exchanges; the next ones are numbered on."""
-        self._server.call(lambda: api.clear_journal(self._app(), self.name))
+        self._server.call(lambda: self._namespace().journal.clear())
 
     def wait_for(self, count: int = 1, *, timeout: float = 10.0, **wanted: Any) -> tuple[Exchange, ...]:
         """Return once so many requests are answered, and give their exchanges. Blocks: in a coroutine, use
@@ -86,7 +92,7 @@ class NamespaceClient(Assertions):
         """The same for a coroutine, which lets others run meanwhile."""
         return await asyncio.to_thread(self.wait_for, count, **options)
 
-    def _over(self, selection: Selection, count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
+    def _over(self, selection: "Selection", count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
         async def wait(app: App) -> Found:
             await api.wait_for(app, self.name, selection, count, seconds)
             found = api.selected(app.namespaces.get(self.name).journal, selection)
@@ -94,7 +100,7 @@ class NamespaceClient(Assertions):
 
         return wait
 
-    def _not_come(self, count: int, seconds: float, selection: Selection) -> str:
+    def _not_come(self, count: int, seconds: float, selection: "Selection") -> str:
         exchanges = self.journal
         asked = [f"{name}={value!r}" for name, value in selection.model_dump(exclude_none=True).items()]
         said = f"{counted(count, 'request')}{' with ' if asked else ''}{', '.join(asked)} expected within {seconds:g} s"
@@ -156,6 +162,40 @@ class NamespaceClient(Assertions):
         """Return once no request is being answered. Raises TimeoutError."""
         self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
 
+    def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
+        """Say how an exchange ended for the client: `complete`, `partial` or `failed`; also `text`, what it understood,
+        `error`, what it raised, and `usage`, the tokens that it has booked. Raises EmulatorError."""
+        from emulator.control.models import AcknowledgeBody
+
+        try:
+            word = AcknowledgeBody(exchange=exchange, outcome=outcome, **words)
+        except ValueError as error:
+            raise UsageError(f"This is no acknowledgement: {error}") from None
+        self._change(lambda app: api.acknowledge(app, self.name, word))
+
+    def verdict(self, *, silence: float = 60.0, first_token: float = 120.0) -> "Verdict":
+        """What the journal shows of the client that made these requests.
+
+        silence: seconds without a byte after which it should have given up.
+        first_token: seconds without a token after which it should have given up, whatever else came."""
+        from emulator.verdict import Limits, judge
+
+        limits = Limits(arguments.number("silence", silence), arguments.number("first_token", first_token))
+        with suppress(TimeoutError, EmulatorError):
+            self.wait_until_idle(SETTLE_TIME)  # what has just ended for the client may not have ended for the server
+        return judge([exchange.details() for exchange in self.journal], limits)
+
+    def assert_no_findings(
+        self, *, allow: Iterable[str] = (), silence: float = 60.0, first_token: float = 120.0
+    ) -> None:
+        """Raises AssertionError with every finding, but for those whose codes are allowed."""
+        __tracebackhide__ = True
+        from emulator.verdict.formats.text import failure
+
+        message = failure(self.verdict(silence=silence, first_token=first_token).allowing(allow))
+        if message:
+            raise AssertionError(message)
+
     def _app(self) -> App:
         app = self._server.app
         assert app is not None
@@ -211,7 +251,9 @@ class Faults:
         return world._server.call(lambda: work(world._app()))
 
 
-def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple[Selection, float]:
+def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple["Selection", float]:
+    from emulator.control.models import Selection
+
     known = [name for name in Selection.model_fields if name not in ("namespace", "limit")]
     for name in wanted:
         if name not in known:

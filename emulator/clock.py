@@ -32,6 +32,8 @@ SLOTS, NEVER = 4000, 2**62
 """Parts of a second. Several alarms in one part go off together at its end: waking up costs more than sending."""
 
 
+unix_time = wall_time
+"""Real Unix seconds, whatever a namespace's clock says."""
 stopwatch = perf_counter
 """Seconds of real time from some moment on, for how long work takes; no namespace's time."""
 

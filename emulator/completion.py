@@ -48,7 +48,7 @@ def complete(
     return Completion(
         id=first.id or id,
         created=created if first.created is None else first.created,
-        model=first.model or request.model,
+        model=first.model or request.served or request.model,
         choices=choices,
         usage=_usage(choices, replies, controls, prompt, cache, habits),
         sources=first.sources or (),

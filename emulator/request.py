@@ -37,6 +37,8 @@ class Message:
     prefix: bool = False
     images: int = 0
     """How many images it holds."""
+    image_tokens: int | None = None
+    """What they cost, where that is known."""
     is_error: bool = False
     """Whether it is the result of a tool that failed."""
     continues: bool = False
@@ -69,6 +71,8 @@ class Controls:
     thinking: bool | None = None
     """True or False: the model should think or not; None: the provider has no such switch."""
     reasoning_effort: str | None = None
+    include_thoughts: bool = False
+    """Whether thoughts are to be shown, where they are hidden otherwise."""
     include_usage: bool = False
     searches: bool = False
     """Whether the provider is to search the Web first."""
@@ -138,6 +142,8 @@ class ModelRequest:
     """The credential, without its scheme."""
     body: Mapping[str, Any]
     """The native body as sent."""
+    served: str = ""
+    """The model that answers to the name that was sent, where that is another one."""
 
     prompt: str = field(init=False)
     """The text of the last user message, or nothing."""

@@ -21,7 +21,8 @@ from emulator.reply import ErrorReply, Reply
 from emulator.request import ModelRequest
 from emulator.scenario.document import Document
 from emulator.scenario.loading import build
-from emulator.scenario.models import AnswerModel, Match, ReplyModel, RuleModel
+from emulator.scenario.models import AnswerModel, Match, RuleModel
+from emulator.scenario.replies import ReplyModel
 
 M = TypeVar("M", bound=BaseModel)
 Function = Callable[[ModelRequest], Any]

@@ -248,6 +248,8 @@ class Playback:
     late: float = 0.0
     sent: "array[float] | None" = None
     """When each of the first frames was sent, where they were not all sent at once."""
+    ended_at: float | None = None
+    """When the answer was over or the client had gone; None: with the last byte."""
 
     def moments(self, frames: int) -> Sequence[float]:
         """When each frame that was sent was sent, on the clock, as far as that is kept."""

@@ -44,6 +44,8 @@ Events = list[dict[str, Any]]
 
 def question(provider: str, prompt: str = "Hi", /, **members: Any) -> dict[str, Any]:
     """A small body that the provider takes; `members` are added or replaced."""
+    if provider == "gemini":
+        return {"contents": [{"role": "user", "parts": [{"text": prompt}]}], **members}
     return {**MODELS[provider], "messages": [{"role": "user", "content": prompt}], "stream": False, **members}
 
 

@@ -35,6 +35,7 @@ ANSWERS = {
     "deepseek": "Hello! How can I help you today?",
     "openai": "Hello! How can I assist you today?",
     "anthropic": "Hello! What can I do for you today?",
+    "gemini": "AI learns patterns from data and uses them to make predictions.",
 }
 """What each document's own example is answered with."""
 
@@ -91,6 +92,8 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
 def content(answer: str) -> str:
     """What an answer says."""
     body = json.loads(answer)
+    if "candidates" in body:
+        return "".join(part["text"] for part in body["candidates"][0]["content"]["parts"])
     if "choices" in body or "model_response" in body:  # Nadles wraps the usual form
         body = body.get("model_response", body)["choices"][0]["message"]
     said = body["content"]

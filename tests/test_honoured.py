@@ -1071,7 +1071,7 @@ def test_the_pieces_of_a_stream_join_to_the_whole(provider: str, replies: list[R
         for choice in completion.choices
     )
     assert longest <= sum(planned.tokens()) or len(replies) > 1
-    assert vendor.cost(completion.usage, "m") >= Decimal(0)
+    assert vendor.cost(completion.usage, "m", 0.0) >= Decimal(0)
 
 
 @settings(

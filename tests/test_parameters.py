@@ -167,7 +167,85 @@ MESSAGES: Mapping[str, Probe] = {
     "service_tier": Probe({"service_tier": "auto"}),
     "top_k": Probe({"top_k": 5}),
 }
+
+
+def content(prompt: str) -> Json:
+    return {"contents": [{"role": "user", "parts": [{"text": prompt}]}]}
+
+
+def config(base: Json = MappingProxyType({}), /, **members: Any) -> Probe:  # type: ignore[assignment]
+    """A probe of one member of `generationConfig`, beside those of `base`."""
+    given = {"generationConfig": base["generationConfig"]} if "generationConfig" in base else {}
+    return Probe({"generationConfig": {**given.get("generationConfig", {}), **members}}, {**base})
+
+
+DECLARED = {"tools": [{"functionDeclarations": [TOOL, {**TOOL, "name": "listen"}]}]}
+CALLING = {"functionCallingConfig": {"mode": "ANY"}}
+AS_JSON = {**content(ASK), "generationConfig": {"responseMimeType": "application/json"}}
+MOUNTAIN = {"type": "OBJECT", "properties": {"height": {"type": "INTEGER"}}, "required": ["height"]}
+GENERATE: Mapping[str, Probe] = {
+    "model": Probe({"model": "models/another-model"}),
+    "contents": Probe(content("Please count to seven")),
+    "systemInstruction": Probe({"systemInstruction": {"parts": [{"text": "Be brief."}]}}),
+    "tools": Probe(DECLARED),
+    "toolConfig.functionCallingConfig.mode": Probe({"toolConfig": CALLING}, {**content(ASK), **DECLARED}),
+    "toolConfig.functionCallingConfig.allowedFunctionNames": Probe(
+        {"toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["listen"]}}},
+        {**content(ASK), **DECLARED, "toolConfig": CALLING},
+    ),
+    "toolConfig.functionCallingConfig.streamFunctionCallArguments": Probe(
+        {"toolConfig": {"functionCallingConfig": {"mode": "AUTO", "streamFunctionCallArguments": True}}},
+    ),
+    "toolConfig.retrievalConfig": Probe({"toolConfig": {"retrievalConfig": {}}}),
+    "toolConfig.includeServerSideToolInvocations": Probe({"toolConfig": {"includeServerSideToolInvocations": True}}),
+    "safetySettings": Probe({"safetySettings": []}),
+    "cachedContent": Probe({"cachedContent": "cachedContents/one"}),
+    "serviceTier": Probe({"serviceTier": "flex"}),
+    "store": Probe({"store": True}),
+    "generationConfig.candidateCount": config(candidateCount=2),
+    "generationConfig.stopSequences": config(stopSequences=[","]),
+    "generationConfig.maxOutputTokens": config(maxOutputTokens=2),
+    "generationConfig.responseMimeType": config(content(ASK), responseMimeType="application/json"),
+    "generationConfig.responseSchema": config(AS_JSON, responseSchema=MOUNTAIN),
+    "generationConfig.responseJsonSchema": config(AS_JSON, responseJsonSchema=SCHEMA),
+    "generationConfig._responseJsonSchema": config(AS_JSON, _responseJsonSchema=SCHEMA),
+    "generationConfig.responseLogprobs": config(responseLogprobs=True),
+    "generationConfig.logprobs": config({"generationConfig": {"responseLogprobs": True}}, logprobs=2),
+    "generationConfig.thinkingConfig.includeThoughts": config(thinkingConfig={"includeThoughts": True}),
+    "generationConfig.thinkingConfig.thinkingBudget": config(thinkingConfig={"thinkingBudget": 0}),
+    "generationConfig.thinkingConfig.thinkingLevel": config(thinkingConfig={"thinkingLevel": "MINIMAL"}),
+    **{
+        f"generationConfig.{name}": config(**{name: value})
+        for name, value in {
+            "temperature": 0.5,
+            "topP": 0.5,
+            "topK": 5,
+            "seed": 3,
+            "presencePenalty": 0.5,
+            "frequencyPenalty": 0.5,
+            "responseModalities": ["TEXT"],
+            "speechConfig": {},
+            "imageConfig": {},
+            "audioTranscriptionConfig": {},
+            "mediaResolution": "MEDIA_RESOLUTION_LOW",
+            "enableEnhancedCivicAnswers": True,
+            "audioTimestamp": True,
+        }.items()
+    },
+    "generateContentRequest": Probe({"generateContentRequest": content("Please count to seven")}),
+}
+EMBED: Mapping[str, Probe] = {
+    "model": Probe({"model": "models/gemini-embedding-001"}),
+    "content": Probe({"content": {"parts": [{"text": "something else"}]}}),
+    "taskType": Probe({"taskType": "RETRIEVAL_QUERY"}),
+    "title": Probe({"title": "A title"}),
+    "outputDimensionality": Probe({"outputDimensionality": 8}),
+    "embedContentConfig": Probe({"embedContentConfig": {}}),
+    "requests": Probe({"requests": [{"content": {"parts": [{"text": "something else"}]}}]}),
+}
 PROBES: Mapping[str, Mapping[str, Probe]] = {
+    "generate_content": GENERATE,
+    "embed_content": EMBED,
     "chat_completions": CHAT,
     "responses": RESPONSES,
     "messages": MESSAGES,
@@ -295,8 +373,10 @@ BASES: Mapping[str, Json] = {
     "gap": {"prompt": COUNT},
     "embeddings": said(COUNT),
     "moderations": said(COUNT),
+    "generate_content": content(COUNT),
+    "embed_content": {"content": {"parts": [{"text": COUNT}]}},
 }
-VOLATILE = frozenset(["id", "created", "created_at", "completed_at", "item_id", "call_id", "signature"])
+VOLATILE = frozenset(["id", "responseId", "created", "created_at", "completed_at", "item_id", "call_id", "signature"])
 
 
 class Case(NamedTuple):
@@ -332,6 +412,12 @@ def emulator(serving: Serving) -> Emulator:
 def request_of(provider: str, operation: Operation, probe: Probe, members: Json) -> tuple[str, Json]:
     path = operation.path.replace("{model_name}", "deepseek-r1-distill-llama-70b-websearch")
     body = {"model": MODELS.get(provider, "deepseek-v4-pro"), **BASES[operation.dialect]}
+    if operation.dialect in ("generate_content", "embed_content"):  # whose path names the model
+        model = "gemini-embedding-001" if operation.dialect == "embed_content" else "gemini-3.8-flash"
+        path = path.replace("{model}", model)
+        del body["model"]
+        if operation.name == "batch_embed_contents":
+            body = {"requests": [body]}
     if operation.dialect == "chat_completions":
         body["stream"] = False
     if operation.dialect == "embeddings":

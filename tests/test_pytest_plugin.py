@@ -379,6 +379,30 @@ def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:
     run(project).assert_outcomes(passed=1)
 
 
+def test_findings_about_the_client_fail_a_test(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest
+        from ask import ask
+
+        @pytest.mark.emulator(faults=["error:status=401,times=1"])
+        def test_guilty(emulator):
+            emulator.rule(reply="Hello!")
+            assert [ask(emulator), ask(emulator)] == [401, "Hello!"]
+            emulator.assert_no_findings()
+
+        def test_innocent(emulator):
+            emulator.rule(replies=["Hello!", "Bye!"])
+            assert [ask(emulator, "Hi"), ask(emulator, "And now?")] == ["Hello!", "Bye!"]
+            emulator.assert_no_findings()
+        """
+    )
+    result = run(project, "-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "retried_non_retryable" in said(result)
+    assert "401" in said(result)
+
+
 STRICT = """
 import pytest
 from ask import ask

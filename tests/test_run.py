@@ -33,7 +33,7 @@ EMPTY = {
     "refused_hosts": [],
     "kept_variables": [],
     "cost": "0",
-    "verdict": None,
+    "verdict": {"findings": [], "unknown": []},
     "exit": 0,
     "providers": {},
     "distrusting": {},

@@ -153,7 +153,7 @@ REACHED: Mapping[str, Mapping[str, Any]] = {
 }
 """One request for each rule: a prompt, members of a body, or either for a certain provider. The rules of the other
 files depend on what went before; they have tests of their own."""
-IN_THEIR_OWN_TESTS = {"documented", "tools_loop", "flaky_then_fine", "conversation", "weights"}
+IN_THEIR_OWN_TESTS = {"documented", "tools_loop", "flaky_then_fine", "conversation", "weights", "gemini"}
 
 
 def test_every_rule_has_a_request_that_reaches_it() -> None:
@@ -170,6 +170,39 @@ def test_a_request_reaches_the_rule(name: str, rule: str, talk: Any) -> None:
     body = question(provider, said) if isinstance(said, str) else question(provider, "Some JSON", **said)
     assert talker.post(provider, body).status_code == 200
     assert [exchange.rule for exchange in talker.world.journal] == [rule]
+
+
+def test_gemini_calls_blocks_and_breaks_off(talk: Any) -> None:
+    talker = talk("gemini")
+    declared = {"tools": [{"functionDeclarations": [{"name": "get_weather"}]}]}
+
+    def ask(body: Any, method: str = "generateContent") -> httpx.Response:
+        response = talker.post("gemini", body, path=f"/v1beta/models/gemini-2.5-flash:{method}")
+        assert isinstance(response, httpx.Response)
+        return response
+
+    asked = question("gemini", "What is the weather in Bern?", **declared)
+    (candidate,) = ask(asked).json()["candidates"]
+    (call,) = candidate["content"]["parts"]
+    assert (call["functionCall"], candidate["finishReason"]) == (
+        {"name": "get_weather", "args": {"city": "Bern"}},
+        "STOP",
+    )
+    result = {"functionResponse": {"name": "get_weather", "response": {"result": "sunny"}}}
+    answered = [*asked["contents"], candidate["content"], {"role": "user", "parts": [result]}]
+    final = ask({**asked, "contents": answered}).json()["candidates"][0]["content"]["parts"]
+    assert final == [{"text": "It's sunny in Bern, 18 degrees."}]
+    blocked = ask(question("gemini", "a forbidden thing"))
+    assert (blocked.status_code, blocked.json()["promptFeedback"]) == (200, {"blockReason": "PROHIBITED_CONTENT"})
+    unsafe = ask(question("gemini", "a dangerous thing")).json()["candidates"]
+    assert [each["finishReason"] for each in unsafe] == ["SAFETY"]
+    streamed = [ask(question("gemini", "be flaky"), "streamGenerateContent?alt=sse") for _ in range(2)]
+    assert streamed[0].status_code == 503
+    assert "finishReason" not in streamed[1].text
+    assert "This answer" in streamed[1].text
+    assert [exchange.rule for exchange in talker.world.journal] == [
+        *("weather-asked", "weather-told", "prompt-blocked", "answer-blocked", "busy-once", "cut-off")
+    ]
 
 
 def test_the_documented_examples_reach_every_rule_of_the_default_scenario(documented: Emulator, ask: Ask) -> None:

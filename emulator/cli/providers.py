@@ -81,7 +81,13 @@ def _named(name: str) -> Any:
 
 
 def _body(vendor: "type[Provider]", name: str) -> str:
-    return vendor().error(_named(name), request_id="…").body().decode()
+    import orjson
+
+    body = vendor().error(_named(name), request_id="…").body()
+    try:
+        return orjson.dumps(orjson.loads(body)).decode()  # on one line
+    except orjson.JSONDecodeError:
+        return body.decode()
 
 
 def _tell(facts: dict[str, Any]) -> None:

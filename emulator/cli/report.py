@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from emulator.interception.front import Sightings
     from emulator.server.server import Server
     from emulator.state.journal import Exchange
+    from emulator.verdict import Verdict
 
 MAX_LISTED = 10
 """Rules or hosts in a line; JSON has them all."""
@@ -31,6 +32,7 @@ class Report:
         self._cost = Decimal(0)
         self._by_provider: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._used: set[str] = set()
+        self._verdict: Verdict | None = None
 
     def add(self, exchange: "Exchange") -> None:
         """Count one exchange."""
@@ -55,13 +57,23 @@ class Report:
         rules = server.app.namespaces.default.compiled.rules.rules
         return [rule.name for rule in rules if rule.name not in self._used]
 
+    def verdict(self, server: "Server") -> "Verdict | None":
+        """What the namespaces show of the clients that ran; None when nothing was asked."""
+        if self._verdict is None and self._requests and server.app is not None:
+            from emulator.verdict import joined, judge
+
+            journals = [namespace.journal for namespace in server.app.namespaces]
+            self._verdict = joined([judge([each.details() for each in journal]) for journal in journals])
+        return self._verdict
+
     def has_findings(self, server: "Server") -> bool:
         """Whether a strict run fails."""
-        return bool(self._unmatched or self.unused(server))
+        verdict = self.verdict(server)
+        return bool(self._unmatched or self.unused(server) or (verdict is not None and verdict.has_failed))
 
     def as_json(self, server: "Server", code: int) -> str:
         """The whole report in one line."""
-        seen = self._seen
+        seen, verdict = self._seen, self.verdict(server)
         facts: dict[str, Any] = {
             "requests": self._requests,
             "unmatched": self._unmatched,
@@ -69,7 +81,7 @@ class Report:
             "refused_hosts": list(seen.refused) if seen is not None else [],
             "kept_variables": self.kept,
             "cost": str(self._cost),
-            "verdict": None,
+            "verdict": verdict.to_dict() if verdict is not None else {"findings": [], "unknown": []},
             "exit": code,
             "providers": {name: dict(answers) for name, answers in self._by_provider.items()},
             "distrusting": dict(seen.distrusted) if seen is not None else {},
@@ -99,7 +111,19 @@ class Report:
             lines += [f"  {host}: a client ended the handshake: {why}" for host, why in seen.distrusted.items()]
         if self.kept:
             lines.append(f"  left as you set them: {', '.join(self.kept)}")
+        lines += self._judged(server)
         return "\n".join(lines)
+
+    def _judged(self, server: "Server") -> list[str]:
+        """A line for each code that was found, the worst first."""
+        verdict = self.verdict(server)
+        counts = Counter(finding.code for finding in verdict.findings) if verdict is not None else Counter[str]()
+        lines: list[str] = []
+        for finding in verdict.findings if verdict is not None else ():
+            if (count := counts.pop(finding.code, 0)) and len(lines) < MAX_LISTED:
+                more = f" ({count}x)" if count > 1 else ""
+                lines.append(f"  {finding.severity} {finding.code}{more}: {finding.explanation}")
+        return lines
 
 
 def _counted(number: int, noun: str) -> str:

@@ -20,11 +20,12 @@ from emulator.control.access import Access
 from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
+from emulator.offload import Pool
 from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
-from emulator.request import ModelRequest
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
+from emulator.state import journal as records
 from emulator.state.journal import Exchange, Journal
 from emulator.state.namespace import (
     NAME,
@@ -37,8 +38,10 @@ from emulator.state.namespace import (
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 
+JUDGES = Pool("verdict", 1)
+"""To judge a whole journal takes a while."""
 if TYPE_CHECKING:  # the models of HTTP take long to load, and Python's own users need none of them
-    from emulator.control.models import AcknowledgeBody, Selection
+    from emulator.control.models import AcknowledgeBody, Selection, VerdictQuery
 
 Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
 """What answers a worker's message."""
@@ -255,13 +258,28 @@ def not_enough(seconds: float, found: int, count: int) -> str:
 
 def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> dict[str, Any]:
     """Keep what a client says of how an exchange ended for it. Raises NotFound."""
-    if word.number is not None:
-        exchange = found(server, namespace, word.number)
+    number = word.number or word.exchange
+    if number is not None:
+        exchange = found(server, namespace, number)
     else:
         assert word.id is not None
         exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
-    exchange.acknowledged = word.model_dump(mode="json", exclude={"number", "id"}, exclude_none=True)
+    records.acknowledge(exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
     return {"number": exchange.number}
+
+
+async def evidence(server: Controlled, namespace: str) -> list[dict[str, Any]]:
+    """Everything about every exchange, for a verdict; put together in a thread."""
+    exchanges = tuple(server.namespaces.get(namespace).journal)
+    return await JUDGES.run(lambda: [exchange.details() for exchange in exchanges])
+
+
+async def verdict(rows: Sequence[Mapping[str, Any]], wanted: "VerdictQuery") -> dict[str, Any]:
+    """What these exchanges show of the client. It is judged in a thread."""
+    from emulator.verdict import Limits, judge
+
+    limits = Limits(silence=wanted.silence, first_token=wanted.first_token)
+    return (await JUDGES.run(judge, rows, limits)).to_dict()
 
 
 def _carrying(journal: Journal, id: str) -> Exchange:
@@ -303,15 +321,9 @@ def plain(model: BaseModel | None) -> dict[str, Any]:
     return said
 
 
-def add_rule(
-    server: Controlled,
-    namespace: str,
-    rule: RuleModel,
-    functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
-    origin: str | None = None,
-) -> dict[str, Any]:
-    """Try a rule before all others from now on. From Python, functions may give its answers, by their places."""
-    added = server.namespaces.own(namespace).add_rule(rule, functions, origin)
+def add_rule(server: Controlled, namespace: str, rule: RuleModel) -> dict[str, Any]:
+    """Try a rule before all others from now on."""
+    added = server.namespaces.own(namespace).add_rule(rule)
     return {"id": added.id, "name": added.rule.name}
 
 

@@ -83,8 +83,10 @@ async def answered(server: Controlled, call: Call) -> Any:
             done = call.route.do(server, asked)
             if isinstance(done, Awaitable):
                 done = await done
-            return done if call.route.merge is None else call.route.merge([done], asked)
-        return await _answered_by_all(server.peers, call, asked)
+            result = done if call.route.merge is None else call.route.merge([done], asked)
+        else:
+            result = await _answered_by_all(server.peers, call, asked)
+        return await result if isinstance(result, Awaitable) else result
     except Exception as error:
         raise _refused(call.route, error) from None
 

@@ -79,6 +79,15 @@ class Waiting(Selection):
     """Seconds after which the answer is 408."""
 
 
+class VerdictQuery(InNamespace):
+    """What is expected of the client where no standard gives a number."""
+
+    silence: Annotated[float, Field(strict=False, gt=0, le=86400)] = 60.0
+    """Seconds without a byte after which it should have given up."""
+    first_token: Annotated[float, Field(strict=False, gt=0, le=86400)] = 120.0
+    """Seconds without a token after which it should have given up, whatever else came."""
+
+
 class Exporting(Selection):
     """What to export, and how."""
 
@@ -155,32 +164,44 @@ class ResetBody(Given):
     """Nothing more is to be said."""
 
 
+class BookedUsage(Given):
+    """The tokens that a client has booked."""
+
+    prompt: Annotated[int, Field(ge=0)] = 0
+    completion: Annotated[int, Field(ge=0)] = 0
+
+
 class AcknowledgeBody(Given):
     """How the client saw an exchange end. It is found by its number, or by the id that the response carried."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "oneOf": [
-                {"required": [name], "properties": {name: {"not": {"type": "null"}}}} for name in ("number", "id")
+                {"required": [name], "properties": {name: {"not": {"type": "null"}}}}
+                for name in ("number", "exchange", "id")
             ]
         }
     )
 
     number: Annotated[int, Field(ge=1)] | None = None
     """The number of the exchange."""
+    exchange: Annotated[int, Field(ge=1)] | None = None
+    """Another name of `number`."""
     id: Name | None = None
     """The id in the body or the headers of the response, or the idempotency key of the request."""
     outcome: Name
-    """The client's own word, such as `completed`, `failed`, `retried` or `gave_up`."""
+    """How it ended for the client: `complete`, `partial` or `failed`; other words, such as `gave_up`, are kept too."""
     text: Annotated[str, Field(max_length=65536)] | None = None
     """What the client understood of the answer."""
     error: Annotated[str, Field(max_length=2048)] | None = None
     """The error that the client raised."""
+    usage: BookedUsage | None = None
+    """The tokens that the client has booked for it."""
 
     @model_validator(mode="after")
     def _names_an_exchange(self) -> "AcknowledgeBody":
-        if (self.number is None) == (self.id is None):
-            raise ValueError("needs exactly one of number and id")
+        if sum(each is not None for each in (self.number, self.exchange, self.id)) != 1:
+            raise ValueError("needs exactly one of number, exchange and id")
         return self
 
 
@@ -246,6 +267,35 @@ class Exchanges(Answer):
     """Exchanges, oldest first."""
 
     exchanges: list[ExchangeRow]
+
+
+class FindingRow(Answer):
+    """Something that the client did wrong."""
+
+    code: str
+    """docs/verdict.md explains each."""
+    severity: Literal["MUST", "SHOULD"]
+    exchanges: list[int]
+    """The exchanges that show it."""
+    explanation: str
+    fix: str
+    """What to change in the client."""
+
+
+class UnknownRow(Answer):
+    """Something that the journal cannot know."""
+
+    code: str
+    exchanges: list[int]
+    needs: str
+    """What would make it known."""
+
+
+class VerdictAnswer(Answer):
+    """What the journal shows of the client."""
+
+    findings: list[FindingRow]
+    unknown: list[UnknownRow]
 
 
 class RuleRow(Answer):

@@ -1,7 +1,7 @@
 """Every route of the control API: one row each, with the models of what it takes and gives, and what does it."""
 
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +40,8 @@ from emulator.control.models import (
     Time,
     TimingAnswer,
     TopUpBody,
+    VerdictAnswer,
+    VerdictQuery,
     VersionAnswer,
     Waiting,
 )
@@ -103,7 +105,7 @@ class ControlRoute:
     is_local: bool = False
     """Whether any worker can answer it without asking the others."""
     merge: Merge | None = None
-    """Makes one answer of what `do` has given in each worker; None: any of them is the answer."""
+    """Makes one answer, maybe later, of what `do` has given in each worker; None: any of them is the answer."""
     alone: Callable[[Asked], list[str]] | None = None
     """What of a request can be done by a single process alone."""
     pattern: re.Pattern[str] = field(init=False)
@@ -133,6 +135,10 @@ def _script_of(asked: Asked) -> CompiledScenario | None:
     if isinstance(given.scenario, ScenarioText):
         return compile_document(parse(given.scenario.text, "scenario", given.scenario.format))
     return None if given.scenario is None else compile_document(inside(asked.document, "scenario"))
+
+
+def _verdict(parts: Sequence[list[dict[str, Any]]], asked: Asked) -> Awaitable[dict[str, Any]]:
+    return api.verdict([row for part in parts for row in part], asked.query)
 
 
 def _details(server: Controlled, asked: Asked) -> Any:
@@ -322,6 +328,10 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "reset", "Begin anew; the journal and the scenario stay.",
         lambda s, a: api.reset(s, a.namespace), Status, body=ResetBody,
+    ),
+    ControlRoute(
+        "GET", "verdict", "What the journal shows of the client that made these requests.",
+        lambda s, a: api.evidence(s, a.namespace), VerdictAnswer, query=VerdictQuery, merge=_verdict,
     ),
     ControlRoute(
         "POST", "acknowledge", "Say how an exchange ended for the client.",

@@ -9,13 +9,16 @@ from urllib.parse import unquote
 
 import orjson
 
+from emulator.dialects.generate_content import STREAM
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
-from emulator.providers.base import Operation, Provider
+from emulator.providers.base import VARIABLE, Operation, Provider
 
 ASSETS = "assets/"
 CATALOG = f"{ASSETS}catalog.json"
 TYPES: Mapping[str, str] = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+SHOWN_MODELS = {"generate_content": "gemini-2.5-flash", "embed_content": "gemini-embedding-001"}
+"""The model in a path, for dialects that other models do not speak."""
 HEADERS: Mapping[str, str] = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'",
@@ -91,14 +94,16 @@ def _described(vendor: type[Provider]) -> dict[str, Any]:
 def _path(operation: Operation, vendor: type[Provider]) -> str:
     """The path of an operation; its variable parts as in the provider's example, where that fits."""
     path, body = vendor.example
-    if operation.is_literal or operation.pattern.fullmatch(path):
-        return operation.path if operation.is_literal else path
-    model = str(body.get("model", ""))
-    return operation.path.replace("{model}", model).replace("{deployment}", model)
+    found = next((match for each in vendor.operations if (match := each.pattern.fullmatch(path))), None)
+    model = SHOWN_MODELS.get(operation.dialect) or str(body.get("model", ""))
+    values = {**(found.groupdict() if found is not None else {}), "model": model, "deployment": model}
+    return VARIABLE.sub(lambda part: values.get(part[0][1:-1]) or part[0], operation.path)
 
 
 def _query(operation: Operation, vendor: type[Provider]) -> str:
     """Where a vendor has paths by deployment beside its own, only those want a version in the query."""
+    if operation.name == STREAM:
+        return "?alt=sse"
     has_deployments = any("{deployment}" in each.path for each in vendor.operations)
     return "?api-version=2024-10-21" if has_deployments and not operation.path.startswith("/v1/") else ""
 

@@ -23,6 +23,7 @@ What a vendor does differently stands in a subclass in the vendor's file, listed
 which no model writes, such as embeddings, overrides `result` and has `is_completion=False`.
 """
 
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,7 @@ import orjson
 import pydantic
 
 from emulator import seeded, tokens
+from emulator.dialects.turns import Answer, Turn, plain_turns
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
 from emulator.request import HttpRequest, ModelRequest, ToolCall
@@ -50,6 +52,7 @@ PIECE = f"\x1f{secrets.token_hex(16)}\x1f"
 """Stands for the piece that differs from frame to frame while the frame around it is written once. As nobody can guess
 it, it is nowhere else in the frame, whatever the request says."""
 PIECE_IN_JSON = orjson.dumps(PIECE)[1:-1]
+_EVENT_END = re.compile(rb"((?:\r\n|\n|\r){2,})")
 
 
 def plain_call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
@@ -169,8 +172,19 @@ class WireShape:
     """The last event of a stream, when it does nothing but end it."""
     end_is: ClassVar[str] = "the event with the finish reason"
     """What ends a stream that has no terminator, for people."""
+    stream_type: ClassVar[str] = "event-stream"
+    """What the Content-Type of a stream holds."""
+    reason_is_end: ClassVar[bool] = False
+    """Whether nothing but the finish reason shows that a stream is complete."""
     facts: ClassVar[tuple[str, ...]] = ()
     """The members that say what an answer is, but not what it says."""
+
+    deprecated: ClassVar[Mapping[str, str]] = {}
+    """Members of a request that are still read and should not be sent, with what to do instead."""
+    ignores_as_documented: ClassVar[bool] = False
+    """Whether the provider itself ignores what its body declares as ignored."""
+    wants_reasoning_back: ClassVar[bool] = False
+    """Whether the reasoning of a turn that calls tools has to stand in the history of the next request."""
 
     block_word: ClassVar[str] = ""
     """What the parts of an answer are called, where it is made of parts of several kinds."""
@@ -206,6 +220,10 @@ class WireShape:
         native = self.read_body(found) if found is not None else None
         return Event(name, native) if native is not None else None
 
+    def split(self, body: bytes) -> list[bytes]:
+        """A stream as its events, each followed by what stands between it and the next."""
+        return _EVENT_END.split(body)
+
     def read_body(self, data: bytes) -> dict[str, Any] | None:
         """The JSON object of a whole body; None when it is none."""
         try:
@@ -213,6 +231,16 @@ class WireShape:
         except orjson.JSONDecodeError:
             return None
         return native if isinstance(native, dict) else None
+
+    # The conversation, for a verdict: what was asked and said, also where `parse` would refuse it
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        """The turns that a request sends."""
+        return list(plain_turns(body))
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        """What the events of a stream, or the one body, say together."""
+        return Answer()
 
     # Where things stand
 
@@ -326,6 +354,10 @@ class Dialect(WireShape):
 
     # The way in
 
+    def key_in(self, http_request: HttpRequest) -> str:
+        """The key of a request. Raises ProviderError when it is missing, or not where it has to be."""
+        return self.key_of(http_request.headers)
+
     def key_of(self, headers: Mapping[str, str]) -> str:
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
         return str(self.provider.authenticate(headers))
@@ -393,7 +425,7 @@ class Dialect(WireShape):
         """The JSON answer of an operation at which no model writes."""
         raise NotImplementedError
 
-    def spent(self, result: Any) -> Usage | None:
+    def spent(self, result: Any, request: ModelRequest) -> Usage | None:
         """What such an answer used."""
         return None
 

@@ -5,6 +5,7 @@ which deltas a stream begins and ends with, where usage stands.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
@@ -15,6 +16,7 @@ from emulator import large, tokens
 from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, provider_error
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
+from emulator.dialects.turns import Answer, Turn, chat_answer, chat_turns
 from emulator.reply import Choice, Completion, Reply, Search, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
 from emulator.wire import FrameRun, Part, single
@@ -208,7 +210,7 @@ class ChatCompletions(Dialect):
             raise self.bad_request(complaint)
         stream = body.stream if body.stream is not None else self.stream_default
         controls = self.controls(body)
-        messages: tuple[Message, ...] = tuple([read_message(message) for message in body.messages])
+        messages: tuple[Message, ...] = tuple([self.message_of(message) for message in body.messages])
         if len(http_request.body) > large.LARGE:
             messages, native = large.LargeTuple(messages), large.LargeDict(native)
             for message in body.messages:
@@ -253,6 +255,10 @@ class ChatCompletions(Dialect):
         for limits in self.ranges:
             if getattr(body, limits.name, None) is not None:
                 yield limits.complaint(body)
+
+    def message_of(self, body: Any) -> Message:
+        """One message in neutral terms."""
+        return read_message(body)
 
     def model_of(self, http_request: HttpRequest, body: Any) -> str:
         """The name of the model that is asked for."""
@@ -441,6 +447,13 @@ class ChatCompletions(Dialect):
             yield self.event("usage", {**self.chunk_of(completion, []), "usage": self.usage(completion)})
 
     # The shape of the wire
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        return chat_turns(body) or super().turns(body)
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        usages = [place.value for native in natives for place in self.places(native, "usage")]
+        return replace(chat_answer([self.choices(native) for native in natives]), has_usage=any(usages))
 
     def core(self, native: dict[str, Any]) -> dict[str, Any]:
         """What holds the choices: the event or body itself, unless a vendor wraps it."""

@@ -94,7 +94,7 @@ class Embeddings(Dialect):
         usage = {"prompt_tokens": count, "total_tokens": count}
         return {"object": "list", "data": rows, "model": request.model, "usage": usage}
 
-    def spent(self, result: Any) -> Usage | None:
+    def spent(self, result: Any, request: ModelRequest) -> Usage | None:
         count = result["usage"]["prompt_tokens"]
         return Usage(count, 0, count)
 

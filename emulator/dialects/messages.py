@@ -14,6 +14,7 @@ from emulator import tokens
 from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place
 from emulator.dialects.chat_completions import Many, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING, ignored
+from emulator.dialects.turns import Answer, Turn, message_answer, message_turns
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
 from emulator.request import Message, ModelRequest, Tool, ToolCall
@@ -375,6 +376,12 @@ class Messages(Dialect):
         return self.frame(self.error_object(row, row.message)) if form in ("data", "event") else None
 
     # The shape of the wire
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        return message_turns(body)
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        return message_answer(natives)
 
     def event_name(self, native: Any) -> str | None:
         name = native.get("type")

@@ -119,6 +119,12 @@ def ignored_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, .
     return tuple(found)
 
 
+def undeclared_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, ...]:
+    """The members of a request that nobody knows there."""
+    known = _members(body)
+    return tuple([name for name, value in native.items() if value is not None and name not in known])
+
+
 def worth_saying(ignored: Iterable[str]) -> list[str]:
     """Those of the ignored members that whoever reads the log should know of."""
     return [name for name in ignored if name.rpartition(".")[2] not in SAMPLING_MEMBERS]

@@ -1,9 +1,10 @@
 """How a response looks on the wire, for whoever reads or changes one event or one body of it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from emulator.dialects.base import Edge, ErrorSpec, Meaning, Place, WireShape
+from emulator.dialects.turns import Answer, Turn, item_answer, item_turns
 
 LASTS = ("response.completed", "response.incomplete", "response.failed")
 """The events that end a stream."""
@@ -33,6 +34,14 @@ class ResponsesShape(WireShape):
     def event_name(self, native: Any) -> str | None:
         name = native.get("type")
         return name if isinstance(name, str) else None
+
+    # The conversation
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        return item_turns(body)
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        return item_answer(natives)
 
     # Where things stand
 

@@ -20,6 +20,7 @@ def is_stateless(http_request: HttpRequest, namespace: Namespace) -> bool:
     return (
         namespace.quotas.is_empty
         and namespace.fault_registry.is_empty
+        and not namespace.compiled.providers[http_request.provider].watches_concurrency
         and not http_request.faults
         and FAULT_HEADER not in http_request.headers
         and not (http_request.key or "").startswith(FAULT_KEY)
@@ -32,7 +33,7 @@ def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedRespon
     if cached is not None:
         try:
             provider = namespace.compiled.providers[http_request.provider]
-            namespace.check_key(http_request.provider, provider.speaking(cached.dialect).key_of(http_request.headers))
+            namespace.check_key(http_request.provider, provider.speaking(cached.dialect).key_in(http_request))
         except ProviderError:
             return None
     return cached
@@ -44,7 +45,8 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     exchange.reached(context.http_request.routed(cached.operation, cached.dialect, {}))
     dialect = context.provider.speaking(cached.dialect)
     exchange.model, exchange.stream = cached.model, cached.stream
-    exchange.usage, exchange.cost = cached.usage, cached.cost
+    exchange.usage = cached.usage
+    exchange.cost = context.provider.cost(cached.usage, cached.model, exchange.received)
     exchange.rule = match.rule.name if match is not None else None
     context.namespace.use(match)
     exchange.outcome = "reply" if match is not None else "generated"
@@ -82,7 +84,6 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         request.stream,
         admitted.match,
         exchange.usage,
-        exchange.cost,
         exchange.why,
         pace_of(request.stream, admitted.match, context).is_at_once,
         exchange.unheeded,
@@ -99,6 +100,7 @@ def _is_cacheable(replies: list[Reply], prompt: Prompt, admitted: Admitted, stru
         and not struck.faults
         and context.is_stateless
         and context.dialect.is_repeatable
+        and not provider.is_dated
         and admitted.limits is None
         and not (provider.shows_cache and prompt.total >= provider.cache_unit)
         and not any(reply.tool_calls or any(map(_has_id, reply.blocks)) for reply in replies)

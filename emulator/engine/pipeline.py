@@ -85,14 +85,15 @@ def route(arrived: Arrived) -> Routed:
     context = arrived.context
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
-    routed = http_request.routed(operation.name, operation.dialect, parameters, context.namespace.stored)
-    return Routed(context.routed(routed, provider.speaking(operation.dialect)), operation)
+    spoken = provider.dialect_of(operation, http_request)
+    routed = http_request.routed(operation.name, spoken, parameters, context.namespace.stored)
+    return Routed(context.routed(routed, provider.speaking(spoken)), operation)
 
 
 def authenticate(routed: Routed) -> str:
     """The request's key. Raises ProviderError for one that may not ask."""
     context = routed.context
-    key = context.dialect.key_of(context.http_request.headers)
+    key = context.dialect.key_in(context.http_request)
     if not (key.startswith(FAULT_KEY) and "key" in context.options.request_faults):
         context.namespace.check_key(context.http_request.provider, key)
     return key
@@ -126,8 +127,9 @@ def admit(matched: Matched) -> Admitted:
     """Take what the request needs of its key's quotas. Raises ProviderError when they are used up."""
     context, request = matched.context, matched.request
     quotas, lease = context.namespace.quotas, None
-    if matched.operation.is_completion and not quotas.is_empty:
-        lease = quotas.open(context.provider, request.key, context.exchange.received)
+    most = context.provider.concurrency_of(request.model)
+    if matched.operation.is_completion and (most is not None or not quotas.is_empty):
+        lease = quotas.open(context.provider, request.key, context.exchange.received, request.model, most)
     limits = context.provider.limits(request)
     return Admitted(context, matched.operation, request, matched.question, matched.match, lease, limits)
 
@@ -192,7 +194,7 @@ def _arrived(
 ) -> RequestContext:
     """A request that has just arrived, with its record and its entropy."""
     exchange = namespace.begin(http_request)
-    provider = namespace.compiled.providers[http_request.provider]
+    provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
     mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
     entropy = seeded.hashed(mixture)

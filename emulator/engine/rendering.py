@@ -32,7 +32,7 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
     )
     request, completion = struck.mutated(completion, admitted)
     exchange.usage = completion.usage
-    exchange.cost = context.provider.cost(completion.usage, request.model)
+    exchange.cost = context.provider.cost(completion.usage, request.model, exchange.received)
     if admitted.lease is not None:
         admitted.lease.charge(completion.usage, exchange.cost, exchange.received)
     planned = dialect.render(completion, request)
@@ -71,12 +71,12 @@ async def listing(matched: Matched) -> PlannedBody:
 
     def made() -> tuple[bytes, Usage | None]:
         listing = provider.listing(request, balance)
-        return provider.dumps(listing), dialect.spent(listing)
+        return provider.dumps(listing), dialect.spent(listing, request)
 
     body, usage = made() if dialect.is_quick(request) else await POOL.run(made, has_left=context.has_left)
     exchange.outcome, exchange.status = "listing", 200
     if usage is not None:
-        exchange.usage, exchange.cost = usage, provider.cost(usage, request.model)
+        exchange.usage, exchange.cost = usage, provider.cost(usage, request.model, exchange.received)
     headers = provider.json_headers + provider.response_headers(context.request_id)
     return PlannedBody(200, headers, (single("body", body),), streamed=False)
 

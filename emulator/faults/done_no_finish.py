@@ -18,6 +18,8 @@ class DoneNoFinish(Fault):
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
+        if context.dialect.reason_is_end:
+            raise NotApplicable("nothing but the finish reason ends the stream: use truncate to remove it")
         kept: list[Step] = []
         for step in steps:
             if isinstance(step, Data) and step.means("finish"):

@@ -11,7 +11,7 @@ from emulator.wire import Data, Step
 GAP = 0.002
 """Seconds between two writes that make the client receive them as two segments."""
 MAX_PIECES = 200_000
-JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})$", re.MULTILINE)
+JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})(\r?)$", re.MULTILINE)
 LARGEST = 64 * 2**20
 """Maximum number of bytes that a fault may add to an answer."""
 
@@ -101,4 +101,4 @@ def in_order(steps: Iterable[Step]) -> list[Step]:
 
 def on_lines(step: Data, between: bytes) -> Data:
     """An event with its JSON on three lines, and `between` after the first of them."""
-    return replace(step, data=JSON_LINE.sub(rb"data: \1\n%bdata: \2\ndata: \3" % between, step.data))
+    return replace(step, data=JSON_LINE.sub(rb"data: \1\4\n%bdata: \2\4\ndata: \3\4" % between, step.data))

@@ -28,7 +28,7 @@ class LineEnds(Fault):
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         def change(step: Data, number: int) -> list[Data]:
             lines, blank = PAIRS[number % len(PAIRS)] if self.ends == "mixed" else (end, end)
-            data = step.data
+            data = step.data.replace(b"\r\n", b"\n")
             if data.endswith(b"\n"):
                 return [replace(step, data=data[:-1].replace(b"\n", lines) + blank)]
             return [replace(step, data=data.replace(b"\n", lines))]

@@ -75,4 +75,6 @@ def _usages(step: Data, context: FaultContext) -> list[Place]:
 def _zeros(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _zeros(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_zeros(item) for item in value]
     return value if value is None or isinstance(value, str) else 0

@@ -6,6 +6,7 @@ from emulator.providers.anthropic import Anthropic
 from emulator.providers.base import Provider
 from emulator.providers.cloudsway import Cloudsway
 from emulator.providers.deepseek import DeepSeek
+from emulator.providers.gemini import Gemini
 from emulator.providers.maxtoken import MaxToken
 from emulator.providers.nadles import Nadles
 from emulator.providers.openai import OpenAI
@@ -21,6 +22,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "deepseek": DeepSeek,
         "openai": OpenAI,
         "anthropic": Anthropic,
+        "gemini": Gemini,
     }
 )
 """Every provider by its name in URLs; installed distributions may add more."""

@@ -160,10 +160,10 @@ class Anthropic(AnthropicLimits):
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         return ((b"request-id", request_id.encode()), (b"anthropic-organization-id", ORGANIZATION.encode()))
 
-    def price_of(self, model: str) -> Price:
+    def price_of(self, model: str, moment: float) -> Price:
         return claude(model).price
 
-    def cost(self, usage: Usage, model: str) -> Decimal:
+    def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
         if self.settings.price is not None:
             return self.settings.price.of(usage) + usage.searches * SEARCH
         return claude(model).cost(usage)

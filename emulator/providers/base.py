@@ -46,9 +46,12 @@ STREAM_HEADERS: tuple[Header, ...] = (
 )
 
 
+VARIABLE = re.compile(r"(\{\w+\})")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`."""
+    """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`, `{model}:countTokens`."""
 
     name: str
     method: Literal["GET", "POST", "DELETE"]
@@ -68,8 +71,8 @@ class Operation:
         return self.method == "POST"
 
     def __post_init__(self) -> None:
-        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in self.path.split("/")]
-        object.__setattr__(self, "pattern", re.compile("/".join(parts)))
+        parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in VARIABLE.split(self.path)]
+        object.__setattr__(self, "pattern", re.compile("".join(parts)))
         object.__setattr__(self, "is_literal", "{" not in self.path)
 
 
@@ -190,6 +193,10 @@ class Provider:
     """What tokens cost where a scenario does not say."""
     habits: ClassVar[Habits] = PLAIN
     """What its models do to every answer."""
+    watches_concurrency: bool = False
+    """Whether `concurrency_of` may say a number."""
+    is_dated: bool = False
+    """Whether it changes by itself as time goes by, so that no answer may be given twice."""
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {}
     """The dialects that it speaks beside its own class, by their names in `operations`."""
     heartbeat_comment: ClassVar[bytes] = b""
@@ -201,6 +208,10 @@ class Provider:
         self.settings: Any = settings if settings is not None else self.Settings()
         own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
         self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
+
+    def at(self, moment: float) -> "Provider":
+        """The provider as it is at a moment in Unix time."""
+        return self
 
     def speaking(self, dialect: str) -> Dialect:
         """The dialect of that name as this provider speaks it; for an unknown name its own."""
@@ -233,6 +244,14 @@ class Provider:
         if allowed:
             raise provider_error("method_not_allowed", headers={"allow": ", ".join(allowed)})
         raise provider_error("not_found")
+
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        """The dialect in which a request at an operation is answered, where more than its path decides that."""
+        return operation.dialect
+
+    def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
+        """The key that a request carries, in a header or, with some providers, in its query."""
+        return self.credential(headers)
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         """The key that a request carries, wherever this provider lets it stand; None when there is none."""
@@ -282,17 +301,21 @@ class Provider:
         """The refusal of a request that comes `seconds` too early."""
         return ErrorReply(name="rate_limited", headers={"retry-after": str(ceil(seconds))})
 
-    def price_of(self, model: str) -> Price:
-        """What tokens of a model cost where a scenario does not say."""
+    def price_of(self, model: str, moment: float) -> Price:
+        """What tokens of a model cost where a scenario does not say, in a request of this moment in Unix time."""
         return self.price
 
-    def cost(self, usage: Usage, model: str) -> Decimal:
-        """What an answer costs, in USD."""
-        price: Price = self.settings.price or self.price_of(model)
+    def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
+        """What an answer costs, in USD, to a request of this moment in Unix time."""
+        price: Price = self.settings.price or self.price_of(model, moment)
         return price.of(usage)
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
+        return None
+
+    def concurrency_of(self, model: str) -> int | None:
+        """How many answers of a model an account may have open; None: this is not watched."""
         return None
 
     def concurrency_message(self, now: int, limit: int) -> str | None:

@@ -9,8 +9,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody, ContentPart, Many, Strict, text_or_list
+from emulator.dialects.generate_content import STREAM, wants_events
 from emulator.dialects.serde import not_of_type
+from emulator.providers import resold_gemini
 from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Settings, provider_error
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
@@ -78,7 +81,7 @@ class CloudswaySettings(Settings):
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
 
-class Cloudsway(DeepSeekDialect):
+class Cloudsway(resold_gemini.ResellsGemini, DeepSeekDialect):
     """https://genaiapi.cloudsway.net"""
 
     name = "cloudsway"
@@ -91,7 +94,14 @@ class Cloudsway(DeepSeekDialect):
     Body: ClassVar[type[ChatBody]] = CloudswayBody
     shows_cache = True
     heartbeat_comment = b": keep-alive\n\n"
-    operations = (Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),)
+    operations = (
+        Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),
+        *resold_gemini.operations("/v1/ai/{endpointPath}/"),
+    )
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        resold_gemini.CONTENT: resold_gemini.CloudswayContent,
+        resold_gemini.ARRAY: resold_gemini.CloudswayArray,
+    }
     example = (
         "/v1/ai/sVUARttwSjilLOZY/chat/completions",
         {
@@ -136,12 +146,18 @@ class Cloudsway(DeepSeekDialect):
     def thinking_default(self) -> bool:  # type: ignore[override]  # likewise
         return self.settings.thinking_default == "enabled"
 
-    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        if (
-            self.settings.endpoints is not None
-            and http_request.parameters["endpointPath"] not in self.settings.endpoints
-        ):
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        is_array = operation.name == STREAM and not wants_events(http_request)
+        return resold_gemini.ARRAY if is_array else operation.dialect
+
+    def check_endpoint(self, http_request: HttpRequest) -> None:
+        """Raises ProviderError for an endpoint that does not exist."""
+        endpoints = self.settings.endpoints
+        if endpoints is not None and http_request.parameters["endpointPath"] not in endpoints:
             raise provider_error("no_endpoint")
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        self.check_endpoint(http_request)
         return super().parse(http_request, key)
 
     def validation_errors(self, body: Any) -> Iterator[str | None]:

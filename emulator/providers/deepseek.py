@@ -8,28 +8,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 from uuid import UUID
-
-from pydantic import ConfigDict, Field, with_config
-from typing_extensions import TypedDict  # pydantic takes Python's own from 3.12 on
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody
-from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range
+from emulator.providers import deepseek_vision as vision
 from emulator.providers import fim
-from emulator.providers.base import ErrorSpec, NameList, Operation, Price, Settings, bearer, per_million, provider_error
-from emulator.providers.deepseek_chat import CONTEXT_LENGTH, EFFORTS, MAX_TOKENS, DeepSeekBody, DeepSeekDialect
+from emulator.providers.base import ErrorSpec, Operation, bearer, provider_error
+from emulator.providers.deepseek_chat import MAX_TOKENS, NO_IMAGES, DeepSeekDialect
+from emulator.providers.deepseek_dated import DatedDeepSeek
 from emulator.providers.deepseek_messages import DeepSeekMessages
 from emulator.providers.deepseek_responses import DeepSeekResponses
+from emulator.providers.deepseek_settings import DeepSeekSettings, balance_of_account
+from emulator.providers.deepseek_vision import PenaltyBody, SeeingBody
 from emulator.reply import ErrorReply, Reply
-from emulator.request import HttpRequest, ModelRequest
+from emulator.request import HttpRequest, Message, ModelRequest
 from emulator.wire import Header, PlannedBody
 
-MODELS = ("deepseek-v4-pro", "deepseek-v4-flash")
-EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
-FLASH = per_million("0.14", "0.28", "0.0028")
 MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
 """Where it is less than V4's: models of 2025, which are there when a scenario lists them."""
 R1 = "deepseek-reasoner"
@@ -42,61 +39,7 @@ BYTES = {"content-type": "application/octet-stream"}
 """What every refusal with 400 is sent as, except those of bodies that cannot be read at all."""
 
 
-@with_config(ConfigDict(extra="forbid"))
-class Balance(TypedDict):
-    """One row of the balance. Amounts are texts, as on the wire."""
-
-    currency: Literal["CNY", "USD"]
-    total_balance: str
-    granted_balance: str
-    topped_up_balance: str
-
-
-BALANCE: Balance = {
-    "currency": "CNY",
-    "total_balance": "110.00",
-    "granted_balance": "10.00",
-    "topped_up_balance": "100.00",
-}
-
-
-def balance_of_account(balance: Decimal) -> Balance:
-    """What is left on an account that the scenario lists, as `/user/balance` tells it."""
-    left = f"{max(balance, Decimal(0)):.2f}"
-    return {"currency": "USD", "total_balance": left, "granted_balance": "0.00", "topped_up_balance": left}
-
-
-class DeepSeekSettings(Settings):
-    models: NameList | None = MODELS
-    """The models that are served; any name when null. `deepseek-chat` and `deepseek-reasoner` behave as in 2025."""
-    thinking_default: Literal["enabled", "disabled"] = "enabled"
-    """The mode of a request that does not say `thinking`."""
-    effort: Literal["current", "earlier"] = "current"
-    """What efforts mean: now minimal is low, medium and xhigh are high; earlier low and medium were high, xhigh max."""
-    json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema: DeepSeek itself refuses it today, but helpers of SDKs ask for it."""
-    context_length: int = CONTEXT_LENGTH
-    """How many tokens a prompt and its answer may have together."""
-    heartbeat: float | None = 10.0
-    """Seconds between what is said to who waits: `: keep-alive` in a stream, else empty lines before the JSON."""
-    signature: Literal["uuid", "empty", "omit"] = "uuid"
-    """What thoughts are signed with at `/anthropic`: the id of the message, nothing, or there is no such member."""
-    reasoning_parts: bool = True
-    """Whether streamed responses frame the text of a thought with `response.content_part` events."""
-    phase: Literal["omit", "final_answer"] = "omit"
-    """Whether the messages in responses have a `phase`."""
-    count_tokens: bool = False
-    """Whether `/anthropic/v1/messages/count_tokens` is there, of which the reference does not speak."""
-    balance: tuple[Balance, ...] = Field(default=(BALANCE,), strict=False)
-    """What `/user/balance` tells."""
-
-
-class PenaltyBody(DeepSeekBody):
-    frequency_penalty: Annotated[float | None, SAMPLING] = None
-    presence_penalty: Annotated[float | None, SAMPLING] = None
-
-
-class DeepSeek(DeepSeekDialect):
+class DeepSeek(DatedDeepSeek):
     """https://api.deepseek.com"""
 
     name = "deepseek"
@@ -105,7 +48,6 @@ class DeepSeek(DeepSeekDialect):
     document = "DeepSeek API (api-docs.deepseek.com)"
     Settings = DeepSeekSettings
     settings: DeepSeekSettings
-    Body: ClassVar[type[ChatBody]] = PenaltyBody
     ranges: ClassVar[tuple[Range, ...]] = (
         *DeepSeekDialect.ranges,
         Range("presence_penalty", -2, 2, "[-2, 2]"),
@@ -161,10 +103,6 @@ class DeepSeek(DeepSeekDialect):
         return self.settings.thinking_default == "enabled"
 
     @property
-    def effort_mapping(self) -> Mapping[str, str]:  # type: ignore[override]  # likewise
-        return EFFORTS if self.settings.effort == "current" else EARLIER_EFFORTS
-
-    @property
     def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
         return self.settings.json_schema
 
@@ -173,6 +111,16 @@ class DeepSeek(DeepSeekDialect):
         return self.settings.context_length
 
     # The way in
+
+    @property
+    def Body(self) -> type[ChatBody]:  # type: ignore[override]
+        return SeeingBody if any(model.sees_images for model in self.profile.models) else PenaltyBody
+
+    def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
+        operation, parameters = super().route(method, path)
+        if operation.dialect == "responses" and not self.profile.has_responses:
+            raise provider_error("not_found")
+        return operation, parameters
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return bearer(headers) or headers.get("x-api-key")
@@ -192,7 +140,15 @@ class DeepSeek(DeepSeekDialect):
             raise self.bad_request(
                 'prefix is only available when using beta api (set base_url="https://api.deepseek.com/beta")'
             )
-        return request
+        served = self.served_model(request.model)
+        return request if served == request.model else replace(request, served=served)
+
+    def message_of(self, body: Any) -> Message:
+        message = super().message_of(body)
+        seen = vision.parts_of(body)
+        if not seen:
+            return message
+        return replace(message, images=len(seen), image_tokens=sum(map(vision.tokens_of, seen)))
 
     def need_json(self, http_request: HttpRequest) -> None:
         """Raises Refused for a body that is not said to be JSON."""
@@ -205,18 +161,24 @@ class DeepSeek(DeepSeekDialect):
     def validation_errors(self, body: Any) -> Iterator[str | None]:
         yield self.complaint_of_model(body.model)
         yield from super().validation_errors(body)
-        if body.model == R1:
+        if body.model == R1 and self.is_of_2025(R1):
             yield complaint_of_r1(body.messages)
 
-    def complaint_of_model(self, model: str) -> str | None:
-        names = self.settings.models
-        if names is None or model in names:
-            return None
-        shown = " or ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])}, and {names[-1]}"
-        return f"The supported API model names are {shown}, but you passed {model}."
+    def complaints_of_images(self, body: Any) -> Iterator[str]:
+        if not self.sees_images(body.model):
+            if any(map(vision.parts_of, body.messages)):
+                yield NO_IMAGES
+            return
+        yield from vision.complaints(body.messages)
 
     def most_tokens_of(self, body: Any) -> int:
-        return MAX_TOKENS_OF.get(body.model, MAX_TOKENS)
+        return MAX_TOKENS_OF[body.model] if self.is_of_2025(body.model) else MAX_TOKENS
+
+    def is_of_2025(self, model: str) -> bool:
+        """Whether a name stands for what it stood for in 2025, and for no newer model."""
+        return model in MAX_TOKENS_OF and (
+            self.settings.models not in (None, "profile") or model not in self.profile.aliases
+        )
 
     def thinks(self, body: Any) -> bool:
         if body.thinking is None and body.model in MAX_TOKENS_OF:
@@ -253,9 +215,6 @@ class DeepSeek(DeepSeekDialect):
             (b"x-content-type-options", b"nosniff"),
         )
 
-    def price_of(self, model: str) -> Price:
-        return FLASH if model == "deepseek-v4-flash" else self.price
-
     def concurrency_message(self, now: int, limit: int) -> str | None:
         return (
             f"Your current concurrency is {now}, which exceeds your concurrency limit of {limit} based on your "
@@ -268,8 +227,7 @@ class DeepSeek(DeepSeekDialect):
             return {"is_available": any(float(row["total_balance"]) > 0 for row in rows), "balance_infos": rows}
         if request.http_request.operation == "count_tokens":
             return super().listing(request, balance)
-        names = MODELS if self.settings.models is None else self.settings.models
-        return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": "deepseek"} for name in names]}
+        return {"object": "list", "data": [self.row(name) for name in self.names]}
 
     # Refusals
 

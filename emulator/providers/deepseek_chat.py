@@ -46,6 +46,7 @@ CONTEXT_LENGTH = 1_048_565
 """What errors name: 11 tokens fewer than the list of models tells."""
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 """What DeepSeek V4 signed its answers with when the documents were written."""
+NO_IMAGES = "This model does not support image"
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
 """What an effort means where it is not what it says."""
 DEEPSEEK_TEXTS = {
@@ -143,6 +144,11 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
     tells_position: ClassVar[bool] = False
     """Whether a complaint names the line and the column: DeepSeek counts in the body that it gets, and a reseller does
     not forward the very bytes."""
+    wants_reasoning_back = True
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "frequency_penalty": "it has no effect any more: leave it out",
+        "presence_penalty": "it has no effect any more: leave it out",
+    }
     always_reasons: ClassVar[bool] = False
     """Whether every answer in thinking mode has reasoning, if an empty one: as with DeepSeek. Answers that call tools
     always do, as that reasoning has to be sent back."""
@@ -276,14 +282,25 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
         for message in body.messages:
             if message.role == "assistant" and message.content is None and not message.tool_calls:
                 yield "Invalid assistant message: content or tool_calls must be set"
-            if isinstance(message.content, list) and any(part.type == "image_url" for part in message.content):
-                yield "This model does not support image"
+        yield from self.complaints_of_images(body)
         yield complaint_of_tool_messages(body.messages)
         if self.thinks(body) and any(
             message.role == "assistant" and message.tool_calls and message.reasoning_content is None
             for message in body.messages
         ):
             yield "The `reasoning_content` in the thinking mode must be passed back to the API."
+
+    def complaints_of_images(self, body: Any) -> Iterator[str]:
+        """What may be wrong with images: here no model sees any."""
+        if any(
+            isinstance(message.content, list) and any(part.type == "image_url" for part in message.content)
+            for message in body.messages
+        ):
+            yield NO_IMAGES
+
+    def effort_of(self, effort: str | None, model: str) -> str | None:
+        """What an effort means to a model."""
+        return None if effort is None else self.effort_mapping.get(effort, effort)
 
     def most_tokens_of(self, body: Any) -> int:
         """The highest `max_tokens` of the model that is asked for."""
@@ -310,7 +327,7 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
             thinking=thinking,
-            reasoning_effort=self.effort_mapping.get(body.effort, body.effort) if thinking else None,
+            reasoning_effort=self.effort_of(body.effort, body.model or "") if thinking else None,
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 

@@ -75,6 +75,8 @@ COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice", "thinkin
 class DeepSeekMessages(Messages):
     """`POST /anthropic/v1/messages`"""
 
+    wants_reasoning_back = True
+    ignores_as_documented = True
     Body = DeepSeekMessagesBody
 
     def body_of(self, operation: str) -> type[BaseModel]:
@@ -103,12 +105,12 @@ class DeepSeekMessages(Messages):
     def model_of(self, body: DeepSeekMessagesBody) -> str:
         """The model that serves a name: names of another vendor's models stand for DeepSeek's."""
         name = body.model.removesuffix(LONG)
+        vendor = self.provider
         if name.startswith(OPUS):
-            return "deepseek-v4-pro"
-        if name.startswith(CLAUDE):
-            models = self.provider.settings.models
-            return "deepseek-flash" if models is not None and "deepseek-flash" in models else "deepseek-v4-flash"
-        return name
+            return str(vendor.served_model("deepseek-v4-pro"))
+        if name.startswith(CLAUDE) or (not vendor.profile.refuses_unknown_names and vendor.complaint_of_model(name)):
+            return str(vendor.profile.flash.id)
+        return str(vendor.served_model(name))
 
     def validation_errors(self, body: DeepSeekMessagesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
         yield self.complaint_of_blocks(body)
@@ -125,7 +127,7 @@ class DeepSeekMessages(Messages):
         effort = body.output_config.effort if body.output_config is not None else None
         if effort is not None and effort not in efforts:
             yield not_of_type(f"output_config.effort: {unknown_variant(effort, listed(efforts))}")
-        if any(message.images for message in messages):
+        if any(message.images for message in messages) and not self.provider.sees_images(self.model_of(body)):
             yield "This model does not support image"
         yield complaint_of_tool_messages(messages)
         if self.thinks(body) and any(
@@ -156,7 +158,7 @@ class DeepSeekMessages(Messages):
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
             thinking=thinking,
-            reasoning_effort=self.provider.effort_mapping.get(effort, effort) if thinking else None,
+            reasoning_effort=self.provider.effort_of(effort, self.model_of(body)) if thinking else None,
             searches=wants_search(body.tools),
         )
 

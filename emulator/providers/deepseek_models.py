@@ -7,8 +7,10 @@ from emulator import seeded, tokens
 from emulator.dialects.base import Habits
 from emulator.providers.base import Price, Provider, per_million
 from emulator.providers.deepseek_calls import FORCED, argument_pieces, spaced
-from emulator.request import ModelRequest
+from emulator.request import Message, ModelRequest
 
+IMAGE = 384
+"""What an image costs of which nothing is known."""
 JSON_MODE = 20
 """Tokens that the wish for any JSON object adds to the prompt."""
 
@@ -16,6 +18,11 @@ JSON_MODE = 20
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     """The id of a tool call: its number in the answer, then random letters and digits."""
     return f"call_{number:02d}_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
+
+
+def cost_of_images(message: Message) -> int:
+    """What the images of a message cost."""
+    return IMAGE * message.images if message.image_tokens is None else message.image_tokens
 
 
 class ServesDeepSeek(Provider):
@@ -44,4 +51,4 @@ class ServesDeepSeek(Provider):
             effort=controls.reasoning_effort,
             schema=controls.schema,
         )
-        return fixed + extra, texts
+        return fixed + extra + sum(map(cost_of_images, request.messages)), texts

@@ -46,6 +46,8 @@ ITEMS = (
 FREE_TOOL = "apply_patch"
 """The only tool that takes any text."""
 FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+UNSEEN = "[Image]"
+"""What a model reads in place of an image that it cannot see."""
 FIXED: Json = {"parallel_tool_calls": True, "previous_response_id": None}
 
 
@@ -88,6 +90,8 @@ class DeepSeekResponsesBody(ResponsesBody):
 class DeepSeekResponses(Responses):
     """`POST /responses`"""
 
+    wants_reasoning_back = True
+    ignores_as_documented = True
     Body = DeepSeekResponsesBody
     fails_as_a_whole: ClassVar[bool] = True
 
@@ -101,11 +105,22 @@ class DeepSeekResponses(Responses):
         complaint = first(self.validation_errors(body, messages))
         if complaint is not None:
             raise vendor.bad_request(complaint)
-        return ModelRequest(http_request, body.model, messages, bool(body.stream), self.controls(body), key, native)
+        if not vendor.sees_images(body.model):
+            messages = tuple([without_images(message) for message in messages])
+        return ModelRequest(
+            http_request,
+            body.model,
+            messages,
+            bool(body.stream),
+            self.controls(body),
+            key,
+            native,
+            vendor.served_model(body.model),
+        )
 
     def validation_errors(self, body: ResponsesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
         vendor = self.provider
-        yield vendor.complaint_of_model(body.model)
+        yield vendor.complaint_of_model(body.model, for_responses=True)
         if body.input is None and body.instructions is None:
             yield "At least one of input and instructions must be provided"
         if not messages:
@@ -150,7 +165,7 @@ class DeepSeekResponses(Responses):
             tools=read_tools(body.tools),
             tool_choice=read_tool_choice(body.tool_choice),
             thinking=thinking,
-            reasoning_effort=self.provider.effort_mapping.get(effort, effort) if thinking else None,
+            reasoning_effort=self.provider.effort_of(effort, body.model) if thinking else None,
             searches=wants_search(body.tools),
         )
 
@@ -199,6 +214,13 @@ class DeepSeekResponses(Responses):
             "user": asked.get("user"),
             "metadata": {},
         }
+
+
+def without_images(message: Message) -> Message:
+    """A message as a model reads it that sees no images: a text stands for each of them."""
+    if not message.images:
+        return message
+    return replace(message, content=message.content + UNSEEN * message.images, images=0)
 
 
 def given(value: Any, default: Any) -> Any:

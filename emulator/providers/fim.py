@@ -81,11 +81,20 @@ class Gap(ChatCompletions):
         vendor = self.provider
         vendor.need_json(http_request)
         body, native = vendor.read(http_request, FimBody)
-        complaint = first([vendor.complaint_of_model(body.model), *validation_errors(body)])
+        complaint = first([vendor.complaint_of_model(body.model, for_gaps=True), *validation_errors(body)])
         if complaint is not None:
             raise self.bad_request(complaint)
         messages = (Message("user", body.prompt),)
-        return ModelRequest(http_request, body.model, messages, bool(body.stream), controls(body), key, native)
+        return ModelRequest(
+            http_request,
+            body.model,
+            messages,
+            bool(body.stream),
+            controls(body),
+            key,
+            native,
+            vendor.served_model(body.model),
+        )
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
         adapted: Reply = self.provider.adapt(reply, request)

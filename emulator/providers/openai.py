@@ -424,7 +424,7 @@ class OpenAI(Provider):
             f"Requested 1. {LEARN}"
         )
 
-    def price_of(self, model: str) -> Price:
+    def price_of(self, model: str, moment: float) -> Price:
         return price_of(model)
 
     def listing(self, request: ModelRequest, balance: Any = None) -> Any:

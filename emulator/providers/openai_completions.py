@@ -200,6 +200,12 @@ def read_choice(choice: Any) -> str:
 class OpenAIChat(ChatCompletions):
     """`POST /v1/chat/completions`"""
 
+    deprecated: ClassVar[Mapping[str, str]] = {
+        "functions": "send `tools` instead",
+        "function_call": "send `tool_choice` instead",
+        "max_tokens": "send `max_completion_tokens` instead",
+        "user": "send `safety_identifier` and `prompt_cache_key` instead",
+    }
     Body: ClassVar[type[ChatBody]] = OpenAIBody
     says_no_usage: ClassVar[bool] = True
 

@@ -15,6 +15,7 @@ import orjson
 from pydantic import ValidationError
 
 from emulator import seeded
+from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import (
     ChatBody,
     Many,
@@ -28,8 +29,10 @@ from emulator.dialects.chat_completions import (
     read_tool_choice,
     read_tools,
 )
+from emulator.dialects.generate_content import STREAM, google_key, wants_events
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
+from emulator.providers import resold_gemini
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
@@ -107,11 +110,13 @@ class SerevixSettings(Settings):
     json_schema: Literal["accept", "refuse"] = "accept"
     """Whether `response_format` may be a JSON schema. DeepSeek behind the gateway refuses it today; the helpers of the
     SDKs ask for nothing else."""
+    gemini_alt: Literal["sse", "array"] = "sse"
+    """What a stream of Gemini's is that does not ask for `alt=sse`: events, as New API sends them, or an array."""
     heartbeat: float | None = 10.0
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(ChatDialect, ServesDeepSeek):
+class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -127,7 +132,14 @@ class Serevix(ChatDialect, ServesDeepSeek):
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
+        *resold_gemini.operations("/v1/v1beta/models/{model}:"),
+        *resold_gemini.operations("/v1beta/models/{model}:", "public"),
+        *resold_gemini.operations("/v1/models/{model}:", "public"),
     )
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        resold_gemini.CONTENT: resold_gemini.SerevixContent,
+        resold_gemini.ARRAY: resold_gemini.SerevixArray,
+    }
     example = (
         "/v1/chat/completions",
         {
@@ -219,6 +231,13 @@ class Serevix(ChatDialect, ServesDeepSeek):
             if self.settings.error_profile == "new_api":  # its router knows methods and paths only together
                 raise provider_error("not_found") from None
             raise
+
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        is_array = self.settings.gemini_alt == "array" and operation.name == STREAM and not wants_events(http_request)
+        return resold_gemini.ARRAY if is_array else operation.dialect
+
+    def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
+        return self.credential(headers) or google_key(headers, query)
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         # As New API does it: by the beginning of the header, in exactly this case.
@@ -397,7 +416,8 @@ def worded(message: str, http_request: HttpRequest) -> str:
     if message == INVALID_TOKEN and http_request.headers.get("accept-language", "").lower().startswith("zh"):
         return INVALID_TOKEN_IN_CHINESE
     if "{model}" in message:
-        return message.replace("{model}", asked_model(http_request.body))
+        model = http_request.parameters.get("model") or asked_model(http_request.body)
+        return message.replace("{model}", model)
     return message.replace("{method}", http_request.method).replace("{path}", http_request.path)
 
 

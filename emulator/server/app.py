@@ -23,7 +23,7 @@ from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
-from emulator.state.journal import Exchange, RecordedRequest
+from emulator.state.journal import Exchange, RecordedRequest, came_on
 from emulator.state.namespace import Namespace, Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
@@ -31,6 +31,7 @@ from emulator.wire import Header, PlannedBody, Playback
 
 if TYPE_CHECKING:
     from emulator.control.api import Peers
+    from emulator.server.replaying import Replay
 
 logger = logging.getLogger("emulator")
 
@@ -75,6 +76,8 @@ class App:
         self.max_body_bytes = max_body_bytes
         self.access = Access()
         """Who may use the control API."""
+        self.replay: Replay | None = None
+        """A saved run whose answers are given again."""
         self.players = Players()
         self.timing = Timing()
         self.totals = Totals()
@@ -139,7 +142,8 @@ class App:
                 if pending.is_for_a_page:
                     plan = replace(plan, answer=opened(plan.answer))
                 exchange = plan.exchange
-                exchange.connection, exchange.planned = scope["state"][HANDLE].number, plan.answer
+                came_on(exchange, scope["state"][HANDLE].record)
+                exchange.planned = plan.answer
                 exchange.playback = await play(
                     plan.answer, pending.start, pending.clock, scope, send, self.players, exchange
                 )
@@ -221,6 +225,8 @@ class App:
         """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
+            if self.replay is not None and (planned := self.replay.take(http_request, namespace)) is not None:
+                return planned
             if not isinstance(clock, VirtualClock):
                 return await answer(http_request, namespace, self.options, has_left)
             with clock.working():

@@ -24,6 +24,7 @@ from emulator.server.playback import send_in_one
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
+from emulator.state.journal import came_on
 from emulator.wire import Playback
 
 Result = TypeVar("Result")
@@ -113,7 +114,8 @@ class FastPath:
         start = clock.now()
         plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
-            plan.exchange.playback, plan.exchange.connection = playback, handle.number
+            plan.exchange.playback = playback
+            came_on(plan.exchange, handle.record)
             app.close(plan, namespace)
             protocol.rest()
         else:

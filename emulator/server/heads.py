@@ -61,7 +61,7 @@ class RequestHead:
         if namespace.compiled is self.compiled or not self.target.provider:
             return self
         provider = namespace.compiled.providers[self.target.provider]
-        return replace(self, key=provider.credential(self.headers), compiled=namespace.compiled)
+        return replace(self, key=provider.credential_in(self.headers, self.query), compiled=namespace.compiled)
 
     def with_body(self, body: bytes) -> HttpRequest:
         """The whole request."""
@@ -96,8 +96,8 @@ class Heads:
         if target is None:
             return None
         compiled = self._namespaces.default.compiled
-        key = compiled.providers[target.provider].credential(headers) if target.provider else bearer(headers)
         query = scope["query_string"].decode("latin-1")
+        key = compiled.providers[target.provider].credential_in(headers, query) if target.provider else bearer(headers)
         name = named(headers, key) if target.namespace is None else target.namespace
         sent_path = scope.get("raw_path", b"").decode("latin-1") or scope["path"]
         size = len(sent_path) + len(query) + sum(len(key) + len(value) + 4 for key, value in scope["headers"])

@@ -369,6 +369,7 @@ class _Player:
         if not self.is_over:
             self.is_over = True
             self.playback.ended = ended
+            self.playback.ended_at = self.clock.now()
             if self.afterwards is not None and ended == "complete":
                 self.handle.next = self.afterwards.next
             if not self.done.done():  # its task may have been cancelled

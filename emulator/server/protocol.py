@@ -11,8 +11,9 @@ import struct
 from collections.abc import Iterator, Sized
 from typing import Any, Literal, Protocol
 
-from emulator.clock import Alarm, Clock
+from emulator.clock import Alarm, Clock, unix_time
 from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol
+from emulator.state.connections import ConnectionRecord
 from emulator.wire import Afterwards, Handshake
 
 
@@ -82,11 +83,11 @@ class Listener(Protocol):
 class ConnectionHandle:
     """What the transport may do with one connection, beyond ASGI."""
 
-    __slots__ = ("idle", "is_met", "listener_control", "next", "number", "player", "protocol", "was_cut")
+    __slots__ = ("idle", "is_met", "listener_control", "next", "player", "protocol", "record", "was_cut")
 
     def __init__(self, protocol: Any, listener_control: ListenerControl) -> None:
         self.protocol = protocol
-        self.number = next(listener_control.numbers)
+        self.record = ConnectionRecord(next(listener_control.numbers), unix_time())
         self.listener_control = listener_control
         self.player: Listener | None = None
         """Notified when the connection is lost, and when the client reads too slowly."""
@@ -118,10 +119,12 @@ class ConnectionHandle:
 
     def close(self) -> None:
         """Send what is buffered, then FIN."""
+        self.record.closed_by = self.record.closed_by or "server"
         self.protocol.transport.close()
 
     def reset(self) -> None:
         """A real RST: without the linger option an abort sends FIN."""
+        self.record.closed_by = self.record.closed_by or "server"
         transport = self.protocol.transport
         sock = transport.get_extra_info("socket")
         if sock is not None:
@@ -334,7 +337,9 @@ class Connection(_Limits):
                 self.discard(len(data))
             elif self.handle.player is not None:
                 self.handle.is_met = True
+                self.handle.record.turn_away(data)
             else:
+                self.handle.record.turn_away(data)
                 self.handle.turn_away()
             return
         self.handle.stop_waiting()
@@ -396,6 +401,12 @@ class Connection(_Limits):
         else:
             super().timeout_keep_alive_handler()
 
+    def eof_received(self) -> None:
+        """The client has ended the connection, or its half of it."""
+        if not self.transport.is_closing():
+            self.handle.record.closed_by = "client"
+        super().eof_received()
+
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
@@ -405,6 +416,8 @@ class Connection(_Limits):
         if self.handle.player is not None:
             self.handle.player.lost()
         self.handle.protocol = GONE
+        record = self.handle.record
+        record.close(record.closed_by or ("server" if exc is None else "client"))
         self._gate.lost()
 
     def pause_writing(self) -> None:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from emulator.interception.front import TlsFront
     from emulator.interception.proxy import Proxy
     from emulator.server.channel import Channel, Member
+    from emulator.server.replaying import Replay
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -94,6 +95,8 @@ class ServerOptions:
     """Speaks TLS at the port."""
     proxy: "Proxy | None" = None
     """Listens beside the port, for clients that keep their documented URLs."""
+    replay: "Replay | None" = None
+    """A saved run whose answers are given again."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
@@ -174,6 +177,7 @@ class Server:
         namespaces = Namespaces(self.options.compiled, clock, self.options.seed, shelf)
         app = App(namespaces, self.options.engine, self.options.provider, hosts=self.options.hosts)
         app.on_exchange, app.access = self.options.on_exchange, self.options.access
+        app.replay = self.options.replay
         app.timing.watch(clock)
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
         stop = asyncio.Event()

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from array import array
+from base64 import b64encode
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,12 +11,15 @@ from decimal import Decimal
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from emulator.clock import unix_time
 from emulator.reply import Usage
 from emulator.request import HttpRequest
+from emulator.state.connections import ConnectionRecord
+from emulator.state.evidence import evidence_of
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
 from emulator.state.said import Said, said, shape_of
 from emulator.state.shared import Shared
-from emulator.wire import MAX_MOMENTS, Data, Head, Header, PlannedBody, Playback, Raw, Step
+from emulator.wire import MAX_MOMENTS, Close, Data, Hang, Head, Header, PlannedBody, Playback, Raw, Reset, Step
 
 MAX_EXCHANGES = 1000
 """How many exchanges a journal keeps."""
@@ -95,6 +99,15 @@ class RecordedResponse(_Body):
     """Bytes of the whole body as far as it was sent."""
     said: Said | None = None
     """What the model says in it; None for an error, a list, or what cannot be read."""
+    framing: str | None = None
+    """How a fault framed the body; None: as the headers and HTTP demand."""
+    is_head_sent: bool = True
+    """Whether the status and the headers were sent."""
+
+    @property
+    def encoded(self) -> str | None:
+        """The body in base64, where it is no UTF-8 and the text does not say all of it."""
+        return None if self.text.encode() == self.body else b64encode(self.body).decode()
 
     @property
     def content(self) -> str:
@@ -265,6 +278,12 @@ class Exchange(_Findings):
     """Whether the journal still holds it."""
     _answer: PlannedBody | RecordedResponse | None = field(default=None, repr=False)
     _frames: "_Frames | None" = field(default=None, repr=False)
+    arrived: float = 0.0
+    """When the request came, in real Unix seconds, whatever the namespace's clock says."""
+    socket: ConnectionRecord | None = field(default=None, repr=False)
+    """What is known of the connection that it came on."""
+    acknowledged_after: float | None = None
+    """Real seconds from the request to the client's word on how it ended."""
 
     @property
     def request(self) -> RecordedRequest:
@@ -312,13 +331,15 @@ class Exchange(_Findings):
             answer = RecordedResponse(answer.status, _readable(answer.headers), body, len(body))
         if answer is None:
             return RecordedResponse(self.status, {}, b"", 0)
-        is_stream = "event-stream" in answer.headers.get("content-type", "")
         shape = shape_of(http_request.provider, http_request.dialect)
+        stream_type = shape.stream_type if shape is not None else "event-stream"
+        is_stream = stream_type in answer.headers.get("content-type", "")
         body = redacted_body(answer.body, http_request.key, shape if is_stream else None)
         is_said = shape is not None and self.outcome in ("reply", "generated")
         found = said(body, shape, is_stream=is_stream) if is_said and shape is not None else None
         size = answer.size - len(answer.body) + len(body)
-        return RecordedResponse(answer.status, headers_of(answer.headers, http_request.key), body, size, found)
+        headers = headers_of(answer.headers, http_request.key)
+        return replace(answer, headers=headers, body=body, size=size, said=found)
 
     @property
     def ended(self) -> str | None:
@@ -420,13 +441,28 @@ class Exchange(_Findings):
                 "size": response.size,
                 "truncated": response.truncated,
                 "text": response.text,
+                "body_base64": response.encoded,
+                "framing": response.framing,
+                "is_head_sent": response.is_head_sent,
                 "content": response.content,
                 "reasoning": response.reasoning,
             },
             "misses": self.misses,
             "because": self.because,
             "frames": self.frames,
+            **evidence_of(self),
         }
+
+
+def came_on(exchange: Exchange, connection: ConnectionRecord) -> None:
+    """A request came on this connection, and is about to be answered there."""
+    exchange.connection, exchange.socket = connection.number, connection
+    connection.requests += 1
+
+
+def acknowledge(exchange: Exchange, word: Mapping[str, Any]) -> None:
+    """Keep the client's word on how an exchange ended."""
+    exchange.acknowledged, exchange.acknowledged_after = word, unix_time() - exchange.arrived
 
 
 def _clean(value: Any, key: str | None) -> Any:
@@ -476,7 +512,9 @@ def _readable(headers: Sequence[Header]) -> dict[str, str]:
 def _as_sent(answer: PlannedBody | Sequence[Step], playback: Playback) -> RecordedResponse:
     """The beginning of what was sent of an answer."""
     steps = _steps(answer)
+    first = next((step for step in steps if isinstance(step, Head | Close | Reset | Hang)), None)
     head = next((step for step in steps if isinstance(step, Head)), None)
+    framing = head.framing if head is not None else None
     parts: list[bytes] = []
     provider, frames = MAX_REQUEST_BYTES, playback.frames_sent
     for step in steps:
@@ -487,7 +525,8 @@ def _as_sent(answer: PlannedBody | Sequence[Step], playback: Playback) -> Record
         provider -= len(parts[-1])
     body = b"".join(parts)
     status, headers = (head.status, _readable(head.headers)) if head is not None else (0, {})
-    return RecordedResponse(status, headers, body, max(playback.bytes_sent, len(body)))
+    size = max(playback.bytes_sent, len(body))
+    return RecordedResponse(status, headers, body, size, framing=framing, is_head_sent=first is head)
 
 
 def _since(start: float, moment: float | None) -> float | None:

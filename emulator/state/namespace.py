@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emulator import large
-from emulator.clock import LATEST_DATE, Clock, VirtualClock, release
+from emulator.clock import LATEST_DATE, Clock, VirtualClock, WallClock, release, unix_time
 from emulator.errors import UsageError
 from emulator.faults.selection import FaultRegistry
 from emulator.matching.conditions import MatchContext
@@ -260,9 +260,11 @@ class Namespace:
 
     def begin(self, http_request: HttpRequest) -> Exchange:
         """The record of a request that has just arrived."""
+        received = self.clock.time()
         exchange = Exchange(
-            self.journal.next_number(), self.clock.time(), http_request, started=self.clock.now(), namespace=self.name
+            self.journal.next_number(), received, http_request, started=self.clock.now(), namespace=self.name
         )
+        exchange.arrived = received if isinstance(self.clock, WallClock) else unix_time()
         self.journal.add(exchange)
         return exchange
 

@@ -51,6 +51,10 @@ def quota_of(number: int, model: QuotaModel) -> Quota:
     )
 
 
+_OWN = Quota(-1, None, None, None, None, None, None)
+"""What a provider itself allows of each model, counted for the whole account."""
+
+
 @dataclass(slots=True)
 class UsageCounter:
     """What one key has used of one quota in the window that runs until `end` (Unix seconds)."""
@@ -111,9 +115,13 @@ class Quotas:
                     None if balance is None else balance - self.spent.get(account.key, Decimal(0)),
                 )
 
-    def open(self, provider: Provider, key: str, now: float) -> "Lease":
+    def open(
+        self, provider: Provider, key: str, now: float, model: str = "", concurrency: int | None = None
+    ) -> "Lease":
         """A request begins: counted, or refused with the provider's own words. `now` is Unix time. What it took is in
         the lease, which has to be closed once the answer is over, however it ended.
+
+        `concurrency` is how many answers of the model the account may have open, whatever the keys.
 
         A request that only its answer shows to cross a limit of tokens still succeeds; the next one is refused."""
         balance = self.balance(provider.name, key)
@@ -122,6 +130,11 @@ class Quotas:
         counters = [
             (quota, self._counter(quota, provider.name, key, now)) for quota in self._covering(provider.name, key)
         ]
+        own = None
+        if concurrency is not None:
+            own = self._counter(_OWN, provider.name, model, now)
+            if own.open >= concurrency:
+                raise provider_error("rate_limited", provider.concurrency_message(own.open + 1, concurrency))
         for quota, counter in counters:
             if quota.concurrency is not None and counter.open >= quota.concurrency:
                 raise provider_error("rate_limited", provider.concurrency_message(counter.open + 1, quota.concurrency))
@@ -132,10 +145,11 @@ class Quotas:
                 raise provider_error(
                     "rate_limited", words, headers={"retry-after": str(max(1, ceil(counter.end - now)))}
                 )
-        for _, counter in counters:
+        taken = tuple([counter for _, counter in counters] + ([own] if own is not None else []))
+        for counter in taken:
             counter.requests += 1
             counter.open += 1
-        return Lease(self, provider.name, key, tuple(counter for _, counter in counters))
+        return Lease(self, provider.name, key, taken)
 
     def charge(self, provider: str, key: str, usage: Usage, cost: Decimal, now: float) -> None:
         """The answer is known: its tokens and its price are put down."""

@@ -35,7 +35,6 @@ _FIELDS = re.compile(
     re.IGNORECASE,
 )
 """Members of JSON that hold a credential."""
-_EVENT_END = re.compile(rb"((?:\r\n|\n|\r){2,})")
 
 
 def redacted(text: str, key: str | None = None) -> str:
@@ -47,12 +46,14 @@ def redacted(text: str, key: str | None = None) -> str:
     return text
 
 
-def redacted_body(body: bytes, key: str | None = None, shape: WireShape | None = None) -> bytes:
+def redacted_body(
+    body: bytes, key: str | None = None, shape: WireShape | None = None, *, only_members: bool = False
+) -> bytes:
     """A body without credentials. With a `shape` it is a stream, and what its events say together counts as well."""
     if shape is not None:
         body = _without_split_keys(body, key, shape)
     text = body.decode("latin-1")
-    clean = redacted(text, key.encode().decode("latin-1") if key else None)
+    clean = text if only_members else redacted(text, key.encode().decode("latin-1") if key else None)
     if _FIELDS.search(clean):
         clean = _FIELDS.sub(lambda found: f"{found[1]}{REDACTED}", clean)
     return body if clean == text else clean.encode("latin-1")
@@ -83,7 +84,7 @@ def query_of(query: str, key: str | None) -> str:
 
 def events_of(body: bytes, shape: WireShape) -> Iterator[tuple[bytes, bytes, Event | None]]:
     """The events of a stream: each as sent, the blank line behind it, and what it says if it can be read."""
-    parts = _EVENT_END.split(body)
+    parts = shape.split(body)
     for place in range(0, len(parts), 2):
         yield parts[place], parts[place + 1] if place + 1 < len(parts) else b"", shape.read_frame(parts[place])
 
@@ -106,10 +107,11 @@ def _without_split_keys(body: bytes, key: str | None, shape: WireShape) -> bytes
             changed |= _blank(pieces, start, end)
     if not changed:
         return body
-    shown = [
-        (shape.frame(event.native, event.name).rstrip(b"\n") if event is not None and number in changed else sent) + gap
-        for number, (sent, gap, event) in enumerate(events)
-    ]
+    shown = []
+    for number, (sent, gap, event) in enumerate(events):
+        is_changed = event is not None and number in changed
+        frame = shape.frame(event.native, event.name) if event is not None and is_changed else sent
+        shown.append((frame.removesuffix(gap).rstrip(b"\r\n") if is_changed else frame) + gap)
     return b"".join(shown)
 
 

@@ -7,7 +7,6 @@ decided by the engine; here is only the keeping and the filling in.
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 import orjson
 
@@ -51,7 +50,6 @@ class CachedResponse:
     stream: bool
     match: RuleMatch | None
     usage: Usage
-    cost: Decimal
     why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""

@@ -305,7 +305,7 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type":
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown model": (
         {"model": "gpt-5"},
-        "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed gpt-5.",
+        "The supported API model names are deepseek-flash or deepseek-v4-pro, but you passed gpt-5.",
     ),
     "max_tokens 0": ({"max_tokens": 0}, "Invalid max_tokens value, the valid range of max_tokens is [1, 393216]"),
     "max_tokens": ({"max_tokens": 393217}, "Invalid max_tokens value, the valid range of max_tokens is [1, 393216]"),
@@ -525,15 +525,15 @@ MISFITS = {
         "messages[0]: missing field `tool_call_id` at line 1 column 55",
     ),
     "kind of part": (
-        '{"model":"m","messages":[{"role":"user","content":[{"type":"file"}]}]}',
-        "messages[0]: unknown variant `file`, expected `text` or `image_url` at line 1 column 69",
+        '{"model":"m","messages":[{"role":"user","content":[{"type":"clip"}]}]}',
+        "messages[0]: unknown variant `clip`, expected one of `text`, `image_url`, `file` at line 1 column 69",
     ),
     "messages missing": ('{"model":"m"}', "missing field `messages` at line 1 column 13"),
     "model missing": ('{"messages":[]}', "missing field `model` at line 1 column 15"),
     "effort": (
         '{"model":"m","reasoning_effort":"x","messages":[]}',
         "reasoning_effort: unknown variant `x`, expected one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, "
-        "`max` at line 1 column 35",
+        "`max`, `ultra` at line 1 column 35",
     ),
     "thinking": (
         '{"model":"m","messages":[],"thinking":{"type":"x"}}',
@@ -768,7 +768,7 @@ class TestATextWithAGap:
         [
             (
                 {"model": "x"},
-                "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed x.",
+                "The supported API model names are deepseek-flash or deepseek-v4-pro, but you passed x.",
             ),
             ({"max_tokens": 4097}, "Invalid max_tokens value, the valid range of max_tokens is [1, 4096]"),
             ({"logprobs": 21}, "Invalid logprobs value, the valid range of logprobs is [0, 20]"),
@@ -789,10 +789,11 @@ class TestATextWithAGap:
 
 
 class TestAListing:
-    def test_of_models_names_those_that_are_served(self, serving: Serving, scripted: Emulator, ask: Ask) -> None:
-        rows = [{"id": f"deepseek-v4-{kind}", "object": "model", "owned_by": "deepseek"} for kind in ("pro", "flash")]
+    def test_of_models_names_those_that_are_served(self, serving: Serving, ask: Ask) -> None:
+        rows = [{"id": f"deepseek-v4-{kind}", "object": "model", "owned_by": "deepseek"} for kind in ("flash", "pro")]
+        emulator = serving(free(profile="2026-04-26"))
         for path in ("/models", "/v1/models"):
-            response = ask(scripted, "deepseek", b"", path=path, method="GET")
+            response = ask(emulator, "deepseek", b"", path=path, method="GET")
             assert ordered(response.json()) == ordered({"object": "list", "data": rows})
         other = ask(serving(free(models=["m"])), "deepseek", b"", path="/models", method="GET").json()
         assert other["data"] == [{"id": "m", "object": "model", "owned_by": "deepseek"}]
@@ -872,7 +873,7 @@ class TestThePromptCache:
 
 
 def test_flash_costs_less_than_pro(serving: Serving, ask: Ask) -> None:
-    emulator = serving({"name": "costs", "rules": RULES})
+    emulator = serving({"name": "costs", "rules": RULES, "providers": {"deepseek": {"profile": "2026-04-26"}}})
     for model in ("deepseek-v4-pro", "deepseek-v4-flash"):
         ask(emulator, "deepseek", question("deepseek", model=model))
     pro, flash = (exchange.cost for exchange in emulator.journal)

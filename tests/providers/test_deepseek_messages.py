@@ -212,7 +212,7 @@ TYPE = "Failed to deserialize the JSON body into the target type: "
 THOUGHTLESS = {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "look", "input": {}}]}
 RESULT = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]}
 REFUSALS: list[tuple[tuple[Any, ...], Json, str]] = [
-    (("x",), {"model": "gpt-4"}, "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you "
+    (("x",), {"model": "gpt-4"}, "The supported API model names are deepseek-flash or deepseek-v4-pro, but you "
      "passed gpt-4."),
     (("x",), {"max_tokens": 0}, "Invalid max_tokens value, the valid range of max_tokens is [1, 393216]"),
     (("x",), {"temperature": 3}, "Invalid temperature value, the valid range of temperature is [0, 2]"),
@@ -223,7 +223,7 @@ REFUSALS: list[tuple[tuple[Any, ...], Json, str]] = [
     (("look", THOUGHTLESS, RESULT), {},
      "The `content[].thinking` in the thinking mode must be passed back to the API."),
     (("x",), {"output_config": {"effort": "huge"}}, f"{TYPE}output_config.effort: unknown variant `huge`, expected one "
-     "of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`"),
+     "of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, `max`, `ultra`"),
 ]  # fmt: skip
 
 

@@ -295,7 +295,7 @@ NOT_BACK = "The `reasoning_text` in the thinking mode must be passed back to the
 IMAGE: Json = {"type": "input_image", "image_url": "data:,x"}
 REFUSED: list[tuple[Json, str]] = [
     ({"input": ...}, "At least one of input and instructions must be provided"),
-    ({"model": "gpt"}, "The supported API model names are deepseek-v4-pro or deepseek-v4-flash, but you passed gpt."),
+    ({"model": "gpt"}, "The supported API model names are deepseek-flash or deepseek-v4-pro, but you passed gpt."),
     ({"temperature": 3}, "Invalid temperature value, the valid range of temperature is [0, 2]"),
     ({"top_logprobs": 21}, "Invalid top_logprobs value, the valid range of top_logprobs is [0, 20]"),
     (

@@ -9,6 +9,7 @@ import { list } from "./list.js";
 import { scenario } from "./scenario.js";
 import { all, clear, note } from "./store.js";
 import { tryIt } from "./tryit.js";
+import { verdict } from "./verdict.js";
 import { waterfall } from "./waterfall.js";
 
 const VIEWS = [
@@ -17,6 +18,7 @@ const VIEWS = [
   ["try", "Try it", "t", "M6 4l14 8-14 8z"],
   ["faults", "Faults", "f", "M13 3L5 14h6l-1 7 8-11h-6z"],
   ["scenario", "Scenario", "s", "M6 3h9l4 4v14H6zM9 12h7M9 16h7"],
+  ["verdict", "Verdict", "v", "M12 3v18M7 21h10M5 7h14M5 7l-3 7h6zM19 7l-3 7h6z"],
   ["control", "Control", "c", "M5 8h14M5 16h14M9 5v6M15 13v6"],
 ];
 const main = document.getElementById("main");
@@ -64,6 +66,7 @@ function make(name, number) {
   }
   if (name === "faults") return faults({ families: known.catalog.families, schema: known.schema });
   if (name === "scenario") return scenario();
+  if (name === "verdict") return verdict();
   if (name === "control") return control({ providers: known.catalog.providers, onCleared: clear });
   return exchanges(number);
 }

@@ -54,9 +54,11 @@ export function whole(value, key = "message") {
   }
   if (Array.isArray(value?.content)) return blocks(value.content);
   if (Array.isArray(value?.output)) return blocks(value.output.flatMap((item) => item.content ?? item.summary ?? [item]));
+  if (value?.promptFeedback && !value.candidates?.length) return { ...NOTHING, error: `The prompt was blocked: ${value.promptFeedback.blockReason}.` };
   if (Array.isArray(value?.candidates)) {
     const parts = value.candidates[0]?.content?.parts ?? [];
-    return { ...NOTHING, text: joined(parts.filter((part) => !part.thought)), reasoning: joined(parts.filter((part) => part.thought)) };
+    const tools = parts.filter((part) => part.functionCall).map((part) => `${part.functionCall.name} ${JSON.stringify(part.functionCall.args ?? {})}`).join("\n");
+    return { ...NOTHING, text: joined(parts.filter((part) => !part.thought)), reasoning: joined(parts.filter((part) => part.thought)), tools };
   }
   return { ...NOTHING, text: value === undefined ? "" : JSON.stringify(value, null, 2) };
 }

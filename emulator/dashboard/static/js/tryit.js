@@ -11,7 +11,14 @@ const BODIES = {
   gap: (prompt, model, stream) => ({ model, prompt, stream }),
   messages: (prompt, model, stream) => ({ model, max_tokens: 1024, messages: [{ role: "user", content: prompt }], stream }),
   responses: (prompt, model, stream) => ({ model, input: prompt, stream }),
-  generate_content: (prompt) => ({ contents: [{ role: "user", parts: [{ text: prompt }] }] }),
+  generate_content: (prompt, model, stream, name) => ({
+    contents: [{ role: "user", parts: [{ text: prompt }] }],
+    ...(name.endsWith("generate_content") ? { generationConfig: { thinkingConfig: { includeThoughts: true } } } : {}),
+  }),
+  embed_content: (prompt, model, stream, name) => {
+    const one = { content: { parts: [{ text: prompt }] } };
+    return name.startsWith("batch") ? { requests: [one] } : one;
+  },
   embeddings: (prompt, model) => ({ model, input: prompt }),
   moderations: (prompt) => ({ input: prompt }),
 };
@@ -55,7 +62,7 @@ export function tryIt({ providers, bases, resend, onSelect }) {
     path.value = new URL(bases[provider.value]).pathname.replace(/\/$/, "") + row.path;
     headers.value = [row.method === "POST" ? "content-type: application/json" : "", about.auth, ...about.headers].filter(Boolean).join("\n");
     const make = BODIES[row.dialect] ?? BODIES.chat_completions;
-    body.value = row.method === "POST" ? JSON.stringify(make(prompt.value, about.model, stream.checked), null, 2) : "";
+    body.value = row.method === "POST" ? JSON.stringify(make(prompt.value, about.model, stream.checked, row.name), null, 2) : "";
     body.dataset.method = row.method;
     lines();
   }

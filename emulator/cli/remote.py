@@ -1,0 +1,50 @@
+"""Reads the control API of a running server, for commands that look at one."""
+
+import http.client
+import json
+import os
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from emulator.cli import BAD_USE
+from emulator.cli.output import fail
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT = 60.0
+
+
+def base_of(url: str) -> tuple[http.client.HTTPConnection, str]:
+    """A connection to the server of a URL, and the path before `/__emulator`."""
+    parts = urlsplit(url if "://" in url else f"http://{url}")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        fail(f"'{url}' is not the URL of a server. Give one such as {DEFAULT_URL}.", BAD_USE)
+    make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    try:
+        connection = make(parts.hostname, parts.port, timeout=TIMEOUT)
+    except ValueError as error:
+        fail(f"'{url}' is not the URL of a server: {error}.", BAD_USE)
+    return connection, parts.path.rstrip("/").removesuffix("/__emulator")
+
+
+def read(url: str, route: str, query: dict[str, Any], token: str | None) -> bytes:
+    """What a route answers. Ends the program with one sentence when there is no server, or it refuses."""
+    connection, base = base_of(url)
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    wanted = urlencode({name: value for name, value in query.items() if value is not None})
+    try:
+        connection.request("GET", f"{base}/__emulator/{route}{'?' if wanted else ''}{wanted}", headers=headers)
+        response = connection.getresponse()
+        data = response.read()
+    except (OSError, http.client.HTTPException) as error:
+        number = error.errno if isinstance(error, OSError) else None
+        reason = os.strerror(number) if number else str(error)
+        fail(f"There is no server at {url}: {reason}. Start one with `emulator serve`.", BAD_USE)
+    finally:
+        connection.close()
+    if response.status != 200:
+        try:
+            reason = str(json.loads(data)["error"])
+        except (ValueError, KeyError, TypeError):
+            reason = f"This is no emulator, or an old one: it answered {response.status}."
+        fail(reason, BAD_USE)
+    return data

@@ -1,0 +1,162 @@
+"""The smaller objects of an answer of generate content: usage, sources, log probabilities, signatures."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from emulator import seeded
+from emulator.dialects.generate_content_input import IMAGE_TOKENS
+from emulator.reply import Choice, Completion, Search, Text, TokenLogprob, Usage
+from emulator.request import ModelRequest, ToolCall
+
+VOCABULARY = 262_144
+UNSIGNED = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
+"""What may stand in place of a signature that nobody kept (public)."""
+
+
+def arguments_of(call: ToolCall) -> Any:
+    """The arguments of a call as the object that they should be; the text itself when they are none."""
+    if not call.arguments:
+        return {}
+    try:
+        value = orjson.loads(call.arguments)
+    except orjson.JSONDecodeError:
+        return call.arguments
+    return value if isinstance(value, dict) else call.arguments
+
+
+# Usage
+
+
+def usage_metadata(usage: Usage, thought: int, spoken: int, request: ModelRequest) -> dict[str, Any]:
+    """The tokens when so many were thought and said; as in all of Google's JSON, zeros are left out."""
+    is_whole = (thought, spoken) == (usage.reasoning, usage.completion - usage.reasoning)
+    images = min(usage.prompt, IMAGE_TOKENS * sum(message.images for message in request.messages))
+    counts = {
+        "promptTokenCount": usage.prompt,
+        "candidatesTokenCount": spoken,
+        "totalTokenCount": usage.total if is_whole else usage.prompt + thought + spoken,
+        "cachedContentTokenCount": usage.cached,
+    }
+    told: dict[str, Any] = {name: count for name, count in counts.items() if count}
+    modalities = (("TEXT", usage.prompt - images), ("IMAGE", images))
+    told["promptTokensDetails"] = [{"modality": name, "tokenCount": count} for name, count in modalities if count]
+    if usage.cached:
+        told["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.cached}]
+    if thought:
+        told["thoughtsTokenCount"] = thought
+    return told
+
+
+# Sources
+
+
+def grounding(choice: Choice, completion: Completion, request: ModelRequest) -> dict[str, Any] | None:
+    """What a search found, and which parts of the answer rest on it; None when nothing was looked for."""
+    searches = [block for block in choice.blocks if isinstance(block, Search)]
+    found = [*completion.sources, *[source for search in searches for source in search.results]]
+    cited = [(text, citation) for text in choice.blocks if isinstance(text, Text) for citation in text.citations]
+    if not found and not cited and not searches:
+        return None
+    titles = {source.url: "" for source in found if source.error is None}
+    titles |= {citation.url: citation.title for _, citation in cited}
+    urls = list(titles)
+    told: dict[str, Any] = {
+        "webSearchQueries": [search.query for search in searches] or [request.prompt[:200]],
+        "searchEntryPoint": {"renderedContent": "<div></div>"},
+        "groundingChunks": [
+            {"web": {"uri": url, "title": title or urlsplit(url).netloc}} for url, title in titles.items()
+        ],
+    }
+    supports = [
+        _support(text.text[citation.start or 0 : citation.end], choice.content, [urls.index(citation.url)])
+        for text, citation in cited
+    ]
+    if not cited and urls and choice.content:
+        supports = [_support(choice.content, choice.content, list(range(len(urls))))]
+    return {**told, "groundingSupports": supports} if supports else told
+
+
+def _support(text: str, content: str, places: list[int]) -> dict[str, Any]:
+    start = len(content[: max(0, content.find(text))].encode())
+    segment: dict[str, Any] = {"startIndex": start} if start else {}
+    return {
+        "segment": {**segment, "endIndex": start + len(text.encode()), "text": text},
+        "groundingChunkIndices": places,
+    }
+
+
+# Log probabilities
+
+
+def logprob_rows(rows: Sequence[TokenLogprob]) -> dict[str, Any]:
+    """Log probabilities as they stand on the wire."""
+    chosen = [_token(row.token, row.logprob) for row in rows]
+    if not any(row.top for row in rows):
+        return {"chosenCandidates": chosen}
+    top = [{"candidates": [_token(token, logprob) for token, logprob in row.top]} for row in rows]
+    return {"topCandidates": top, "chosenCandidates": chosen}
+
+
+def _token(token: str, logprob: float) -> dict[str, Any]:
+    return {"token": token, "tokenId": seeded.roll("token", token) % VOCABULARY, "logProbability": logprob}
+
+
+def average(rows: Sequence[TokenLogprob]) -> float:
+    """The mean of the chosen tokens' log probabilities."""
+    return sum([row.logprob for row in rows]) / len(rows)
+
+
+# Signatures
+
+
+def made_signature(*what: str) -> str:
+    """A signature in Google's form: bytes that are a message of its own, in base64."""
+    content = seeded.digest("signature", *what) + seeded.digest("signature", "more", *what)
+    return base64.b64encode(bytes([0x0A, len(content)]) + content).decode()
+
+
+def is_signature(text: str) -> bool:
+    """Whether a text can be a signature: Google's own and the emulator's are, what somebody else wrote is not."""
+    if text in UNSIGNED:
+        return True
+    try:
+        data = base64.b64decode(text.replace("-", "+").replace("_", "/"), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    place = 0
+    while place < len(data):
+        tag, place = _varint(data, place)
+        match tag & 7:
+            case 0:
+                _, place = _varint(data, place)
+            case 1:
+                place += 8
+            case 2:
+                length, place = _varint(data, place)
+                place += length
+            case 5:
+                place += 4
+            case _:
+                return False
+        if not tag >> 3:
+            return False
+    return bool(data) and place == len(data)
+
+
+def _varint(data: bytes, place: int) -> tuple[int, int]:
+    """A number that is written in as many bytes as it takes, and where it ends."""
+    value = shift = 0
+    while place < len(data):
+        byte = data[place]
+        value |= (byte & 0x7F) << shift
+        place, shift = place + 1, shift + 7
+        if byte < 0x80:
+            return value, place
+        if shift > 63:
+            break
+    return value, len(data) + 1

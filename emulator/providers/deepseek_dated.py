@@ -1,0 +1,129 @@
+"""DeepSeek's own API as it was or is on a day: what `providers.deepseek.profile` decides."""
+
+from functools import cached_property
+from typing import Any
+
+from emulator.providers.base import Price, Provider
+from emulator.providers.deepseek_chat import EFFORTS, DeepSeekDialect
+from emulator.providers.deepseek_profiles import (
+    CONTEXT_WINDOW,
+    MAX_OUTPUT,
+    PROFILES,
+    Profile,
+    is_peak,
+    profile_at,
+    retired,
+)
+from emulator.providers.deepseek_settings import DeepSeekSettings
+
+EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
+
+
+class DatedDeepSeek(DeepSeekDialect):
+    """Models, prices and efforts of one profile."""
+
+    settings: DeepSeekSettings
+
+    def __init__(self, settings: Any = None) -> None:
+        self._dated: dict[str, DatedDeepSeek] = {}
+        super().__init__(settings)
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The state of the service that these settings ask for; with `clock` the newest, unless `at` says a moment."""
+        name = self.settings.profile
+        found = PROFILES["2026-11" if name == "clock" else name]
+        return retired(found) if self.settings.pro_retired else found
+
+    def at(self, moment: float) -> Provider:
+        if self.settings.profile != "clock":
+            return self
+        name = profile_at(moment).name
+        if name not in self._dated:
+            dated = self._dated[name] = type(self)(self.settings.model_copy(update={"profile": name}))
+            dated.is_dated = True
+        return self._dated[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models that are listed."""
+        models = self.settings.models
+        return self.profile.names if models is None or models == "profile" else models
+
+    def served_model(self, name: str) -> str:
+        """The model that answers to a name, as the answer tells it."""
+        served = self.profile.model(name) if self.settings.models in (None, "profile") else None
+        return name if served is None or self.settings.echo_model == "sent" else served.id
+
+    def sees_images(self, name: str) -> bool:
+        """Whether the model that answers to a name sees images; those that nobody knows do."""
+        served = self.profile.model(name)
+        return served.sees_images if served is not None else True
+
+    def price_of(self, model: str, moment: float) -> Price:
+        served = self.profile.model(model)
+        if served is None:
+            return self.price
+        rates = served.rates
+        is_dear = rates.peak is not None and is_peak(moment, self.settings.peak_days, self.settings.holidays)
+        return rates.peak if is_dear and rates.peak is not None else rates.off_peak
+
+    @property
+    def watches_concurrency(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
+        return self.settings.concurrency is not None
+
+    def concurrency_of(self, model: str) -> int | None:
+        most = self.settings.concurrency
+        if most != "profile":
+            return most
+        served = self.profile.model(model)
+        return served.concurrency if served is not None else None
+
+    @property
+    def efforts(self) -> tuple[str, ...]:  # type: ignore[override]  # likewise
+        return (*DeepSeekDialect.efforts, "ultra") if self.profile.takes_ultra else DeepSeekDialect.efforts
+
+    def effort_of(self, effort: str | None, model: str) -> str | None:
+        meant = self.settings.effort
+        if meant == "profile":
+            served = self.profile.model(model)
+            meant = "current" if served is None or served.is_literal_about_efforts else "earlier"
+        mapping = {"ultra": "max", **(EFFORTS if meant == "current" else EARLIER_EFFORTS)}
+        return None if effort is None else mapping.get(effort, effort)
+
+    def complaint_of_model(self, model: str, *, for_responses: bool = False, for_gaps: bool = False) -> str | None:
+        """What is wrong with the name of a model, if anything."""
+        if self.settings.models is None:
+            return None
+        names = self.names
+        if self.settings.models == "profile":
+            served = self.profile.model(model)
+            able = [
+                each
+                for each in self.profile.models
+                if (each.has_responses or not for_responses) and (each.fills_gaps or not for_gaps)
+            ]
+            names = tuple([each.id for each in able])
+            if served in able:
+                return None
+        elif model in names:
+            return None
+        shown = " or ".join(names) if len(names) < 3 else f"{', '.join(names[:-1])}, and {names[-1]}"
+        return f"The supported API model names are {shown}, but you passed {model}."
+
+    def row(self, name: str) -> dict[str, Any]:
+        """A model in the list of models."""
+        row: dict[str, Any] = {"id": name, "object": "model", "owned_by": "deepseek"}
+        model = self.profile.model(name)
+        if model is None or not self.profile.has_long_rows:
+            return row
+        return {
+            **row,
+            "name": model.name,
+            "context_window": CONTEXT_WINDOW,
+            "max_output_tokens": MAX_OUTPUT,
+            "input_modalities": ["text", "image"] if model.sees_images else ["text"],
+            "output_modalities": ["text"],
+            "effort": {"supported_levels": ["low", "high", "max"], "default_level": "high"},
+            "api_capabilities": {"anthropic_messages": {"system_prompt_update": "in-history"}},
+        }

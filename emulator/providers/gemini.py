@@ -1,0 +1,460 @@
+"""Google's Gemini API on generativelanguage.googleapis.com: contents, tokens, embeddings, models.
+
+What it sends is public: its reference, the types of its SDKs, and what others captured; see docs/providers.md.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from math import ceil
+from typing import Annotated, Any, ClassVar, Literal
+from urllib.parse import parse_qs
+
+import orjson
+from pydantic import Field
+
+from emulator import seeded
+from emulator.dialects.base import Dialect, Habits, provider_error
+from emulator.dialects.embed_content import BATCH, EmbedContent
+from emulator.dialects.generate_content import (
+    KEY_HEADER,
+    STREAM,
+    GenerateContent,
+    GenerateContentArray,
+    google_key,
+    wants_events,
+)
+from emulator.dialects.generate_content_input import JSON, GenerateContentBody, prompt_texts
+from emulator.dialects.generate_content_words import is_signature
+from emulator.providers.base import Allowance, ErrorSpec, Limits, NameList, Operation, Price, Provider, Settings
+from emulator.providers.gemini_models import (
+    CONTEXT,
+    DIMENSIONS,
+    LATEST,
+    MAX_OUTPUT,
+    MODELS,
+    is_newer,
+    model_row,
+    price_of,
+    thinks,
+)
+from emulator.reply import ErrorReply, Usage
+from emulator.request import HttpRequest, ModelRequest
+from emulator.wire import Header, PlannedBody, single
+
+SERVICE = "generativelanguage.googleapis.com"
+TYPES = "type.googleapis.com/google.rpc."
+QUOTA = (
+    "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
+    "head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: "
+    "https://ai.dev/rate-limit. "
+)
+NO_KEY = (
+    "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other "
+    "form of API consumer identity to call this API."
+)
+HELP = {
+    "@type": f"{TYPES}Help",
+    "links": [
+        {
+            "description": "Learn more about Gemini API quotas",
+            "url": "https://ai.google.dev/gemini-api/docs/rate-limits",
+        }
+    ],
+}
+REQUESTS = (f"{SERVICE}/generate_content_free_tier_requests", "GenerateRequestsPerMinutePerProjectPerModel-FreeTier")
+TOKENS = (
+    f"{SERVICE}/generate_content_free_tier_input_token_count",
+    "GenerateContentInputTokensPerModelPerMinute-FreeTier",
+)
+"""The quotas: the metric, and the limit on it."""
+INVALID_KEY = "API_KEY_INVALID"
+SIGNATURES = "https://ai.google.dev/gemini-api/docs/thought-signatures"
+HEADERS: tuple[Header, ...] = (
+    (b"vary", b"Origin"),
+    (b"vary", b"X-Origin"),
+    (b"vary", b"Referer"),
+    (b"x-xss-protection", b"0"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+
+def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
+    """The id of a function call."""
+    return seeded.alphanumeric(8, "tool_call", entropy, index, number).lower()
+
+
+def operations_of(version: str) -> Iterator[Operation]:
+    """The endpoints of one version of the API."""
+    base = f"/{version}/models"
+    spoken = "generate_content"
+    yield Operation(spoken, "POST", base + "/{model}:generateContent", "an answer", "public", dialect=spoken)
+    yield Operation(STREAM, "POST", base + "/{model}:streamGenerateContent", "its pieces", "public", dialect=spoken)
+    yield Operation("count_tokens", "POST", base + "/{model}:countTokens", "its tokens", "public", False, spoken)
+    embeds = "embed_content"
+    yield Operation(embeds, "POST", base + "/{model}:embedContent", "a text as a vector", "public", False, embeds)
+    yield Operation(BATCH, "POST", base + "/{model}:batchEmbedContents", "several texts", "public", False, embeds)
+    yield Operation("models", "GET", base, "the list of models", "public", False, spoken)
+    yield Operation("model", "GET", base + "/{model}", "one of them", "public", False, spoken)
+
+
+class GeminiSettings(Settings):
+    models: NameList | None = MODELS
+    """The models that are served; any name when null."""
+    strict_members: bool = True
+    """Whether members that Google does not know are refused."""
+    chunk_tokens: Annotated[int, Field(ge=1)] = 32
+    """How many tokens an event of a stream brings."""
+    call_ids: Literal["auto", "always", "never"] = "auto"
+    """Whether function calls have an `id`: `auto` gives one to those of Gemini 3 and later."""
+    signatures: Literal["check", "accept"] = "check"
+    """Whether Gemini 3 refuses function calls that come back without their signature, or with one that nobody made."""
+    bad_arguments: Literal["malformed", "text"] = "malformed"
+    """What becomes of arguments that are no JSON object: the reason MALFORMED_FUNCTION_CALL, or the text as `args`."""
+    requests_per_minute: int | None = None
+    """How many requests a key may make for each model; null: any number."""
+    tokens_per_minute: int | None = None
+    """How many tokens it may use; null: any number."""
+
+
+class GeminiContent(GenerateContent):
+    """Generate content with Google's own models, rules and layout of JSON."""
+
+    def key_of(self, headers: Mapping[str, str]) -> str:
+        raise provider_error("unauthorized", NO_KEY, status=403, type="PERMISSION_DENIED", code="")
+
+    def bad_request(self, message: str, fields: str | None = None) -> Exception:
+        return provider_error("bad_request", message, param=fields)
+
+    def event_dumps(self, native: Any) -> bytes:
+        return json.dumps(native, ensure_ascii=False, separators=(",", ": ")).encode("utf-8", "surrogatepass")
+
+    def model_of(self, http_request: HttpRequest, body: GenerateContentBody) -> str:
+        method = {STREAM: "streamGenerateContent", "count_tokens": "countTokens"}.get(http_request.operation)
+        return str(self.provider.model_named(http_request.parameters["model"], method or "generateContent"))
+
+    def thinks(self, model: str, body: GenerateContentBody) -> bool | None:
+        thinking = body.config.thinking_config
+        if thinking is None:
+            return thinks(model, None, None)
+        return thinks(model, thinking.thinking_budget, thinking.thinking_level)
+
+    def shows_ids(self, model: str) -> bool:
+        wanted = self.provider.settings.call_ids
+        return bool(wanted == "always" or (wanted == "auto" and is_newer(model)))
+
+    def signs_text(self, model: str) -> bool:
+        return is_newer(model)
+
+    def validation_errors(self, model: str, body: GenerateContentBody) -> Iterator[str]:
+        yield from super().validation_errors(model, body)
+        config = body.config
+        if config.max_output_tokens is not None and config.max_output_tokens > MAX_OUTPUT:
+            yield (
+                f"Unable to submit request because it has a maxOutputTokens value of {config.max_output_tokens} but "
+                f"the supported range is from 1 (inclusive) to {MAX_OUTPUT + 1} (exclusive). Update the value and try "
+                "again."
+            )
+        if body.functions and config.response_mime_type == JSON and not is_newer(model):
+            yield f"Function calling with a response mime type: '{JSON}' is unsupported"
+        yield from complaints_of_thinking(model, body)
+        if is_newer(model) and self.provider.settings.signatures == "check":
+            yield from complaints_of_signatures(body)
+
+
+class GeminiContentArray(GenerateContentArray, GeminiContent):
+    """The same, streamed as an array."""
+
+
+class GeminiEmbeddings(EmbedContent):
+    plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
+
+
+class Gemini(Provider):
+    """https://generativelanguage.googleapis.com"""
+
+    name = "gemini"
+    title = "Google Gemini"
+    hosts = (SERVICE,)
+    document = "Gemini API reference (ai.google.dev)"
+    auth_header = f"{KEY_HEADER}: sk-demo"
+    sdk_note = "speaks Google's own API: google-genai, base URL as shown"
+    Settings = GeminiSettings
+    settings: GeminiSettings
+    json_headers: ClassVar[tuple[Header, ...]] = ((b"content-type", b"application/json; charset=UTF-8"),)
+    stream_headers: ClassVar[tuple[Header, ...]] = (
+        (b"content-type", b"text/event-stream"),
+        (b"content-disposition", b"attachment"),
+    )
+    json_options: ClassVar[int] = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    shows_cache: ClassVar[bool] = True
+    cache_unit: ClassVar[int] = 256
+    cache_from: ClassVar[int] = 1024
+    habits: ClassVar[Habits] = Habits(call_id=call_id)
+    operations = tuple([operation for version in ("v1beta", "v1") for operation in operations_of(version)])
+    example = (
+        "/v1beta/models/gemini-2.5-flash:generateContent",
+        {"contents": [{"role": "user", "parts": [{"text": "Explain how AI works in a few words"}]}]},
+    )
+    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        "generate_content": GeminiContent,
+        "generate_content_array": GeminiContentArray,
+        "embed_content": GeminiEmbeddings,
+    }
+    errors: ClassVar[Mapping[str, ErrorSpec]] = {
+        "unauthorized": ErrorSpec(
+            400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT", INVALID_KEY, mark="public"
+        ),
+        "forbidden": ErrorSpec(403, "The caller does not have permission", "PERMISSION_DENIED", mark="public"),
+        "location": ErrorSpec(
+            400, "User location is not supported for the API use.", "FAILED_PRECONDITION", mark="public"
+        ),
+        "insufficient_balance": ErrorSpec(429, QUOTA, "RESOURCE_EXHAUSTED", mark="public"),
+        "spend_limit": ErrorSpec(
+            429, "Your project has exceeded its monthly spending cap. Please go to AI Studio at "
+            "https://ai.studio/spend to manage your project spend cap.", "RESOURCE_EXHAUSTED",
+        ),
+        "content_policy": ErrorSpec(200, "The prompt was blocked", "PROHIBITED_CONTENT", mark="public"),
+        "rate_limited": ErrorSpec(429, QUOTA, "RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED", "34s", mark="public"),
+        "server_error": ErrorSpec(
+            500, "An internal error has occurred. Please retry or report in "
+            "https://developers.generativeai.google/guide/troubleshooting", "INTERNAL", mark="public",
+        ),
+        "overloaded": ErrorSpec(
+            503, "The model is overloaded. Please try again later.", "UNAVAILABLE", mark="public"
+        ),
+        "timeout": ErrorSpec(
+            504, "Deadline expired before operation could complete.", "DEADLINE_EXCEEDED", mark="public"
+        ),
+        "cancelled": ErrorSpec(499, "The operation was cancelled.", "CANCELLED", mark="public"),
+        "bad_request": ErrorSpec(400, "Request contains an invalid argument.", "INVALID_ARGUMENT", mark="public"),
+        "model_not_found": ErrorSpec(404, "The model is not found", "NOT_FOUND", mark="public"),
+        "context_length": ErrorSpec(
+            400, f"The input token count ({CONTEXT + 1}) exceeds the maximum number of tokens allowed ({CONTEXT}).",
+            "INVALID_ARGUMENT", mark="public",
+        ),
+        "not_found": ErrorSpec(404, "Requested entity was not found.", "NOT_FOUND", mark="public"),
+        "method_not_allowed": ErrorSpec(404, "Requested entity was not found.", "NOT_FOUND"),
+        "too_large": ErrorSpec(
+            400, "Request payload size exceeds the limit: 20971520 bytes.", "INVALID_ARGUMENT", mark="public"
+        ),
+        "conflict": ErrorSpec(409, "The operation was aborted.", "ABORTED"),
+    }  # fmt: skip
+
+    # The way in
+
+    def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
+        if operation.name == STREAM and not wants_events(http_request):
+            return GenerateContentArray.dialect
+        return operation.dialect
+
+    def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
+        return google_key(headers, query)
+
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get(KEY_HEADER)
+
+    def model_named(self, name: str, method: str) -> str:
+        """The model of a name in a URL. Raises ProviderError."""
+        model = LATEST.get(name, name)
+        models = self.settings.models
+        embeds = model in DIMENSIONS
+        fits = method == "countTokens" or embeds == (method == "embedContent")
+        if (models is not None and name not in models) or (not fits and model in MODELS):
+            raise provider_error(
+                "model_not_found",
+                f"models/{name} is not found for API version v1beta, or is not supported for {method}. Call ListModels "
+                "to see the list of available models and their supported methods.",
+            )
+        return model
+
+    # The answer
+
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        return prompt_texts(request)
+
+    def check_context_length(self, request: ModelRequest, prompt: int) -> None:
+        if prompt > CONTEXT:
+            raise provider_error(
+                "context_length",
+                f"The input token count ({prompt}) exceeds the maximum number of tokens allowed ({CONTEXT}).",
+            )
+
+    def request_id(self, received: float, entropy: bytes) -> str:
+        return entropy[16:24].hex()
+
+    def response_headers(self, request_id: str) -> tuple[Header, ...]:
+        duration = 200 + seeded.roll("duration", request_id) % 900
+        return (*HEADERS, (b"server-timing", b"gfet4t7; dur=%d" % duration))
+
+    def limits(self, request: ModelRequest) -> Limits | None:
+        requests, tokens = self.settings.requests_per_minute, self.settings.tokens_per_minute
+        if request.http_request.method != "POST" or (requests is None and tokens is None):
+            return None
+        return Limits(requests or 1_000_000_000, tokens or 1_000_000_000_000, is_enforced=True)
+
+    def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
+        is_requests = left.requests.left < 1
+        row, quota = (left.requests, REQUESTS) if is_requests else (left.tokens, TOKENS)
+        message = (
+            f"{QUOTA}\n* Quota exceeded for metric: {quota[0]}, limit: {row.limit}, model: {request.model}\n"
+            f"Please retry in {seconds:.9g}s."
+        )
+        details = quota_details(quota, str(row.limit), request.model, f"{ceil(seconds)}s")
+        return ErrorReply(name="rate_limited", message=message, body=envelope(429, message, details=details))
+
+    def price_of(self, model: str, moment: float) -> Price:
+        return price_of(model)
+
+    def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
+        price = self.settings.price or price_of(model, usage.prompt)
+        return price.of(usage)
+
+    def listing(self, request: ModelRequest, balance: Any = None) -> Any:
+        http_request = request.http_request
+        names = MODELS if self.settings.models is None else self.settings.models
+        if http_request.operation == "models":
+            return page(names, parse_qs(http_request.query))
+        if http_request.operation == "model":
+            name = http_request.parameters["model"]
+            if name not in names:
+                raise provider_error("model_not_found", f"Model is not found: models/{name} for api version v1beta")
+            return model_row(name)
+        return super().listing(request, balance)
+
+    # Refusals
+
+    def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
+        row = self.error_spec(reply)
+        if reply.body is None:
+            reply = replace(reply, body=self.refusal(row, model_in(http_request)))
+        if http_request is None or http_request.operation != STREAM or isinstance(reply.body, str):
+            return super().error(reply, http_request, request_id)
+        if row.status == 200:  # a blocked prompt: an answer that has one event
+            dialect = self.speaking(http_request.dialect)
+            opening = b"[" if isinstance(dialect, GenerateContentArray) else b""
+            is_array = bool(opening)
+            headers = (*(self.json_headers if is_array else self.stream_headers), *self.response_headers(request_id))
+            return PlannedBody(200, headers, (single("finish", opening + dialect.frame(reply.body)),), streamed=True)
+        if not wants_events(http_request):
+            reply = replace(reply, body=[reply.body])
+        return super().error(reply, http_request, request_id)
+
+    def refusal(self, row: ErrorSpec, model: str) -> Any:
+        """The JSON body of a refusal."""
+        if row.status == 200 and row.type not in STATUSES.values():
+            return {"promptFeedback": {"blockReason": row.type}, "modelVersion": model}
+        details: list[dict[str, Any]] = []
+        if row.code == INVALID_KEY:
+            info = {"reason": INVALID_KEY, "domain": "googleapis.com", "metadata": {"service": SERVICE}}
+            localized = {"@type": f"{TYPES}LocalizedMessage", "locale": "en-US", "message": row.message}
+            details = [{"@type": f"{TYPES}ErrorInfo", **info}, localized]
+        elif row.code == "RATE_LIMIT_EXCEEDED":
+            details = quota_details(REQUESTS, "10", model, row.param or "34s")
+        elif row.type == "RESOURCE_EXHAUSTED":
+            details = [HELP]
+        elif row.param is not None and row.type == "INVALID_ARGUMENT":
+            lines = zip(row.param.split("\n"), row.message.split("\n"), strict=False)
+            violations = [{**({"field": field} if field else {}), "description": text} for field, text in lines]
+            details = [{"@type": f"{TYPES}BadRequest", "fieldViolations": violations}]
+        return envelope(row.status, row.message, row.type, details)
+
+    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
+        return self.refusal(row, "gemini-2.5-flash")
+
+
+STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    500: "INTERNAL",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+"""What Google calls each status."""
+
+
+def envelope(status: int, message: str, name: str | None = None, details: Sequence[Any] = ()) -> dict[str, Any]:
+    """An error as all of Google's APIs write it."""
+    error: dict[str, Any] = {"code": status, "message": message, "status": name or STATUSES.get(status, "UNKNOWN")}
+    return {"error": {**error, "details": list(details)} if details else error}
+
+
+def quota_details(quota: tuple[str, str], limit: str, model: str, delay: str) -> list[dict[str, Any]]:
+    """Which quota is used up, and when to come again."""
+    metric, id = quota
+    dimensions = {"location": "global", "model": model}
+    violation = {"quotaMetric": metric, "quotaId": id, "quotaDimensions": dimensions, "quotaValue": limit}
+    return [
+        {"@type": f"{TYPES}QuotaFailure", "violations": [violation]},
+        HELP,
+        {"@type": f"{TYPES}RetryInfo", "retryDelay": delay},
+    ]
+
+
+def model_in(http_request: HttpRequest | None) -> str:
+    """The model that a URL names."""
+    last = http_request.path.rpartition("/")[2] if http_request is not None else ""
+    return last.partition(":")[0] or "gemini-2.5-flash"
+
+
+def page(names: Sequence[str], query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """A page of the list of models. The token of the next one is where it begins."""
+
+    def number(name: str, default: int) -> int:
+        text = next(iter(query.get(name, ())), "")
+        if text and not text.isdecimal():
+            raise provider_error("bad_request", f"Invalid value at '{name}', \"{text}\"")
+        return int(text or default)
+
+    size = min(number("pageSize", 50) or 50, 1000)
+    start = number("pageToken", 0)
+    told: dict[str, Any] = {"models": [model_row(name) for name in names[start : start + size]]}
+    return {**told, "nextPageToken": str(start + size)} if start + size < len(names) else told
+
+
+def complaints_of_thinking(model: str, body: GenerateContentBody) -> Iterator[str]:
+    """What a model cannot do with how it should think."""
+    thinking = body.config.thinking_config
+    if thinking is None:
+        return
+    if thinking.thinking_level is not None and not is_newer(model):
+        yield "Thinking level is not supported for this model."
+    budget = thinking.thinking_budget
+    low, high = (128, 32768) if "pro" in model else (512 if "lite" in model else 1, 24576)
+    if budget == 0 and "pro" in model:
+        yield "Budget 0 is invalid. This model only works in thinking mode."
+    elif budget not in (None, 0, -1) and budget is not None and not low <= budget <= high:
+        yield f"The thinking budget {budget} is invalid. Please choose a value between {low} and {high}."
+
+
+def complaints_of_signatures(body: GenerateContentBody) -> Iterator[str]:
+    """What is wrong with the calls since the user last spoke: the first one of each turn has to be signed."""
+    contents = body.contents or ()
+    spoken = [
+        number
+        for number, turn in enumerate(contents)
+        if turn.role != "model" and any(part.function_response is None for part in turn.parts or ())
+    ]
+    for number, turn in enumerate(contents):
+        called = [part for part in turn.parts or () if part.function_call is not None]
+        if turn.role != "model" or not called or number < max(spoken, default=0):
+            continue
+        signature = called[0].thought_signature
+        call = called[0].function_call
+        if not signature and call is not None:
+            yield (
+                "Function call is missing a thought_signature in functionCall parts. This is required for tools to "
+                "work correctly, and missing thought_signature may lead to degraded model performance. Additional "
+                f"data, function call `default_api:{call.name}` , position {number + 1}. Please refer to {SIGNATURES} "
+                "for more details."
+            )
+        elif signature and not is_signature(signature):
+            yield "Corrupted thought signature."

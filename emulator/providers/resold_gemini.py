@@ -1,0 +1,72 @@
+"""Generate content as gateways pass it on: Serevix (New API) with either form of a key, Cloudsway with its own."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from emulator.dialects.generate_content import STREAM, GenerateContent, GenerateContentArray
+from emulator.dialects.generate_content_input import GenerateContentBody, prompt_texts
+from emulator.providers.base import Mark, Operation, Price, Provider, provider_error
+from emulator.providers.gemini_models import price_of
+from emulator.request import HttpRequest, ModelRequest
+
+CONTENT, ARRAY = GenerateContent.dialect, GenerateContentArray.dialect
+MODEL = "gemini-2.5-flash"
+"""What answers where neither the URL nor the body names a model."""
+
+
+def operations(base: str, mark: Mark = "documented") -> Iterator[Operation]:
+    """The two endpoints below a path."""
+    yield Operation(CONTENT, "POST", f"{base}generateContent", "an answer in Gemini's form", mark, dialect=CONTENT)
+    yield Operation(STREAM, "POST", f"{base}streamGenerateContent", "its pieces", mark, dialect=CONTENT)
+
+
+class ResellsGemini(Provider):
+    """A provider of Google's models beside others: their tokens and prices are Google's."""
+
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        is_native = request.http_request.dialect in (CONTENT, ARRAY)
+        return prompt_texts(request) if is_native else super().prompt_texts(request)
+
+    def price_of(self, model: str, moment: float) -> Price:
+        return price_of(model) if model.startswith("gemini-") else super().price_of(model, moment)
+
+
+class SerevixContent(GenerateContent):
+    """`POST /v1/v1beta/models/{model}:generateContent`"""
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        request = super().parse(http_request, key)
+        models = self.provider.settings.models
+        if models is not None and request.model not in models:
+            raise provider_error("model_not_found")
+        return request
+
+
+class SerevixArray(GenerateContentArray, SerevixContent):
+    """The same, streamed as an array."""
+
+
+class CloudswayBody(GenerateContentBody):
+    """The path names an endpoint, so the body may name the model."""
+
+    model: str | None = None
+
+
+class CloudswayContent(GenerateContent):
+    """`POST /v1/ai/{endpointPath}/generateContent`"""
+
+    Body: ClassVar[type[GenerateContentBody]] = CloudswayBody
+
+    def key_in(self, http_request: HttpRequest) -> str:
+        return self.key_of(http_request.headers)
+
+    def model_of(self, http_request: HttpRequest, body: GenerateContentBody) -> str:
+        return (body.model or MODEL).removeprefix("models/")
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        self.provider.check_endpoint(http_request)
+        return super().parse(http_request, key)
+
+
+class CloudswayArray(GenerateContentArray, CloudswayContent):
+    """The same, streamed as an array."""

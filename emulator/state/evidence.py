@@ -1,0 +1,70 @@
+"""What a verdict needs to know of an exchange beside what its record shows anyway."""
+
+import secrets
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from emulator.clock import unix_time
+from emulator.dialects.parameters import undeclared_in
+from emulator.request import HttpRequest
+from emulator.state.connections import body_digest
+from emulator.state.redaction import MIN_KEY, query_of, redacted_body
+from emulator.state.said import shape_of
+
+if TYPE_CHECKING:
+    from emulator.state.journal import Exchange
+
+_SALT = secrets.token_bytes(16)
+"""New for each process, so that nobody can find a key by trying likely ones against a saved journal."""
+
+
+def key_id(key: str | None) -> str | None:
+    """What tells two keys apart without showing either; None when there is no key."""
+    if not key:
+        return None
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, salt=_SALT).hexdigest()
+
+
+def leaks(http_request: HttpRequest) -> Iterator[str]:
+    """The parts of a request in which a credential stands that belongs into a header: `url` and `body`."""
+    key = http_request.key
+    path = http_request.sent_path or http_request.path
+    named = query_of(http_request.query, key) != http_request.query
+    if named or (key and len(key) >= MIN_KEY and key in path):
+        yield "url"
+    body = http_request.body
+    own = bool(key and len(key) >= MIN_KEY and key.encode("utf-8", "surrogatepass") in body)
+    if own or redacted_body(body, only_members=True) != body:
+        yield "body"
+
+
+def undeclared(exchange: "Exchange") -> list[str]:
+    """The members of the body that the provider does not document for this endpoint."""
+    http_request = exchange._http_request
+    shape = shape_of(http_request.provider, http_request.dialect)
+    model = getattr(shape, "Body", None)
+    body = exchange.request.json if model is not None else None
+    return list(undeclared_in(model, body)) if model is not None and isinstance(body, dict) else []
+
+
+def evidence_of(exchange: "Exchange") -> dict[str, Any]:
+    """Plain data, without credentials. `arrived` is real Unix time, whatever the namespace's clock says; the other
+    moments are seconds from the request."""
+    http_request, playback = exchange._http_request, exchange.playback or exchange.underway
+    ended_at = None
+    if exchange.playback is not None:
+        ended_at = exchange.playback.ended_at or exchange.playback.last_sent
+    return {
+        "dialect": http_request.dialect,
+        "key_id": key_id(http_request.key),
+        "leaks": list(leaks(http_request)),
+        "undeclared": undeclared(exchange),
+        "arrived": exchange.arrived,
+        "age": unix_time() - exchange.arrived,
+        "ended_at": None if ended_at is None else ended_at - exchange.started,
+        "is_over": playback is not None and exchange.playback is not None,
+        "body_digest": body_digest(http_request.body) if exchange.body_size == len(http_request.body) else None,
+        "acknowledged_after": exchange.acknowledged_after,
+        "socket": None if exchange.socket is None else exchange.socket.to_dict(),
+    }

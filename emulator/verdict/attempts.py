@@ -1,0 +1,333 @@
+"""One exchange as a verdict sees it: what was asked, what was said, how it ended, all from its record in the "
+"journal."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from json import JSONDecodeError, loads
+from typing import Any, Literal
+
+from emulator.dialects.base import WireShape
+from emulator.dialects.turns import Answer, Turn, error_in
+from emulator.state.said import shape_of
+
+Row = Mapping[str, Any]
+"""An exchange as `Exchange.details()` and `journal/export` give it."""
+Outcome = Literal["complete", "partial", "failed"]
+
+RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
+"""The statuses after which another attempt may help."""
+WORDS: Mapping[str, Outcome] = {
+    "complete": "complete",
+    "completed": "complete",
+    "ok": "complete",
+    "partial": "partial",
+    "aborted": "partial",
+    "cancelled": "partial",
+    "canceled": "partial",
+    "failed": "failed",
+    "error": "failed",
+    "raised": "failed",
+    "retried": "failed",
+    "gave_up": "failed",
+}
+"""What a client may say of how an exchange ended, and what it means."""
+SILENT_PARTS = ("comment", "ping", "role", "frame")
+"""The frames that bring nothing of the answer."""
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_UNREAL = 1.0
+"""Seconds between a namespace's clock and real time from which on that clock is not real."""
+
+
+@lru_cache(maxsize=256)
+def shape(provider: str, dialect: str) -> WireShape:
+    """What reads the wire of an endpoint; for an unknown one, a shape that finds nothing."""
+    return shape_of(provider, dialect) or WireShape()
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream of events, read as the standard of server-sent events says."""
+
+    data: tuple[str, ...] = ()
+    """The data of each event that was ended."""
+    names: tuple[str, ...] = ()
+    comments: tuple[str, ...] = ()
+
+
+def read_stream(text: str) -> Stream:
+    """The events and the comments of a stream; an event whose blank line has not come is none."""
+    data: list[str] = []
+    names: list[str] = []
+    comments: list[str] = []
+    lines: list[str] = []
+    name = ""
+    for line in _LINE_END.split(text.removeprefix("\ufeff")):
+        field_name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if lines:
+                data.append("\n".join(lines))
+                names.append(name)
+            lines, name = [], ""
+        elif not field_name:
+            comments.append(line)
+        elif field_name == "data":
+            lines.append(value)
+        elif field_name == "event":
+            name = value
+    return Stream(tuple(data), tuple(names), tuple(comments))
+
+
+def read_json(text: str) -> Any:
+    """JSON, or None for what is none."""
+    try:
+        return loads(text)
+    except (JSONDecodeError, RecursionError):
+        return None
+
+
+class _Recorded:
+    """What the record says as it is. Moments are seconds on the namespace's clock, unless they are said to be real."""
+
+    __slots__ = ()
+    row: Row
+    provider: str
+
+    # Who asked whom
+
+    @property
+    def target(self) -> tuple[str, str, str, str | None]:
+        """Where it went: with another provider, path, model or key it is no retry but a fail-over."""
+        return self.provider, self.row["path"], self.row["model"], self.row.get("key_id")
+
+    @property
+    def client(self) -> tuple[str | None, str]:
+        """Who asked, as far as a server can see: the key and the user agent."""
+        return self.row.get("key_id"), self.headers.get("user-agent", "")
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        headers: Mapping[str, str] = self.row["request"]["headers"]
+        return headers
+
+    @property
+    def response_headers(self) -> Mapping[str, str]:
+        headers: Mapping[str, str] = self.row["response"]["headers"]
+        return headers
+
+    @property
+    def retry_count(self) -> int | None:
+        count: int | None = self.row["retry_count"]
+        return count
+
+    @property
+    def idempotency_key(self) -> str | None:
+        key: str | None = self.row["idempotency_key"]
+        return key
+
+    @property
+    def connection(self) -> int:
+        number: int = self.row["connection"]
+        return number
+
+    # When
+
+    @property
+    def received(self) -> float:
+        return float(self.row["received"])
+
+    @property
+    def arrived(self) -> float:
+        """Real Unix seconds."""
+        return float(self.row.get("arrived") or self.row["received"])
+
+    @property
+    def is_real(self) -> bool:
+        """Whether the namespace's clock showed real time."""
+        return abs(self.received - self.arrived) < _UNREAL
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds until it was over; None while it goes on."""
+        if self.row["ended"] is None:
+            return None
+        ended = self.row.get("ended_at")
+        return float(ended if ended is not None else self.row["last_sent"] or 0.0)
+
+    @property
+    def over(self) -> float:
+        """When it was over on the namespace's clock; infinite while it goes on."""
+        duration = self.duration
+        return self.received + duration if duration is not None else float("inf")
+
+    # How it went
+
+    @property
+    def status(self) -> int:
+        return int(self.row["status"])
+
+    @property
+    def ended(self) -> str | None:
+        ended: str | None = self.row["ended"]
+        return ended
+
+    @property
+    def bytes_sent(self) -> int:
+        return int(self.row["bytes_sent"])
+
+
+@dataclass(slots=True, eq=False)
+class Attempt(_Recorded):
+    """One exchange, read."""
+
+    row: Row = field(repr=False)
+    number: int
+    provider: str
+    shape: WireShape
+    body: Any
+    """The request's body as data; None when it is not JSON, or was cut."""
+    turns: tuple[Turn, ...]
+    answer: Answer
+    stream: Stream
+    is_readable: bool
+    """Whether the whole answer could be read: it is neither cut nor compressed."""
+    has_end: bool
+    """Whether the answer says that it is over."""
+    acknowledged: Outcome | None = None
+    text_understood: str | None = None
+    """What the client says that it understood."""
+
+    @property
+    def spoken(self) -> tuple[Turn, ...]:
+        """The turns without system prompts, which clients write anew."""
+        return tuple([turn for turn in self.turns if turn.role not in ("system", "developer")])
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether it was answered with an error status."""
+        return self.status >= 400
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the connection ended before a byte of the answer came."""
+        return not self.is_refused and self.ended in ("closed", "reset", "shutdown") and not self.bytes_sent
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the client got all of an answer that is no error."""
+        return not self.is_refused and self.has_end and not self.answer.error and self.ended is not None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether an answer began and did not come to its end, by no doing of the client."""
+        return (
+            not self.is_refused
+            and not self.has_end
+            and self.is_readable
+            and self.ended in ("complete", "closed", "reset")
+            and bool(self.bytes_sent)
+        )
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the client went before the end."""
+        return self.ended == "client_closed" and not self.has_end
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a client has a reason to try again."""
+        return self.ended is not None and not self.is_whole
+
+    @property
+    def is_retryable(self) -> bool:
+        """Whether it failed before any output, in a way that may pass."""
+        if self.response_headers.get("x-should-retry") == "false":
+            return False
+        return self.is_cut_off or self.status in RETRYABLE
+
+    @property
+    def output(self) -> tuple[Turn, ...]:
+        """What of the answer came: the choices that say something."""
+        return tuple([turn for turn in self.answer.turns if turn.text or turn.calls])
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds that the answer asks the client to wait."""
+        headers = self.response_headers
+        for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+            try:
+                return float(headers[name]) / unit
+            except (KeyError, ValueError):
+                continue
+        try:
+            moment = parsedate_to_datetime(headers.get("retry-after", ""))
+        except ValueError:
+            return None
+        return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - self.received)
+
+    def says(self) -> str:
+        """How it ended, in a few words."""
+        if self.is_refused:
+            return f"status {self.status}"
+        if self.is_cut_off:
+            return "a connection that ended without an answer"
+        if self.answer.error:
+            return "an error in the stream"
+        return "an unfinished answer" if not self.is_whole else "a whole answer"
+
+
+def attempt_of(row: Row) -> Attempt:
+    """An exchange of the journal, read."""
+    reader = shape(row["provider"] or "", row.get("dialect") or "")
+    request, response = row["request"], row["response"]
+    body = None if request["truncated"] else read_json(request["body"])
+    turns = tuple(reader.turns(body)) if isinstance(body, dict) else ()
+    text: str = response["text"]
+    is_stream = "event-stream" in response["headers"].get("content-type", "")
+    stream = read_stream(text) if is_stream else Stream()
+    values = [read_json(data) for data in stream.data] if is_stream else [read_json(text)]
+    natives = [value for value in values if isinstance(value, dict)]
+    is_readable = not response["truncated"] and "content-encoding" not in response["headers"]
+    answer = _answer(reader, natives) if row["status"] < 400 else Answer()
+    word = row["acknowledged"] or {}
+    return Attempt(
+        row,
+        row["number"],
+        row["provider"] or "",
+        reader,
+        body,
+        turns,
+        answer,
+        stream,
+        is_readable,
+        _has_end(row, answer, stream, natives) if is_readable else row["ended"] == "complete" and not row["applied"],
+        acknowledged=WORDS.get(str(word.get("outcome", "")).lower()),
+        text_understood=word.get("text"),
+    )
+
+
+def _answer(reader: WireShape, natives: Sequence[dict[str, Any]]) -> Answer:
+    """What is said, and the error that stands in it, if there is one."""
+    found = reader.answer_of(natives)
+    error = next(filter(None, map(error_in, natives)), None)
+    return found if error is None else Answer(found.turns, found.finish, error, found.has_usage)
+
+
+def _has_end(row: Row, answer: Answer, stream: Stream, natives: Sequence[Any]) -> bool:
+    if "event-stream" not in row["response"]["headers"].get("content-type", ""):
+        return row["ended"] == "complete" and bool(natives)
+    return answer.finish is not None or "[DONE]" in stream.data or "message_stop" in stream.names
+
+
+def gap(earlier: Attempt, later: Attempt) -> float:
+    """The seconds between the end of one exchange and the next request. Where the namespace's clock is not real, the
+    client may have waited by either: the longer one counts."""
+    duration = earlier.duration or 0.0
+    by_clock = later.received - earlier.received - duration
+    if earlier.is_real:
+        return by_clock
+    return max(by_clock, later.arrived - earlier.arrived)

@@ -1,0 +1,186 @@
+"""What a finding is, and what those who look for one are given."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from emulator.errors import UsageError, did_you_mean
+from emulator.verdict.attempts import Attempt
+from emulator.verdict.calls import Call, FollowUp
+
+Severity = Literal["MUST", "SHOULD"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client is expected to keep to, where no standard gives a number."""
+
+    silence: float = 60.0
+    """Seconds without a byte after which a client should have given up."""
+    first_token: float = 120.0
+    """Seconds without a token after which a client should have given up, whatever else comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Everything that the journal knows, put in order."""
+
+    attempts: tuple[Attempt, ...]
+    calls: tuple[Call, ...]
+    follow_ups: tuple[FollowUp, ...]
+    limits: Limits
+
+    def after(self, attempt: Attempt) -> list[FollowUp]:
+        """What later requests made of an answer."""
+        return [each for each in self.follow_ups if each.attempt is attempt]
+
+    def siblings(self, attempt: Attempt) -> list[Attempt]:
+        """The exchanges that asked the same, this one included."""
+        return [each for each in self.attempts if each.spoken == attempt.spoken] if attempt.spoken else [attempt]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Something that a client did, with the exchanges that show it."""
+
+    exchanges: tuple[int, ...]
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Something that the journal cannot know, with what would make it known."""
+
+    exchanges: tuple[int, ...]
+    needs: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a client may do wrong."""
+
+    code: str
+    severity: Severity
+    meaning: str
+    """What it is, in a sentence."""
+    source: str
+    """Where the rule stands."""
+    sentence: str
+    """The rule in its own words."""
+    fix: str
+    """What to change in the client."""
+    judge: Callable[[Evidence], Iterator[Found | Open]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a client did wrong."""
+
+    check: Check
+    exchanges: tuple[int, ...]
+    explanation: str
+
+    @property
+    def code(self) -> str:
+        return self.check.code
+
+    @property
+    def severity(self) -> Severity:
+        return self.check.severity
+
+    @property
+    def fix(self) -> str:
+        return self.check.fix
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with the rule in the explanation."""
+        check = self.check
+        return {
+            "code": check.code,
+            "severity": check.severity,
+            "exchanges": list(self.exchanges),
+            "explanation": f"{self.explanation} {check.source}: “{check.sentence}”",
+            "fix": check.fix,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """What could not be decided."""
+
+    check: Check
+    exchanges: tuple[int, ...]
+    needs: str
+
+    @property
+    def code(self) -> str:
+        return self.check.code
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"code": self.check.code, "exchanges": list(self.exchanges), "needs": self.needs}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a journal shows of a client."""
+
+    findings: tuple[Finding, ...]
+    unknown: tuple[Unknown, ...]
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    """The status of each exchange that was looked at, by its number."""
+
+    @property
+    def exchanges(self) -> int:
+        """How many exchanges were looked at."""
+        return len(self.statuses)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is a finding that must not be."""
+        return any(finding.severity == "MUST" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "findings": [finding.to_dict() for finding in self.findings],
+            "unknown": [unknown.to_dict() for unknown in self.unknown],
+        }
+
+    def without(self, baseline: Mapping[str, int]) -> "Verdict":
+        """Without findings that are known already: so many of each code."""
+        left = dict(baseline)
+        kept: list[Finding] = []
+        for finding in self.findings:
+            if left.get(finding.code, 0) > 0:
+                left[finding.code] -= 1
+            else:
+                kept.append(finding)
+        return replace(self, findings=tuple(kept))
+
+    def allowing(self, codes: Iterable[str]) -> "Verdict":
+        """Without findings of these codes. Raises UsageError for a code that there is not."""
+        from emulator.verdict import CHECKS
+
+        allowed = set(codes)
+        for code in sorted(allowed - CHECKS.keys()):
+            raise UsageError(f"There is no finding '{code}'.{did_you_mean(code, list(CHECKS))}")
+        return replace(self, findings=tuple([each for each in self.findings if each.code not in allowed]))
+
+
+def joined(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdicts on several namespaces as one; numbers of exchanges are those of their namespaces."""
+    findings = sorted((each for verdict in verdicts for each in verdict.findings), key=lambda each: each.severity)
+    unknown = tuple([each for verdict in verdicts for each in verdict.unknown])
+    statuses = {number: status for verdict in reversed(verdicts) for number, status in verdict.statuses.items()}
+    return Verdict(tuple(findings), unknown, statuses)
+
+
+def numbers(*attempts: Attempt) -> tuple[int, ...]:
+    """The numbers of exchanges, in order, each once."""
+    return tuple(sorted({attempt.number for attempt in attempts}))
+
+
+def seconds(value: float) -> str:
+    """A duration for people."""
+    return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.3g} s"

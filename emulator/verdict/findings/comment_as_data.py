@@ -1,0 +1,64 @@
+"""Taking what a stream says between the events for text."""
+
+import re
+from collections.abc import Iterator
+
+from emulator.verdict.attempts import Attempt
+from emulator.verdict.base import Check, Evidence, Found, numbers
+
+MIN_LETTERS = 3
+_BLANK = re.compile(r"\s+")
+
+
+def judge(evidence: Evidence) -> Iterator[Found]:
+    """Compares what the client understood with what was said: an answer may itself hold these words."""
+    for attempt in evidence.attempts:
+        between = _between(attempt)
+        if not between or not attempt.output:
+            continue
+        told = [(attempt.text_understood, attempt)] if attempt.text_understood is not None else []
+        told += [(each.turn.text, each.later) for each in evidence.after(attempt)]
+        said = [turn.text for each in evidence.siblings(attempt) for turn in each.output]
+        for text, where in told:
+            taken = _taken(text, said, between)
+            if taken:
+                yield Found(
+                    numbers(attempt, where),
+                    f"Exchange {attempt.number} sent {taken!r} between its events; "
+                    f"{'the client' if where is attempt else f'exchange {where.number}'} holds it as text.",
+                )
+                break
+
+
+def _between(attempt: Attempt) -> list[str]:
+    """What stands between the events that bring the answer, in every way that it may be taken for text."""
+    found = []
+    for comment in dict.fromkeys(attempt.stream.comments):
+        bare = comment.lstrip(":").strip()
+        found += [comment, comment.removeprefix(":"), bare]
+    for name, data in zip(attempt.stream.names, attempt.stream.data, strict=True):
+        if name == "ping":
+            found += [data, name]
+    return sorted({each.strip() for each in found if len(each.strip()) >= MIN_LETTERS}, key=len, reverse=True)
+
+
+def _taken(text: str, said: list[str], between: list[str]) -> str | None:
+    """What of it stands in a text that would be what was said without it."""
+    plain = [_BLANK.sub("", each) for each in said]
+    if _BLANK.sub("", text) in plain:
+        return None
+    for words in between:
+        if words in text and _BLANK.sub("", text.replace(words, "")) in plain:
+            return words
+    return None
+
+
+CHECK = Check(
+    "comment_as_data",
+    "MUST",
+    "Takes comments such as `: keep-alive`, or pings, for text of the answer.",
+    "WHATWG HTML, section 9.2.6",
+    "If the line starts with a U+003A COLON character (:), ignore the line.",
+    "Skip every line that begins with a colon and every event of an unknown type; use a parser for server-sent events.",
+    judge,
+)

@@ -1,0 +1,43 @@
+"""Trying again at once, or ever after the same wait."""
+
+from collections.abc import Iterator
+
+from emulator.verdict.attempts import gap
+from emulator.verdict.base import Check, Evidence, Found, numbers, seconds
+
+AT_ONCE = 0.1
+"""Seconds that are no wait."""
+MIN_CONSTANT = 3
+"""Waits that have to be equal before that is no chance."""
+
+
+def judge(evidence: Evidence) -> Iterator[Found]:
+    """Looks at the waits that the client chose itself: two or more of them."""
+    for call in evidence.calls:
+        waits = [
+            (earlier, later, max(0.0, gap(earlier, later)))
+            for earlier, later in call.pairs()
+            if earlier.is_retryable and earlier.retry_after is None and earlier.ended is not None
+        ]
+        if len(waits) < 2:
+            continue
+        lengths = [wait for _, _, wait in waits]
+        involved = numbers(*[each for earlier, later, _ in waits for each in (earlier, later)])
+        if max(lengths) < AT_ONCE:
+            yield Found(involved, f"{len(involved)} attempts followed each other within {seconds(max(lengths))} each.")
+        elif len(waits) >= MIN_CONSTANT and max(lengths) - min(lengths) <= max(0.02, 0.05 * min(lengths)):
+            yield Found(
+                involved,
+                f"All {len(waits)} waits between the attempts were about {seconds(lengths[0])}: they do not grow.",
+            )
+
+
+CHECK = Check(
+    "no_backoff",
+    "SHOULD",
+    "Does not wait longer from attempt to attempt.",
+    "OpenAI, “Rate limits”",
+    "One easy way to avoid rate limit errors is to automatically retry requests with a random exponential backoff.",
+    "Wait before each attempt, about twice as long each time: 0.5 s, 1 s, 2 s, …, with jitter.",
+    judge,
+)

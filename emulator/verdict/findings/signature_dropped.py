@@ -1,0 +1,36 @@
+"""Losing what reasoning is signed with."""
+
+from collections.abc import Iterator
+
+from emulator.verdict.base import Check, Evidence, Found, numbers
+
+
+def judge(evidence: Evidence) -> Iterator[Found]:
+    """Looks at the turns that called tools, and at those whose reasoning came back: the signature belongs to them."""
+    for follow_up in evidence.follow_ups:
+        attempt, turn = follow_up.attempt, follow_up.turn
+        had = [each for each in attempt.answer.turns if each.signatures]
+        if not had or not (turn.calls or turn.reasoning):
+            continue
+        if any(set(each.signatures) <= set(turn.signatures) for each in had):
+            continue
+        if turn.calls and not {call.id for call in turn.calls} & {call.id for each in had for call in each.calls}:
+            continue
+        how = "another signature" if turn.signatures else "no signature"
+        yield Found(
+            numbers(attempt, follow_up.later),
+            f"Exchange {attempt.number} signed its reasoning; exchange {follow_up.later.number} sends the turn back "
+            f"with {how}.",
+        )
+
+
+CHECK = Check(
+    "signature_dropped",
+    "MUST",
+    "Loses or changes the signature (or the encrypted content) of reasoning that is sent back.",
+    "Anthropic, “Extended thinking”",
+    "During tool use, you must pass thinking blocks back to the API for the last assistant message. Include the "
+    "complete unmodified block back to the API to maintain reasoning continuity.",
+    "Send the blocks or items of a turn back exactly as they came, signatures and encrypted content included.",
+    judge,
+)

@@ -1,0 +1,41 @@
+"""Sending back a call whose arguments are no JSON."""
+
+from collections.abc import Iterator
+
+from emulator.verdict.attempts import Attempt, read_json
+from emulator.verdict.base import Check, Evidence, Found, numbers
+
+
+def judge(evidence: Evidence) -> Iterator[Found]:
+    """Looks at the calls in every history, each once."""
+    seen: set[tuple[str, str]] = set()
+    for attempt in evidence.attempts:
+        for turn in attempt.turns:
+            for call in turn.calls:
+                is_valid = not call.arguments or call.kind == "custom" or isinstance(read_json(call.arguments), dict)
+                if is_valid or (call.id, call.arguments) in seen:
+                    continue
+                seen.add((call.id, call.arguments))
+                source = next((each for each in evidence.attempts if _brought(each, call.id)), None)
+                told = f", as exchange {source.number} had brought it" if source is not None else ""
+                yield Found(
+                    numbers(*filter(None, (source, attempt))),
+                    f"Exchange {attempt.number} holds a call of {call.name or 'a tool'} whose arguments are no JSON "
+                    f"object{told}: {call.arguments[:60]!r}.",
+                )
+
+
+def _brought(attempt: Attempt, id: str) -> bool:
+    return bool(id) and any(call.id == id for turn in attempt.answer.turns for call in turn.calls)
+
+
+CHECK = Check(
+    "tool_arguments_replayed_invalid",
+    "MUST",
+    "Sends a tool call back whose arguments are cut off, or no JSON.",
+    "OpenAI API reference, “tool_calls.function.arguments”",
+    "Note that the model does not always generate valid JSON, and may hallucinate parameters not defined by your "
+    "function schema. Validate the arguments in your code before calling your function.",
+    "Parse the arguments before a call enters the history; drop the turn, or ask again, when they are no JSON object.",
+    judge,
+)

@@ -1,0 +1,35 @@
+"""Not booking what was billed."""
+
+from collections.abc import Iterator
+
+from emulator.verdict.base import Check, Evidence, Found, Open, numbers
+
+
+def judge(evidence: Evidence) -> Iterator[Found | Open]:
+    """Compares what the client has booked, which only it can say, with what was billed."""
+    for attempt in evidence.attempts:
+        billed = attempt.row["usage"]
+        if not billed or attempt.is_refused or not attempt.row["stream"]:
+            continue
+        booked = (attempt.row["acknowledged"] or {}).get("usage")
+        if booked is None:
+            if attempt.is_left and attempt.output:
+                yield Open(numbers(attempt), "an acknowledgement with `usage`: the tokens that the client has booked")
+        elif booked.get("prompt", 0) < billed["prompt"] or (billed["completion"] and not booked.get("completion", 0)):
+            yield Found(
+                numbers(attempt),
+                f"Exchange {attempt.number} was billed with {billed['prompt']} + {billed['completion']} tokens; the "
+                f"client has booked {booked.get('prompt', 0)} + {booked.get('completion', 0)}.",
+            )
+
+
+CHECK = Check(
+    "usage_lost",
+    "SHOULD",
+    "Books nothing, or too little, for an answer that was cancelled or broke off.",
+    "OpenAI API reference, “stream_options.include_usage”",
+    "NOTE: If the stream is interrupted, you may not receive the final usage chunk which contains the total token "
+    "usage for the request.",
+    "Ask for usage in streams, and when it does not come, count the prompt and the text so far yourself.",
+    judge,
+)

@@ -1,0 +1,63 @@
+"""Waiting for an end that this dialect does not have."""
+
+import re
+from collections.abc import Iterator
+
+from emulator.verdict.attempts import Attempt
+from emulator.verdict.base import Check, Evidence, Found, Open, numbers, seconds
+
+PATIENCE = 2.0
+"""Seconds for which nobody stays on a stream that has said its last word."""
+ABOUT_THE_END = re.compile(r"done|terminat|incomplete|truncat|prematur|unexpected end|end of stream|eof", re.IGNORECASE)
+
+
+def judge(evidence: Evidence) -> Iterator[Found | Open]:
+    """Looks at streams that were whole and were not taken for it: tried again, called a failure, or waited on."""
+    for attempt in evidence.attempts:
+        if not attempt.has_end or attempt.is_refused or attempt.answer.error or not attempt.stream.data:
+            continue
+        end = "[DONE]" if "[DONE]" in attempt.stream.data else f"{attempt.shape.end_is}, and this dialect has no [DONE]"
+        stayed = _stayed(attempt)
+        if attempt.is_real and stayed >= PATIENCE:
+            yield Found(
+                numbers(attempt),
+                f"Exchange {attempt.number} had its end ({end}), and the client stayed "
+                f"{seconds(stayed)} more on the open connection.",
+            )
+        elif "[DONE]" in attempt.stream.data or attempt.ended != "complete":
+            continue
+        elif attempt.acknowledged in ("partial", "failed"):
+            word = (attempt.row["acknowledged"] or {}).get("error") or ""
+            if ABOUT_THE_END.search(word):
+                yield Found(
+                    numbers(attempt), f"Exchange {attempt.number} was whole ({end}); the client failed: {word[:120]}"
+                )
+            else:
+                yield Open(numbers(attempt), "the error that the client raised, in the acknowledgement's `error`")
+    for call in evidence.calls:
+        for earlier, later in call.pairs():
+            if earlier.is_whole and earlier.stream.data and "[DONE]" not in earlier.stream.data:
+                yield Found(
+                    numbers(earlier, later),
+                    f"Exchange {earlier.number} was whole ({earlier.shape.end_is}, and this dialect has no [DONE]); "
+                    f"exchange {later.number} is a new attempt of it.",
+                )
+
+
+def _stayed(attempt: Attempt) -> float:
+    """The seconds that the client stayed after the last byte."""
+    end = attempt.duration if attempt.duration is not None else attempt.row.get("age")
+    return max(0.0, float(end or 0.0) - float(attempt.row["last_sent"] or 0.0))
+
+
+CHECK = Check(
+    "wrong_dialect_end",
+    "MUST",
+    "Looks for an end of the stream that this dialect does not have, such as `[DONE]`, or stays after it.",
+    "OpenAI API reference, Chat completions, “stream”",
+    "Tokens will be sent as data-only server-sent events as they become available, with the stream terminated by a "
+    "data: [DONE] message.",
+    "End at the dialect's own last event: `data: [DONE]` in chat completions, `message_stop` in messages, "
+    "`response.completed` (or incomplete, failed) in responses; and stop reading there.",
+    judge,
+)
