@@ -22,6 +22,7 @@ KEYS = (
     "DEEPSEEK_API_KEY",
     "GEMINI_API_KEY",
     "GOOGLE_API_KEY",
+    "GOOGLE_GENERATIVE_AI_API_KEY",  # the AI SDK's
     "MISTRAL_API_KEY",
     "YOUR_API_KEY",  # as it stands in documents' own samples
 )

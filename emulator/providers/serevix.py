@@ -356,7 +356,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
                 "object": "model",
                 "created": 1626777600,  # New API says the same moment for every model
                 "owned_by": "deepseek",
-                "supported_endpoint_types": ["openai"],
+                "supported_endpoint_types": ["gemini", "openai"] if name.startswith("gemini") else ["openai"],
             }
             for name in names
         ]
