@@ -355,6 +355,29 @@ def test_regexes_are_looked_for_everywhere() -> None:
         assert len(told({"match": {key: value}, **R})) == 1, key
 
 
+@pytest.mark.parametrize(
+    ("path", "complaints"),
+    [
+        ("$.a[?search(@.b, 'x(?=a).')]", ["the regex 'x(?=a).' has a lookahead or lookbehind, which cannot be"]),
+        ("$.a[?!match(@, '(y') || @.n > 1]", ["the regex '(y' is not a regular expression, so it matches nothing: "]),
+        ("$.a[?@.b[?search(@, 'a++b')]]", ["the regex 'a++b' has a possessive repetition, which cannot be"]),
+        ("$.a[?match(@.b, 'a.*') && search(@.c, $.pattern)]", []),
+    ],
+)
+def test_regexes_in_a_json_path_are_looked_at_too(path: str, complaints: list[str]) -> None:
+    found = told({"match": {"body": {"path": path, "exists": True}}, **R})
+    assert len(found) == len(complaints)
+    assert all(text.startswith(f"rules[0]: {start}") for text, start in zip(found, complaints, strict=True))
+
+
+def test_a_model_of_a_profile_can_be_asked_for() -> None:
+    wanted = {"provider": "deepseek", "operation": "chat"}
+    for model in ("deepseek-flash", "deepseek-v4-flash", "deepseek-v4-pro"):
+        assert told({"match": {**wanted, "model": model}, **R}) == []
+    (complaint,) = told({"match": {**wanted, "model": "deepseek-chat"}, **R})
+    assert complaint.startswith("rules[0]: no request can match: deepseek refuses the model 'deepseek-chat'. Models, ")
+
+
 # Places
 
 

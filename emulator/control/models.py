@@ -249,6 +249,8 @@ class ExchangeRow(Answer):
     outcome: str
     status: int
     usage: Usage | None
+    tokenizer: str | None
+    is_estimate: bool
     cost: str
     ended: str | None
     ignored: list[str]

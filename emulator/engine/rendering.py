@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
+from emulator import tokens
 from emulator.completion import NO_CACHE, complete
 from emulator.dialects.base import Dialect, delivered
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
-from emulator.engine.writing import Prompt
+from emulator.engine.writing import Prompt, vocabulary_of
 from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.reply import CacheUse, Completion, Reply, Usage
@@ -69,9 +70,12 @@ async def listing(matched: Matched) -> PlannedBody:
     provider, exchange, dialect = context.provider, context.exchange, context.dialect
     balance = context.namespace.quotas.balance(provider.name, request.key)
 
+    vocabulary = await vocabulary_of(request, context) if matched.operation.has_body else None
+
     def made() -> tuple[bytes, Usage | None]:
-        listing = provider.listing(request, balance)
-        return provider.dumps(listing), dialect.spent(listing, request)
+        with tokens.counted_by(vocabulary):
+            listing = provider.listing(request, balance)
+            return provider.dumps(listing), dialect.spent(listing, request)
 
     body, usage = made() if dialect.is_quick(request) else await POOL.run(made, has_left=context.has_left)
     exchange.outcome, exchange.status = "listing", 200

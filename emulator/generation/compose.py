@@ -6,6 +6,7 @@ What is written depends on the question and the seed, never on the attempt or on
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any
@@ -17,6 +18,7 @@ from emulator.errors import EmulatorError
 from emulator.generation import prose, templates
 from emulator.generation.answers import Result
 from emulator.generation.instances import Fuel, instance
+from emulator.generation.prompted import schema_in, wants_code_block
 from emulator.offload import never
 from emulator.reply import Block, ErrorReply, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
@@ -77,7 +79,7 @@ def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
     if template.writes_content:
         if len(request.http_request.body) > MAX_QUICK_BODY:
             return False  # all of it bears on the seed
-        is_text = controls.response_format == "text" and not controls.tools
+        is_text = controls.response_format == "text" and not controls.tools and not wants_code_block(request.messages)
         if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
             return False
     return not template.is_templated or templates.is_quick(str(template))
@@ -306,6 +308,9 @@ def _generated(
     locale = template.locale or render_context.locale
     if controls.response_format != "text":
         return replace(reply, content=as_json(_json(controls, request, locale, said, fuel)))
+    if wants_code_block(request.messages) and (shown := schema_in(request.messages)) is not None:
+        with suppress(EmulatorError):
+            return replace(reply, content=f"```json\n{as_json(instance(shown, said, fuel))}\n```")
     length = template.length or LENGTH
     content = prose.prose(
         said,
@@ -322,6 +327,10 @@ def _generated(
 def _json(controls: Controls, request: ModelRequest, locale: str | None, said: int, fuel: Fuel) -> Any:
     if controls.schema is not None:
         return _instance(controls.schema, request, said, fuel)
+    shown = schema_in(request.messages)
+    if shown is not None:
+        with suppress(EmulatorError):  # words that only look like a schema
+            return instance(shown, said, fuel)
     answer = prose.prose(said, locale=locale, length=(10, 30), about=request.prompt)
     return {"answer": answer, "confidence": round(0.5 + seeded.fraction(said, "confidence") / 2, 2)}
 

@@ -105,7 +105,7 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
         return
     served: list[str] = []
     for name in asked:
-        models = getattr(getattr(scenario.providers, name), "models", None)
+        models = PROVIDERS[name](getattr(scenario.providers, name)).served_names()
         if models is None:
             return  # any name will do
         served += models

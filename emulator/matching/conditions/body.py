@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from emulator import patterns
-from emulator.json_paths import compiled_path
+from emulator.json_paths import compiled_path, patterns_in
 from emulator.matching.conditions.base import SHOWN, Compiling, Condition, Impossible, KeyPath, MatchContext, shown
 from emulator.matching.conditions.values import BodyCondition
 
@@ -69,6 +69,8 @@ class Body(Condition[BodyCondition]):
         return None if reason is None else (self.place, f"body at {self.value.path} {reason}")
 
     def regexes(self) -> Iterator[tuple[KeyPath, str]]:
+        for pattern in patterns_in(self.value.path):
+            yield (*self.place, "path"), pattern
         if self.value.regex is not None:
             yield (*self.place, "regex"), self.value.regex
 
