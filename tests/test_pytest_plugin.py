@@ -623,6 +623,24 @@ def test_nothing_is_loaded_until_a_test_uses_it(project: pytest.Pytester) -> Non
     project.runpytest_subprocess().assert_outcomes(passed=1)
 
 
+def test_pytest_does_not_compile_the_emulator_anew(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:xdist")
+    project.makepyfile(
+        """
+        import sys
+
+        def test_it(emulator):
+            loaders = {name: type(module.__loader__).__name__ for name, module in sys.modules.items()
+                       if name.startswith("emulator.") and not name.startswith("emulator.pytest_plugin")}
+            assert len(loaders) > 50
+            assert set(loaders.values()) == {"SourceFileLoader"}
+            assert type(sys.modules[__name__].__loader__).__name__ == "AssertionRewritingHook"
+        """
+    )
+    run(project, is_apart=True).assert_outcomes(passed=1)
+
+
 def test_importing_the_plugin_loads_nothing_heavy() -> None:
     code = f"import emulator.pytest_plugin, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
