@@ -1,6 +1,7 @@
 """`emulator exam`: what a client does is graded as it should be, and the report says it to people and programs."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -203,7 +204,7 @@ def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
         "answer = json.load(urllib.request.urlopen(urllib.request.Request(url, body, headers)))\n"
         "print(answer['choices'][0]['message']['content'])\n"
     )
-    found = facts("hang", client=(sys.executable, "-S", "-c", program), timeout="1")
+    found = facts("hang", client=(sys.executable, "-S", "-c", program), timeout="8")
     assert grades(found) == {"hang": "HANG"}
     (case,) = found["cases"]
     assert case["run"]["exit"] is None
@@ -242,7 +243,8 @@ def test_the_reports(tmp_path: Path) -> None:
     only = ("--only", "truncated", "--only", "cut_by_length", "--only", "crlf", "--only", "truncated_json")
     done = exam(*only, *reports, client=(*CLIENT, "lax"), code=1)
     lines = done.stdout.splitlines()
-    assert "  ✗ WRONG  MUST    truncated            exit 0 with 4 of 26 parts of the answer; 1 request" in lines
+    truncated = r"  ✗ WRONG  MUST    truncated            exit 0 with [1-9] of 26 parts of the answer; 1 request"
+    assert any(re.fullmatch(truncated, line) for line in lines)
     assert "  ✓ PASS   MUST    crlf                 1 request" in lines
     assert "1 case does not concern this client: truncated_json" in lines
     assert "MUST    ████████████░░░░░░░░░░░░  1 of 2  (1 WRONG)" in lines
