@@ -47,7 +47,7 @@ class ErrorEvent(Staged):
     def _is_first_or_placed(self) -> "ErrorEvent":
         given = [name for name in STAGES if getattr(self, name) is not None]
         if self.form == "first" and given:
-            raise ValueError(f"form=first already says where: remove {given[0]}")
+            raise ValueError(f"form=first already sets the place: remove {given[0]}")
         return self
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
@@ -66,7 +66,7 @@ class ErrorEvent(Staged):
         return [*before, error, *done, End(moment)]
 
     def _frame(self, before: Sequence[Step], steps: Sequence[Step], context: FaultContext) -> bytes:
-        """The event that tells the error. Raises NotApplicable."""
+        """The event with the error. Raises NotApplicable."""
         reply = ErrorReply(name=self.name, message=self.message)
         row = context.provider.error_spec(reply)
         form = "data" if self.form in ("first", "with_done") else self.form
