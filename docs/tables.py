@@ -108,7 +108,7 @@ def parameters() -> Iterator[str]:
         rows = list(operations(provider))
         if rows:
             yield f"\n**{provider.title}** (`{name}`)\n\n"
-            yield "| operation | honoured | ignored | refused |\n|---|---|---|---|\n"
+            yield "| operation | honored | ignored | refused |\n|---|---|---|---|\n"
             for paths, kinds in rows:
                 yield f"| {paths} | {' | '.join(kinds.values())} |\n"
     yield "\n"
@@ -126,7 +126,7 @@ def operations(provider: type[Provider]) -> Iterator[tuple[str, Mapping[str, str
         body = spoken.body_of(name)
         if body is None:
             continue
-        kinds: dict[str, list[str]] = {"honoured": [], "ignored": [], "refused": []}
+        kinds: dict[str, list[str]] = {"honored": [], "ignored": [], "refused": []}
         for each in parameters_of(body):
             kinds[each.effect.kind].append(f"`{each.name}`{mark_of(each.effect)}")
         kinds["refused" if spoken.refuses_unknown_members else "ignored"].append("any other")
@@ -202,9 +202,9 @@ def versions() -> Iterator[str]:
 
 def findings() -> Iterator[str]:
     """Every finding: what it means, the rule and where it stands, what to change."""
-    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
+    yield "| code | what the client does | the rule, in our words | the fix |\n|---|---|---|---|\n"
     for code, check in CHECKS.items():
-        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
+        rule = f"{cell(check.sentence)} ({cell(check.source)})"
         yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
 
 
