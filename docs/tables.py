@@ -30,6 +30,8 @@ from emulator.scenario.replies import BlockModel, ReplyModel
 from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
+CLIENTS = ROOT / "tests" / "clients_long" / "results.json"
+CASES = ("chat", "stream", "tools", "structured", "reasoning", "errors", "retries", "embeddings")
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 COMMON = ("probability", "times", "skip", "window")
 
@@ -107,7 +109,7 @@ def parameters() -> Iterator[str]:
         rows = list(operations(provider))
         if rows:
             yield f"\n**{provider.title}** (`{name}`)\n\n"
-            yield "| operation | honoured | ignored | refused |\n|---|---|---|---|\n"
+            yield "| operation | honored | ignored | refused |\n|---|---|---|---|\n"
             for paths, kinds in rows:
                 yield f"| {paths} | {' | '.join(kinds.values())} |\n"
     yield "\n"
@@ -125,7 +127,7 @@ def operations(provider: type[Provider]) -> Iterator[tuple[str, Mapping[str, str
         body = spoken.body_of(name)
         if body is None:
             continue
-        kinds: dict[str, list[str]] = {"honoured": [], "ignored": [], "refused": []}
+        kinds: dict[str, list[str]] = {"honored": [], "ignored": [], "refused": []}
         for each in parameters_of(body):
             kinds[each.effect.kind].append(f"`{each.name}`{mark_of(each.effect)}")
         kinds["refused" if spoken.refuses_unknown_members else "ignored"].append("any other")
@@ -169,11 +171,41 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     return table
 
 
+def clients() -> Iterator[str]:
+    """What works of each client at each API, as `make clients` has seen it."""
+    yield f"| client | API | base URL | {' | '.join(CASES)} |\n|---|---|---|{':-:|' * len(CASES)}\n"
+    before = ""
+    for result in json.loads(CLIENTS.read_text()).values():
+        if "task" not in result["works"]:
+            title = "" if result["client"] == before else result["client"]
+            before = result["client"]
+            marks = " | ".join(result["works"].get(case, "") for case in CASES)
+            yield f"| {title} | {result['api']} | `{result['base_url']}` | {marks} |\n"
+
+
+def agents() -> Iterator[str]:
+    """The same of agents."""
+    yield "| agent | API | base URL | one-tool task |\n|---|---|---|:-:|\n"
+    for result in json.loads(CLIENTS.read_text()).values():
+        if "task" in result["works"]:
+            yield f"| {result['client']} | {result['api']} | `{result['base_url']}` | {result['works']['task']} |\n"
+
+
+def versions() -> Iterator[str]:
+    """The packages of each client, and what its users need to know."""
+    results = list(json.loads(CLIENTS.read_text()).values())
+    yield "| client | packages | to know |\n|---|---|---|\n"
+    for client in dict.fromkeys(result["client"] for result in results):
+        rows = [result for result in results if result["client"] == client]
+        notes = [f"{row['api']}: {row['note']}" for row in rows if row["note"]]
+        yield f"| {client} | {rows[0]['packages']} | {cell('<br>'.join(notes))} |\n"
+
+
 def findings() -> Iterator[str]:
     """Every finding: what it means, the rule and where it stands, what to change."""
-    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
+    yield "| code | what the client does | the rule, in our words | the fix |\n|---|---|---|---|\n"
     for code, check in CHECKS.items():
-        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
+        rule = f"{cell(check.sentence)} ({cell(check.source)})"
         yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
 
 
@@ -192,6 +224,9 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
     "findings": findings,
+    "clients": clients,
+    "agents": agents,
+    "client-versions": versions,
     "sizing": sizing,
     "scale": scale,
 }
