@@ -15,6 +15,8 @@ from pathlib import Path
 import httpx
 
 UV = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+AWAY = "/"
+LOCK = str(Path(__file__).parent.parent / "requirements.txt")
 ENVIRONMENT = {
     name: os.environ[name] for name in os.environ if not name.startswith(("EMULATOR_", "PYTHON", "VIRTUAL_"))
 }
@@ -27,7 +29,7 @@ def commands(dist: Path, folder: Path) -> Iterator[tuple[str, list[str]]]:
         environment = folder / name
         run(UV, "venv", "--quiet", "--python", sys.executable, str(environment))
         python = environment / "bin" / "python"
-        run(UV, "pip", "install", "--quiet", "--python", str(python), "--constraints", "requirements.txt", str(source))
+        run(UV, "pip", "install", "--quiet", "--python", str(python), "--constraints", LOCK, str(source))
         yield name, [str(environment / "bin" / "emulator")]
         yield f"{name}, python -m", [str(python), "-m", "emulator"]
     uvx = [UV, "tool", "run", "--quiet", "--isolated", "--python", sys.executable, "--from", str(wheel), "emulator"]
@@ -36,13 +38,16 @@ def commands(dist: Path, folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def run(*command: str) -> str:
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT).stdout
+    """What a command prints, away from the checkout, whose modules would be found first."""
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=AWAY)
+    return done.stdout
 
 
 @contextmanager
 def listening(command: list[str]) -> Iterator[int]:
     """`serve` by that command: its port."""
-    process = subprocess.Popen([*command, "serve", "--port", "0"], stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    words = [*command, "serve", "--port", "0"]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT, cwd=AWAY)
     try:
         assert process.stdout is not None
         found = re.search(r":(\d+)", process.stdout.readline())
