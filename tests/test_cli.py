@@ -35,6 +35,7 @@ ANSWERS = {
     "deepseek": "Hello! How can I help you today?",
     "openai": "Hello! How can I assist you today?",
     "anthropic": "Hello! What can I do for you today?",
+    "openrouter": "The answer is the one that you give it.",
     "gemini": "AI learns patterns from data and uses them to make predictions.",
 }
 """What each document's own example is answered with."""

@@ -86,6 +86,9 @@ def test_every_provider_has_a_variable_and_a_key() -> None:
         "NADLES_BASE_URL": f"{origin}/nadles",
         "SEREVIX_BASE_URL": f"{origin}/serevix",
         "CLOUDSWAY_BASE_URL": f"{origin}/cloudsway",
+        "OPENROUTER_BASE_URL": f"{origin}/openrouter",
+        "GEMINI_BASE_URL": f"{origin}/gemini",
+        "GOOGLE_GEMINI_BASE_URL": f"{origin}/gemini",
         "DEEPSEEK_BASE_URL": f"{origin}/deepseek",
     }
     keys = {value for name, value in variables.items() if name.endswith("_API_KEY")}

@@ -37,7 +37,7 @@ class ErrorEvent(Staged):
     kind: Literal["error_event"] = "error_event"
     form: Literal["data", "first", "event", "with_done", "bare", "failed", "array"] = "data"
     """As the API does it; the same as the very first event; under `event: error`; followed by `data: [DONE]`; as the
-    body of a refusal, without an `event:` line; in responses, as `response.failed`; in an array, as Gemini refuses
+    body of a refusal, without an `event:` line; in responses, as `response.failed`; in an array, as some refuse
     streams without `alt=sse`."""
     name: ErrorName = "overloaded"
     """An error name, such as `server_error`."""

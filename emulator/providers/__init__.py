@@ -10,6 +10,7 @@ from emulator.providers.gemini import Gemini
 from emulator.providers.maxtoken import MaxToken
 from emulator.providers.nadles import Nadles
 from emulator.providers.openai import OpenAI
+from emulator.providers.openrouter import OpenRouter
 from emulator.providers.plugins import with_plugins
 from emulator.providers.serevix import Serevix
 
@@ -22,6 +23,7 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "deepseek": DeepSeek,
         "openai": OpenAI,
         "anthropic": Anthropic,
+        "openrouter": OpenRouter,
         "gemini": Gemini,
     }
 )

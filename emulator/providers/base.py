@@ -141,6 +141,15 @@ class Settings(pydantic.BaseModel):
         return name
 
 
+class Allotment(NamedTuple):
+    """How many tokens a key has, where that is part of the product: each month, or once and for all."""
+
+    tokens: int
+    is_monthly: bool
+    refuses_crossing: bool = False
+    """Whether a call that crosses the limit gets no answer, although it was made."""
+
+
 class Limits(NamedTuple):
     """What a key may use of a model in a minute."""
 
@@ -340,6 +349,11 @@ class Provider:
         """What an answer costs, in USD, to a request of this moment in Unix time."""
         price: Price = self.settings.price or self.price_of(model, moment)
         return price.of(usage)
+
+    @property
+    def allotment(self) -> Allotment | None:
+        """How many tokens each key has; None: as many as a scenario allows."""
+        return None
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""

@@ -32,7 +32,7 @@ from emulator.dialects.chat_completions import (
 from emulator.dialects.generate_content import STREAM, google_key, wants_events
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
-from emulator.providers import resold_gemini
+from emulator.providers import resold_claude, resold_gemini, resold_media
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
@@ -40,6 +40,7 @@ from emulator.providers.base import (
     Operation,
     ProviderError,
     Settings,
+    bearer,
     provider_error,
 )
 from emulator.providers.deepseek_chat import (
@@ -58,6 +59,15 @@ from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 MAX_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+MODELS = (
+    "deepseek-v3",
+    "deepseek-r1",
+    "deepseek-v4-flash",
+    "deepseek-v4-pro",
+    "claude-haiku-4-5-20251001",
+    "gemini-2.5-flash",
+)
+"""Those that the list shows where a scenario does not say."""
 NO_MODEL = "Model name not specified, model name cannot be empty"
 INVALID_TOKEN = "Invalid token"
 INVALID_TOKEN_IN_CHINESE = "无效的令牌"
@@ -116,7 +126,7 @@ class SerevixSettings(Settings):
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
+class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -132,11 +142,16 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
+        *resold_claude.SEREVIX,
+        *resold_media.SEREVIX,
         *resold_gemini.operations("/v1/v1beta/models/{model}:"),
         *resold_gemini.operations("/v1beta/models/{model}:", "public"),
         *resold_gemini.operations("/v1/models/{model}:", "public"),
     )
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        "messages": resold_claude.SerevixMessages,
+        "images": resold_media.SerevixImages,
+        "embeddings": resold_media.SerevixEmbeddings,
         resold_gemini.CONTENT: resold_gemini.SerevixContent,
         resold_gemini.ARRAY: resold_gemini.SerevixArray,
     }
@@ -240,14 +255,26 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         return self.credential(headers) or google_key(headers, query)
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # As New API does it: by the beginning of the header, in exactly this case.
+        self.check_media_type(http_request)
+        request = super().parse(http_request, key)
+        self.check_model(request.model)
+        return request
+
+    def check_media_type(self, http_request: HttpRequest) -> None:
+        """Raises ProviderError for a body that New API does not read: it looks at the beginning of the header, in
+        exactly this case."""
         is_json = http_request.headers.get("content-type", "").startswith("application/json")
         if not is_json and self.settings.content_type == "new_api":
-            raise self.gateway(NO_MODEL)
-        request = super().parse(http_request, key)
-        if self.settings.models is not None and request.model not in self.settings.models:
+            raise self.no_model()
+
+    def check_model(self, model: str) -> None:
+        """Raises ProviderError for a model that is not served."""
+        if self.settings.models is not None and model not in self.settings.models:
             raise provider_error("model_not_found")
-        return request
+
+    def no_model(self) -> Exception:
+        """The refusal of a request that names no model."""
+        return self.gateway(NO_MODEL)
 
     def gateway(self, message: str, code: str = "") -> Exception:
         """An error from the gateway itself, before the upstream sees the request."""
@@ -324,6 +351,15 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return bearer(headers) or headers.get("x-api-key")
+
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        key = bearer(headers)
+        if not key:
+            raise provider_error("unauthorized")
+        return key
+
     # The answer
 
     def request_id(self, received: float, entropy: bytes) -> str:
@@ -349,14 +385,16 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         return "separate"
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
-        names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")
+        if request.http_request.operation != "models":
+            return super().listing(request, balance)
+        names = self.settings.models or MODELS
         rows = [
             {
                 "id": name,
                 "object": "model",
                 "created": 1626777600,  # New API reports the same time for every model
-                "owned_by": "deepseek",
-                "supported_endpoint_types": ["gemini", "openai"] if name.startswith("gemini") else ["openai"],
+                "owned_by": owner(name),
+                "supported_endpoint_types": endpoint_types(name),
             }
             for name in names
         ]
@@ -409,6 +447,23 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         if self.settings.error_profile == "openai":
             return ErrorSpec(status, message, "server_error" if status >= 500 else "invalid_request_error")
         return ErrorSpec(status, message, "upstream_error", "bad_response_status_code")
+
+
+def owner(model: str) -> str:
+    """Whose a model is, in New API's words."""
+    if model.startswith(resold_claude.CLAUDE):
+        return "claude"
+    return "google gemini" if model.startswith("gemini-") else "deepseek"
+
+
+def endpoint_types(model: str) -> list[str]:
+    """What a model speaks, in New API's words."""
+    if model.startswith("text-embedding"):
+        return ["embeddings"]
+    own = ["image-generation"] if "image" in model else []
+    if model.startswith("gemini-"):
+        own.append("gemini")
+    return [*own, "anthropic", "openai"] if model.startswith(resold_claude.CLAUDE) else [*own, "openai"]
 
 
 def worded(message: str, http_request: HttpRequest) -> str:

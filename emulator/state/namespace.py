@@ -24,7 +24,7 @@ from emulator.scenario.models import RuleModel, Scenario
 from emulator.scenario.sources import Source, load, load_document
 from emulator.state.journal import Exchange, Journal, Shelf
 from emulator.state.prompt_cache import PrefixCache
-from emulator.state.quotas import Quotas, quota_of
+from emulator.state.quotas import Quotas, quota_of, quota_of_plan
 from emulator.state.rate_limits import RateLimits
 from emulator.state.response_cache import ResponseCache
 from emulator.stored import ResponseStore
@@ -315,6 +315,9 @@ class Namespace:
 
 def _quotas_of(compiled: CompiledScenario) -> Quotas:
     quotas = [quota_of(number, model) for number, model in enumerate(compiled.scenario.quotas)]
+    for name, provider in compiled.providers.items():
+        if provider.allotment is not None:
+            quotas.append(quota_of_plan(len(quotas), name, provider.allotment))
     return Quotas(quotas, compiled.scenario.accounts)
 
 

@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from math import ceil
+from math import ceil, inf, isinf
 from re import Pattern
 
 from emulator.errors import UsageError
 from emulator.matching.conditions.values import glob_pattern
-from emulator.providers.base import Provider, provider_error
+from emulator.providers.base import Allotment, Provider, provider_error
 from emulator.reply import Usage
 from emulator.scenario.models import Account, QuotaModel
 
@@ -31,6 +31,8 @@ class Quota:
     concurrency: int | None
     seconds: float | None
     """The length of a window; None for the calendar month."""
+    refuses_crossing: bool = False
+    """Whether a call that crosses the token limit gets no answer."""
 
     def covers(self, provider: str, key: str) -> bool:
         return (self.providers is None or provider in self.providers) and (
@@ -49,6 +51,12 @@ def quota_of(number: int, model: QuotaModel) -> Quota:
         concurrency=model.concurrency,
         seconds=model.per,
     )
+
+
+def quota_of_plan(number: int, provider: str, allotment: Allotment) -> Quota:
+    """The tokens that are part of a product, for each key."""
+    seconds = None if allotment.is_monthly else inf
+    return Quota(number, (provider,), None, None, allotment.tokens, None, seconds, allotment.refuses_crossing)
 
 
 _OWN = Quota(-1, None, None, None, None, None, None)
@@ -142,14 +150,18 @@ class Quotas:
             over_tokens = quota.tokens is not None and counter.tokens >= quota.tokens
             if over_requests or over_tokens:
                 words = provider.rate_limit_message(quota.requests, quota.seconds) if over_requests else None
-                raise provider_error(
-                    "rate_limited", words, headers={"retry-after": str(max(1, ceil(counter.end - now)))}
-                )
+                wait = {} if isinf(counter.end) else {"retry-after": str(max(1, ceil(counter.end - now)))}
+                raise provider_error("rate_limited", words, headers=wait)
         taken = tuple([counter for _, counter in counters] + ([own] if own is not None else []))
         for counter in taken:
             counter.requests += 1
             counter.open += 1
-        return Lease(self, provider.name, key, taken)
+        limits = [
+            (quota.tokens, counter)
+            for quota, counter in counters
+            if quota.refuses_crossing and quota.tokens is not None
+        ]
+        return Lease(self, provider.name, key, taken, tuple(limits))
 
     def charge(self, provider: str, key: str, usage: Usage, cost: Decimal, now: float) -> None:
         """Records the tokens and the price of an answer."""
@@ -189,6 +201,12 @@ class Lease:
     provider: str
     key: str
     counters: tuple[UsageCounter, ...]
+    hard: tuple[tuple[int, UsageCounter], ...] = ()
+    """The limits of tokens that no answer may cross, and what is used of them."""
+
+    def crosses(self, usage: Usage) -> bool:
+        """Whether an answer would cross one of these limits."""
+        return any(counter.tokens + usage.total > most for most, counter in self.hard)
 
     def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
         """Records the answer's tokens and price where the request was counted."""

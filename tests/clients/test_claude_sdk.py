@@ -34,7 +34,7 @@ RULES: list[dict[str, Any]] = [
     {"match": {"prompt": "Busy"}, "reply": {"content": "Now."}},
     {"match": {"prompt": "Broke"}, "error": "insufficient_balance"},
 ]
-BASES = {"anthropic": ""}
+BASES = {"anthropic": "", "serevix": "", "cloudsway": "/sVUARttwSjilLOZY"}
 """What follows a vendor's own URL in the base URL of the SDK."""
 
 
