@@ -34,6 +34,7 @@ class BatchBody(Wire):
 class EmbedContent(Embeddings):
     """`:embedContent` and `:batchEmbedContents`"""
 
+    takes_key_in_url = True
     dialect = "embed_content"
     plain_dimensions: ClassVar[Mapping[str, int]] = {}
 
