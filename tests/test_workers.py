@@ -171,7 +171,7 @@ def test_the_journal_is_that_of_all_workers(workers: Workers) -> None:
     assert [row["number"] for row in workers("GET", "journal?limit=2")["exchanges"]] == [11, 12]
     for number in (1, 7, 12):
         details = workers.every(f"journal/{number}", 6)
-        assert [each["request"]["messages"][0]["content"] for each in details] == [f"question {number - 1}"]
+        assert {each["request"]["messages"][0]["content"] for each in details} == {f"question {number - 1}"}
     assert workers("GET", "journal/99")["error"].startswith("The journal of 'default' has no exchange 99")
     exported = [json.loads(line) for line in workers("GET", "journal/export?limit=3").splitlines()]
     assert [each["number"] for each in exported] == [10, 11, 12]
