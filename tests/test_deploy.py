@@ -42,7 +42,10 @@ def url_of(server: Served) -> str:
 
 
 def test_a_server_in_a_container_is_set_up_by_variables_and_prints_a_url_to_click(reachable: Served) -> None:
-    assert reachable.first_line == f"The emulator is listening on http://0.0.0.0:{reachable.port}. Press Ctrl-C to stop it.\n"
+    assert (
+        reachable.first_line
+        == f"The emulator is listening on http://0.0.0.0:{reachable.port}. Press Ctrl-C to stop it.\n"
+    )
     (line,) = [line for line in reachable.lines("/__emulator/") if "open" in line]
     url = line.split()[-1]
     assert url == f"{url_of(reachable)}/__emulator/?token=of-the-test"
