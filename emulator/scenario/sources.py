@@ -14,6 +14,7 @@ from emulator.resources import scenario_named, scenario_names
 from emulator.scenario.document import Document, KeyPath, quote, spell
 from emulator.scenario.loading import build, read
 from emulator.scenario.models import Defaults, RuleModel, Scenario
+from emulator.scenario.wires import with_wires, without_wires
 
 Source = str | PathLike[str] | Mapping[str, Any] | Scenario
 
@@ -53,7 +54,7 @@ def load(*sources: Source) -> Loaded:
             if isinstance(source, Scenario):
                 parts.append((source, Document("scenario", {})))
             elif isinstance(source, Mapping):
-                parts.append(_built(Document("scenario", {"version": 1, **source})))
+                parts.append(without_wires(*_built(Document("scenario", {"version": 1, **source}))))
                 if parts[-1][0].include:
                     problems.append(Problem("scenario", 0, 0, "include is for files: what is not one has no folder"))
             else:
@@ -77,6 +78,7 @@ def load_document(document: Document) -> Loaded:
     scenario = build(Scenario, document)
     if scenario.include:
         raise ScenarioError([document.problem(("include",), "include is for files: what is not one has no folder")])
+    without_wires(scenario, document)
     return Loaded(scenario, tuple(_origins(scenario, document)), (), ((scenario, document),))
 
 
@@ -148,7 +150,7 @@ def _read_with_includes(
         if len(known) > MAX_FILES:
             raise _refused(str(path), f"more than {MAX_FILES} files are included")
         try:
-            parts.append(_built(read(path)))
+            parts.append(with_wires(*_built(read(path)), path))
         except ScenarioError as error:
             problems += error.problems
             continue
