@@ -1,24 +1,28 @@
-"""JSONPath (RFC 9535) whose `match` and `search` take no longer than other regexes do."""
+"""JSONPath (RFC 9535), with `match` and `search` as bounded as other regexes."""
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 from emulator.patterns import compiled
 
 MAX_PATTERN = 1000
-"""Characters of a pattern: it may come from the body that is asked."""
+"""The most characters in a pattern, which may come from a request body."""
+FUNCTIONS = ("match", "search")
+INSIDE = ("segments", "selectors", "expression", "left", "right", "args", "path", "query")
+"""The members of a compiled path that hold further parts of it."""
 _DOT = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
 
 
 def compiled_path(path: str) -> Any:
-    """The path, ready for `findall`. Raises jsonpath's JSONPathError."""
+    """The compiled path. Raises jsonpath's JSONPathError."""
     return _environment().compile(path)
 
 
 @cache
 def _environment() -> Any:
-    from jsonpath import JSONPathEnvironment  # only those who ask for bodies pay for it
+    from jsonpath import JSONPathEnvironment  # only body conditions pay for this import
     from jsonpath.function_extensions import ExpressionType, FilterFunction
 
     class Fits(FilterFunction):
@@ -37,12 +41,32 @@ def _environment() -> Any:
     return environment
 
 
+def patterns_in(path: str) -> Iterator[str]:
+    """The patterns that a path gives to `match` and `search`."""
+    waiting: list[Any] = [compiled_path(path)]
+    while waiting:
+        part = waiting.pop()
+        if getattr(part, "name", None) in FUNCTIONS and len(getattr(part, "args", ())) == 2:
+            pattern = getattr(part.args[1], "value", None)
+            if isinstance(pattern, str):
+                yield pattern
+        waiting += [each for name in INSIDE for each in _as_list(getattr(part, name, None))]
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [] if value is None else [value]
+
+
+def as_regex(pattern: str) -> str:
+    """An I-Regexp as Python writes it: a dot stands for no line end."""
+    return _DOT.sub(lambda found: r"[^\n\r]" if found[0] == "." else found[0], pattern)
+
+
 def fits(text: str, pattern: str, *, is_whole: bool) -> bool:
-    """Whether a text matches an I-Regexp (RFC 9485). What is none fits nothing, as RFC 9535 says."""
+    """Whether a text matches an I-Regexp (RFC 9485). An invalid one matches nothing, as RFC 9535 requires."""
     if len(pattern) > MAX_PATTERN:
         return False
-    source = _DOT.sub(lambda found: r"[^\n\r]" if found[0] == "." else found[0], pattern)
     try:
-        return compiled(source, is_whole=is_whole).is_in(text)
+        return compiled(as_regex(pattern), is_whole=is_whole).is_in(text)
     except (re.error, OverflowError, RecursionError):
         return False

@@ -14,6 +14,8 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
@@ -21,7 +23,7 @@ from importlib.util import find_spec
 from itertools import accumulate, pairwise
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 from unicodedata import category
 
 import orjson
@@ -32,6 +34,8 @@ from emulator.request import Message, Tool, ToolCall
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +62,49 @@ def load() -> None:
     _loaded()
 
 
+NAME = "deepseek"
+"""What these tokens are called."""
+
+
+class Encoding(Protocol):
+    """Another vocabulary than DeepSeek's."""
+
+    @property
+    def is_loaded(self) -> bool: ...
+    def knows(self, text: str) -> bool: ...
+    def count(self, text: str) -> int: ...
+    def pieces(self, text: str) -> Pieces: ...
+
+
+_counting: ContextVar[Encoding | None] = ContextVar("counting", default=None)
+
+
+@contextmanager
+def counted_by(encoding: Encoding | None) -> Iterator[None]:
+    """While it lasts, `count`, `pieces` and `cut` go by this vocabulary, so that one answer is counted and cut by one;
+    None: by DeepSeek's. Only for what does not wait: a coroutine may go on in another context."""
+    before = _counting.set(encoding)
+    try:
+        yield
+    finally:
+        _counting.reset(before)
+
+
+def by(encoding: Encoding | None, work: Callable[P, T]) -> Callable[P, T]:
+    """The same work, done while `counted_by` is in force: for threads."""
+
+    def counted(*arguments: P.args, **options: P.kwargs) -> T:
+        with counted_by(encoding):
+            return work(*arguments, **options)
+
+    return work if encoding is None else counted
+
+
 def pieces(text: str) -> Pieces:
     """The pieces that a stream of `text` consists of. Those of the last 8 Mi characters are remembered."""
+    encoding = _counting.get()
+    if encoding is not None:
+        return encoding.pieces(text)
     found = _pieces.get(text)
     if found is None:
         tokenizer = _loaded()
@@ -73,6 +118,9 @@ def pieces(text: str) -> Pieces:
 
 def count(text: str) -> int:
     """The tokens in `text`. Remembered, which is cheap: of a long text only the hash is kept."""
+    encoding = _counting.get()
+    if encoding is not None:
+        return encoding.count(text)
     key = _key(text)
     total = _counts.get(key)
     if total is None:
@@ -186,6 +234,9 @@ def _preamble(
 
 def is_quick(texts: Sequence[str]) -> bool:
     """Whether counting these now takes less than about 2 ms: the data are loaded, and hardly anything is unknown."""
+    encoding = _counting.get()
+    if encoding is not None:
+        return encoding.is_loaded and sum([len(text) for text in texts if not encoding.knows(text)]) <= _QUICK
     if _tokenizer is None:
         return False
     if sum(map(len, texts)) <= _QUICK:
@@ -206,6 +257,11 @@ def warm(texts: Iterable[str]) -> None:
     before the other is awake; and as each release restarts the 5 ms after which the other would be given the lock, a
     loop was seen to stand still for 0.6 s. `Event.wait(0)` does not release it, so those 5 ms pass each time.
     """
+    encoding = _counting.get()
+    if encoding is not None:
+        for text in texts:
+            encoding.count(text)
+        return
     tokenizer, rest = _loaded(), Event()
     until = stopwatch() + 0.001
     for text in texts:
@@ -272,7 +328,7 @@ def render_calls(calls: tuple[ToolCall, ...]) -> str:
     return text
 
 
-class _Cache(Generic[K, V]):
+class Cache(Generic[K, V]):
     """The values used last, as many as `capacity` holds by weight. Thread-safe, and a hit in `_new` takes no lock.
 
     Two generations stand for an order of use: when the newer one has half of the capacity, the older one is forgotten.
@@ -308,9 +364,9 @@ def _key(text: str) -> str | int:
     return text if len(text) <= 256 else hash(text)
 
 
-_counts: _Cache[str | int, int] = _Cache(1 << 22, lambda key: 100 + (len(key) if isinstance(key, str) else 0))
-_pieces: _Cache[str, Pieces] = _Cache(1 << 23, lambda text: 2048 + len(text))
-_calls: _Cache[tuple[ToolCall, ...], str] = _Cache(1 << 22, lambda calls: sum(512 + len(c.arguments) for c in calls))
+_counts: Cache[str | int, int] = Cache(1 << 22, lambda key: 100 + (len(key) if isinstance(key, str) else 0))
+_pieces: Cache[str, Pieces] = Cache(1 << 23, lambda text: 2048 + len(text))
+_calls: Cache[tuple[ToolCall, ...], str] = Cache(1 << 22, lambda calls: sum(512 + len(c.arguments) for c in calls))
 
 
 @lru_cache(maxsize=1 << 14)

@@ -12,6 +12,7 @@ import emulator.pytest_plugin.fixture
 LOADED = (emulator.control.http, emulator.pytest_plugin.fixture)
 """What runs in this process need is loaded once for all of them."""
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(300)
 
 ASK = """
 import json
@@ -120,15 +121,15 @@ def test_a_scenario_is_looked_for_beside_the_test(project: pytest.Pytester) -> N
 
 
 WRONG = [
-    ("'none.yaml'", "none.yaml: there is no such file"),
+    ("'none.yaml'", "none.yaml: no such file"),
     ("scenaro={}", "the marker has no argument 'scenaro'. Did you mean 'scenario'?"),
-    ("1", "scenario is 1. Give a path, or the scenario itself as a mapping."),
+    ("1", "scenario is 1; expected a path, or the scenario itself as a mapping."),
     ("{}, 2", "the marker takes one argument by position, the scenario, not 2"),
     ("faults=['rest']", "There is no fault 'rest'. Did you mean 'reset'?"),
     ("provider='serevx'", "There is no provider 'serevx'. Did you mean 'serevix'?"),
-    ("strict='yes'", "strict is 'yes'. Give True or False."),
-    ("unmatched='fail'", "unmatched is 'fail'. Give one of: generate, error."),
-    ("{'rules': [{'reply': {'contents': 'x'}}]}", "scenario: rules[0].reply.contents is not a key here"),
+    ("strict='yes'", "strict is 'yes'; expected True or False."),
+    ("unmatched='fail'", "unmatched is 'fail'. Allowed: generate, error."),
+    ("{'rules': [{'reply': {'contents': 'x'}}]}", "scenario: rules[0].reply.contents is not a valid key"),
 ]
 
 
@@ -303,7 +304,7 @@ def test_wrong_rules_and_replies_say_what_would_do(project: pytest.Pytester) -> 
         def test_rules(emulator):
             with pytest.raises(UsageError, match="rule\\\\(\\\\) has no argument 'promt'. Did you mean 'prompt'?"):
                 emulator.rule(promt="x", reply="y")
-            with pytest.raises(ScenarioError, match="reply.contnt is not a key here. Did you mean 'content'?"):
+            with pytest.raises(ScenarioError, match="reply.contnt is not a valid key. Did you mean 'content'?"):
                 emulator.rule(reply={"contnt": "y"})
             with pytest.raises(ScenarioError, match="needs exactly one of reply, error and replies"):
                 emulator.rule("x")
@@ -376,6 +377,30 @@ def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:
         """
     )
     run(project).assert_outcomes(passed=1)
+
+
+def test_findings_about_the_client_fail_a_test(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest
+        from ask import ask
+
+        @pytest.mark.emulator(faults=["error:status=401,times=1"])
+        def test_guilty(emulator):
+            emulator.rule(reply="Hello!")
+            assert [ask(emulator), ask(emulator)] == [401, "Hello!"]
+            emulator.assert_no_findings()
+
+        def test_innocent(emulator):
+            emulator.rule(replies=["Hello!", "Bye!"])
+            assert [ask(emulator, "Hi"), ask(emulator, "And now?")] == ["Hello!", "Bye!"]
+            emulator.assert_no_findings()
+        """
+    )
+    result = run(project, "-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "retried_non_retryable" in said(result)
+    assert "401" in said(result)
 
 
 STRICT = """
@@ -531,7 +556,6 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
     assert "Traceback" not in said(result)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("count", "workers"), [(40, "2"), pytest.param(400, "8", marks=pytest.mark.soak)], ids=["small", "whole"]
 )
@@ -597,6 +621,24 @@ def test_nothing_is_loaded_until_a_test_uses_it(project: pytest.Pytester) -> Non
         """
     )
     project.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_pytest_does_not_compile_the_emulator_anew(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:xdist")
+    project.makepyfile(
+        """
+        import sys
+
+        def test_it(emulator):
+            loaders = {name: type(module.__loader__).__name__ for name, module in sys.modules.items()
+                       if name.startswith("emulator.") and not name.startswith("emulator.pytest_plugin")}
+            assert len(loaders) > 50
+            assert set(loaders.values()) == {"SourceFileLoader"}
+            assert type(sys.modules[__name__].__loader__).__name__ == "AssertionRewritingHook"
+        """
+    )
+    run(project, is_apart=True).assert_outcomes(passed=1)
 
 
 def test_importing_the_plugin_loads_nothing_heavy() -> None:

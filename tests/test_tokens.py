@@ -402,7 +402,7 @@ def test_a_counted_long_text_is_not_kept() -> None:
 
 
 def test_a_cache_forgets_what_was_used_longest_ago_and_refuses_what_is_too_big() -> None:
-    cache: tokens._Cache[str, int] = tokens._Cache(8, len)
+    cache: tokens.Cache[str, int] = tokens.Cache(8, len)
     for number, key in enumerate(["a", "b", "c", "d", "e", "a", "f", "g", "h"]):
         if cache.get(key) is None:
             cache.put(key, number)

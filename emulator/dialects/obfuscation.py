@@ -16,10 +16,13 @@ STEP = 16
 """A piece and its letters are together a multiple of so many bytes long."""
 
 
-@lru_cache(maxsize=256)
 def tails_of(text: str) -> tuple[bytes, ...]:
-    """The letters behind each piece of a text: the same ones for the same text."""
-    lengths = [STEP - len(piece) % STEP for piece in tokens.pieces(text).escaped]
+    """The letters behind each piece of a text: the same ones for the same pieces."""
+    return _tails_of(text, tuple([STEP - len(piece) % STEP for piece in tokens.pieces(text).escaped]))
+
+
+@lru_cache(maxsize=256)
+def _tails_of(text: str, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
     noise = "".join(
         [seeded.alphanumeric(32, "obfuscation", text, part) for part in range(sum(lengths) // 32 + 1)]
     ).encode()

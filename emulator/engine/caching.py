@@ -51,6 +51,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     context.namespace.use(match)
     exchange.outcome = "reply" if match is not None else "generated"
     exchange.why, exchange.unheeded = cached.why, cached.unheeded
+    exchange.tokenizer, exchange.is_estimate = cached.tokenizer, cached.is_estimate
     exchange.status = cached.planned.status
     planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
     if cached.is_at_once:
@@ -87,6 +88,8 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         exchange.why,
         pace_of(request.stream, admitted.match, context).is_at_once,
         exchange.unheeded,
+        exchange.tokenizer,
+        exchange.is_estimate,
     )
     context.namespace.response_cache.keep(context.http_request, cached)
 

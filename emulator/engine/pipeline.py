@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from emulator import large, seeded
+from emulator import large, seeded, tokens
 from emulator.dialects.parameters import ignored_in
 from emulator.engine.caching import cache, find_cached, is_stateless, recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
@@ -14,7 +14,7 @@ from emulator.engine.options import Options
 from emulator.engine.recorded import replayed
 from emulator.engine.rendering import listing, pace_of, paced, rendered
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
-from emulator.engine.writing import count_prompt, write_replies
+from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import UsageError
 from emulator.faults.selection import KEY as FAULT_KEY
 from emulator.generation.compose import ScriptedError, WritingError
@@ -151,11 +151,13 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
         return await listing(admitted)
     if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
         return await unmatched(admitted)
-    prompt = await count_prompt(request, context)
+    vocabulary = await vocabulary_of(request, context)
+    prompt = await count_prompt(request, context, vocabulary)
     context.dialect.check_prompt(request, prompt.total)
-    replies = await write_replies(admitted)
-    planned = rendered(replies, prompt, admitted, struck)
-    cache(planned, replies, prompt, admitted, struck)
+    replies = await write_replies(admitted, vocabulary)
+    with tokens.counted_by(vocabulary):
+        planned = rendered(replies, prompt, admitted, struck)
+        cache(planned, replies, prompt, admitted, struck)
     if context.dialect.is_immediate(request):
         return planned
     return paced(planned, pace_of(planned.streamed, found, context), context.dialect, context.entropy)

@@ -1,15 +1,17 @@
-"""From words to a planned body: the request is honoured, the dialect writes, and every frame gets its moment."""
+"""From words to a planned body: the request is honored, the dialect writes, and every frame gets its moment."""
 
 from dataclasses import replace
 
+from emulator import tokens
 from emulator.completion import NO_CACHE, complete
 from emulator.dialects.base import Dialect, delivered
+from emulator.engine.endings import refusal
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
-from emulator.engine.writing import Prompt
+from emulator.engine.writing import Prompt, vocabulary_of
 from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
-from emulator.reply import CacheUse, Completion, Reply, Usage
+from emulator.reply import CacheUse, Completion, ErrorReply, Reply, Usage
 from emulator.request import ModelRequest
 from emulator.wire import PlannedBody, single
 
@@ -31,6 +33,9 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
         habits=dialect.model_habits(),
     )
     request, completion = struck.mutated(completion, admitted)
+    if admitted.lease is not None and admitted.lease.crosses(completion.usage):
+        refused = refusal(ErrorReply(name="rate_limited"), context)  # in the time that the answer took
+        return replace(refused, runs=(single("body", refused.body(), tokens=delivered(completion)),))
     exchange.usage = completion.usage
     exchange.cost = context.provider.cost(completion.usage, request.model, exchange.received)
     if admitted.lease is not None:
@@ -69,9 +74,12 @@ async def listing(matched: Matched) -> PlannedBody:
     provider, exchange, dialect = context.provider, context.exchange, context.dialect
     balance = context.namespace.quotas.balance(provider.name, request.key)
 
+    vocabulary = await vocabulary_of(request, context) if matched.operation.has_body else None
+
     def made() -> tuple[bytes, Usage | None]:
-        listing = provider.listing(request, balance)
-        return provider.dumps(listing), dialect.spent(listing, request)
+        with tokens.counted_by(vocabulary):
+            listing = provider.listing(request, balance)
+            return provider.dumps(listing), dialect.spent(listing, request)
 
     body, usage = made() if dialect.is_quick(request) else await POOL.run(made, has_left=context.has_left)
     exchange.outcome, exchange.status = "listing", 200

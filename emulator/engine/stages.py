@@ -1,7 +1,6 @@
 """What is known of a request after each step of its way. A stage never changes: each step makes the next one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from emulator.dialects.base import Dialect
 from emulator.engine.options import Options
@@ -47,7 +46,20 @@ class RequestContext:
     def routed(self, http_request: HttpRequest, dialect: Dialect) -> "RequestContext":
         """The same at an endpoint that is known; from here on the record too goes by the routed request."""
         self.exchange.reached(http_request)
-        return replace(self, http_request=http_request, dialect=dialect)
+        return RequestContext(
+            http_request,
+            self.namespace,
+            self.options,
+            self.provider,
+            dialect,
+            self.exchange,
+            self.identity,
+            self.attempt,
+            self.entropy,
+            self.request_id,
+            self.has_left,
+            self.is_stateless,
+        )
 
 
 @record

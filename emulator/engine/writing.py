@@ -8,6 +8,7 @@ from functools import partial
 from emulator import large, tokens
 from emulator.completion import said
 from emulator.dialects.base import Dialect
+from emulator.encodings import ENCODINGS
 from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
 from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quick, write
 from emulator.records import record
@@ -27,15 +28,35 @@ class Prompt:
     total: int
 
 
-async def count_prompt(request: ModelRequest, context: RequestContext) -> Prompt:
+async def vocabulary_of(request: ModelRequest, context: RequestContext) -> tokens.Encoding | None:
+    """What the answer is counted and cut by; None: the tokens of `tokens` itself. It is read when first needed."""
+    exchange, name = context.exchange, context.provider.encoding_of(request.model)
+    exchange.tokenizer, exchange.is_estimate = name or tokens.NAME, context.provider.estimates(request)
+    if name is None:
+        return None
+    encoding = ENCODINGS[name]
+    if not encoding.is_loaded:
+        await POOL.run(encoding.load, has_left=context.has_left)
+    return encoding
+
+
+def _is_quick(texts: Sequence[str], vocabulary: tokens.Encoding | None) -> bool:
+    with tokens.counted_by(vocabulary):
+        return tokens.is_quick(texts)
+
+
+async def count_prompt(
+    request: ModelRequest, context: RequestContext, vocabulary: tokens.Encoding | None = None
+) -> Prompt:
     """What the request costs as a prompt."""
     dialect = context.dialect
     if len(request.http_request.body) > large.LARGE:
-        return await large.elsewhere(_count_large, request, dialect)
+        return await large.elsewhere(tokens.by(vocabulary, _count_large), request, dialect)
     fixed, texts = dialect.prompt_parts(request)
-    if not tokens.is_quick(texts):
-        await POOL.run(tokens.warm, texts, has_left=context.has_left)
-    return _counted(fixed, texts)
+    if not _is_quick(texts, vocabulary):
+        await POOL.run(tokens.by(vocabulary, tokens.warm), texts, has_left=context.has_left)
+    with tokens.counted_by(vocabulary):
+        return _counted(fixed, texts)
 
 
 def _count_large(request: ModelRequest, dialect: Dialect) -> Prompt:
@@ -49,7 +70,7 @@ def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
     return Prompt(fixed, parts, fixed + sum([count for _, count in parts]))
 
 
-async def write_replies(matched: Matched) -> list[Reply]:
+async def write_replies(matched: Matched, vocabulary: tokens.Encoding | None = None) -> list[Reply]:
     """What the choices say, in this provider's words: scripted, or written for this request. Raises WritingError."""
     context, request, match = matched.context, matched.request, matched.match
     template = match.answer.content if match is not None else UNSAID
@@ -59,18 +80,19 @@ async def write_replies(matched: Matched) -> list[Reply]:
     else:
         render_context = _render_context(matched)
         if is_quick(template, request):
-            replies = write(template, request, render_context)
+            with tokens.counted_by(vocabulary):
+                replies = write(template, request, render_context)
         else:
             pool = POOL if template.code is None else CODE_POOL
-            work = partial(write, template, request, render_context, context.has_left)
+            work = tokens.by(vocabulary, partial(write, template, request, render_context, context.has_left))
             replies = await pool.run(work, has_left=context.has_left)
     if request.controls.thinking is False:  # a model with thinking off has no reasoning to show
         replies = [reply.without_thoughts() for reply in replies]
     replies = [context.dialect.adapt(reply, request) for reply in replies]
     _note_unshown(replies, context)
     texts = [part for reply in replies for part in said(reply)]
-    if not tokens.is_quick(texts):
-        await POOL.run(tokens.warm, texts, has_left=context.has_left)
+    if not _is_quick(texts, vocabulary):
+        await POOL.run(tokens.by(vocabulary, tokens.warm), texts, has_left=context.has_left)
     return replies
 
 

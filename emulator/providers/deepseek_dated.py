@@ -1,5 +1,6 @@
 """DeepSeek's own API as it was or is on a day: what `providers.deepseek.profile` decides."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -49,6 +50,12 @@ class DatedDeepSeek(DeepSeekDialect):
         """The models that are listed."""
         models = self.settings.models
         return self.profile.names if models is None or models == "profile" else models
+
+    def served_names(self) -> Sequence[str] | None:
+        if self.settings.models != "profile":
+            return self.settings.models
+        profiles = PROFILES.values() if self.settings.profile == "clock" else (self.profile,)
+        return list(dict.fromkeys(name for each in profiles for name in (*each.names, *each.aliases)))
 
     def served_model(self, name: str) -> str:
         """The model that answers to a name, as the answer tells it."""

@@ -1,5 +1,6 @@
 """What is true of DeepSeek's models, whoever serves them: their tokens, their price, what they do to every answer."""
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,6 +10,8 @@ from emulator.providers.base import Price, Provider, per_million
 from emulator.providers.deepseek_calls import FORCED, argument_pieces, spaced
 from emulator.request import Message, ModelRequest
 
+FOREIGN = re.compile(r"claude|gemini|grok|qwen|llama|mistral", re.IGNORECASE)
+"""Names of models with tokens of their own, which a reseller may serve as well."""
 IMAGE = 384
 """What an image costs of which nothing is known."""
 JSON_MODE = 20
@@ -29,6 +32,7 @@ class ServesDeepSeek(Provider):
     """A provider of DeepSeek's models."""
 
     price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")  # DeepSeek's own of V4 pro, if nothing is said
+    has_deepseek_tokens: ClassVar[bool] = True
     cache_unit: ClassVar[int] = 64
     habits: ClassVar[Habits] = Habits(
         thought_end=1,  # `</think>`
@@ -38,6 +42,9 @@ class ServesDeepSeek(Provider):
         write_arguments=spaced,
         argument_pieces=argument_pieces,
     )
+
+    def estimates(self, request: ModelRequest) -> bool:
+        return super().estimates(request) or FOREIGN.match(request.model) is not None
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt, in DeepSeek's chat template."""

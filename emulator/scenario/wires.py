@@ -31,7 +31,7 @@ def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scen
 def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Document]:
     """A scenario that is no file. Raises ScenarioError when it names wire files: nobody knows beside what."""
     problems = [
-        document.problem(("rules", number, *key_path), "wire is for files: what is not one has no folder")
+        document.problem(("rules", number, *key_path), "wire works only in a file: it is relative to the file's folder")
         for number, rule in enumerate(scenario.rules)
         for key_path, _ in _wires(rule)
     ]

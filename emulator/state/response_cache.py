@@ -54,6 +54,8 @@ class CachedResponse:
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
     unheeded: tuple[str, ...] = ()
+    tokenizer: str = ""
+    is_estimate: bool = False
 
     def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
         """The answer with its own id, time and request id."""

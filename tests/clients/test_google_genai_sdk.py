@@ -11,6 +11,8 @@ from google import genai
 from google.genai import errors, types
 
 from emulator import Emulator
+from emulator.interception.environment import base_urls
+from emulator.providers import PROVIDERS
 from emulator.providers.gemini_models import CHAT_MODELS, MODELS
 
 MODEL = "gemini-2.5-flash"
@@ -206,7 +208,7 @@ def test_structured_output_follows_a_model_a_schema_and_an_enum(client: genai.Cl
     assert color.parsed in list(Color)
 
 
-def test_limits_stops_and_candidates_are_honoured(client: genai.Client) -> None:
+def test_limits_stops_and_candidates_are_honored(client: genai.Client) -> None:
     def ask(**members: Any) -> types.GenerateContentResponse:
         config = types.GenerateContentConfig(**members)
         return client.models.generate_content(model=MODEL, contents="Count", config=config)
@@ -308,6 +310,14 @@ def test_every_model_answers_without_a_scenario(model: str, client: genai.Client
     answer = client.models.generate_content(model=model, contents="Tell me about the sea")
     assert answer.text
     assert answer.model_version == model
+
+
+def test_the_variables_of_run_lead_the_sdk_to_the_emulator(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in base_urls(emulator.origin, PROVIDERS, None, {}).set.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("GOOGLE_API_KEY")  # either key would do; the SDK warns of two
+    with genai.Client() as client:
+        assert client.models.generate_content(model=MODEL, contents="Hi").text == "Hé, you 😊"
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta"])

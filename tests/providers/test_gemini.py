@@ -432,6 +432,11 @@ class TestResellers:
         assert native["candidates"][0]["content"]["parts"] == [{"text": "Hello"}]
         assert http.post(f"{url}?alt=sse", json=asking(), headers=headers).text.startswith("data: ")
 
+    def test_serevix_lists_what_a_model_speaks(self, serving: Serving, http: httpx.Client) -> None:
+        emulator = serving({"providers": {"serevix": {"models": ["deepseek-v3", "gemini-2.5-flash"]}}})
+        rows = http.get(f"{emulator.url('serevix')}/v1/models", headers={"authorization": "Bearer k"}).json()["data"]
+        assert [row["supported_endpoint_types"] for row in rows] == [["openai"], ["gemini", "openai"]]
+
     def test_cloudsway_implies_the_model_and_wants_its_own_key(self, emulator: Emulator, http: httpx.Client) -> None:
         base = f"{emulator.url('cloudsway')}/v1/ai/sVUARttwSjilLOZY"
         headers = {"authorization": "Bearer k"}

