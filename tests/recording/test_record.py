@@ -23,7 +23,7 @@ from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-STREAMS = 200
+STREAMS = 60
 ASKED = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Capital of France?"}]}
 
 
