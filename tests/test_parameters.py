@@ -7,13 +7,15 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from pydantic import BaseModel
 from talk import KEYS, Serving
 
 from emulator import Emulator
-from emulator.dialects.parameters import Parameter, parameters
+from emulator.dialects.parameters import Parameter, ignored_in, parameters
 from emulator.logs import line, line_of
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Operation
+from emulator.state import journal
 
 Json = dict[str, Any]
 TOOL = {
@@ -586,3 +588,33 @@ def test_the_log_names_what_was_ignored_but_for_what_shapes_chance_alone(
         assert exchange.ignored == ["temperature", "response_format"]
         assert line(exchange).endswith("rule rules[0]  ignored: response_format")
         assert line_of(exchange.row()).endswith("rule rules[0]  ignored: response_format")
+
+
+def test_what_was_ignored_is_found_out_only_when_somebody_asks(
+    emulator: Emulator, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    def watched(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, ...]:
+        asked.append(native)
+        return ignored_in(body, native)
+
+    monkeypatch.setattr(journal, "ignored_in", watched)
+    body = {**chat(COUNT), "made_up": 1}
+    url = emulator.url("nadles") + "/deepseek-r1-distill-llama-70b-websearch/completion"
+    assert http.post(url, json=body, headers=KEYS["nadles"]).status_code == 200
+    assert asked == []
+    assert emulator.journal[-1].ignored == ["made_up"]
+    assert asked == [body]
+
+
+def test_what_a_body_too_large_to_keep_had_ignored_counts_in_the_journal(
+    emulator: Emulator, http: httpx.Client
+) -> None:
+    names = [f"made_up_{number:092}" for number in range(1000)]
+    body = {**chat(COUNT), **dict.fromkeys(names, 1)}
+    url = emulator.url("nadles") + "/deepseek-r1-distill-llama-70b-websearch/completion"
+    assert http.post(url, json=body, headers=KEYS["nadles"]).status_code == 200
+    exchange = emulator.journal[-1]
+    assert exchange.ignored == names[:655]  # as many as a body may have bytes that is kept
+    assert exchange.size > 65_536 + 65_500

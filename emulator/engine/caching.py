@@ -50,7 +50,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     exchange.rule = match.rule.name if match is not None else None
     context.namespace.use(match)
     exchange.outcome = "reply" if match is not None else "generated"
-    exchange.why, exchange.unheeded = cached.why, cached.unheeded
+    exchange.why, exchange.read_as = cached.why, cached.read_as
     exchange.tokenizer, exchange.is_estimate = cached.tokenizer, cached.is_estimate
     exchange.status = cached.planned.status
     planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
@@ -87,7 +87,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         exchange.usage,
         exchange.why,
         pace_of(request.stream, admitted.match, context).is_at_once,
-        exchange.unheeded,
+        exchange.read_as,
         exchange.tokenizer,
         exchange.is_estimate,
     )

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from emulator import large, seeded, tokens
-from emulator.dialects.parameters import ignored_in
 from emulator.engine.caching import cache, find_cached, is_stateless, recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
 from emulator.engine.explanations import why_of
@@ -106,9 +105,8 @@ async def parse(routed: Routed, key: str) -> Parsed:
     reader = context.dialect.parse if operation.has_body else context.provider.listed
     request = await _read(reader, context.http_request, key, of=context.http_request)
     context.exchange.model, context.exchange.stream = request.model, request.stream
-    body = context.dialect.body_of(operation.name)
-    if body is not None:
-        context.exchange.unheeded = ignored_in(body, request.body)
+    if request.body:
+        context.exchange.accepted(context.dialect.body_of(operation.name), request.body)
     return Parsed(context, operation, request)
 
 

@@ -8,10 +8,14 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
+import orjson
+from pydantic import BaseModel
+
 from emulator.clock import unix_time
+from emulator.dialects.parameters import ignored_in
 from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.connections import ConnectionRecord
@@ -149,7 +153,8 @@ class _Findings:
         _frames: "_Frames | None"
         why: "Why | None"
         faults: tuple[str, ...]
-        unheeded: tuple[str, ...]
+        read_as: type[BaseModel] | None
+        _unheeded: tuple[str, ...] | None
         skipped: tuple[tuple[str, str], ...]
         playback: Playback | None
         underway: Playback | None
@@ -196,6 +201,13 @@ class _Findings:
             or headers.get("x-stainless-idempotency-key")
         )
         return None if found is None else redacted(found, self._http_request.key)
+
+    @property
+    def unheeded(self) -> tuple[str, ...]:
+        """The members of the request's body that changed nothing, as they were sent."""
+        if self._unheeded is not None:
+            return self._unheeded
+        return () if self.read_as is None else ignored_in(self.read_as, orjson.loads(self._http_request.body))
 
     @property
     def ignored(self) -> list[str]:
@@ -260,8 +272,9 @@ class Exchange(_Findings):
     """Why nearer rules didn't answer."""
     skipped: tuple[tuple[str, str], ...] = ()
     """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
-    unheeded: tuple[str, ...] = ()
-    """The members of the request's body that changed nothing, as they were sent."""
+    read_as: type[BaseModel] | None = None
+    """What its body was accepted as, which says what becomes of each member; None: nothing is known of them."""
+    _unheeded: tuple[str, ...] | None = field(default=None, repr=False)  # where the body is too large to be kept
     attempt: int = 1
     """How many times this exact request has arrived, including now."""
     connection: int = 0
@@ -353,6 +366,12 @@ class Exchange(_Findings):
     def reached(self, http_request: HttpRequest) -> None:
         """The endpoint of the request is known."""
         self._http_request = http_request
+
+    def accepted(self, read_as: type[BaseModel] | None, native: Mapping[str, Any]) -> None:
+        """The provider has read the body as this, and accepts it."""
+        self.read_as = read_as
+        if read_as is not None and len(self._http_request.body) > MAX_REQUEST_BYTES:
+            self._unheeded = _within(MAX_REQUEST_BYTES, ignored_in(read_as, native))
 
     def shorten(self) -> None:
         """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
@@ -469,6 +488,12 @@ def came_on(exchange: Exchange, connection: ConnectionRecord) -> None:
 def acknowledge(exchange: Exchange, word: Mapping[str, Any]) -> None:
     """Keep the client's word on how an exchange ended."""
     exchange.acknowledged, exchange.acknowledged_after = word, unix_time() - exchange.arrived
+
+
+def _within(most: int, names: Sequence[str]) -> tuple[str, ...]:
+    """The first of some names, as many as have so many characters together."""
+    total = accumulate(map(len, names))
+    return tuple([name for name, so_far in zip(names, total, strict=True) if so_far <= most])
 
 
 def _clean(value: Any, key: str | None) -> Any:
@@ -685,6 +710,8 @@ def _size(exchange: Exchange) -> int:
     size = OVERHEAD + http_request.head_size + len(http_request.body) + len(exchange.model)
     if exchange.notes:
         size += sum(map(len, exchange.notes))
+    if exchange._unheeded is not None:
+        size += sum(map(len, exchange._unheeded))
     if playback is not None and playback.sent is not None:
         size += 8 * len(playback.sent)
     if exchange._frames is not None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import orjson
+from pydantic import BaseModel
 
 from emulator.matching.rules import RuleMatch
 from emulator.reply import Usage
@@ -53,7 +54,7 @@ class CachedResponse:
     why: Why | None
     is_at_once: bool
     """Whether all of it is due when it is asked for."""
-    unheeded: tuple[str, ...] = ()
+    read_as: type[BaseModel] | None = None
     tokenizer: str = ""
     is_estimate: bool = False
 
