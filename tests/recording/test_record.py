@@ -182,7 +182,7 @@ def test_files_are_for_their_owner_alone_and_the_modes_know_them(tmp_path: Path)
     assert len(files) == 2
 
 
-def test_two_hundred_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
+def test_many_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
     with (
         Emulator(pace=Pace(0.05, 300)) as upstream,
         recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
@@ -201,7 +201,7 @@ def test_two_hundred_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
     assert len(answers) == STREAMS
     assert running.recorder.counts.recorded == STREAMS
     with Emulator(str(tmp_path), unmatched="error", speed=float("inf")) as replay:
-        for number in (0, 77, STREAMS - 1):
+        for number in (0, 27, STREAMS - 1):
             body = {**ASKED, "stream": True, "seed": number}
             assert post(replay.url("serevix") + "/v1/chat/completions", body).content == answers[number]
 
