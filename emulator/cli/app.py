@@ -28,7 +28,7 @@ COMMANDS = {
     "tail": Row("emulator.cli.tail", "Follow the requests to a running server."),
     "verdict": Row("emulator.cli.verdict", "Say what a client did wrong, from the journal."),
     "replay": Row("emulator.cli.replay", "Serve a saved run again, byte for byte."),
-    "record": Row("emulator.cli.record", "Record a real provider, to replay it for ever."),
+    "record": Row("emulator.cli.record", "Record a real provider, and replay it later."),
     "exam": Row("emulator.cli.exam", "Sit a client through a programme of faults, and grade it."),
     "check": Row("emulator.cli.check", "Check scenario files."),
     "providers": Row("emulator.cli.providers", "List the providers, or describe one."),
