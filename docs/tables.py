@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
+from scale import scale, sizing
 
 from emulator import docstrings
 from emulator.cli.faults import fault_facts
@@ -235,6 +236,8 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "agents": agents,
     "standard": standard,
     "client-versions": versions,
+    "sizing": sizing,
+    "scale": scale,
 }
 
 
