@@ -22,6 +22,7 @@ COMMANDS = {
     "serve": Row("emulator.cli.serve", "Start the server."),
     "run": Row("emulator.cli.run", "Run a command against the emulator, without code changes."),
     "env": Row("emulator.cli.env", "Print the environment variables that point clients at a server."),
+    "health": Row("emulator.cli.health", "Say whether a server answers, for health checks."),
     "init": Row("emulator.cli.init", "Write starter files: scenario, test, compose file, CI workflow."),
     "doctor": Row("emulator.cli.doctor", "Find what keeps clients from reaching the emulator."),
     "tail": Row("emulator.cli.tail", "Follow the requests to a running server."),
