@@ -72,7 +72,8 @@ def test_a_fault_acts_or_says_why_it_could_not(kind: str, vendor: Vendor) -> Non
 
 
 NOWHERE = {
-    "done_text_differs", "empty_choices_chunk", "failed_after_text", "id_changes", "only_final", "sequence_gap", "unknown_item",
+    "done_text_differs", "empty_choices_chunk", "failed_after_text", "id_changes", "only_final",
+    "sequence_gap", "unknown_item",
     "tls_expired", "tls_refused", "tls_reset", "tls_unknown_ca", "tls_wrong_host",
 }  # fmt: skip
 """What there is not in this dialect, or without TLS."""
