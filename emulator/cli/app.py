@@ -28,7 +28,7 @@ COMMANDS = {
     "tail": Row("emulator.cli.tail", "Follow the requests to a running server."),
     "verdict": Row("emulator.cli.verdict", "Say what a client did wrong, from the journal."),
     "replay": Row("emulator.cli.replay", "Serve a saved run again, byte for byte."),
-    "record": Row("emulator.cli.record", "Record a real provider, to replay it for ever."),
+    "record": Row("emulator.cli.record", "Record a real provider, and replay it later."),
     "diff": Row("emulator.cli.diff", "Compare the shapes of recordings."),
     "import": Row("emulator.cli.import_", "Import what other tools have recorded."),
     "export": Row("emulator.cli.export", "Print scenarios as fixtures of other tools."),
