@@ -186,7 +186,7 @@ class ChatCompletions(Dialect):
     counts: ClassVar[tuple[str, ...]] = ("usage",)
     """The members that hold the usage."""
 
-    Body: ClassVar[type[ChatBody]] = ChatBody
+    Body: type[ChatBody] = ChatBody
     ranges: ClassVar[tuple[Range, ...]] = ()
     says_no_usage: ClassVar[bool] = False
     """Whether events without the usage say null, when it was asked for."""

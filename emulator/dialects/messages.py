@@ -357,7 +357,7 @@ class Messages(Dialect):
     # While the client waits
 
     @property
-    def waits_after_opening(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+    def waits_after_opening(self) -> bool:
         return self.pings
 
     @property

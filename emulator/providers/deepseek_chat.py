@@ -129,17 +129,17 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
 
     auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"
     shows_cache: ClassVar[bool] = True
-    Body: ClassVar[type[ChatBody]] = DeepSeekBody
+    Body: type[ChatBody] = DeepSeekBody
     ranges: ClassVar[tuple[Range, ...]] = (
         Range("temperature", 0, 2, "[0, 2]"),
         Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True),
     )
     most_tokens: ClassVar[int] = MAX_TOKENS
-    context_length: ClassVar[int] = CONTEXT_LENGTH
-    thinking_default: ClassVar[bool] = True
-    efforts: ClassVar[tuple[str, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    context_length: int = CONTEXT_LENGTH
+    thinking_default: bool = True
+    efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
     effort_mapping: ClassVar[Mapping[str, str]] = EFFORTS
-    json_schema: ClassVar[Literal["accept", "refuse"]] = "accept"
+    json_schema: Literal["accept", "refuse"] = "accept"
     """DeepSeek refuses a schema today. It is taken, because the helpers of the SDKs ask for nothing else."""
     tells_position: ClassVar[bool] = False
     """Whether a complaint names the line and the column: DeepSeek counts in the body that it gets, and a reseller does

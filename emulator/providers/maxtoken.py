@@ -38,7 +38,7 @@ class MaxTokenSettings(Settings):
 class MaxTokenChat(ChatCompletions):
     """DeepSeek R1's chat completions of 2025."""
 
-    Body: ClassVar[type[ChatBody]] = MaxTokenBody
+    Body = MaxTokenBody
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         request = super().parse(http_request, key)

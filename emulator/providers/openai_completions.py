@@ -206,7 +206,7 @@ class OpenAIChat(ChatCompletions):
         "max_tokens": "send `max_completion_tokens` instead",
         "user": "send `safety_identifier` and `prompt_cache_key` instead",
     }
-    Body: ClassVar[type[ChatBody]] = OpenAIBody
+    Body = OpenAIBody
     says_no_usage: ClassVar[bool] = True
 
     @property

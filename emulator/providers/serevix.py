@@ -126,7 +126,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
     auth_header = "Authorization: Bearer sk-demo"
     Settings = SerevixSettings
     settings: SerevixSettings
-    Body: ClassVar[type[ChatBody]] = SerevixBody
+    Body = SerevixBody
     heartbeat_comment = b": PING\n\n"
     operations = (
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
