@@ -106,7 +106,7 @@ def parameters() -> Iterator[str]:
         rows = list(operations(provider))
         if rows:
             yield f"\n**{provider.title}** (`{name}`)\n\n"
-            yield "| operation | honoured | ignored | refused |\n|---|---|---|---|\n"
+            yield "| operation | honored | ignored | refused |\n|---|---|---|---|\n"
             for paths, kinds in rows:
                 yield f"| {paths} | {' | '.join(kinds.values())} |\n"
     yield "\n"
@@ -124,7 +124,7 @@ def operations(provider: type[Provider]) -> Iterator[tuple[str, Mapping[str, str
         body = spoken.body_of(name)
         if body is None:
             continue
-        kinds: dict[str, list[str]] = {"honoured": [], "ignored": [], "refused": []}
+        kinds: dict[str, list[str]] = {"honored": [], "ignored": [], "refused": []}
         for each in parameters_of(body):
             kinds[each.effect.kind].append(f"`{each.name}`{mark_of(each.effect)}")
         kinds["refused" if spoken.refuses_unknown_members else "ignored"].append("any other")

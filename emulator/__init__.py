@@ -1,4 +1,4 @@
-"""A local stand-in for LLM chat providers: exact wire formats, scripted answers, paced streams, faults on purpose."""
+"""A local stand-in for LLM chat providers: exact wire formats, scripted answers, paced streams, injected faults."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load what is asked for and nothing else: `emulator --help` and the pytest plugin need hardly anything."""
+    """Imports names on first use: `emulator --help` and the pytest plugin need hardly any."""
     if name not in _HOMES:
         raise AttributeError(f"module 'emulator' has no attribute '{name}'")
     from importlib import import_module

@@ -1,4 +1,4 @@
-"""Checks what a Python program passes to the emulator: each wrong type or value is one clear UsageError, at once."""
+"""Checks the arguments that Python programs pass: each wrong type or value raises a clear UsageError at once."""
 
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -15,9 +15,9 @@ ScenarioSource = str | PathLike[str] | Mapping[str, Any] | Scenario
 
 
 def text(what: str, value: object) -> str:
-    """A text. Raises UsageError."""
+    """A string. Raises UsageError."""
     if not isinstance(value, str):
-        raise UsageError(f"{what} is {value!r}. Give a text.")
+        raise UsageError(f"{what} is {value!r}; expected a string.")
     return value
 
 
@@ -26,7 +26,7 @@ def whole(what: str, value: object, low: int | None = None, high: int | None = N
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or (low is not None and value < low) or (high is not None and value > high):  # type: ignore[operator]
         bounds = f" from {low} to {high}" if low is not None else ""
-        raise UsageError(f"{what} is {value!r}. Give a whole number{bounds}.")
+        raise UsageError(f"{what} is {value!r}; expected a whole number{bounds}.")
     assert isinstance(value, int)
     return value
 
@@ -34,14 +34,14 @@ def whole(what: str, value: object, low: int | None = None, high: int | None = N
 def number(what: str, value: object) -> float:
     """A number, which may be infinite. Raises UsageError."""
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise UsageError(f"{what} is {value!r}. Give a number.")
+        raise UsageError(f"{what} is {value!r}; expected a number.")
     return value
 
 
 def switch(what: str, value: object) -> bool:
     """True or False. Raises UsageError."""
     if not isinstance(value, bool):
-        raise UsageError(f"{what} is {value!r}. Give True or False.")
+        raise UsageError(f"{what} is {value!r}; expected True or False.")
     return value
 
 
@@ -50,31 +50,31 @@ def one_of(what: str, value: Kind, known: Iterable[Kind]) -> Kind:
     values = list(known)
     if value not in values:
         hint = did_you_mean(value, [str(each) for each in values]) if isinstance(value, str) else ""
-        raise UsageError(f"{what} is {value!r}.{hint} Give one of: {', '.join(map(str, values))}.")
+        raise UsageError(f"{what} is {value!r}.{hint} Allowed: {', '.join(map(str, values))}.")
     return value
 
 
 def seed(value: object) -> int | None:
-    """A seed, or none. Raises UsageError."""
+    """A seed or None. Raises UsageError."""
     return None if value is None else whole("seed", value)
 
 
 def speed(value: object) -> float:
-    """How many times as fast all paces are. Raises UsageError."""
+    """A speed multiplier. Raises UsageError."""
     return checked_speed(number("speed", value))
 
 
 def pace(value: object) -> Pace | None:
-    """A pace, or none. Raises UsageError."""
+    """A pace or None. Raises UsageError."""
     if value is not None and not isinstance(value, Pace):
-        raise UsageError(f"pace is {value!r}. Give Pace(ttft=SECONDS, tokens_per_second=NUMBER), or leave it out.")
+        raise UsageError(f"pace is {value!r}; expected Pace(ttft=SECONDS, tokens_per_second=NUMBER) or None.")
     return value
 
 
 def source(value: object) -> ScenarioSource:
-    """What a scenario is read from. Raises UsageError."""
+    """The source of a scenario. Raises UsageError."""
     if not isinstance(value, str | PathLike | Mapping | Scenario):
-        raise UsageError(f"scenario is {value!r}. Give a path, or the scenario itself as a mapping.")
+        raise UsageError(f"scenario is {value!r}; expected a path, or the scenario itself as a mapping.")
     return value
 
 
@@ -83,5 +83,5 @@ def faults(value: object) -> tuple[Fault, ...]:
     if isinstance(value, str | Mapping | Fault):
         return (fault_of(value),)
     if not isinstance(value, Iterable):
-        raise UsageError(f"faults is {value!r}. Give a fault such as 'reset:after_tokens=5', or a list of them.")
+        raise UsageError(f"faults is {value!r}; expected a fault such as 'reset:after_tokens=5', or a list of faults.")
     return tuple([fault_of(each) for each in value])

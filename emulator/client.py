@@ -1,4 +1,4 @@
-"""A namespace of a running server, seen from outside: what tests use, from any thread."""
+"""A namespace of a running server, for tests; usable from any thread."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -42,12 +42,12 @@ class NamespaceClient(Assertions):
 
     @property
     def origin(self) -> str:
-        """What stands before a provider's name in a URL of this world."""
+        """The prefix of this namespace in URLs."""
         assert self._base is not None
         return f"{self._base.origin}/@{self.name}"
 
     def url(self, provider: str) -> str:
-        """The base URL of a provider; its documented path follows."""
+        """A provider's base URL, to which its documented path is added."""
         if arguments.text("provider", provider) not in PROVIDERS:
             hint = did_you_mean(provider, list(PROVIDERS))
             raise UsageError(f"There is no provider '{provider}'.{hint} Providers: {', '.join(PROVIDERS)}")
@@ -55,12 +55,12 @@ class NamespaceClient(Assertions):
         if alone is None:
             return f"{self.origin}/{provider}"
         if provider != alone:
-            raise UsageError(f"This server serves {alone} alone, at its root: there is no URL of {provider}.")
+            raise UsageError(f"This server serves only {alone}, at its root; {provider} has no URL here.")
         return self.origin
 
     @property
     def journal(self) -> tuple[Exchange, ...]:
-        """What happened so far, oldest first."""
+        """The exchanges so far, oldest first."""
         return self._server.call(lambda: tuple(self._namespace().journal))
 
     @property
@@ -140,26 +140,26 @@ class NamespaceClient(Assertions):
 
     @property
     def state(self) -> str:
-        """The state that rules have moved this world to."""
+        """The current state, as set by rules."""
         return self._server.call(lambda: self._namespace().state)
 
     def load(self, scenario: ScenarioSource) -> None:
-        """Answer from another scenario from now on: its rules and faults count from the beginning, the rest stays, as
-        far as the scenario does not want another clock. Raises ScenarioError, and then nothing has changed."""
+        """Replaces the scenario: its rules and faults count from the beginning, and everything else stays, except the
+        clock if the scenario sets another one. Raises ScenarioError, and then nothing has changed."""
         compiled = compile_scenario(arguments.source(scenario))
         self._change(lambda app: api.use_scenario(app, self.name, compiled, keeps_rules=True))
 
     def reset(self) -> None:
-        """Begin anew: counters, state, live faults, balances and quotas; the journal stays."""
+        """Resets counters, state, added faults, balances and quotas; keeps the journal."""
         self._server.call(lambda: api.reset(self._app(), self.name))
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+        """Advances virtual time; whatever is due in between happens at its own time. Raises UsageError."""
         arguments.number("seconds", seconds)
         self._change(lambda app: api.advance(app, self.name, seconds))
 
     def wait_until_idle(self, timeout: float = 10.0) -> None:
-        """Return once no request is being answered. Raises TimeoutError."""
+        """Waits until no request is being answered. Raises TimeoutError."""
         self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
 
     def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
@@ -204,37 +204,37 @@ class NamespaceClient(Assertions):
         return self._app().namespaces.get(self.name)
 
     def _change(self, work: Callable[[App], Result]) -> Result:
-        """Do what has an effect on requests to come, so it needs a server that runs. Raises EmulatorError."""
+        """Calls a function that affects future requests, so the server must be running. Raises EmulatorError."""
 
         async def do(app: App) -> Result:
             return work(app)
 
         if self._server.app is None:
-            self._server.call(lambda: None)  # which tells that it was never started
+            self._server.call(lambda: None)  # raises if it was never started
         return self._server.call_async(do, CALL_TIMEOUT)
 
 
 class Faults:
-    """The faults of one world that come and go while it runs.
+    """The faults of a namespace that you add and remove while it runs.
 
-    A fault is said as in a scenario: `"reset:after_tokens=5"`, `{"kind": "reset", "after_tokens": 5}`, or
-    `add("reset", after_tokens=5)`. Raises UsageError for one that there is not."""
+    Write a fault as in a scenario, `"reset:after_tokens=5"` or `{"kind": "reset", "after_tokens": 5}`, or as
+    `add("reset", after_tokens=5)`. Raises UsageError if there is no such fault."""
 
     def __init__(self, world: NamespaceClient) -> None:
         self._world = world
 
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
-        """Arm a fault for every request from now on; gives the id by which it can be removed."""
+        """Applies a fault to every request from now on; returns its id, for `remove`."""
         made = api.fault_with(fault, parameters)
         return str(self._world._change(lambda app: api.add_fault(app, self._world.name, made))["id"])
 
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
-        """Arm a fault for one request: the next one that no earlier one of these waits for."""
+        """Applies a fault once, to the next request; several calls queue up."""
         made = api.fault_with(fault, parameters)
         self._world._change(lambda app: api.queue_fault(app, self._world.name, made))
 
     def remove(self, id: str) -> bool:
-        """Disarm a fault that was added; whether it was still there."""
+        """Removes a fault; returns whether it was there."""
         try:
             self._disarm(lambda app: api.remove_fault(app, self._world.name, id))
         except api.NotFound:
@@ -242,11 +242,11 @@ class Faults:
         return True
 
     def clear(self) -> None:
-        """Disarm all of them."""
+        """Removes all of them."""
         self._disarm(lambda app: api.remove_faults(app, self._world.name))
 
     def _disarm(self, work: Callable[[App], Result]) -> Result:
-        world = self._world  # also once the server has stopped: that is where tests clean up
+        world = self._world  # works even after the server has stopped: tests clean up then
         return world._server.call(lambda: work(world._app()))
 
 

@@ -1,7 +1,7 @@
-"""Time: the only module that asks what time it is, and the only one that waits.
+"""Time: the only module that reads the time, and the only one that waits.
 
-A `Clock` has two hands: `time()` in Unix seconds, for `created` and dates, and `now()`, a hand that never goes back and
-on which all deadlines stand. Waiting means being called at a deadline, so lateness never adds up.
+A `Clock` has two readings: `time()` in Unix seconds, for `created` and dates, and `now()`, which is monotonic, for all
+deadlines. Waiting means being called at a deadline, so lateness never adds up.
 """
 
 import asyncio
@@ -21,25 +21,25 @@ from typing import Protocol
 Callback = Callable[[], None]
 
 EARLIEST, MAX_TIME = 1e-9, 1e12
-"""What a timer can be set to."""
+"""The latest time to which a timer can be set."""
 VIRTUAL_START = 1767225600.0
-"""Where virtual time begins: 2026-01-01T00:00:00Z."""
+"""The start of virtual time: 2026-01-01T00:00:00Z."""
 LATEST_DATE = 253_402_214_400.0
-"""The last moment that virtual time shows: dates end with the year 9999."""
+"""The end of virtual time: dates end with the year 9999."""
 MAX_TURN = 0.001
-"""Seconds for which alarms are served in a row; then the event loop has its turn, and new requests are heard."""
+"""The most seconds for alarms in a row; then the event loop gets a turn, so that new requests are read."""
 SLOTS, NEVER = 4000, 2**62
-"""Parts of a second. Several alarms in one part go off together at its end: waking up costs more than sending."""
+"""Slots per second. Several alarms in a slot go off together at its end: waking up costs more than sending."""
 
 
 unix_time = wall_time
 """Real Unix seconds, whatever a namespace's clock says."""
 stopwatch = perf_counter
-"""Seconds of real time from some moment on, for how long work takes; no namespace's time."""
+"""Monotonic real time in seconds, for measuring work; not the time of any namespace."""
 
 
 class Alarm:
-    """One deadline on a clock. `cancel()` may be called at any time, also after it went off."""
+    """A deadline on a clock. `cancel()` may be called at any time, even after it went off."""
 
     __slots__ = ("callback", "when")
 
@@ -52,7 +52,7 @@ class Alarm:
 
 
 Entry = tuple[float, int, Alarm]
-"""An alarm on a heap: compared by its moment, then by its number, without a call into Python."""
+"""An alarm on a heap, compared by its time, then by its number, without a call into Python."""
 _serial = count()
 _moment = attrgetter("when")
 
@@ -62,14 +62,14 @@ class Clock(Protocol):
         """Unix seconds."""
 
     def now(self) -> float:
-        """Seconds on the hand of deadlines."""
+        """Monotonic seconds, for deadlines."""
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
-        """Call back once `now()` has reached `when`, in the event loop, at once when it is past already."""
+        """Calls back in the event loop once `now()` has reached `when`; at once if it already has."""
 
 
 class _Timerfd:
-    """Linux's timer as a file descriptor: due to the microsecond, where uvloop's own timers know whole milliseconds."""
+    """Linux's timer as a file descriptor: exact to a microsecond; uvloop's own timers count whole milliseconds."""
 
     def __init__(self) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
@@ -96,7 +96,7 @@ class _Timerfd:
 class WallClock:
     """Real time, for one event loop. All its alarms share one timer.
 
-    An alarm with a slot of time to itself goes off at its very moment, several in one go off together at its end."""
+    An alarm alone in its slot goes off exactly on time; several in one slot go off together at its end."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self._loop = loop or asyncio.get_running_loop()
@@ -129,7 +129,7 @@ class WallClock:
         return alarm
 
     def close(self) -> None:
-        """Forget all alarms and give the timer back."""
+        """Drops all alarms and releases the timer."""
         self._slots.clear()
         self._order.clear()
         if self._timer is not None:
@@ -176,7 +176,7 @@ class WallClock:
         self._arm_next()
 
     def _due(self, moment: float) -> list[Alarm]:
-        """Takes out the alarms of the earliest slot, as far as they are due."""
+        """Removes and returns the due alarms of the earliest slot."""
         if not self._order:
             return []
         slot, current = self._order[0], int(moment * SLOTS)
@@ -215,8 +215,8 @@ class WallClock:
 
 
 class VirtualClock:
-    """Time that moves on demand, or, with `leaps`, by itself: whenever all that runs in the event loop only
-    waits, it leaps to the next deadline. An hour of streaming passes in the time that sending takes."""
+    """Time that moves on demand. With `leaps`, whenever everything in the event loop is waiting, it skips to the next
+    deadline, so an hour of streaming takes only as long as sending."""
 
     def __init__(self, *, leaps: bool = True, start: float = VIRTUAL_START) -> None:
         self._loop = asyncio.get_running_loop()
@@ -242,20 +242,20 @@ class VirtualClock:
         return alarm
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: every alarm in between goes off at its own moment. To be called in the event loop."""
+        """Advances time; every alarm in between goes off at its own time. Call it in the event loop."""
         end = round(self._elapsed + seconds, 9)  # ten tenths are one second
         while self._alarms and self._alarms[0][0] <= end:
             self._go_off()
         self._elapsed = max(self._elapsed, end)
 
     def leap(self) -> None:
-        """Leap from now on: whatever waits is not to wait for anybody any more."""
+        """Makes time skip from now on, so that nothing waits any longer."""
         self._leaps = True
         self._leap_soon()
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """Meanwhile somebody works, perhaps in a thread, so not everybody waits: time does not leap."""
+        """While this is open, something is working, perhaps in a thread, so time does not skip."""
         self._working += 1
         try:
             yield
@@ -290,13 +290,13 @@ class VirtualClock:
 
 
 def release(clock: Clock) -> None:
-    """Nobody will move this clock any more: one that stood still lets what waits for it come to its end."""
+    """Ends the clock: a manual one lets everything that waits for it finish."""
     if isinstance(clock, VirtualClock):
         clock.leap()
 
 
 async def wait_until(clock: Clock, when: float) -> None:
-    """Return once the clock has reached `when`."""
+    """Waits until the clock has reached `when`."""
     if clock.now() >= when:
         return
     reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()

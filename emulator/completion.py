@@ -1,4 +1,4 @@
-"""Makes a `Completion` of a `Reply`: what the request asked for is honoured here, for every provider alike."""
+"""Makes a `Completion` of a `Reply`: what the request asked for is honored here, for every provider alike."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -290,8 +290,8 @@ def _logprobs(text: str, uncut: str, most: int, *entropy: seeded.Entropy) -> tup
     generator = seeded.generator("logprobs", *entropy, uncut)
     rows = []
     for piece in tokens.pieces(text).texts:
-        lint_warning, decay, taken, start = (generator.random() for _ in range(4))
-        rest = 0.9 * lint_warning**3 + 1e-6  # what the likeliest token leaves to all others
+        doubt, decay, taken, start = (generator.random() for _ in range(4))
+        rest = 0.9 * doubt**3 + 1e-6  # what the likeliest token leaves to all others
         rank = 1 if taken < rest / 2 else 0
         falling = _falling(1 - rest, 0.3 + 0.4 * decay, max(most, rank + 1))
         first = int(start * len(pool))

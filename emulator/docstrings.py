@@ -1,7 +1,7 @@
-"""What stands in quotes under a field of a model: its description, read from the source when somebody asks.
+"""The docstrings under a model's fields, read from the source on demand.
 
-Pydantic can do the same while a class is made, but parses the source of every class for it, which a server that starts
-has no use for.
+Pydantic can do the same when a class is defined, but it parses the source of every class, which would slow down the
+server's start.
 """
 
 import ast
@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 
 def of(model: type[BaseModel]) -> dict[str, str]:
-    """Field name to description, inherited ones too; a field without one is left out."""
+    """Maps field names to descriptions, including inherited fields; fields without a description are omitted."""
     described: dict[str, str] = {}
     for each in reversed(model.__mro__):
         module = inspect.getmodule(each)
@@ -26,7 +26,7 @@ def of(model: type[BaseModel]) -> dict[str, str]:
 def _classes(module: ModuleType) -> dict[str, dict[str, str]]:
     try:
         tree = ast.parse(inspect.getsource(module))
-    except (OSError, TypeError):  # a class made by a program has no source
+    except (OSError, TypeError):  # a class created at run time has no source
         return {}
     return {node.name: _fields(node) for node in tree.body if isinstance(node, ast.ClassDef)}
 

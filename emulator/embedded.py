@@ -1,4 +1,4 @@
-"""The emulator inside a Python program: a server in a thread of its own, on a free port."""
+"""The emulator inside a Python program: a server in its own thread, on a free port."""
 
 import asyncio
 import threading
@@ -29,24 +29,24 @@ class Emulator(NamespaceClient):
         with Emulator(scenario="scenarios/weather.yaml") as emulator:
             client = OpenAI(base_url=emulator.url("serevix") + "/v1", api_key="sk-any")
 
-    scenario: a path, or the same as a dict; left out, the documented examples are answered, and everything else with
-        generated text.
-    port: 0 takes a free one.
-    provider: serve this provider alone, at the root.
-    speed: all written paces are this many times as fast; `inf` makes everything come at once.
-    pace: the pace of streams for which no file gives one; none: everything comes at once.
-    seed: replaces the scenario's.
-    unmatched: what a request gets that no rule answers when the scenario does not say: `generate` or `error`. With a
-        scenario given it is an error that tells each rule and why it does not match.
-    faults: what goes wrong with every answer, as in `serve --fault`: one fault or several.
-    request_faults: whether requests may ask for faults, by header, key or URL.
-    allow_code: whether scenarios may name Python functions.
-    reload: whether changed files are loaded again.
+    scenario: a path, or a scenario as a dict. By default, the documented examples get their documented answers, and
+        everything else gets generated text.
+    port: 0 picks a free one.
+    provider: serve only this provider, at the root.
+    speed: multiplier for all paces; `inf` removes all delays.
+    pace: the pace of streams for which no file sets one; by default, no delays.
+    seed: overrides the scenario's seed.
+    unmatched: the answer to a request that no rule matches, if the scenario doesn't say: `generate` or `error`. With a
+        scenario, the default is an error that explains why each rule didn't match.
+    faults: one fault or several to inject into every answer, as in `serve --fault`.
+    request_faults: whether requests may ask for faults by header, key or URL.
+    allow_code: whether scenarios may call Python functions.
+    reload: whether to reload changed files.
 
-    The emulator itself is the default namespace; `namespace(NAME)` gives others.
+    The emulator itself is the default namespace; `namespace(NAME)` returns others.
 
-    Raises ScenarioError for a scenario that cannot be used, UsageError for an option that makes no sense, and, once it
-    starts, BindError when the address is taken."""
+    Raises ScenarioError for an invalid scenario, UsageError for an invalid option, and, on start, BindError if the
+    address is taken."""
 
     def __init__(
         self,
@@ -99,13 +99,13 @@ class Emulator(NamespaceClient):
         )
         super().__init__(server, "default")
         if provider is not None:
-            self.url(provider)  # raises for one that there is not
+            self.url(provider)  # raises if there is no such provider
         self._thread: threading.Thread | None = None
         self._changing = threading.RLock()
 
     def start(self) -> Self:
-        """Listen, and return once requests are answered. Does nothing when it runs already, also in a process forked
-        from the one where it runs."""
+        """Starts to listen, and returns once the server is ready. Does nothing if it is already running, even in a
+        process forked from the one where it runs."""
         with self._changing:
             if self._thread is None:
                 self._start()
@@ -128,18 +128,18 @@ class Emulator(NamespaceClient):
         thread = threading.Thread(target=serve, name="emulator", daemon=True)
         try:
             thread.start()
-        except RuntimeError as error:  # there can be no more threads
+        except RuntimeError as error:  # no more threads can start
             sock.close()
             raise EmulatorError(f"The emulator did not start: {error}") from error
         if not ready.wait(START_TIMEOUT) or errors:
             self._server.stop(0)
             cause = errors[0] if errors else None
-            raise EmulatorError(f"The emulator did not start: {cause or 'no answer'}") from cause
+            raise EmulatorError(f"The emulator did not start: {cause or 'it did not respond'}") from cause
         self._thread = thread
 
     def stop(self, grace: float = 0.0) -> None:
-        """Stop listening and close all connections. Answers that are not over after `grace` seconds are reset, so that
-        no client takes half an answer for a whole one. Does nothing in a process forked from the one where it runs."""
+        """Stops listening and closes all connections. Answers still open after `grace` seconds are reset, so that no
+        client mistakes half an answer for a whole one. Does nothing in a process forked from the one where it runs."""
         with self._changing:
             if self._thread is not None and not self._server.is_elsewhere:
                 self._server.stop(grace)
@@ -164,7 +164,7 @@ class Emulator(NamespaceClient):
 
     @property
     def control_token(self) -> str | None:
-        """What requests to the control API have to carry; None on a loopback address, where it asks for nothing."""
+        """The token for the control API; None on a loopback address, where none is needed."""
         return self._server.options.access.token
 
     @property
@@ -177,15 +177,15 @@ class Emulator(NamespaceClient):
         return self._server.call(lambda: self._namespace().loaded)
 
     def namespace(self, name: str, scenario: ScenarioSource | None = None, seed: int | None = None) -> NamespaceClient:
-        """Another namespace of this server, made on first use; with a scenario or a seed it starts anew.
+        """Another namespace of this server, created on first use; a scenario or a seed resets it.
 
-        Any text is a name, also `request.node.name` of a test; the world's own `name` is the same in the characters
-        that a URL and a header can carry. A client reaches it by its URL, by an API key `sk-emu-NAME`, or by the header
+        Any text can be a name, even a test's `request.node.name`; the namespace's own `name` contains only characters
+        that are valid in URLs and headers. A client selects it by its URL, an API key `sk-emu-NAME`, or the header
         `X-Emulator-Namespace`."""
         name = safe_name(arguments.text("The name of a namespace", name))
         if scenario is not None or seed is not None:
             if name == "default":
-                raise UsageError("The namespace 'default' is the emulator itself: load() gives it another scenario.")
+                raise UsageError("The namespace 'default' is the emulator itself; use load() to change its scenario.")
             arguments.seed(seed)
             compiled = None if scenario is None else compile_scenario(arguments.source(scenario))
             self._change(lambda app: api.give_namespace(app, name, compiled, seed))

@@ -1,9 +1,9 @@
-"""The exceptions a user of the emulator may meet, each with a message that says where, what and what would do.
+"""The exceptions that users may see. Each message says where, what was found, and how to fix it.
 
 EmulatorError
-├── ScenarioError      a file or a dict that cannot be used: one `Problem` for each thing wrong in it
-├── UsageError         an option, a name or an argument that does not exist
-└── BindError          the address cannot be listened on
+├── ScenarioError      an invalid file or dict, with a list of `Problem`s
+├── UsageError         an invalid option, name or argument
+└── BindError          the address is taken or unavailable
 """
 
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from pathlib import Path
 
 
 class EmulatorError(Exception):
-    """Base of everything raised on purpose."""
+    """Base class of all the emulator's own exceptions."""
 
 
 class UsageError(EmulatorError):
-    """The caller named something that does not exist."""
+    """An option, name or argument is invalid."""
 
 
 class Unanswered(EmulatorError):
@@ -25,12 +25,12 @@ class Unanswered(EmulatorError):
 
 
 class BindError(EmulatorError):
-    """The server cannot listen on the address it was given."""
+    """The server can't listen on its address."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing wrong in a file. Lines and columns count from 1; 0 means that there is no position."""
+    """One problem in a file. Lines and columns count from 1; 0 means that the position is unknown."""
 
     path: str
     line: int
@@ -43,8 +43,8 @@ class Problem:
 
 
 class ScenarioError(EmulatorError):
-    """A scenario cannot be used; `problems` has at least one item, in the order of the file. `files` are those that
-    were read or missed, where more than one was asked for."""
+    """A scenario is invalid. `problems` has at least one item and is in file order. `files` are those that were read or
+    are missing, if several were requested."""
 
     def __init__(self, problems: Sequence[Problem], files: Sequence[Path] = ()) -> None:
         self.problems = tuple(problems)
@@ -53,16 +53,16 @@ class ScenarioError(EmulatorError):
 
 
 MAX_SHOWN = 80
-"""Characters of a word that a message repeats."""
+"""The most characters of a word that a message quotes."""
 
 
 def shortened(word: object) -> str:
-    """A word as a message shows it: its beginning, when it is long."""
+    """A word for a message, shortened if it is long."""
     text = str(word)
     return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"
 
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """`" Did you mean 'reset'?"` for a near miss, else nothing: made to be appended to a message."""
+    """`" Did you mean 'reset'?"` for a near miss, or an empty string, to append to a message."""
     close = get_close_matches(word, known, n=1, cutoff=0.6) if len(word) <= MAX_SHOWN else []
     return f" Did you mean '{close[0]}'?" if close else ""

@@ -1,4 +1,4 @@
-"""JSONPath (RFC 9535) whose `match` and `search` take no longer than other regexes do."""
+"""JSONPath (RFC 9535), with `match` and `search` as bounded as other regexes."""
 
 import re
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from emulator.patterns import compiled
 
 MAX_PATTERN = 1000
-"""Characters of a pattern: it may come from the body that is asked."""
+"""The most characters in a pattern, which may come from a request body."""
 FUNCTIONS = ("match", "search")
 INSIDE = ("segments", "selectors", "expression", "left", "right", "args", "path", "query")
 """The members of a compiled path that hold further parts of it."""
@@ -16,13 +16,13 @@ _DOT = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
 
 
 def compiled_path(path: str) -> Any:
-    """The path, ready for `findall`. Raises jsonpath's JSONPathError."""
+    """The compiled path. Raises jsonpath's JSONPathError."""
     return _environment().compile(path)
 
 
 @cache
 def _environment() -> Any:
-    from jsonpath import JSONPathEnvironment  # only those who ask for bodies pay for it
+    from jsonpath import JSONPathEnvironment  # only body conditions pay for this import
     from jsonpath.function_extensions import ExpressionType, FilterFunction
 
     class Fits(FilterFunction):
@@ -63,7 +63,7 @@ def as_regex(pattern: str) -> str:
 
 
 def fits(text: str, pattern: str, *, is_whole: bool) -> bool:
-    """Whether a text matches an I-Regexp (RFC 9485). What is none fits nothing, as RFC 9535 says."""
+    """Whether a text matches an I-Regexp (RFC 9485). An invalid one matches nothing, as RFC 9535 requires."""
     if len(pattern) > MAX_PATTERN:
         return False
     try:

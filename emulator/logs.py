@@ -1,4 +1,4 @@
-"""The log: one line for each exchange, written by a thread, so that a reader who is slow or gone holds up nothing."""
+"""The log: one line per exchange, written by a thread, so that a slow or absent reader delays nothing else."""
 
 import contextlib
 import errno
@@ -19,22 +19,22 @@ from emulator.state.redaction import redacted
 Style = Literal["pretty", "json", "off"]
 
 MAX_QUEUED = 4 * 2**20
-"""Bytes that wait to be written; lines beyond them are dropped, and counted."""
+"""The most bytes that wait to be written; further lines are dropped and counted."""
 MAX_BATCH = 65536
 LINE_COST = 256
-"""Bytes that a line is taken to need besides its text."""
+"""The estimated bytes of a line besides its text."""
 MAX_MESSAGE = 300
-"""Characters of a provider's error message in a line."""
+"""The most characters of a provider's error message in a line."""
 MAX_IGNORED, MAX_NAME = 5, 60
-"""Ignored members in a line, and characters of each."""
+"""The most ignored members in a line, and the most characters of each."""
 MAX_NOTES = 3
-"""Notes in a line; the journal has all of them."""
+"""The most notes in a line; the journal has all of them."""
 CLOSE_TIMEOUT = 1.0
-"""Seconds without progress after which lines that nobody reads are given up at the end."""
+"""Seconds without progress after which unread lines are abandoned on exit."""
 
 RED, YELLOW, GREEN, PLAIN = "\x1b[31m", "\x1b[33m", "\x1b[32m", "\x1b[0m"
 GONE = frozenset({errno.EPIPE, errno.EBADF, errno.ECONNRESET})
-"""Errors after which a descriptor can never be written again."""
+"""Errors after which a descriptor stays unwritable."""
 
 Line = str | Callable[[], str]
 
@@ -67,7 +67,7 @@ class LogWriter:
         self._is_idle = self._is_closed = self._is_gone = self._has_failed = self._has_overflowed = False
 
     def write(self, line: Line, cost: int = 0) -> None:
-        """Queue a line without its end, or what makes it in the thread and then keeps about `cost` bytes alive."""
+        """Queues a line without its end, or a function that makes it in the thread and holds about `cost` bytes."""
         size = LINE_COST + (len(line) if isinstance(line, str) else cost)
         with self._changed:
             if self._is_closed or self._is_gone:
@@ -87,7 +87,7 @@ class LogWriter:
                 self._changed.notify_all()
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Wait until all is written, or nothing was for `timeout` seconds. Lines that come later are dropped."""
+        """Waits until everything is written or nothing was for `timeout` seconds. Later lines are dropped."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -123,7 +123,7 @@ class LogWriter:
                 self._changed.notify_all()
 
     def _note_dropped(self) -> None:
-        """Queue the line that says how many are missing here."""
+        """Queues a line that says how many are missing here."""
         note = self._dropped_line(self._dropped)
         self._lines.append((note, LINE_COST + len(note)))
         self._queued += LINE_COST + len(note)
@@ -139,14 +139,14 @@ class LogWriter:
         return lines, size
 
     def _put(self, data: bytes) -> bool:
-        """Write everything; False when it cannot be."""
+        """Writes everything; returns False if that fails."""
         try:
             with self._lock():
                 view = memoryview(data)
                 while view:
                     try:
                         view = view[os.write(self._descriptor, view) :]
-                    except BlockingIOError:  # whoever shares the pipe made it so
+                    except BlockingIOError:  # another process that shares the pipe made it non-blocking
                         select.select([], [self._descriptor], [])
         except OSError as error:
             self._is_gone = error.errno in GONE
@@ -158,7 +158,7 @@ class LogWriter:
 
 
 class LogHandler(logging.Handler):
-    """Gives the emulator's own messages to `write`, but for those that a line of an exchange says anyway."""
+    """Passes the emulator's own messages to `write`, except those that an exchange's line already shows."""
 
     def __init__(self, style: Style, write: Callable[[str], None]) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class LogHandler(logging.Handler):
 
 
 def install(style: Style, write: Callable[[str], None]) -> None:
-    """Let everything that is logged in this process go to `write`; nothing goes to stderr by itself any more."""
+    """Sends everything that this process logs to `write`, and nothing directly to stderr."""
     root, own = logging.getLogger(), logging.getLogger("emulator")
     for old in [handler for handler in root.handlers if isinstance(handler, LogHandler)]:
         root.removeHandler(old)
@@ -187,7 +187,7 @@ def install(style: Style, write: Callable[[str], None]) -> None:
 
 
 def on_exchange(style: Style, writer: LogWriter, *, is_colored: bool = False) -> Callable[[Exchange], None] | None:
-    """What logs each exchange; None when nothing is to be logged."""
+    """A function that logs each exchange; None if logging is off."""
     if style == "off":
         return None
     made = json_line if style == "json" else (lambda exchange: line(exchange, is_colored=is_colored))
@@ -196,7 +196,7 @@ def on_exchange(style: Style, writer: LogWriter, *, is_colored: bool = False) ->
         why = exchange.why
         if why is None or not why.is_quick:
             writer.write(made(exchange))
-        else:  # to find out why no rule matched takes a while
+        else:  # explaining mismatches takes a while
             writer.write(lambda: made(exchange), len(why.body))
 
     return log
@@ -209,7 +209,7 @@ def json_line(exchange: Exchange) -> str:
 
 
 def line(exchange: Exchange, *, is_colored: bool = False) -> str:
-    """The exchange in one line of columns, for people. Nothing in it can move the cursor of a terminal.
+    """The exchange as one line of columns, for people. It contains no terminal control characters.
 
     `12:03:04  default     serevix     deepseek-v3           200     35 ms     12+34 tokens  rule greeting`"""
     (provider, method, path), playback, usage = exchange.place, exchange.playback, exchange.usage
@@ -230,7 +230,7 @@ def line(exchange: Exchange, *, is_colored: bool = False) -> str:
 
 
 def line_of(row: Mapping[str, Any], *, is_colored: bool = False) -> str:
-    """The same for an exchange as the control API gives it."""
+    """The same for an exchange from the control API."""
     usage, error, last = row["usage"], row["error"] or "error", row["last_sent"]
     story: list[str] = [f"rule {row['rule']}"] if row["rule"] is not None else []
     if row["outcome"] == "error":
@@ -262,7 +262,7 @@ def line_of(row: Mapping[str, Any], *, is_colored: bool = False) -> str:
 
 
 def _story(exchange: Exchange) -> Iterator[str]:
-    """What answered, what went wrong, how it ended."""
+    """The rule, what went wrong, and how it ended."""
     if exchange.rule is not None:
         yield f"rule {exchange.rule}"
     if exchange.outcome == "error":
@@ -287,7 +287,7 @@ def _story(exchange: Exchange) -> Iterator[str]:
 
 
 def _ignored(names: Sequence[str]) -> str:
-    """The members of a request that changed nothing: `ignored: response_format`."""
+    """The request's members without effect: `ignored: response_format`."""
     shown = ", ".join(name[:MAX_NAME] for name in names[:MAX_IGNORED])
     return f"ignored: {shown}{', …' if len(names) > MAX_IGNORED else ''}"
 
@@ -307,5 +307,5 @@ def _dropped_lines(count: int) -> str:
 
 
 def dropped_as_json(count: int) -> str:
-    """The line that says, among lines of JSON, how many others are missing."""
+    """A JSON line that says how many others are missing."""
     return json.dumps({"dropped": count, "message": f"{_dropped_lines(count)}: nobody read them in time"})

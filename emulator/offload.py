@@ -1,6 +1,6 @@
-"""Slow work in threads, so that no stream waits for it, and so that nobody ever waits for the work.
+"""Slow work in threads, so that no stream waits for it and neither does the exit.
 
-`concurrent.futures` joins its threads when the process ends, however long they still work; these are daemons.
+`concurrent.futures` joins its threads when the process exits, however long that takes; these are daemon threads.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Job = Callable[[], None]
 
 
 class Abandoned(Exception):
-    """Nobody wants the result any more."""
+    """The result is no longer needed."""
 
 
 def never() -> bool:
@@ -54,8 +54,7 @@ class Pool:
         return await future
 
     def put(self, job: Job) -> None:
-        """Do it some time, for nobody who waits. It must not raise. May be called by any thread, in the middle of
-        anything."""
+        """Runs it at some point; nothing waits for it. It must not raise. Any thread may call this at any time."""
         with self._lock:
             self._busy += 1
             if self._busy > self._threads and self._threads < self.size:

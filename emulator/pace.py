@@ -1,4 +1,4 @@
-"""When each frame is due: a pure function from tokens to moments."""
+"""When each frame is due: a pure function from tokens to times."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,13 @@ from emulator.errors import UsageError
 MAX_TTFT = 86400.0 * 366
 """The most seconds until a first token."""
 SLOWEST, FASTEST = 1e-6, 1e6
-"""Bounds of tokens per second, and of the speed that multiplies them: beyond them moments are no numbers any more."""
+"""Bounds of tokens per second and of the speed multiplier: beyond them, times are no longer finite numbers."""
 
 
 def checked_speed(speed: float) -> float:
-    """A multiplier of all paces; infinite: everything at once. Raises UsageError."""
+    """A multiplier for all paces; infinity removes all delays. Raises UsageError."""
     if not (SLOWEST <= speed <= FASTEST or speed == inf):
-        raise UsageError(f"speed is {speed}. Give a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2, or inf.")
+        raise UsageError(f"speed is {speed}; expected a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2, or inf.")
     return speed
 
 
@@ -45,15 +45,15 @@ class Pace:
         ):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-                raise UsageError(f"{name} is {value!r}. Give a number from {low:g} to {high:g}.")
+                raise UsageError(f"{name} is {value!r}; expected a number from {low:g} to {high:g}.")
 
     @property
     def is_at_once(self) -> bool:
-        """Whether there is nothing to wait for."""
+        """Whether there are no delays."""
         return self.ttft <= 0 and self.tokens_per_second == inf
 
     def at_speed(self, speed: float) -> "Pace":
-        """The same pace, `speed` times as fast; infinitely fast means at once."""
+        """The same pace, multiplied by `speed`; infinity removes all delays."""
         if speed == 1:
             return self
         if speed == inf:
@@ -67,11 +67,11 @@ MAX_KEPT = 4096
 
 
 def schedule(tokens: Iterable[int], pace: Pace, *entropy: seeded.Entropy) -> Sequence[float]:
-    """The moment of every frame, in seconds from the start, for frames that deliver `tokens` each.
+    """The time of every frame, in seconds from the start, for frames with `tokens` each.
 
-    The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute moments, so that lateness
-    never adds up. A frame of several tokens is due with its last one; a frame of none together with the one before it
-    (the first ones: with the first token). `material` seeds the jitter. Empty when everything is due at once."""
+    The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute times, so lateness never
+    adds up. A frame with several tokens is due with its last one, a frame without tokens together with the one before
+    it (the first ones: with the first token). `material` seeds the jitter. Empty if everything is due at once."""
     if pace.is_at_once:
         return ()
     gap = 1 / pace.tokens_per_second
@@ -97,4 +97,4 @@ def _evenly(tokens: tuple[int, ...], ttft: float, gap: float) -> Sequence[float]
 
 
 _even = lru_cache(maxsize=256)(_evenly)
-"""The same text at the same pace is the same moments for all its streams."""
+"""All streams of the same text at the same pace have the same times."""

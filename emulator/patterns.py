@@ -1,8 +1,8 @@
-"""Regular expressions as Python writes them, searched in linear time.
+"""Python's regular expressions, searched in linear time.
 
-Each is parsed by Python, written out again for RE2 with Python's meaning (Unicode classes, `$` before a last line
-end), and searched there: no pattern and no text make it slow. What RE2 cannot say (lookaround, backreferences, atomic
-groups) is searched by the `regex` package, which stops when its time is over.
+Python parses each pattern; it is then rewritten for RE2 with Python's semantics (Unicode classes, `$` before a final
+line end) and searched there, so no pattern and no text make it slow. Patterns that RE2 can't express (lookaround,
+backreferences, atomic groups) are searched by the `regex` package, with a time limit.
 """
 
 import re
@@ -15,24 +15,24 @@ from typing import Any
 from emulator.clock import stopwatch
 
 codes: Any = import_module("re._constants")
-"""Names of the nodes of a parsed pattern."""
+"""The names of the nodes in a parsed pattern."""
 
 MAX_SEARCHED = 65536
-"""Characters of a text that are searched."""
+"""The most characters of a text that are searched."""
 TIME_FOR_SEARCH = 0.005
 TIME_FOR_REQUEST = 0.015
-"""Seconds that searches without RE2 may take, each and together."""
+"""The most seconds that searches without RE2 may take, each and together."""
 MAX_REPEAT = 1000
-"""RE2 counts no further."""
+"""RE2's limit."""
 ENCODED = "utf-8"
 
 
 class NotLinear(Exception):
-    """RE2 cannot say this; the message names what."""
+    """RE2 can't express this; the message names the reason."""
 
 
 def parsed(source: str) -> Any:
-    """The tree of a pattern. Raises re.error, OverflowError or RecursionError."""
+    """The parse tree of a pattern. Raises re.error, OverflowError or RecursionError."""
     return import_module("re._parser").parse(source)
 
 
@@ -44,7 +44,7 @@ _allowance = _Allowance()
 
 
 def allow() -> None:
-    """Gives the searches that follow in this thread, for one request, their time."""
+    """Sets the time limit for this thread's searches for one request."""
     _allowance.left = TIME_FOR_REQUEST
 
 
@@ -52,11 +52,11 @@ class Pattern:
     """A compiled pattern."""
 
     def __init__(self, source: str, *, is_whole: bool = False) -> None:
-        """Finds `source` anywhere, or as the whole of a text. Raises re.error for what is no pattern."""
+        """Finds `source` anywhere, or as the whole text. Raises re.error for an invalid pattern."""
         self.source = source
         self._is_whole = is_whole
         self.limit: str | None = None
-        """What keeps it from being searched in linear time."""
+        """Why it can't be searched in linear time, or None."""
         tree = parsed(source)
         self.group_count: int = tree.state.groups - 1
         self._names: dict[str, int] = tree.state.groupdict
@@ -70,7 +70,7 @@ class Pattern:
             _slow_pattern(source)
 
     def is_in(self, text: str) -> bool:
-        """Whether it is found in the first `MAX_SEARCHED` characters of a text."""
+        """Whether the first `MAX_SEARCHED` characters of a text contain it."""
         text = text[:MAX_SEARCHED]
         encoded = self._encoded(text)
         if encoded is not None:
@@ -78,7 +78,7 @@ class Pattern:
         return self._may_be_in(text) and self._found_slowly(text) is not None
 
     def groups_in(self, text: str) -> dict[str, str | None] | None:
-        """The groups by number and by name; None when it is not found."""
+        """The groups by number and by name; None if it is not found."""
         text = text[:MAX_SEARCHED]
         groups: list[str | None] | None = None
         encoded = self._encoded(text)
@@ -100,12 +100,12 @@ class Pattern:
         for place, ends in self._dialect.groups:
             group = found.group(place)
             if group is not None and any(found.group(end) is not None for end in ends):
-                group = group[:-1]  # the line end that `$` stands before
+                group = group[:-1]  # the line end before which `$` matched
             groups.append(None if group is None else group.decode())
         return groups
 
     def _encoded(self, text: str) -> bytes | None:
-        """The text for RE2; None when RE2 would see in it something else than Python does."""
+        """The text for RE2; None if RE2 would read it differently from Python."""
         if self._linear is None:
             return None
         dialect = self._dialect
@@ -115,11 +115,11 @@ class Pattern:
             return None
         try:
             return text.encode(ENCODED)
-        except UnicodeEncodeError:  # half a surrogate pair
+        except UnicodeEncodeError:  # a lone surrogate
             return None
 
     def _may_be_in(self, text: str) -> bool:
-        """Whether it is found when boundaries of words are left out of account: mostly it is not, and all is said."""
+        """Whether it is found if word boundaries are ignored. Usually it isn't, which settles the matter."""
         if self._linear is None or self._dialect.has_inner_end:
             return True
         try:
@@ -147,7 +147,7 @@ class Pattern:
 
 @lru_cache(4096)
 def compiled(source: str, *, is_whole: bool = False) -> Pattern:
-    """The pattern, made once. Raises re.error."""
+    """The compiled pattern, cached. Raises re.error."""
     return Pattern(source, is_whole=is_whole)
 
 
@@ -157,7 +157,7 @@ def _slow_pattern(source: str) -> Any:
     try:
         return regex.compile(source, regex.VERSION0)
     except (regex.error, ValueError, RecursionError) as error:
-        raise re.error(str(error) or "it is nested too deep") from None
+        raise re.error(str(error) or "nested too deeply") from None
 
 
 @lru_cache(4096)
@@ -178,7 +178,7 @@ def _text(reason: Any) -> str:
     return reason.decode() if isinstance(reason, bytes) else str(reason)
 
 
-# Python's tree in RE2's words
+# Python's tree in RE2's syntax
 
 
 _UNSAYABLE = {
@@ -192,18 +192,18 @@ _UNSAYABLE = {
 _CLASSES = {"DIGIT": r"\p{Nd}", "WORD": r"\p{L}\p{N}_", "SPACE": r"\t-\r\x1c- \x{85}\x{a0}\p{Zs}\x{2028}\x{2029}"}
 _ASCII_CLASSES = {"DIGIT": "0-9", "WORD": "0-9A-Za-z_", "SPACE": r"\t-\r "}
 _BESIDE_I = r"iI\x{130}\x{131}"
-"""All that equals the letter i in Python when case is ignored; RE2 knows no dots."""
+"""Everything that Python treats as the letter i when it ignores case; RE2 doesn't know the dotted ones."""
 _NOTHING = r"[^\x00-\x{10ffff}]"
 
 
 class _Dialect:
-    """A pattern in RE2's words: `written` with boundaries of words, `loose` without."""
+    """A pattern in RE2's syntax: `written` with word boundaries, `loose` without."""
 
     def __init__(self, tree: Any, *, is_whole: bool) -> None:
         self.has_boundary = False
         self.has_inner_end = False
         self.repeats_nothing = False
-        """Whether something repeated may be empty: which round a group is of, engines see differently."""
+        """Whether a repeated part may be empty: engines differ on which repetition a group comes from."""
         self._places: dict[int, int] = {}
         self._ends: dict[int, list[int]] = {}
         self._open: list[int] = []
@@ -290,7 +290,7 @@ class _Dialect:
             return r"\A"
         if name == "AT_END" and flags & re.MULTILINE:
             return "(?m:$)"
-        if name == "AT_END" and is_last:  # takes the last line end with it, which groups are freed of afterwards
+        if name == "AT_END" and is_last:  # also matches the final line end, which is removed from groups afterwards
             self._count += 1
             for number in self._open:
                 self._ends[number].append(self._count)
@@ -306,7 +306,7 @@ def _one_of(items: Iterable[Any], flags: int) -> str:
     parts = list(items)
     is_negated = bool(parts) and parts[0][0] is codes.NEGATE
     members = "".join(_members(parts[1:] if is_negated else parts, is_ascii, ignores_case))
-    if not members:  # all there is in it is half of a character
+    if not members:  # it contains only lone surrogates
         return r"(?s:.)" if is_negated else _NOTHING
     folds = ignores_case and not is_ascii and any(code is not codes.CATEGORY for code, _ in parts[is_negated:])
     return f"{'(?i:' if folds else ''}[{'^' if is_negated else ''}{members}]{')' if folds else ''}"
@@ -332,7 +332,7 @@ def _members(items: list[Any], is_ascii: bool, ignores_case: bool) -> Iterator[s
 
 
 def _range(low: int, high: int) -> Iterator[str]:
-    """A range without the halves of surrogate pairs, which no encoded text has."""
+    """A range without surrogates, which no encoded text contains."""
     for first, last in ((low, min(high, 0xD7FF)), (max(low, 0xE000), high)):
         if first <= last:
             yield rf"\x{{{first:x}}}" if first == last else rf"\x{{{first:x}}}-\x{{{last:x}}}"
@@ -340,7 +340,7 @@ def _range(low: int, high: int) -> Iterator[str]:
 
 @cache
 def _others(kind: str, is_ascii: bool) -> str:
-    """Every character that is not of a class."""
+    """Every character that is not in a class."""
     tests: dict[str, Callable[[str], bool]] = {
         "DIGIT": str.isdecimal,
         "SPACE": str.isspace,

@@ -1,4 +1,4 @@
-"""What other distributions bring along, found by their entry points. Nothing is left out in silence."""
+"""Plugins from other packages, found by entry points. None is skipped silently."""
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -8,12 +8,12 @@ from emulator.errors import UsageError
 
 
 def points(group: str) -> Sequence[EntryPoint]:
-    """The entry points of a group, in the order of their names."""
+    """The entry points of a group, sorted by name."""
     return sorted(entry_points(group=group), key=lambda point: (point.name, distribution(point)))
 
 
 def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint], str | None]) -> Any:
-    """What an entry point names. Raises UsageError if it cannot be loaded or `complaint_of` says why it is unfit."""
+    """Loads an entry point. Raises UsageError if that fails or if `complaint_of` finds it invalid."""
     try:
         found = point.load()
     except Exception as error:
@@ -25,14 +25,14 @@ def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint
 
 
 def distribution(point: EntryPoint) -> str:
-    """The distribution that an entry point comes from, with its version."""
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown distribution"
+    """The package that provides an entry point, with its version."""
+    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown package"
 
 
 def refused(noun: str, point: EntryPoint, reason: str) -> UsageError:
-    """One sentence that names the distribution. `noun`: what was expected of it, such as `provider`."""
+    """An error that names the package. `noun` is the kind of plugin, such as `provider`."""
     name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
     return UsageError(
-        f"The {noun} '{point.name}' of the distribution {distribution(point)} can't be used: {reason}. "
-        f"Correct the distribution{name}."
+        f"The {noun} '{point.name}' of the package {distribution(point)} can't be used: {reason}. "
+        f"Fix the package{name}."
     )

@@ -114,7 +114,7 @@ class Usage:
 
 @record
 class Reply:
-    """An answer in its final words, before the request's own wishes are honoured.
+    """An answer in its final words, before the request's own wishes are honored.
 
     As a rule it thinks, speaks, then calls tools. `blocks` says otherwise: then the three members before are unused."""
 
@@ -261,7 +261,7 @@ class Choice:
 
 @record
 class Completion:
-    """A reply after the request was honoured: everything a dialect needs to render it, in either form."""
+    """A reply after the request was honored: everything a dialect needs to render it, in either form."""
 
     id: str
     created: int

@@ -1,6 +1,6 @@
-"""Chance by hash: every roll is a function of what it is for, never the next number of a shared generator.
+"""Seeded random choices by hashing: each is a function of its purpose, never the next number of a shared generator.
 
-So the same run gives the same bytes, in series or in parallel, and adding one roll changes no other.
+So the same run gives the same bytes, in series or in parallel, and adding one choice changes no other.
 """
 
 import random
@@ -11,12 +11,12 @@ Entropy = str | int | bytes
 
 
 def digest(*ingredients: Entropy) -> bytes:
-    """32 bytes that depend on every ingredient and on their order."""
+    """32 bytes that depend on all values and their order."""
     return hashed(mixed(*ingredients))
 
 
 def mixed(*ingredients: Entropy) -> bytes:
-    """Ingredients to be hashed. What is mixed in turn can be joined: `mixed(a, b) == mixed(a) + mixed(b)`."""
+    """Values to hash. Mixes can be concatenated: `mixed(a, b) == mixed(a) + mixed(b)`."""
     parts = []
     for item in ingredients:
         if isinstance(item, bytes):
@@ -30,7 +30,7 @@ def mixed(*ingredients: Entropy) -> bytes:
 
 
 mixed_before = lru_cache(maxsize=1024)(mixed)
-"""The same for ingredients that come again and again."""
+"""The same, cached, for values that recur often."""
 
 
 def hashed(mixture: bytes) -> bytes:
@@ -49,7 +49,7 @@ def fraction(*ingredients: Entropy) -> float:
 
 
 def generator(*ingredients: Entropy) -> random.Random:
-    """A generator of its own for work that needs many numbers in a row, such as writing a text."""
+    """A separate generator for work that needs many numbers, such as generating a text."""
     return random.Random(roll(*ingredients))
 
 
@@ -59,7 +59,7 @@ _ALPHANUMERIC = bytes(
 
 
 def letters(entropy: bytes, length: int) -> str:
-    """Letters and digits out of random bytes, at most as many as there are bytes."""
+    """Letters and digits from random bytes, at most one per byte."""
     return entropy[:length].translate(_ALPHANUMERIC).decode()
 
 

@@ -64,7 +64,7 @@ class Tenant(Condition[str]):
         return ask.request.http_request.headers.get("x-tenant") == self.value
 
     def mismatch(self, ask):
-        return f"the tenant is {ask.request.http_request.headers.get('x-tenant')!r}, the rule wants {self.value!r}"
+        return f"the tenant is {ask.request.http_request.headers.get('x-tenant')!r}, the rule expects {self.value!r}"
 """
 ENTRIES = """
 [emulator.providers]
@@ -164,7 +164,7 @@ def test_a_server_asks_them_and_explains_them(environment: dict[str, str], tmp_p
         unmatched, broken = ask("nobody"), ask("us", "/~teapot:cups=3")
     assert answers == ["Ours.", "Theirs."] * 3  # never from the cache of another tenant
     assert unmatched.status_code == 404
-    assert "ours: the tenant is 'nobody', the rule wants 'us'" in unmatched.text
+    assert "ours: the tenant is 'nobody', the rule expects 'us'" in unmatched.text
     assert (broken.status_code, broken.json()["error"]["message"]) == (418, "3 cups of tea")
 
 
@@ -214,9 +214,9 @@ def test_the_sweeps_take_them_up(environment: dict[str, str]) -> None:
         (("def mismatch", "def missing"), "Tenant does not state mismatch"),
         (
             ("value_type = str", "value_type = str; depends_on = 'all'"),
-            "Tenant.depends_on is 'all', one of class, body",
+            "Tenant.depends_on is 'all'; expected one of class, body",
         ),
-        (("(Condition[str])", ""), "a subclass of emulator.matching.conditions.base.Condition was expected"),
+        (("(Condition[str])", ""), "expected a subclass of emulator.matching.conditions.base.Condition"),
     ],
 )
 def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
@@ -225,5 +225,5 @@ def test_a_condition_that_cannot_be_used_is_refused_in_one_sentence(
     (tmp_path / "acme_condition.py").write_text(CONDITION.replace(*change))
     code, output, errors = run("check", str(tmp_path / "scenario.yaml"), environment=environment)
     assert code == 2
-    assert "The condition 'tenant' of the distribution acme 1.0 can't be used: " in output + errors
+    assert "The condition 'tenant' of the package acme 1.0 can't be used: " in output + errors
     assert reason in output + errors

@@ -214,5 +214,5 @@ def test_the_control_routes_tell_that_it_is_well_and_where_the_providers_are(
     nothing = http.get(f"{origin}/__emulator/nothing")
     assert nothing.status_code == 404
     assert nothing.json() == {
-        "error": "There is nothing at /__emulator/nothing. Did you mean 'timing'?",
+        "error": "Nothing at /__emulator/nothing. Did you mean 'timing'?",
     }

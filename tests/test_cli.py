@@ -35,6 +35,7 @@ ANSWERS = {
     "deepseek": "Hello! How can I help you today?",
     "openai": "Hello! How can I assist you today?",
     "anthropic": "Hello! What can I do for you today?",
+    "openrouter": "The answer is the one that you give it.",
     "gemini": "AI learns patterns from data and uses them to make predictions.",
 }
 """What each document's own example is answered with."""
@@ -66,7 +67,7 @@ def test_the_banner_tells_how_to_reach_each_provider_and_its_curl_lines_work_as_
     with served("--speed", "max", "--log", "off") as server:
         origin = f"http://127.0.0.1:{server.port}"
         lines = server.lines("curl " + f"{origin}/{list(PROVIDERS)[-1]}")
-        assert server.first_line == f"The emulator listens on {origin}. Ctrl-C stops it.\n"
+        assert server.first_line == f"The emulator is listening on {origin}. Press Ctrl-C to stop it.\n"
         assert lines[:3] == ["", "Live page", f"  open      {origin}/__emulator/"]
         said = {}
         for number, (name, provider) in enumerate(PROVIDERS.items()):
@@ -108,9 +109,7 @@ def test_one_provider_alone_stands_at_the_root() -> None:
         assert lines[-1].startswith(f"  try       curl {origin}/v1/chat/completions -H ")
 
 
-NO_SPEED = (
-    "Invalid value for '--speed': '{}' is not a speed. Give a number from 0.000001 to 1000000, such as 2, or max."
-)
+NO_SPEED = "Invalid value for '--speed': '{}' is not a speed. Use a number from 0.000001 to 1000000, such as 2, or max."
 
 
 @pytest.mark.parametrize(
@@ -156,7 +155,7 @@ def test_a_provider_that_there_is_not_is_refused_with_a_hint() -> None:
 
 def test_a_scenario_that_cannot_be_used_is_refused_before_anything_listens(tmp_path: Path) -> None:
     missing = tmp_path / "none.yaml"
-    assert invoke("serve", "--scenario", str(missing)) == (2, "", f"{missing}: there is no such file\n")
+    assert invoke("serve", "--scenario", str(missing)) == (2, "", f"{missing}: no such file\n")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +176,7 @@ def test_a_scenario_that_cannot_be_used_is_refused_before_anything_listens(tmp_p
         ),
         ("EMULATOR_SEED", "x", misuse("serve", "Invalid value for '--seed': 'x' is not a valid integer.")),
         ("EMULATOR_PROVIDER", "xyz", (2, "", f"There is no provider 'xyz'. Providers: {NAMES}\n")),
-        ("EMULATOR_SCENARIO", "/none.yaml", (2, "", "/none.yaml: there is no such file\n")),
+        ("EMULATOR_SCENARIO", "/none.yaml", (2, "", "/none.yaml: no such file\n")),
         (
             "EMULATOR_HOST",
             "192.0.2.1",
@@ -269,7 +268,7 @@ def test_check_takes_a_folder_file_by_file(tmp_path: Path) -> None:
     assert run("check", str(folder)) == (
         2,
         f"{folder}/a.yaml: ok\n{folder}/more/b.yaml: ok\n"
-        f"{folder}/more/c.toml:2:1: seed is 'x', a whole number was expected\n3 files checked, 1 error.\n",
+        f"{folder}/more/c.toml:2:1: seed is 'x'; expected a whole number\n3 files checked, 1 error.\n",
         "",
     )
     (folder / "more" / "c.toml").unlink()
@@ -277,7 +276,7 @@ def test_check_takes_a_folder_file_by_file(tmp_path: Path) -> None:
     files = [str(folder / "a.yaml"), str(folder / "more" / "b.yaml")]
     code, out, err = run("check", "--together", *files)
     assert (code, err) == (2, "")
-    assert out.splitlines()[0] == f"{files[1]}:2:1: seed is 2 here and 1 in {files[0]}: say it once"
+    assert out.splitlines()[0] == f"{files[1]}:2:1: seed is 2 here and 1 in {files[0]}: set it only once"
 
 
 def test_check_finds_nothing_wrong_with_what_is_shipped() -> None:
@@ -304,7 +303,7 @@ rules:
 
 
 PROBLEMS: list[dict[str, Any]] = [
-    {"line": 2, "column": 1, "message": "seed is 'forty-two', a whole number was expected"},
+    {"line": 2, "column": 1, "message": "seed is 'forty-two'; expected a whole number"},
     {
         "line": 4,
         "column": 13,
@@ -346,7 +345,7 @@ rules:
   - reply: {content: never}
 """
     )
-    message = "rules[1] never answers: rules[0] (odd.yaml:3) takes all that it matches"
+    message = "rules[1] never answers: rules[0] (odd.yaml:3) matches the same requests first"
     assert invoke("check", "odd.yaml") == (1, f"odd.yaml:4:5: {message} (warning)\n1 file checked, 1 warning.\n", "")
     code, out, err = invoke("check", "--json", "odd.yaml")
     row = {"level": "warning", "path": "odd.yaml", "line": 4, "column": 5, "message": message}
@@ -359,8 +358,8 @@ rules:
 
 def test_check_tells_which_file_is_missing_and_what_stands_beside_it(bad: str) -> None:
     end = "1 file checked, 1 error.\n"
-    assert invoke("check", "bas.yaml") == (2, f"bas.yaml: there is no such file. Did you mean 'bad.yaml'?\n{end}", "")
-    assert invoke("check", "xyz.toml") == (2, f"xyz.toml: there is no such file\n{end}", "")
+    assert invoke("check", "bas.yaml") == (2, f"bas.yaml: no such file. Did you mean 'bad.yaml'?\n{end}", "")
+    assert invoke("check", "xyz.toml") == (2, f"xyz.toml: no such file\n{end}", "")
 
 
 def test_check_needs_a_file() -> None:
@@ -373,29 +372,29 @@ def test_check_needs_a_file() -> None:
     [
         (
             "match: {turn: first}",
-            "match.turn is 'first', a mapping was expected. "
+            "match.turn is 'first'; expected a mapping. "
             "Write a number, such as turn: 1, or a comparison, such as turn: {gt: 1}",
         ),
-        ("match: {attempt: [1, 2]}", "match.attempt is a list, a mapping was expected. Write: attempt: {in: [1, 2]}"),
+        ("match: {attempt: [1, 2]}", "match.attempt is a list; expected a mapping. Write: attempt: {in: [1, 2]}"),
         (
             "error: 429",
-            "error is 429, a mapping was expected. "
+            "error is 429; expected a mapping. "
             "Write: error: {status: 429}, or the name of an error, such as error: rate_limited",
         ),
-        ("reply: hi", "reply is 'hi', a mapping was expected. Write: reply: {content: 'hi'}"),
+        ("reply: hi", "reply is 'hi'; expected a mapping. Write: reply: {content: 'hi'}"),
         (
             "reply: [hi, ho]",
-            "reply is a list, a mapping was expected. "
-            "Several answers in turn stand under replies, such as replies: [{reply: …}, {reply: …}]",
+            "reply is a list; expected a mapping. "
+            "For several answers in turn, write: replies: [{reply: …}, {reply: …}]",
         ),
         (
             "match: hello",
-            "match is 'hello', a mapping was expected. "
+            "match is 'hello'; expected a mapping. "
             "To match what a prompt contains, write: match: {prompt: {contains: 'hello'}}",
         ),
         (
             "match: {prompt: 3}",
-            "match.prompt is 3, a mapping was expected. Write it in quotes, as a text: prompt: '3'",
+            "match.prompt is 3; expected a mapping. Put it in quotes to make it a string: prompt: '3'",
         ),
     ],
 )
@@ -416,12 +415,12 @@ def test_a_message_says_what_would_do(tmp_path: Path, rule: str, message: str) -
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("rules: []", "version is missing: a scenario begins with the line `version: 1`"),
-        ("version: '1'", "version is the text '1'. Write: version: 1"),
+        ("rules: []", "version is missing: start the scenario with the line `version: 1`"),
+        ("version: '1'", "version is the string '1'. Write: version: 1"),
         (
             "- reply: {content: hi}",
-            "the document is a list, a mapping was expected. "
-            "A scenario has the line `version: 1`, then `rules:` with the list under it",
+            "the document is a list; expected a mapping. "
+            "Write the line `version: 1`, then `rules:` with the list under it",
         ),
         ("version: 1\nfaults: [{kind: resett}]", "faults[0].kind is 'resett'. Did you mean 'reset'?"),
     ],
@@ -439,9 +438,9 @@ def test_a_file_that_begins_wrong_is_told_how_to_begin(tmp_path: Path, text: str
     [
         ("resett", "There is no fault 'resett'. Did you mean 'reset'?"),
         ("xyz", f"There is no fault 'xyz'. `emulator faults` lists all {len(FAULTS)}."),
-        ("reset:after_tokens=soon", "The fault 'reset', after_tokens: 'soon' was given, a whole number was expected"),
-        ("latency:seconds=x", "The fault 'latency', seconds: 'x' was given, a number was expected"),
-        ("reset:probability=2", "The fault 'reset', probability: 2 was given, at most 1 was expected"),
+        ("reset:after_tokens=soon", "The fault 'reset': after_tokens is 'soon'; expected a whole number"),
+        ("latency:seconds=x", "The fault 'latency': seconds is 'x'; expected a number"),
+        ("reset:probability=2", "The fault 'reset': probability is 2; expected at most 1"),
     ],
 )
 def test_a_fault_that_cannot_be_is_one_sentence(fault: str, message: str) -> None:
@@ -457,11 +456,11 @@ def test_shipped_scenarios_are_known_by_name_anywhere(tmp_path: Path, monkeypatc
     code, out, _ = invoke("check", "incidents/deepseek_bussy")
     assert (code, out.splitlines()[0]) == (
         2,
-        "incidents/deepseek_bussy: there is no such file, and no shipped scenario of that name. "
+        "incidents/deepseek_bussy: no such file, and no shipped scenario with this name. "
         "Did you mean 'incidents/deepseek_busy'?",
     )
     Path("reasoning").write_text("")  # the user's own file comes first
-    assert "reasoning: the ending '' is not known" in invoke("check", "reasoning")[1]
+    assert "reasoning: unknown file extension ''" in invoke("check", "reasoning")[1]
 
 
 # Environment variables
@@ -504,7 +503,7 @@ def test_a_flag_is_a_variable_both_ways(variables: dict[str, str], is_allowed: b
 
 
 def test_variables_that_contradict_each_other_or_are_no_truth_values_are_refused() -> None:
-    message = "EMULATOR_RELOAD and EMULATOR_NO_RELOAD contradict each other: set one of them."
+    message = "EMULATOR_RELOAD and EMULATOR_NO_RELOAD contradict each other: set only one of them."
     assert invoke("serve", EMULATOR_RELOAD="1", EMULATOR_NO_RELOAD="1") == misuse("serve", message)
     code, out, err = invoke("serve", EMULATOR_NO_RELOAD="maybe")
     assert (code, out, "'maybe' is not a valid boolean" in err) == (2, "", True)
@@ -517,8 +516,8 @@ def test_unknown_variables_are_reported_at_the_start() -> None:
     )  # fmt: skip
     assert (code, out) == (2, "")
     assert err.splitlines()[:-1] == [
-        "EMULATOR_PROT is set, but there is no such option, so it changes nothing. Did you mean 'EMULATOR_PORT'?",
-        "EMULATOR_WHATEVER is set, but there is no such option, so it changes nothing. "
+        "EMULATOR_PROT is set but has no effect: there is no such option. Did you mean 'EMULATOR_PORT'?",
+        "EMULATOR_WHATEVER is set but has no effect: there is no such option. "
         "`emulator serve --help` lists the options.",
     ]
 
@@ -542,7 +541,7 @@ def test_providers_tells_all_about_one(name: str) -> None:
     facts = described(PROVIDERS[name])
     assert (code, err) == (0, "")
     first, *lines = out.splitlines()
-    assert first == f"{facts['title']} ({name}), after the document “{facts['document']}”"
+    assert first == f"{facts['title']} ({name}), according to “{facts['document']}”"
     assert f"Hosts: {', '.join(facts['hosts'])}" in lines
     assert f"Auth:  {facts['auth']}" in lines
     words = [line.split() for line in lines]

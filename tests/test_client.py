@@ -114,14 +114,14 @@ def test_parameters_replace_those_of_a_fault_that_is_given(world: NamespaceClien
     [
         ("rest", {}, "There is no fault 'rest'. Did you mean 'reset'?"),
         ("rest", {"times": 1}, "There is no fault 'rest'. Did you mean 'reset'?"),
-        ("reset", {"after_token": 1}, "The fault 'reset', after_token: there is no such parameter. Did you mean"),
-        ("reset", {"times": 0}, "The fault 'reset', times: "),
+        ("reset", {"after_token": 1}, "The fault 'reset': after_token: there is no such parameter. Did you mean"),
+        ("reset", {"times": 0}, "The fault 'reset': times is 0"),
         ("reset:now", {}, "The fault is 'reset:now': write parameters after the kind"),
         ("reset:now", {"times": 1}, "The fault is 'reset:now': write parameters after the kind"),
         ({}, {}, "There is no fault"),
         ({}, {"times": 1}, "There is no fault"),
         (None, {"times": 1}, "A fault is a string such as 'reset:after_tokens=5' or a mapping with a kind, not None."),
-        (Error(status=429), {"tmies": 1}, "The fault 'error', tmies: there is no such parameter. Did you mean 'times'"),
+        (Error(status=429), {"tmies": 1}, "The fault 'error': tmies: there is no such parameter. Did you mean 'times'"),
     ],
 )
 def test_a_fault_that_there_is_not_is_told(
@@ -278,7 +278,7 @@ def test_a_real_clock_cannot_be_moved(emulator: Emulator, world: NamespaceClient
     for each in (emulator, world):
         with pytest.raises(UsageError) as error:
             each.advance(1)
-        assert str(error.value) == "This clock is real and cannot be moved: say `clock: manual` in the scenario."
+        assert str(error.value) == "This clock is real and can't be moved: set `clock: manual` in the scenario."
 
 
 @pytest.mark.parametrize("seconds", [-1, -0.001, float("nan"), float("inf"), -float("inf"), 1e12])
@@ -365,7 +365,7 @@ def test_urls_tell_what_there_is(emulator: Emulator, world: NamespaceClient) -> 
         world.url("serevx")
     alone = Emulator(HELLO, provider="serevix")
     assert alone.url("serevix") == alone.origin
-    with pytest.raises(UsageError, match="serves serevix alone"):
+    with pytest.raises(UsageError, match="serves only serevix"):
         alone.url("cloudsway")
 
 

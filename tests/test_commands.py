@@ -44,7 +44,7 @@ def test_env_writes_for_other_shells(shell: str, line: str) -> None:
 def test_env_without_a_server_says_what_to_do() -> None:
     code, out, err = run("env", "--url", "http://127.0.0.1:1")
     assert (code, out) == (1, "")
-    assert err.startswith("No emulator answers at http://127.0.0.1:1: ")
+    assert err.startswith("No emulator responds at http://127.0.0.1:1: ")
     assert "Start one with `emulator serve`" in err
 
 
@@ -77,7 +77,7 @@ def test_init_says_which_folder_it_cannot_write(tmp_path: Path) -> None:
     (tmp_path / "tests").write_text("a file")
     code, _, err = run("init", str(tmp_path))
     assert code == 2
-    assert "Give a" in err
+    assert "Choose a" in err
     assert "Traceback" not in err
 
 

@@ -131,7 +131,7 @@ def test_waiting_ends_with_the_exchange_that_was_waited_for(api: Api) -> None:
     late = api("GET", "journal/wait?count=9&timeout=0")
     assert (late.status_code, late.json()["error"]) == (
         408,
-        "After 0 seconds 3 of 9 exchanges have matched and are over.",
+        "After 0 seconds, 3 of 9 matching exchanges have ended.",
     )
 
 

@@ -67,13 +67,13 @@ def test_what_makes_no_sense_is_refused_before_anything_starts() -> None:
         Emulator().url("xyz")
     for speed in (0, -1, float("nan")):
         with pytest.raises(
-            UsageError, match=f"^speed is {speed}. Give a number from 0.000001 to 1000000, such as 2, or inf.$"
+            UsageError, match=f"^speed is {speed}; expected a number from 0.000001 to 1000000, such as 2, or inf.$"
         ):
             Emulator(speed=speed)
-    with pytest.raises(ScenarioError, match=r"^/none\.yaml: there is no such file$"):
+    with pytest.raises(ScenarioError, match=r"^/none\.yaml: no such file$"):
         Emulator("/none.yaml")
     with pytest.raises(
-        ScenarioError, match=re.escape("scenario: rules[0].repyl is not a key here. Did you mean 'reply'?")
+        ScenarioError, match=re.escape("scenario: rules[0].repyl is not a valid key. Did you mean 'reply'?")
     ):
         Emulator({"rules": [{"repyl": {}}]})
 
@@ -81,7 +81,7 @@ def test_what_makes_no_sense_is_refused_before_anything_starts() -> None:
 def test_a_port_in_use_is_told_and_the_emulator_can_still_be_stopped() -> None:
     with Emulator() as first:
         second = Emulator(port=first.port)
-        message = f"^Cannot listen on 127.0.0.1:{first.port}: Address already in use. Another program listens there; "
+        message = f"^Cannot listen on 127.0.0.1:{first.port}: Address already in use. Another program is using this "
         with pytest.raises(BindError, match=message):
             second.start()
         second.stop()
@@ -330,7 +330,7 @@ def test_waiting_for_a_server_that_stops_is_told_so() -> None:
         assert not waiting.is_alive()
         assert set(outcomes) <= {
             "idle",
-            "The emulator was stopped meanwhile.",
+            "The emulator has stopped in the meantime.",
             "The emulator is not running; call start() first.",
         }
         assert outcomes
@@ -404,7 +404,7 @@ def test_a_forked_child_neither_hangs_nor_holds_what_is_its_parents(loop: Litera
         try:
             outcome, answer = os.read(reader, 4096).decode().split("\n")
             assert outcome == (
-                f"The emulator runs in process {os.getpid()}; in a process forked from it, only its URLs can be used."
+                f"The emulator runs in process {os.getpid()}; a process forked from it can only use its URLs."
             )
             assert answer == "Hello!"
             assert said(ask(emulator)) == "Hello!"

@@ -132,7 +132,7 @@ def test_grades(expected: Expected, result: Run, wanted: Grade) -> None:
         (run(requests=2, gap=0.9), Grade.WRONG, "came back after 0.90 s"),
         (run(code=1, out="", requests=2, gap=0.2), Grade.WRONG, "came back after 0.20 s"),
         (run(code=1, out=""), Grade.PASS, "1 request, exit 1"),
-        (run(code=None, out=""), Grade.PASS, "still waiting when it was stopped, as it was told"),
+        (run(code=None, out=""), Grade.PASS, "still waiting, as requested, when it was stopped"),
         (run(code=None, out="", requests=3, gap=0.1), Grade.WRONG, "came back after 0.10 s"),
     ],
 )

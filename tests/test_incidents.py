@@ -75,6 +75,18 @@ def test_deepseek_busy_sends_four_empty_lines_or_keep_alives_and_closes() -> Non
     assert set(heard.split(b"\n\n")) == {b": keep-alive", b""}
 
 
+def test_a_spent_month_is_a_429_that_waiting_does_not_help() -> None:
+    with started("claude_spend_limit") as emulator:
+        body = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
+        headers = {"x-api-key": "sk-ant-any", "anthropic-version": "2023-06-01"}
+        url = emulator.url("anthropic") + "/v1/messages"
+        answers = [httpx.post(url, json=body, headers=headers) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
+    error = answers[-1].json()["error"]
+    assert (error["type"], error["details"]) == ("rate_limit_error", {"error_code": "enforced_spend_limit_reached"})
+    assert "retry-after" not in answers[-1].headers
+
+
 def test_a_gateway_resets_every_stream_after_ninety_seconds() -> None:
     with started("gateway_reset_90s") as emulator:
         with pytest.raises(httpx.ReadError):

@@ -442,7 +442,7 @@ def test_a_wide_recursive_schema_stays_small() -> None:
           "properties": {"a/b": {"type": "integer", "minimum": 5, "maximum": 3}}},
          "No value fits the schema at #/properties/a~1b: there is no whole number between 5 and 3"),
         ({"type": "array", "minItems": 10**9},
-         "No value fits the schema at #: at least 1000000000 items are wanted; at most 1000 are made"),
+         "No value fits the schema at #: at least 1000000000 items are required; at most 1000 are supported"),
         ({"$ref": "#/$defs/nme", "$defs": {"name": {}}},
          "No value fits the schema at #: '#/$defs/nme' is not in the schema. Did you mean '#/$defs/name'?"),
         ({"type": "strin"}, "No value fits the schema at #: there is no type 'strin'. Did you mean 'string'?"),

@@ -106,8 +106,7 @@ def test_nothing_escapes() -> None:
     assert done.report["requests"] == 0
     assert [host.removesuffix(":80") for host in done.report["refused_hosts"]] == hosts
     assert done.err.splitlines() == [
-        f"emulator: refused: {host} is not emulated, and the emulator lets nothing out. "
-        f"--allow {host.partition(':')[0]} passes it on."
+        f"emulator: refused: {host} is not emulated and was blocked. --allow {host.partition(':')[0]} lets it through."
         for host in done.report["refused_hosts"]
     ]
     lines = done.out.splitlines()
@@ -250,7 +249,7 @@ def test_a_fault_of_handshakes_without_tls_is_skipped() -> None:
     done = python(program, "--log", "json", "--fault", "tls_expired")
     assert done.out == "200\n"
     assert json.loads(done.err)["notes"] == [
-        "fault tls_expired (server) was skipped: this server speaks no TLS: `serve --tls` and `run --intercept` do"
+        "fault tls_expired (server) was skipped: this server doesn't use TLS: `serve --tls` and `run --intercept` do"
     ]
 
 
@@ -380,8 +379,8 @@ def serving(*options: str) -> Iterator[int]:
     assert process.stdout is not None
     try:
         first = process.stdout.readline()
-        assert first.startswith("The emulator listens on https://127.0.0.1:"), first
-        yield int(first.split()[4].rstrip(".").rpartition(":")[2])
+        assert first.startswith("The emulator is listening on https://127.0.0.1:"), first
+        yield int(first.split()[5].rstrip(".").rpartition(":")[2])
     finally:
         process.terminate()
         process.communicate(timeout=20)
@@ -439,7 +438,7 @@ def given(folder: Path) -> tuple[Path, Path]:
     ("options", "words"),
     [
         (("--tls-cert", "missing.pem", "--tls-key", "k.pem"), "there is no file missing.pem"),
-        (("--tls-cert", "missing.pem"), "--tls-cert and --tls-key belong together"),
+        (("--tls-cert", "missing.pem"), "--tls-cert and --tls-key must be used together"),
         (("--tls", "x", "--tls-cert", "y", "--tls-key", "z"), "Choose one of the two"),
         (("--tls", "/dev/null/x"), "--tls needs a folder that can be written"),
     ],

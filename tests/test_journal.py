@@ -208,7 +208,7 @@ def test_large_requests_do_not_fill_the_memory(unmatched: Any) -> None:
         (reason,) = kept[-1].misses
         assert reason.startswith("other: prompt '29 many words ")
         assert reason.endswith("…' does not contain 'needle'")
-        assert kept[0].misses == ["not known any more: the request's body is too large to be kept"]
+        assert kept[0].misses == ["unknown: the request's body was too large to keep"]
 
 
 def reachable(exchanges: Any) -> int:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ OF_TOKENS = ("tokens.py", "generation/languages.py")
 EXAMPLES = (
     "client.py",
     "cli/app.py",
+    "dashboard/__init__.py",  # the models in its examples
     "cli/doctor.py",  # the variables that clients read
     "cli/init.py",
     "cli/scenarios.py",
@@ -33,6 +35,10 @@ EXAMPLES = (
     "resources.py",
 )
 """Their help and documentation show how clients reach a provider."""
+PROGRAMMES = ("exam/", "pytest_plugin/", "cli/exam.py")
+"""They run clients through faults by name, and point them at providers by the variables that they read."""
+GOOGLE_S = ("dialects/generate_content", "dialects/embed_content")
+"""Dialects of one vendor alone, whose JSON, schemas and signatures are that vendor's."""
 CITATION = "\nCHECK = Check("
 """What follows it in a finding cites the rule from its source, which may be a vendor's document."""
 MEMBERS = ("summaries", "native_finish_reason", "search_web", "token_info", "model_response", "completion_tokens")
@@ -61,21 +67,22 @@ def identifiers(text: str) -> Iterator[str]:
                 yield name
 
 
-def literals(text: str) -> Iterator[str]:
+@cache
+def literals(text: str) -> frozenset[str]:
     """Every text in a file."""
-    for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield node.value
+    nodes = ast.walk(ast.parse(text))
+    return frozenset([node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)])
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.startswith("dialects/")])
 def test_a_dialect_names_no_vendor(name: str) -> None:
-    assert NAMED.findall(FILES[name]) == []
+    if not name.startswith(GOOGLE_S):
+        assert NAMED.findall(FILES[name]) == []
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith("providers/")])
 def test_a_vendor_is_named_in_its_own_files_only(name: str) -> None:
-    if name not in (*OF_TOKENS, *EXAMPLES):
+    if name not in (*OF_TOKENS, *EXAMPLES) and not name.startswith((*PROGRAMMES, *GOOGLE_S)):
         text = FILES[name].partition(CITATION)[0] if name.startswith("verdict/findings/") else FILES[name]
         assert NAMED.findall(text) == []
 
@@ -97,5 +104,9 @@ def test_the_kind_of_a_fault_stands_in_its_own_file_and_in_the_table(kind: str) 
     module = FAULTS[kind].__module__
     own = module.removeprefix("emulator.").replace(".", "/") + ".py"
     allowed = (own, "faults/__init__.py")
-    assert [name for name, text in FILES.items() if name not in allowed and kind in literals(text)] == []
+    assert [name for name, text in FILES.items() if not _may_name(name, allowed) and kind in literals(text)] == []
     assert [name for name, text in FILES.items() if name not in allowed and f"from {module} import" in text] == []
+
+
+def _may_name(name: str, allowed: tuple[str, ...]) -> bool:
+    return name in allowed or name.startswith(PROGRAMMES)

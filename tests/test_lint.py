@@ -73,7 +73,7 @@ def on(**match: Any) -> dict[str, Any]:
 )
 def test_a_rule_behind_one_that_takes_all_of_it_is_told(wide: dict[str, Any], narrow: dict[str, Any]) -> None:
     found = told({"match": wide, **R}, {"match": narrow, **R})
-    assert found[-1:] == ["rules[1] never answers: rules[0] takes all that it matches"]
+    assert found[-1:] == ["rules[1] never answers: rules[0] matches the same requests first"]
 
 
 @pytest.mark.parametrize(
@@ -115,20 +115,20 @@ def test_a_rule_that_lets_requests_pass_takes_nothing_away() -> None:
     ):
         assert told(passing, on(prompt="x")) == []
     always = {"replies": [{**R, "chance": 1}, R]}
-    assert told(always, R) == ["rules[1] never answers: rules[0] takes all that it matches"]
+    assert told(always, R) == ["rules[1] never answers: rules[0] matches the same requests first"]
 
 
 def test_priority_decides_which_of_them_stands_before() -> None:
     first = {"name": "narrow", **on(prompt="x")}
     last = {"name": "wide", **R, "priority": 1}
-    assert told(first, last) == ["rule 'narrow' never answers: rule 'wide' takes all that it matches"]
+    assert told(first, last) == ["rule 'narrow' never answers: rule 'wide' matches the same requests first"]
 
 
 def test_texts_that_are_made_the_same_are_compared_so() -> None:
     rules = (on(prompt={"contains": "HI"}), on(prompt="hi"))
     assert told(*rules) == []
     assert told(*rules, defaults={"normalize": ["case"]}) == [
-        "rules[1] never answers: rules[0] takes all that it matches"
+        "rules[1] never answers: rules[0] matches the same requests first"
     ]
 
 
@@ -152,31 +152,31 @@ def test_many_rules_are_compared_within_a_moment() -> None:
         ({"any_of": []}, "any_of is an empty list"),
         ({"prompt": {"any_of": []}}, "prompt has an empty any_of"),
         ({"turn": {"in": []}}, "turn is in an empty list"),
-        ({"turn": 0}, "turn counts in whole numbers from 1 and is never 0 as it is wanted"),
-        ({"turn": 1.5}, "turn counts in whole numbers from 1 and is never 1.5 as it is wanted"),
+        ({"turn": 0}, "turn is a whole number from 1 on, so it is never 0"),
+        ({"turn": 1.5}, "turn is a whole number from 1 on, so it is never 1.5"),
         ({"attempt": {"in": [1, 2], "gt": 2}},
-         "attempt counts in whole numbers from 1 and is never 1 or 2 as it is wanted"),
-        ({"turn": {"gt": 2, "lt": 3}}, "turn counts in whole numbers from 1, and none is in the range that is wanted"),
-        ({"messages": {"lt": 0}}, "messages counts in whole numbers from 0, and none is in the range that is wanted"),
+         "attempt is a whole number from 1 on, so it is never 1 or 2"),
+        ({"turn": {"gt": 2, "lt": 3}}, "turn is a whole number from 1 on, and none is in the given range"),
+        ({"messages": {"lt": 0}}, "messages is a whole number from 0 on, and none is in the given range"),
         ({"prompt": {"equals": "a", "contains": "b"}}, "prompt cannot equal 'a' and contain 'b'"),
         ({"prompt": {"equals": "a", "regex": "^b"}}, "prompt cannot equal 'a' and match the regex '^b'"),
-        ({"prompt": {"equals": "a", "glob": "b*"}}, "prompt cannot equal 'a' and fit the glob 'b*'"),
+        ({"prompt": {"equals": "a", "glob": "b*"}}, "prompt cannot equal 'a' and match the glob 'b*'"),
         ({"prompt": {"equals": "a", "any_of": ["b", "c"]}}, "prompt cannot equal 'a' and be any of the others"),
-        ({"prompt": {"equals": "a", "not": "a"}}, "prompt is what `not` forbids whenever the rest holds"),
+        ({"prompt": {"equals": "a", "not": "a"}}, "prompt is excluded by `not` whenever the rest holds"),
         ({"system": {"contains": "cat", "not": {"contains": "a"}}},
-         "system is what `not` forbids whenever the rest holds"),
+         "system is excluded by `not` whenever the rest holds"),
         ({"prompt": {"any_of": [{"equals": "a", "contains": "b"}]}}, "prompt cannot equal 'a' and contain 'b'"),
         ({"header": {"x": {"equals": "a", "contains": "b"}}}, "x cannot equal 'a' and contain 'b'"),
-        ({"not": {}}, "`not` forbids what the rest requires"),
-        ({"provider": "nadles", "not": {"provider": ["nadles", "serevix"]}}, "`not` forbids what the rest requires"),
+        ({"not": {}}, "`not` excludes what the rest requires"),
+        ({"provider": "nadles", "not": {"provider": ["nadles", "serevix"]}}, "`not` excludes what the rest requires"),
         ({"all_of": [{"provider": "nadles"}, {"provider": "serevix"}]}, "no provider is in all of the lists"),
         ({"stream": True, "all_of": [{"stream": False}]}, "stream cannot be false and true at once"),
         ({"prompt": "a", "all_of": [{"prompt": "b"}]}, "the prompt cannot be two texts at once"),
-        ({"all_of": [{"turn": 0}]}, "turn counts in whole numbers from 1 and is never 0 as it is wanted"),
+        ({"all_of": [{"turn": 0}]}, "turn is a whole number from 1 on, so it is never 0"),
         ({"any_of": [{"turn": 0}, {"model": []}]},
-         "turn counts in whole numbers from 1 and is never 0 as it is wanted"),
+         "turn is a whole number from 1 on, so it is never 0"),
         ({"body": {"path": "$.a", "gt": 2, "lt": 1}}, "body at $.a cannot be above 2 and below 1"),
-        ({"body": {"path": "$.a", "gt": 2, "regex": "x"}}, "body at $.a cannot be a number and a text"),
+        ({"body": {"path": "$.a", "gt": 2, "regex": "x"}}, "body at $.a cannot be both a number and a string"),
         ({"body": {"path": "$.a", "in": []}}, "body at $.a is never in an empty list"),
     ],
 )  # fmt: skip
@@ -204,7 +204,7 @@ def test_a_model_that_the_provider_refuses_is_told() -> None:
     rule = on(provider="nadles", model="deepseek-r1")
     served = "deepseek-r1-distill-llama-70b-websearch"
     assert told(rule) == [
-        "rules[0]: no request can match: nadles refuses the model 'deepseek-r1'. "
+        "rules[0]: no request can match: nadles rejects the model 'deepseek-r1'. "
         f"Models, set under providers.nadles.models: {served}"
     ]
     assert told(rule, providers={"nadles": {"models": ["deepseek-r1"]}}) == []
@@ -218,32 +218,32 @@ def test_a_model_that_the_provider_refuses_is_told() -> None:
 def test_accounts_that_fit_no_rule_are_told() -> None:
     accounts = [{"key": "a", "provider": "serevix"}, {"key": "a", "provider": "serevix"}]
     assert told(on(provider="nadles"), on(prompt="x"), accounts=accounts) == [
-        "rules[0]: no account is for nadles, so that every request there is refused",
-        "accounts[1]: the key 'a' is there twice",
+        "rules[0]: no account is for nadles, so every request there is rejected",
+        "accounts[1]: the key 'a' is listed twice",
     ]
     assert told(on(provider="nadles"), accounts=[{"key": "a"}, {"key": "a", "provider": "serevix"}]) == []
-    assert told(on(key="b"), accounts=[{"key": "a"}]) == ["rules[0]: no request can match: the key 'b' is no account"]
+    assert told(on(key="b"), accounts=[{"key": "a"}]) == ["rules[0]: no request can match: no account has the key 'b'"]
     assert told(on(key="sk-fault-reset"), on(prompt="x", key={"glob": "b*"}), accounts=[{"key": "a"}]) == []
 
 
 def test_two_rules_of_one_name_are_told() -> None:
     rules = [{"name": "a", **on(prompt="1")}, {"name": "b", **on(prompt="2")}, {"name": "a", **on(prompt="3")}]
-    assert told(*rules) == ["there is a rule 'a' already (rules[0]): nobody can tell which of them answered"]
+    assert told(*rules) == ["there is a rule 'a' already (rules[0]): the journal can't show which of them answered"]
 
 
 def test_states_that_lead_nowhere_are_told() -> None:
     asked = {**on(prompt="x"), "set_state": "asked"}
     assert told(asked, on(state="aksed")) == [
         "no rule sets the state 'aksed'. Did you mean 'asked'?",
-        "no rule wants the state 'asked'. Did you mean 'aksed'?",
+        "no rule matches the state 'asked'. Did you mean 'aksed'?",
     ]
-    assert told(asked) == ["no rule wants the state 'asked'."]
+    assert told(asked) == ["no rule matches the state 'asked'."]
     assert told(on(any_of=[{"state": "gone"}, {"not": {"state": "away"}}])) == [
         "no rule sets the state 'gone'.",
         "no rule sets the state 'away'.",
     ]
     replies = {"replies": [{**R, "set_state": "one"}, {**R, "set_state": "two"}]}
-    assert told(replies) == ["no rule wants the state 'one'.", "no rule wants the state 'two'."]
+    assert told(replies) == ["no rule matches the state 'one'.", "no rule matches the state 'two'."]
 
 
 def test_states_that_are_left_or_shown_are_not_told() -> None:
@@ -259,20 +259,20 @@ def test_states_that_are_left_or_shown_are_not_told() -> None:
     ("rule", "message"),
     [
         ({"replies": [{**R, "chance": 1}, R], "then": "next_rule"},
-         "then: next_rule has no effect: with chances, answers are drawn and never run out"),
-        ({"replies": [{**R, "chance": 1}]}, "a weight has no effect where there is nothing else to draw"),
-        ({"replies": [R, R], "times": 1}, "replies[1] is never given: with times: 1 the rule is used up before"),
+         "then: next_rule has no effect: replies with a chance are drawn at random and never run out"),
+        ({"replies": [{**R, "chance": 1}]}, "chance has no effect on the only reply"),
+        ({"replies": [R, R], "times": 1}, "replies[1] is never sent: times: 1 uses up the rule before it"),
         ({"replies": [R, R], "times": 2, "then": "cycle"},
-         "then: cycle has no effect: with times: 2 nothing follows the last reply"),
+         "then: cycle has no effect: with times: 2, nothing follows the last reply"),
         ({**R, "chance": 1}, "chance is 1, so the rule never skips a request"),
-        ({"error": "overloaded", "pace": {"ttft": 1}}, "pace has no effect: errors come at once"),
+        ({"error": "overloaded", "pace": {"ttft": 1}}, "pace has no effect: errors are sent at once"),
         ({"reply": {"tool_calls": [{"name": "f"}], "length": 80}}, "length has no effect: no text is generated"),
         ({"reply": {"from": "python:json:dumps", "style": "code"}}, "style has no effect: no text is generated"),
         ({"match": {"body": {"path": "$.a", "exists": False, "equals": 1}}, **R},
-         "equals has no effect beside exists: false"),
+         "equals has no effect with exists: false"),
         ({"match": {"prompt": {"regex": "a"}}, "reply": {"content": "{{ groups['1'] }}"}},
          "groups is empty in its templates: no regex on the prompt has groups"),
-        ({"match": {"header": {"x y": "a"}}, **R}, "no request has a header 'x y': that is no name for one"),
+        ({"match": {"header": {"x y": "a"}}, **R}, "no request has a header 'x y': not a valid header name"),
     ],
 )  # fmt: skip
 def test_words_without_effect_are_told(rule: dict[str, Any], message: str) -> None:
@@ -304,10 +304,8 @@ def test_code_that_cannot_be_found_is_told(tmp_path: Path, monkeypatch: pytest.M
     assert said("answers.starred:anything") == said("answers.broken:anything") == []
     assert said("json:dumps") == said("math:sin") == said("sys:exit") == []
     assert said("answers.weather:snu") == ["rules[0]: there is no 'snu' in answers.weather. Did you mean 'sun'?"]
-    assert said("answers.wether:sun") == [
-        "rules[0]: there is no module 'answers.wether' where Python looks for modules"
-    ]
-    assert said("nowhere.at.all:f") == ["rules[0]: there is no module 'nowhere' where Python looks for modules"]
+    assert said("answers.wether:sun") == ["rules[0]: there is no module 'answers.wether' on Python's module path"]
+    assert said("nowhere.at.all:f") == ["rules[0]: there is no module 'nowhere' on Python's module path"]
     assert "answers" not in sys.modules
 
 
@@ -342,8 +340,8 @@ def test_regexes_of_linear_time_are_not_told(pattern: str) -> None:
 )
 def test_regexes_that_need_another_engine_are_told(pattern: str, limit: str) -> None:
     assert told(on(prompt={"regex": pattern})) == [
-        f"rules[0]: the regex {pattern!r} has {limit}, which cannot be searched in linear time: a text that takes "
-        "over 5 ms does not match"
+        f"rules[0]: the regex {pattern!r} has {limit}, which can't be searched in linear time: after 5 ms, "
+        "a text doesn't match"
     ]
 
 
@@ -408,14 +406,13 @@ def test_warnings_stand_where_the_words_stand_in_the_order_of_the_files(
         "      - {reply: {tool_calls: [{name: f}], length: 9}}\n"
     )
     assert [str(problem) for problem in warnings(load("z.yaml"))] == [
-        "z.yaml:8:16: rule 'never': the regex '(?=a)' has a lookahead or lookbehind, which cannot be "
-        "searched in linear time: a text that takes over 5 ms does not match",
-        "z.yaml:9:7: rule 'never': no request can match: turn counts in whole numbers from 1 and is never 0 as it is "
-        "wanted",
-        "a.yaml:4:5: rule 'all' never answers: rule 'all' (z.yaml:4) takes all that it matches",
-        "a.yaml:4:5: there is a rule 'all' already (z.yaml:4): nobody can tell which of them answered",
-        "a.yaml:5:13: rule 'all': no account is for nadles, so that every request there is refused",
-        "a.yaml:7:21: no rule wants the state 'on'.",
+        "z.yaml:8:16: rule 'never': the regex '(?=a)' has a lookahead or lookbehind, which can't be "
+        "searched in linear time: after 5 ms, a text doesn't match",
+        "z.yaml:9:7: rule 'never': no request can match: turn is a whole number from 1 on, so it is never 0",
+        "a.yaml:4:5: rule 'all' never answers: rule 'all' (z.yaml:4) matches the same requests first",
+        "a.yaml:4:5: there is a rule 'all' already (z.yaml:4): the journal can't show which of them answered",
+        "a.yaml:5:13: rule 'all': no account is for nadles, so every request there is rejected",
+        "a.yaml:7:21: no rule matches the state 'on'.",
         "a.yaml:8:43: rule 'all': length has no effect: no text is generated",
     ]
 

@@ -69,66 +69,67 @@ CALLED = (
 WEATHER = request_of()
 SHOWN = "'What is the weather?'"
 HOLDS_AND_MISSES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    ({"provider": "serevix"}, {"provider": "nadles"}, "provider is 'serevix', the rule wants 'nadles'"),
+    ({"provider": "serevix"}, {"provider": "nadles"}, "provider is 'serevix', the rule expects 'nadles'"),
     (
         {"provider": ["nadles", "serevix"]},
         {"provider": ["nadles", "cloudsway"]},
-        "provider is 'serevix', the rule wants 'nadles' or 'cloudsway'",
+        "provider is 'serevix', the rule expects 'nadles' or 'cloudsway'",
     ),
-    ({"operation": "chat"}, {"operation": "models"}, "operation is 'chat', the rule wants 'models'"),
-    ({"model": "DeepSeek-*"}, {"model": ["gpt-*", "o?"]}, "model is 'deepseek-v3', the rule wants 'gpt-*' or 'o?'"),
-    ({"model": "deepseek-v[34]"}, {"model": "deepseek"}, "model is 'deepseek-v3', the rule wants 'deepseek'"),
+    ({"operation": "chat"}, {"operation": "models"}, "operation is 'chat', the rule expects 'models'"),
+    ({"model": "DeepSeek-*"}, {"model": ["gpt-*", "o?"]}, "model is 'deepseek-v3', the rule expects 'gpt-*' or 'o?'"),
+    ({"model": "deepseek-v[34]"}, {"model": "deepseek"}, "model is 'deepseek-v3', the rule expects 'deepseek'"),
     ({"prompt": "What is the weather?"}, {"prompt": "what is the weather?"},
      f"prompt {SHOWN} is not 'what is the weather?'"),
     ({"prompt": {"contains": "weather"}}, {"prompt": {"contains": "Weather"}},
      f"prompt {SHOWN} does not contain 'Weather'"),
     ({"prompt": {"regex": r"the (\w+)\?$"}}, {"prompt": {"regex": "^the"}},
      f"prompt {SHOWN} does not match the regex '^the'"),
-    ({"prompt": {"glob": "what*?"}}, {"prompt": {"glob": "weather*"}}, f"prompt {SHOWN} does not fit 'weather*'"),
+    ({"prompt": {"glob": "what*?"}}, {"prompt": {"glob": "weather*"}},
+     f"prompt {SHOWN} does not match the glob 'weather*'"),
     ({"prompt": {"any_of": ["x", {"contains": "is"}]}}, {"prompt": {"any_of": ["x", {"contains": "y"}]}},
      f"prompt {SHOWN} is not 'x' and does not contain 'y'"),
     ({"prompt": {"not": {"contains": "rain"}}}, {"prompt": {"not": {"contains": "weather"}}},
-     f"prompt {SHOWN} is what `not` forbids"),
+     f"prompt {SHOWN} is excluded by `not`"),
     ({"prompt": {"contains": "What", "glob": "*?"}}, {"prompt": {"contains": "What", "glob": "*!"}},
-     f"prompt {SHOWN} does not fit '*!'"),
+     f"prompt {SHOWN} does not match the glob '*!'"),
     ({"system": "Be kind."}, {"system": {"contains": "cruel"}}, "system 'Be kind.' does not contain 'cruel'"),
-    ({"message": "Hello!"}, {"message": "Bye"}, "none of 4 messages fits: the last is not 'Bye'"),
-    ({"turn": 2}, {"turn": 1}, "turn is 2, the rule wants exactly 1"),
+    ({"message": "Hello!"}, {"message": "Bye"}, "none of 4 messages matches: the last is not 'Bye'"),
+    ({"turn": 2}, {"turn": 1}, "turn is 2, the rule expects exactly 1"),
     ({"turn": {"gt": 1, "lt": 3}}, {"turn": {"gt": 2, "lt": 9}},
-     "turn is 2, the rule wants more than 2 and less than 9"),
+     "turn is 2, the rule expects more than 2 and less than 9"),
     ({"turn": {"in": [1, 2]}}, {"turn": {"in": [1, 3], "gt": 2}},
-     "turn is 2, the rule wants more than 2 and one of 1, 3"),
-    ({"messages": 4}, {"messages": {"lt": 4}}, "the number of messages is 4, the rule wants less than 4"),
-    ({"attempt": 1}, {"attempt": {"gt": 1_234_567}}, "attempt is 1, the rule wants more than 1234567"),
-    ({"stream": False}, {"stream": True}, "stream is false, the rule wants true"),
+     "turn is 2, the rule expects more than 2 and one of 1, 3"),
+    ({"messages": 4}, {"messages": {"lt": 4}}, "the number of messages is 4, the rule expects less than 4"),
+    ({"attempt": 1}, {"attempt": {"gt": 1_234_567}}, "attempt is 1, the rule expects more than 1234567"),
+    ({"stream": False}, {"stream": True}, "stream is false, the rule expects true"),
     ({"header": {"User-Agent": {"contains": "openai"}}}, {"header": {"User-Agent": "curl"}},
      "header user-agent 'openai-python' is not 'curl'"),
-    ({"header": {"x-other": None}}, {"header": {"x-trace": None}}, "header x-trace is there, the rule wants none"),
+    ({"header": {"x-other": None}}, {"header": {"x-trace": None}}, "header x-trace is present, the rule expects none"),
     ({"header": {"x-trace": "abc"}}, {"header": {"x-other": "abc"}}, "header x-other is missing"),
     ({"key": {"glob": "sk-*"}}, {"key": "sk-other"}, "the key is not 'sk-other'"),
-    ({"state": "start"}, {"state": "asked"}, "state is 'start', the rule wants 'asked'"),
+    ({"state": "start"}, {"state": "asked"}, "state is 'start', the rule expects 'asked'"),
     ({"body": {"path": "$.metadata.case", "equals": "cut"}}, {"body": {"path": "$.metadata.case", "equals": "run"}},
-     "body at $.metadata.case is 'cut', the rule wants equals 'run'"),
+     "body at $.metadata.case is 'cut', the rule expects equals 'run'"),
     ({"body": {"path": "$.metadata.tags", "contains": "b"}}, {"body": {"path": "$.metadata.tags", "contains": "c"}},
-     """body at $.metadata.tags is ["a","b"], the rule wants contains 'c'"""),
+     """body at $.metadata.tags is ["a","b"], the rule expects contains 'c'"""),
     ({"body": {"path": "$.metadata.tags[*]", "equals": "b"}}, {"body": {"path": "$.metadata.tags[*]", "equals": "c"}},
-     "body at $.metadata.tags[*] is 'a', the rule wants equals 'c'"),
+     "body at $.metadata.tags[*] is 'a', the rule expects equals 'c'"),
     ({"body": {"path": "$.n", "gt": 2, "lt": 4}}, {"body": {"path": "$.n", "gt": 3.5}},
-     "body at $.n is 3, the rule wants gt 3.5"),
+     "body at $.n is 3, the rule expects gt 3.5"),
     ({"body": {"path": "$.n", "in": [3, 4]}}, {"body": {"path": "$.n", "in": [True, "3"]}},
-     "body at $.n is 3, the rule wants in true or '3'"),
+     "body at $.n is 3, the rule expects in true or '3'"),
     ({"body": {"path": "$.metadata.case", "regex": "^c"}}, {"body": {"path": "$.n", "regex": "3"}},
-     "body at $.n is 3, the rule wants regex '3'"),
+     "body at $.n is 3, the rule expects regex '3'"),
     ({"body": {"path": "$.user", "equals": None}}, {"body": {"path": "$.n", "equals": None}},
-     "body at $.n is 3, the rule wants equals null"),
+     "body at $.n is 3, the rule expects equals null"),
     ({"body": {"path": "$.user", "exists": True}}, {"body": {"path": "$.nothing", "exists": True}},
-     "body at $.nothing is nothing, the rule wants exists true"),
+     "body at $.nothing is nothing, the rule expects exists true"),
     ({"body": {"path": "$.nothing", "exists": False}}, {"body": {"path": "$.user", "exists": False}},
-     "body at $.user is null, the rule wants exists false"),
+     "body at $.user is null, the rule expects exists false"),
     ({"any_of": [{"turn": 9}, {"turn": 2}]}, {"any_of": [{"turn": 9}, {"state": "x", "turn": 2}]},
-     "none of any_of holds: turn is 2, the rule wants exactly 9; state is 'start', the rule wants 'x'"),
+     "none of any_of holds: turn is 2, the rule expects exactly 9; state is 'start', the rule expects 'x'"),
     ({"all_of": [{"turn": 2}, {"stream": False}]}, {"all_of": [{"turn": 2}, {"stream": True}]},
-     "stream is false, the rule wants true"),
+     "stream is false, the rule expects true"),
     ({"not": {"turn": 9, "stream": False}}, {"not": {"turn": 2, "stream": False}}, "everything under `not` holds"),
 ]  # fmt: skip
 
@@ -165,7 +166,7 @@ def test_tool_results_are_found_by_function_and_content() -> None:
     assert matches({"tool_result": {}}, asked)
     assert matches({"tool_result": {"name": "get_*", "content": {"contains": "18"}}}, asked)
     assert matches({"tool_result": {"content": "noon"}}, asked)
-    assert miss({"tool_result": {"name": "send"}}, asked) == "the tool result is of 'get_time', the rule wants 'send'"
+    assert miss({"tool_result": {"name": "send"}}, asked) == "the tool result is of 'get_time', the rule expects 'send'"
     assert miss({"tool_result": {"content": "night"}}, asked) == "the tool result 'noon' is not 'night'"
     assert not matches({"tool_result": {"name": "get_time", "content": {"contains": "18"}}}, asked)
     told = "the conversation does not end with a tool result"
@@ -176,7 +177,7 @@ def test_tool_results_are_found_by_function_and_content() -> None:
 def test_a_rule_answers_completions_unless_it_says_otherwise() -> None:
     models = request_of(operation="models", messages=())
     completions = " or ".join(f"'{name}'" for name in COMPLETIONS)
-    assert miss({}, models) == f"operation is 'models', the rule wants {completions}"
+    assert miss({}, models) == f"operation is 'models', the rule expects {completions}"
     assert matches({"operation": ["models", "balance"]}, models)
     assert matches({}, request_of(operation="completions"))
 
@@ -203,7 +204,7 @@ def test_a_body_nested_too_deep_for_its_path_holds_nothing() -> None:
         inner = inner["a"]
     deep = request_of(body=body)
     assert miss({"body": {"path": "$..b", "exists": True}}, deep) == (
-        "body at $..b is nothing, the rule wants exists true"
+        "body at $..b is nothing, the rule expects exists true"
     )
 
 
@@ -372,15 +373,15 @@ def test_the_nearest_miss_stands_first() -> None:
     )
     assert misses(book, MatchContext(WEATHER)) == [
         f"near: prompt {SHOWN} is not 'x'",
-        "half: turn is 2, the rule wants exactly 1",
-        "far: provider is 'serevix', the rule wants 'nadles'",
+        "half: turn is 2, the rule expects exactly 1",
+        "far: provider is 'serevix', the rule expects 'nadles'",
     ]
 
 
 def test_used_up_and_passed_over_are_told_apart() -> None:
     used_up = book_of({"name": "once", "times": 1})
     assert find(used_up, MatchContext(WEATHER), {0: 1}) is None
-    assert misses(used_up, MatchContext(WEATHER)) == ["once: it matches, but all its replies are used up"]
+    assert misses(used_up, MatchContext(WEATHER)) == ["once: it matches, but it is used up"]
     passed = book_of({"name": "rare", "chance": 0.000001})
     assert misses(passed, MatchContext(WEATHER)) == ["rare: skipped by its `chance`"]
 

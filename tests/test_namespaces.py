@@ -400,8 +400,8 @@ def test_a_world_that_was_given_something_is_not_lost_in_silence(monkeypatch: py
     monkeypatch.setattr(namespace_module, "MAX_GIVEN", 3)
     mine = {"rules": [{"reply": {"content": "Mine."}}]}
     told = (
-        "The namespace 'first' was forgotten: 3 others were given something since it was last used. "
-        "Give it its scenario once more, or use fewer names."
+        "The namespace 'first' was dropped: 3 others have been configured since its last use. "
+        "Configure it again, or use fewer names."
     )
     with Emulator(SCENARIO) as emulator:
         first = emulator.namespace("first", mine)
@@ -513,7 +513,7 @@ def test_sixteen_worlds_with_two_hundred_requests_at_once_never_cross() -> None:
                 if kind == "echo":
                     assert text == f"world {world}: {prompt}"
                 elif kind == "tool":
-                    assert text == f'world_{world}{{"said":"{prompt}"}}'
+                    assert text == f'world_{world}{{"said": "{prompt}"}}'
                 elif kind == "generated":
                     assert prompt in text
             journal = emulator.namespace(f"crowd-{world}").journal

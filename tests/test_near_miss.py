@@ -32,7 +32,7 @@ def test_strict_answers_tell_each_rule_and_why_not_the_nearest_first() -> None:
     told = [
         "weather: prompt 'good morning' does not contain 'weather'",
         "once: prompt 'good morning' does not match the regex '^twice'",
-        "greeting: model is 'deepseek-v3', the rule wants 'gpt-*'",
+        "greeting: model is 'deepseek-v3', the rule expects 'gpt-*'",
     ]
     lines = ["No rule matches this serevix request. Rules tried:", *(f"  {reason}" for reason in told)]
     assert reply.status_code == 404
@@ -45,7 +45,7 @@ def test_a_rule_that_is_used_up_is_told_apart_from_one_that_does_not_match() -> 
     with Emulator({"rules": RULES}) as emulator:
         assert ask(emulator, "twice please").json()["choices"][0]["message"]["content"] == "Once"
         message = ask(emulator, "twice please").json()["error"]["message"]
-    assert message.splitlines()[1] == "  once: it matches, but all its replies are used up"
+    assert message.splitlines()[1] == "  once: it matches, but it is used up"
 
 
 def test_generated_answers_tell_it_in_the_journal_and_in_the_log_line() -> None:

@@ -101,13 +101,13 @@ def test_without_jitter_each_frame_is_due_with_its_last_token(tokens: list[int],
 @pytest.mark.parametrize(
     ("ttft", "rate", "jitter", "told"),
     [
-        (-0.1, 10, 0, "ttft is -0.1. Give a number from 0 to 3.16224e+07."),
-        (inf, 10, 0, "ttft is inf. Give a number from 0 to 3.16224e+07."),
-        (nan, 10, 0, "ttft is nan. Give a number from 0 to 3.16224e+07."),
-        (0, 0, 0, "tokens_per_second is 0. Give a number from 1e-06 to inf."),
-        (0, 5e-324, 0, "tokens_per_second is 5e-324. Give a number from 1e-06 to inf."),
-        (0, "9", 0, "tokens_per_second is '9'. Give a number from 1e-06 to inf."),
-        (0, 10, 1.5, "jitter is 1.5. Give a number from 0 to 1."),
+        (-0.1, 10, 0, "ttft is -0.1; expected a number from 0 to 3.16224e+07."),
+        (inf, 10, 0, "ttft is inf; expected a number from 0 to 3.16224e+07."),
+        (nan, 10, 0, "ttft is nan; expected a number from 0 to 3.16224e+07."),
+        (0, 0, 0, "tokens_per_second is 0; expected a number from 1e-06 to inf."),
+        (0, 5e-324, 0, "tokens_per_second is 5e-324; expected a number from 1e-06 to inf."),
+        (0, "9", 0, "tokens_per_second is '9'; expected a number from 1e-06 to inf."),
+        (0, 10, 1.5, "jitter is 1.5; expected a number from 0 to 1."),
     ],
 )
 def test_what_is_no_pace_is_refused(ttft: float, rate: float, jitter: float, told: str) -> None:

@@ -49,7 +49,8 @@ SCENARIO: Json = {
     "providers": {
         "maxtoken": {"models": None},
         "deepseek": {"models": None, "count_tokens": True},
-        "cloudsway": {"effort": "deepseek"},
+        "cloudsway": {"effort": "deepseek", "models": ["gpt-4o", "gpt-4o-mini"]},
+        "openrouter": {"models": None},
         "openai": {"models": None},
         "anthropic": {"models": None},
     },
@@ -265,6 +266,22 @@ PROBES: Mapping[str, Mapping[str, Probe]] = {
         "encoding_format": Probe({"encoding_format": "base64"}),
         "user": Probe({"user": "somebody"}),
     },
+    "images": {
+        "model": Probe({"model": "another-model"}),
+        "prompt": Probe({"prompt": "something else"}),
+        "n": Probe({"n": 2}),
+        "aspect_ratio": Probe({"aspect_ratio": "16:9"}),
+        "image_size": Probe({"image_size": "2K"}),
+        "size": Probe({"size": "1024x1024"}),
+        "quality": Probe({"quality": "low"}),
+        "background": Probe({"background": "opaque"}),
+        "moderation": Probe({"moderation": "low"}),
+        "output_format": Probe({"output_format": "webp"}),
+        "output_compression": Probe({"output_compression": 50}),
+        "stream": Probe({"stream": True}),
+        "partial_images": Probe({"partial_images": 2}),
+        "user": Probe({"user": "somebody"}),
+    },
     "moderations": {
         "model": Probe({"model": "text-moderation-latest"}),
         "input": Probe(said("something else")),
@@ -333,16 +350,62 @@ CLAUDE = {
     "output_format": Probe({"output_format": {"type": "json_schema", "schema": SCHEMA}}, chat(ASK)),
     "cache_control": Probe({"cache_control": {"type": "ephemeral"}}, chat("Please count. " * 1000)),
 }
+OF_RESPONSES = {
+    "reasoning.effort": Probe({"reasoning": {"effort": "none"}}, {"model": "gpt-5"}),
+    "reasoning.summary": Probe({"reasoning": {"summary": "auto"}}, {"model": "gpt-5"}),
+    "reasoning.generate_summary": Probe({"reasoning": {"generate_summary": "auto"}}, {"model": "gpt-5"}),
+    "tool_choice": Probe({"tool_choice": "required"}, {**said(ASK), "tools": [FLAT_FUNCTION]}),
+    "top_logprobs": Probe({"top_logprobs": 2}, {"include": ["message.output_text.logprobs"]}),
+    "previous_response_id": Probe({"previous_response_id": "PREVIOUS"}),
+}
+ROUTED = {
+    **{
+        name: Probe({name: value})
+        for name, value in {
+            "route": "fallback",
+            "transforms": ["middle-out"],
+            "plugins": [],
+            "usage": {"include": True},
+            "parallel_tool_calls": False,
+            "user": "somebody",
+            "session_id": "s",
+            "metadata": {"a": "b"},
+            "top_k": 5,
+            "min_p": 0.1,
+            "top_a": 0.1,
+            "repetition_penalty": 1.1,
+            "stream_options": {"include_usage": False},
+            "include_reasoning": False,
+        }.items()
+    },
+    "models": Probe({"models": ["openai/gpt-4o-mini"]}, {"model": "openrouter/auto"}),
+    "n": Probe({"n": 2}),
+    "reasoning.enabled": Probe({"reasoning": {"enabled": False}}),
+    "reasoning.effort": Probe({"reasoning": {"effort": "none"}}),
+    "reasoning.max_tokens": Probe(
+        {"reasoning": {"enabled": True, "max_tokens": 100}}, {"reasoning": {"enabled": True}}
+    ),
+    "reasoning.exclude": Probe({"reasoning": {"exclude": True}}),
+    "reasoning.summary": Probe({"reasoning": {"enabled": True, "summary": "auto"}}, {"reasoning": {"enabled": True}}),
+    **{
+        f"provider.{name}": Probe({"provider": {name: value}})
+        for name, value in {
+            "order": ["azure"],
+            "only": ["azure"],
+            "ignore": ["azure"],
+            "allow_fallbacks": False,
+            "require_parameters": True,
+            "data_collection": "deny",
+            "zdr": True,
+            "quantizations": ["fp8"],
+            "sort": "price",
+            "max_price": {"prompt": 1},
+        }.items()
+    },
+}
 SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
     ("openai", "chat"): OPENAI_CHAT,
-    ("openai", "responses"): {
-        "reasoning.effort": Probe({"reasoning": {"effort": "none"}}, {"model": "gpt-5"}),
-        "reasoning.summary": Probe({"reasoning": {"summary": "auto"}}, {"model": "gpt-5"}),
-        "reasoning.generate_summary": Probe({"reasoning": {"generate_summary": "auto"}}, {"model": "gpt-5"}),
-        "tool_choice": Probe({"tool_choice": "required"}, {**said(ASK), "tools": [FLAT_FUNCTION]}),
-        "top_logprobs": Probe({"top_logprobs": 2}, {"include": ["message.output_text.logprobs"]}),
-        "previous_response_id": Probe({"previous_response_id": "PREVIOUS"}),
-    },
+    ("openai", "responses"): OF_RESPONSES,
     ("openai", "input_tokens"): {
         "tool_choice": Probe({"tool_choice": "required"}, {"tools": [FLAT_FUNCTION]}),
         "previous_response_id": Probe({"previous_response_id": "PREVIOUS"}),
@@ -354,6 +417,18 @@ SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
         "output_config": Probe({"output_config": {"effort": "low"}}),
         "tool_choice": Probe({"tool_choice": {"type": "any"}}, {"tools": [NAMED_FUNCTION]}),
     },
+    ("serevix", "messages"): CLAUDE,
+    ("cloudsway", "messages"): {
+        **CLAUDE,
+        "output_config.effort": Probe({"output_config": {"effort": "max"}}, {"model": "claude-opus-4-6"}),
+    },
+    ("cloudsway", "responses"): {
+        **OF_RESPONSES,
+        "model": Probe({"model": "gpt-4o-mini"}),
+        "stream_options": Probe({"stream_options": {"include_obfuscation": False}}, {"stream": True}),
+    },
+    ("maxtoken", "chat"): {"max_tokens": Probe({"max_tokens": 2}, {"model": "gpt-4o-2024-08-06"})},
+    ("openrouter", "chat"): ROUTED,
     ("deepseek", "count_tokens"): {
         "thinking.type": Probe(OFF, {"messages": REMEMBERED, "tools": [NAMED_FUNCTION]}),
         "tool_choice": Probe({"tool_choice": {"type": "none"}}, {"tools": [NAMED_FUNCTION]}),
@@ -362,7 +437,9 @@ SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
     ("cloudsway", "chat"): {"tool_choice": Probe({"tool_choice": "required"}, THOUGHTLESS)},
 }
 """Where a vendor needs another."""
+CLAUDES = ("anthropic", "serevix", "cloudsway")
 MODELS = {
+    "openrouter": "openai/gpt-4o",
     "anthropic": "claude-sonnet-4-6",
     "openai": "gpt-4o",
     "deepseek": "deepseek-v4-pro",
@@ -374,6 +451,7 @@ BASES: Mapping[str, Json] = {
     "messages": {**chat(COUNT), "max_tokens": 100},
     "gap": {"prompt": COUNT},
     "embeddings": said(COUNT),
+    "images": {"prompt": COUNT},
     "moderations": said(COUNT),
     "generate_content": content(COUNT),
     "embed_content": {"content": {"parts": [{"text": COUNT}]}},
@@ -424,6 +502,10 @@ def request_of(provider: str, operation: Operation, probe: Probe, members: Json)
         body["stream"] = False
     if operation.dialect == "embeddings":
         body["model"] = "text-embedding-3-small"
+    if operation.dialect == "messages" and provider in CLAUDES:
+        body["model"] = "claude-sonnet-4-6"
+    if operation.dialect == "responses" and provider == "cloudsway":
+        body["model"] = "gpt-4o"
     return path.replace("{endpointPath}", "one"), {**body, **probe.base, **members}
 
 
@@ -472,7 +554,7 @@ def test_a_parameter_does_what_the_table_says(case: Case, emulator: Emulator, ht
         assert effect.message.replace("{name}", name).replace("{value}", value) in after.text
         return
     ignored = [each for each in emulator.journal[-1].ignored if each.partition(".")[0] == name.partition(".")[0]]
-    if effect.kind == "honoured":
+    if effect.kind == "honored":
         assert answer_of(after) != plain
         assert name not in ignored
     else:

@@ -23,7 +23,7 @@ ROOM = """
 from emulator.providers.base import Operation
 from emulator.providers.deepseek_chat import DeepSeekDialect
 
-class Room(DeepSeekDialect):
+class Vendor(DeepSeekDialect):
     name = "acme"
     title = "Acme LLM"
     hosts = ("llm.acme.example",)
@@ -31,11 +31,11 @@ class Room(DeepSeekDialect):
     operations = (Operation("chat", "POST", "/chat", "a chat completion"),)
     example = ("/chat", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
 """
-ADVICE = "Correct the distribution; or uninstall it: pip uninstall"
+ADVICE = "Fix the package; or uninstall it: pip uninstall"
 
 
 def installed(
-    folder: Path, code: str, name: str = "acme-emulator", entry: str = "acme = acme_emulator:Room"
+    folder: Path, code: str, name: str = "acme-emulator", entry: str = "acme = acme_emulator:Vendor"
 ) -> dict[str, str]:
     """A folder that looks as if a distribution had been installed into it, as an environment."""
     module = name.replace("-", "_")
@@ -62,7 +62,7 @@ def error_spec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Erro
     """`refusal(code)` installs a distribution here and gives the sentence in which it is refused."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def told(code: str, entry: str = "acme = acme_emulator:Room") -> str:
+    def told(code: str, entry: str = "acme = acme_emulator:Vendor") -> str:
         installed(tmp_path, code, entry=entry)
         with pytest.raises(UsageError) as refused:
             with_plugins(PROVIDERS)
@@ -164,7 +164,7 @@ PLUGIN = """
 from emulator.providers.base import Operation
 from emulator.providers.deepseek_chat import DeepSeekDialect
 
-class Room(DeepSeekDialect):
+class Vendor(DeepSeekDialect):
     name = "acme"
     title = "Acme LLM"
     hosts = ("llm.acme.example",)
@@ -202,42 +202,42 @@ def test_a_provider_with_a_header_and_an_operation_of_its_own_is_matched_and_its
 class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
     def test_when_its_module_fails(self, error_spec: ErrorSpec) -> None:
         assert error_spec("import acme_llm") == (
-            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: loading acme_emulator:Room "
+            "The provider 'acme' of the package acme-emulator 1.0 can't be used: loading acme_emulator:Vendor "
             f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator."
         )
 
     def test_when_there_is_no_such_class(self, error_spec: ErrorSpec) -> None:
         assert error_spec("") == (
-            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: loading acme_emulator:Room "
-            f"failed: AttributeError: module 'acme_emulator' has no attribute 'Room'. {ADVICE} acme-emulator."
+            "The provider 'acme' of the package acme-emulator 1.0 can't be used: loading acme_emulator:Vendor "
+            f"failed: AttributeError: module 'acme_emulator' has no attribute 'Vendor'. {ADVICE} acme-emulator."
         )
 
-    def test_when_it_is_no_room(self, error_spec: ErrorSpec) -> None:
-        assert error_spec("Room = 1") == (
-            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: acme_emulator:Room is 1, a "
-            f"subclass of emulator.providers.base.Provider was expected. {ADVICE} acme-emulator."
+    def test_when_it_is_no_provider(self, error_spec: ErrorSpec) -> None:
+        assert error_spec("Vendor = 1") == (
+            "The provider 'acme' of the package acme-emulator 1.0 can't be used: acme_emulator:Vendor is 1; "
+            f"expected a subclass of emulator.providers.base.Provider. {ADVICE} acme-emulator."
         )
 
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            (("    title", "    label"), "Room does not state title"),
-            (('name = "acme"', 'name = "other"'), "Room.name is 'other', but must be the name of its entry point"),
+            (("    title", "    label"), "Vendor does not state title"),
+            (('name = "acme"', 'name = "other"'), "Vendor.name is 'other', but must be the name of its entry point"),
             (
                 ('name = "acme"', "name = 1 / 0"),
-                "loading acme_emulator:Room failed: ZeroDivisionError: division by zero",
+                "loading acme_emulator:Vendor failed: ZeroDivisionError: division by zero",
             ),
             (
                 ("llm.acme.example", "api.deepseek.com"),
-                "its host api.deepseek.com is that of the provider 'deepseek' already",
+                "its host api.deepseek.com is already taken, by the provider 'deepseek'",
             ),
             (
                 ('document = "none"', 'document = "none"; errors = {}'),
-                "Room.errors has no unauthorized, forbidden, ",
+                "Vendor.errors has no unauthorized, forbidden, ",
             ),
             (
                 ("    title", "    def __init__(self): raise ValueError('no')\n    title"),
-                "Room() failed: ValueError: no",
+                "Vendor() failed: ValueError: no",
             ),
         ],
         ids=["title", "name", "body", "host", "errors", "init"],
@@ -247,22 +247,22 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
 
     @pytest.mark.parametrize("name", ["Acme", "a/b", "__emulator", "@acme", "acme-"])
     def test_when_its_name_cannot_stand_in_a_url(self, error_spec: ErrorSpec, name: str) -> None:
-        told = error_spec(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Room")
+        told = error_spec(ROOM.replace('"acme"', f'"{name}"'), f"{name} = acme_emulator:Vendor")
         assert f"'{name}'" in told
-        assert "a name has lower-case letters and digits, with '-' or '_' between them" in told
+        assert "a name may contain only lowercase letters and digits, with '-' or '_' between them" in told
 
     def test_when_the_emulator_has_a_provider_of_that_name(self, error_spec: ErrorSpec) -> None:
-        told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Room")
+        told = error_spec(ROOM.replace('"acme"', '"nadles"'), "nadles = acme_emulator:Vendor")
         assert told == (
-            "The provider 'nadles' of the distribution acme-emulator 1.0 can't be used: there is one of that name "
-            f"already, from the emulator itself. {ADVICE} acme-emulator."
+            "The provider 'nadles' of the package acme-emulator 1.0 can't be used: its name is already taken, by "
+            f"the emulator itself. {ADVICE} acme-emulator."
         )
 
     def test_when_another_distribution_has_a_provider_of_that_name(self, tmp_path: Path, error_spec: ErrorSpec) -> None:
-        installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Room")
+        installed(tmp_path, ROOM, name="another-acme", entry="acme = another_acme:Vendor")
         assert error_spec(ROOM) == (
-            "The provider 'acme' of the distribution another-acme 1.0 can't be used: there is one of that name "
-            f"already, from acme-emulator 1.0. {ADVICE} another-acme."
+            "The provider 'acme' of the package another-acme 1.0 can't be used: its name is already taken, by "
+            f"acme-emulator 1.0. {ADVICE} another-acme."
         )
 
     @pytest.mark.parametrize("command", [["serve", "--port", "0"], ["providers"]], ids=["serve", "providers"])
@@ -270,7 +270,7 @@ class TestABrokenDistributionIsRefusedInOneSentenceThatNamesIt:
         assert run(*command, environment=installed(tmp_path, "import acme_llm")) == (
             2,
             "",
-            "The provider 'acme' of the distribution acme-emulator 1.0 can't be used: loading acme_emulator:Room "
+            "The provider 'acme' of the package acme-emulator 1.0 can't be used: loading acme_emulator:Vendor "
             f"failed: ModuleNotFoundError: No module named 'acme_llm'. {ADVICE} acme-emulator.\n",
         )
 
@@ -335,7 +335,7 @@ class Sentences(Dialect):
         if "content" in meanings and "says" in native:
             yield Place(native, "says", "content")
 
-class Room(Provider):
+class Vendor(Provider):
     name = "acme"
     title = "Acme LLM"
     hosts = ("llm.acme.example",)
@@ -427,9 +427,9 @@ class TestADialectAndAFaultOfOtherDistributions:
         (tmp_path / "shout_fault.py").write_text(FAULT.replace(*change))
         code, output, errors = run("faults", environment=environment)
         assert (code, output) == (2, "")
-        assert errors.startswith("The fault 'shout' of the distribution shout-fault 1.0 can't be used: ")
+        assert errors.startswith("The fault 'shout' of the package shout-fault 1.0 can't be used: ")
         assert reason in errors
 
     def test_are_refused_when_an_operation_speaks_what_nobody_does(self, error_spec: ErrorSpec) -> None:
         code = SENTENCES.replace('dialect="sentences"),)', 'dialect="words"),)')
-        assert "Room has no dialect 'words' for /say: it speaks sentences" in error_spec(code)
+        assert "Vendor has no dialect 'words' for /say: it speaks sentences" in error_spec(code)

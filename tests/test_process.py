@@ -112,7 +112,7 @@ def test_workers_that_die_before_they_listen_end_the_server_with_one_sentence(tm
     assert 1 <= len(replaced) <= 2
     assert all(re.fullmatch(r"worker \d ended \(exit code 7\), replaced by worker \d", line) for line in replaced)
     assert re.fullmatch(
-        r"worker \d ended \(exit code 7\), as the 2 before it, before it could listen: the server ends", last
+        r"worker \d ended \(exit code 7\), as the 2 before it, before it could listen: stopping the server", last
     )
 
 
@@ -125,7 +125,7 @@ def test_a_taken_port_is_exit_code_3_with_and_without_workers(first: str, second
             3,
             "",
             f"Cannot listen on 127.0.0.1:{server.port}: Address already in use. "
-            "Another program listens there; choose another with --port.\n",
+            "Another program is using this port; choose another with --port.\n",
         )
         assert answers(server)
 
@@ -224,7 +224,7 @@ def test_a_full_disk_does_not_stop_the_server() -> None:
     try:
         assert process.stderr is not None
         assert process.stderr.readline() == (
-            "The log cannot be written: No space left on device. Lines are dropped until it can.\n"
+            "Cannot write the log: No space left on device. Lines are dropped until writing works again.\n"
         )
         url = f"http://127.0.0.1:{port}/serevix/v1/models"
         assert [httpx.get(url, trust_env=False).status_code for _ in range(3)] == [401, 401, 401]
@@ -276,10 +276,10 @@ def test_a_deleted_folder_is_one_sentence_or_no_obstacle(tmp_path: Path) -> None
         )  # fmt: skip
 
     lost = there("serve", "--scenario", "hello.yaml")
-    assert (lost.returncode, lost.stdout, lost.stderr) == (2, "", "hello.yaml: there is no such file\n")
+    assert (lost.returncode, lost.stdout, lost.stderr) == (2, "", "hello.yaml: no such file\n")
     checked = there("check", "hello.yaml")
     assert (checked.returncode, checked.stderr) == (2, "")
-    assert checked.stdout == "hello.yaml: there is no such file\n1 file checked, 1 error.\n"
+    assert checked.stdout == "hello.yaml: no such file\n1 file checked, 1 error.\n"
     fine = there("check", str(DEFAULT_SCENARIO))
     assert (fine.returncode, fine.stdout, fine.stderr) == (0, "1 file checked, no problems.\n", "")
     allowed = there("serve", "--allow-code", "--host", "192.0.2.1")
@@ -296,7 +296,7 @@ def test_ctrl_c_during_the_start_is_one_sentence() -> None:
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=20)
         if process.returncode == 130:
-            assert errors == "Stopped before the command was done.\n"
+            assert errors == "Stopped before the command finished.\n"
         elif process.returncode == 0:
             assert (out.splitlines()[0].startswith("The emulator listens"), errors) == (True, "")
         else:  # while Python itself was still starting

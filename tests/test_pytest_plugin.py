@@ -120,15 +120,15 @@ def test_a_scenario_is_looked_for_beside_the_test(project: pytest.Pytester) -> N
 
 
 WRONG = [
-    ("'none.yaml'", "none.yaml: there is no such file"),
+    ("'none.yaml'", "none.yaml: no such file"),
     ("scenaro={}", "the marker has no argument 'scenaro'. Did you mean 'scenario'?"),
-    ("1", "scenario is 1. Give a path, or the scenario itself as a mapping."),
+    ("1", "scenario is 1; expected a path, or the scenario itself as a mapping."),
     ("{}, 2", "the marker takes one argument by position, the scenario, not 2"),
     ("faults=['rest']", "There is no fault 'rest'. Did you mean 'reset'?"),
     ("provider='serevx'", "There is no provider 'serevx'. Did you mean 'serevix'?"),
-    ("strict='yes'", "strict is 'yes'. Give True or False."),
-    ("unmatched='fail'", "unmatched is 'fail'. Give one of: generate, error."),
-    ("{'rules': [{'reply': {'contents': 'x'}}]}", "scenario: rules[0].reply.contents is not a key here"),
+    ("strict='yes'", "strict is 'yes'; expected True or False."),
+    ("unmatched='fail'", "unmatched is 'fail'. Allowed: generate, error."),
+    ("{'rules': [{'reply': {'contents': 'x'}}]}", "scenario: rules[0].reply.contents is not a valid key"),
 ]
 
 
@@ -303,7 +303,7 @@ def test_wrong_rules_and_replies_say_what_would_do(project: pytest.Pytester) -> 
         def test_rules(emulator):
             with pytest.raises(UsageError, match="rule\\\\(\\\\) has no argument 'promt'. Did you mean 'prompt'?"):
                 emulator.rule(promt="x", reply="y")
-            with pytest.raises(ScenarioError, match="reply.contnt is not a key here. Did you mean 'content'?"):
+            with pytest.raises(ScenarioError, match="reply.contnt is not a valid key. Did you mean 'content'?"):
                 emulator.rule(reply={"contnt": "y"})
             with pytest.raises(ScenarioError, match="needs exactly one of reply, error and replies"):
                 emulator.rule("x")

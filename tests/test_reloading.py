@@ -295,11 +295,11 @@ def test_a_broken_file_is_told_and_the_last_good_version_stays(
         assert "match" in problem
         told = [record for record in caplog.records if record.levelno == logging.ERROR]
         assert [problem in record.getMessage() for record in told] == [True]
-        assert "the last good version stays" in told[0].getMessage()
+        assert "the last valid version stays active" in told[0].getMessage()
         file.write_text(says("better"))
         eventually(lambda: ask(emulator) == "better")
         assert not problems(emulator)
-        assert "loaded again: 1 rules" in caplog.text
+        assert "reloaded: 1 rules" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -323,7 +323,7 @@ def test_a_deleted_file_is_told_and_the_last_good_version_stays(tmp_path: Path, 
     with serving_files(file) as emulator:
         file.unlink()
         eventually(lambda: bool(problems(emulator)))
-        assert problems(emulator) == [f"{file}: there is no such file"]
+        assert problems(emulator) == [f"{file}: no such file"]
         assert ask(emulator) == "good"
         file.write_text(says("good"))  # just as it was before
         eventually(lambda: not problems(emulator))

@@ -84,7 +84,7 @@ class TestAProgramOrTheOwnOrigin:
             "key": {"authorization": f"Bearer sk-fault-{fault}"},
         }[way]
         assert message(httpx.post(url, json=question("serevix"), headers=headers)) == (
-            f"The fault '{kind}', seconds: it affects every client, so a request may ask for at most 60. Scenarios, "
+            f"The fault '{kind}': seconds: it affects every client, so a request may ask for at most 60. Scenarios, "
             "Python and serve --fault may set more."
         )
         emulator.faults.next(kind, seconds=60.5)  # from Python, it may be more

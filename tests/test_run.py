@@ -86,6 +86,9 @@ def test_every_provider_has_a_variable_and_a_key() -> None:
         "NADLES_BASE_URL": f"{origin}/nadles",
         "SEREVIX_BASE_URL": f"{origin}/serevix",
         "CLOUDSWAY_BASE_URL": f"{origin}/cloudsway",
+        "OPENROUTER_BASE_URL": f"{origin}/openrouter",
+        "GEMINI_BASE_URL": f"{origin}/gemini",
+        "GOOGLE_GEMINI_BASE_URL": f"{origin}/gemini",
         "DEEPSEEK_BASE_URL": f"{origin}/deepseek",
     }
     keys = {value for name, value in variables.items() if name.endswith("_API_KEY")}
@@ -148,7 +151,7 @@ def test_the_exit_code_is_the_command_s_own(scenario: str) -> None:
         (("-s", "missing.yaml", "--", "true"), 2, "missing.yaml"),
         (("--fault", "resett", "--", "true"), 2, "There is no fault 'resett'. Did you mean 'reset'?"),
         (("--host", "a=serevix", "--", "true"), 2, "--host needs --intercept"),
-        (("--intercept", "--host", "a.test", "--", "true"), 2, "--host a.test: a host and its provider were expected"),
+        (("--intercept", "--host", "a.test", "--", "true"), 2, "--host a.test: expected a host and its provider"),
         (("--intercept", "--host", "a.test=serevx", "--", "true"), 2, "Did you mean 'serevix'?"),
         ((), 2, "Missing argument '-- CMD…'"),
     ],

@@ -199,19 +199,19 @@ def test_every_error_of_every_provider_can_be_named() -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("sed: 1", "a.yaml:2:1: sed is not a key here. Did you mean 'seed'? Keys: "),
-        ("rules: [{}]", "a.yaml:2:9: rules[0] needs exactly one of reply, error and replies, it has none"),
+        ("sed: 1", "a.yaml:2:1: sed is not a valid key. Did you mean 'seed'? Keys: "),
+        ("rules: [{}]", "a.yaml:2:9: rules[0] needs exactly one of reply, error and replies, but has none"),
         (
             "rules: [{reply: {}, error: timeout}]",
-            "a.yaml:2:9: rules[0] needs exactly one of reply, error and replies, it has reply and error",
+            "a.yaml:2:9: rules[0] needs exactly one of reply, error and replies, but has reply and error",
         ),
         ("rules: [{replies: []}]", "a.yaml:2:10: rules[0].replies is empty: give at least one reply or error"),
         ("rules: [{reply: {}, then: cycle}]", "a.yaml:2:9: rules[0] has `then` without `replies`"),
         ("rules: [{replies: [{reply: {}}], then: next}]", "a.yaml:2:34: rules[0].then is 'next'. Did you mean"),
-        ("rules: [{replies: [{}]}]", "a.yaml:2:20: rules[0].replies[0] needs either reply or error, not both"),
+        ("rules: [{replies: [{}]}]", "a.yaml:2:20: rules[0].replies[0] needs exactly one of reply and error"),
         ("rules: [{error: overlode}]", "a.yaml:2:10: rules[0].error.name is 'overlode'. Did you mean 'overloaded'?"),
         ("rules: [{error: {message: x}}]", "a.yaml:2:10: rules[0].error needs a name or a status"),
-        ("rules: [{error: {status: 99}}]", "a.yaml:2:18: rules[0].error.status is 99, at least 200 was expected"),
+        ("rules: [{error: {status: 99}}]", "a.yaml:2:18: rules[0].error.status is 99; expected at least 200"),
         (
             "rules: [{reply: {content: x, length: 5}}]",
             "a.yaml:2:10: rules[0].reply has content and length, which is only for generated text: remove one of them",
@@ -236,9 +236,9 @@ def test_every_error_of_every_provider_can_be_named() -> None:
             "a.yaml:2:31: rules[0].error.headers has a value for 'a' that a header can't carry: "
             "use one line of Latin-1"
         ),
-        ("rules: [{chance: 0, reply: {}}]", "a.yaml:2:10: rules[0].chance is 0, more than 0 was expected"),
-        ("rules: [{times: 0, reply: {}}]", "a.yaml:2:10: rules[0].times is 0, at least 1 was expected"),
-        ("rules: [{times: '2', reply: {}}]", "a.yaml:2:10: rules[0].times is '2', a whole number was expected"),
+        ("rules: [{chance: 0, reply: {}}]", "a.yaml:2:10: rules[0].chance is 0; expected more than 0"),
+        ("rules: [{times: 0, reply: {}}]", "a.yaml:2:10: rules[0].times is 0; expected at least 1"),
+        ("rules: [{times: '2', reply: {}}]", "a.yaml:2:10: rules[0].times is '2'; expected a whole number"),
         (
             "rules: [{match: {provider: nadels}, reply: {}}]",
             "a.yaml:2:18: rules[0].match.provider is 'nadels'. Did you mean 'nadles'? Providers: ",
@@ -264,14 +264,14 @@ def test_every_error_of_every_provider_can_be_named() -> None:
             "rules: [{match: {body: {path: '$.a'}}, reply: {}}]",
             "a.yaml:2:18: rules[0].match.body has only a path: give equals, contains, regex, in, gt",
         ),
-        ("accounts: [{key: ''}]", "a.yaml:2:13: accounts[0].key is '', a text of at least 1 character was expected"),
+        ("accounts: [{key: ''}]", "a.yaml:2:13: accounts[0].key is ''; expected a string of at least 1 character"),
         ("accounts: [{key: a, provider: x}]", "a.yaml:2:21: accounts[0].provider is 'x'. Providers: "),
         ("quotas: [{per: hour}]", "a.yaml:2:10: quotas[0] has no limit: give requests, tokens or concurrency"),
         ("quotas: [{requests: 1, per: minut}]", "a.yaml:2:24: quotas[0].per is 'minut'. Did you mean 'minute'?"),
-        ("providers: {nadels: {}}", "a.yaml:2:13: providers.nadels is not a key here. Did you mean 'nadles'?"),
-        ("providers: {nadles: {summaris: x}}", "a.yaml:2:22: providers.nadles.summaris is not a key here."),
+        ("providers: {nadels: {}}", "a.yaml:2:13: providers.nadels is not a valid key. Did you mean 'nadles'?"),
+        ("providers: {nadles: {summaris: x}}", "a.yaml:2:22: providers.nadles.summaris is not a valid key."),
         ("locale: xx", "a.yaml:2:1: locale is 'xx'. Unknown locale 'xx'."),
-        ("defaults: {pace: {jitter: 2}}", "a.yaml:2:19: defaults.pace.jitter is 2, at most 1 was expected"),
+        ("defaults: {pace: {jitter: 2}}", "a.yaml:2:19: defaults.pace.jitter is 2; expected at most 1"),
         ("faults: [{kind: resett}]", "a.yaml:2:11: faults[0].kind is 'resett'. Did you mean 'reset'?"),
     ],
 )  # fmt: skip
@@ -284,7 +284,7 @@ def test_the_version_is_required() -> None:
     with pytest.raises(ScenarioError) as error:
         build(Scenario, parse("rules: []", "a.yaml"))
     assert [str(problem) for problem in error.value.problems] == [
-        "a.yaml:1:1: version is missing: a scenario begins with the line `version: 1`"
+        "a.yaml:1:1: version is missing: start the scenario with the line `version: 1`"
     ]
 
 

@@ -142,7 +142,7 @@ def test_a_port_in_use_is_told_in_one_sentence() -> None:
         port = taken.getsockname()[1]
         message = (
             f"Cannot listen on 127.0.0.1:{port}: Address already in use. "
-            "Another program listens there; choose another with --port.\n"
+            "Another program is using this port; choose another with --port.\n"
         )
         assert run("serve", "--port", str(port)) == (3, "", message)
 

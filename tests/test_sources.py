@@ -68,7 +68,9 @@ def test_a_mapping_needs_no_version(write: Write) -> None:
 
 def test_a_mapping_cannot_include(write: Write) -> None:
     write("a.yaml", file_of("one"))
-    assert problems({"include": "a.yaml"}) == ["scenario: include is for files: what is not one has no folder"]
+    assert problems({"include": "a.yaml"}) == [
+        "scenario: include works only in a file: it is relative to the file's folder"
+    ]
 
 
 def test_yaml_json_and_toml_say_the_same(write: Write) -> None:
@@ -107,7 +109,7 @@ def test_a_folder_stands_for_its_scenarios_in_the_order_of_their_names(write: Wr
     assert files_of(".") == [Path("a.yaml"), Path("b.yml"), Path("c.json")]
     assert names(load(".")) == ["a", "b"]
     os.mkdir("empty")
-    assert problems("empty") == ["empty: there is no scenario in this folder: .yaml, .yml, .json, .toml"]
+    assert problems("empty") == ["empty: no scenarios in this folder (.yaml, .yml, .json, .toml)"]
 
 
 def test_a_glob_stands_for_what_fits(write: Write) -> None:
@@ -115,7 +117,7 @@ def test_a_glob_stands_for_what_fits(write: Write) -> None:
         write(name, file_of(name.rpartition("/")[2][:2]))
     assert names(load("a*.yaml")) == ["a1", "a2"]
     assert names(load("**/a*.yaml")) == ["a1", "a2", "a3"]
-    assert problems("x*.yaml") == ["x*.yaml: no file fits this pattern"]
+    assert problems("x*.yaml") == ["x*.yaml: no file matches this pattern"]
 
 
 def test_a_file_may_have_the_name_of_a_glob(write: Write) -> None:
@@ -129,7 +131,7 @@ def test_a_file_may_have_the_name_of_a_glob(write: Write) -> None:
 
 def test_a_missing_file_is_told_with_its_neighbour(write: Write) -> None:
     write("weather.yaml", file_of("one"))
-    assert problems("wether.yaml") == ["wether.yaml: there is no such file. Did you mean 'weather.yaml'?"]
+    assert problems("wether.yaml") == ["wether.yaml: no such file. Did you mean 'weather.yaml'?"]
 
 
 def test_everything_wrong_in_all_of_them_is_told_at_once(write: Write) -> None:
@@ -146,10 +148,10 @@ def test_what_two_files_say_differently_is_told_where_it_stands(write: Write) ->
     write("a.yaml", file_of("a", seed=1, locale="de_DE", clock="virtual", unmatched="error", name="first"))
     write("b.yaml", file_of("b", seed=2, locale="fr_FR", clock="real", unmatched="generate", name="second"))
     assert problems("a.yaml", "b.yaml") == [
-        "b.yaml:2:1: seed is 2 here and 1 in a.yaml: say it once",
-        "b.yaml:3:1: locale is 'fr_FR' here and 'de_DE' in a.yaml: say it once",
-        "b.yaml:4:1: clock is 'real' here and 'virtual' in a.yaml: say it once",
-        "b.yaml:5:1: unmatched is 'generate' here and 'error' in a.yaml: say it once",
+        "b.yaml:2:1: seed is 2 here and 1 in a.yaml: set it only once",
+        "b.yaml:3:1: locale is 'fr_FR' here and 'de_DE' in a.yaml: set it only once",
+        "b.yaml:4:1: clock is 'real' here and 'virtual' in a.yaml: set it only once",
+        "b.yaml:5:1: unmatched is 'generate' here and 'error' in a.yaml: set it only once",
     ]
 
 
@@ -170,7 +172,7 @@ def test_settings_of_a_provider_are_joined_one_by_one(write: Write) -> None:
     assert settings.cloudsway.lenient is True
     assert settings.serevix == type(settings.serevix)()
     assert problems("a.yaml", "c.yaml") == [
-        "c.yaml:3:12: providers.nadles.summaries is 'searched' here and 'scripted' in a.yaml: say it once"
+        "c.yaml:3:12: providers.nadles.summaries is 'searched' here and 'scripted' in a.yaml: set it only once"
     ]
 
 
@@ -246,7 +248,7 @@ def test_a_long_chain_of_includes_is_followed_and_an_endless_one_is_not(write: W
         write(f"{number}.yaml", file_of(f"r{number}", include=f"{number + 1}.yaml"))
     write(f"{MAX_FILES + 5}.yaml", file_of("last"))
     assert len(names(load("10.yaml"))) == MAX_FILES - 4
-    assert problems("0.yaml") == [f"{MAX_FILES}.yaml: more than {MAX_FILES} files are included"]
+    assert problems("0.yaml") == [f"{MAX_FILES}.yaml: more than {MAX_FILES} included files"]
 
 
 def test_an_include_that_is_not_there_is_told_where_it_stands(write: Write) -> None:
@@ -254,9 +256,9 @@ def test_an_include_that_is_not_there_is_told_where_it_stands(write: Write) -> N
     write("a.yaml", file_of("a"))
     os.mkdir("empty")
     assert problems("main.yaml") == [
-        "main.yaml:4:5: include 'nope.yaml': there is no such file",
-        "main.yaml:5:5: include 'x*.yaml': no file fits this pattern",
-        "main.yaml:6:5: include 'empty': there is no scenario in this folder: .yaml, .yml, .json, .toml",
+        "main.yaml:4:5: include 'nope.yaml': no such file",
+        "main.yaml:5:5: include 'x*.yaml': no file matches this pattern",
+        "main.yaml:6:5: include 'empty': no scenarios in this folder (.yaml, .yml, .json, .toml)",
     ]
 
 
@@ -264,7 +266,7 @@ def test_what_is_wrong_in_an_included_file_is_told_there(write: Write) -> None:
     write("main.yaml", file_of("main", include="part.yaml"))
     write("part.yaml", "version: 1\nrules:\n  - {reply: {contnt: x}}\n")
     (told,) = problems("main.yaml")
-    assert told.startswith("part.yaml:3:14: rules[0].reply.contnt is not a key here. Did you mean 'content'?")
+    assert told.startswith("part.yaml:3:14: rules[0].reply.contnt is not a valid key. Did you mean 'content'?")
 
 
 @pytest.mark.parametrize("included", ["../outside.yaml", "sub/../../outside.yaml", "../*.yaml", ".."])

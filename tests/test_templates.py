@@ -89,7 +89,7 @@ def test_a_template_says(template: str, said: str) -> None:
         ("{% include 'x' %}", "there is no 'include' statement in templates. Statements: if, for, set, with and raw"),
         ("{% set a %}x{% endset %}", "set needs a value: {% set name = value %}"),
         ("{% for a in request recursive %}{{ loop(a) }}{% endfor %}", "loops in templates are not recursive"),
-        ("{{ 'a' * turn }}", "`*` in templates needs a number beside it: {{ turn * 2 }}"),
+        ("{{ 'a' * turn }}", "`*` in templates needs a number next to it: {{ turn * 2 }}"),
     ],
 )
 def test_what_cannot_be_read_is_told_before_it_is_used(template: str, complaint: str) -> None:
@@ -106,7 +106,7 @@ def test_what_cannot_be_read_is_told_before_it_is_used(template: str, complaint:
         ("{{ turn + 'a' }}", "invalid operation: tried to use + operator on unsupported types number and string"),
         ("{{ 1 / 0 }}", "invalid operation: unable to calculate 1 / 0 (line 1 of the text)"),
         ("{{ fake.nane }}", "Faker has no 'nane' in en_US. Did you mean 'name'?"),
-        ("{{ fake }}", "fake needs to know what: fake.name, fake.city, fake.sentence …"),
+        ("{{ fake }}", "fake needs a method: fake.name, fake.city, fake.sentence …"),
         ("{{ turn() }}", "invalid operation: value of type number is not callable (line 1 of the text)"),
     ],
 )
@@ -365,4 +365,4 @@ def test_a_server_ends_what_would_invent_too_much() -> None:
         assert time.monotonic() - begin < 5
     assert 1000 < len(honest.json()["choices"][0]["message"]["content"]) <= 2000
     assert too_much.status_code >= 500
-    assert "fake makes too much" in too_much.text
+    assert "fake would produce too much" in too_much.text

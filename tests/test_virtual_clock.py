@@ -488,7 +488,7 @@ def test_a_real_clock_is_not_moved_by_a_request(emulator: Emulator) -> None:
         json={"seconds": 1},
         trust_env=False,
     )
-    told = "This clock is real and cannot be moved: say `clock: manual` in the scenario."
+    told = "This clock is real and can't be moved: set `clock: manual` in the scenario."
     assert (response.status_code, response.json()) == (422, {"error": told})
 
 

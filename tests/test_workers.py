@@ -75,7 +75,7 @@ def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines() == [
-        "--workers 2: workers share no state, and what is served needs them to:",
+        "--workers 2: workers share no state, but this needs shared state:",
         "  quotas count over all requests",
         f"  {scenario}:1:55: rule 'flaky' answers in turn",
     ]
@@ -115,7 +115,7 @@ def test_a_fault_of_the_server_that_counts_is_refused(fault: str, reason: str) -
     output, errors = process.communicate(timeout=20)
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines() == [
-        "--workers 2: workers share no state, and what is served needs them to:",
+        "--workers 2: workers share no state, but this needs shared state:",
         f"  {reason}",
     ]
 
@@ -191,7 +191,7 @@ def test_waiting_and_events_see_all_workers(workers: Workers) -> None:
             workers.chat(f"question {number}")
         assert [row["number"] for row in waiting.result()["exchanges"]] == list(range(1, 10))
     late = workers("GET", "journal/wait?count=10&timeout=0.2")
-    assert late["error"] == "After 0.2 seconds 9 of 10 exchanges have matched and are over."
+    assert late["error"] == "After 0.2 seconds, 9 of 10 matching exchanges have ended."
     seen: set[int] = set()
     with httpx.stream("GET", f"{workers.origin}/__emulator/events?since=9", trust_env=False, timeout=20) as events:
         lines = events.iter_lines()

@@ -1,6 +1,6 @@
-"""The command `emulator`. Every command is a file of its own, loaded once it is asked for: see COMMANDS in app.py.
+"""The command `emulator`. Each subcommand is in its own file and is loaded on first use: see COMMANDS in app.py.
 
-Nothing is imported here before a Ctrl-C has a handler: one that comes while Python still loads is answered as well."""
+Nothing is imported here before Ctrl-C has a handler, so that a Ctrl-C during loading also ends with a sentence."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["BAD_USE", "CANNOT_BIND", "FINDINGS", "cli", "main"]
 
 FINDINGS, BAD_USE, CANNOT_BIND = 1, 2, 3
-"""Exit codes beside 0."""
+"""Exit codes other than 0."""
 
 
 def main() -> NoReturn:
@@ -35,25 +35,25 @@ def main() -> NoReturn:
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
-    """The end for a signal before anything listens: an exception would come out of whatever is being loaded."""
+    """Exits on a signal during startup, where an exception would surface in whatever is being imported."""
     try:
-        os.write(2, b"Stopped before the command was done.\n")
+        os.write(2, b"Stopped before the command finished.\n")
     finally:
         os._exit(128 + signum)
 
 
 def _open_missing_descriptors() -> None:
-    """Put /dev/null where stdin, stdout or stderr is closed: else the next file or socket would get its number, and
-    with it what is printed."""
+    """Replaces a closed stdin, stdout or stderr with /dev/null. Otherwise the next file or socket would get its number
+    and receive what is printed."""
     for descriptor in (0, 1, 2):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number is this one
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def cannot_write(error: OSError) -> int:
-    """Say that the output cannot be written, and see to it that nothing tries again at the end."""
+    """Reports that the output cannot be written, and prevents another attempt at exit."""
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 1)
     try:

@@ -1,4 +1,4 @@
-"""The table of commands, and the group that loads a command once it is asked for."""
+"""The table of commands, and the group that loads a command on first use."""
 
 import errno
 import sys
@@ -12,7 +12,7 @@ from emulator.cli.output import did_you_mean
 
 
 class Row(NamedTuple):
-    """One command: the module that holds it as `command`, and what the list of commands says of it."""
+    """One command: the module that defines it as `command`, and its line in the list of commands."""
 
     module: str
     help: str
@@ -20,20 +20,20 @@ class Row(NamedTuple):
 
 COMMANDS = {
     "serve": Row("emulator.cli.serve", "Start the server."),
-    "run": Row("emulator.cli.run", "Run a command against the emulator, without a change of code."),
-    "env": Row("emulator.cli.env", "Print the variables by which clients find a server."),
-    "init": Row("emulator.cli.init", "Write a starter: scenario, test, compose file, CI workflow."),
-    "doctor": Row("emulator.cli.doctor", "Find what stands between clients and the emulator."),
-    "tail": Row("emulator.cli.tail", "Follow the requests that a running server answers."),
+    "run": Row("emulator.cli.run", "Run a command against the emulator, without code changes."),
+    "env": Row("emulator.cli.env", "Print the environment variables that point clients at a server."),
+    "init": Row("emulator.cli.init", "Write starter files: scenario, test, compose file, CI workflow."),
+    "doctor": Row("emulator.cli.doctor", "Find what keeps clients from reaching the emulator."),
+    "tail": Row("emulator.cli.tail", "Follow the requests to a running server."),
     "verdict": Row("emulator.cli.verdict", "Say what a client did wrong, from the journal."),
     "replay": Row("emulator.cli.replay", "Serve a saved run again, byte for byte."),
     "exam": Row("emulator.cli.exam", "Sit a client through a programme of faults, and grade it."),
     "check": Row("emulator.cli.check", "Check scenario files."),
-    "providers": Row("emulator.cli.providers", "List the providers, or show all about one."),
-    "faults": Row("emulator.cli.faults", "List the faults, or show all about one."),
-    "scenarios": Row("emulator.cli.scenarios", "List the scenarios that come along, or print one."),
+    "providers": Row("emulator.cli.providers", "List the providers, or describe one."),
+    "faults": Row("emulator.cli.faults", "List the faults, or describe one."),
+    "scenarios": Row("emulator.cli.scenarios", "List the shipped scenarios, or print one."),
     "schema": Row("emulator.cli.schema", "Print the JSON Schema of scenario files, for editors."),
-    "completion": Row("emulator.cli.completion", "Print what makes a shell complete commands."),
+    "completion": Row("emulator.cli.completion", "Print the shell completion script."),
 }
 
 NEXT = """\
@@ -44,14 +44,14 @@ Start the server, then point a client at one of the base URLs that it prints:
 Then, for example:
 
   emulator serve --scenario incidents/deepseek_busy   a shipped scenario, or a file of your own
-  emulator run -- pytest                              clients find the server by themselves
-  emulator serve --fault reset:after_tokens=5         something that goes wrong with every answer
-  emulator check hello.yaml                           every problem of a scenario with its place
+  emulator run -- pytest                              points the clients in pytest at the emulator
+  emulator serve --fault reset:after_tokens=5         injects a fault into every answer
+  emulator check hello.yaml                           reports each problem as file:line:column
 
 Commands
 {commands}
 
-`emulator COMMAND --help` explains one."""
+`emulator COMMAND --help` describes a command."""
 
 
 class Commands(click.Group):
@@ -91,7 +91,7 @@ class Commands(click.Group):
 @click.version_option(None, "-V", "--version", package_name="llm-provider-emulator", prog_name="emulator")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """A local stand-in for LLM providers: exact wire formats, scripted answers, paced streams, faults on purpose."""
+    """A local stand-in for LLM providers: exact wire formats, scripted answers, paced streams, injected faults."""
     if ctx.invoked_subcommand is None:
         width = max(map(len, COMMANDS))
         rows = "\n".join(f"  {name:<{width}}  {row.help}" for name, row in COMMANDS.items())
@@ -99,14 +99,14 @@ def cli(ctx: click.Context) -> None:
 
 
 def run() -> int:
-    """Run the command line of this process; gives its exit code."""
+    """Runs this process's command line and returns its exit code."""
     from emulator.errors import EmulatorError
 
     try:
         cli(prog_name="emulator")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 0 if leaving.code is None else 1
-    except EmulatorError as error:  # such as a provider that an installed distribution brings along broken
+    except EmulatorError as error:  # such as a broken provider in an installed package
         click.echo(str(error), err=True)
         return BAD_USE
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What `serve` says once it listens."""
+"""The banner of `serve`."""
 
 import json
 import shlex
@@ -7,12 +7,12 @@ from emulator.cli.providers import sdk_line, sdk_of
 
 
 def banner(origin: str, provider: str | None = None, token: str | None = None) -> str:
-    """What `serve` says once it listens: how to reach each provider, and a line to paste."""
+    """What `serve` prints once it listens: how to reach each provider, and a command to paste."""
     from emulator.providers import PROVIDERS
 
     query = "" if token is None else f"?token={token}"
     lines = [
-        f"The emulator listens on {origin}. Ctrl-C stops it.",
+        f"The emulator is listening on {origin}. Press Ctrl-C to stop it.",
         "",
         "Live page",
         f"  open      {origin}/__emulator/{query}",

@@ -13,11 +13,11 @@ from emulator.cli import BAD_USE, FINDINGS
 from emulator.errors import Problem
 
 SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages"})
-"""Folders that hold no scenarios of the user's."""
+"""Folders without scenarios of the user's own."""
 
 
 class Checked(NamedTuple):
-    """One file, or several that are one scenario, and what is wrong there."""
+    """One file, or several that form one scenario, and its problems."""
 
     name: str
     errors: tuple[Problem, ...]
@@ -29,10 +29,10 @@ class Checked(NamedTuple):
 @click.option("--together", is_flag=True, help="Check all files as one scenario, as `serve` loads a folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the problems as JSON.")
 def command(paths: tuple[str, ...], together: bool, as_json: bool) -> None:
-    """Check scenario files: every problem as file:line:column, what was found, what would do.
+    """Check scenario files: report every problem as file:line:column, with a fix.
 
-    A folder stands for every scenario in it and below it, each checked by itself. Exit code 0: nothing to say;
-    1: warnings only; 2: a file cannot be used."""
+    A folder stands for every scenario in it and its subfolders, each checked separately. Exit code 0: no problems;
+    1: only warnings; 2: a file is unusable."""
     checked = [_checked(paths)] if together else [_checked((each,)) for path in paths for each in _files_of(path)]
     if as_json:
         rows = [
@@ -65,7 +65,7 @@ def _checked(paths: tuple[str, ...]) -> Checked:
 
 
 def _files_of(path: str) -> Iterator[str]:
-    """The files that a path on the command line stands for; the path itself if none, to report its problem."""
+    """The files that a path on the command line stands for, or the path itself if there are none, to report that."""
     from emulator.errors import ScenarioError
     from emulator.scenario.sources import files_of, is_scenario
 

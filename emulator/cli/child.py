@@ -1,4 +1,4 @@
-"""A command that runs in front: it has the terminal, gets the signals, and its end is ours."""
+"""Runs a command in the foreground: it gets the terminal and the signals, and its exit code becomes ours."""
 
 import os
 import signal
@@ -15,12 +15,12 @@ FORWARDED = tuple(
     if hasattr(signal, name)
 )
 FROM_KERNEL = 0x80
-"""`si_code` of a signal that a terminal sends: to the whole group in front, so the command has it already."""
+"""`si_code` of a signal from the terminal, which goes to the whole foreground group: the command already has it."""
 NOT_FOUND, NOT_EXECUTABLE, KILLED = 127, 126, 128
 
 
 class CannotRunError(Exception):
-    """The command cannot be started; `code` is what a shell would end with."""
+    """The command cannot be started; `code` is the exit code that a shell would use."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -29,24 +29,24 @@ class CannotRunError(Exception):
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Signals wait until `run` takes them, in every thread that is started meanwhile."""
+    """Blocks signals until `run` handles them, in every thread that starts meanwhile."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
     held = {*FORWARDED, signal.SIGCHLD}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
-    handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # one that is ignored would not wait
+    handler = signal.signal(signal.SIGCHLD, lambda *_: None)  # an ignored signal would not stay pending
     try:
         yield
     finally:
-        while signal.sigpending() & held:  # what came after the command's end has nobody to go to
+        while signal.sigpending() & held:  # signals after the command's end have no recipient
             signal.sigwait(held)
         signal.signal(signal.SIGCHLD, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Run a command to its end, within `held_signals`; gives its exit code, 128+N for one that signal N ended. Raises
+    """Runs a command within `held_signals`. Returns its exit code, or 128+N if signal N ended it. Raises
     CannotRunError."""
     if not hasattr(os, "posix_spawnp"):
         return _run_elsewhere(command, environment)
@@ -66,17 +66,17 @@ def run(command: Sequence[str], environment: Mapping[str, str]) -> int:
 
 
 def _reset() -> list[int]:
-    """Signals that Python ignores, and programs do not expect to be ignored."""
+    """Signals that Python ignores but other programs expect to receive."""
     return [getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)]
 
 
 def _next_signal(pid: int) -> int:
-    """Wait for a signal; 0 for one that is not to be passed on."""
+    """Waits for a signal; returns 0 for one that should not be passed on."""
     awaited = {*FORWARDED, signal.SIGCHLD}
     if hasattr(signal, "sigwaitinfo"):
         found = signal.sigwaitinfo(awaited)
         return 0 if found.si_code == FROM_KERNEL else found.si_signo
-    number = int(signal.sigwait(awaited))  # no word of where it comes from
+    number = int(signal.sigwait(awaited))  # macOS and others don't report the sender
     return 0 if number in (signal.SIGINT, signal.SIGQUIT) and _has_terminal() else number
 
 
@@ -87,7 +87,7 @@ def _has_terminal() -> bool:
 
 
 def _run_elsewhere(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """The same where there is no posix_spawn: a console sends Ctrl-C to both."""
+    """The same without posix_spawn, as on Windows, where a console sends Ctrl-C to both processes."""
     import subprocess
 
     process = _started(command, lambda: subprocess.Popen(command, env=dict(environment)))

@@ -9,7 +9,7 @@ FILES = {"bash": "~/.bashrc", "zsh": "~/.zshrc", "fish": "~/.config/fish/complet
 @click.argument("shell", type=click.Choice(list(FILES)))
 @click.pass_context
 def command(ctx: click.Context, shell: str) -> None:
-    """Print what makes a shell complete commands and options.
+    """Print a script that completes commands and options in your shell.
 
     \b
     bash   eval "$(emulator completion bash)"       in ~/.bashrc
@@ -18,7 +18,7 @@ def command(ctx: click.Context, shell: str) -> None:
     from click.shell_completion import BashComplete, get_completion_class
 
     class AnyBash(BashComplete):
-        """Does not ask the bash of this machine for its version: there may be none."""
+        """Doesn't ask bash for its version, since it may not be installed."""
 
         @staticmethod
         def _check_version() -> None:

@@ -36,7 +36,7 @@ TRIES = {
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at, and what would mend it."""
+    """One check, its result, and how to fix it."""
 
     name: str
     level: Level
@@ -46,13 +46,13 @@ class Finding(NamedTuple):
 
 @click.command("doctor")
 @click.option("--port", "-p", type=click.IntRange(1, 65535), default=8080, show_default=True, cls=Option,
-              help="The port that `serve` is to have.")  # fmt: skip
+              help="The port that `serve` will use.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(port: int, as_json: bool) -> None:
-    """Look for what stands between clients and the emulator, each finding with what mends it.
+    """Find what keeps clients from reaching the emulator, and how to fix it.
 
-    Installed clients are tried for real, on this machine alone. Exit code 0: nothing stands in the way; 1: something
-    does."""
+    Each installed client makes a real request that never leaves this machine. Exit code 0: no problems; 1: something
+    needs a fix."""
     findings: list[Finding] = []
     for check in CHECKS:
         for finding in check(port):
@@ -91,17 +91,17 @@ def _versions(port: int) -> Iterator[Finding]:
                 wrong.append(f"{name} is missing")
             continue
         if (low and found < low) or (high and found >= high):
-            wrong.append(f"{name} is {metadata.version(name)}, {requirement.removeprefix(name).strip()} was tested")
+            wrong.append(
+                f"{name} is {metadata.version(name)}, but only {requirement.removeprefix(name).strip()} is tested"
+            )
     if wrong:
-        yield Finding(
-            "versions", "error", "; ".join(wrong), "Install anew: pip install --upgrade llm-provider-emulator"
-        )
+        yield Finding("versions", "error", "; ".join(wrong), "Reinstall: pip install --upgrade llm-provider-emulator")
     else:
-        yield Finding("versions", "ok", "every dependency is in its tested range")
+        yield Finding("versions", "ok", "all dependencies are within their tested ranges")
 
 
 def _range(requirement: str) -> tuple[str, tuple[int, ...], tuple[int, ...]]:
-    """The name, the lowest version and the first one too high, of `name>=1.2,<2`."""
+    """The name, the lowest allowed version and the first that is too high, from `name>=1.2,<2`."""
     for place, character in enumerate(requirement):
         if character in "<>=!~ ":
             name, bounds = requirement[:place], requirement[place:]
@@ -134,8 +134,8 @@ def _port(port: int) -> Iterator[Finding]:
             sock.bind(("127.0.0.1", port))
         except OSError as error:
             reason = error.strerror or str(error)
-            mend = "Take another: emulator serve --port 0. `emulator run` takes a free one by itself."
-            yield Finding("port", "warning", f"{port} cannot be listened on: {reason}", mend)
+            mend = "Use a free port: emulator serve --port 0. `emulator run` always does."
+            yield Finding("port", "warning", f"cannot listen on {port}: {reason}", mend)
         else:
             yield Finding("port", "ok", f"{port} is free")
 
@@ -147,10 +147,10 @@ def _files(port: int) -> Iterator[Finding]:
         return
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if 0 <= limit < MIN_FILES:
-        mend = "Raise it for load tests: ulimit -n 65536"
-        yield Finding("files", "warning", f"only {limit} files and connections may be open at once", mend)
+        mend = "Raise the limit for load tests: ulimit -n 65536"
+        yield Finding("files", "warning", f"at most {limit} files and connections may be open at once", mend)
     else:
-        yield Finding("files", "ok", f"{limit} files and connections may be open at once")
+        yield Finding("files", "ok", f"up to {limit} files and connections may be open at once")
 
 
 def _localhost(port: int) -> Iterator[Finding]:
@@ -160,10 +160,10 @@ def _localhost(port: int) -> Iterator[Finding]:
         yield Finding("localhost", "error", f"cannot be resolved: {error}", "Add `127.0.0.1 localhost` to /etc/hosts.")
         return
     if "::1" in addresses:
-        words = "is ::1 as well as 127.0.0.1, and `serve` listens on 127.0.0.1"
-        yield Finding("localhost", "ok", words, "Clients that try ::1 alone need 127.0.0.1 in their URL.")
+        words = "resolves to ::1 and 127.0.0.1, but `serve` listens only on 127.0.0.1"
+        yield Finding("localhost", "ok", words, "Clients that try only ::1 need 127.0.0.1 in their URL.")
     else:
-        yield Finding("localhost", "ok", f"is {', '.join(addresses)}")
+        yield Finding("localhost", "ok", f"resolves to {', '.join(addresses)}")
 
 
 def _proxies(port: int) -> Iterator[Finding]:
@@ -171,10 +171,15 @@ def _proxies(port: int) -> Iterator[Finding]:
              if os.environ.get(n)]  # fmt: skip
     direct = {each.strip() for each in (os.environ.get("NO_PROXY") or os.environ.get("no_proxy") or "").split(",")}
     if names and not direct & {"*", "127.0.0.1", "localhost"}:
-        mend = "Set NO_PROXY=localhost,127.0.0.1,::1 so that clients reach the emulator themselves."
-        yield Finding("proxies", "warning", f"{', '.join(names)} are set, and NO_PROXY does not name 127.0.0.1", mend)
+        mend = "Set NO_PROXY=localhost,127.0.0.1,::1 so that clients reach the emulator directly."
+        yield Finding(
+            "proxies",
+            "warning",
+            f"NO_PROXY doesn't list 127.0.0.1, and these are set: {', '.join(names)}",
+            mend,
+        )
     else:
-        yield Finding("proxies", "ok", "none stands between clients and 127.0.0.1")
+        yield Finding("proxies", "ok", "no proxy is between clients and 127.0.0.1")
 
 
 def _certificates(port: int) -> Iterator[Finding]:
@@ -183,9 +188,11 @@ def _certificates(port: int) -> Iterator[Finding]:
     missing = [f"{name}={os.environ[name]}" for name in BUNDLES
                if os.environ.get(name) and not os.path.exists(os.environ[name])]  # fmt: skip
     for text in missing:
-        yield Finding("certificates", "error", f"{text}: there is no such file", f"unset {text.partition('=')[0]}")
+        yield Finding("certificates", "error", f"{text}: no such file", f"unset {text.partition('=')[0]}")
     if not missing:
-        yield Finding("certificates", "ok", "every variable for roots leads to a file, or is not set")
+        yield Finding(
+            "certificates", "ok", "every variable that names root certificates is unset or names an existing file"
+        )
 
 
 def _base_urls(port: int) -> Iterator[Finding]:
@@ -199,20 +206,20 @@ def _base_urls(port: int) -> Iterator[Finding]:
         parts = urlsplit(url)
         first = parts.path.strip("/").partition("/")[0]
         if parts.hostname not in ("127.0.0.1", "localhost", "::1"):
-            words, mend = f"{name}={url} leads past the emulator", f"unset {name}; `emulator run` then sets it."
+            words, mend = f"{name}={url} doesn't lead to the emulator", f"unset {name}; then `emulator run` sets it."
             yield Finding("base URLs", "warning", words, mend)
         elif name.startswith("OPENAI") and first in PROVIDERS:
             path = PROVIDERS[first].sdk_base_path()
             if path is not None and parts.path.rstrip("/") != f"/{first}{path}":
-                words = f"{name}={url}: the path of {first} is /{first}{path}"
+                words = f"{name}={url}: the path for {first} is /{first}{path}"
                 mend = f"export {name}={parts.scheme}://{parts.netloc}/{first}{path}"
                 yield Finding("base URLs", "error", words, mend)
     if not found:
-        yield Finding("base URLs", "ok", "none is set; `emulator run` and `emulator env` set them")
+        yield Finding("base URLs", "ok", "none are set; `emulator run` and `emulator env` set them")
 
 
 def _clients(port: int) -> Iterator[Finding]:
-    """Every client that is found, all at once under one `run --intercept`."""
+    """Tries every client that is installed, all at once under one `run --intercept`."""
     tries: dict[str, tuple[str, list[str]]] = {}
     for name in PYTHON_CLIENTS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -230,9 +237,9 @@ def _clients(port: int) -> Iterator[Finding]:
     reasons = _tried({name: words for name, (_, words) in tries.items()})
     for name, (title, _) in tries.items():
         if reasons.get(name) == "":
-            yield Finding(name, "ok", f"{title} reaches the emulator under `run --intercept`")
+            yield Finding(name, "ok", f"{title} reaches the emulator with `run --intercept`")
         else:
-            reason = reasons.get(name, reasons.get("", "it could not be tried"))
+            reason = reasons.get(name, reasons.get("", "the check could not run"))
             yield Finding(name, "error", f"{title}: {reason}", "See docs/running.md, “Clients”.")
 
 
@@ -246,7 +253,7 @@ started = {{
 reasons = {{}}
 for name, process in started.items():
     try:
-        said = process.communicate(timeout={CLIENT_TIMEOUT})[1].strip().splitlines() or ["it failed without a word"]
+        said = process.communicate(timeout={CLIENT_TIMEOUT})[1].strip().splitlines() or ["it failed without a message"]
         reasons[name] = said[-1][:{MAX_REASON}] if process.returncode else ""
     except subprocess.TimeoutExpired:
         process.kill()
@@ -254,18 +261,18 @@ for name, process in started.items():
         reasons[name] = "no answer within {CLIENT_TIMEOUT:.0f} s"
 print(json.dumps(reasons))
 """
-"""Runs clients side by side, and says why each failed; nothing for those that did not."""
+"""Runs clients in parallel and prints why each one failed; empty for those that succeeded."""
 
 
 def _tried(commands: dict[str, list[str]]) -> dict[str, str]:
-    """Why each client failed, under its name; under no name, why none could be tried."""
+    """Why each client failed, by name; under the empty name, why none could be tried."""
     run = [sys.executable, "-m", "emulator", "run", "--intercept", "--", sys.executable, "-c", DRIVER]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("EMULATOR_")}
     done = subprocess.run([*run, json.dumps(commands)], capture_output=True, text=True, check=False, env=environment)
     try:
         reasons: dict[str, str] = json.loads(done.stdout)
     except ValueError:
-        said = done.stderr.strip().splitlines() or ["`emulator run` failed without a word"]
+        said = done.stderr.strip().splitlines() or ["`emulator run` failed without a message"]
         return {"": said[-1][:MAX_REASON]}
     return reasons
 
@@ -281,4 +288,4 @@ CHECKS: tuple[Callable[[int], Iterator[Finding]], ...] = (
     _base_urls,
     _clients,
 )
-"""What is looked at, in this order."""
+"""The checks, in order."""

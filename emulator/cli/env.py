@@ -17,15 +17,15 @@ SHELLS = ("bash", "fish", "powershell", "dotenv", "github")
 
 @click.command("env")
 @click.option("--shell", type=click.Choice(SHELLS), default="bash", show_default=True,
-              help="How to write the variables: bash is also for sh and zsh, github for $GITHUB_ENV.")  # fmt: skip
-@click.option("--url", metavar="URL", cls=Option, help="The server. [default: http://127.0.0.1:PORT]")
+              help="The output format: bash also suits sh and zsh; github is for $GITHUB_ENV.")  # fmt: skip
+@click.option("--url", metavar="URL", cls=Option, help="The server's URL. [default: http://127.0.0.1:PORT]")
 @click.option("--port", "-p", type=click.IntRange(1, 65535), default=8080, show_default=True, cls=Option,
-              help="Its port on this machine.")  # fmt: skip
+              help="The server's port on this machine.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(shell: str, url: str | None, port: int, as_json: bool) -> None:
-    """Print the variables by which clients find a server that runs, as `run` sets them.
+    """Print the environment variables that point clients at a running server, the same ones that `run` sets.
 
-    In a shell: eval "$(emulator env)". Variables that you have set already are kept, and said on stderr."""
+    In a shell: eval "$(emulator env)". Variables that you have already set keep their values; stderr names them."""
     from emulator.interception.environment import base_urls
 
     origin = (url or f"http://127.0.0.1:{port}").rstrip("/")
@@ -36,12 +36,12 @@ def command(shell: str, url: str | None, port: int, as_json: bool) -> None:
         click.echo(json.dumps({"set": changes.set, "kept": changes.kept}, indent=2))
         return
     if changes.kept:
-        click.echo(f"Left as you set them: {', '.join(changes.kept)}", err=True)
+        click.echo(f"Unchanged, because you have set them: {', '.join(changes.kept)}", err=True)
     click.echo(written(changes.set, shell), nl=False)
 
 
 def served_at(origin: str) -> tuple[list[str], str | None]:
-    """The providers that the server at a URL has, and the one that it has alone at its root."""
+    """The providers of the server at a URL, and the one that it serves at its root, if any."""
     import urllib.error
     import urllib.request
 
@@ -51,13 +51,13 @@ def served_at(origin: str) -> tuple[list[str], str | None]:
             urls = json.load(answer)["providers"]
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "reason", None) or error
-        fail(f"No emulator answers at {origin}: {reason}. Start one with `emulator serve`, or give --url.", FINDINGS)
+        fail(f"No emulator responds at {origin}: {reason}. Start one with `emulator serve`, or use --url.", FINDINGS)
     alone = next((name for name, base in urls.items() if not str(base).endswith(f"/{name}")), None)
     return list(urls), alone
 
 
 def written(variables: Mapping[str, str], shell: str) -> str:
-    """Variables as a shell reads them, a line each."""
+    """Variables in a shell's syntax, one per line."""
     forms: dict[str, Callable[[str, str], str]] = {
         "bash": lambda name, value: f"export {name}={shlex.quote(value)}",
         "fish": lambda name, value: f"set -gx {name} '{value.translate(FISH)}'",

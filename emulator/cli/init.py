@@ -11,7 +11,7 @@ from emulator.cli.output import fail
 
 SCENARIO = """\
 # yaml-language-server: $schema=./scenario.schema.json
-# What the emulator answers. Try it:
+# The emulator's answers. Try them:
 #
 #   emulator serve --scenario scenarios/scenario.yaml
 #   emulator check scenarios/scenario.yaml
@@ -25,7 +25,7 @@ rules:
     reply:
       content: Hello! How can I help you?
 
-  # Several answers in turn: this client has to try again.
+  # Several answers in turn: the client must retry.
   - name: busy-then-fine
     match:
       prompt: {contains: busy}
@@ -33,21 +33,21 @@ rules:
       - error: rate_limited
       - reply: {content: "Now it works."}
 
-  # A fault on the wire: the stream breaks off after five tokens.
+  # A fault on the wire: the connection is reset after five tokens.
   - name: broken-stream
     match:
       stream: true
       prompt: {contains: break}
     reply:
-      content: This sentence is never heard to its very end, because the connection is reset.
+      content: No client receives the end of this sentence, because the connection is reset.
     faults:
       - {kind: reset, after_tokens: 5}
 
-# What no rule matches gets a generated answer; `error` refuses it, and says why each rule did not match.
+# A request that no rule matches gets a generated answer. With `error`, it gets an error that explains each mismatch.
 unmatched: generate
 """
 TEST = '''\
-"""Tests against the emulator: `pytest {name}`. The fixture `emulator` comes with the package."""
+"""Tests against the emulator: `pytest {name}`. The package provides the fixture `emulator`."""
 
 import json
 import urllib.request
@@ -70,7 +70,7 @@ def test_a_greeting_is_answered(emulator):
     assert [exchange.rule for exchange in emulator.journal] == ["greeting"]
 '''
 COMPOSE = """\
-# docker compose up; your application finds the emulator at http://emulator:8080/<provider>
+# docker compose up; your application reaches the emulator at http://emulator:8080/<provider>
 services:
   emulator:
     image: python:3.12-slim
@@ -87,7 +87,7 @@ services:
       retries: 30
 """
 CI = """\
-# A GitHub workflow without a secret: clients in the tests talk to the emulator.
+# A GitHub workflow that needs no secrets: clients in the tests talk to the emulator.
 name: LLM tests
 on: [push, pull_request]
 jobs:
@@ -108,8 +108,8 @@ FOLDER = "scenarios"
 @click.argument("folder", type=click.Path(file_okay=False), default=".")
 @click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON.")
 def command(folder: str, as_json: bool) -> None:
-    """Write a starter into FOLDER (here, when left out): a commented scenario with its schema for editors, a test for
-    pytest, a compose file and a CI workflow. Files that are there already are never changed."""
+    """Write starter files to FOLDER (by default, the current one): a commented scenario with its schema for editors, a
+    pytest test, a compose file and a CI workflow. Existing files are never changed."""
     from emulator.scenario.json_schema import as_text
 
     root = Path(folder)
@@ -129,7 +129,7 @@ def command(folder: str, as_json: bool) -> None:
     for name, is_new in done.items():
         click.echo(f"{'wrote' if is_new else 'kept '}  {root / name}")
     if kept:
-        click.echo("What was kept existed already. Remove it, and run `emulator init` again, for a new one.")
+        click.echo("Existing files were kept. To replace one, remove it and run `emulator init` again.")
     click.echo(
         f"\nNext{f', in {root}' if folder != '.' else ''}:\n\n  emulator serve --scenario {FOLDER}/scenario.yaml"
     )
@@ -137,7 +137,7 @@ def command(folder: str, as_json: bool) -> None:
 
 
 def _write(path: Path, text: str) -> bool:
-    """Write a file that is not there; whether that was so."""
+    """Writes a file unless it exists; returns whether it did."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "x", encoding="utf-8") as file:
@@ -145,7 +145,7 @@ def _write(path: Path, text: str) -> bool:
     except FileExistsError:
         if path.exists():
             return False
-        fail(f"{path.parent}: this is no folder. Give another one: emulator init FOLDER", BAD_USE)
+        fail(f"{path.parent}: not a folder. Choose another one: emulator init FOLDER", BAD_USE)
     except OSError as error:
-        fail(f"{path}: {error.strerror or error}. Give a folder that can be written: emulator init FOLDER", BAD_USE)
+        fail(f"{path}: {error.strerror or error}. Choose a writable folder: emulator init FOLDER", BAD_USE)
     return True

@@ -1,4 +1,4 @@
-"""Options that are environment variables as well, and the variables that are none."""
+"""Options that can also be environment variables, and a check for unknown variables."""
 
 import math
 import os
@@ -23,7 +23,7 @@ OTHER_USES = frozenset(
 )
 """Variables of the emulator that are no options: for its own tests, and those that `run` and `exam` set."""
 FROM_KUBERNETES = re.compile(r"EMULATOR_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
-"""What Kubernetes sets in every pod beside a service that is called `emulator`; EMULATOR_PORT is then a URL."""
+"""What Kubernetes sets in every pod next to a service named `emulator`; EMULATOR_PORT is then a URL."""
 
 
 class Speed(click.ParamType[float]):
@@ -43,18 +43,18 @@ class Speed(click.ParamType[float]):
             return checked_speed(float(value))
         except (ValueError, UsageError):
             bounds = f"a number from {SLOWEST:f} to {FASTEST:.0f}, such as 2"
-            self.fail(f"'{value}' is not a speed. Give {bounds}, or max.", param, ctx)
+            self.fail(f"'{value}' is not a speed. Use {bounds}, or max.", param, ctx)
 
 
 class Paths(click.ParamType[str]):
-    """Paths, which may hold blanks: in a variable they stand as in PATH."""
+    """Paths, which may contain spaces; a variable separates them as in PATH."""
 
     name = "path"
     envvar_list_splitter = os.pathsep
 
 
 class Faults(click.ParamType[str]):
-    """Faults, whose messages may hold blanks: in a variable a semicolon or a new line stands between them."""
+    """Faults, whose messages may contain spaces; a variable separates them with semicolons or newlines."""
 
     name = "fault"
 
@@ -63,8 +63,8 @@ class Faults(click.ParamType[str]):
 
 
 class Option(click.Option):
-    """An option that is an environment variable too: `--port` is EMULATOR_PORT, `--no-reload` is EMULATOR_NO_RELOAD
-    or EMULATOR_RELOAD=false."""
+    """An option that can also be an environment variable: `--port` is EMULATOR_PORT, `--no-reload` is
+    EMULATOR_NO_RELOAD or EMULATOR_RELOAD=false."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -76,7 +76,7 @@ class Option(click.Option):
         self.show_envvar = False
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The value of its variable; of a flag, either of two."""
+        """The value of the option's variable; a flag has two."""
         found: dict[str, str] = {}
         for variable, is_negated in self.variables.items():
             value = os.environ.get(variable, "")
@@ -89,12 +89,12 @@ class Option(click.Option):
                 value = "true" if click.BOOL.convert(value, self, ctx) else "false"
             found[variable] = value
         if len(set(found.values())) > 1:
-            raise click.UsageError(f"{' and '.join(found)} contradict each other: set one of them.", ctx)
+            raise click.UsageError(f"{' and '.join(found)} contradict each other: set only one of them.", ctx)
         return next(iter(found.values()), None)
 
 
 def unknown_variables(environment: Mapping[str, str], *commands: click.Command) -> list[str]:
-    """A sentence for each EMULATOR_… variable that is an option of none of these commands."""
+    """A sentence for each EMULATOR_… variable that isn't an option of any of these commands."""
     options = [option for command in commands for option in command.params]
     known = [name for option in options if isinstance(option, Option) for name in option.variables]
     said = []
@@ -103,5 +103,5 @@ def unknown_variables(environment: Mapping[str, str], *commands: click.Command) 
         if is_ours and name not in known and name not in OTHER_USES:
             hint = did_you_mean(name.removeprefix(PREFIX), [each.removeprefix(PREFIX) for each in known])
             hint = hint.replace("mean '", f"mean '{PREFIX}") or " `emulator serve --help` lists the options."
-            said.append(f"{name} is set, but there is no such option, so it changes nothing.{hint}")
+            said.append(f"{name} is set but has no effect: there is no such option.{hint}")
     return said

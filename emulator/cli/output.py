@@ -1,4 +1,4 @@
-"""How commands speak: to the user, and with which exit code they leave."""
+"""Messages to the user, and exits with a code."""
 
 import sys
 from typing import NoReturn
@@ -11,13 +11,13 @@ __all__ = ["did_you_mean", "fail", "is_colored"]
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """Print a message to stderr and leave."""
+    """Prints a message to stderr and exits."""
     click.echo(message, err=True)
     sys.exit(code)
 
 
 def is_colored(descriptor: int) -> bool:
-    """Whether what is written there may hold colors: it is a terminal, and NO_COLOR is not set."""
+    """Whether output to a descriptor may be colored: it is a terminal, and NO_COLOR is not set."""
     import os
 
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb" and os.isatty(descriptor)

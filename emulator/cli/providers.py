@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the providers, or tell all about one: routes, settings, errors, what is documented and what inferred."""
+    """List the providers, or describe one: its routes, settings and errors, and which are documented or inferred."""
     from emulator.providers import PROVIDERS
 
     facts = (
@@ -35,7 +35,7 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def described(vendor: "type[Provider]") -> dict[str, Any]:
-    """Everything about a provider that a user may want to know, as plain data."""
+    """All facts about a provider, as plain data."""
     from emulator import docstrings
 
     words = docstrings.of(vendor.Settings)
@@ -62,12 +62,12 @@ def described(vendor: "type[Provider]") -> dict[str, Any]:
 
 
 def sdk_of(vendor: "type[Provider]") -> dict[str, Any]:
-    """How an OpenAI SDK reaches a provider: what follows the base URL, null where it cannot; and what to know."""
+    """How an OpenAI SDK reaches a provider: the path to add to the base URL, null if it can't; and a note."""
     return {"base_path": vendor.sdk_base_path(), "note": vendor.sdk_note}
 
 
 def sdk_line(base: str, sdk: Mapping[str, Any]) -> str:
-    """What an OpenAI SDK is to be given as its base URL, in one line."""
+    """The base URL for an OpenAI SDK, in one line."""
     path, note = sdk["base_path"], sdk["note"]
     if path is None:
         return note or "not for OpenAI SDKs"
@@ -91,22 +91,22 @@ def _body(vendor: "type[Provider]", name: str) -> str:
 
 
 def _tell(facts: dict[str, Any]) -> None:
-    click.echo(f"{facts['title']} ({facts['name']}), after the document “{facts['document']}”")
+    click.echo(f"{facts['title']} ({facts['name']}), according to “{facts['document']}”")
     click.echo(f"\nHosts: {', '.join(facts['hosts'])}\nAuth:  {facts['auth']}")
     click.echo(f"SDK:   {sdk_line('', facts['sdk'])}\n\nOperations")
     for row in facts["operations"]:
         click.echo(f"  {row['method']:<5} {row['path']:<45} {row['summary']} ({row['mark']})")
-    click.echo("\nSettings, in a scenario under providers: " + facts["name"] + ":")
+    click.echo(f"\nSettings (in a scenario, under `providers: {facts['name']}:`)")
     for name, row in facts["settings"].items():
         click.echo(f"  {name}: {json.dumps(row['default'])}")
         click.echo(f"      {row['description']}")
-    click.echo("\nErrors, in a scenario as `error: NAME`")
+    click.echo("\nErrors (in a scenario, `error: NAME`)")
     for name, row in facts["errors"].items():
         click.echo(f"  {name:<21} {row['status']}  {row['mark']:<10}  {row['body']}")
 
 
 def provider_of(name: str) -> "type[Provider]":
-    """The provider of that name; else the command ends with a sentence."""
+    """The provider with this name; if there is none, exits with a message."""
     from emulator.providers import PROVIDERS
 
     if name not in PROVIDERS:

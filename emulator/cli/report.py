@@ -1,4 +1,4 @@
-"""What `emulator run` says at its end: what was asked, and what did not go as written."""
+"""The final report of `emulator run`: the requests, and what went unused, unmatched or refused."""
 
 import json
 from collections import Counter, defaultdict
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
     from emulator.verdict import Verdict
 
 MAX_LISTED = 10
-"""Rules or hosts in a line; JSON has them all."""
+"""The most rules or hosts in a line; JSON lists them all."""
 MAX_RULES = 1000
-"""Different answers that are counted apart."""
+"""The most answers that are counted separately."""
 
 
 class Report:
-    """Counts the exchanges of one run, in the server's thread.
+    """Counts the exchanges of a run, in the server's thread.
 
-    is_scripted: whether the rules are the user's own, so that an unused one is worth a word.
+    is_scripted: whether the rules are the user's own, so that unused ones are reported.
     seen: what the proxy saw."""
 
     def __init__(self, *, is_scripted: bool, seen: "Sightings | None" = None) -> None:
         self.kept: list[str] = []
-        """Variables of the user's own that were left alone."""
+        """The user's own variables, which were not changed."""
         self._is_scripted = is_scripted
         self._seen = seen
         self._requests = self._unmatched = 0
@@ -35,7 +35,7 @@ class Report:
         self._verdict: Verdict | None = None
 
     def add(self, exchange: "Exchange") -> None:
-        """Count one exchange."""
+        """Counts an exchange."""
         self._requests += 1
         self._cost += exchange.cost
         if exchange.rule is not None:
@@ -67,7 +67,7 @@ class Report:
         return self._verdict
 
     def has_findings(self, server: "Server") -> bool:
-        """Whether a strict run fails."""
+        """Whether the run fails with --strict."""
         verdict = self.verdict(server)
         return bool(self._unmatched or self.unused(server) or (verdict is not None and verdict.has_failed))
 
@@ -90,7 +90,7 @@ class Report:
         return json.dumps(facts)
 
     def as_text(self, server: "Server") -> str:
-        """The report for people, a line for each thing."""
+        """The report as text, one line per topic."""
         lines = [f"emulator: {_counted(self._requests, 'request')}"]
         if self._unmatched and self._is_scripted:
             lines[0] += f", {self._unmatched} matched no rule"
@@ -108,9 +108,9 @@ class Report:
         if seen is not None and seen.broken:
             lines.append(f"  broken handshakes: {_listed([f'{kind} {n}x' for kind, n in seen.broken.items()])}")
         if seen is not None:
-            lines += [f"  {host}: a client ended the handshake: {why}" for host, why in seen.distrusted.items()]
+            lines += [f"  {host}: a client aborted the handshake: {why}" for host, why in seen.distrusted.items()]
         if self.kept:
-            lines.append(f"  left as you set them: {', '.join(self.kept)}")
+            lines.append(f"  unchanged, because you have set them: {', '.join(self.kept)}")
         lines += self._judged(server)
         return "\n".join(lines)
 

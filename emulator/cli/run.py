@@ -1,4 +1,4 @@
-"""`emulator run`: a command with the emulator around it."""
+"""`emulator run`: runs a command against an emulator of its own."""
 
 import gc
 import os
@@ -29,34 +29,34 @@ ADDRESS = "127.0.0.1"
 @click.command("run", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @click.argument("command_line", nargs=-1, required=True, metavar="-- CMD…", type=click.UNPROCESSED)
 @click.option("--port", "-p", type=click.IntRange(0, 65535), default=0, cls=Option,
-              help="The port to listen on; a free one when left out.")  # fmt: skip
+              help="The port to listen on; by default, a free one.")  # fmt: skip
 @with_server_options
 @click.option("--intercept", is_flag=True, cls=Option,
-              help="Answer for the documented https URLs, and let nothing else out.")  # fmt: skip
+              help="Answer for the documented https URLs, and refuse all other hosts.")  # fmt: skip
 @click.option("--host", "hosts", metavar="NAME=PROVIDER", multiple=True,
-              help="With --intercept: a further host that is a provider's; repeatable.")  # fmt: skip
+              help="With --intercept: another host to answer for; repeatable.")  # fmt: skip
 @click.option("--allow", metavar="HOST", multiple=True,
-              help="With --intercept: a host that may be reached, also as *.example.com; repeatable.")  # fmt: skip
+              help="With --intercept: a host to allow, or *.example.com; repeatable.")  # fmt: skip
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="off", show_default=True, cls=Option,
               help="Log each request to stderr.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON, the last of stderr.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON at the end of stderr.")
 def command(command_line: tuple[str, ...], port: int, log: "Style", as_json: bool, **values: Any) -> None:
-    """Run a command whose LLM clients talk to the emulator, without a change of code.
+    """Run a command whose LLM clients talk to the emulator, without code changes.
 
-    Base URLs and dummy keys are set in its environment, unless they are set already. With --intercept, documented https
-    URLs work unchanged. Afterwards stderr says what was asked; --strict fails when a request matched no rule, or a rule
-    of yours was never used.
+    Its environment gets base URLs and dummy keys, unless you have set them. With --intercept, documented https URLs
+    work unchanged. When the command ends, stderr gets a report of its requests. With --strict, the run fails if a
+    request matched no rule or one of your rules was never used.
 
-    Exit code: the command's own; 128+N when signal N ended it; 127 or 126 when it cannot be run; 1 with --strict and
-    something to say; 2: bad usage; 3: the port is taken."""
+    Exit code: the command's own; 128+N if signal N ended it; 127 or 126 if it can't be run; 1 if --strict fails the
+    run; 2: bad usage; 3: the port is taken."""
     from emulator.errors import BindError, EmulatorError
 
-    gc.disable()  # all that is loaded from here on stays; to look for garbage among it takes a tenth of the start
+    gc.disable()  # everything loaded from here on stays; collecting garbage takes a tenth of the startup time
     say_unknown_variables()
     intercepts = values.pop("intercept")
     hosts, allow = values.pop("hosts"), values.pop("allow")
     if (hosts or allow) and not intercepts:
-        fail(f"{'--host' if hosts else '--allow'} needs --intercept: without it, no host is held back.", BAD_USE)
+        fail(f"{'--host' if hosts else '--allow'} needs --intercept: without it, no host is blocked.", BAD_USE)
     try:
         with child.held_signals(), ExitStack() as stack:
             proxy = _proxy(hosts, allow, stack) if intercepts else None
@@ -100,7 +100,7 @@ def _run(
     except child.CannotRunError as error:
         click.echo(str(error), err=True)
         code = error.code
-    end()  # what was asked is known once the last answer is over
+    end()  # all requests are known once the last answer has ended
     if code == 0 and values["strict"] and report.has_findings(server):
         code = FINDINGS
     writer.close()
@@ -111,7 +111,7 @@ def _run(
 def _serve(
     options: Any, port: int, log: "Style", writer: "LogWriter", report: "Report", stack: ExitStack
 ) -> "tuple[str, Server, Callable[[], None]]":
-    """Start a server in a thread; gives its URL, and what ends it."""
+    """Starts a server in a thread; returns its URL, the server, and a function that stops it."""
     from dataclasses import replace
 
     from emulator import logs
@@ -167,7 +167,7 @@ def _proxy(hosts: tuple[str, ...], allow: tuple[str, ...], stack: ExitStack) -> 
     for text in host_list(hosts):
         name, equals, provider = text.partition("=")
         if not equals or not is_host_name(name):
-            raise UsageError(f"--host {text}: a host and its provider were expected, as in llm.example.com=PROVIDER")
+            raise UsageError(f"--host {text}: expected a host and its provider, such as llm.example.com=PROVIDER")
         provider_of(provider)
         known[name] = provider
     front = TlsFront(known, Authority.new("emulator run"))
@@ -175,7 +175,7 @@ def _proxy(hosts: tuple[str, ...], allow: tuple[str, ...], stack: ExitStack) -> 
 
 
 def _interception(proxy: "Proxy", stack: ExitStack) -> dict[str, str]:
-    """The variables for interception, with the files that they name: certificates only, gone with the command."""
+    """The variables for interception. Their files hold only certificates and are deleted when the command ends."""
     import shutil
     import tempfile
 

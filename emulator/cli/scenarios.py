@@ -12,9 +12,9 @@ from emulator.cli.output import did_you_mean, fail
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(name: str | None, as_json: bool) -> None:
-    """List the scenarios that come with the emulator, or print one: `emulator scenarios incidents/deepseek_busy`.
+    """List the shipped scenarios, or print one: `emulator scenarios incidents/deepseek_busy`.
 
-    Their names work wherever a scenario's path does."""
+    Their names work wherever the path of a scenario does."""
     from emulator.resources import scenario_named, scenario_names
 
     if name is None:
@@ -36,7 +36,7 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def about(name: str) -> str:
-    """The first sentence of the comment that a scenario begins with."""
+    """The first sentence of the comment at the top of a scenario."""
     from emulator.resources import scenario_named
 
     path = scenario_named(name)

@@ -29,31 +29,31 @@ if TYPE_CHECKING:
 @click.command("serve")
 @click.option("--host", default="127.0.0.1", show_default=True, cls=Option, help="The address to listen on.")
 @click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True, cls=Option,
-              help="The port to listen on; 0 takes a free one.")  # fmt: skip
+              help="The port to listen on; 0 picks a free one.")  # fmt: skip
 @with_server_options
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, cls=Option,
               help="Number of worker processes; the control API answers for all of them.")  # fmt: skip
 @click.option("--tls", "tls_folder", metavar="FOLDER", type=click.Path(), cls=Option,
-              help="Speak https, with an authority in this folder (ca.pem), made when missing.")  # fmt: skip
+              help="Use https, with a certificate authority (ca.pem) in this folder, created if missing.")  # fmt: skip
 @click.option("--tls-cert", metavar="FILE", type=click.Path(), cls=Option,
-              help="Speak https with this certificate (chain, PEM).")  # fmt: skip
+              help="Use https with this certificate (chain, PEM).")  # fmt: skip
 @click.option("--tls-key", metavar="FILE", type=click.Path(), cls=Option, help="The key of --tls-cert (PEM).")
 @click.option("--control-token", metavar="TEXT", cls=Option,
-              help="Token that the control API asks for; made and printed when others can reach --host.")  # fmt: skip
+              help="Token for the control API; by default, generated if other machines can reach --host.")  # fmt: skip
 @click.option("--allow-origin", "origins", metavar="ORIGIN", multiple=True, cls=Option,
-              help="Origin whose pages may use the control API, http://localhost:3000; repeatable.")  # fmt: skip
+              help="Origin allowed to use the control API, such as http://localhost:3000; repeatable.")  # fmt: skip
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
-              help="Request log format. json: one line of JSON each on stdout, all else on stderr.")  # fmt: skip
+              help="Request log format. json: JSON lines on stdout, everything else on stderr.")  # fmt: skip
 @click.option("--otel", is_flag=True, cls=Option,
               help="Export an OpenTelemetry span of each exchange by OTLP, as OTEL_… variables say.")  # fmt: skip
 def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
     """Start the server.
 
-    Every option may also be given as an environment variable: EMULATOR_PORT for --port, EMULATOR_RELOAD=false or
-    EMULATOR_NO_RELOAD=1 for --no-reload. Several scenarios are separated as in PATH, several faults by semicolons.
+    Every option can also be an environment variable: EMULATOR_PORT for --port, EMULATOR_RELOAD=false or
+    EMULATOR_NO_RELOAD=1 for --no-reload. Separate several scenarios as in PATH, several faults with semicolons.
 
-    Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage, or a file that cannot be used; 3: the port is
-    taken, or the address cannot be listened on."""
+    Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage or an unusable file; 3: the port is taken, or the
+    address is unavailable."""
     from emulator.control.access import access_for
     from emulator.errors import BindError, EmulatorError
 
@@ -77,7 +77,7 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
 
 
 def tls_front(folder: str | None, certificate: str | None, key: str | None, host: str) -> "TlsFront | None":
-    """What speaks TLS, if anything is to. Raises UsageError."""
+    """The TLS front, if TLS is on. Raises UsageError."""
     if folder is None and certificate is None and key is None:
         return None
     from emulator.errors import UsageError
@@ -86,11 +86,11 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
     from emulator.server.heads import HOSTS
 
     if folder is not None and (certificate or key):
-        raise UsageError("--tls makes its own certificates; --tls-cert and --tls-key give one. Choose one of the two.")
+        raise UsageError("--tls creates certificates; --tls-cert and --tls-key use yours. Choose one of the two.")
     if folder is not None:
         return TlsFront(HOSTS, authority_in(Path(folder)), address=host)
     if certificate is None or key is None:
-        raise UsageError("--tls-cert and --tls-key belong together: give both.")
+        raise UsageError("--tls-cert and --tls-key must be used together.")
     return TlsFront(HOSTS, context=given_context(certificate, key))
 
 
@@ -106,7 +106,7 @@ def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") ->
 
 
 def serve_with_workers(number: int, options: "ServerOptions", host: str, port: int, log: "Style") -> int:
-    """A server in each of several processes; each binds the port for itself. Gives an exit code."""
+    """Runs a server in each of several processes, each of which binds the port. Returns an exit code."""
     from dataclasses import replace
 
     from emulator.errors import UsageError
@@ -118,7 +118,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     reasons = needs_shared_state(options.compiled.scenario, options.compiled.origins, options.engine.faults)
     if reasons:
         listed = "\n".join(f"  {reason}" for reason in reasons)
-        raise UsageError(f"--workers {number}: workers share no state, and what is served needs them to:\n{listed}")
+        raise UsageError(f"--workers {number}: workers share no state, but this needs shared state:\n{listed}")
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]
@@ -183,13 +183,13 @@ def _with_spans(options: "ServerOptions", show: "OnExchange | None") -> "Iterato
 def _logging(
     log: "Style", lock: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 ) -> "Iterator[tuple[LogWriter, LogWriter]]":
-    """What writes to stdout and to stderr without ever holding up the server, until the block ends."""
+    """Writers to stdout and stderr that never block the server, for the length of the block."""
     from emulator.logs import LogWriter, dropped_as_json, install
 
     err = LogWriter(2, lock=lock)
 
     def failed(reason: str) -> None:
-        err.write(f"The log cannot be written: {reason}. Lines are dropped until it can.")
+        err.write(f"Cannot write the log: {reason}. Lines are dropped until writing works again.")
 
     out = LogWriter(1, failed=failed, lock=lock) if log != "json" else LogWriter(
         1, failed=failed, lock=lock, dropped=dropped_as_json
@@ -204,13 +204,13 @@ def _logging(
 
 @contextlib.contextmanager
 def _named(host: str, port: int) -> Iterator[None]:
-    """A host that cannot even be looked up is an address that cannot be listened on."""
+    """A host name that cannot be resolved is reported like any other unusable address."""
     from emulator.errors import BindError
 
     try:
         yield
     except (UnicodeError, ValueError):
-        raise BindError(f"Cannot listen on {host}:{port}: this is not the name of a host. Check --host.") from None
+        raise BindError(f"Cannot listen on {host}:{port}: no such host. Check --host.") from None
 
 
 def origin(host: str, sock: "socket.socket", options: "ServerOptions") -> str:
@@ -220,8 +220,8 @@ def origin(host: str, sock: "socket.socket", options: "ServerOptions") -> str:
 
 
 def _keep_what_is_loaded() -> None:
-    """What is loaded by now stays. To look for garbage among it, or among all that open streams hold, would stop every
-    one of them for some 30 ms; and connections leave none, so a full search can wait."""
+    """Everything loaded by now stays. Searching it, or the objects of all open streams, for garbage would stop every
+    stream for about 30 ms. Connections leave no garbage, so a full collection can wait."""
     import gc
 
     gc.collect()

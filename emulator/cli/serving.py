@@ -1,4 +1,4 @@
-"""The options that every command has that starts a server, and what becomes of them."""
+"""The options of every command that starts a server, and the settings made from them."""
 
 import contextlib
 import os
@@ -19,35 +19,35 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OPTIONS = (
     click.option("--scenario", "-s", "scenarios", metavar="PATH", multiple=True, cls=Option, type=Paths(),
                  help="A scenario file, folder or glob, or the name of a shipped one, such as incidents/deepseek_busy; "
-                 "repeatable. The documented examples when left out."),
-    click.option("--provider", metavar="NAME", cls=Option, help="Serve this provider alone, at the root of the port."),
+                 "repeatable. By default, the documented examples."),
+    click.option("--provider", metavar="NAME", cls=Option, help="Serve only this provider, at the root of the port."),
     click.option("--speed", type=Speed(), default="1", show_default=True, cls=Option,
-                 help="Speed multiplier for all paces; max removes every delay."),
-    click.option("--seed", type=int, cls=Option, help="Replaces the scenario's seed."),
+                 help="Speed multiplier for all paces; max removes all delays."),
+    click.option("--seed", type=int, cls=Option, help="Override the scenario's seed."),
     click.option("--strict", is_flag=True, cls=Option,
-                 help="A request that no rule answers gets an error that says why."),
+                 help="Answer a request that no rule matches with an error that says why."),
     click.option("--fault", "faults", metavar="KIND[:param=value,…]", multiple=True, cls=Option, type=Faults(),
                  help="Fault to inject into every response; repeatable. `emulator faults` lists the kinds."),
     click.option("--fault-header/--no-fault-header", default=True, show_default=True, cls=Option,
-                 help="Whether requests may ask for faults by X-Emulator-Fault."),
+                 help="Allow requests to ask for faults with the header X-Emulator-Fault."),
     click.option("--request-faults/--no-request-faults", default=True, show_default=True, cls=Option,
-                 help="Whether requests may ask for faults at all: by header, key or URL."),
+                 help="Allow requests to ask for faults at all: by header, key or URL."),
     click.option("--reload/--no-reload", default=True, show_default=True, cls=Option,
-                 help="Load changed scenario files again."),
+                 help="Reload scenario files when they change."),
     click.option("--allow-code", is_flag=True, cls=Option,
-                 help="Let scenarios name Python functions (`from: python:module:function`)."),
+                 help="Allow scenarios to call Python functions (`from: python:module:function`)."),
 )  # fmt: skip
 
 
 def with_server_options(function: Function) -> Function:
-    """Gives a command the options of every server."""
+    """Adds the options of every server to a command."""
     for option in reversed(OPTIONS):
         function = option(function)
     return function
 
 
 def say_unknown_variables() -> None:
-    """Say which EMULATOR_… variables are options of no server."""
+    """Reports EMULATOR_… variables that aren't options of any server."""
     from emulator.cli import run, serve
 
     for sentence in unknown_variables(os.environ, serve.command, run.command):
@@ -55,7 +55,7 @@ def say_unknown_variables() -> None:
 
 
 def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
-    """How to serve, from the values of OPTIONS and what a command adds. Raises EmulatorError."""
+    """The server's options, from the values of OPTIONS and a command's own. Raises EmulatorError."""
     from emulator.engine import Options
     from emulator.faults import fault_of
     from emulator.faults.selection import fault_sources
@@ -68,7 +68,7 @@ def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
         provider_of(values["provider"])
     if values["allow_code"]:
         with contextlib.suppress(OSError):  # the folder may be gone
-            sys.path.insert(0, os.getcwd())  # as with `python -m`: the script of a package does not look there
+            sys.path.insert(0, os.getcwd())  # as `python -m` does; the script that pip installs does not
     sources = values["scenarios"] or (str(DEFAULT_SCENARIO),)
     options = Options(
         pace=Pace(ttft=0.2, tokens_per_second=60),

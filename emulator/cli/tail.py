@@ -18,23 +18,23 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 @click.command("tail")
 @click.argument("url", default=DEFAULT_URL, metavar="[URL]")
-@click.option("--namespace", help="Only this namespace; `default` when left out.")
+@click.option("--namespace", help="Only this namespace; by default, `default`.")
 @click.option("--provider", help="Only requests to this provider.")
-@click.option("--rule", help="Only answers of this rule.")
-@click.option("--status", help="Only this status, such as 429, or class of them, such as 4xx.")
-@click.option("--outcome", help="Only these answers: reply, generated, listing or error.")
+@click.option("--rule", help="Only answers from this rule.")
+@click.option("--status", help="Only this status, such as 429, or class, such as 4xx.")
+@click.option("--outcome", help="Only this outcome: reply, generated, listing or error.")
 @click.option("--model", help="Only requests for this model.")
 @click.option("--since", type=click.IntRange(0), help="Only exchanges with larger numbers.")
-@click.option("--limit", type=click.IntRange(1), help="Leave after so many.")
+@click.option("--limit", type=click.IntRange(1), help="Exit after this many exchanges.")
 @click.option("--token", envvar="EMULATOR_CONTROL_TOKEN", help="The token that the server printed.")
 @click.option("--json", "as_json", is_flag=True, help="Print each exchange as one line of JSON.")
 def command(url: str, token: str | None, limit: int | None, as_json: bool, **filters: Any) -> None:
-    """Follow the exchanges of a running server: those that its journal holds, then each as it ends.
+    """Follow the exchanges of a running server: those in its journal, then each new one as it ends.
 
-    URL is where the server listens, http://127.0.0.1:8080 when left out; a namespace may follow: URL/@NAME.
+    URL is the server's address, by default http://127.0.0.1:8080; add a namespace as URL/@NAME.
 
-    Exit code 0: as many as --limit asks for, or stopped by Ctrl-C; 1: the server has ended; 2: there is none, or it
-    refuses."""
+    Exit code 0: --limit was reached, or Ctrl-C was pressed; 1: the server stopped; 2: there is no server, or it refused
+    the request."""
     from emulator.logs import line_of
 
     colored = is_colored(1)
@@ -46,14 +46,14 @@ def command(url: str, token: str | None, limit: int | None, as_json: bool, **fil
                 left -= 1
                 if not left:
                     return
-    fail("The server has ended.", FINDINGS)
+    fail("The server has stopped.", FINDINGS)
 
 
 def _events(url: str, token: str | None, filters: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
-    """The exchanges that are over, as they end."""
+    """The exchanges, as they end."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        fail(f"'{url}' is not the URL of a server. Give one such as {DEFAULT_URL}.", BAD_USE)
+        fail(f"'{url}' is not the URL of a server. Use one such as {DEFAULT_URL}.", BAD_USE)
     wanted = {name: value for name, value in filters.items() if value is not None}
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
@@ -90,4 +90,4 @@ def _refusal(response: http.client.HTTPResponse) -> str:
     try:
         return str(json.loads(response.read(65536))["error"])
     except (ValueError, KeyError, TypeError):
-        return f"This is no emulator, or an old one: it answered {response.status}."
+        return f"This is not an emulator, or an old one: it responded with {response.status}."

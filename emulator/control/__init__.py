@@ -1,1 +1,1 @@
-"""Everything under /__emulator."""
+"""The routes under /__emulator."""

@@ -1,8 +1,8 @@
 """Who may use the control API: programs on this machine, and the pages that the emulator serves itself.
 
-A page of another site must not reach it, whatever a browser lets that page send: neither by its own name for the
-loopback address (Host), nor by a plain form or `fetch` (Origin, Sec-Fetch-Site, Content-Type). Where the server listens
-for other machines too, a token is asked for."""
+A page of another site must not reach it, whatever a browser lets that page send: neither under its own name for the
+loopback address (Host), nor with a plain form or `fetch` (Origin, Sec-Fetch-Site, Content-Type). If other machines can
+reach the server, a token is required."""
 
 import hmac
 import re
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from emulator.errors import UsageError, shortened
 
 OPEN = frozenset({"health", "ready"})
-"""What anyone may ask for: the probes of whatever runs the server."""
+"""The routes without access checks: probes of the orchestrator."""
 TOKEN_HEADER = "x-emulator-token"
 _LOOPBACK = re.compile(r"localhost|(?:[a-z0-9-]+\.)+localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]|::1")
 _ORIGIN = re.compile(r"https?://[^/\s,;]+")
@@ -21,14 +21,14 @@ _ORIGIN = re.compile(r"https?://[^/\s,;]+")
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How the control API is guarded."""
+    """The access rules of the control API."""
 
     token: str | None = None
-    """What every request has to carry: as `Authorization: Bearer …`, `X-Emulator-Token`, or `?token=`."""
+    """The required token, as `Authorization: Bearer …`, `X-Emulator-Token`, or `?token=`."""
     origins: frozenset[str] = frozenset()
-    """The origins of other pages that may use it, such as `http://localhost:3000`."""
+    """Other origins that may use it, such as `http://localhost:3000`."""
     hosts: frozenset[str] = field(default_factory=frozenset)
-    """Names, beside the loopback ones, by which the server may be called."""
+    """Names that the Host header may have, in addition to the loopback ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +40,16 @@ class Denial:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own, for itself."""
+    """Whether a name or address is a loopback one."""
     return _LOOPBACK.fullmatch(host.lower()) is not None
 
 
 def access_for(host: str, token: str | None = None, origins: tuple[str, ...] = ()) -> Access:
-    """How a server is guarded that listens on `host`: with a token when others can reach it. Raises UsageError."""
+    """The access rules for a server that listens on `host`: other machines need a token. Raises UsageError."""
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise UsageError(
-                f"'{shortened(origin)}' is not an origin. Give one such as http://localhost:3000, without a path."
+                f"'{shortened(origin)}' is not an origin. Use one such as http://localhost:3000, without a path."
             )
     if token is None and not is_loopback(host):
         token = secrets.token_urlsafe(24)
@@ -59,8 +59,8 @@ def access_for(host: str, token: str | None = None, origins: tuple[str, ...] = (
 def denial(
     access: Access, method: str, path: str, headers: Mapping[str, str], given: str | None, *, is_page: bool
 ) -> Denial | None:
-    """Why a request is refused; None when it may pass. `path` is what follows `/__emulator/`, `given` the token in the
-    query; a page may be opened by a link from anywhere."""
+    """Why a request is denied; None if it is allowed. `path` is the part after `/__emulator/`, `given` the token in the
+    query. A link from any site may open a page."""
     if path in OPEN and method == "GET":
         return None
     host = headers.get("host", "")
@@ -68,41 +68,41 @@ def denial(
     if access.token is None and name and not is_loopback(name) and name.lower() not in access.hosts:
         return Denial(
             421,
-            f"The control API does not answer for the host '{shortened(name)}'. Use localhost or 127.0.0.1, "
-            "or serve with --host and the token that it prints.",
+            f"The control API rejects the host '{shortened(name)}'. Use localhost or 127.0.0.1, "
+            "or `serve --host` with the token that it prints.",
         )
     origin = headers.get("origin")
     if origin is not None and not is_allowed_origin(access, origin, host):
         return Denial(
             403,
             f"Pages of the origin '{shortened(origin)}' may not use the control API. "
-            "Serve with --allow-origin to let them.",
+            "To allow them, use `serve --allow-origin`.",
         )
     site = headers.get("sec-fetch-site")
     is_link = is_page and method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if site not in (None, "same-origin", "none") and origin is None and not is_link:
-        return Denial(403, f"A page of another site may not use the control API (Sec-Fetch-Site: {shortened(site)}).")
+        return Denial(403, f"Pages of other sites may not use the control API (Sec-Fetch-Site: {shortened(site)}).")
     if access.token is not None and method != "OPTIONS" and not is_page:
         scheme, _, bearer = headers.get("authorization", "").partition(" ")
         sent = headers.get(TOKEN_HEADER) or (bearer.strip() if scheme.lower() == "bearer" else None) or given or ""
         if not hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), access.token.encode()):
             return Denial(
                 401,
-                "The control API needs the token that the server printed when it started: send it as "
+                "The control API requires the token that the server printed at startup. Send it as "
                 "Authorization: Bearer TOKEN, X-Emulator-Token: TOKEN, or ?token=TOKEN.",
             )
     return None
 
 
 def is_allowed_origin(access: Access, origin: str, host: str) -> bool:
-    """Whether an origin is the server's own, or one that was named."""
+    """Whether an origin is the server's own or an allowed one."""
     return origin.lower() in access.origins or (
         origin.partition("://")[2].lower() == host.lower() and origin.startswith(("http://", "https://"))
     )
 
 
 def cors_headers(access: Access, headers: Mapping[str, str]) -> dict[str, str]:
-    """What lets a page of an origin that was named read an answer; nothing for any other."""
+    """The headers that let a page of an allowed origin read a response; none for other origins."""
     origin = headers.get("origin", "")
     if origin.lower() not in access.origins:
         return {}

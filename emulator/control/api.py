@@ -1,8 +1,8 @@
-"""What can be done with a running server: one plain function each, which Python, HTTP and the command line call.
+"""The operations on a running server: plain functions that Python, HTTP and the command line call.
 
-All of them run in the server's loop. None waits for anything but `wait_for`, none touches what is being answered, and
-each gives plain data. Raises UsageError for what makes no sense, ScenarioError for a scenario or a rule that cannot be
-used, NotFound for what is not there."""
+They run in the server's event loop, and only `wait_for` waits. They don't touch open answers, and they return plain
+data. They raise UsageError for invalid arguments, ScenarioError for an invalid scenario or rule, NotFound if something
+doesn't exist."""
 
 import asyncio
 import platform
@@ -44,33 +44,33 @@ if TYPE_CHECKING:  # the models of HTTP take long to load, and Python's own user
     from emulator.control.models import AcknowledgeBody, Selection, VerdictQuery
 
 Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
-"""What answers a worker's message."""
+"""Answers a worker's message."""
 SHOWN_OF_KEY = 4
 MIN_HIDDEN = 12
-"""Characters from which on a key is shown by its end alone."""
+"""Keys of at least this many characters are shown only by their ends."""
 
 
 class NotFound(EmulatorError):
-    """There is no such thing."""
+    """No such resource."""
 
 
 class Conflict(EmulatorError):
-    """It makes sense, but not as things are."""
+    """Not possible in the current state."""
 
 
 class TimedOut(EmulatorError):
-    """What was waited for did not come."""
+    """The exchanges to wait for didn't arrive."""
 
 
 class Playing(Protocol):
-    """The answers that are being sent."""
+    """The open answers."""
 
     @property
     def active(self) -> Sized: ...
 
 
 class Peers(Protocol):
-    """The workers of a server, this process among them."""
+    """A server's workers, including this process."""
 
     @property
     def order(self) -> int: ...
@@ -83,7 +83,7 @@ class Peers(Protocol):
 
 
 class Controlled(Protocol):
-    """What the control functions need to know of a server."""
+    """The parts of a server that the control functions need."""
 
     @property
     def provider(self) -> str | None: ...
@@ -119,12 +119,12 @@ class Controlled(Protocol):
 
 
 def health(server: Controlled) -> dict[str, Any]:
-    """That it answers."""
+    """Confirms that the server responds."""
     return {"status": "ok"}
 
 
 def ready(server: Controlled) -> dict[str, Any]:
-    """Whether the newest version of the files can be used; the last good one answers meanwhile."""
+    """Whether the newest version of the files is valid; until it is, the last valid one answers."""
     problems = [str(problem) for problem in server.problems]
     return {"status": "problems", "problems": problems} if problems else {"status": "ok"}
 
@@ -138,7 +138,7 @@ def _version() -> str:
 
 
 def about(server: Controlled) -> dict[str, Any]:
-    """Which emulator this is."""
+    """The emulator's version."""
     return {"version": _version(), "python": platform.python_version(), "workers": 1}
 
 
@@ -150,7 +150,7 @@ def providers(server: Controlled, origin: str) -> dict[str, Any]:
 
 
 def measured(server: Controlled) -> dict[str, Any]:
-    """What this process has measured, as plain data: metrics are made of it."""
+    """This process's measurements as plain data, from which metrics are made."""
     journals = [namespace.journal for namespace in server.namespaces]
     return {
         "totals": server.totals.to_dict(),
@@ -163,19 +163,19 @@ def measured(server: Controlled) -> dict[str, Any]:
 
 
 def metrics(parts: Sequence[Mapping[str, Any]]) -> str:
-    """What all processes have measured, in the format of Prometheus."""
+    """The measurements of all processes, in the Prometheus format."""
     from emulator.control.metrics import exposed
 
     return exposed(_version(), parts)
 
 
 def speed(server: Controlled) -> dict[str, Any]:
-    """How many times as fast all paces are; None: everything comes at once."""
+    """The speed multiplier for all paces; None if all delays are removed."""
     return {"speed": None if server.speed == inf else server.speed}
 
 
 def set_speed(server: Controlled, factor: float | None) -> dict[str, Any]:
-    """Multiply all paces from the next answer on; None: everything comes at once. Raises UsageError."""
+    """Multiplies all paces from the next answer on; None removes all delays. Raises UsageError."""
     server.set_speed(checked_speed(inf if factor is None else factor))
     return speed(server)
 
@@ -184,13 +184,13 @@ def set_speed(server: Controlled, factor: float | None) -> dict[str, Any]:
 
 
 def selected(journal: Journal, wanted: "Selection") -> list[Exchange]:
-    """The exchanges that fit, oldest first."""
+    """The matching exchanges, oldest first."""
     found = [exchange for exchange in journal if fits(exchange, wanted)]
     return found if wanted.limit is None else found[-wanted.limit :]
 
 
 def fits(exchange: Exchange, wanted: "Selection") -> bool:
-    """Whether an exchange is one of those that are wanted."""
+    """Whether an exchange matches a filter."""
     provider, _, _ = exchange.place
     return (
         (wanted.since is None or exchange.number > wanted.since)
@@ -203,7 +203,7 @@ def fits(exchange: Exchange, wanted: "Selection") -> bool:
 
 
 def exchanges(server: Controlled, namespace: str, wanted: "Selection") -> dict[str, Any]:
-    """The exchanges that the journal holds, oldest first."""
+    """The exchanges in the journal, oldest first."""
     return {"exchanges": [each.row() for each in selected(server.namespaces.get(namespace).journal, wanted)]}
 
 
@@ -213,17 +213,17 @@ def exchange(server: Controlled, namespace: str, number: int) -> dict[str, Any]:
 
 
 def found(server: Controlled, namespace: str, number: int) -> Exchange:
-    """The exchange of that number. Raises NotFound."""
+    """The exchange with this number. Raises NotFound."""
     journal = server.namespaces.get(namespace).journal
     kept = journal.get(number)
     if kept is None:
-        reason = "it was forgotten" if 0 < number <= journal.count else f"{journal.count} were made so far"
+        reason = "it was dropped" if 0 < number <= journal.count else f"the last one is {journal.count}"
         raise NotFound(f"The journal of '{namespace}' has no exchange {number}: {reason}.")
     return kept
 
 
 def clear_journal(server: Controlled, namespace: str) -> dict[str, Any]:
-    """Forget all exchanges; the next ones are numbered on."""
+    """Removes all exchanges; numbers continue."""
     journal = server.namespaces.get(namespace).journal
     removed = len(journal)
     journal.clear()
@@ -233,7 +233,7 @@ def clear_journal(server: Controlled, namespace: str) -> dict[str, Any]:
 async def wait_for(
     server: Controlled, namespace: str, wanted: "Selection", count: int, seconds: float
 ) -> dict[str, Any]:
-    """The exchanges that fit, once so many of them are over. Raises TimedOut."""
+    """Waits until this many matching exchanges have ended, and returns them. Raises TimedOut."""
     journal = server.namespaces.get(namespace).journal
     every = wanted.model_copy(update={"limit": None})
 
@@ -252,12 +252,12 @@ async def wait_for(
 
 
 def not_enough(seconds: float, found: int, count: int) -> str:
-    """Why waiting has ended."""
-    return f"After {seconds:g} seconds {found} of {count} exchanges have matched and are over."
+    """The message for a wait that timed out."""
+    return f"After {seconds:g} seconds, {found} of {count} matching exchanges have ended."
 
 
 def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> dict[str, Any]:
-    """Keep what a client says of how an exchange ended for it. Raises NotFound."""
+    """Records how an exchange ended for the client. Raises NotFound."""
     number = word.number or word.exchange
     if number is not None:
         exchange = found(server, namespace, number)
@@ -289,14 +289,14 @@ def _carrying(journal: Journal, id: str) -> Exchange:
         response = exchange.response
         if id in response.headers.values() or f'"{id}"' in response.text:
             return exchange
-    raise NotFound(f"No response in this journal carries the id '{shortened(id)}'.")
+    raise NotFound(f"No response in this journal has the id '{shortened(id)}'.")
 
 
 # Rules and scenarios
 
 
 def rules(server: Controlled, namespace: str) -> dict[str, Any]:
-    """The rules in the order of trying: those that were added first."""
+    """The rules in the order in which they are tried: added ones first."""
     where = server.namespaces.get(namespace)
     ids = [each.id for each in where.added]
     rows = [
@@ -314,7 +314,7 @@ def rules(server: Controlled, namespace: str) -> dict[str, Any]:
 
 
 def plain(model: BaseModel | None) -> dict[str, Any]:
-    """What was said to make a model, as JSON."""
+    """The explicit values of a model, as JSON."""
     if model is None:
         return {}
     said: dict[str, Any] = model.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
@@ -322,18 +322,18 @@ def plain(model: BaseModel | None) -> dict[str, Any]:
 
 
 def add_rule(server: Controlled, namespace: str, rule: RuleModel) -> dict[str, Any]:
-    """Try a rule before all others from now on."""
+    """Adds a rule, which is tried before all others."""
     added = server.namespaces.own(namespace).add_rule(rule)
     return {"id": added.id, "name": added.rule.name}
 
 
 def remove_rules(server: Controlled, namespace: str) -> dict[str, Any]:
-    """Remove all rules that were added."""
+    """Removes all added rules."""
     return {"removed": server.namespaces.get(namespace).remove_rules()}
 
 
 def remove_rule(server: Controlled, namespace: str, id: str) -> dict[str, Any]:
-    """Remove a rule that was added. Raises NotFound."""
+    """Removes an added rule. Raises NotFound."""
     where = server.namespaces.get(namespace)
     named = {each.id for each in where.added if id in (each.id, each.rule.name)}
     if not named:
@@ -343,12 +343,12 @@ def remove_rule(server: Controlled, namespace: str, id: str) -> dict[str, Any]:
 
 
 def scenario(server: Controlled, namespace: str) -> dict[str, Any]:
-    """The scenario of a namespace, without rules that were added."""
+    """A namespace's scenario, without added rules."""
     return plain(server.namespaces.get(namespace).loaded.scenario)
 
 
 def replace_scenario(server: Controlled, namespace: str, source: Source) -> dict[str, Any]:
-    """Answer from another scenario. Rules that were added go. Raises ScenarioError, and then nothing has changed."""
+    """Replaces the scenario and removes added rules. Raises ScenarioError, and then nothing has changed."""
     return use_scenario(server, namespace, compile_scenario(source))
 
 
@@ -367,7 +367,7 @@ def use_scenario(
 
 
 def faults(server: Controlled, namespace: str) -> dict[str, Any]:
-    """The faults that were armed and are not spent."""
+    """The added faults that are not used up."""
     registry = server.namespaces.get(namespace).fault_registry
     rows: list[dict[str, Any]] = []
     for source, armed in (("queue", registry.queue), ("live", registry.live)):
@@ -380,33 +380,33 @@ def faults(server: Controlled, namespace: str) -> dict[str, Any]:
 
 
 def add_fault(server: Controlled, namespace: str, fault: Any, times: int | None = None) -> dict[str, Any]:
-    """Arm a fault for every request from now on, or for so many. Raises UsageError."""
+    """Applies a fault to every request from now on, or to a number of them. Raises UsageError."""
     made = fault_with(fault, {} if times is None else {"times": times})
     key = 0 if server.peers is None else server.peers.order
     return {"id": server.namespaces.own(namespace).fault_registry.add(made, key)}
 
 
 def queue_fault(server: Controlled, namespace: str, fault: Fault) -> dict[str, Any]:
-    """Arm a fault for one request: the next one that no earlier one of these waits for."""
+    """Applies a fault once, to the next request; several calls queue up."""
     return {"id": server.namespaces.own(namespace).fault_registry.push(fault)}
 
 
 def remove_fault(server: Controlled, namespace: str, id: str) -> dict[str, Any]:
-    """Disarm a fault. Raises NotFound."""
+    """Removes a fault. Raises NotFound."""
     registry = server.namespaces.get(namespace).fault_registry
     if not registry.remove(id):
         known = [*registry.queue, *registry.live]
-        raise NotFound(f"There is no fault '{shortened(id)}', or it is spent.{did_you_mean(id, known)}")
+        raise NotFound(f"There is no fault '{shortened(id)}', or it is used up.{did_you_mean(id, known)}")
     return {"removed": 1}
 
 
 def remove_faults(server: Controlled, namespace: str) -> dict[str, Any]:
-    """Disarm all faults."""
+    """Removes all faults."""
     return {"removed": server.namespaces.get(namespace).fault_registry.disarm()}
 
 
 def fault_with(fault: str | int | Mapping[str, Any] | Fault, parameters: Mapping[str, Any]) -> Fault:
-    """A fault with some of its parameters said apart. Raises UsageError."""
+    """A fault with some of its parameters given separately. Raises UsageError."""
     if not parameters:
         return fault_of(fault)
     if isinstance(fault, Fault):
@@ -422,7 +422,7 @@ def fault_with(fault: str | int | Mapping[str, Any] | Fault, parameters: Mapping
 
 
 def shown_key(key: str) -> str:
-    """A key as it is shown: of a long one only its end."""
+    """A key for display; a long one is shown only by its end."""
     return key if len(key) < MIN_HIDDEN else f"…{key[-SHOWN_OF_KEY:]}"
 
 
@@ -435,7 +435,7 @@ def _amount(value: Decimal | None) -> str | None:
 
 
 def accounts(server: Controlled, namespace: str) -> dict[str, Any]:
-    """The accounts of a namespace, with what is left on each."""
+    """The accounts of a namespace, with their balances."""
     rows = [
         {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
         for provider, key, balance in server.namespaces.get(namespace).quotas.rows()
@@ -444,7 +444,7 @@ def accounts(server: Controlled, namespace: str) -> dict[str, Any]:
 
 
 def _account(where: Namespace, provider: str, key: str) -> str:
-    """The key of an account, which may be named by its id. Raises NotFound."""
+    """The key of an account, which can also be given as its id. Raises NotFound."""
     if provider not in PROVIDERS:
         hint = did_you_mean(provider, list(PROVIDERS))
         raise NotFound(f"There is no provider '{shortened(provider)}'.{hint} Providers: {', '.join(PROVIDERS)}")
@@ -452,7 +452,7 @@ def _account(where: Namespace, provider: str, key: str) -> str:
 
 
 def set_balance(server: Controlled, namespace: str, provider: str, key: str, balance: Decimal | None) -> dict[str, Any]:
-    """Let so much be left on an account, in USD; None: unlimited. Raises NotFound."""
+    """Sets the balance of an account in USD; None is unlimited. Raises NotFound."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
     where.quotas.give(provider, key, balance)
@@ -460,14 +460,14 @@ def set_balance(server: Controlled, namespace: str, provider: str, key: str, bal
 
 
 def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: Decimal) -> dict[str, Any]:
-    """Add to what is left on an account. Raises NotFound, and Conflict when it is unlimited."""
+    """Adds to the balance of an account. Raises NotFound, or Conflict if it is unlimited."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
     if not where.quotas.knows(provider, key):
-        raise NotFound(f"There is no account '{shown_key(key)}' of {provider}. Give it a balance with PUT.")
+        raise NotFound(f"There is no account '{shown_key(key)}' of {provider}. PUT a balance to create it.")
     balance = where.quotas.balance(provider, key)
     if balance is None:
-        raise Conflict("This account is unlimited, so nothing can be added to it.")
+        raise Conflict("This account is unlimited and can't be topped up.")
     return set_balance(server, namespace, provider, key, balance + amount)
 
 
@@ -475,13 +475,13 @@ def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: 
 
 
 def clock(server: Controlled, namespace: str) -> dict[str, Any]:
-    """What time it is in a namespace, and what moves it."""
+    """A namespace's time, and what moves its clock."""
     where = server.namespaces.get(namespace)
     return {"mode": where.clock_mode, "now": where.clock.time()}
 
 
 def set_clock(server: Controlled, namespace: str, mode: ClockMode) -> dict[str, Any]:
-    """Let another kind of clock count a namespace's time from now on; answers that are open keep theirs."""
+    """Gives a namespace another kind of clock; open answers keep theirs."""
     server.namespaces.set_clock(server.namespaces.own(namespace), mode)
     return clock(server, namespace)
 
@@ -501,7 +501,7 @@ def advance(server: Controlled, namespace: str, seconds: float) -> dict[str, Any
 
 
 def namespaces(server: Controlled) -> dict[str, Any]:
-    """All namespaces that there are."""
+    """All namespaces."""
     return {
         "namespaces": [
             _namespace_row(each)
@@ -524,26 +524,26 @@ def _namespace_row(where: Namespace) -> dict[str, Any]:
 def give_namespace(
     server: Controlled, name: str, compiled: CompiledScenario | None = None, seed: int | None = None
 ) -> dict[str, Any]:
-    """A namespace that starts anew, with a scenario of its own or the server's. Raises UsageError."""
+    """Creates or replaces a namespace, with its own scenario or the server's. Raises UsageError."""
     if not NAME.fullmatch(name):
         raise UsageError(
             f"'{shortened(name)}' is not the name of a namespace: 1 to 128 letters, digits, dots, hyphens, underscores."
         )
     if name == "default":
-        raise Conflict("The namespace 'default' cannot be made anew: PUT its scenario, or reset it.")
+        raise Conflict("The namespace 'default' can't be replaced: PUT its scenario, or reset it.")
     return _namespace_row(server.namespaces.give(name, compiled or server.namespaces.default.loaded, seed))
 
 
 def remove_namespace(server: Controlled, name: str) -> dict[str, Any]:
-    """Forget a namespace and everything in it. Raises NotFound, and Conflict for the default one."""
+    """Removes a namespace and everything in it. Raises NotFound, or Conflict for the default one."""
     if name == "default":
-        raise Conflict("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
+        raise Conflict("The namespace 'default' can't be removed: reset it, or PUT another scenario.")
     if not server.namespaces.remove(name):
         raise NotFound(f"There is no namespace '{shortened(name)}'.")
     return {"removed": 1}
 
 
 def reset(server: Controlled, namespace: str) -> dict[str, Any]:
-    """Begin anew: counters, state, faults, added rules, balances and quotas; the journal and the scenario stay."""
+    """Resets counters, state, faults, added rules, balances and quotas; keeps the journal and the scenario."""
     server.namespaces.get(namespace).reset()
     return {"status": "ok"}

@@ -68,7 +68,7 @@ def checked(call: Call) -> Asked:
     if route.body is None:
         return Asked(namespace, call.origin, call.path, query, None, NOTHING)
     if not call.body:
-        raise ScenarioError([Problem("body", 1, 1, "the body is empty, JSON was expected")])
+        raise ScenarioError([Problem("body", 1, 1, "the body is empty; expected JSON")])
     document = parse(call.body, "body", "json")
     # A scenario may be a text, and is made ready where it is used.
     body: Any = None if route.path == "scenario" else build(route.body, document)

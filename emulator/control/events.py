@@ -1,4 +1,4 @@
-"""What happens, as it happens: server-sent events about exchanges that begin, move and end."""
+"""Live events: server-sent events about exchanges that begin, move and end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,15 +9,15 @@ from emulator.control.models import Selection
 from emulator.state.journal import Exchange, Journal
 
 TICK = 0.25
-"""Seconds between two looks at what is being sent."""
+"""Seconds between two checks of open answers."""
 KEEP_ALIVE = 15.0
-"""Seconds of silence after which a comment says that the connection lives."""
+"""Seconds of silence before a keep-alive comment."""
 MAX_PENDING = 10_000
-"""Exchanges that wait for a reader who is slow; the oldest are left out then, and the next event says how many."""
+"""The most exchanges that wait for a slow reader; then the oldest are dropped, and the next event says how many."""
 
 
 class Events:
-    """The events of one journal for one reader. Nothing is looked at while nobody reads."""
+    """The events of one journal for one reader. Nothing is checked while nobody reads."""
 
     def __init__(self, journal: Journal, wanted: Selection) -> None:
         self._journal = journal
@@ -25,11 +25,11 @@ class Events:
         self._changed = asyncio.Event()
         self._pending: dict[int, Exchange] = {}
         self._open: dict[int, tuple[Exchange, int]] = {}
-        """The exchanges that are not over, with the frames that were sent when they were last looked at."""
+        """The open exchanges, with the number of frames at the last check."""
         self._dropped = 0
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """The events as they come, the exchanges that are kept first. It ends when its reader leaves."""
+        """The events as they happen, after those for exchanges already in the journal. Ends when the reader leaves."""
         stop = self._journal.watch(self._note)
         try:
             for exchange in self._journal:
@@ -56,7 +56,7 @@ class Events:
         self._changed.set()
 
     async def _pause(self) -> float:
-        """Wait until something happens; while answers are being sent, no longer than a tick."""
+        """Waits until something happens, or for one tick if answers are open."""
         if not self._pending:
             seconds = TICK if self._open else KEEP_ALIVE
             try:
@@ -81,7 +81,7 @@ class Events:
                 self._open[number] = (exchange, -1)
         for number, (exchange, frames) in tuple(self._open.items()):
             if exchange.ended is not None:
-                continue  # its end is on its way
+                continue  # its end event follows
             underway = exchange.underway
             sent = underway.frames_sent if underway is not None else 0
             if sent != frames and fits(exchange, self._wanted):

@@ -1,4 +1,4 @@
-"""The journal as a file: lines of JSON, an HTTP archive, or a shell script that sends the requests again."""
+"""The journal as a file: JSON lines, an HTTP archive, or a shell script that sends the requests again."""
 
 import json
 import shlex
@@ -10,16 +10,16 @@ from emulator.state.redaction import REDACTED
 
 Rows = Sequence[Mapping[str, Any]]
 NOT_SENT = frozenset({"host", "content-length", "connection", "transfer-encoding", "accept-encoding"})
-"""Headers that curl writes itself."""
+"""Headers that curl sets itself."""
 
 
 def as_jsonl(rows: Rows) -> str:
-    """One exchange a line."""
+    """One exchange per line."""
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
 
 
 def as_har(rows: Rows) -> str:
-    """An HTTP archive 1.2, which browsers' developer tools and proxies can open."""
+    """An HTTP archive 1.2, for browsers' developer tools and proxies."""
     log = {
         "version": "1.2",
         "creator": {"name": "llm-provider-emulator", "version": "1"},
@@ -64,7 +64,7 @@ def _entry(row: Mapping[str, Any]) -> dict[str, Any]:
         },
         "cache": {},
         "timings": {"send": 0, "wait": first * 1000, "receive": (last - first) * 1000},
-        "comment": f"exchange {row['number']} of {row['namespace']}: {row['ended'] or 'going on'}",
+        "comment": f"exchange {row['number']} of {row['namespace']}: {row['ended'] or 'open'}",
     }
 
 
@@ -78,7 +78,7 @@ def _query(query: str) -> list[dict[str, str]]:
 
 
 def as_curl(rows: Rows) -> str:
-    """A shell script of one curl command for each request; keys are for the user to put in."""
+    """A shell script with one curl command per request; the user fills in the keys."""
     return "\n".join(["#!/bin/sh", *(_command(row) for row in rows), ""])
 
 

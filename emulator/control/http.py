@@ -1,4 +1,4 @@
-"""The control API over HTTP: checks who asks and what is sent, then calls the function of the route."""
+"""The control API over HTTP: checks access and input, then calls the route's function."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -51,7 +51,7 @@ class ControlApp:
             is_front = path == "/"
             rest = "providers" if is_front else path.removeprefix(PREFIX).lstrip("/")
             if not is_front and path != PREFIX and not path.startswith(f"{PREFIX}/"):
-                raise Refused(404, f"There is nothing at {path}.")
+                raise Refused(404, f"Nothing at {path}.")
             token = dict(parse_qsl(request.url.query)).get("token")
             refused = denial(
                 self._server.access,
@@ -73,7 +73,7 @@ class ControlApp:
             return _refusal(error)
 
     def _page(self, request: Request, path: str, rest: str) -> Response | None:
-        """A file of the page, or at `/` the link to it that a browser gets."""
+        """A file of the page; at `/`, a browser gets a link to the page."""
         if path == "/":
             if "text/html" not in request.headers.get("accept", ""):
                 return None
@@ -93,9 +93,9 @@ class ControlApp:
                 return await self._done(route, request, named, _unquoted(found.groupdict()))
         if allowed := _methods(rest):
             allow = ", ".join(allowed)
-            raise Refused(405, f"{PREFIX}/{rest} takes {allow}, not {request.method[:20]}.", headers={"allow": allow})
+            raise Refused(405, f"{PREFIX}/{rest} accepts {allow}, not {request.method[:20]}.", headers={"allow": allow})
         known = [route.path for route in ROUTES]
-        raise Refused(404, f"There is nothing at {PREFIX}/{rest[:200]}.{did_you_mean(rest, known)}")
+        raise Refused(404, f"Nothing at {PREFIX}/{rest[:200]}.{did_you_mean(rest, known)}")
 
     async def _done(self, route: ControlRoute, request: Request, named: str | None, path: dict[str, str]) -> Response:
         where = "" if named is None or self._server.provider is not None else f"/@{named}"
@@ -133,7 +133,7 @@ def _asked(request: Request) -> str:
 
 
 def _raw_path(request: Request) -> str:
-    """The path as it was sent, which distinguishes a slash inside a key from a separator."""
+    """The undecoded path, in which a slash inside a key differs from a separator."""
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode("utf-8", "surrogateescape")
     return raw.partition(b"?")[0].decode("latin-1")
 
@@ -143,7 +143,7 @@ def _unquoted(parts: Mapping[str, str]) -> dict[str, str]:
 
 
 def _split(path: str) -> tuple[str | None, str]:
-    """The namespace that a path names, and what follows it."""
+    """The namespace in a path, and the rest of the path."""
     if path.startswith("/@"):
         name, slash, rest = path[2:].partition("/")
         return name, slash + rest
@@ -172,11 +172,11 @@ def _query(request: Request) -> dict[str, str]:
 
 
 async def _sent(request: Request, *, is_expected: bool) -> bytes:
-    """The body as it was sent. A write that is not JSON is refused: a page of any site may send such without asking."""
+    """The body as sent. Writes that aren't JSON are rejected: browsers let pages of any site send those."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if is_expected and kind != "application/json":
         found = f"'{kind[:80]}'" if kind else "none"
-        raise Refused(415, f"The body must be JSON: send Content-Type: application/json; it was {found}.")
+        raise Refused(415, f"The body must be JSON: send Content-Type: application/json, not {found}.")
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():

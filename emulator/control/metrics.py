@@ -1,4 +1,4 @@
-"""The metrics of a server in the format of Prometheus. Nothing is counted here: all is read when it is asked for."""
+"""A server's metrics in the Prometheus format. Nothing is counted here; values are read on request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -21,11 +21,11 @@ from emulator.state.totals import Totals, merged
 __all__ = ["CONTENT_TYPE", "exposed"]
 
 STEP = 4
-"""Every so manieth bound of the emulator's own histograms is one of Prometheus: 10 µs to 100 s in 19 steps."""
+"""Prometheus gets every n-th bound of the emulator's own histograms: 10 µs to 100 s in 19 steps."""
 
 
 def exposed(version: str, parts: Sequence[Mapping[str, Any]]) -> str:
-    """The text of all metrics. `parts` has what each process measured, as `api.measured` gives it."""
+    """The text of all metrics. `parts` has the measurements of each process, from `api.measured`."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(version, parts))
     return generate_latest(registry).decode()
@@ -66,7 +66,7 @@ class _Collector(Collector):
     def _counters(self, totals: Totals) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "llm_emulator_requests",
-            "Requests that are over.",
+            "Finished requests.",
             labels=["provider", "operation", "status", "outcome", "ended"],
         )
         for labels, count in sorted(totals.requests.items()):
@@ -76,12 +76,12 @@ class _Collector(Collector):
         for labels, count in sorted(totals.tokens.items()):
             tokens.add_metric(labels, count)
         yield tokens
-        cost = CounterMetricFamily("llm_emulator_cost_usd", "What answers would have cost.", labels=["provider"])
+        cost = CounterMetricFamily("llm_emulator_cost_usd", "What the answers would have cost.", labels=["provider"])
         for labels, amount in sorted(totals.cost.items()):
             cost.add_metric(labels, float(amount))
         yield cost
         faults = CounterMetricFamily(
-            "llm_emulator_faults", "Faults that were chosen.", labels=["kind", "source", "result"]
+            "llm_emulator_faults", "Faults that were selected.", labels=["kind", "source", "result"]
         )
         for labels, count in sorted(totals.faults.items()):
             faults.add_metric(labels, count)
@@ -89,10 +89,10 @@ class _Collector(Collector):
 
     def _gauges(self) -> Iterator[Metric]:
         for name, words in (
-            ("open_streams", "Answers that are being sent in frames."),
+            ("open_streams", "Open streams."),
             ("namespaces", "Namespaces."),
-            ("journal_exchanges", "Exchanges that journals hold."),
-            ("journal_bytes", "Bytes that journals hold."),
+            ("journal_exchanges", "Exchanges in the journals."),
+            ("journal_bytes", "Bytes in the journals."),
         ):
             yield GaugeMetricFamily(f"llm_emulator_{name}", words, value=sum(part[name] for part in self._parts))
         yield GaugeMetricFamily("llm_emulator_workers", "Processes.", value=len(self._parts))

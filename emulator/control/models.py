@@ -1,4 +1,4 @@
-"""What the control API takes and gives: the models that validate requests, and that `openapi.json` is made of."""
+"""The requests and responses of the control API: models that validate input and from which `openapi.json` is made."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -9,7 +9,7 @@ from emulator.pace import FASTEST, SLOWEST
 from emulator.state.namespace import ClockMode
 
 MAX_WAIT = 600.0
-"""Seconds that a request may wait for exchanges."""
+"""The most seconds that a request may wait for exchanges."""
 MAX_AMOUNT = Decimal(10) ** 12
 Amount = Annotated[
     Decimal,
@@ -27,56 +27,56 @@ Name = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 class Given(BaseModel):
-    """Something that a client sends."""
+    """Input from a client."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Answer(BaseModel):
-    """Something that a client gets. More may stand in it than is described."""
+    """A response, which may have more members than described."""
 
     model_config = ConfigDict(extra="allow")
 
 
-# What is in URLs
+# URLs
 
 
 class InNamespace(Given):
-    """Which namespace is meant."""
+    """Selects a namespace."""
 
     namespace: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,128}$")] | None = None
-    """The namespace; the one in the path, else `default`, when left out."""
+    """The namespace; by default, the one in the path, or `default`."""
 
 
 Number = Annotated[int, Field(strict=False)]
 
 
 class Selection(InNamespace):
-    """Which exchanges are meant. What is left out, does not matter."""
+    """Selects exchanges. All given filters must match."""
 
     provider: Name | None = None
     """A provider's name."""
     rule: Name | None = None
     """The name of the rule that answered."""
     status: Annotated[str, Field(pattern=r"^[1-5]([0-9][0-9]|xx)$")] | None = None
-    """A status, such as `429`, or a class of them, such as `4xx`."""
+    """A status, such as `429`, or a class, such as `4xx`."""
     outcome: Literal["reply", "generated", "listing", "error"] | None = None
-    """What the answer was."""
+    """The kind of answer."""
     model: Name | None = None
-    """The model that was asked for."""
+    """The requested model."""
     since: Annotated[Number, Field(ge=0)] | None = None
     """Only exchanges with larger numbers."""
     limit: Annotated[Number, Field(ge=1, le=10_000)] | None = None
-    """At most so many: the last ones."""
+    """Only the last ones, at most this many."""
 
 
 class Waiting(Selection):
-    """What to wait for."""
+    """The exchanges to wait for."""
 
     count: Annotated[Number, Field(ge=1, le=1000)] = 1
-    """How many exchanges have to match, and to be over."""
+    """How many matching exchanges must have ended."""
     timeout: Annotated[float, Field(strict=False, ge=0, le=MAX_WAIT)] = 30.0
-    """Seconds after which the answer is 408."""
+    """Seconds until the response is 408."""
 
 
 class VerdictQuery(InNamespace):
@@ -89,22 +89,22 @@ class VerdictQuery(InNamespace):
 
 
 class Exporting(Selection):
-    """What to export, and how."""
+    """The exchanges to export, and the format."""
 
     format: Literal["jsonl", "har", "curl"] = "jsonl"
-    """`jsonl`: one exchange a line; `har`: an HTTP archive; `curl`: a shell script that sends the requests again."""
+    """`jsonl`: one exchange per line; `har`: an HTTP archive; `curl`: a shell script that sends the requests again."""
 
 
-# What is in bodies
+# Bodies
 
 
 class FaultBody(Given):
-    """A fault to arm."""
+    """A fault to add."""
 
     fault: str | Annotated[int, Field(ge=100, le=599)] | dict[str, Any]
     """As in a scenario: `reset:after_tokens=5`, or a mapping with its `kind`."""
     times: Annotated[int, Field(ge=1, le=10**9)] | None = None
-    """How often it strikes before it is spent; what the fault itself says, else always, when left out."""
+    """How many times it applies before it is used up; by default, the fault's own `times`, or no limit."""
 
 
 class ScenarioText(Given):
@@ -113,55 +113,55 @@ class ScenarioText(Given):
     text: Annotated[str, Field(max_length=10 * 2**20)]
     """The text."""
     format: Literal["yaml", "json", "toml"] = "yaml"
-    """How it is written."""
+    """The format of the text."""
 
 
 class BalanceBody(Given):
-    """What is to be left on an account."""
+    """The new balance of an account."""
 
     balance: Amount | None
-    """In USD; null: unlimited."""
+    """In USD; null means unlimited."""
 
 
 class TopUpBody(Given):
-    """What is to be added to an account."""
+    """An amount to add to an account."""
 
     amount: Amount
     """In USD."""
 
 
 class ClockBody(Given):
-    """What is to move a clock."""
+    """What moves a clock."""
 
     mode: ClockMode
-    """`real`; `virtual`: time leaps ahead whenever everything only waits; `manual`: `advance` moves it."""
+    """`real`; `virtual`: time skips ahead whenever everything is waiting; `manual`: only `advance` moves it."""
 
 
 class SpeedBody(Given):
-    """How fast answers are to come."""
+    """The speed of answers."""
 
     speed: Annotated[float, Field(ge=SLOWEST, le=FASTEST)] | None
-    """All paces are multiplied by it; null: everything comes at once."""
+    """Multiplies all paces; null removes all delays."""
 
 
 class AdvanceBody(Given):
-    """How much time is to pass."""
+    """How far to advance a clock."""
 
     seconds: Annotated[float, Field(ge=0, le=100 * 366 * 86400)]
     """Seconds."""
 
 
 class NamespaceBody(Given):
-    """What a namespace starts with."""
+    """The initial configuration of a namespace."""
 
     scenario: dict[str, Any] | ScenarioText | None = None
-    """A scenario as JSON, or the text of one; that of the server when left out."""
+    """A scenario as JSON, or the text of one; by default, the server's."""
     seed: int | None = None
-    """Replaces the scenario's."""
+    """Overrides the scenario's seed."""
 
 
 class ResetBody(Given):
-    """Nothing more is to be said."""
+    """An empty body."""
 
 
 class BookedUsage(Given):
@@ -172,7 +172,7 @@ class BookedUsage(Given):
 
 
 class AcknowledgeBody(Given):
-    """How the client saw an exchange end. It is found by its number, or by the id that the response carried."""
+    """How an exchange ended for the client, identified by its number or by the id in the response."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -188,11 +188,11 @@ class AcknowledgeBody(Given):
     exchange: Annotated[int, Field(ge=1)] | None = None
     """Another name of `number`."""
     id: Name | None = None
-    """The id in the body or the headers of the response, or the idempotency key of the request."""
+    """The id in the response's body or headers, or the request's idempotency key."""
     outcome: Name
     """How it ended for the client: `complete`, `partial` or `failed`; other words, such as `gave_up`, are kept too."""
     text: Annotated[str, Field(max_length=65536)] | None = None
-    """What the client understood of the answer."""
+    """The text that the client received."""
     error: Annotated[str, Field(max_length=2048)] | None = None
     """The error that the client raised."""
     usage: BookedUsage | None = None
@@ -205,26 +205,26 @@ class AcknowledgeBody(Given):
         return self
 
 
-# What comes back
+# Responses
 
 
 class ProblemRow(Answer):
-    """One thing that is wrong."""
+    """One problem."""
 
     path: str
     line: int
-    """From 1; 0: there is no position."""
+    """Counted from 1; 0 if unknown."""
     column: int
     message: str
 
 
 class ErrorAnswer(Answer):
-    """Why a request is refused."""
+    """Why a request was rejected."""
 
     error: str
-    """One sentence: what was found, and what would do."""
+    """One sentence: what was found, and how to fix it."""
     problems: list[ProblemRow] = []
-    """Everything that is wrong with what was sent; left out when there is no more to say."""
+    """All problems in the input; omitted if there are none."""
 
 
 class Usage(Answer):
@@ -238,7 +238,7 @@ class Usage(Answer):
 
 
 class ExchangeRow(Answer):
-    """An exchange as it stands in lists. docs/journal.md has every field."""
+    """An exchange as shown in lists. docs/journal.md describes every field."""
 
     number: int
     namespace: str
@@ -257,7 +257,7 @@ class ExchangeRow(Answer):
 
 
 class ExchangeAnswer(ExchangeRow):
-    """Everything that is known of an exchange."""
+    """Everything about an exchange."""
 
     misses: list[str]
     request: dict[str, Any]
@@ -301,15 +301,15 @@ class VerdictAnswer(Answer):
 
 
 class RuleRow(Answer):
-    """A rule, in the order of trying."""
+    """A rule."""
 
     id: str | None
-    """By which it can be removed; null: it stands in the scenario."""
+    """The id for removing it; null for the scenario's own rules."""
     name: str
     origin: str
     added: bool
     used: int
-    """How often it has answered."""
+    """How many times it has answered."""
     rule: dict[str, Any]
 
 
@@ -320,7 +320,7 @@ class Rules(Answer):
 
 
 class FaultRow(Answer):
-    """A fault that waits for requests."""
+    """A fault that applies to requests to come."""
 
     id: str
     kind: str
@@ -338,7 +338,7 @@ class FaultRows(Answer):
 
 
 class Id(Answer):
-    """By which what was made can be found again."""
+    """The id of what was created."""
 
     id: str
 
@@ -353,11 +353,11 @@ class AccountRow(Answer):
     """An account."""
 
     provider: str | None
-    """null: any provider."""
+    """null means any provider."""
     key: str
-    """The key, of a long one only its end."""
+    """The key; a long one is shown only by its end."""
     balance: str | None
-    """In USD; null: unlimited."""
+    """In USD; null means unlimited."""
 
 
 class Accounts(Answer):
@@ -367,7 +367,7 @@ class Accounts(Answer):
 
 
 class Time(Answer):
-    """What time it is, and what moves it."""
+    """The time, and what moves the clock."""
 
     mode: ClockMode
     now: float
@@ -375,10 +375,10 @@ class Time(Answer):
 
 
 class Speed(Answer):
-    """How many times as fast all paces of the server are."""
+    """The speed multiplier for all paces of the server."""
 
     speed: float | None
-    """null: everything comes at once."""
+    """null means that all delays are removed."""
 
 
 class NamespaceRow(Answer):
@@ -400,7 +400,7 @@ class NamespaceRows(Answer):
 
 
 class Status(Answer):
-    """How it is."""
+    """The status."""
 
     status: str
     problems: list[str] = []
@@ -421,7 +421,7 @@ class ProvidersAnswer(Answer):
 
 
 class Distribution(Answer):
-    """How durations are spread, in milliseconds."""
+    """A distribution of durations, in milliseconds."""
 
     count: int
     p50: float

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the control API, made of its routes and of the models that validate what is sent."""
+"""The OpenAPI 3.1 document of the control API, generated from its routes and the models that validate input."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -18,17 +18,17 @@ JsonObject = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
 REFUSALS: Mapping[int, str] = {
-    400: "The request cannot be read.",
+    400: "The request is malformed.",
     401: "The token is missing or wrong.",
-    403: "A page of another site may not use this.",
-    404: "There is no such thing.",
-    405: "Not with this method.",
-    408: "What was waited for did not come in time.",
-    409: "Not as things are.",
+    403: "Pages of other sites may not use this.",
+    404: "No such resource.",
+    405: "The method is not allowed.",
+    408: "The exchanges to wait for didn't arrive in time.",
+    409: "Not possible in the current state.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     421: "The host is not one of this server's names.",
-    422: "What was sent cannot be used; `problems` says why, with positions.",
+    422: "The input is invalid; `problems` says why, with positions.",
     503: "It is not ready, and `problems` says why; or a worker did not answer in time.",
 }
 OF_ANY = (401, 403, 421, 422)
@@ -57,8 +57,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> JsonObject:
         "info": {
             "title": "Control API of llm-provider-emulator",
             "version": version,
-            "description": "Everything that can be seen and changed while the emulator runs. Every route also works "
-            "behind `/@NAMESPACE`.",
+            "description": "Inspects and changes a running emulator. Every route also works behind `/@NAMESPACE`.",
         },
         "servers": [{"url": "/"}],
         "security": [{}, {"token": []}],
@@ -71,7 +70,7 @@ def document(routes: Sequence[ControlRoute], version: str) -> JsonObject:
 
 
 def _of_scenarios() -> JsonObject:
-    """What a scenario may say, as in its own schema."""
+    """The parts of a scenario, as in its own schema."""
     schema = scenario_schema()
     definitions: JsonObject = schema.pop("$defs")
     schema.pop("$schema")
@@ -105,7 +104,7 @@ def _moved(value: Any) -> Any:
 
 
 def _describe(schemas: JsonObject, model: type[BaseModel]) -> None:
-    """Give each property the words that stand under its field."""
+    """Gives each property the docstring of its field as its description."""
     properties = schemas[model.__name__].get("properties", {})
     for name, text in docstrings.of(model).items():
         if name in properties:

@@ -1,4 +1,4 @@
-"""Every route of the control API: one row each, with the models of what it takes and gives, and what does it."""
+"""Every route of the control API: one row each, with its function and its request and response models."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -56,21 +56,21 @@ PREFIX = "/__emulator"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request to the control API, checked."""
+    """A validated request to the control API."""
 
     namespace: str
     origin: str
-    """What stands before a provider's name in URLs."""
+    """The prefix of providers' names in URLs."""
     path: dict[str, str]
     query: Any
     body: Any
     document: Document
-    """The body as it was sent, with the positions of everything in it."""
+    """The body as sent, with the positions of its values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """An answer that is not JSON."""
+    """A response that isn't JSON."""
 
     body: str
     media_type: str
@@ -78,7 +78,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """An answer that goes on until its reader leaves."""
+    """A response that continues until its reader leaves."""
 
     parts: AsyncIterator[bytes]
     media_type: str
@@ -93,7 +93,7 @@ class ControlRoute:
 
     method: str
     path: str
-    """What follows `/__emulator/`; `{name}` stands for one segment."""
+    """The path after `/__emulator/`; `{name}` stands for one segment."""
     summary: str
     do: Do
     answer: type[BaseModel] = Anything
@@ -116,7 +116,7 @@ class ControlRoute:
 
 
 def _scenario_from(asked: Asked) -> CompiledScenario:
-    """The scenario in a body: as JSON, or as the text of a file. Raises ScenarioError."""
+    """The scenario in a body: JSON, or the text of a file. Raises ScenarioError."""
     data = asked.document.data
     if isinstance(data, dict) and "text" in data:
         given = build(ScenarioText, asked.document)
@@ -199,20 +199,20 @@ def _schema(server: Controlled, asked: Asked) -> Any:
 
 
 ROUTES: tuple[ControlRoute, ...] = (
-    ControlRoute("GET", "health", "Whether it answers.", lambda s, a: api.health(s), Status, is_local=True),
+    ControlRoute("GET", "health", "Whether the server responds.", lambda s, a: api.health(s), Status, is_local=True),
     ControlRoute(
-        "GET", "ready", "Whether the newest version of the files can be used.", lambda s, a: api.ready(s), Status,
+        "GET", "ready", "Whether the newest version of the files is valid.", lambda s, a: api.ready(s), Status,
         errors=(503,), merge=merging.ready,
     ),
     ControlRoute(
-        "GET", "version", "Which emulator this is.", lambda s, a: api.about(s), VersionAnswer, merge=merging.about,
+        "GET", "version", "The emulator's version.", lambda s, a: api.about(s), VersionAnswer, merge=merging.about,
     ),
     ControlRoute(
         "GET", "providers", "The base URL of each provider.",
         lambda s, a: api.providers(s, a.origin), ProvidersAnswer, is_local=True,
     ),
     ControlRoute(
-        "GET", "timing", "How well the moments of frames were kept.",
+        "GET", "timing", "How punctually frames were sent.",
         lambda s, a: s.timing.dumped(), TimingAnswer, merge=merging.timing,
     ),
     ControlRoute(
@@ -222,20 +222,20 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute("GET", "openapi.json", "This description.", _openapi, is_local=True),
     ControlRoute("GET", "schema.json", "The JSON Schema of scenarios.", _schema, is_local=True),
     ControlRoute(
-        "GET", "journal", "What happened, oldest first.",
+        "GET", "journal", "The exchanges, oldest first.",
         lambda s, a: api.exchanges(s, a.namespace, a.query), Exchanges, query=Selection, merge=merging.exchanges,
     ),
     ControlRoute(
-        "DELETE", "journal", "Forget what happened.",
+        "DELETE", "journal", "Clear the journal.",
         lambda s, a: api.clear_journal(s, a.namespace), Removed, merge=merging.removed,
     ),
     ControlRoute(
-        "GET", "journal/wait", "Answers once enough exchanges have matched and are over.",
+        "GET", "journal/wait", "Wait until enough matching exchanges have ended.",
         lambda s, a: api.wait_for(s, a.namespace, a.query, a.query.count, a.query.timeout), Exchanges, query=Waiting,
         errors=(408,),
     ),
     ControlRoute(
-        "GET", "journal/export", "What happened, as a file.", _details, query=Exporting, merge=_export,
+        "GET", "journal/export", "Export the journal as a file.", _details, query=Exporting, merge=_export,
         media_types=("application/x-ndjson", "application/json", "text/x-shellscript"),
     ),
     ControlRoute(
@@ -243,7 +243,7 @@ ROUTES: tuple[ControlRoute, ...] = (
         lambda s, a: api.exchange(s, a.namespace, _number(a.path["number"])), ExchangeAnswer, errors=(404,),
     ),
     ControlRoute(
-        "GET", "rules", "The rules in the order of trying.",
+        "GET", "rules", "The rules in the order in which they are tried.",
         lambda s, a: api.rules(s, a.namespace), Rules, merge=merging.rules,
     ),
     ControlRoute(
@@ -252,64 +252,64 @@ ROUTES: tuple[ControlRoute, ...] = (
         errors=(409,), alone=lambda a: needs_shared_state(Scenario.model_construct(version=1, rules=(a.body,))),
     ),
     ControlRoute(
-        "DELETE", "rules", "Remove the rules that were added.",
+        "DELETE", "rules", "Remove all added rules.",
         lambda s, a: api.remove_rules(s, a.namespace), Removed,
     ),
     ControlRoute(
-        "DELETE", "rules/{id}", "Remove one rule that was added.",
+        "DELETE", "rules/{id}", "Remove an added rule.",
         lambda s, a: api.remove_rule(s, a.namespace, a.path["id"]), Removed, errors=(404,),
     ),
     ControlRoute("GET", "scenario", "The scenario.", lambda s, a: api.scenario(s, a.namespace)),
     ControlRoute(
-        "PUT", "scenario", "Answer from another scenario, given as JSON or as text.",
+        "PUT", "scenario", "Replace the scenario, with JSON or with text.",
         lambda s, a: api.use_scenario(s, a.namespace, _scenario_from(a)), body=Scenario,
         errors=(409,), alone=_alone_scenario,
     ),
     ControlRoute(
-        "GET", "faults", "The faults that wait for requests.",
+        "GET", "faults", "The added faults.",
         lambda s, a: api.faults(s, a.namespace), FaultRows, merge=merging.faults,
     ),
     ControlRoute(
-        "POST", "faults", "Arm a fault.",
+        "POST", "faults", "Add a fault.",
         lambda s, a: api.add_fault(s, a.namespace, a.body.fault, a.body.times), Id, body=FaultBody,
         status=201, errors=(409,), alone=_alone_fault,
     ),
-    ControlRoute("DELETE", "faults", "Disarm all faults.", lambda s, a: api.remove_faults(s, a.namespace), Removed),
+    ControlRoute("DELETE", "faults", "Remove all faults.", lambda s, a: api.remove_faults(s, a.namespace), Removed),
     ControlRoute(
-        "DELETE", "faults/{id}", "Disarm a fault.",
+        "DELETE", "faults/{id}", "Remove an added fault.",
         lambda s, a: api.remove_fault(s, a.namespace, a.path["id"]), Removed, errors=(404,),
     ),
     ControlRoute(
-        "GET", "accounts", "What is left on each account.",
+        "GET", "accounts", "The accounts and their balances.",
         lambda s, a: api.accounts(s, a.namespace), Accounts,
     ),
     ControlRoute(
-        "PUT", "accounts/{provider}/{key}", "Let so much be left on an account.",
+        "PUT", "accounts/{provider}/{key}", "Set the balance of an account.",
         lambda s, a: api.set_balance(s, a.namespace, a.path["provider"], a.path["key"], a.body.balance),
         AccountRow, body=BalanceBody, errors=(404, 409), alone=_alone_account,
     ),
     ControlRoute(
-        "POST", "accounts/{provider}/{key}/top-up", "Add to what is left on an account.",
+        "POST", "accounts/{provider}/{key}/top-up", "Add to the balance of an account.",
         lambda s, a: api.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
         AccountRow, body=TopUpBody, errors=(404, 409), alone=_alone_account,
     ),
     ControlRoute(
-        "GET", "events", "What happens, as it happens: server-sent events `begin`, `move` and `end`.", _events,
+        "GET", "events", "Follow exchanges live: server-sent events `begin`, `move` and `end`.", _events,
         query=Selection, media_types=("text/event-stream",),
     ),
-    ControlRoute("GET", "speed", "How many times as fast all paces are.", lambda s, a: api.speed(s), Speed),
+    ControlRoute("GET", "speed", "The speed multiplier for all paces.", lambda s, a: api.speed(s), Speed),
     ControlRoute(
         "PUT", "speed", "Multiply all paces of the server.",
         lambda s, a: api.set_speed(s, a.body.speed), Speed, body=SpeedBody,
     ),
-    ControlRoute("GET", "clock", "What time it is.", lambda s, a: api.clock(s, a.namespace), Time),
+    ControlRoute("GET", "clock", "The namespace's time.", lambda s, a: api.clock(s, a.namespace), Time),
     ControlRoute(
         "PUT", "clock", "Choose what moves the clock.",
         lambda s, a: api.set_clock(s, a.namespace, a.body.mode), Time, body=ClockBody,
         errors=(409,), alone=_alone_clock,
     ),
     ControlRoute(
-        "POST", "clock/advance", "Let time pass on a clock that is not real.",
+        "POST", "clock/advance", "Advance a virtual or manual clock.",
         lambda s, a: api.advance(s, a.namespace, a.body.seconds), Time, body=AdvanceBody,
         errors=(409,),
     ),
@@ -318,15 +318,15 @@ ROUTES: tuple[ControlRoute, ...] = (
         lambda s, a: api.namespaces(s), NamespaceRows, merge=merging.namespaces,
     ),
     ControlRoute(
-        "PUT", "namespaces/{name}", "Make a namespace anew.", _namespace_from, NamespaceRow, body=NamespaceBody,
+        "PUT", "namespaces/{name}", "Create or replace a namespace.", _namespace_from, NamespaceRow, body=NamespaceBody,
         errors=(409,), alone=_alone_namespace,
     ),
     ControlRoute(
-        "DELETE", "namespaces/{name}", "Forget a namespace.",
+        "DELETE", "namespaces/{name}", "Remove a namespace.",
         lambda s, a: api.remove_namespace(s, a.path["name"]), Removed, errors=(404, 409),
     ),
     ControlRoute(
-        "POST", "reset", "Begin anew; the journal and the scenario stay.",
+        "POST", "reset", "Reset everything except the journal and the scenario.",
         lambda s, a: api.reset(s, a.namespace), Status, body=ResetBody,
     ),
     ControlRoute(
@@ -334,7 +334,7 @@ ROUTES: tuple[ControlRoute, ...] = (
         lambda s, a: api.evidence(s, a.namespace), VerdictAnswer, query=VerdictQuery, merge=_verdict,
     ),
     ControlRoute(
-        "POST", "acknowledge", "Say how an exchange ended for the client.",
+        "POST", "acknowledge", "Report how an exchange ended for the client.",
         lambda s, a: api.acknowledge(s, a.namespace, a.body), body=AcknowledgeBody, errors=(404,),
     ),
 )  # fmt: skip

@@ -181,6 +181,8 @@ class WireShape:
 
     deprecated: ClassVar[Mapping[str, str]] = {}
     """Members of a request that are still read and should not be sent, with what to do instead."""
+    takes_key_in_url: ClassVar[bool] = False
+    """Whether the key may stand in the URL, as `?key=`, by the provider's own documents."""
     ignores_as_documented: ClassVar[bool] = False
     """Whether the provider itself ignores what its body declares as ignored."""
     wants_reasoning_back: ClassVar[bool] = False

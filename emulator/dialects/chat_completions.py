@@ -550,7 +550,7 @@ class ChatCompletions(Dialect):
 
 TEXTS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
     ("content", ("content", "text", "refusal")),
-    ("reasoning", ("reasoning_content",)),
+    ("reasoning", ("reasoning_content", "reasoning")),
 )
 
 

@@ -9,7 +9,7 @@ from emulator import tokens
 from emulator.dialects.chat_completions import Many
 from emulator.dialects.embeddings import Embeddings, Tokens, shown, vector
 from emulator.dialects.generate_content_input import ContentBody, Wire, text_of
-from emulator.dialects.parameters import IGNORED, honoured, ignored
+from emulator.dialects.parameters import IGNORED, honored, ignored
 from emulator.reply import Usage
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
@@ -20,7 +20,7 @@ MAX_REQUESTS = 100
 
 class EmbedContentBody(Wire):
     model: Annotated[str | None, ignored("the URL names the model")] = None
-    content: Annotated[ContentBody | None, honoured("its texts, joined")] = None
+    content: Annotated[ContentBody | None, honored("its texts, joined")] = None
     task_type: Annotated[str | None, ignored("a text has one vector")] = None
     title: Annotated[str | None, IGNORED] = None
     output_dimensionality: int | None = None
@@ -34,6 +34,7 @@ class BatchBody(Wire):
 class EmbedContent(Embeddings):
     """`:embedContent` and `:batchEmbedContents`"""
 
+    takes_key_in_url = True
     dialect = "embed_content"
     plain_dimensions: ClassVar[Mapping[str, int]] = {}
 

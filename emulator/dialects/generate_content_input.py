@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 
 from emulator.dialects.chat_completions import Many
 from emulator.dialects.generate_content_schema import json_schema_of
-from emulator.dialects.parameters import IGNORED, SAMPLING, honoured, ignored, refused
+from emulator.dialects.parameters import IGNORED, SAMPLING, honored, ignored, refused
 from emulator.request import Controls, Message, ModelRequest, Tool, ToolCall
 
 IMAGE_TOKENS = 258
@@ -132,8 +132,8 @@ class ToolConfig(Wire):
 
 class ThinkingConfig(Wire):
     include_thoughts: bool | None = None
-    thinking_budget: Annotated[int | None, honoured("0: no thoughts; otherwise its range is checked")] = None
-    thinking_level: Annotated[str | None, honoured("MINIMAL: no thoughts; the others are checked")] = None
+    thinking_budget: Annotated[int | None, honored("0: no thoughts; otherwise its range is checked")] = None
+    thinking_level: Annotated[str | None, honored("MINIMAL: no thoughts; the others are checked")] = None
 
 
 class GenerationConfig(Wire):
@@ -165,7 +165,7 @@ class GenerationConfig(Wire):
 class GenerateContentBody(Wire):
     model: Annotated[str | None, ignored("the URL names the model")] = None
     contents: Contents | None = None
-    system_instruction: Annotated[ContentBody | str | None, honoured("a content, or a text alone")] = None
+    system_instruction: Annotated[ContentBody | str | None, honored("a content, or a text alone")] = None
     tools: Annotated[Many[ToolBody], BeforeValidator(_listed)] | None = None
     tool_config: ToolConfig | None = None
     safety_settings: Annotated[
@@ -190,7 +190,7 @@ class GenerateContentBody(Wire):
 class CountTokensBody(Wire):
     model: Annotated[str | None, ignored("the URL names the model")] = None
     contents: Contents | None = None
-    generate_content_request: Annotated[GenerateContentBody | None, honoured("counted in place of contents")] = None
+    generate_content_request: Annotated[GenerateContentBody | None, honored("counted in place of contents")] = None
 
     @property
     def asked(self) -> GenerateContentBody:

@@ -1,12 +1,13 @@
 """How generate content looks on the wire, for whoever reads or changes one event or one body of it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import orjson
 
 from emulator.dialects.base import Event, Meaning, Place, WireShape
+from emulator.dialects.turns import Answer, Turn, content_answer, content_turns
 
 BLOCKED = {"blockReason": "OTHER"}
 """What stands beside an answer without candidates."""
@@ -17,7 +18,14 @@ class GenerateContentShape(WireShape):
 
     end_is: ClassVar[str] = "the event with the finish reason"
     reason_is_end: ClassVar[bool] = True
+    takes_key_in_url: ClassVar[bool] = True
     facts: ClassVar[tuple[str, ...]] = ("responseId", "modelVersion")
+
+    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
+        return content_turns(body) or super().turns(body)
+
+    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
+        return content_answer(natives)
 
     def event_dumps(self, native: Any) -> bytes:
         """The JSON of an event, on one line."""

@@ -1,7 +1,7 @@
-"""What becomes of each parameter of a request: honoured, ignored or refused. Said once, where the body is declared.
+"""What each parameter of a request does: honored, ignored or refused. Declared once, with the body.
 
-A dialect's `Body` is what its parser reads, so it is also what the tables in the documents, the journal's `ignored` and
-the log go by. A member without a word is honoured: it can change the answer, or the usage. The others say so:
+A dialect's `Body` is what its parser reads, so the tables in the docs, the journal's `ignored` and the log follow it
+too. By default, a member is honored: it can change the answer or the usage. The others are marked:
 
     temperature: Annotated[float | None, SAMPLING] = None
     store: Annotated[Any, ignored("nothing is kept")] = None
@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, create_model
 from pydantic.fields import FieldInfo
 
-Kind = Literal["honoured", "ignored", "refused"]
+Kind = Literal["honored", "ignored", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,39 +28,39 @@ class Effect:
 
     kind: Kind
     note: str = ""
-    """What else a reader of the table should know, in a few words."""
+    """A short note for the table."""
     message: str = ""
-    """The complaint about a member that is refused; `{name}` and `{value}` stand for what they say."""
+    """The error message for a refused member; may contain `{name}` and `{value}`."""
     error: str = "bad_request"
     """The name of that error."""
 
 
-def honoured(note: str) -> Effect:
+def honored(note: str) -> Effect:
     """It changes the answer or the usage, with a note."""
-    return Effect("honoured", note)
+    return Effect("honored", note)
 
 
 def ignored(note: str = "") -> Effect:
-    """It may stand there, and changes nothing."""
+    """It is allowed and has no effect."""
     return Effect("ignored", note)
 
 
 def refused(message: str, note: str = "", error: str = "bad_request") -> Effect:
-    """Whoever sends it gets an error with this message."""
+    """A request with it gets an error with this message."""
     return Effect("refused", note, message, error)
 
 
-HONOURED = Effect("honoured")
+HONORED = Effect("honored")
 IGNORED = Effect("ignored")
-ECHOED = Effect("honoured", "the answer repeats it")
-SAMPLING = Effect("ignored", "its range is checked; words are chosen by the script or the seed")
+ECHOED = Effect("honored", "the answer repeats it")
+SAMPLING = Effect("ignored", "its range is checked; the script or the seed chooses the words")
 SAMPLING_MEMBERS = frozenset(
     [
         *("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias"),
         *("topP", "topK", "frequencyPenalty", "presencePenalty"),
     ]
 )
-"""Members that shape chance alone. Most requests have some, so the log does not mention them."""
+"""Members that only affect sampling. Most requests have some, so the log does not mention them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def parameters(body: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
         if member.name in seen:  # by another of its names
             continue
         seen.add(member.name)
-        if member.nested is not None and member.effect == HONOURED:
+        if member.nested is not None and member.effect == HONORED:
             yield from parameters(member.nested, f"{prefix}{member.name}.")
         else:
             yield Parameter(prefix + member.name, member.effect, member.is_required)
@@ -173,7 +173,7 @@ def _members(body: type[BaseModel]) -> Mapping[str, _Member]:
     members: dict[str, _Member] = {}
     for key, field in body.model_fields.items():
         names = _names(key, field)
-        effect = next((each for each in field.metadata if isinstance(each, Effect)), HONOURED)
+        effect = next((each for each in field.metadata if isinstance(each, Effect)), HONORED)
         member = _Member(names[0], effect, _nested(field.annotation), field.is_required())
         members.update(dict.fromkeys(names, member))
     return members

@@ -314,6 +314,71 @@ def _add_delta(item: Json, kind: str, delta: str) -> None:
         item["input"] = str(item.get("input") or "") + delta
 
 
+# Generate content
+
+
+def _named(value: Json, name: str) -> Any:
+    """A member in either spelling."""
+    snake = "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in name])
+    return value.get(name, value.get(snake))
+
+
+def content_turns(body: Mapping[str, Any]) -> list[Turn]:
+    """The system instruction and the contents of a request; each result of a function is a turn of its own."""
+    contents = body.get("contents")
+    turns: list[Turn] = []
+    instruction = _named(dict(body), "systemInstruction")
+    if isinstance(instruction, dict):
+        turns.append(Turn("system", parts_turn(members(instruction.get("parts"))).text))
+    if isinstance(contents, str):
+        return [*turns, Turn("user", contents)]
+    for content in [contents] if isinstance(contents, dict) else members(contents):
+        parts = content.get("parts")
+        rows = [parts] if isinstance(parts, dict) else members(parts)
+        if content.get("role") == "model":
+            turns.append(parts_turn(rows))
+            continue
+        results = [each for part in rows if isinstance(each := _named(part, "functionResponse"), dict)]
+        turns += [Turn("tool", written(each.get("response")), result_of=str(each.get("id") or "")) for each in results]
+        others = [part for part in rows if _named(part, "functionResponse") is None]
+        if others or not results:
+            text = "".join([str(part.get("text") or "") for part in others])
+            rest = [part for part in others if not isinstance(part.get("text"), str)]
+            turns.append(Turn("user", text, rest=written(rest) if rest else ""))
+    return turns
+
+
+def parts_turn(parts: Sequence[Json]) -> Turn:
+    """What the model said, as parts."""
+    thoughts = [str(part.get("text") or "") for part in parts if part.get("thought")]
+    calls = [each for part in parts if isinstance(each := _named(part, "functionCall"), dict)]
+    return Turn(
+        "assistant",
+        "".join([str(part.get("text") or "") for part in parts if not part.get("thought")]),
+        "".join(thoughts) if thoughts else None,
+        tuple(
+            [
+                ToolCall(str(call.get("name") or ""), written(call.get("args") or {}), str(call.get("id") or ""))
+                for call in calls
+            ]
+        ),
+        tuple([str(sign) for part in parts if (sign := _named(part, "thoughtSignature"))]),
+    )
+
+
+def content_answer(natives: Sequence[Json]) -> Answer:
+    """What the candidates of each event, or of the one body, say together."""
+    parts: dict[Any, list[Json]] = {}
+    finish = None
+    for candidate in [each for native in natives for each in members(native.get("candidates"))]:
+        content = candidate.get("content")
+        rows = members(content.get("parts")) if isinstance(content, dict) else []
+        parts.setdefault(candidate.get("index", 0), []).extend(rows)
+        finish = candidate.get("finishReason") or finish
+    has_usage = any(native.get("usageMetadata") for native in natives)
+    return Answer(tuple(map(parts_turn, parts.values())), finish, has_usage=has_usage)
+
+
 # Bodies that hold no conversation
 
 

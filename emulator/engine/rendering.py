@@ -1,16 +1,17 @@
-"""From words to a planned body: the request is honoured, the dialect writes, and every frame gets its moment."""
+"""From words to a planned body: the request is honored, the dialect writes, and every frame gets its moment."""
 
 from dataclasses import replace
 
 from emulator import tokens
 from emulator.completion import NO_CACHE, complete
 from emulator.dialects.base import Dialect, delivered
+from emulator.engine.endings import refusal
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
 from emulator.engine.writing import Prompt, vocabulary_of
 from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
-from emulator.reply import CacheUse, Completion, Reply, Usage
+from emulator.reply import CacheUse, Completion, ErrorReply, Reply, Usage
 from emulator.request import ModelRequest
 from emulator.wire import PlannedBody, single
 
@@ -32,6 +33,9 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
         habits=dialect.model_habits(),
     )
     request, completion = struck.mutated(completion, admitted)
+    if admitted.lease is not None and admitted.lease.crosses(completion.usage):
+        refused = refusal(ErrorReply(name="rate_limited"), context)  # in the time that the answer took
+        return replace(refused, runs=(single("body", refused.body(), tokens=delivered(completion)),))
     exchange.usage = completion.usage
     exchange.cost = context.provider.cost(completion.usage, request.model, exchange.received)
     if admitted.lease is not None:

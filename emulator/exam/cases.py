@@ -11,7 +11,7 @@ class Expected(StrEnum):
 
     ANSWER = "prints the whole answer"
     RETRY = "tries again and prints the whole answer"
-    WAIT = "gives up, or comes back no sooner than it was told"
+    WAIT = "gives up, or waits at least as long as requested"
     REFUSE = "reports the error after one request"
     LIMIT = "reports the error after a few requests"
     REPORT = "reports that there is no whole answer"

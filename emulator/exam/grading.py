@@ -134,7 +134,7 @@ def grade(case: Case, run: Run, usual: str) -> Verdict:
 
 def _unfinished(case: Case, run: Run) -> Verdict:
     if case.expected is Expected.WAIT and len(run.requests) == 1:
-        return Verdict(Grade.PASS, "still waiting when it was stopped, as it was told")
+        return Verdict(Grade.PASS, "still waiting, as requested, when it was stopped")
     if case.expected is Expected.WAIT and (early := _early(case, run.requests)):
         return Verdict(Grade.WRONG, early)
     after = " after the whole answer" if is_whole(run.out) else ""

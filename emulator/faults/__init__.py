@@ -192,7 +192,7 @@ OWN: tuple[type[Fault], ...] = (
 )
 
 KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
-"""Built-in faults and those of installed distributions."""
+"""Built-in faults and those from installed packages."""
 
 FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
 """Every kind by its name."""
@@ -264,12 +264,13 @@ def fault_of(value: Any) -> Fault:
         known = [name for name in FAULTS[kind].model_fields if name != "kind"]
         if first["type"] == "extra_forbidden":
             said = f"there is no such parameter.{did_you_mean(where, known)} Parameters: {', '.join(known)}"
-        raise UsageError(f"The fault '{kind}'{f', {where}' if where else ''}: {said}") from None
+        detail = f"{where} {said}" if said.startswith("is ") else f"{where}: {said}" if where else said
+        raise UsageError(f"The fault '{kind}': {detail}") from None
     except ValueError as error:
         raise UsageError(f"The fault {error}") from None
 
 
-EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a text"}
+EXPECTED = {"int": "a whole number", "float": "a number", "bool": "true or false", "string": "a string"}
 BOUNDS = {
     "greater_than": ("gt", "more than"),
     "greater_than_equal": ("ge", "at least"),
@@ -279,13 +280,13 @@ BOUNDS = {
 
 
 def _said(error: Any) -> str:
-    """What is wrong with a parameter, for whoever writes `kind:name=value`."""
+    """What is wrong with a parameter, for the author of `kind:name=value`."""
     kind, value = error["type"], shortened(str(error["input"]))
     noun = EXPECTED.get(kind.partition("_")[0])
     if noun is not None and kind.endswith(("_type", "_parsing", "_from_float")):
-        return f"'{value}' was given, {noun} was expected"
+        return f"is '{value}'; expected {noun}"
     if kind in BOUNDS:
         name, words = BOUNDS[kind]
-        return f"{value} was given, {words} {error['ctx'][name]:g} was expected"
+        return f"is {value}; expected {words} {error['ctx'][name]:g}"
     message: str = error["msg"]
     return message.removeprefix("Value error, ")

@@ -1,8 +1,8 @@
-"""What every fault is: a kind, how often it strikes, and its powers over what is said and how it travels.
+"""The base class of faults: a kind, how often it applies, and what it can change.
 
 A fault is one small class in one file. It overrides what it needs of `refuse` (an error instead of an answer),
 `mutate_request`, `mutate_completion` (the answer's content) and `transform_steps` (the steps on the wire). All are
-pure; sockets are the transport's.
+pure; only the server touches sockets.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,10 +38,10 @@ Family = Literal["status", "waiting", "content", "framing", "connection"]
 Delay = Annotated[float, Field(ge=0, le=86400)]
 NonNegative = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
-"""How many times something is sent, each as a step of its own."""
+"""How many times something is sent, each as a separate step."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
 MAX_LIGHT = 1000
-"""Pieces or bytes that are added on the event loop; a thread adds more than that."""
+"""The most pieces or bytes to add on the event loop; beyond that, a thread does it."""
 
 
 def known_errors() -> list[str]:
@@ -79,7 +79,7 @@ class FaultContext:
     answered: bool = True
     """Whether a model answers; otherwise it is an error, or the provider's own list."""
     speaks_tls: bool = False
-    """Whether the server has TLS handshakes."""
+    """Whether the server uses TLS."""
 
     @property
     def dialect(self) -> Dialect:
@@ -168,19 +168,19 @@ class ListenerFault(Fault):
 
 
 class HandshakeFault(ListenerFault):
-    """A fault below HTTP, of TLS handshakes. Where it is set for the server, a scenario or a namespace, it strikes
-    handshakes and counts them; a request or a rule that asks for it is reset, and the next handshakes are struck."""
+    """A fault below HTTP, in TLS handshakes. Set for the server, a scenario or a namespace, it breaks handshakes and
+    counts them. A request or rule that asks for it is reset, and the following handshakes are broken."""
 
     how: ClassVar[Handshake]
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
-    """How many handshakes, when a request or a rule asks for it."""
+    """The number of handshakes, if a request or a rule asks for it."""
     seconds: Delay = 60.0
     """Real time after which handshakes succeed again, even if fewer have come."""
 
     def transform_steps(self, steps: list[Step], context: "FaultContext") -> list[Step]:
         if not context.speaks_tls:
-            raise NotApplicable("this server speaks no TLS: `serve --tls` and `run --intercept` do")
+            raise NotApplicable("this server doesn't use TLS: `serve --tls` and `run --intercept` do")
         moment = steps[0].at if steps else 0.0
         return [BreakHandshakes(self.how, self.count, self.seconds, moment), Reset(moment)]
 
@@ -312,7 +312,7 @@ def need_stream(context: FaultContext) -> None:
 
 
 def need_whole(context: FaultContext) -> None:
-    """Raises NotApplicable when the answer is a stream."""
+    """Raises NotApplicable if the answer is a stream."""
     if context.streamed:
         raise NotApplicable("the answer is a stream")
 
@@ -481,7 +481,7 @@ def chunk_of(step: Data, context: FaultContext) -> dict[str, Any]:
 
 
 def numbered(event: dict[str, Any], before: Sequence[Step], context: FaultContext) -> dict[str, Any]:
-    """An event with the number that follows those before it, in streams whose events are counted."""
+    """An event with the next number, in streams whose events are numbered."""
     places = list(context.dialect.places(event, "number"))
     last = last_number(before, context) if places else None
     for place in places:
@@ -490,7 +490,7 @@ def numbered(event: dict[str, Any], before: Sequence[Step], context: FaultContex
 
 
 def last_number(steps: Sequence[Step], context: FaultContext) -> int | None:
-    """The number of the last event that has one."""
+    """The last event number."""
     for _, step in reversed(list(events(steps))):
         event = context.dialect.read_frame(step.data)
         for place in context.dialect.places(event.native, "number") if event is not None else ():

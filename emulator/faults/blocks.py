@@ -1,4 +1,4 @@
-"""What faults of blocks and items do alike: add one, or take away the events around them."""
+"""Shared by the faults in blocks and items: add one, or remove the events around them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from emulator.wire import Data, Step
 
 
 def with_unknown(steps: Sequence[Step], context: FaultContext, word: str, kind: str) -> list[Step]:
-    """An answer with one more block or item. Raises NotApplicable where there are none of that name."""
+    """An answer with another block or item. Raises NotApplicable if the dialect has none."""
     need_answer(context)
     dialect = context.dialect
     if dialect.block_word != word:
@@ -28,12 +28,12 @@ def with_unknown(steps: Sequence[Step], context: FaultContext, word: str, kind: 
 
         def add(native: dict[str, Any]) -> None:
             if not dialect.add_block(native, kind):
-                raise NotApplicable("another fault took what the block would stand in")
+                raise NotApplicable("another fault removed the place for the block")
 
         return edited_body(steps, add, context)
     place = next((place for place, step in events(steps, "finish")), None)
     if place is None:
-        raise NotApplicable("another fault took the end of the answer")
+        raise NotApplicable("another fault removed the end of the answer")
     starts = [step for _, step in events(steps) if dialect.edge_of(event_of(step, context).native) == "start"]
     before = list(steps[:place])
     for native in dialect.block_events(len(starts), kind):
@@ -42,11 +42,11 @@ def with_unknown(steps: Sequence[Step], context: FaultContext, word: str, kind: 
 
 
 def without_edges(steps: Sequence[Step], context: FaultContext, edge: Edge) -> list[Step]:
-    """A stream without the events that begin or end its blocks. Raises NotApplicable when there are none."""
+    """A stream without the events that begin or end its blocks. Raises NotApplicable if there are none."""
     need_stream(context)
     taken = {place for place, step in events(steps) if context.dialect.edge_of(event_of(step, context).native) == edge}
     if not taken:
-        raise NotApplicable("no event begins or ends a part of the answer here")
+        raise NotApplicable("this dialect has no events that begin or end a part of the answer")
     kept: list[Step] = []
     for place, step in enumerate(steps):
         if place not in taken:

@@ -14,7 +14,7 @@ class Comments(Fault):
 
     family: ClassVar[Family] = "framing"
     effect: ClassVar[str] = "A comment of any length between two events, or one inside each event, amid its data."
-    tests: ClassVar[str] = "The client skips comments wherever they stand, and handles long lines."
+    tests: ClassVar[str] = "The client skips comments wherever they are, and handles long lines."
 
     kind: Literal["comments"] = "comments"
     place: Literal["between", "inside"] = "between"

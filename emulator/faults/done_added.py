@@ -1,4 +1,4 @@
-"""`[DONE]` comes where none belongs."""
+"""Sends `[DONE]` where it doesn't belong."""
 
 from typing import ClassVar, Literal
 
@@ -8,11 +8,11 @@ from emulator.wire import Data, Step
 
 
 class DoneAdded(Fault):
-    """Ends a stream of another kind like a chat."""
+    """Ends a stream of another dialect like a chat completion."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "`data: [DONE]` behind the last event of a stream that has no such mark."
-    tests: ClassVar[str] = "What is not JSON does not crash who has read the whole answer already."
+    effect: ClassVar[str] = "`data: [DONE]` after the last event of a stream that normally has none."
+    tests: ClassVar[str] = "The client doesn't fail on data that isn't JSON once it has the whole answer."
 
     kind: Literal["done_added"] = "done_added"
 
@@ -20,5 +20,5 @@ class DoneAdded(Fault):
         need_stream(context)
         last = max((place for place, step in enumerate(steps) if isinstance(step, Data)), default=None)
         if context.dialect.terminator == DONE or last is None:
-            raise NotApplicable("the stream ends with it anyway")
+            raise NotApplicable("the stream ends with `[DONE]` anyway")
         return [*steps[: last + 1], Data(DONE, "done", 0, steps[last].at), *steps[last + 1 :]]

@@ -1,4 +1,4 @@
-"""What repeats the text says something else than the deltas."""
+"""Sends a final text that differs from the deltas."""
 
 from typing import Any, ClassVar, Literal
 
@@ -7,15 +7,17 @@ from emulator.wire import Step
 
 
 class DoneTextDiffers(Fault):
-    """Contradicts the deltas in all events that repeat their text."""
+    """Changes the text in every event that repeats it."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "The events that end a text, its part and its item, and the last one, say another text."
-    tests: ClassVar[str] = "The client always trusts the same one of the two, or reports the contradiction."
+    effect: ClassVar[str] = (
+        "The events that end a text, its part and its item, and the last event, have a different text than the deltas."
+    )
+    tests: ClassVar[str] = "The client consistently uses one of the two texts, or reports the difference."
 
     kind: Literal["done_text_differs"] = "done_text_differs"
     text: str = " (changed)"
-    """What is added to the text."""
+    """The addition to the text."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
@@ -27,5 +29,5 @@ class DoneTextDiffers(Fault):
 
         changed = edited(steps, contradict, context)
         if changed == steps:
-            raise NotApplicable("no event repeats the text of others")
+            raise NotApplicable("no event repeats the text")
         return changed

@@ -32,7 +32,7 @@ class DuplicateChunk(Fault):
     """Number of the delta, counted from 1; by default, every delta."""
 
     renumber: bool = False
-    """Whether the events behind it are numbered on, where events have numbers; else the number comes twice too."""
+    """Whether the copy gets the next number, where events are numbered; otherwise its number is repeated too."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
@@ -42,7 +42,7 @@ class DuplicateChunk(Fault):
 
 
 def renumbered(steps: Sequence[Step], context: FaultContext) -> list[Step]:
-    """The stream with its events numbered one by one. Raises NotApplicable when they have no numbers."""
+    """The stream with its events renumbered. Raises NotApplicable if they have no numbers."""
     number = 0
 
     def count(native: dict[str, Any]) -> None:

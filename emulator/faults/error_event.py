@@ -37,7 +37,7 @@ class ErrorEvent(Staged):
     kind: Literal["error_event"] = "error_event"
     form: Literal["data", "first", "event", "with_done", "bare", "failed", "array"] = "data"
     """As the API does it; the same as the very first event; under `event: error`; followed by `data: [DONE]`; as the
-    body of a refusal, without an `event:` line; in responses, as `response.failed`; in an array, as Gemini refuses
+    body of a refusal, without an `event:` line; in responses, as `response.failed`; in an array, as some refuse
     streams without `alt=sse`."""
     name: ErrorName = "overloaded"
     """An error name, such as `server_error`."""
@@ -47,7 +47,7 @@ class ErrorEvent(Staged):
     def _is_first_or_placed(self) -> "ErrorEvent":
         given = [name for name in STAGES if getattr(self, name) is not None]
         if self.form == "first" and given:
-            raise ValueError(f"form=first already says where: remove {given[0]}")
+            raise ValueError(f"form=first already sets the place: remove {given[0]}")
         return self
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
@@ -66,7 +66,7 @@ class ErrorEvent(Staged):
         return [*before, error, *done, End(moment)]
 
     def _frame(self, before: Sequence[Step], steps: Sequence[Step], context: FaultContext) -> bytes:
-        """The event that tells the error. Raises NotApplicable."""
+        """The event with the error. Raises NotApplicable."""
         reply = ErrorReply(name=self.name, message=self.message)
         row = context.provider.error_spec(reply)
         form = "data" if self.form in ("first", "with_done") else self.form

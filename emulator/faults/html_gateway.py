@@ -41,7 +41,7 @@ class HtmlGateway(Fault):
     @model_validator(mode="after")
     def _is_its_status(self) -> "HtmlGateway":
         if self.status == 524 and self.server != "cloudflare":
-            raise ValueError("524 is known to Cloudflare only: say server=cloudflare")
+            raise ValueError("only Cloudflare sends 524: set server=cloudflare")
         return self
 
     def refuse(self, context: FaultContext) -> ErrorReply | None:

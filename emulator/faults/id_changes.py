@@ -1,4 +1,4 @@
-"""The answer ends under another id."""
+"""Changes the id at the end of the answer."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -8,11 +8,11 @@ from emulator.wire import Step
 
 
 class IdChanges(Fault):
-    """Says another id in the last events."""
+    """Sends another id in the last events."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "The events that end the stream have another id than those before."
-    tests: ClassVar[str] = "The client doesn't take the answer for two, or it reports the mismatch."
+    effect: ClassVar[str] = "The last events of the stream have a different id than the others."
+    tests: ClassVar[str] = "The client doesn't treat the answer as two, or it reports the mismatch."
 
     kind: Literal["id_changes"] = "id_changes"
 
@@ -25,5 +25,5 @@ class IdChanges(Fault):
                 place.put(f"{place.value}_other")
                 changed[index] = replace(step, data=context.dialect.frame(event.native, event.name))
         if changed == steps:
-            raise NotApplicable("the end of the stream says no id")
+            raise NotApplicable("the last events have no id")
         return changed

@@ -1,4 +1,4 @@
-"""Blocks or items begin without the event that says so."""
+"""Leaves out the starts of blocks or items."""
 
 from typing import ClassVar, Literal
 
@@ -11,8 +11,8 @@ class MissingBlockStart(Fault):
     """Leaves out the events that begin blocks or items."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Deltas come for blocks or items that no event began."
-    tests: ClassVar[str] = "The client keeps the text or reports the mistake, and doesn't crash."
+    effect: ClassVar[str] = "Deltas for blocks or items without an event that starts them."
+    tests: ClassVar[str] = "The client keeps the text or reports the missing start, and doesn't crash."
 
     kind: Literal["missing_block_start"] = "missing_block_start"
 

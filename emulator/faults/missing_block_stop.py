@@ -1,4 +1,4 @@
-"""Blocks or items end without the event that says so."""
+"""Leaves out the ends of blocks or items."""
 
 from typing import ClassVar, Literal
 
@@ -11,7 +11,7 @@ class MissingBlockStop(Fault):
     """Leaves out the events that end blocks or items."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "All deltas, but no event ends their block or item."
+    effect: ClassVar[str] = "All deltas, but no event that ends their block or item."
     tests: ClassVar[str] = "The client doesn't lose a tool call because its end is missing."
 
     kind: Literal["missing_block_stop"] = "missing_block_stop"

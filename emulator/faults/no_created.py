@@ -1,4 +1,4 @@
-"""The stream begins without the event that opens it."""
+"""Leaves out the event that opens the stream."""
 
 from typing import ClassVar, Literal
 
@@ -7,10 +7,10 @@ from emulator.wire import Step
 
 
 class NoCreated(Fault):
-    """Leaves out the very first event."""
+    """Leaves out the first event."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "No `response.created`, no `message_start`: the stream begins with what follows it."
+    effect: ClassVar[str] = "No `response.created` or `message_start`: the stream begins with the next event."
     tests: ClassVar[str] = "The client keeps the answer, or reports its missing start."
 
     kind: Literal["no_created"] = "no_created"
@@ -19,5 +19,5 @@ class NoCreated(Fault):
         need_stream(context)
         opening = next(events(steps, "role"), None)
         if opening is None or event_of(opening[1], context).name is None:
-            raise NotApplicable("no event of its own opens the stream")
+            raise NotApplicable("this dialect has no event that opens the stream")
         return [step for place, step in enumerate(steps) if place != opening[0]]

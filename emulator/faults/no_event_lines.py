@@ -1,4 +1,4 @@
-"""The events have no `event:` lines."""
+"""Leaves out the `event:` lines."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -11,8 +11,8 @@ class NoEventLines(Fault):
     """Sends typed events as bare data."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "Every event without its `event:` line; the type still stands in the data."
-    tests: ClassVar[str] = "The type is read from the data, or the empty stream is noticed."
+    effect: ClassVar[str] = "Every event without its `event:` line; the data still contains the type."
+    tests: ClassVar[str] = "The client reads the type from the data, or reports that it received no events."
 
     kind: Literal["no_event_lines"] = "no_event_lines"
 

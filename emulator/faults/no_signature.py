@@ -1,4 +1,4 @@
-"""Thoughts come without what proves them."""
+"""Sends reasoning without its signature."""
 
 from typing import ClassVar, Literal
 
@@ -8,11 +8,13 @@ from emulator.wire import Step
 
 
 class NoSignature(Fault):
-    """Leaves out the signatures of thoughts, or their sealed form."""
+    """Leaves out the signature or the encrypted content of reasoning."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Thoughts without `signature`, or without `encrypted_content`."
-    tests: ClassVar[str] = "What the next turn makes of it: the provider refuses a thought that it cannot verify."
+    effect: ClassVar[str] = "Reasoning without `signature` or `encrypted_content`."
+    tests: ClassVar[str] = (
+        "The client handles the next turn, in which the provider rejects reasoning that it can't verify."
+    )
 
     kind: Literal["no_signature"] = "no_signature"
 

@@ -1,4 +1,4 @@
-"""The stream is that of another API."""
+"""Sends the stream of another API."""
 
 from typing import Any, ClassVar, Literal
 
@@ -10,18 +10,18 @@ from emulator.wire import Data, Head, Step
 
 
 class OtherDialect(Fault):
-    """Streams a chat to who asked for something else."""
+    """Streams a chat completion to a client that requested another API."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "The text of the answer in the events of chat completions, with `[DONE]`."
-    tests: ClassVar[str] = "An empty answer is noticed: a gateway may send the wrong API's events."
+    effect: ClassVar[str] = "The text of the answer as chat completion events, with `[DONE]`."
+    tests: ClassVar[str] = "The client reports an empty answer: a gateway may send the wrong API's events."
 
     kind: Literal["other_dialect"] = "other_dialect"
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
         if context.dialect.terminator == DONE:
-            raise NotApplicable("a chat is what was asked for")
+            raise NotApplicable("the request is a chat completion")
         changed: list[Step] = [step for step in steps if isinstance(step, Head)]
         for _, step in events(steps, "content"):
             found = placed(event_of(step, context).native, context, "content")

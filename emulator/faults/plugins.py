@@ -1,4 +1,4 @@
-"""Faults from other distributions: entry points in the group `emulator.faults`.
+"""Faults from other packages: entry points in the group `emulator.faults`.
 
 Such a fault has all the powers of a built-in one: it can be named in URLs, headers, keys and scenarios, is listed with
 its parameters, and is part of the JSON Schema. An unusable one is rejected with one sentence.
@@ -19,8 +19,8 @@ FACTS = ("family", "effect", "tests")
 
 
 def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
-    """Built-in faults and those of installed distributions, each after the others of its family, which is the order in
-    which they act. Raises UsageError for one that can't be loaded or used."""
+    """Built-in faults and those from installed packages, sorted by family, which is the order in which they act. Raises
+    UsageError for one that can't be loaded or used."""
     faults = list(own)
     brought_by = dict.fromkeys([kind_of(fault) for fault in own], "the emulator itself")
     for point in points(GROUP):

@@ -1,7 +1,7 @@
 """Reads the value of a fault's parameter from one line of text.
 
-The syntax is that of a plain YAML scalar, but each value is read in one pass: requests bring these texts, and the
-event loop reads them.
+The syntax is that of a plain YAML scalar, but each value is read in one pass, because these texts come from requests
+and are read on the event loop.
 """
 
 import re

@@ -61,28 +61,27 @@ class FaultRegistry:
 
     live: dict[str, Fault] = field(default_factory=dict)
     queue: dict[str, Fault] = field(default_factory=dict)
-    """One-shot faults by id, each for one request, in their turn."""
+    """The queue of one-shot faults by id, each for one request."""
     counters: dict[str, Counter] = field(default_factory=dict)
     started: float = 0.0
     """The clock time from which windows count."""
     _spent: dict[str, None] = field(default_factory=dict)
-    """The ids of live faults that have struck as often as they were to."""
+    """The ids of live faults that are used up."""
     claims: Claims | None = None
-    """Where live faults are counted that several processes have; None: here alone."""
+    """Counts live faults over several processes; None if there is only this one."""
     keys: dict[str, int] = field(default_factory=dict)
-    """By which each of those is known there."""
+    """The key of each of these faults there."""
     last_id: int = 0
-    """The number in the id that was given out last."""
+    """The number in the last id."""
 
     @property
     def is_empty(self) -> bool:
         return not self.live and not self.queue
 
     def add(self, fault: Fault, key: int = 0) -> str:
-        """Arm a live fault; the answer is the id by which it can be removed. `key` is the same in all processes that
-        arm it. Raises UsageError."""
+        """Adds a live fault and returns its id. `key` is the same in all processes that add it. Raises UsageError."""
         if len(self.live) >= MAX_LIVE:
-            raise UsageError(f"{MAX_LIVE} faults are armed already. Disarm some first.")
+            raise UsageError(f"{MAX_LIVE} faults have been added already. Remove some first.")
         self.last_id += 1
         id = f"live-{self.last_id}"
         self.live[id] = fault
@@ -92,7 +91,7 @@ class FaultRegistry:
         return id
 
     def push(self, fault: Fault) -> str:
-        """Queue a fault for one request; the answer is the id by which it can be removed."""
+        """Queues a fault for one request and returns its id."""
         if len(self.queue) >= MAX_QUEUED:
             del self.queue[next(iter(self.queue))]
         self.last_id += 1
@@ -101,11 +100,11 @@ class FaultRegistry:
         return id
 
     def take_over(self, live: Mapping[str, Fault], keys: Mapping[str, int], last_id: int) -> None:
-        """Arm what another process has armed, by the same ids."""
+        """Adds the faults that another process has, with the same ids."""
         self.live, self.keys, self.last_id = dict(live), dict(keys), last_id
 
     def remove(self, id: str) -> bool:
-        """Disarm a live or a queued fault; whether there was one."""
+        """Removes a live or queued fault; returns whether there was one."""
         self.counters.pop(id, None)
         was_spent = id in self._spent
         self._spent.pop(id, None)
@@ -113,7 +112,7 @@ class FaultRegistry:
         return (self.live.pop(id, None) or self.queue.pop(id, None)) is not None or was_spent
 
     def _spend(self, id: str) -> None:
-        """A live fault has struck as often as it was to."""
+        """Removes a live fault that is used up."""
         self.live.pop(id, None)
         if len(self._spent) >= MAX_COUNTERS:
             del self._spent[next(iter(self._spent))]
@@ -125,11 +124,11 @@ class FaultRegistry:
             self.claims.release(key)
 
     def counted(self, id: str) -> Counter:
-        """What a fault has seen and struck so far."""
+        """How many requests a fault has seen and applied to so far."""
         return self.counters.get(id) or Counter()
 
     def disarm(self) -> int:
-        """Disarm all live and queued faults, and forget their counts; the answer is how many there were."""
+        """Removes all live and queued faults and their counters; returns how many there were."""
         ids = [*self.live, *self.queue]
         for id in ids:
             self.remove(id)
@@ -144,8 +143,8 @@ class FaultRegistry:
         self.counters.clear()
 
     def armed(self, *, of_handshake: bool | None = None) -> Iterator[ActiveFault]:
-        """The one-shot fault whose turn it is, then the live ones. of_handshake: only those that strike TLS
-        handshakes, or only the others."""
+        """The next one-shot fault, then the live ones. of_handshake: only those that break TLS handshakes, or only the
+        others."""
 
         def is_wanted(fault: Fault) -> bool:
             return of_handshake is None or isinstance(fault, HandshakeFault) is of_handshake
@@ -157,12 +156,12 @@ class FaultRegistry:
                 yield ActiveFault(id, fault, "live")
 
     def _claimed(self, each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:
-        """Whether a fault strikes that is counted over all processes."""
+        """Whether a fault that is counted over all processes applies."""
         assert self.claims is not None
         fault = each.fault
         hits = _hits(each, seed, identity, attempt)
         strikes = self.claims.claim(self.keys[each.id], fault.skip, fault.times, hits=hits)
-        if strikes is None:  # another process has spent it
+        if strikes is None:  # another process has used it up
             self._spend(each.id)
         return bool(strikes)
 
@@ -253,7 +252,7 @@ def _check_reach(fault: ListenerFault, headers: Mapping[str, str], *, sends_key:
         )
     if fault.seconds > MAX_SECONDS_BEYOND:
         raise UsageError(
-            f"The fault '{fault.kind}', seconds: it affects every client, so a request may ask for at most "
+            f"The fault '{fault.kind}': seconds: it affects every client, so a request may ask for at most "
             f"{MAX_SECONDS_BEYOND:g}. Scenarios, Python and serve --fault may set more."
         )
 

@@ -1,4 +1,4 @@
-"""The numbers of events jump."""
+"""Leaves a gap in the event numbers."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -9,17 +9,17 @@ from emulator.wire import Step
 
 
 class SequenceGap(Fault):
-    """Leaves out numbers, as if events had been lost."""
+    """Skips event numbers, as if events had been lost."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "From an event on, every `sequence_number` is larger than it should be."
-    tests: ClassVar[str] = "A gap is no crash; a client that resumes by number notices it."
+    effect: ClassVar[str] = "From one event on, every `sequence_number` is too large."
+    tests: ClassVar[str] = "The client doesn't crash; if it resumes by number, it notices the gap."
 
     kind: Literal["sequence_gap"] = "sequence_gap"
     gap: Annotated[int, Field(ge=1, le=1_000_000)] = 3
-    """How many numbers are left out."""
+    """How many numbers to skip."""
     after_events: NonNegative = 3
-    """After so many events."""
+    """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)
@@ -34,5 +34,5 @@ class SequenceGap(Fault):
 
         changed = edited(steps, jump, context)
         if changed == steps:
-            raise NotApplicable("the events have no numbers, or there are too few of them")
+            raise NotApplicable("the events have no numbers, or there are too few events")
         return changed

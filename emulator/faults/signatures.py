@@ -1,4 +1,4 @@
-"""What faults of signatures do alike."""
+"""Shared by the faults in signatures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ from emulator.wire import Data, Step
 
 
 def signed(steps: Sequence[Step], context: FaultContext, signature: str | None) -> list[Step]:
-    """An answer whose thoughts have this signature, or none. Raises NotApplicable when none of them is signed."""
+    """An answer whose reasoning has this signature, or none. Raises NotApplicable if none is signed."""
     need_answer(context)
     dialect = context.dialect
     if not context.streamed:
@@ -28,7 +28,7 @@ def signed(steps: Sequence[Step], context: FaultContext, signature: str | None) 
         for place in found:
             place.put(signature) if signature is not None else place.remove()
         if not found:
-            raise NotApplicable("no thought of the answer is signed")
+            raise NotApplicable("the answer has no signed reasoning")
         return with_body_at(steps, index, dialect.dumps(native))
     changed: list[Step] = []
     for step in steps:
@@ -43,5 +43,5 @@ def signed(steps: Sequence[Step], context: FaultContext, signature: str | None) 
                 step = replace(step, data=dialect.frame(event.native, event.name))
         changed.append(step)
     if changed == list(steps):
-        raise NotApplicable("no thought of the answer is signed")
+        raise NotApplicable("the answer has no signed reasoning")
     return changed

@@ -1,4 +1,4 @@
-"""The spending limit of the month is reached."""
+"""Reports that the monthly spending limit is reached."""
 
 from typing import ClassVar, Literal
 
@@ -9,13 +9,13 @@ MESSAGE = "This request would exceed the spending limit of your account for this
 
 
 class SpendLimit(Fault):
-    """Refuses with a 429 that no waiting helps against."""
+    """Answers with a 429 that doesn't go away by waiting."""
 
     family: ClassVar[Family] = "status"
     effect: ClassVar[str] = (
-        "The provider's own error for a spent limit where it has one, else a 429; never with `retry-after`."
+        "The provider's own error for a spending limit, or a 429 if it has none; never with `retry-after`."
     )
-    tests: ClassVar[str] = "The client reports it and doesn't keep retrying: not every 429 passes."
+    tests: ClassVar[str] = "The client reports it and doesn't keep retrying: not every 429 is temporary."
 
     kind: Literal["spend_limit"] = "spend_limit"
 

@@ -1,4 +1,4 @@
-"""A certificate has expired."""
+"""Presents an expired certificate."""
 
 from typing import ClassVar, Literal
 
@@ -7,11 +7,11 @@ from emulator.wire import Handshake
 
 
 class TlsExpired(HandshakeFault):
-    """Shows a certificate that expired yesterday."""
+    """Presents a certificate that expired yesterday."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "A TLS handshake with a certificate that expired yesterday."
-    tests: ClassVar[str] = "The client verifies certificates, and does not retry what cannot succeed."
+    tests: ClassVar[str] = "The client verifies certificates, and doesn't retry what can't succeed."
     how: ClassVar[Handshake] = "expired"
 
     kind: Literal["tls_expired"] = "tls_expired"

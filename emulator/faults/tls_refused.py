@@ -1,4 +1,4 @@
-"""A TLS handshake is refused."""
+"""Rejects TLS handshakes."""
 
 from typing import ClassVar, Literal
 
@@ -7,11 +7,11 @@ from emulator.wire import Handshake
 
 
 class TlsRefused(HandshakeFault):
-    """Refuses the TLS handshake."""
+    """Rejects the TLS handshake."""
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "The alert handshake_failure instead of a TLS handshake."
-    tests: ClassVar[str] = "An error below HTTP is reported as such, and not retried without a pause."
+    tests: ClassVar[str] = "The client reports an error below HTTP as such, and doesn't retry without a pause."
     how: ClassVar[Handshake] = "refuse"
 
     kind: Literal["tls_refused"] = "tls_refused"

@@ -1,4 +1,4 @@
-"""A TLS handshake is broken off."""
+"""Resets TLS handshakes."""
 
 from typing import ClassVar, Literal
 
@@ -11,7 +11,7 @@ class TlsReset(HandshakeFault):
 
     family: ClassVar[Family] = "connection"
     effect: ClassVar[str] = "RST after the client's first bytes of a TLS handshake."
-    tests: ClassVar[str] = "A connection that dies before a request was sent is safe to try again."
+    tests: ClassVar[str] = "The client retries: nothing was sent when the connection died."
     how: ClassVar[Handshake] = "reset"
 
     kind: Literal["tls_reset"] = "tls_reset"

@@ -1,4 +1,4 @@
-"""A certificate comes from an authority that nobody knows."""
+"""Presents a certificate of an unknown authority."""
 
 from typing import ClassVar, Literal
 
@@ -7,13 +7,11 @@ from emulator.wire import Handshake
 
 
 class TlsUnknownCa(HandshakeFault):
-    """Shows a certificate of an unknown authority."""
+    """Presents a certificate of an unknown authority."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = (
-        "A TLS handshake with a certificate of an authority that the client cannot know, as behind a corporate proxy."
-    )
-    tests: ClassVar[str] = "The client verifies the authority, and says what to do about it."
+    effect: ClassVar[str] = "A TLS handshake with a certificate of an unknown authority, as behind a corporate proxy."
+    tests: ClassVar[str] = "The client verifies the authority, and its error says what to do."
     how: ClassVar[Handshake] = "unknown_ca"
 
     kind: Literal["tls_unknown_ca"] = "tls_unknown_ca"

@@ -1,4 +1,4 @@
-"""A certificate is made out to another host."""
+"""Presents a certificate for another host."""
 
 from typing import ClassVar, Literal
 
@@ -7,10 +7,10 @@ from emulator.wire import Handshake
 
 
 class TlsWrongHost(HandshakeFault):
-    """Shows a certificate of another host."""
+    """Presents a certificate for another host."""
 
     family: ClassVar[Family] = "connection"
-    effect: ClassVar[str] = "A TLS handshake with a valid certificate of another host."
+    effect: ClassVar[str] = "A TLS handshake with a valid certificate for another host."
     tests: ClassVar[str] = "The client compares the name in the certificate with the host."
     how: ClassVar[Handshake] = "wrong_host"
 

@@ -1,4 +1,4 @@
-"""A part of the answer of a kind that nobody knows."""
+"""Adds a block of an unknown type."""
 
 from typing import ClassVar, Literal
 
@@ -8,11 +8,11 @@ from emulator.wire import Step
 
 
 class UnknownBlock(Fault):
-    """Adds a block of a new kind behind the others."""
+    """Adds a block of a new type after the others."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "One more block, of a kind that is in no documentation, in a stream and in a whole answer."
-    tests: ClassVar[str] = "What is not known is passed over, and the rest of the answer stays."
+    effect: ClassVar[str] = "An additional block of an undocumented type, in a stream or in a whole answer."
+    tests: ClassVar[str] = "The client skips an unknown block and keeps the rest of the answer."
 
     kind: Literal["unknown_block"] = "unknown_block"
     name: str = "x_unknown"

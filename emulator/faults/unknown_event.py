@@ -1,4 +1,4 @@
-"""An event of a type that nobody knows."""
+"""Adds an event of an unknown type."""
 
 from typing import Annotated, ClassVar, Literal
 
@@ -12,14 +12,14 @@ class UnknownEvent(Fault):
     """Sends an event of a new type."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "One more event, whose type is in no documentation."
-    tests: ClassVar[str] = "Unknown events are skipped: APIs add some at any time."
+    effect: ClassVar[str] = "An additional event of an undocumented type."
+    tests: ClassVar[str] = "The client skips unknown events: APIs add new ones at any time."
 
     kind: Literal["unknown_event"] = "unknown_event"
     name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "x.unknown"
     """Its type."""
     after_events: NonNegative = 1
-    """After so many events."""
+    """Number of events before it."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)

@@ -1,4 +1,4 @@
-"""A part of the answer of a kind that nobody knows."""
+"""Adds an item of an unknown type."""
 
 from typing import ClassVar, Literal
 
@@ -8,11 +8,11 @@ from emulator.wire import Step
 
 
 class UnknownItem(Fault):
-    """Adds an item of a new kind behind the others."""
+    """Adds an item of a new type after the others."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "One more item, of a kind that is in no documentation, in a stream and in a whole answer."
-    tests: ClassVar[str] = "What is not known is passed over, and the rest of the answer stays."
+    effect: ClassVar[str] = "An additional item of an undocumented type, in a stream or in a whole answer."
+    tests: ClassVar[str] = "The client skips an unknown item and keeps the rest of the answer."
 
     kind: Literal["unknown_item"] = "unknown_item"
     name: str = "x_unknown"

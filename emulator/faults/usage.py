@@ -51,9 +51,9 @@ class WrongUsage(Fault):
         if changed == steps:
             told_so_anyway = self.form == "twice" and is_told
             raise NotApplicable(
-                "it is no mistake to tell the usage twice here"
+                "in this dialect, a stream may report the usage twice"
                 if told_so_anyway
-                else "the stream does not tell the usage"
+                else "the stream doesn't report the usage"
             )
         return changed
 

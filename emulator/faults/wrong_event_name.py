@@ -1,4 +1,4 @@
-"""The `event:` lines name another type."""
+"""Changes the type in the `event:` lines."""
 
 from dataclasses import replace
 from typing import Annotated, ClassVar, Literal
@@ -13,12 +13,12 @@ class WrongEventName(Fault):
     """Gives every event the same wrong name."""
 
     family: ClassVar[Family] = "framing"
-    effect: ClassVar[str] = "Every `event:` line says another type than the data."
-    tests: ClassVar[str] = "One of the two is believed, always the same."
+    effect: ClassVar[str] = "Every `event:` line has a different type than the data."
+    tests: ClassVar[str] = "The client consistently uses one of the two types."
 
     kind: Literal["wrong_event_name"] = "wrong_event_name"
     name: Annotated[str, Field(pattern=r"^[!-~]+$")] = "message"
-    """What the lines say."""
+    """The type in the lines."""
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
         need_stream(context)

@@ -1,4 +1,4 @@
-"""Thoughts are signed by nobody."""
+"""Sends reasoning with a wrong signature."""
 
 from typing import ClassVar, Literal
 
@@ -8,11 +8,13 @@ from emulator.wire import Step
 
 
 class WrongSignature(Fault):
-    """Signs thoughts in a way that the provider does not accept."""
+    """Signs reasoning in a way that the provider doesn't accept."""
 
     family: ClassVar[Family] = "content"
-    effect: ClassVar[str] = "Another `signature` or `encrypted_content` than the right one."
-    tests: ClassVar[str] = "What the next turn makes of it: the provider refuses a thought that it cannot verify."
+    effect: ClassVar[str] = "A wrong `signature` or `encrypted_content`."
+    tests: ClassVar[str] = (
+        "The client handles the next turn, in which the provider rejects reasoning that it can't verify."
+    )
 
     kind: Literal["wrong_signature"] = "wrong_signature"
 

@@ -1,6 +1,6 @@
-"""Writes what a draft leaves open: templates rendered, texts, JSON and tool calls generated, code called.
+"""Completes a reply template: renders templates, generates texts, JSON and tool calls, and calls code.
 
-What is written depends on the question and the seed, never on the attempt or on whether it is streamed.
+The result depends on the question and the seed, never on the attempt or on whether it is streamed.
 """
 
 import json
@@ -26,15 +26,15 @@ from emulator.request import Controls, ModelRequest, Tool, ToolCall
 LENGTH = (40, 120)
 REASONING_LENGTH = (20, 60)
 MAX_QUICK_BODY = 1 << 16
-"""Bytes of a request that may be hashed while streams wait."""
+"""The most bytes of a request to hash on the event loop."""
 MAX_QUICK_LENGTH = 400
-"""Tokens of a generated text that may be written while streams wait: some tenths of a millisecond."""
+"""The most tokens of a text to generate on the event loop: a few tenths of a millisecond."""
 UNSAID = ReplyTemplate(Reply(), writes_content=True)
-"""The draft of an answer that no rule gives: everything is to be written."""
+"""The template of an answer without a rule: everything is generated."""
 
 
 class WritingError(EmulatorError):
-    """A draft cannot be written out: its template or its code failed."""
+    """A reply can't be completed: its template or its code failed."""
 
 
 class ScriptedError(Exception):
@@ -46,16 +46,16 @@ class ScriptedError(Exception):
 
 
 class SchemaError(WritingError):
-    """No value was found for a schema that the request brought along."""
+    """No value was found for the request's schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderContext:
-    """What a draft may refer to beside the request. `now` is Unix time in ISO form."""
+    """What a reply may refer to besides the request. `now` is the time in ISO form."""
 
     seed: int
     locale: str | None = None
-    """The language of generated texts; that of the prompt when it is None."""
+    """The language of generated texts; by default, the prompt's."""
     now: str = ""
     timestamp: int = 0
     state: str = "start"
@@ -65,20 +65,20 @@ class RenderContext:
 
 
 def is_plain(template: ReplyTemplate, request: ModelRequest) -> bool:
-    """Whether there is nothing to write: the draft says all, word for word."""
+    """Whether there is nothing to generate: the reply is complete and contains no templates."""
     is_open = template.is_templated or template.writes_content or template.writes_reasoning or template.code is not None
     searches = request.controls.searches and template.reply.sources is None and not template.reply.blocks
     return request.controls.n == 1 and not is_open and not searches
 
 
 def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
-    """Whether writing it out takes less than a millisecond or so: no long text, no JSON; nothing is faked or called."""
+    """Whether completing it takes less than about a millisecond: no long text, no JSON, no Faker, no code."""
     controls = request.controls
     if template.code or controls.n > 4:
         return False
     if template.writes_content:
         if len(request.http_request.body) > MAX_QUICK_BODY:
-            return False  # all of it bears on the seed
+            return False  # all of it affects the seed
         is_text = controls.response_format == "text" and not controls.tools and not wants_code_block(request.messages)
         if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
             return False
@@ -90,7 +90,7 @@ def write(
 ) -> list[Reply]:
     """The replies of all choices. Raises WritingError, and Abandoned soon after the client `has_left`."""
     question = _question(request)
-    fuel = Fuel(has_left=has_left)  # for all choices together
+    fuel = Fuel(has_left=has_left)  # shared by all choices
     return [_choice(template, request, render_context, question, index, fuel) for index in range(request.controls.n)]
 
 
@@ -131,7 +131,7 @@ def _choice(
 
 
 def _question(request: ModelRequest) -> bytes:
-    """What makes two requests the same question, however they want it answered."""
+    """What makes two requests the same question, whatever form of answer they ask for."""
     parts = [f"{message.role}:{message.content}" for message in request.messages]
     controls = request.controls
     asked = _as_bytes([controls.schema, controls.response_format, controls.tool_choice])
@@ -159,7 +159,7 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def _results(request: ModelRequest) -> tuple[Result, ...]:
-    """What the tools returned that the model called last."""
+    """The results of the model's last tool calls."""
     results: list[Result] = []
     for at in range(len(request.messages) - 1, -1, -1):
         message = request.messages[at]
@@ -176,7 +176,7 @@ def _results(request: ModelRequest) -> tuple[Result, ...]:
 
 
 def context(request: ModelRequest, render_context: RenderContext, said: int) -> dict[str, Any]:
-    """Everything a template can name."""
+    """Everything that a template can refer to."""
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
     known = {
         "messages": messages,
@@ -251,7 +251,7 @@ def _rendered_sources(sources: Sequence[Source], render: Callable[[str], str]) -
 
 
 def _rendered_arguments(given: Mapping[str, Any] | str, render: Callable[[str], str]) -> str:
-    """Exact text as text; data with each of its texts rendered, so that it stays JSON whatever they say."""
+    """A string rendered as text, or data with each of its strings rendered, so that it stays valid JSON."""
     return render(given) if isinstance(given, str) else orjson.dumps(_rendered_data(given, render)).decode()
 
 
@@ -343,7 +343,7 @@ def _instance(schema: Mapping[str, Any], request: ModelRequest, said: int, fuel:
 
 
 def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any]:
-    """The schema with its whole numbers as the client wrote them: orjson reads those beyond 64 bits as floats."""
+    """The schema with the client's exact whole numbers: orjson reads those beyond 64 bits as floats."""
     if not any(isinstance(part, float) and abs(part) >= 2**63 for part in _parts(schema)):
         return schema
     try:
@@ -374,7 +374,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def as_json(value: Any) -> str:
-    """JSON text without blanks, also for whole numbers beyond 64 bits, which orjson does not write."""
+    """Compact JSON, also for whole numbers beyond 64 bits, which orjson doesn't write."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -382,8 +382,8 @@ def as_json(value: Any) -> str:
 
 
 def wanted_tool(request: ModelRequest, said: int) -> Tool | None:
-    """The tool that a generated answer calls, if any: one is required, or the user has just asked for something that a
-    tool's name or description mentions."""
+    """The tool that a generated answer calls, if any: a required one, or one whose name or description mentions what
+    the user has just asked for."""
     controls = request.controls
     tools = controls.tools
     if not tools or controls.tool_choice == "none":

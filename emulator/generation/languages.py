@@ -1,4 +1,4 @@
-"""Which language a text is written in, and what locales are called."""
+"""Detects the language of a text, and names locales."""
 
 import locale as locale_names
 import re
@@ -48,7 +48,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _QUOTED = re.compile(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|\"[^\"]*\"|(?<!\w)'[^'\n]*'(?!\w)|`[^`]*`")
 _UKRAINIAN = re.compile("[іїєґ]")
 _HINTS = {"de": "äöüß", "fr": "çœêèàùîë", "es": "ñ¿¡óíáú", "pt": "ãõçâêóíáú", "it": "èàùòì"}
-# In which language an answer is asked for, whatever the prompt itself is written in.
+# The language that a prompt asks for, whatever language it is written in.
 _WANTED = {
     "in english": "en", "auf englisch": "en", "en anglais": "en", "en inglés": "en", "em inglês": "en",
     "in german": "de", "auf deutsch": "de", "in french": "fr", "en français": "fr", "in spanish": "es",

@@ -1,4 +1,4 @@
-"""A text of a wanted length: sentences are weighed one by one, and short ones make up for what is missing."""
+"""Builds a text of a given length: sentences are measured one by one, and short ones fill the rest."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -18,10 +18,10 @@ class Page:
         self.spare = high - target
         self.parts: list[str] = []
         self.breaks = False
-        """Whether a new paragraph has to begin."""
+        """Whether a new paragraph must begin."""
 
     def add(self, text: str, *, alone: bool = False) -> bool:
-        """Adds a sentence, or a block that stands alone, if it still fits."""
+        """Adds a sentence, or a separate block, if it still fits."""
         border = "" if not self.parts else PARAGRAPH if alone or self.breaks else self.phrases.gap
         size = self.count(border + text)
         if size > self.provider:
@@ -32,13 +32,13 @@ class Page:
         return True
 
     def add_one_of(self, texts: Sequence[str], random: Random, *, alone: bool = False) -> bool:
-        """Adds one of them by chance, else the shortest, if that still fits."""
+        """Adds a random one of them, or the shortest, if that still fits."""
         return bool(texts) and (
             self.add(random.choice(texts), alone=alone) or self.add(min(texts, key=len), alone=alone)
         )
 
     def finished(self, note: str) -> str:
-        """The text, as long as it has to be, with a note at its end."""
+        """The text with the required length and a note at its end."""
         while self.parts and self.count("".join(self.parts) + note) > self.high:
             self._drop()
         whole = self._joined("".join(self.parts), note)
@@ -48,7 +48,7 @@ class Page:
         if size > self.high:
             note = ""
         filled = None
-        for _ in range(4):  # what cannot be filled up exactly may be with a sentence less
+        for _ in range(4):  # a text that can't be filled exactly may fit with one sentence less
             filled = self._filled("".join(self.parts), note)
             if filled is not None or not self.parts:
                 break
@@ -70,17 +70,17 @@ class Page:
         return text + (PARAGRAPH + note.lstrip() if self.breaks and note else note)
 
     def _filled(self, text: str, note: str) -> str | None:
-        """With short sentences before the note, as few as possible, so that it is as long as it has to be."""
+        """Adds as few short sentences as possible before the note to reach the required length."""
         phrases, count = self.phrases, self.count
         size = count(self._joined(text, note))
-        while self.low - size > 60:  # far away: whole sentences first
+        while self.low - size > 60:  # far from the goal: whole sentences first
             for sentence in phrases.points:
                 if self.low - size > 40:
                     text = self._joined(text, phrases.gap + sentence)
                     self.breaks = False
                     size += count(phrases.gap + sentence)
         ways: dict[int, tuple[str, ...]] = {0: ()}
-        for short in reversed(phrases.short):  # rather one longer sentence
+        for short in reversed(phrases.short):  # prefer one longer sentence
             weight = count(phrases.gap + short)
             for total, so_far in list(ways.items()):
                 longer = total + weight
@@ -91,7 +91,7 @@ class Page:
             whole = self._joined(text, note)
             if way:
                 more = phrases.gap.join(way)
-                # After a block the note goes on in the paragraph that begins here.
+                # After a block, the note continues the paragraph that begins here.
                 whole = (self._joined(text, phrases.gap + more) if text else more) + note
             if self.low <= count(whole) <= self.high:
                 return whole

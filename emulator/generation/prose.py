@@ -1,7 +1,7 @@
-"""Seeded texts: answers, reasoning and web sources that take up a prompt in its own language, and Faker for templates.
+"""Seeded texts: answers, reasoning and web sources about a prompt, in its language, and Faker for templates.
 
-Every function here is pure: the same arguments give the same text in every process. Faker supplies names and facts, and
-is imported when the first is asked for, because its import alone takes a tenth of a second.
+Every function here is pure: the same arguments give the same text in every process. Faker supplies names and facts. It
+is imported on first use, because importing it takes a tenth of a second.
 """
 
 import functools
@@ -36,9 +36,9 @@ def prose(
 ) -> str:
     """An answer to the prompt `about` whose tokens, as `fit` counts them, are within `length`, both ends included.
 
-    It is in the locale's language, else in the prompt's; languages without phrases get English. It gives a list, a
-    table or a program where the prompt asks for one, or the style does. The `turn` of a later answer and the `results`
-    of tools are taken up. Raises UsageError for an unknown locale or an empty range.
+    It is in the locale's language or the prompt's; languages without phrases get English. It contains a list, table or
+    program if the prompt or the style asks for one. It refers to earlier turns (`turn`) and to the `results` of tools.
+    Raises UsageError for an unknown locale or an empty range.
     """
     low, high = _range(length)
     about = excerpt(about)
@@ -69,7 +69,7 @@ def reasoning(
 
 
 def sources(seed: Seed, query: str, *, locale: str | None = None, number: int = 3) -> tuple[Source, ...]:
-    """`number` sources that a web search for `query` could have found, all on names reserved for examples."""
+    """`number` sources that a web search for `query` could have found, all on domains reserved for examples."""
     query = excerpt(query)
     language = _language(locale, query)
     random = seeded.generator(seed, "summaries", language, query)
@@ -101,7 +101,7 @@ class Fake:
         self._calls: dict[str, int] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """The provider method of that name. Raises UsageError for anything else."""
+        """The provider method with this name. Raises UsageError for anything else."""
         if name.startswith("_"):
             raise AttributeError(name)  # protocols that look for dunder methods expect this
         generator = _generator(known_locale(self._locale))
@@ -123,11 +123,11 @@ class Fake:
 
 
 MAX_DRAWS = 30_000
-"""Random numbers that one `Fake` may draw, some tenths of a second of work: every size that Faker takes costs them."""
+"""The most random numbers that one `Fake` may draw: a few tenths of a second of work. Any large result needs many."""
 
 
 class _CountedRandom(Random):
-    """Random numbers, so many and no more."""
+    """A bounded number of random numbers."""
 
     left = MAX_DRAWS
 
@@ -142,11 +142,11 @@ class _CountedRandom(Random):
     def _spend(self) -> None:
         self.left -= 1
         if self.left < 0:
-            raise UsageError(f"fake makes too much: it would draw more than {MAX_DRAWS} random numbers.")
+            raise UsageError(f"fake would produce too much: more than {MAX_DRAWS} random numbers.")
 
 
 def fake(locale: str, seed: Seed) -> Fake:
-    """A seeded Faker. Nothing is imported, and an unknown locale not noticed, before its first method is looked up."""
+    """A seeded Faker. It imports Faker and checks the locale when its first method is looked up."""
     return Fake(locale, seed)
 
 
@@ -167,5 +167,5 @@ def _generator(locale: str) -> Any:
 def _range(length: tuple[int, int]) -> tuple[int, int]:
     low, high = length
     if not 0 <= low <= high:
-        raise UsageError(f"length is {low} to {high}: the first number must not be above the second, nor below 0.")
+        raise UsageError(f"length is {low} to {high}: the first number must be at least 0 and not above the second.")
     return low, high

@@ -1,9 +1,9 @@
 """Templates in reply texts: `{{ request.model }}`, sandboxed and bounded.
 
-They are minijinja's: no Python is reachable from them, and its fuel, which counts steps and the texts they make, stops
-one that does not come to an end within milliseconds. Fuel does not see lists in lists, of which a few words make
-billions that one `==` walks through: so a template is known to be small (`Cost`) before it is rendered. What it writes
-is counted, and filters that make large things out of small ones are our own.
+minijinja renders them: they can't reach Python, and its fuel, which counts steps and the text they produce, stops a
+template that doesn't end within milliseconds. Fuel doesn't count nested lists, and a few words can build billions of
+items that a single `==` walks through. So a template is proven small (`Cost`) before it is rendered. Its output is
+counted, and filters that could build large values from small ones are replaced.
 """
 
 import json
@@ -17,20 +17,20 @@ from typing import Any
 from emulator.errors import EmulatorError, did_you_mean
 
 FUEL = 200_000
-"""Steps a template may take, and 64 bytes of text count as one; a long reply takes some thousands."""
+"""The most steps of a template; 64 bytes of text count as one. A long reply takes a few thousand."""
 LESS_FUEL = 20_000
-"""Steps for templates whose steps are heavy: long texts in their loops or in what they are given."""
+"""The most steps of a template whose steps are expensive: long texts in its loops or its input."""
 CHARACTERS_FOR_STEP = 4
-"""For so many characters that it is given a template may take one step more: it can change and write all some times."""
+"""One extra step per this many characters of input, so that a template can process it several times."""
 MAX_ADVANCE = 2**20
-"""Characters that a template, or one filter in it, may make."""
+"""The most characters that a template, or one filter, may produce."""
 LARGEST = 2**27
-"""Characters that all values in a template may have together, by an estimate that is too high."""
+"""The most characters of all values in a template together, by a high estimate."""
 MAX_RANGE = 10_000
 MAX_REPEATED = 20_000
-"""Characters of plain text that may stand in loops."""
+"""The most characters of plain text in loops."""
 MAX_TAG = 1000
-"""Words and signs between braces: minijinja's recursion is not bounded everywhere."""
+"""The most tokens between braces: minijinja's recursion isn't bounded everywhere."""
 MAX_STATEMENTS = 1000
 MAX_FAKES = 2000
 MAX_FAKE = 10_000
@@ -40,16 +40,16 @@ NAMES = ("request", "turn", "attempt", "state", "groups", "now", "timestamp", "f
 
 
 class TemplateError(EmulatorError):
-    """A template cannot be read or rendered; the message says why, and in which of its lines."""
+    """A template can't be parsed or rendered; the message says why, and on which line."""
 
 
 def is_template(text: str) -> bool:
-    """Whether a text has anything to render."""
+    """Whether a text contains a template."""
     return "{{" in text or "{%" in text or "{#" in text
 
 
 def check(text: str) -> None:
-    """Raises TemplateError when a text is no template, or refers to what is not there."""
+    """Raises TemplateError if a text isn't a valid template or refers to an unknown name."""
     if not is_template(text):
         return
     cost(text)
@@ -62,14 +62,14 @@ def check(text: str) -> None:
 
 
 def render(text: str, context: Mapping[str, Any]) -> str:
-    """The text with everything in it rendered. Raises TemplateError, never gives half an answer."""
+    """The rendered text. Raises TemplateError, and never returns half an answer."""
     if not is_template(text):
         return text
     price = cost(text)
     given = size(context)
     unit = max(given, len(text), MAX_RANGE if price.has_range else 0)
     if price.growth * unit > LARGEST:
-        raise TemplateError(f"this could make more than {LARGEST} characters: it repeats what it is given too often")
+        raise TemplateError(f"this could produce more than {LARGEST} characters: it repeats its input too often")
     with _told():
         rendered: str = _environment(_fuel(price, given)).render_str(
             text, **{name: view(value) for name, value in context.items()}
@@ -81,19 +81,19 @@ def render(text: str, context: Mapping[str, Any]) -> str:
 
 
 def _fuel(price: "Cost", given: int) -> int:
-    """In few sizes, as each has an environment of its own."""
+    """Rounded to a few sizes, because each has its own environment."""
     if price.repeated <= 1000 and given <= 100_000:
         return FUEL
     return 1 << (LESS_FUEL + given // CHARACTERS_FOR_STEP).bit_length()
 
 
 def is_quick(text: str) -> bool:
-    """Whether a template takes less than a millisecond or so: it has no loops, and nothing in it is invented."""
+    """Whether a template takes less than about a millisecond: it has no loops and no `fake`."""
     return "fake" not in text and "for" not in text and len(text) <= 10_000
 
 
 class _told:
-    """Turns minijinja's page of a message into one sentence."""
+    """Turns minijinja's long message into one sentence."""
 
     def __enter__(self) -> None:
         return None
@@ -116,7 +116,7 @@ def _environment(fuel: int) -> Any:
     environment.undefined_behavior = "strict"
     environment.auto_escape_callback = lambda name: False
     environment.keep_trailing_newline = True
-    environment.pycompat = False  # 'a'.replace(…) would make texts of any length
+    environment.pycompat = False  # 'a'.replace(…) could produce texts of any length
     environment.finalizer = minijinja.pass_state(_counted)
     for name in ("cycler", "debug", "dict", "joiner", "namespace"):
         environment.remove_global(name)
@@ -129,11 +129,11 @@ def _environment(fuel: int) -> Any:
 
 
 def _counted(state: Any, value: Any) -> Any:
-    """Called with everything that a template writes. Null, and a condition without `else`, write nothing."""
+    """Called with everything that a template outputs. Null, and a condition without `else`, output nothing."""
     if value is None:
         return ""
     if isinstance(value, Faked):
-        raise TemplateError("fake needs to know what: fake.name, fake.city, fake.sentence …")
+        raise TemplateError("fake needs a method: fake.name, fake.city, fake.sentence …")
     written = state.get_temp("written", 0) + (len(value) if isinstance(value, str) else size(value))
     if written > MAX_ADVANCE:
         _too_long("the text")
@@ -152,7 +152,7 @@ def _range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
     return list(numbers)
 
 
-# What templates see of the request: it can be read, and neither changed nor asked for anything else
+# The request in templates: read-only, without other access
 
 
 class ReadOnlyMapping(Mapping[str, Any]):
@@ -191,14 +191,14 @@ class ReadOnlyList(Sequence[Any]):
 
 
 def view(value: Any) -> Any:
-    """The same value, to be read only."""
+    """The same value, read-only."""
     if isinstance(value, dict):
         return ReadOnlyMapping(value)
     return ReadOnlyList(value) if isinstance(value, list | tuple) else value
 
 
 def size(value: Any) -> int:
-    """About how many characters a value has when it is written, however deep it is nested."""
+    """About how many characters a value's output has, however deeply it is nested."""
     total, left = 0, [value]
     while left:
         each = left.pop()
@@ -222,13 +222,13 @@ class Faked:
         self._source = source
         self._left = MAX_FAKES
         self.error: Exception | None = None
-        """What went wrong where nothing can be raised."""
+        """The error from a place that can't raise."""
 
     def __getattr__(self, name: str) -> "_Word":
         if name.startswith("_"):
             raise AttributeError(name)
         if name in _BULKY:
-            raise TemplateError(f"fake.{name} is not for templates")
+            raise TemplateError(f"fake.{name} is not available in templates")
         return _Word(name, getattr(self._source, name), self)
 
     def _spend(self) -> None:
@@ -240,7 +240,7 @@ class Faked:
 _BULKY = frozenset(
     ["binary", "csv", "dsv", "fixed_width", "image", "json", "json_bytes", "psv", "tar", "tsv", "xml", "zip"]
 )
-"""Makers of files, of a size that no other argument bounds."""
+"""Methods that generate files, whose size no other argument bounds."""
 
 
 class _Word:
@@ -253,14 +253,16 @@ class _Word:
         self._faked._spend()
         for value in (*arguments, *options.values()):
             if self._name not in ("random_int", "pyint") and not _is_small(value):
-                raise TemplateError(f"fake.{self._name} takes numbers up to {MAX_FAKE} and texts of that length")
+                raise TemplateError(
+                    f"fake.{self._name} accepts numbers up to {MAX_FAKE} and strings of up to that length"
+                )
         made = self._make(*arguments, **options)
         return made if size(made) <= MAX_ADVANCE else _too_long(f"fake.{self._name}")
 
     def __str__(self) -> str:
         try:
             return str(self())
-        except Exception as error:  # minijinja would go on as if nothing had happened
+        except Exception as error:  # minijinja would continue as if nothing had happened
             self._faked.error = self._faked.error or error
             return ""
 
@@ -274,20 +276,20 @@ def _is_small(value: Any) -> bool:
 
 def replace(text: str, old: str, new: str) -> str:
     if len(text) + text.count(old) * len(new) > MAX_ADVANCE:
-        _too_long("what replace makes")
+        _too_long("the result of replace")
     return text.replace(old, new)
 
 
 def join(items: Any, between: str = "", attribute: str | None = None) -> str:
     texts = [str(item if attribute is None else item[attribute]) for item in items]
     if sum(map(len, texts)) + len(texts) * len(between) > MAX_ADVANCE:
-        _too_long("what join makes")
+        _too_long("the result of join")
     return between.join(texts)
 
 
 def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
     if len(text) + (text.count("\n") + 1) * width > MAX_ADVANCE:
-        _too_long("what indent makes")
+        _too_long("the result of indent")
     margin = " " * width
     lines = [margin + line if line or blank else line for line in text.split("\n")]
     return "\n".join(lines if first else [lines[0].removeprefix(margin), *lines[1:]])
@@ -295,7 +297,7 @@ def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) 
 
 def string(value: Any) -> str:
     if size(value) > MAX_ADVANCE:
-        _too_long("what string makes")
+        _too_long("the result of string")
     return str(value)
 
 
@@ -303,9 +305,9 @@ def tojson(value: Any, indent: int | None = None) -> str:
     if indent is not None and indent > 16:
         raise TemplateError("tojson indents by at most 16")
     if size(value) > MAX_ADVANCE:
-        _too_long("what tojson makes")
+        _too_long("the result of tojson")
     made = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
-    return made if len(made) <= MAX_ADVANCE else _too_long("what tojson makes")
+    return made if len(made) <= MAX_ADVANCE else _too_long("the result of tojson")
 
 
 def _plain(value: Any) -> Any:
@@ -321,12 +323,12 @@ _FILTERS: dict[str, Callable[..., Any]] = {
     function.__name__: function for function in (replace, join, indent, string, tojson, date)
 }
 
-# What a template may come to, known from its text alone
+# The cost of a template, from its text alone
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`growth`: how many times what it is given all values of a template have together, at most."""
+    """`growth`: how many times larger than its input all values of a template can be together."""
 
     growth: int
     repeated: int
@@ -349,21 +351,21 @@ _SAME_SIZE = (
     "length", "lower", "max", "min", "replace", "round", "string", "sum", "title", "tojson", "trim", "truncate",
     "upper",
 )
-"""Filters that make a text no longer, or look after its length themselves."""
+"""Filters that don't lengthen a text or that limit its length themselves."""
 FILTERS = (
     *_SAME_SIZE, "chain", "dictsort", "e", "escape", "filesizeformat", "groupby", "items", "lines", "list", "map",
     "pluralize", "reject", "rejectattr", "reverse", "safe", "select", "selectattr", "sort", "split", "striptags",
     "unique", "urlencode", "zip",
 )
-"""Everything that may stand after `|`."""
+"""Everything that may follow `|`."""
 # fmt: on
 _LISTED = 6
-"""How many times as long a text may get when it becomes a list of characters and is written as one."""
+"""How many times longer a text can get when it becomes a list of characters and is output as one."""
 
 
 @lru_cache(4096)
 def cost(text: str) -> Cost:
-    """Raises TemplateError for statements that templates do not have here."""
+    """Raises TemplateError for unsupported statements."""
     sizes: dict[str, int] = {}
     total, repeated, loops, statements, start, has_range = 1, 0, 0, 0, 0, False
     for kind, tokens, begin, end in _tags(text):
@@ -382,7 +384,7 @@ def cost(text: str) -> Cost:
         loops += {"for": 1, "endfor": -1}.get(statement, 0)
         statements += 1
         if statements > MAX_STATEMENTS:
-            raise TemplateError(f"there are more than {MAX_STATEMENTS} statements")
+            raise TemplateError(f"more than {MAX_STATEMENTS} statements")
         if statement == "for" and "recursive" in words:
             raise TemplateError("loops in templates are not recursive")
         if statement == "set" and ("sign", "=") not in tokens:
@@ -392,7 +394,7 @@ def cost(text: str) -> Cost:
         for name in _targets(statement, tokens[1:]):
             sizes[name] = max(sizes.get(name, 1), grown)
     if repeated > MAX_REPEATED:
-        raise TemplateError(f"there are more than {MAX_REPEATED} characters of text in loops")
+        raise TemplateError(f"more than {MAX_REPEATED} characters of text in loops")
     return Cost(total, repeated, has_range)
 
 
@@ -400,7 +402,7 @@ Token = tuple[str | None, str]
 
 
 def _tags(text: str) -> Iterator[tuple[str, list[Token], int, int]]:
-    """Everything between braces: which, its tokens, where it begins and ends."""
+    """Everything between braces: its kind, tokens, start and end."""
     position = 0
     while (found := _TAG.search(text, position)) is not None:
         begin, kind = found.span()[0], found[0]
@@ -427,18 +429,18 @@ def _tokens(text: str, position: int, closing: str) -> tuple[list[Token], int]:
         if kind == "end" and value.endswith(closing) and not braces:
             return tokens, position
         if kind == "end":
-            position -= len(value) - 1  # an ordinary sign, and another
+            position -= len(value) - 1  # two ordinary characters
             kind, value = "sign", value[0]
         braces += {"{": 1, "}": -1}.get(value, 0) if kind == "sign" else 0
         if kind != "blank":
             tokens.append((kind, value))
             if len(tokens) > MAX_TAG:
-                raise TemplateError(f"there are more than {MAX_TAG} words and signs between two braces")
+                raise TemplateError(f"more than {MAX_TAG} tokens between two braces")
     return tokens, len(text)
 
 
 def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
-    """How many times as much as it is given an expression makes, at most."""
+    """How many times its input an expression can produce at most."""
     total = factor = 1
     for index, (kind, value) in enumerate(tokens):
         before = tokens[index - 1] if index else (None, "")
@@ -455,12 +457,12 @@ def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
         elif value == "|" and after[1] not in _SAME_SIZE:
             factor *= _LISTED
         elif value in ("{", "[") and not (before[0] in ("name", "text") or before[1] in (")", "]", "}")):
-            factor *= 2  # texts in a list are written in quotes, and what is in quotes is escaped
+            factor *= 2  # strings in a list are quoted and escaped
     return min(total * factor, LARGEST)
 
 
 def _repeats(tokens: Sequence[Token], index: int) -> int:
-    """The number beside a `*`, which has to be that number and not the beginning of something else."""
+    """The number next to a `*`, which must be a number and not the start of something else."""
     for beside, beyond in ((index + 1, index + 2), (index - 1, index - 2)):
         kind, value = tokens[beside] if 0 <= beside < len(tokens) else (None, "")
         stranger = tokens[beyond][1] if 0 <= beyond < len(tokens) else ""
@@ -469,11 +471,11 @@ def _repeats(tokens: Sequence[Token], index: int) -> int:
                 return max(1, int(float(value.replace("_", ""))))
             except (ValueError, OverflowError):
                 break
-    raise TemplateError("`*` in templates needs a number beside it: {{ turn * 2 }}")
+    raise TemplateError("`*` in templates needs a number next to it: {{ turn * 2 }}")
 
 
 def _targets(statement: str, tokens: Sequence[Token]) -> Iterator[str]:
-    """The names that a statement gives values to."""
+    """The names that a statement assigns."""
     for index, (kind, value) in enumerate(tokens):
         if statement == "for" and value == "in":
             return

@@ -1,4 +1,4 @@
-"""Certificates for hosts, from an authority whose key stays in memory, or in a folder that the user names."""
+"""Certificates for hosts, from an authority whose key stays in memory or in a folder of the user's."""
 
 import os
 import ssl
@@ -26,22 +26,22 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from emulator.errors import UsageError
 
 Flaw = Literal["expired", "wrong_host", "unknown_ca"]
-"""What may be wrong with a certificate on purpose."""
+"""The deliberate flaws of certificates."""
 
 LIFETIME = timedelta(days=365)
 FOLDER_LIFETIME = timedelta(days=3650)
 CLOCK_SKEW = timedelta(days=1)
-"""How long before now certificates begin: the client's clock may be slow."""
+"""How long before now certificates become valid: the client's clock may be slow."""
 MAX_CONTEXTS = 512
-"""Hosts whose certificates are kept; the one longest known is forgotten first."""
+"""The most hosts whose certificates are kept; the oldest is dropped first."""
 STORE_PASSWORD = "changeit"
-"""The password that Java expects of a truststore. It protects nothing: there are only public certificates in it."""
+"""The password that Java expects for a truststore. It protects nothing: the certificates are public."""
 CA_FILE, KEY_FILE = "ca.pem", "ca-key.pem"
 WRONG_HOST = "another-host.invalid"
 
 
 class Authority:
-    """A certificate authority, and the certificates that it made for hosts."""
+    """A certificate authority, and the certificates it has made for hosts."""
 
     def __init__(self, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         self._key = key
@@ -51,17 +51,17 @@ class Authority:
 
     @classmethod
     def new(cls, name: str = "emulator", lifetime: timedelta = LIFETIME) -> "Authority":
-        """An authority with a fresh key, which exists in memory only."""
+        """An authority with a new key, which exists only in memory."""
         key = ec.generate_private_key(ec.SECP256R1())
         return cls(key, _authority_certificate(key, name, lifetime))
 
     @property
     def pem(self) -> bytes:
-        """The authority's certificate, which clients have to trust."""
+        """The authority's certificate, which clients must trust."""
         return self.certificate.public_bytes(Encoding.PEM)
 
     def context(self, host: str, flaw: Flaw | None = None, others: Iterable[str] = ()) -> ssl.SSLContext:
-        """What a server needs to speak TLS as `host` (and `others`): HTTP/1.1 only."""
+        """The SSL context for serving TLS as `host` (and `others`): only HTTP/1.1."""
         known = self._contexts.get((host, flaw))
         if known is None:
             if len(self._contexts) >= MAX_CONTEXTS:
@@ -74,7 +74,7 @@ class Authority:
 
     @cached_property
     def _stranger(self) -> "Authority":
-        """An authority that nobody was asked to trust."""
+        """An authority that no client trusts."""
         return Authority.new("an authority unknown to the client")
 
     def _issue(self, names: Iterable[str], key: ec.EllipticCurvePublicKey, *, is_expired: bool) -> bytes:
@@ -99,7 +99,7 @@ class Authority:
 
 
 def authority_in(folder: Path) -> Authority:
-    """The authority that a folder holds; a new one is written there when it holds none. Raises UsageError."""
+    """The authority in a folder; if there is none, a new one is written there. Raises UsageError."""
     certificate_file, key_file = folder / CA_FILE, folder / KEY_FILE
     try:
         if not certificate_file.exists() and not key_file.exists():
@@ -108,16 +108,16 @@ def authority_in(folder: Path) -> Authority:
         key = load_pem_private_key(key_file.read_bytes(), None)
     except OSError as error:
         raise UsageError(
-            f"{error.filename or folder}: {error.strerror or error}. --tls needs a folder that can be written, or one "
-            f"that holds {CA_FILE} and {KEY_FILE}."
+            f"{error.filename or folder}: {error.strerror or error}. --tls needs a writable folder, or one "
+            f"that contains {CA_FILE} and {KEY_FILE}."
         ) from None
     except (ValueError, TypeError) as error:
-        words = f"{folder}: {CA_FILE} or {KEY_FILE} cannot be read ({error})."
-        raise UsageError(f"{words} Delete both, and new ones are made.") from None
+        words = f"{folder}: cannot read {CA_FILE} or {KEY_FILE} ({error})."
+        raise UsageError(f"{words} Delete both to create new ones.") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
-        raise UsageError(f"{folder}: {CA_FILE} and {KEY_FILE} do not belong together. Delete both for new ones.")
+        raise UsageError(f"{folder}: {CA_FILE} and {KEY_FILE} don't match. Delete both to create new ones.")
     if certificate.not_valid_after_utc < datetime.now(UTC):
-        raise UsageError(f"{certificate_file}: the certificate has expired. Delete the folder for a new one.")
+        raise UsageError(f"{certificate_file}: the certificate has expired. Delete the folder to create a new one.")
     return Authority(key, certificate)
 
 
@@ -131,19 +131,19 @@ def _written(folder: Path, authority: Authority) -> Authority:
 
 
 def given_context(certificate: str, key: str) -> ssl.SSLContext:
-    """What a server needs to speak TLS with a certificate and a key of the user's own. Raises UsageError."""
+    """The SSL context for serving TLS with the user's own certificate and key. Raises UsageError."""
     context = _plain_context()
     try:
         context.load_cert_chain(certificate, key, password=_no_password)
-    except OSError as error:  # SSLError is one too
+    except OSError as error:  # includes SSLError
         missing = [path for path in (certificate, key) if not Path(path).is_file()]
-        reason = f"there is no file {missing[0]}" if missing else f"they cannot be used together ({_said(error)})"
+        reason = f"there is no file {missing[0]}" if missing else f"they can't be used together ({_said(error)})"
         raise UsageError(f"--tls-cert {certificate} and --tls-key {key}: {reason}.") from None
     return context
 
 
 def _no_password() -> bytes:
-    raise UsageError("--tls-key: the key is encrypted. Give one without a password: openssl pkey -in KEY -out PLAIN")
+    raise UsageError("--tls-key: the key is encrypted. Decrypt it first: openssl pkey -in KEY -out PLAIN")
 
 
 def _said(error: OSError) -> str:
@@ -166,8 +166,7 @@ def _server_context(chain: bytes, key: ec.EllipticCurvePrivateKey) -> ssl.SSLCon
 
 @contextmanager
 def _as_files(*contents: bytes) -> Iterator[list[str]]:
-    """Paths under which a few KiB can be read once. Python takes keys from files only; a pipe is one that no disk
-    ever sees."""
+    """Paths from which a few KiB can be read once. Python reads keys only from files; a pipe never touches a disk."""
     with ExitStack() as stack:
         paths = []
         for content in contents:
@@ -230,11 +229,11 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-# What clients trust
+# Trust stores
 
 
 def system_roots() -> bytes:
-    """The certificates that this machine's programs trust, as PEM; empty where none can be found."""
+    """The root certificates of this machine, as PEM; empty if none can be found."""
     paths = ssl.get_default_verify_paths()
     candidates = [
         paths.openssl_cafile,
@@ -257,16 +256,16 @@ def system_roots() -> bytes:
 
 
 def combined(*bundles: bytes) -> bytes:
-    """Several bundles as one, each certificate once."""
+    """Several bundles merged into one, without duplicates."""
     blocks = dict.fromkeys(block for bundle in bundles for block in _blocks(bundle))
     return b"".join(blocks)
 
 
 def java_truststore(bundle: bytes) -> bytes:
-    """A PKCS12 truststore with the certificates of a bundle: Java reads no PEM."""
+    """A PKCS12 truststore with the certificates of a bundle: Java doesn't read PEM."""
     entries = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some old roots have a serial number that is not positive
+        warnings.simplefilter("ignore")  # some old roots have a serial number that isn't positive
         for number, block in enumerate(_blocks(bundle)):
             with suppress(ValueError):
                 certificate = x509.load_pem_x509_certificate(block)

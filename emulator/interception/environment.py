@@ -1,4 +1,4 @@
-"""The variables by which clients find the emulator: base URLs and keys; for documented URLs the proxy and its roots."""
+"""Variables that point clients at the emulator: base URLs and keys; for documented URLs, the proxy and its roots."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 DUMMY_KEY = "sk-dummy"
-"""A key that opens nothing, so that a request that goes astray costs nothing."""
+"""A key that is valid nowhere, so that a stray request costs nothing."""
 BASE_URLS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "OPENAI_BASE_URL": (("serevix", "/v1"), ("openai", "/v1")),
     "OPENAI_API_BASE": (("serevix", "/v1"), ("openai", "/v1")),
@@ -15,7 +15,7 @@ BASE_URLS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "GOOGLE_GEMINI_BASE_URL": (("google", ""), ("gemini", "")),
     "MISTRAL_BASE_URL": (("mistral", "/v1"),),
 }
-"""What SDKs read their base URL from: the first of these providers that there is, and what follows its own URL."""
+"""The variables for SDKs' base URLs: the first of these providers that exists, and the path after its own URL."""
 KEYS = (
     "OPENAI_API_KEY",
     "ANTHROPIC_API_KEY",
@@ -24,7 +24,7 @@ KEYS = (
     "GOOGLE_API_KEY",
     "GOOGLE_GENERATIVE_AI_API_KEY",  # the AI SDK's
     "MISTRAL_API_KEY",
-    "YOUR_API_KEY",  # as it stands in documents' own samples
+    "YOUR_API_KEY",  # as in the documents' own samples
 )
 
 # fmt: off
@@ -53,20 +53,20 @@ BUNDLES = (
     "NIX_SSL_CERT_FILE",
     "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH",
 )
-"""What clients read the path of a bundle of certificates from."""
+"""The variables that contain the path of a certificate bundle."""
 PRELOAD = Path(__file__).parent / "node_proxy.cjs"
-"""Lets Node use the proxy of its environment where it does not by itself."""
+"""Makes Node use the proxy in its environment where it doesn't do so itself."""
 
 
 @dataclass(slots=True)
 class Changes:
-    """Variables to set, and those of the user's own that stay as they are."""
+    """The variables to set, and the user's own, which stay unchanged."""
 
     set: dict[str, str] = field(default_factory=dict)
     kept: list[str] = field(default_factory=list)
 
     def offer(self, name: str, value: str, environment: Mapping[str, str]) -> None:
-        """Set a variable unless the user has."""
+        """Sets a variable unless the user has."""
         if not environment.get(name):
             self.set[name] = value
         elif environment[name] != value:
@@ -78,7 +78,7 @@ def base_urls(
 ) -> Changes:
     """The base URLs and keys for clients of a server at `origin`.
 
-    alone: the one provider that the server serves at its root."""
+    alone: the provider at the server's root, if it serves only one."""
     changes = Changes({"EMULATOR_URL": origin})
     names = [alone] if alone is not None else list(providers)
 
@@ -126,8 +126,8 @@ def isolated(
 def interception(
     proxy: str, bundle: str, truststore: str | None, environment: Mapping[str, str], password: str = "changeit"
 ) -> dict[str, str]:
-    """The variables that lead clients through a proxy and let them trust its certificates. They replace the user's own,
-    whose certificates are part of the bundle; else a client would go past the proxy."""
+    """The variables that make clients use a proxy and trust its certificates. They replace the user's own, whose
+    certificates are part of the bundle; otherwise clients would bypass the proxy."""
     variables = {name: proxy for upper in PROXIES for name in (upper, upper.lower())}
     variables |= {"NO_PROXY": NO_PROXY, "no_proxy": NO_PROXY}
     variables |= dict.fromkeys(BUNDLES, bundle)
@@ -147,7 +147,7 @@ def interception(
 
 
 def own_bundles(environment: Mapping[str, str]) -> list[bytes]:
-    """The certificates that the user's own variables point at."""
+    """The certificates to which the user's own variables point."""
     paths = dict.fromkeys(filter(None, map(environment.get, BUNDLES)))
     return [Path(path).read_bytes() for path in paths if os.path.isfile(path)]
 

@@ -1,4 +1,4 @@
-"""How TLS handshakes go, and what was seen of them: for the proxy and for `serve --tls`."""
+"""TLS handshakes and what was observed in them, for the proxy and for `serve --tls`."""
 
 import asyncio
 import ssl
@@ -16,20 +16,20 @@ from emulator.wire import Handshake
 MakeProtocol = Callable[[], asyncio.Protocol]
 FLAWS: Collection[str] = ("expired", "wrong_host", "unknown_ca")
 MAX_SEEN = 1000
-"""Different hosts that a report names."""
+"""The most hosts in a report."""
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclass(slots=True)
 class Sightings:
-    """What a report says about connections that never became requests."""
+    """Facts for the report about connections that never became requests."""
 
     refused: Counter[str] = field(default_factory=Counter)
-    """Connections to hosts that are none of ours, by `host` or `host:port`."""
+    """Connections to other hosts, by `host` or `host:port`."""
     distrusted: dict[str, str] = field(default_factory=dict)
-    """Hosts whose certificate a client did not take, with the reason."""
+    """Hosts whose certificate a client rejected, with the reason."""
     broken: Counter[str] = field(default_factory=Counter)
-    """Handshakes that went wrong on purpose, by kind."""
+    """Deliberately broken handshakes, by kind."""
 
     def refuse(self, host: str) -> None:
         if host in self.refused or len(self.refused) < MAX_SEEN:
@@ -41,11 +41,11 @@ class Sightings:
 
 
 class TlsFront:
-    """Speaks TLS for a server.
+    """Handles TLS for a server.
 
-    authority: makes the certificates; or, instead, `context`, a certificate that was given.
-    address: where the server listens, which may be a name too.
-    fault: is asked at every handshake what goes wrong with it, by the name of the host."""
+    authority: makes the certificates; alternatively, `context` is a given certificate.
+    address: the server's address, which clients may also use as a name.
+    fault: returns the fault for a handshake, by host name."""
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class TlsFront:
         self._context = context
 
     def protocol(self, inner: MakeProtocol, host: str | None = None) -> TlsProtocol:
-        """Speaks TLS on a connection; to `host` when it is known where the client wants to go, else to whom it names
-        in its handshake."""
+        """Handles TLS on a connection: as `host` if the client's destination is known, otherwise as the host that it
+        names in its handshake."""
         named = host or LOCAL_NAMES[0]
         fault = self.fault(named)
         flaw = cast("Flaw | None", fault if fault in FLAWS else None)
@@ -83,7 +83,7 @@ class TlsFront:
         return protocol
 
     def stop(self) -> None:
-        """End the connections whose handshake is not over."""
+        """Closes connections with unfinished handshakes."""
         for protocol in tuple(self._protocols):
             protocol.stop()
 
@@ -105,7 +105,7 @@ class TlsFront:
 
 
 def is_host_name(name: str) -> bool:
-    """Whether a certificate can be made out to a name."""
+    """Whether a certificate can be made for a name."""
     try:
         ip_address(name)
     except ValueError:
@@ -115,7 +115,7 @@ def is_host_name(name: str) -> bool:
 
 
 def plain_reason(reason: str) -> str:
-    """Why a client ended a handshake, in words."""
+    """Why a client aborted a handshake, in words."""
     if "UNKNOWN_CA" in reason:
         return "it does not trust the certificate's authority"
     if "BAD_CERTIFICATE" in reason or "CERTIFICATE_UNKNOWN" in reason:

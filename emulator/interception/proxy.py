@@ -1,4 +1,4 @@
-"""A proxy on loopback: requests to known hosts are the server's own, everything else is refused and reported."""
+"""A proxy on loopback: the server answers requests to known hosts; everything else is refused and reported."""
 
 import asyncio
 import re
@@ -23,7 +23,7 @@ HOP_HEADERS = (b"proxy-connection:", b"proxy-authorization:", b"connection:", b"
 
 
 class Target(NamedTuple):
-    """Where a client wants to go."""
+    """A client's destination."""
 
     host: str
     """In lower case, without the brackets of an IPv6 address."""
@@ -34,21 +34,21 @@ class Target(NamedTuple):
 
 
 class ListenerControl(Protocol):
-    """What the server says of its listening socket."""
+    """The state of the server's listening socket."""
 
     @property
     def is_open(self) -> bool:
         """Whether connections are accepted."""
 
     def resets_next(self) -> bool:
-        """Whether the connection that has just come is to be reset. It counts."""
+        """Whether to reset the new connection; counts it."""
 
 
 class Proxy:
     """The policy of one proxy, and its open connections.
 
-    allowed: hosts that are passed on to the network, also as `*.example.com` or `*`.
-    report: is given one line for each host that is refused, the first time."""
+    allowed: hosts that may be reached, also as `*.example.com` or `*`.
+    report: receives one line for each refused host, the first time."""
 
     def __init__(self, front: TlsFront, allowed: Iterable[str] = (), report: Callable[[str], None] = print) -> None:
         self.front = front
@@ -61,20 +61,20 @@ class Proxy:
         self._tasks: set[asyncio.Future[None]] = set()
 
     async def start(self, make_protocol: MakeProtocol, listener_control: ListenerControl) -> None:
-        """Listen on a free port of loopback, and hand what is for us to protocols made here."""
+        """Listens on a free port of loopback, and hands connections to known hosts to protocols made here."""
         self._make, self._gate = make_protocol, listener_control
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(partial(_Connection, self), "127.0.0.1", 0)
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """Its address."""
         assert self._server is not None
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
     def stop(self) -> None:
-        """Stop listening, and end every connection that is not the server's own."""
+        """Stops listening, and closes every connection that isn't the server's own."""
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -83,12 +83,12 @@ class Proxy:
             cast(asyncio.Transport, transport).abort()
 
     def inner(self) -> asyncio.Protocol:
-        """A protocol of the server for one connection."""
+        """The server's protocol for one connection."""
         assert self._make is not None
         return self._make()
 
     def is_down(self) -> bool:
-        """Whether the emulator takes no connection now, by a fault. It counts."""
+        """Whether a fault rejects connections now; counts it."""
         return self._gate is not None and (not self._gate.is_open or self._gate.resets_next())
 
     def is_ours(self, target: Target) -> bool:
@@ -96,15 +96,15 @@ class Proxy:
         return target.host in self.front.hosts
 
     def is_allowed(self, target: Target) -> bool:
-        """Whether a connection is passed on: what is allowed, and what does not leave this machine."""
+        """Whether to pass on a connection: to allowed hosts, and within this machine."""
         names = (target.host, f"{target.host}:{target.port}")
         return is_loopback(target.host) or any(fnmatchcase(name, each) for each in self.allowed for name in names)
 
     def error_spec(self, target: Target) -> bytes:
-        """The answer to who wants to go elsewhere; it says so in the status line, which most clients show."""
+        """The response for other hosts, with the reason in the status line, which most clients show."""
         is_new = str(target) not in self.front.seen.refused
         self.front.seen.refuse(str(target))
-        words = f"{target} is not emulated, and the emulator lets nothing out. --allow {target.host} passes it on"
+        words = f"{target} is not emulated and was blocked. --allow {target.host} lets it through"
         if is_new:
             self._report(f"refused: {words}.")
         return answer(403, words)
@@ -116,20 +116,20 @@ class Proxy:
         self._open.discard(transport)
 
     def spawn(self, work: Awaitable[None]) -> None:
-        """Run something until the proxy stops."""
+        """Runs something until the proxy stops."""
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
 class _Connection(asyncio.Protocol):
-    """A client's connection until it is known where it leads; then it belongs to another protocol."""
+    """A client's connection until its destination is known; then another protocol takes over."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._data = b""
         self._target: Target | None = None
-        """Where a tunnel leads whose first byte has not come."""
+        """The destination of a tunnel that has not received its first byte."""
         self._transport = cast(asyncio.Transport, None)
         self._deadline: asyncio.TimerHandle | None = None
         self._other: asyncio.Transport | None = None
@@ -178,7 +178,7 @@ class _Connection(asyncio.Protocol):
         if self._other is not None:
             self._other.resume_reading()
 
-    # Where it leads
+    # Destinations
 
     def _decide(self) -> None:
         line, _, _ = self._data.partition(b"\r\n")
@@ -210,7 +210,7 @@ class _Connection(asyncio.Protocol):
             self._say(self._proxy.error_spec(target))
 
     def _enter(self, target: Target) -> None:
-        """The first bytes of a tunnel to a host of ours: most clients speak TLS in it, some plain HTTP."""
+        """The first bytes of a tunnel to a known host: most clients use TLS in it, some plain HTTP."""
         is_tls = self._data[0] == HANDSHAKE_RECORD
         inner = self._proxy.inner
         self._hand_over(self._proxy.front.protocol(inner, target.host) if is_tls else inner())
@@ -219,7 +219,7 @@ class _Connection(asyncio.Protocol):
         """A plain request: `GET http://host/path`."""
         parts = _split(url)
         if parts is None:
-            self._say(answer(400, "This is a proxy: it takes CONNECT and http:// URLs"))
+            self._say(answer(400, "This is a proxy: it accepts CONNECT and http:// URLs"))
             return
         target, path = parts
         if self._proxy.is_ours(target):
@@ -278,7 +278,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Far(asyncio.Protocol):
-    """The far end of a tunnel: what it says is the client's."""
+    """The far end of a tunnel: its data goes to the client."""
 
     def __init__(self, near: asyncio.Transport) -> None:
         self._near = near
@@ -308,8 +308,8 @@ class _Far(asyncio.Protocol):
 
 
 class _OneHost(asyncio.Protocol):
-    """A plain connection to one host of ours. A client may send its next request to another host over the same
-    connection; that one ends it, and the client asks again over a new one."""
+    """A plain connection to one known host. If a client sends its next request on it to another host, the connection is
+    closed, and the client retries on a new one."""
 
     def __init__(self, proxy: Proxy, target: Target, inner: asyncio.Protocol) -> None:
         self._proxy = proxy
@@ -335,14 +335,14 @@ class _OneHost(asyncio.Protocol):
 
 
 def answer(status: int, words: str) -> bytes:
-    """A whole answer of the proxy itself."""
+    """A complete response from the proxy itself."""
     body = f"{words}.\n".encode()
     head = f"HTTP/1.1 {status} {words}\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {len(body)}\r\n"
     return f"{head}x-emulator-error: proxy\r\nconnection: close\r\n\r\n".encode("latin-1", "replace") + body
 
 
 def target_of(text: str) -> Target | None:
-    """`host:port` as a target; None when it is none."""
+    """`host:port` as a target; None if it isn't one."""
     found = TARGET.fullmatch(text)
     if found is None or not 0 < int(found["port"]) < 65536:
         return None
@@ -363,7 +363,7 @@ def _split(url: str) -> tuple[Target, str] | None:
 
 
 def as_origin(data: bytes, target: Target, path: str, *, ends: bool) -> bytes:
-    """A request to a proxy as the host itself would get it. ends: the connection is to be closed after it."""
+    """A proxy request in the form that the host itself would receive. ends: the connection closes after it."""
     head, _, body = data.partition(b"\r\n\r\n")
     line, *headers = head.split(b"\r\n")
     method, _, rest = line.partition(b" ")
@@ -378,7 +378,7 @@ def as_origin(data: bytes, target: Target, path: str, *, ends: bool) -> bytes:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, by address or as `localhost`."""
+    """Whether a host is this machine: by address, or `localhost`."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -386,5 +386,5 @@ def is_loopback(host: str) -> bool:
 
 
 def host_list(values: Collection[str]) -> list[str]:
-    """Host names as they are given in options, separated by commas as well."""
+    """Host names from options, which may also be separated by commas."""
     return [part.strip().lower() for value in values for part in value.split(",") if part.strip()]

@@ -1,7 +1,7 @@
 """TLS on a connection, between its socket and the server's own protocol.
 
-asyncio's own TLS closes as it sees fit; here a fault may reset a connection in the middle of a handshake, and an answer
-may end its half of a connection and go on reading, as it can without TLS.
+asyncio's own TLS decides when to close. Here, a fault can reset a connection in the middle of a handshake, and an
+answer can close its half of a connection and continue reading, as it can without TLS.
 """
 
 import asyncio
@@ -17,16 +17,16 @@ MAX_READ = 65536
 ALERT = b"\x15\x03\x03\x00\x02\x02%c"
 HANDSHAKE_FAILURE = 40
 HANDSHAKE_RECORD = 0x16
-"""The first byte that a client says when it speaks TLS."""
+"""The first byte from a client that uses TLS."""
 
 HandshakeEnd = Literal["refuse", "reset"]
 
 
 class TlsProtocol(asyncio.Protocol):
-    """Speaks TLS with a client, and hands what it says to a protocol of plain bytes.
+    """Handles TLS with a client, and passes its data to a protocol for plain bytes.
 
-    end: instead of a handshake, what the client gets for its first bytes.
-    failed: is given the reason when the client does not end the handshake."""
+    end: what the client gets instead of a handshake.
+    failed: receives the reason if the client doesn't complete the handshake."""
 
     def __init__(
         self,
@@ -44,17 +44,17 @@ class TlsProtocol(asyncio.Protocol):
         self._inner: asyncio.Protocol | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_half_closed = False
-        self._is_over = False  # the handshake ended in a way that is known
+        self._is_over = False  # the handshake has ended in a known way
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.raw = cast(asyncio.Transport, transport)
         loop = asyncio.get_running_loop()
-        self._deadline = loop.call_later(HANDSHAKE_TIMEOUT, self._give_up, "no handshake came in time")
+        self._deadline = loop.call_later(HANDSHAKE_TIMEOUT, self._give_up, "no handshake arrived in time")
 
     def data_received(self, data: bytes) -> None:
         if self._is_half_closed:
             if self._inner is not None:
-                self._inner.data_received(data)  # only counted: it still has to be taken from the client
+                self._inner.data_received(data)  # only counted: it must still be read from the client
             return
         if self._end is not None:
             self._break(self._end)
@@ -66,7 +66,7 @@ class TlsProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         if self._inner is None:
-            self._give_up("the client ended the connection")
+            self._give_up("the client closed the connection")
         elif not self.raw.is_closing():
             return bool(self._inner.eof_received())
         return False
@@ -87,10 +87,10 @@ class TlsProtocol(asyncio.Protocol):
         if self._inner is not None:
             self._inner.resume_writing()
 
-    # What the transport asks for
+    # Called by the transport
 
     def write(self, data: bytes) -> None:
-        """Encrypt and send."""
+        """Encrypts and sends."""
         if data and not self._is_half_closed and not self.raw.is_closing():
             try:
                 self.tls.write(data)
@@ -100,15 +100,15 @@ class TlsProtocol(asyncio.Protocol):
             self._flush()
 
     def end(self) -> None:
-        """Say that nothing more follows, so that the client can tell this end from a broken one."""
+        """Signals the end of the data, so that the client can tell it from a broken connection."""
         if not self._is_half_closed:
             self._is_half_closed = True
-            with suppress(ssl.SSLError):  # what the client says to it comes later, if at all
+            with suppress(ssl.SSLError):  # the client's response arrives later, if at all
                 self.tls.unwrap()
             self._flush()
 
     def stop(self) -> None:
-        """End the connection unless a protocol of plain bytes has it."""
+        """Closes the connection unless a protocol for plain bytes has it."""
         if self._inner is None and not self._is_over:
             self._is_over = True
             self._stop_deadline()
@@ -185,7 +185,7 @@ class TlsProtocol(asyncio.Protocol):
 
 
 class TlsTransport(asyncio.Transport):
-    """What a protocol sees of a connection that speaks TLS: as if it were plain."""
+    """What a protocol sees of a TLS connection: the same as of a plain one."""
 
     def __init__(self, protocol: TlsProtocol) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""What is allowed in a scenario and yet hardly meant: rules that never answer, words without effect, slow patterns.
+"""What is valid in a scenario but probably a mistake: rules that never answer, keys without effect, slow patterns.
 
-Every warning is sure of what it says, as far as the files alone can tell; where a case is not decidable there is none.
+Every warning is certain, as far as the files alone can show; undecidable cases get none.
 """
 
 import ast
@@ -28,21 +28,21 @@ from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.sources import Loaded
 
 MAX_COMPARED = 300_000
-"""How many pairs of rules are compared before it is left at that: some seconds."""
+"""The most pairs of rules that are compared; this many take a few seconds."""
 START = "start"
-"""The state that every namespace begins in."""
+"""The state in which every namespace starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class LintWarning:
-    """Something hardly meant in one rule: the place, from the rule on, and the sentence."""
+    """A probable mistake in a rule: its path within the rule, and a sentence."""
 
     key_path: KeyPath
     message: str
 
 
 def warnings(loaded: Loaded) -> list[Problem]:
-    """Everything in a scenario that is hardly meant, in the order of its files. Nothing is run or imported."""
+    """All probable mistakes in a scenario, in the order of its files. Runs and imports nothing."""
     scenario = loaded.scenario
     found = [
         loaded.problem(number, lint_warning.key_path, f"{_name(rule, number)}: {lint_warning.message}")
@@ -96,7 +96,7 @@ def _matches_nothing(match: Match, scenario: Scenario) -> Iterator[LintWarning]:
         keys = {account.key for account in scenario.accounts if account.provider in (None, *asked)}
         if match.key.equals not in keys and not match.key.equals.startswith(KEY):
             yield LintWarning(
-                ("match", "key"), f"no request can match: the key {quote(match.key.equals)} is no account"
+                ("match", "key"), f"no request can match: no account has the key {quote(match.key.equals)}"
             )
 
 
@@ -107,7 +107,7 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
     for name in asked:
         models = PROVIDERS[name](getattr(scenario.providers, name)).served_names()
         if models is None:
-            return  # any name will do
+            return  # any name is valid
         served += models
     pattern = glob_pattern(match.model)
     if not any(pattern.match(model) for model in served):
@@ -115,7 +115,7 @@ def _model_not_served(match: Match, asked: Sequence[str], scenario: Scenario) ->
         where = " and ".join(asked)
         yield LintWarning(
             ("match", "model"),
-            f"no request can match: {where} refuses the model {wanted}. Models, set under providers.{asked[0]}.models: "
+            f"no request can match: {where} rejects the model {wanted}. Models, set under providers.{asked[0]}.models: "
             f"{', '.join(served)}",
         )
 
@@ -139,9 +139,8 @@ def _never_reached(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
                 return
             if covers(matches[earlier], match):
                 name, where = _name(scenario.rules[earlier], earlier), _where(loaded, earlier)
-                message = (
-                    f"{_name(scenario.rules[number], number)} never answers: {name}{where} takes all that it matches"
-                )
+                rule = _name(scenario.rules[number], number)
+                message = f"{rule} never answers: {name}{where} matches the same requests first"
                 yield number, LintWarning((), message)
                 break
         if _always_answers(scenario.rules[number]):
@@ -168,7 +167,7 @@ def _same_names(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
             continue
         if rule.name in first:
             where = _where(loaded, first[rule.name]) or f" (rules[{first[rule.name]}])"
-            message = f"there is a rule '{rule.name}' already{where}: nobody can tell which of them answered"
+            message = f"there is a rule '{rule.name}' already{where}: the journal can't show which of them answered"
             yield number, LintWarning(("name",), message)
         first.setdefault(rule.name, number)
 
@@ -186,9 +185,9 @@ def _states(loaded: Loaded) -> Iterator[tuple[int, LintWarning]]:
     is_told = any("state" in text for rule in rules for text in _templates(rule))
     for number, key_path, state in reached:
         if state in asked or is_told or (asked and not did_you_mean(state, sorted(asked - known))):
-            continue  # it may be there to leave another state
+            continue  # it may serve to leave another state
         hint = did_you_mean(state, sorted(asked))
-        yield number, LintWarning(key_path, f"no rule wants the state '{state}'.{hint}")
+        yield number, LintWarning(key_path, f"no rule matches the state '{state}'.{hint}")
 
 
 def _wanted(match: Match) -> Iterator[tuple[KeyPath, str]]:
@@ -215,7 +214,7 @@ def _parts(match: Match, key_path: KeyPath = ()) -> Iterator[tuple[KeyPath, Matc
         yield from _parts(match.not_, (*key_path, "not"))
 
 
-# Words without effect
+# Keys without effect
 
 
 def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
@@ -224,22 +223,20 @@ def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
     if rule.chance == 1:
         yield LintWarning(("chance",), "chance is 1, so the rule never skips a request")
     if len(answers) == 1 and is_drawn:
-        yield LintWarning(("replies", 0, "chance"), "a weight has no effect where there is nothing else to draw")
+        yield LintWarning(("replies", 0, "chance"), "chance has no effect on the only reply")
     elif is_drawn and rule.then is not None:
         yield LintWarning(
-            ("then",), f"then: {rule.then} has no effect: with chances, answers are drawn and never run out"
+            ("then",), f"then: {rule.then} has no effect: replies with a chance are drawn at random and never run out"
         )
     elif rule.times is not None and rule.times < len(answers) and not is_drawn:
         key_path: KeyPath = ("replies", rule.times)
-        yield LintWarning(
-            key_path, f"{spell(key_path)} is never given: with times: {rule.times} the rule is used up before"
-        )
+        yield LintWarning(key_path, f"{spell(key_path)} is never sent: times: {rule.times} uses up the rule before it")
     elif rule.times is not None and rule.then is not None and rule.times <= len(answers):
         yield LintWarning(
-            ("then",), f"then: {rule.then} has no effect: with times: {rule.times} nothing follows the last reply"
+            ("then",), f"then: {rule.then} has no effect: with times: {rule.times}, nothing follows the last reply"
         )
     if rule.pace is not None and all(item.error is not None for item in answers):
-        yield LintWarning(("pace",), "pace has no effect: errors come at once")
+        yield LintWarning(("pace",), "pace has no effect: errors are sent at once")
     for key_path, reply in _replies(rule):
         is_written = reply.content is None and not reply.tool_calls and not reply.blocks and reply.from_ is None
         for name in ("length", "style"):
@@ -249,7 +246,7 @@ def _without_effect(rule: RuleModel) -> Iterator[LintWarning]:
         for number, wanted in enumerate(part.body or ()):
             idle = wanted.model_fields_set - {"path", "exists"}
             if wanted.exists is False and idle:
-                message = f"{', '.join(sorted(idle))} has no effect beside exists: false"
+                message = f"{', '.join(sorted(idle))} has no effect with exists: false"
                 yield LintWarning(("match", *key_path, "body", number, "exists"), message)
 
 
@@ -295,7 +292,7 @@ def _code(rule: RuleModel) -> Iterator[LintWarning]:
 
 
 def _missing(module: str, function: str) -> str | None:
-    """Why a function cannot be found. Packages are looked for and files are read, nothing is imported."""
+    """Why a function can't be found. Looks for packages and reads files, but imports nothing."""
     path: Sequence[str] | None = [str(Path.cwd()), *sys.path]
     spec: ModuleSpec | None = None
     names = module.split(".")
@@ -305,7 +302,7 @@ def _missing(module: str, function: str) -> str | None:
         name = ".".join(names[: depth + 1])
         spec = PathFinder.find_spec(name, path) if path is not None else None
         if spec is None:
-            return f"there is no module '{name}' where Python looks for modules"
+            return f"there is no module '{name}' on Python's module path"
         path = spec.submodule_search_locations
     defined = _defined(spec)
     if defined is None or function in defined:
@@ -314,7 +311,7 @@ def _missing(module: str, function: str) -> str | None:
 
 
 def _defined(spec: ModuleSpec | None) -> set[str] | None:
-    """The names that a module gives itself at its top; None if that can't be determined."""
+    """The top-level names of a module; None if they can't be determined."""
     if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
         return None
     try:
@@ -337,7 +334,7 @@ def _headers(rule: RuleModel) -> Iterator[LintWarning]:
     for key_path, part in _parts(rule.match):
         for name in part.header or {}:
             if not HEADER_NAME.fullmatch(name):
-                message = f"no request has a header {quote(name)}: that is no name for one"
+                message = f"no request has a header {quote(name)}: not a valid header name"
                 yield LintWarning(("match", *key_path, "header", name), message)
 
 
@@ -352,11 +349,11 @@ def _accounts(part: Scenario, scenario: Scenario, document: Document) -> Iterabl
         for number, rule in enumerate(part.rules):
             closed = [name for name in rule.match.provider or () if name not in open_to]
             if closed:
-                message = f"no account is for {' or '.join(closed)}, so that every request there is refused"
+                message = f"no account is for {' or '.join(closed)}, so every request there is rejected"
                 yield document.problem(("rules", number, "match", "provider"), f"{_name(rule, number)}: {message}")
     seen: set[tuple[str, str | None]] = set()
     for number, account in enumerate(part.accounts):
         if (account.key, account.provider) in seen:
-            message = f"accounts[{number}]: the key {quote(account.key)} is there twice"
+            message = f"accounts[{number}]: the key {quote(account.key)} is listed twice"
             yield document.problem(("accounts", number), message)
         seen.add((account.key, account.provider))

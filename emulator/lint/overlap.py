@@ -1,7 +1,7 @@
-"""Whether one match takes all that another takes, and whether any request can meet one at all.
+"""Whether one match covers another, and whether any request can meet a match at all.
 
-Both are answered only where it is sure: `covers` says no and `contradiction` says nothing when in doubt. What is sure
-of one condition, the condition says itself.
+Both answer only what is certain: when in doubt, `covers` says no and `contradiction` says nothing. Each condition knows
+what is certain about itself.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from emulator.scenario.models import Match
 
 
 def compiled(match: Match, normalize: Sequence[str] = ()) -> Conditions:
-    """The conditions of a match that stands alone in its rule."""
+    """The conditions of a single match."""
     return tuple(conditions(match, normalize, is_outermost=True))
 
 
@@ -23,5 +23,5 @@ def covers(wide: Conditions, narrow: Conditions) -> bool:
 
 
 def contradiction(wanted: Conditions) -> Impossible | None:
-    """Why no request meets a match, and where in it; None when one may."""
+    """Why no request can meet a match, and where in it; None if one may."""
     return contradiction_in(wanted)

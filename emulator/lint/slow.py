@@ -1,4 +1,4 @@
-"""Which regexes are not searched in linear time, and why."""
+"""Regexes that can't be searched in linear time."""
 
 import re
 
@@ -6,7 +6,7 @@ from emulator.patterns import TIME_FOR_SEARCH, compiled
 
 
 def doubt_about(pattern: str) -> str | None:
-    """What may surprise in a regex; None for one that every text is searched for at once."""
+    """A warning about a regex; None if it is searched in linear time."""
     try:
         limit = compiled(pattern).limit
     except (re.error, OverflowError, RecursionError) as error:  # in a JSONPath; others are refused
@@ -14,6 +14,4 @@ def doubt_about(pattern: str) -> str | None:
     if limit is None:
         return None
     milliseconds = round(TIME_FOR_SEARCH * 1000)
-    return (
-        f"has {limit}, which cannot be searched in linear time: a text that takes over {milliseconds} ms does not match"
-    )
+    return f"has {limit}, which can't be searched in linear time: after {milliseconds} ms, a text doesn't match"

@@ -1,4 +1,4 @@
-"""Which rule answers a request, and why the others do not: pure functions over a compiled scenario."""
+"""Finds the rule that answers a request, and explains why others don't: pure functions over a compiled scenario."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,13 +29,13 @@ class Answer:
 
 @record
 class Rule:
-    """A rule ready to be asked."""
+    """A compiled rule."""
 
     name: str
     position: int
-    """Its place in the order of trying."""
+    """Its position in the order in which rules are tried."""
     origin: str
-    """Where it stands, as `path:line:column`."""
+    """Its position, as `path:line:column`."""
     conditions: tuple[Condition[Any], ...]
     answers: tuple[Answer, ...]
     then: str
@@ -44,15 +44,15 @@ class Rule:
     pace: Pace | None
     faults: tuple[Fault, ...]
     literal: str | None
-    """The exact prompt that this rule wants, when it wants one: looked up instead of tried."""
+    """The exact prompt that this rule requires, if any: looked up instead of tried."""
     patterns: tuple[Pattern, ...]
     """The regexes on the prompt, whose groups templates may use."""
     normalize: tuple[str, ...] = ()
     model: RuleModel | None = None
-    """What it was made of."""
+    """The model it was compiled from."""
 
     def answer(self, used: int, ask: MatchContext) -> Answer | None:
-        """The answer for the use number `used` (0 for the first); None when the rule is used up."""
+        """The answer for use number `used` (0 for the first); None if the rule is used up."""
         answers = self.answers
         if self.times is not None and used >= self.times:
             return None
@@ -86,12 +86,12 @@ class Rule:
         )
 
     def groups(self, prompt: str) -> dict[str, Any]:
-        """What the regexes found in the prompt: named groups by name, all by number."""
+        """The groups of the regexes on the prompt: named groups by name, all by number."""
         allow()
         found: dict[str, Any] = {}
         for pattern in self.patterns:
             groups = pattern.groups_in(prompt)
-            if groups is None and self.normalize:  # found as it stands if possible, else as it was compared
+            if groups is None and self.normalize:  # searches the original text if possible, else the normalized one
                 groups = pattern.groups_in(normalized(prompt, self.normalize))
             found.update(groups or {})
         return found
@@ -99,14 +99,14 @@ class Rule:
 
 @record
 class RuleMatch:
-    """A rule and which of its answers it is the turn of."""
+    """A rule and its next answer."""
 
     rule: Rule
     answer: Answer
 
     @property
     def is_cacheable(self) -> bool:
-        """Whether this rule always gives this answer, word for word."""
+        """Whether this rule always gives exactly this answer."""
         rule, content = self.rule, self.answer.content
         return (
             len(rule.answers) == 1
@@ -120,31 +120,31 @@ class RuleMatch:
 
 
 class Candidate(NamedTuple):
-    """A rule that requests of one class may match, and what is left to be asked."""
+    """A rule that requests of one class may match, and its remaining conditions."""
 
     rule: Rule
     substring: str | None
-    """What the prompt has to contain, when that is all there is to ask: asked in place, without a call."""
+    """The text that the prompt must contain, if that is the only condition: tested inline, without a call."""
     required_substring: str | None
-    """What the folded prompt has to contain at least."""
+    """A text that the folded prompt must contain."""
     tests: tuple[Callable[[MatchContext], bool], ...]
 
 
 class Candidates(NamedTuple):
-    """The rules for one class of requests, in order; those that want an exact prompt are looked up by it."""
+    """The rules for one class of requests, in order; those that require an exact prompt are looked up."""
 
     by_prompt: Mapping[str, tuple[Candidate, ...]]
     others: tuple[Candidate, ...]
     first_uncacheable: int
-    """The place of the first of them that may answer the same request once and not again."""
+    """The position of the first rule that may answer the same request once but not again."""
 
     by_ngram: Mapping[str, tuple[Candidate, ...]]
-    """Those of the others that want something of the prompt, each under a part of it that few of them share."""
+    """The other rules that require some text in the prompt, each under a part of it that few rules share."""
     unindexed: tuple[Candidate, ...]
-    """The others that are not there."""
+    """The remaining rules."""
 
     def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
-        """Those that this prompt may fit, in order; `lowered` is the folded prompt."""
+        """The rules that this prompt may match, in order; `lowered` is the folded prompt."""
         exact, others = self.by_prompt.get(prompt, ()), self.others
         if len(lowered) < len(others) - len(self.unindexed):
             ngrams = {lowered[start : start + NGRAM] for start in range(len(lowered) - NGRAM + 1)}
@@ -159,25 +159,25 @@ class Candidates(NamedTuple):
 
 MAX_CLASSES = 256
 NGRAM = 4
-"""Characters of the parts of prompts under which rules are looked up, when there are many."""
+"""The length of the text parts under which rules are looked up, if there are many."""
 
 
 @record
 class RuleSet:
-    """All rules of a scenario in the order of trying.
+    """All rules of a scenario, in the order in which they are tried.
 
-    Requests that agree in provider, operation, model and stream are one class: which rules they can match at all is
-    found out once, so that a rule for another provider costs nothing."""
+    Requests with the same provider, operation, model and stream form a class. The rules that a class can match are
+    determined once, so that a rule for another provider costs nothing."""
 
     rules: tuple[Rule, ...]
     _classes: dict[tuple[str, str, str, bool], Candidates] = field(default_factory=dict)
 
     def candidates(self, ask: MatchContext, lowered: str) -> Sequence[Candidate]:
-        """The rules that this request may match, in order: few, however many there are."""
+        """The rules that this request may match, in order: only a few, however many rules there are."""
         return self._class_of(ask).of(ask.request.prompt, lowered)
 
     def is_cacheable(self, ask: MatchContext, found: RuleMatch | None) -> bool:
-        """Whether the same request finds the same rule each time, whatever else there is to look at."""
+        """Whether the same request always finds the same rule, whatever the namespace's state."""
         last = found.rule.position if found is not None else len(self.rules) - 1
         return last < self._class_of(ask).first_uncacheable
 
@@ -212,7 +212,7 @@ class RuleSet:
 
 
 def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:
-    """Candidates by the rarest ngram of what they want, in lower case; and those that want nothing so plain."""
+    """Candidates by the rarest n-gram of their required text, in lower case; and those without such a text."""
     wanted = [_wanted(candidate) for candidate in candidates]
     counts = Counter(ngram for ngrams in wanted for ngram in set(ngrams))
     index: dict[str, list[Candidate]] = {}
@@ -229,7 +229,7 @@ def _wanted(candidate: Candidate) -> list[str]:
 
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:
-    """Make a scenario's rules quick to ask. `origins` tells where each stands."""
+    """Compiles a scenario's rules for fast matching. `origins` has the position of each."""
     lines = [*origins, *(f"rules[{number}]" for number in range(len(origins), len(scenario.rules)))]
     compiled = [_compiled(model, lines[number], number, scenario) for number, model in enumerate(scenario.rules)]
     order = sorted(range(len(compiled)), key=lambda number: -scenario.rules[number].priority)
@@ -259,14 +259,14 @@ def _given_by(function: Callable[[ModelRequest], Any] | None, answer: Answer) ->
 
 
 def with_added(book: RuleSet, added: Sequence[Rule]) -> RuleSet:
-    """The same rules behind others, which are tried first: the newest of them before the older ones, as far as their
-    priorities do not say otherwise. The priorities of the scenario's own rules count among those alone."""
+    """The same rules after added ones, which are tried first: newer before older, unless their priorities say
+    otherwise. The priorities of the scenario's own rules count only among themselves."""
     rules = (*added, *book.rules)
     return RuleSet(tuple(replace(rule, position=position) for position, rule in enumerate(rules)))
 
 
 def find(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> RuleMatch | None:
-    """The first rule that matches and is not used up. `used` counts the uses of each rule by its position."""
+    """The first rule that matches and is not used up. `used` has the number of uses of each rule by its position."""
     allow()
     prompt = ask.request.prompt
     lowered = folded(prompt)
@@ -292,8 +292,8 @@ def _all_hold(tests: Sequence[Callable[[MatchContext], bool]], ask: MatchContext
 
 
 def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None = None) -> list[str]:
-    """For each rule, or each before a position, why it does not answer this request: its first condition that fails.
-    Those that came nearest come first; at most `most` are listed."""
+    """For each rule, or each before a position, why it doesn't answer this request: its first failing condition. The
+    nearest rules come first; at most `most` are listed."""
     allow()
     tried: list[tuple[float, Rule, Condition[Any] | None]] = []
     for rule in book.rules[:before]:
@@ -310,7 +310,7 @@ def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None 
 
 
 def explained(book: RuleSet, ask: MatchContext, before: int, most: int = 20) -> list[dict[str, Any]]:
-    """For each of the last rules that were tried, and the one at position `before`, which of its conditions hold."""
+    """For each of the last rules that were tried, and for the one at position `before`: which conditions hold."""
     rules = book.rules[max(0, before - most) : before + 1]
     return [
         {"rule": rule.name, "origin": rule.origin, "matched": rule.position == before, "conditions": _each(rule, ask)}
@@ -335,7 +335,7 @@ def _each(rule: Rule, ask: MatchContext) -> list[dict[str, Any]]:
 def _reason(rule: Rule, failed: Condition[Any] | None, ask: MatchContext) -> str:
     if failed is not None:
         return failed.mismatch(ask)
-    return "skipped by its `chance`" if rule.skips(ask) else "it matches, but all its replies are used up"
+    return "skipped by its `chance`" if rule.skips(ask) else "it matches, but it is used up"
 
 
 def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) -> Rule:
@@ -361,7 +361,7 @@ def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) ->
 
 
 def _regexes(wanted: Match | TextCondition) -> Iterator[str]:
-    """The regexes that a prompt may have to match."""
+    """The regexes that a prompt may need to match."""
     if isinstance(wanted, TextCondition):
         if wanted.regex is not None:
             yield wanted.regex

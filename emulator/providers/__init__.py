@@ -10,6 +10,7 @@ from emulator.providers.gemini import Gemini
 from emulator.providers.maxtoken import MaxToken
 from emulator.providers.nadles import Nadles
 from emulator.providers.openai import OpenAI
+from emulator.providers.openrouter import OpenRouter
 from emulator.providers.plugins import with_plugins
 from emulator.providers.serevix import Serevix
 
@@ -22,10 +23,11 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
         "deepseek": DeepSeek,
         "openai": OpenAI,
         "anthropic": Anthropic,
+        "openrouter": OpenRouter,
         "gemini": Gemini,
     }
 )
-"""Every provider by its name in URLs; installed distributions may add more."""
+"""Every provider by its name in URLs; installed packages may add more."""
 
 COMPLETIONS: tuple[str, ...] = tuple(
     {each.name: None for provider in PROVIDERS.values() for each in provider.operations if each.is_completion}

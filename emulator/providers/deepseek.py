@@ -35,7 +35,7 @@ WRONG_TYPE = "Expected request with `Content-Type: application/json`"
 NO_TYPE = {"content-type": ""}
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
 BYTES = {"content-type": "application/octet-stream"}
-"""What every refusal with 400 is sent as, except those of bodies that cannot be read at all."""
+"""The content type of every 400, except those for unreadable bodies."""
 
 
 class DeepSeek(DatedDeepSeek):
@@ -59,19 +59,19 @@ class DeepSeek(DatedDeepSeek):
     operations = (
         Operation("chat", "POST", "/chat/completions", "a chat completion", "public"),
         Operation("chat", "POST", "/v1/chat/completions", "the same", "public"),
-        Operation("chat", "POST", "/beta/chat/completions", "the same, which may go on from a prefix", "public"),
-        Operation("completions", "POST", "/beta/completions", "the text in a gap", "public", dialect="gap"),
+        Operation("chat", "POST", "/beta/chat/completions", "a chat completion that may continue a prefix", "public"),
+        Operation("completions", "POST", "/beta/completions", "fill-in-the-middle (FIM)", "public", dialect="gap"),
         Operation("messages", "POST", "/anthropic/v1/messages", "a message", "public", dialect="messages"),
         Operation("messages", "POST", "/anthropic/messages", "the same", "public", dialect="messages"),
         Operation(
-            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if switched on",
+            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if turned on",
             "inferred", is_completion=False, dialect="messages",
         ),
         Operation("responses", "POST", "/responses", "a response", "public", dialect="responses"),
         Operation("responses", "POST", "/v1/responses", "the same", "public", dialect="responses"),
         Operation("models", "GET", "/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models", "the same", "public", is_completion=False),
-        Operation("balance", "GET", "/user/balance", "what is left to spend", "public", is_completion=False),
+        Operation("balance", "GET", "/user/balance", "the account balance", "public", is_completion=False),
     )  # fmt: skip
     example = (
         "/chat/completions",
@@ -141,7 +141,7 @@ class DeepSeek(DatedDeepSeek):
         return replace(message, images=len(seen), image_tokens=sum(map(vision.tokens_of, seen)))
 
     def need_json(self, http_request: HttpRequest) -> None:
-        """Raises Refused for a body that is not said to be JSON."""
+        """Raises Refused for a body that isn't declared as JSON."""
         if not is_json(http_request.headers.get("content-type", "")):
             raise provider_error("unsupported_media_type")
 
@@ -183,7 +183,7 @@ class DeepSeek(DatedDeepSeek):
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """Who goes on from the beginning of an answer has done with thinking."""
+        """A request that continues the beginning of an answer no longer thinks."""
         last = request.messages[-1]
         if last.prefix and last.content:
             return reply.without_thoughts()
@@ -240,7 +240,7 @@ def is_json(content_type: str) -> bool:
 
 
 def complaint_of_r1(messages: Any) -> str | None:
-    """What R1 could not do in 2025."""
+    """What R1 didn't support in 2025."""
     for index, (message, following) in enumerate(pairwise(messages)):
         if message.role == following.role and message.role in ("user", "assistant"):
             return (

@@ -331,11 +331,15 @@ class DeepSeekDialect(ChatDialect, ServesDeepSeek):
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
+    def context_length_of(self, model: str) -> int:
+        """The tokens that a prompt and its answer may have together."""
+        return self.context_length
+
     def check_context_length(self, request: ModelRequest, prompt: int) -> None:
-        wanted = request.controls.max_tokens or 0
-        if prompt + wanted > self.context_length:
+        wanted, most = request.controls.max_tokens or 0, self.context_length_of(request.model)
+        if prompt + wanted > most:
             raise self.bad_request(
-                f"This model's maximum context length is {self.context_length} tokens. However, you requested "
+                f"This model's maximum context length is {most} tokens. However, you requested "
                 f"{prompt + wanted} tokens ({prompt} in the messages, {wanted} in the completion). Please reduce the "
                 "length of the messages or completion.",
             )

@@ -1,18 +1,23 @@
 """MaxToken: `POST /v1/chat/completions` on api.maxtoken.io, with four documented errors and `stream` true by default.
 
-The document shows requests and errors only. The answer is DeepSeek R1's shape of 2025, inferred.
+The document shows only requests and errors. The answer follows DeepSeek R1's format of 2025, inferred.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Content, Many, MessageBody
+from emulator.dialects.parameters import honored
 from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, bearer, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.reply import Completion, ErrorReply
 from emulator.request import Controls, HttpRequest, ModelRequest
+
+MODEL = "deepseek-r1"
+SIBLINGS = ("gpt-4o-2024-08-06", "gemini-2.0-flash", "qwen3-max", "claude-opus-4-5-20251101")
+"""Models with pages of their own: none of them thinks."""
 
 
 class MaxTokenMessage(MessageBody):
@@ -22,15 +27,16 @@ class MaxTokenMessage(MessageBody):
 
 class MaxTokenBody(ChatBody):
     messages: Many[MaxTokenMessage]
+    max_tokens: Annotated[int | None, honored("by all models but deepseek-r1, whose page has none")] = None
 
 
 class MaxTokenSettings(Settings):
     auth: Literal["any", "strict"] = "any"
-    """`strict` takes the documented `x-api-key` only, `any` also `Authorization: Bearer KEY` or just `KEY`."""
+    """`strict` accepts only the documented `x-api-key`; `any` also `Authorization: Bearer KEY` or just `KEY`."""
     stream_default: bool = True
-    """Whether a request that does not say `stream` is streamed: the document says true."""
-    models: NameList | None = ("deepseek-r1",)
-    """The models that are served; any name when null. The document lists one; what another gets is inferred."""
+    """Whether to stream the answer to a request without `stream`; the document says true."""
+    models: NameList | None = (MODEL, *SIBLINGS)
+    """The available models; null accepts any name. The document lists `deepseek-r1`, other pages list the others."""
     content_policy_http_status: Literal[503, 400] = 503
     """The HTTP status of a content policy error; its body says "503" either way."""
 
@@ -53,8 +59,12 @@ class MaxTokenChat(ChatCompletions):
     def validation_errors(self, body: Any) -> Iterator[str | None]:
         if not body.messages:
             yield "messages must not be empty"
+        if body.model in SIBLINGS and body.max_tokens is not None and body.max_tokens < 1:
+            yield "max_tokens must be at least 1"
 
     def controls(self, body: Any) -> Controls:
+        if body.model in SIBLINGS:
+            return Controls(thinking=False, max_tokens=body.max_tokens)
         return Controls(thinking=True)
 
     def usage(self, completion: Completion) -> dict[str, Any]:
@@ -83,7 +93,7 @@ class MaxToken(ServesDeepSeek):
         "/v1/chat/completions",
         {"model": "deepseek-r1", "messages": [{"role": "user", "content": "Who are you?"}], "stream": False},
     )
-    sdk_note = "say stream=False: what does not say is streamed, and openai-python then gives a str"
+    sdk_note = "set stream=False: by default, answers are streamed, and openai-python then returns a str"
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "Invalid signature", mark="documented"),
         "forbidden": ErrorSpec(403, "Forbidden"),
@@ -123,6 +133,6 @@ class MaxToken(ServesDeepSeek):
 
 
 def bare(headers: Mapping[str, str]) -> str | None:
-    """The key of `Authorization: KEY`; a scheme, with or without something after it, is no key."""
+    """The key in `Authorization: KEY`; a scheme, with or without something after it, isn't a key."""
     value = headers.get("authorization", "")
     return value if value.split() == [value] and value.lower() != "bearer" else None

@@ -14,14 +14,32 @@ from emulator.dialects.base import PIECE, Dialect
 from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Many, MessageBody
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
-from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, per_million, provider_error
+from emulator.providers.base import (
+    Allotment,
+    ErrorSpec,
+    NameList,
+    Operation,
+    Price,
+    Settings,
+    per_million,
+    provider_error,
+)
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.reply import Choice, Completion, Reply, Source
 from emulator.request import Controls, HttpRequest, ModelRequest
-from emulator.wire import FrameRun, Part
+from emulator.wire import FrameRun, Part, PlannedBody
 
 MODEL = "deepseek-r1-distill-llama-70b-websearch"
 MODEL_IN_ANSWERS = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
+OTHER_MODEL = "deepseek-v3"
+WEIGHTS = {MODEL: MODEL_IN_ANSWERS, OTHER_MODEL: "deepseek-ai/DeepSeek-V3"}
+"""What answers call each model: by its weights, not by its route."""
+PLANS: Mapping[str, tuple[tuple[str, ...], Price, int | None]] = {
+    "metered": ((MODEL,), per_million("1.16", "1.16", "1.16"), None),
+    "one_off": ((MODEL, OTHER_MODEL), per_million("3.938", "3.938", "3.938"), 1_000_000),
+    "free": ((MODEL, OTHER_MODEL), per_million("0", "0", "0"), 4_000),
+}
+"""The models, the price and the tokens of each product: metered by the month, paid once, free each month."""
 MAX_TOKENS = 2048
 
 
@@ -41,16 +59,25 @@ class NadlesBody(ChatBody):
 
 
 class NadlesSettings(Settings):
-    models: NameList = (MODEL,)
-    """The models of the active plan; any other is forbidden."""
+    plan: Literal["metered", "one_off", "free"] = "metered"
+    """The subscribed product: it decides the models, the price and how many tokens there are."""
+    plan_tokens: int | None = None
+    """How many tokens a key has: in total with `one_off` (1,000,000 if null), otherwise per month (`free`: 4,000)."""
+    quota_crossing: Literal["serve", "refuse"] = "serve"
+    """What happens to the call that crosses the limit: it is served and the next one is refused, or it is refused
+    itself once its answer would have been complete."""
+    gateway_buffers: bool = False
+    """Whether the gateway holds a stream back until it ends, to count its tokens, and then sends everything at once."""
+    models: NameList | None = None
+    """The models of the active plan; all others are forbidden. Null: those of `plan`."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
-    """What happens to a number outside its range: refused, moved to the nearest end, or replaced by its default."""
+    """What to do with a number outside its range: reject it, clamp it, or replace it with the default."""
     inline_think: bool = True
-    """Reasoning stands in the content as `<think>…</think>`; false drops it."""
+    """Whether the content includes the reasoning, as `<think>…</think>`; false drops it."""
     summaries: Literal["searched", "scripted"] = "searched"
-    """Whether a rule's summaries are sent only if `search_web` is true, or always."""
+    """Whether to send a rule's summaries only if `search_web` is true, or always."""
     stream_envelope: Literal["bare", "model_response"] = "bare"
-    """Whether a stream's chunks stand alone or inside `{"model_response": …}`."""
+    """Whether a stream's chunks are bare or inside `{"model_response": …}`."""
 
 
 class NadlesStream(ChatCompletions):
@@ -59,7 +86,7 @@ class NadlesStream(ChatCompletions):
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         runs = super().stream(replace(completion, model=shown_model(completion)), request)
         if completion.choices[0].content:
-            next(runs)  # no event has only the role: the first piece brings it along
+            next(runs)  # no event has only the role: the first piece includes it
         yield from runs
 
     def text_runs(
@@ -85,6 +112,12 @@ class NadlesStream(ChatCompletions):
     def last_delta(self, choice: Choice) -> dict[str, Any]:
         return {}
 
+    def waiting(self, planned: PlannedBody) -> PlannedBody:
+        planned = super().waiting(planned)
+        if not self.provider.settings.gateway_buffers or not planned.streamed:
+            return planned
+        return replace(planned, at=(planned.at[-1],) * len(planned.at))
+
     def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         yield self.event("usage", search_and_tokens(completion))
 
@@ -97,8 +130,8 @@ class NadlesChat(NadlesStream):
     ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # The gateway looks at the plan before the origin looks at the body.
-        if http_request.parameters["model_name"] not in self.provider.settings.models:
+        # The gateway checks the plan before the origin checks the body.
+        if http_request.parameters["model_name"] not in self.provider.models:
             raise provider_error("forbidden")
         return super().parse(http_request, key)
 
@@ -115,17 +148,19 @@ class NadlesChat(NadlesStream):
 
     def controls(self, body: Any) -> Controls:
         limit = body.max_tokens
-        if limit < 1:  # temperature and top_p change nothing in an emulated answer
+        if limit < 1:  # temperature and top_p have no effect on an emulated answer
             limit = 1 if self.provider.settings.out_of_range == "clamp" else MAX_TOKENS
         return Controls(max_tokens=limit, searches=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """There is no field for reasoning: the model writes it into its text. Who did not search has no sources."""
+        """There is no field for reasoning: the model writes it into its text. Without search, there are no sources."""
         reply = reply.flat()
         if not request.controls.searches and self.provider.settings.summaries == "searched":
             reply = replace(reply, sources=())
         if reply.reasoning is None:
             return reply
+        if request.model == OTHER_MODEL:  # it does not think
+            return replace(reply, reasoning=None)
         content = reply.content
         if self.provider.settings.inline_think:
             content = f"<think>\n{reply.reasoning}\n</think>\n\n{content}"
@@ -170,7 +205,7 @@ class Nadles(ServesDeepSeek):
     settings: NadlesSettings
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": NadlesChat}
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
-    price = per_million("1.16", "1.16", "1.16")  # documented: one price for each token, prompt and answer alike
+    price = PLANS["metered"][1]  # documented: one price per token, for prompt and answer
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)
     example = (
         f"/{MODEL}/completion",
@@ -196,14 +231,32 @@ class Nadles(ServesDeepSeek):
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("x-billing-token")
 
+    # The plan
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that the key may use."""
+        given: tuple[str, ...] | None = self.settings.models
+        return PLANS[self.settings.plan][0] if given is None else given
+
+    def price_of(self, model: str, moment: float) -> Price:
+        return PLANS[self.settings.plan][1]
+
+    @property
+    def allotment(self) -> Allotment | None:
+        tokens = PLANS[self.settings.plan][2] if self.settings.plan_tokens is None else self.settings.plan_tokens
+        if tokens is None:
+            return None
+        return Allotment(tokens, self.settings.plan != "one_off", self.settings.quota_crossing == "refuse")
+
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         # The gateway says `message`, the origin behind it `error`.
         return {"error": row.message} if row.type == "origin" else {"message": row.message}
 
 
 def shown_model(completion: Completion) -> str:
-    """Answers name the model by its weights, not by its route."""
-    return MODEL_IN_ANSWERS if completion.model == MODEL else completion.model
+    """The model as answers call it."""
+    return WEIGHTS.get(completion.model, completion.model)
 
 
 def search_and_tokens(completion: Completion) -> dict[str, Any]:

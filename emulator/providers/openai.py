@@ -47,7 +47,7 @@ from emulator.wire import Header, PlannedBody
 ORGANIZATION = "org-emulator"
 PROJECT = "proj_emulator"
 REQUESTS, TOKENS = 10_000, 30_000_000
-"""What may be used in a minute where a scenario does not say."""
+"""The default limits per minute."""
 PER_MESSAGE, PER_ANSWER, PER_IMAGE = 4, 3, 85
 """Tokens around each message (the role is one of them), before the answer, and for each image: OpenAI's own recipe."""
 MAX_INPUTS, MAX_INPUT_TOKENS = 2048, 8192
@@ -72,15 +72,15 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
 
 class OpenAISettings(Settings):
     models: NameList | None = MODELS
-    """The models that are served, and fine-tuned ones of them; any name when null."""
+    """The available models, including their fine-tuned versions; null accepts any name."""
     strict_members: bool = True
-    """Whether members that OpenAI does not know are refused; many compatible servers ignore them."""
+    """Whether to reject members that OpenAI doesn't know; many compatible servers ignore them."""
     obfuscation: bool = True
-    """Whether letters level the lengths of events where the request does not say."""
+    """Whether events are padded to equal lengths if the request doesn't say."""
     requests_per_minute: int | None = None
-    """How many requests a key may make for each model; null: 10,000 are reported, and never enforced."""
+    """The requests per key and model; null reports 10,000 and enforces nothing."""
     tokens_per_minute: int | None = None
-    """How many tokens it may use; null: 30,000,000 are reported, and never enforced."""
+    """The tokens per key and model; null reports 30,000,000 and enforces nothing."""
 
 
 class InputBody(Strict):
@@ -140,7 +140,7 @@ class OpenAIEmbeddings(Embeddings):
 
 
 class Moderations(Dialect):
-    """`POST /v1/moderations`: nothing is flagged but what a rule's reply names, categories with commas between them."""
+    """`POST /v1/moderations`: flags only the categories in a rule's reply, separated by commas."""
 
     Body: ClassVar[type[InputBody]] = InputBody
     dialect = "moderations"
@@ -205,7 +205,7 @@ class OpenAI(Provider):
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "get_response", "GET", "/v1/responses/{response_id}", "a response that was kept", "public",
+            "get_response", "GET", "/v1/responses/{response_id}", "a stored response", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
@@ -213,15 +213,15 @@ class OpenAI(Provider):
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "cancel_response", "POST", "/v1/responses/{response_id}/cancel", "stop it in the background", "public",
+            "cancel_response", "POST", "/v1/responses/{response_id}/cancel", "cancel a background response", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "input_items", "GET", "/v1/responses/{response_id}/input_items", "what its request said", "public",
+            "input_items", "GET", "/v1/responses/{response_id}/input_items", "the input of a response", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "embeddings", "POST", "/v1/embeddings", "texts as vectors", "public",
+            "embeddings", "POST", "/v1/embeddings", "embeddings", "public",
             is_completion=False, dialect="embeddings",
         ),
         Operation(
@@ -229,13 +229,13 @@ class OpenAI(Provider):
             is_completion=False, dialect="moderations",
         ),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
-        Operation("model", "GET", "/v1/models/{model}", "one of them", "public", is_completion=False),
-        Operation("chat", "POST", "/deployments/{deployment}/chat/completions", "the same at Azure", "public"),
+        Operation("model", "GET", "/v1/models/{model}", "one model", "public", is_completion=False),
+        Operation("chat", "POST", "/deployments/{deployment}/chat/completions", "a chat on Azure's path", "public"),
         Operation("chat", "POST", "/openai/deployments/{deployment}/chat/completions", "the same", "public"),
-        Operation("responses", "POST", "/responses", "a response at Azure", "public", dialect="responses"),
+        Operation("responses", "POST", "/responses", "a response on Azure's path", "public", dialect="responses"),
         Operation("responses", "POST", "/openai/responses", "the same", "public", dialect="responses"),
         Operation(
-            "embeddings", "POST", "/deployments/{deployment}/embeddings", "vectors at Azure", "public",
+            "embeddings", "POST", "/deployments/{deployment}/embeddings", "embeddings on Azure's path", "public",
             is_completion=False, dialect="embeddings",
         ),
         Operation(

@@ -12,7 +12,7 @@ from emulator import seeded, tokens
 from emulator.dialects.base import ProviderError, provider_error
 from emulator.dialects.chat_completions import Many, ToolChoice, text_or_list
 from emulator.dialects.obfuscation import tails_of
-from emulator.dialects.parameters import ECHOED, IGNORED, honoured, ignored, only, refused, refused_in
+from emulator.dialects.parameters import ECHOED, IGNORED, honored, ignored, only, refused, refused_in
 from emulator.dialects.responses import Json, Outcome, Responses
 from emulator.dialects.responses_input import (
     CALLS,
@@ -96,7 +96,7 @@ class OpenAIResponsesBody(ResponsesBody):
     store: bool | None = None
     stream_options: dict[str, Any] | None = None
     tool_choice: ToolChoice | None = None
-    truncation: Annotated[Literal["auto", "disabled"] | None, honoured("auto: no prompt is too long; echoed")] = None
+    truncation: Annotated[Literal["auto", "disabled"] | None, honored("auto: no prompt is too long; echoed")] = None
 
 
 COUNTED = only(OpenAIResponsesBody, "input", "instructions", "tools", "previous_response_id")
@@ -107,6 +107,26 @@ class OpenAIResponses(Responses):
 
     Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
     final_name: ClassVar[bool] = True
+
+    # What a vendor may say otherwise
+
+    def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
+        """The body as JSON. Raises ProviderError."""
+        native: dict[str, Any] = self.provider.json_of(http_request)
+        return native
+
+    def named_model(self, http_request: HttpRequest, sent: str) -> str:
+        """The model that is asked for. Raises ProviderError."""
+        return str(self.provider.model_of(http_request, sent))
+
+    def is_padded(self) -> bool:
+        """Whether letters level the lengths of events."""
+        return bool(self.provider.settings.obfuscation)
+
+    def with_search(self, reply: Reply, request: ModelRequest) -> Reply:
+        """The reply with what a search found."""
+        found: Reply = self.provider.with_search(reply, request)
+        return found
 
     # The way in
 
@@ -120,7 +140,7 @@ class OpenAIResponses(Responses):
             listed: ModelRequest = self.provider.listed(http_request, key)
             return listed
         body, native = self.read(http_request)
-        model = self.provider.model_of(http_request, body.model)
+        model = self.named_model(http_request, body.model)
         store: ResponseStore | None = http_request.store
         complaint = next(filter(None, self.complaints(body, model, store)), None)
         if complaint is not None:
@@ -139,8 +159,8 @@ class OpenAIResponses(Responses):
 
     def read(self, http_request: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
         """The typed body and the native one. Raises ProviderError."""
-        native = self.provider.json_of(http_request)
-        if self.provider.settings.strict_members:
+        native = self.json_of(http_request)
+        if self.refuses_unknown_members:
             for name in native:
                 if name not in OpenAIResponsesBody.model_fields:
                     raise wrong(f"Unknown parameter: '{name}'.", "unknown_parameter", name)
@@ -175,7 +195,7 @@ class OpenAIResponses(Responses):
         if not reply.blocks and reply.tool_calls:
             reply = replace(reply, tool_calls=as_custom(reply.tool_calls, request.body.get("tools") or ()))
         if not reply.blocks and reply.sources and request.controls.searches:
-            reply = self.provider.with_search(reply, request)
+            reply = self.with_search(reply, request)
         if not request.controls.thinking:
             return reply
         asked = request.body.get("reasoning") or {}
@@ -220,7 +240,7 @@ class OpenAIResponses(Responses):
 
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
         asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
-        return tails_of(text) if self.provider.settings.obfuscation and asked is not False else None
+        return tails_of(text) if self.is_padded() and asked is not False else None
 
     def usage(self, usage: Usage) -> Json:
         return {

@@ -1,7 +1,7 @@
-"""Providers from other distributions: entry points in the group `emulator.providers`.
+"""Providers from other packages: entry points in the group `emulator.providers`.
 
-An unusable provider is rejected with one sentence that names its distribution; nothing is silently left out.
-docs/adding-a-provider.md shows a whole one.
+An unusable provider is rejected with one sentence that names its package; none is silently skipped.
+docs/adding-a-provider.md shows a complete one.
 """
 
 import re
@@ -19,7 +19,7 @@ FACTS = ("name", "title", "hosts", "document", "auth_header", "operations", "err
 
 
 def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provider]]:
-    """Built-in providers, then those of installed distributions in the order of their names.
+    """Built-in providers, then those from installed packages, sorted by name.
 
     Raises UsageError for one that can't be loaded, isn't a provider, or has the name or host of another."""
     providers = dict(own)
@@ -27,12 +27,12 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
     for point in points(GROUP):
         if point.name in providers:
             other = brought_by.get(point.name, "the emulator itself")
-            raise refused("provider", point, f"there is one of that name already, from {other}")
+            raise refused("provider", point, f"its name is already taken, by {other}")
         provider = loaded("provider", point, complaint_of)
         taken = {host: name for name, present in providers.items() for host in present.hosts}
         for host in provider.hosts:
             if host in taken:
-                raise refused("provider", point, f"its host {host} is that of the provider '{taken[host]}' already")
+                raise refused("provider", point, f"its host {host} is already taken, by the provider '{taken[host]}'")
         providers[point.name] = provider
         brought_by[point.name] = distribution(point)
     return providers
@@ -41,14 +41,14 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
 def complaint_of(provider: Any, point: EntryPoint) -> str | None:
     """Why an object isn't a usable provider."""
     if not (isinstance(provider, type) and issubclass(provider, Provider)):
-        return f"{point.value} is {provider!r}, a subclass of emulator.providers.base.Provider was expected"
+        return f"{point.value} is {provider!r}; expected a subclass of emulator.providers.base.Provider"
     missing = [fact for fact in FACTS if not hasattr(provider, fact)]
     if missing:
         return f"{provider.__qualname__} does not state {', '.join(missing)}"
     if provider.name != point.name:
         return f"{provider.__qualname__}.name is '{provider.name}', but must be the name of its entry point"
     if not NAME.fullmatch(provider.name):
-        return "a name has lower-case letters and digits, with '-' or '_' between them"
+        return "a name may contain only lowercase letters and digits, with '-' or '_' between them"
     unmapped = [name for name in (*ERROR_NAMES, *INTERNAL_NAMES) if name not in provider.errors]
     if unmapped:
         return f"{provider.__qualname__}.errors has no {', '.join(unmapped)}"

@@ -1,7 +1,7 @@
 """Serevix: `POST /v1/chat/completions` and `GET /v1/models` on gateway.serevixai.ai, served by the New API gateway.
 
 Request and answer are documented. Errors, headers and the stream's details are New API's, inferred for Serevix from the
-fingerprint of its list of models.
+format of its list of models.
 """
 
 from collections.abc import Iterator, Mapping
@@ -32,7 +32,7 @@ from emulator.dialects.chat_completions import (
 from emulator.dialects.generate_content import STREAM, google_key, wants_events
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, not_of_type, unknown_variant
-from emulator.providers import resold_gemini
+from emulator.providers import resold_claude, resold_gemini, resold_media
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
@@ -40,6 +40,7 @@ from emulator.providers.base import (
     Operation,
     ProviderError,
     Settings,
+    bearer,
     provider_error,
 )
 from emulator.providers.deepseek_chat import (
@@ -58,6 +59,15 @@ from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 MAX_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+MODELS = (
+    "deepseek-v3",
+    "deepseek-r1",
+    "deepseek-v4-flash",
+    "deepseek-v4-pro",
+    "claude-haiku-4-5-20251001",
+    "gemini-2.5-flash",
+)
+"""Those that the list shows where a scenario does not say."""
 NO_MODEL = "Model name not specified, model name cannot be empty"
 INVALID_TOKEN = "Invalid token"
 INVALID_TOKEN_IN_CHINESE = "无效的令牌"
@@ -101,22 +111,22 @@ class SerevixSettings(Settings):
     error_profile: Literal["new_api", "openai"] = "new_api"
     """`new_api`: the gateway's own statuses and bodies; `openai`: OpenAI's, as other gateways send them."""
     models: NameList | None = None
-    """The models that are served; any name when null."""
+    """The available models; null accepts any name."""
     strict: bool = False
-    """Refuse messages without `role` or `content`."""
+    """Whether to reject messages without `role` or `content`."""
     content_type: Literal["new_api", "any"] = "new_api"
     """The document says that the Content-Type must be application/json. `new_api` (public: its source, inferred for
-    Serevix) does not read any other body, and so misses the model's name in it; `any` reads every body as JSON."""
+    Serevix) ignores any other body and therefore reports a missing model; `any` reads every body as JSON."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a JSON schema. DeepSeek behind the gateway refuses it today; the helpers of the
-    SDKs ask for nothing else."""
+    """Whether `response_format` may be a JSON schema. DeepSeek, behind the gateway, rejects it today, but SDK helpers
+    need it."""
     gemini_alt: Literal["sse", "array"] = "sse"
     """What a stream of Gemini's is that does not ask for `alt=sse`: events, as New API sends them, or an array."""
     heartbeat: float | None = 10.0
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
+class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -132,11 +142,16 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
+        *resold_claude.SEREVIX,
+        *resold_media.SEREVIX,
         *resold_gemini.operations("/v1/v1beta/models/{model}:"),
         *resold_gemini.operations("/v1beta/models/{model}:", "public"),
         *resold_gemini.operations("/v1/models/{model}:", "public"),
     )
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+        "messages": resold_claude.SerevixMessages,
+        "images": resold_media.SerevixImages,
+        "embeddings": resold_media.SerevixEmbeddings,
         resold_gemini.CONTENT: resold_gemini.SerevixContent,
         resold_gemini.ARRAY: resold_gemini.SerevixArray,
     }
@@ -240,17 +255,29 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         return self.credential(headers) or google_key(headers, query)
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        # As New API does it: by the beginning of the header, in exactly this case.
-        is_json = http_request.headers.get("content-type", "").startswith("application/json")
-        if not is_json and self.settings.content_type == "new_api":
-            raise self.gateway(NO_MODEL)
+        self.check_media_type(http_request)
         request = super().parse(http_request, key)
-        if self.settings.models is not None and request.model not in self.settings.models:
-            raise provider_error("model_not_found")
+        self.check_model(request.model)
         return request
 
+    def check_media_type(self, http_request: HttpRequest) -> None:
+        """Raises ProviderError for a body that New API does not read: it looks at the beginning of the header, in
+        exactly this case."""
+        is_json = http_request.headers.get("content-type", "").startswith("application/json")
+        if not is_json and self.settings.content_type == "new_api":
+            raise self.no_model()
+
+    def check_model(self, model: str) -> None:
+        """Raises ProviderError for a model that is not served."""
+        if self.settings.models is not None and model not in self.settings.models:
+            raise provider_error("model_not_found")
+
+    def no_model(self) -> Exception:
+        """The refusal of a request that names no model."""
+        return self.gateway(NO_MODEL)
+
     def gateway(self, message: str, code: str = "") -> Exception:
-        """A refusal of the gateway itself, before the upstream has seen the request."""
+        """An error from the gateway itself, before the upstream sees the request."""
         if self.settings.error_profile == "openai":
             return self.bad_request(message)
         return provider_error("bad_request", message, type="new_api_error", code=code)
@@ -296,7 +323,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
             yield not_of_type(f"reasoning_effort: {unknown_variant(effort, listed(efforts))}")
 
     def thinks(self, body: Any) -> bool | None:
-        """Whether the model thinks: a reasoner always, any other as the request says; None when it says nothing."""
+        """Whether the model thinks: a reasoner always, others as the request says; None if it doesn't say."""
         if "r1" in body.model.lower() or "reasoner" in body.model.lower():
             return True
         mode = body.thinking.type if body.thinking is not None else None
@@ -324,10 +351,19 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
         )
 
+    def credential(self, headers: Mapping[str, str]) -> str | None:
+        return bearer(headers) or headers.get("x-api-key")
+
+    def authenticate(self, headers: Mapping[str, str]) -> str:
+        key = bearer(headers)
+        if not key:
+            raise provider_error("unauthorized")
+        return key
+
     # The answer
 
     def request_id(self, received: float, entropy: bytes) -> str:
-        """New API's: the time in digits, then eight random characters."""
+        """New API's format: the time in digits, then eight random characters."""
         second = int(received)
         return f"{_digits(second)}{int((received - second) * 1e6):06}{seeded.letters(entropy, 8)}"
 
@@ -349,14 +385,16 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         return "separate"
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
-        names = self.settings.models or ("deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro")
+        if request.http_request.operation != "models":
+            return super().listing(request, balance)
+        names = self.settings.models or MODELS
         rows = [
             {
                 "id": name,
                 "object": "model",
-                "created": 1626777600,  # New API says the same moment for every model
-                "owned_by": "deepseek",
-                "supported_endpoint_types": ["gemini", "openai"] if name.startswith("gemini") else ["openai"],
+                "created": 1626777600,  # New API reports the same time for every model
+                "owned_by": owner(name),
+                "supported_endpoint_types": endpoint_types(name),
             }
             for name in names
         ]
@@ -391,7 +429,7 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
 
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         if row.type == "new_api_error":
-            # The gateway's own errors: a Go map, so its keys are sorted; the request id stands in the message.
+            # The gateway's own errors: a Go map, so its keys are sorted; the message contains the request id.
             message = f"{row.message} (request id: {request_id})"
             return {"error": {"code": row.code or "", "message": message, "type": row.type}}
         nothing = "" if self.settings.error_profile == "new_api" else None
@@ -411,6 +449,23 @@ class Serevix(resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
         return ErrorSpec(status, message, "upstream_error", "bad_response_status_code")
 
 
+def owner(model: str) -> str:
+    """Whose a model is, in New API's words."""
+    if model.startswith(resold_claude.CLAUDE):
+        return "claude"
+    return "google gemini" if model.startswith("gemini-") else "deepseek"
+
+
+def endpoint_types(model: str) -> list[str]:
+    """What a model speaks, in New API's words."""
+    if model.startswith("text-embedding"):
+        return ["embeddings"]
+    own = ["image-generation"] if "image" in model else []
+    if model.startswith("gemini-"):
+        own.append("gemini")
+    return [*own, "anthropic", "openai"] if model.startswith(resold_claude.CLAUDE) else [*own, "openai"]
+
+
 def worded(message: str, http_request: HttpRequest) -> str:
     """A text of the table in the language of the request, with what the request asked for."""
     if message == INVALID_TOKEN and http_request.headers.get("accept-language", "").lower().startswith("zh"):
@@ -422,7 +477,7 @@ def worded(message: str, http_request: HttpRequest) -> str:
 
 
 def asked_model(body: bytes) -> str:
-    """The model that a body names, if it can be read."""
+    """The model in a body, if it can be parsed."""
     try:
         model = orjson.loads(body)["model"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

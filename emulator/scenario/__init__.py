@@ -1,1 +1,1 @@
-"""What a scenario file may say, and the way from a file to a Scenario."""
+"""The format of scenario files, and loading a file into a Scenario."""

@@ -1,7 +1,7 @@
-"""A document: plain data that remembers where each value stood, and the builder that every file format feeds.
+"""A document: plain data with the position of each value, and the builder that every file format feeds.
 
-The builder holds the rules that are the same for YAML, JSON and TOML. It refuses a key given twice, a key that is not a
-text, half characters, numbers that JSON cannot carry, and anything too deep or too large.
+The builder enforces the rules common to YAML, JSON and TOML. It rejects duplicate keys, keys that aren't strings, lone
+surrogates, numbers that JSON cannot represent, and anything too deep or too large.
 """
 
 import math
@@ -18,7 +18,7 @@ Mark = tuple[int, int]  # line and column, from 1
 
 MAX_DEPTH = 100
 MAX_ALIASES = 100
-# Each value counts 32 bytes plus its text: a bomb of nine aliases is small as references and 9¹⁰ items once serialised.
+# Each value counts 32 bytes plus its text: a bomb of nine aliases is small as references but has 9¹⁰ items as JSON.
 MAX_EXPANDED = 32 * 2**20
 MAX_PROBLEMS = 100
 
@@ -28,7 +28,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What a file holds. `data` is shared where the file has aliases, so read it and do not change it.
+    """The contents of a file. Aliases share parts of `data`, so don't change it.
 
     `marks` gives for a trail into the data the (line, column) from 1: of the key in a mapping, of the item in a list.
     """
@@ -38,7 +38,7 @@ class Document:
     marks: Mapping[KeyPath, Mark] = field(default_factory=dict)
 
     def problem(self, key_path: KeyPath, message: str) -> Problem:
-        """A problem at the nearest place to `trail` that has a mark, or without a position if none has."""
+        """A problem at the nearest marked place to a path, or without a position if there is none."""
         for length in range(len(key_path), -1, -1):
             if mark := self.marks.get(key_path[:length]):
                 return Problem(self.path, *mark, message)
@@ -46,13 +46,13 @@ class Document:
 
 
 def inside(document: Document, key: Key) -> Document:
-    """A part of a document as one of its own, with its places."""
+    """A part of a document as a document of its own, with its positions."""
     marks = {path[1:]: mark for path, mark in document.marks.items() if path[:1] == (key,)}
     return Document(document.path, document.data[key], marks)
 
 
 def spell(key_path: Iterable[Key]) -> str:
-    """A trail as people write it: `rules[0].match.headers['a b']`; `the document` for the root."""
+    """A path as people write it: `rules[0].match.headers['a b']`; `the document` for the root."""
     return "".join(map(_spell_key, key_path)).removeprefix(".") or "the document"
 
 
@@ -63,7 +63,7 @@ def _spell_key(key: Key) -> str:
 
 
 def quote(value: object) -> str:
-    """A value in the words of someone who writes YAML, short and on one line: `'fast'`, `true`, `a list`, `empty`."""
+    """A value as a YAML author would name it, short and on one line: `'fast'`, `true`, `a list`, `empty`."""
     match value:
         case None:
             return "empty"
@@ -84,13 +84,13 @@ def quote(value: object) -> str:
 
 
 def one_line(text: str) -> str:
-    """A text of someone else's on one line; it may quote the file, so control characters are escaped."""
+    """A message from elsewhere on one line; it may quote the file, so control characters are escaped."""
     text = " ".join(text.split())
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def hinted(message: str, word: object, known: Sequence[str]) -> str:
-    """The message, and what was probably meant if the word is close to one that is known."""
+    """The message, with a suggestion if the word is close to a known one."""
     hint = did_you_mean(word, known) if isinstance(word, str) else ""
     return f"{message}.{hint}" if hint else message
 
@@ -101,7 +101,7 @@ class _Place(NamedTuple):
 
 
 class _Marks(Mapping[KeyPath, Mark]):
-    """Marks by trail, looked up in a tree: the places behind an alias are shared instead of copied."""
+    """Marks by path, looked up in a tree: the positions behind an alias are shared instead of copied."""
 
     def __init__(self, root: _Place) -> None:
         self._root = root
@@ -124,7 +124,7 @@ class _Marks(Mapping[KeyPath, Mark]):
 
 
 class _Item(NamedTuple):
-    """A finished value; its weight and height let an alias cost as much as what it stands for."""
+    """A finished value; its weight and height let an alias cost as much as what it repeats."""
 
     value: Any
     inside: Mapping[Key, _Place]
@@ -134,7 +134,7 @@ class _Item(NamedTuple):
 
 @dataclass(slots=True)
 class _Frame:
-    """A mapping or a list that is still open."""
+    """An unfinished mapping or list."""
 
     value: dict[str, Any] | list[Any]
     mark: Mark
@@ -147,7 +147,7 @@ class _Frame:
 
 
 class Builder:
-    """Takes a document piece by piece, the keys and values of a mapping in turn, and refuses what the rules forbid."""
+    """Builds a document piece by piece (keys and values of a mapping in turn) and rejects what the rules forbid."""
 
     def __init__(self, shown: str) -> None:
         self._shown = shown
@@ -160,51 +160,51 @@ class Builder:
         self._root_mark: Mark = (1, 1)
 
     def document(self) -> Document:
-        """The finished document, or a ScenarioError with everything refused on the way."""
+        """The finished document. Raises a ScenarioError with everything that was rejected."""
         if self._problems:
             raise ScenarioError(self._problems)
         return Document(self._shown, self._root.value, _Marks(_Place(self._root_mark, self._root.inside)))
 
     def open(self, value: dict[str, Any] | list[Any], mark: Mark, anchor: str | None = None) -> None:
-        """Begin a mapping or a list, given empty."""
+        """Opens a mapping or list, which must be empty."""
         if self.wants_key():
-            self.fail(mark, f"{self._within()}{quote(value)} cannot be a key; a key is a text")
+            self.fail(mark, f"{self._within()}{quote(value)} cannot be a key; keys are strings")
         self._check_depth(1, mark)
         if anchor is not None:
-            self._anchors.pop(anchor, None)  # given anew: until it is closed, an alias to it would never end
+            self._anchors.pop(anchor, None)  # redefined: until it is closed, an alias to it would never end
         self._frames.append(_Frame(value, mark, anchor, self._weight))
         self._weigh(32, mark)
 
     def close(self) -> None:
-        """End the innermost mapping or list."""
+        """Closes the innermost mapping or list."""
         frame = self._frames.pop()
         weight = self._weight - frame.weight_before
         self._add(_Item(frame.value, frame.inside, weight, frame.height), frame.mark, frame.anchor)
 
     def scalar(self, value: str | float | bool | None, mark: Mark, anchor: str | None = None) -> None:
-        """Add a key or a value that is not a mapping or a list."""
+        """Adds a key or a value other than a mapping or list."""
         weight = 32
         match value:
             case str():
                 weight += len(value)
-                # JSON encoders refuse half of a surrogate pair, much later than here.
+                # JSON encoders reject a lone surrogate too, but much later.
                 if not value.isascii() and _SURROGATE.search(value):
                     self.refuse(mark, "half of a surrogate pair is not a character; write the character itself")
             case int() if not -(2**63) <= value < 2**64:
-                self.refuse(mark, "this number does not fit into 64 bits; put it in quotes to keep it as a text")
+                self.refuse(mark, "this number does not fit into 64 bits; put it in quotes to make it a string")
             case float() if not math.isfinite(value):
-                self.refuse(mark, "this number is not finite, and JSON has no way to write it; put it in quotes")
+                self.refuse(mark, "this number is not finite, and JSON cannot represent it; put it in quotes")
         self._weigh(weight, mark)
         self._add(_Item(value, {}, weight, 0), mark, anchor)
 
     def alias(self, anchor: str, mark: Mark) -> None:
-        """Add once more what stands at an anchor."""
+        """Adds the value at an anchor again."""
         self._aliases += 1
         if self._aliases > MAX_ALIASES:
-            self.fail(mark, f"there are more than {MAX_ALIASES} aliases")
+            self.fail(mark, f"more than {MAX_ALIASES} aliases")
         if anchor not in self._anchors:
             if any(frame.anchor == anchor for frame in self._frames):
-                self.fail(mark, f"the alias '*{anchor}' stands inside of what it repeats")
+                self.fail(mark, f"the alias '*{anchor}' is inside the value it repeats")
             self.fail(mark, hinted(f"the alias '*{anchor}' has no anchor above", anchor, list(self._anchors)))
         item = self._anchors[anchor]
         self._check_depth(item.height, mark)
@@ -212,13 +212,13 @@ class Builder:
         self._add(item, mark, None)
 
     def refuse(self, mark: Mark, message: str) -> None:
-        """Note a problem and go on, so that one reading tells as much as it can."""
+        """Records a problem and continues, so that one pass reports as much as possible."""
         self._problems.append(Problem(self._shown, *mark, message))
         if len(self._problems) >= MAX_PROBLEMS:
             raise ScenarioError(self._problems)
 
     def fail(self, mark: Mark, message: str) -> NoReturn:
-        """Stop at a problem after which nothing sensible can follow; a mark of (0, 0) is no position."""
+        """Stops at a problem that makes further checks pointless; the mark (0, 0) means no position."""
         raise ScenarioError([*self._problems, Problem(self._shown, *mark, message)]) from None
 
     def wants_key(self) -> bool:
@@ -232,7 +232,7 @@ class Builder:
     def _weigh(self, weight: int, mark: Mark) -> None:
         self._weight += weight
         if self._weight > MAX_EXPANDED:
-            self.fail(mark, f"the document holds more than {MAX_EXPANDED >> 20} MiB once its aliases are expanded")
+            self.fail(mark, f"the document exceeds {MAX_EXPANDED >> 20} MiB once its aliases are expanded")
 
     def _add(self, item: _Item, mark: Mark, anchor: str | None) -> None:
         if anchor is not None:
@@ -255,7 +255,7 @@ class Builder:
 
     def _key(self, key: Any, frame: _Frame, mark: Mark) -> str:
         if not isinstance(key, str):
-            self.refuse(mark, f"{self._within()}the key {quote(key)} is not a text; put it in quotes")
+            self.refuse(mark, f"{self._within()}the key {quote(key)} is not a string; put it in quotes")
         elif key in frame.value:
             line = frame.inside[key].mark[0]
             self.refuse(mark, f"{spell([*self._outer(), key])} is given twice, first on line {line}")

@@ -1,7 +1,7 @@
-"""The three notations a document may be written in: strict YAML 1.2, JSON and TOML, each feeding a `Builder`.
+"""The three formats of a document: strict YAML 1.2, JSON and TOML, each feeding a `Builder`.
 
-YAML is read from the parser's events, with values by the core schema of YAML 1.2. PyYAML's own loaders would recurse on
-hostile nesting, build objects for tags, and take `NO`, `1:20` and dates for something else than texts.
+YAML is read from the parser's events, with values according to the core schema of YAML 1.2. PyYAML's own loaders would
+recurse on hostile nesting, build objects for tags, and not read `NO`, `1:20` and dates as strings.
 """
 
 import json
@@ -22,7 +22,7 @@ _TOO_DEEP = f"this is nested more than {MAX_DEPTH} levels deep"
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _CONTROL = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
 _FORBIDDEN: Mapping[Format, re.Pattern[str]] = {
-    # Parsers of YAML 1.1 break lines at U+2028 and U+2029, those of YAML 1.2 do not: better have neither.
+    # YAML 1.1 parsers break lines at U+2028 and U+2029, YAML 1.2 parsers don't, so both are rejected.
     "yaml": re.compile(f"[{_CONTROL}\u2028\u2029\ufeff\ufffe\uffff]"),
     "json": re.compile(f"[{_CONTROL}]"),
     "toml": re.compile(f"[{_CONTROL}]"),
@@ -30,13 +30,13 @@ _FORBIDDEN: Mapping[Format, re.Pattern[str]] = {
 
 
 def document(text: str, shown: str, notation: Format) -> Document:
-    """The document in a text; raises ScenarioError and nothing else."""
+    """The document in a text. Raises only ScenarioError."""
     builder = Builder(shown)
     if found := _FORBIDDEN[notation].search(text):
         sign = f"U+{ord(found[0]):04X}"
         builder.fail(
             marker(text)(found.start()),
-            f"the character {sign} is not allowed here; in double quotes it can be an escape",
+            f"the character {sign} is not allowed here; use an escape in double quotes",
         )
     match notation:
         case "yaml":
@@ -80,25 +80,25 @@ _TAGS: Mapping[str, type] = {
         "seq": list,
     }.items()
 }
-# What the parser says, and what tells more to someone who has to mend the file.
-_INDENT = "look for a wrong indent, or quotes inside of quotes"
+# The parser's messages, and more helpful ones.
+_INDENT = "check the indentation, and look for quotes inside quotes"
 _ADVICE: Mapping[str, str] = {
     "'\\t' that cannot start": "a tab cannot indent YAML; use spaces",
-    "cannot start any token": "a text that starts with this character needs quotes",
-    "mapping values are not allowed": "a ':' cannot stand here; put a text that has one in quotes, or mend the indent",
+    "cannot start any token": "a string that starts with this character needs quotes",
+    "mapping values are not allowed": "unexpected ':'; quote a string that contains one, or fix the indentation",
     "sequence entries are not allowed": "a list cannot start here; put its first '-' on a new line",
-    "could not find expected ':'": "a ':' was expected after this key",
+    "could not find expected ':'": "expected a ':' after this key",
     "found unexpected end of stream": "this quote is never closed",
-    "expected ',' or ']'": "a ',' or the ']' of a list was expected",
-    "expected ',' or '}'": "a ',' or the '}' of a mapping was expected",
-    "expected key": f"a key was expected here; {_INDENT}",
-    "node content": "a value was expected here; look for a bracket that is open or too many",
-    "expected '-' indicator": f"a '- ' was expected here; {_INDENT}",
-    "<block end>": f"this does not continue what stands above; {_INDENT}",
-    "<document start>": f"this does not continue what stands above; {_INDENT}",
-    "unknown escape character": "this is not an escape; in double quotes a backslash is written twice",
+    "expected ',' or ']'": "expected a ',' or the ']' of a list",
+    "expected ',' or '}'": "expected a ',' or the '}' of a mapping",
+    "expected key": f"expected a key here; {_INDENT}",
+    "node content": "expected a value here; look for a missing or extra bracket",
+    "expected '-' indicator": f"expected a '- ' here; {_INDENT}",
+    "<block end>": f"this does not continue the lines above; {_INDENT}",
+    "<document start>": f"this does not continue the lines above; {_INDENT}",
+    "unknown escape character": "not a valid escape; in double quotes, write a backslash twice",
     "invalid Unicode character": "this escape is not a character; write the character itself",
-    "undefined tag handle": "this tag is not known; put a text that starts with '!' in quotes",
+    "undefined tag handle": "unknown tag; put a string that starts with '!' in quotes",
 }
 _AT_START = ("could not find expected ':'", "found unexpected end of stream")
 
@@ -124,11 +124,11 @@ def _build_yaml(text: str, builder: Builder) -> None:
                 case yaml.DocumentStartEvent():
                     documents += 1
                     if documents > 1:
-                        builder.fail(mark, "a second document starts here; a file holds one")
+                        builder.fail(mark, "a second document starts here; a file can contain only one")
     except yaml.YAMLError as error:
         builder.fail(*_advice(error, text))
     except (ValueError, OverflowError) as error:  # from the parser in Python, for an escape beyond Unicode
-        builder.fail((0, 0), f"this is not valid YAML: {error}")
+        builder.fail((0, 0), f"not valid YAML: {error}")
 
 
 def _scalar(event: yaml.ScalarEvent, mark: Mark, builder: Builder) -> Any:
@@ -136,7 +136,7 @@ def _scalar(event: yaml.ScalarEvent, mark: Mark, builder: Builder) -> Any:
         if not event.implicit[0]:
             return event.value
         if event.value == "<<" and builder.wants_key():
-            builder.refuse(mark, "the merge key '<<' is not part of YAML 1.2; write the keys out")
+            builder.refuse(mark, "the merge key '<<' is not part of YAML 1.2; repeat the keys instead")
         return _plain(event.value)
     wanted = str if event.tag == "!" else _TAGS.get(event.tag)
     if wanted is None:
@@ -147,18 +147,18 @@ def _scalar(event: yaml.ScalarEvent, mark: Mark, builder: Builder) -> Any:
     if wanted is float and type(value) is int:
         return float(value)
     if type(value) is not wanted:
-        builder.refuse(mark, f"{quote(event.value)} is not what the tag '!!{event.tag.removeprefix(_STANDARD)}' says")
+        builder.refuse(mark, f"{quote(event.value)} is not a valid '!!{event.tag.removeprefix(_STANDARD)}'")
     return value
 
 
 def _plain(text: str) -> Any:
-    """The value of an unquoted text by the core schema of YAML 1.2: `NO`, `1:20` and dates are texts."""
+    """The value of an unquoted scalar in the core schema of YAML 1.2: `NO`, `1:20` and dates are strings."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[0] not in "+-.0123456789":
         return text
     if _INTEGER.fullmatch(text):
-        if len(text) > 100:  # Python refuses to turn thousands of digits into an int; this one is refused later
+        if len(text) > 100:  # Python refuses to convert thousands of digits; this number is rejected later
             return 2**64
         return int(text, {"0x": 16, "0o": 8}.get(text[:2], 10))
     if _FLOAT.fullmatch(text):
@@ -168,35 +168,35 @@ def _plain(text: str) -> Any:
 
 def _refuse_tag(tag: str, mark: Mark, builder: Builder) -> None:
     known = ", ".join(name.replace(_STANDARD, "!!") for name in _TAGS)
-    builder.refuse(mark, f"the tag {quote(tag.replace(_STANDARD, '!!'))} is not read here. Tags: {known}")
+    builder.refuse(mark, f"the tag {quote(tag.replace(_STANDARD, '!!'))} is not supported. Tags: {known}")
 
 
 def _advice(error: yaml.YAMLError, text: str) -> tuple[Mark, str]:
     problem, context = getattr(error, "problem", None) or str(error), getattr(error, "context", None) or ""
     at, start = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
-    if at and text[at.index : at.index + 1] == "\t":  # the parser in C does not name the character
+    if at and text[at.index : at.index + 1] == "\t":  # the C parser does not name the character
         problem = problem.replace("character that", "character '\\t' that")
     needle = next((needle for needle in _ADVICE if needle in problem), None)
-    message = _ADVICE[needle] if needle else f"this is not valid YAML: {problem}"
+    message = _ADVICE[needle] if needle else f"not valid YAML: {problem}"
     if start and needle in _AT_START:
         at = start
-    elif at and at.index >= len(text):  # the parser in C takes the end for a line of its own
+    elif at and at.index >= len(text):  # the C parser counts the end as a separate line
         if not start or not context.startswith("while parsing a flow") or start.index >= len(text):
             return marker(text)(len(text.rstrip())), message
         at, message = start, "this bracket is never closed"
     return ((at.line + 1, at.column + 1) if at else (0, 0)), message
 
 
-# JSON: checked by the standard library, then walked again for the places.
+# JSON: checked by the standard library, then walked again for the positions.
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]|[^\s{}\[\],:"]+')
 
 
 def _build_json(text: str, builder: Builder) -> None:
     try:
-        json.loads(text, parse_int=str)  # as texts, for thousands of digits are an error
+        json.loads(text, parse_int=str)  # as strings, since thousands of digits are an error
     except json.JSONDecodeError as error:
-        builder.fail((error.lineno, error.colno), f"this is not valid JSON: {_lowered(error.msg)}")
+        builder.fail((error.lineno, error.colno), f"not valid JSON: {_lowered(error.msg)}")
     except RecursionError:
         builder.fail((0, 0), _TOO_DEEP)
     mark_of = marker(text)
@@ -213,11 +213,11 @@ def _build_json(text: str, builder: Builder) -> None:
                 builder.scalar(json.loads(token), mark)
             case _:
                 value = _plain(token)
-                # The texts that remain are NaN and Infinity: Python takes them, the builder does not.
+                # What remains is NaN and Infinity, which Python accepts and the builder rejects.
                 builder.scalar(float(value) if isinstance(value, str) else value, mark)
 
 
-# TOML: read by the standard library, which keeps no places; those are searched by line.
+# TOML: read by the standard library, which keeps no positions; they are searched by line.
 
 _NAME = r"""(?:[A-Za-z0-9_-]++|(?<!\\)"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _MORE = rf"(?:[ \t]*\.[ \t]*{_NAME})"
@@ -228,7 +228,7 @@ _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def _build_toml(text: str, builder: Builder) -> None:
-    # tomllib takes a time for a dotted key that grows with the square of its length.
+    # tomllib takes quadratic time for a dotted key.
     if any(chain[1] and chain[2] for chain in _CHAIN.finditer(text)):
         builder.fail((0, 0), _TOO_DEEP)
     try:
@@ -239,9 +239,9 @@ def _build_toml(text: str, builder: Builder) -> None:
         position = _POSITION.search(str(error))
         line, column = (position[1], position[2]) if position else (None, None)
         mark = (int(line), int(column)) if line and column else marker(text)(len(text))
-        builder.fail(mark, f"this is not valid TOML: {_lowered(_POSITION.sub('', str(error)))}")
+        builder.fail(mark, f"not valid TOML: {_lowered(_POSITION.sub('', str(error)))}")
     except ValueError:
-        builder.fail((0, 0), "a number here has too many digits; put it in quotes to keep it as a text")
+        builder.fail((0, 0), "a number here has too many digits; put it in quotes to make it a string")
     _feed(data, (), (1, 1), _toml_marks(text), builder)
 
 
@@ -266,7 +266,7 @@ def _feed(value: Any, key_path: KeyPath, mark: Mark, marks: Mapping[KeyPath, Mar
 
 
 def _toml_marks(text: str) -> Mapping[KeyPath, Mark]:
-    """The first mention of each table and key, as far as a look at the starts of lines can tell."""
+    """The first mention of each table and key, as far as the starts of lines show."""
     marks: dict[KeyPath, Mark] = {}
     lengths: dict[KeyPath, int] = {}
     table: KeyPath = ()

@@ -1,7 +1,7 @@
-"""The JSON Schema of scenario files, for editors: made of the models, so that it says what they say.
+"""The JSON Schema of scenario files, for editors, generated from the models.
 
-What no schema can tell (whether a template, a regex or a path can be read, which locales there are) `emulator check`
-tells. Where null means the same as leaving a key out, the schema says so too.
+`emulator check` also checks what no schema can: whether a template, regex or path is valid and whether a locale exists.
+Where null means the same as omitting a key, the schema allows null.
 """
 
 import json
@@ -24,7 +24,7 @@ Schema = dict[str, Any]
 
 
 def json_schema() -> Schema:
-    """The schema of a whole file, in the draft 2020-12."""
+    """The schema of a whole file, in draft 2020-12."""
     schema = Scenario.model_json_schema(by_alias=True, schema_generator=_Untitled)
     definitions = schema.pop("$defs")
     brought = [*FAULTS.values(), *(provider.Settings for provider in PROVIDERS.values())]
@@ -55,12 +55,12 @@ def json_schema() -> Schema:
 
 
 def as_text() -> str:
-    """The schema as it stands in `scenarios/scenario.schema.json`, and as `emulator schema` prints it."""
+    """The schema as in `scenarios/scenario.schema.json` and as `emulator schema` prints it."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 class _Untitled(GenerateJsonSchema):
-    """Titles would only repeat the keys in other letters."""
+    """Omits titles, which would only repeat the keys."""
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
@@ -74,14 +74,14 @@ def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def _describe(definition: Schema, model: type[BaseModel]) -> None:
-    """Give each property the words that stand under its field."""
+    """Gives each property the docstring of its field as its description."""
     for name, text in docstrings.of(model).items():
         shown = model.model_fields[name].alias or name
         definition["properties"][shown]["description"] = text
 
 
 def _rules() -> Mapping[str, Schema]:
-    """What the models check beyond the types of their fields."""
+    """Adds what the models check beyond the types of their fields."""
     shaped = {"anyOf": [{"required": ["length"]}, {"required": ["style"]}]}
     return {
         "RuleModel": {**_one_of("reply", "error", "replies"), "if": _given("then"), "then": _given("replies")},
@@ -96,7 +96,7 @@ def _rules() -> Mapping[str, Schema]:
 
 
 def _given(key: str) -> Schema:
-    """The key is there and not null."""
+    """The key is present and not null."""
     return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
 
 
@@ -109,11 +109,11 @@ def _not_both(one: str, other: str) -> Schema:
 
 
 def _fault(definitions: Mapping[str, str]) -> Schema:
-    """A mapping with its kind, or one line: `reset:after_tokens=5`, an error's name, a status."""
+    """A mapping with a kind, or one line: `reset:after_tokens=5`, an error name, a status."""
     words = "|".join([*definitions, *OLD_NAMES, *known_errors()])
     return {
-        "description": "One way in which an answer goes wrong: a mapping with its `kind`, or one line such as "
-        "`reset:after_tokens=5`; also the name of an error, or a status.",
+        "description": "A fault to inject: a mapping with its `kind`, or one line such as `reset:after_tokens=5`; "
+        "the name of an error or a status also works.",
         "anyOf": [
             {"oneOf": [_reference(name) for name in definitions.values()]},
             {"type": "string", "pattern": rf"^\s*({words}|[0-9]+)\s*(:.*)?$"},
@@ -127,7 +127,7 @@ def _reference(name: str) -> Schema:
 
 
 def _tidied(value: Any) -> Any:
-    """Without defaults that say nothing, without the titles of classes, and with every fault described once."""
+    """Removes empty defaults and the titles of classes, and describes every fault only once."""
     if isinstance(value, list):
         return [_tidied(item) for item in value]
     if not isinstance(value, Mapping):
@@ -135,7 +135,7 @@ def _tidied(value: Any) -> Any:
     if "discriminator" in value:
         return _reference("Fault")
     kept = {key: item for key, item in value.items() if not _is_noise(key, item, value)}
-    if "properties" in value:  # the keys of a mapping may be called anything, `default` and `title` too
+    if "properties" in value:  # a mapping may have any keys, even `default` and `title`
         properties = {name: _tidied(item) for name, item in value["properties"].items()}
         return {key: properties if key == "properties" else _tidied(item) for key, item in kept.items()}
     return {key: _tidied(item) for key, item in kept.items()}

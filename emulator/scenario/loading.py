@@ -1,4 +1,4 @@
-"""From a file to a model: `read` gives a document, `build` a validated model, and every failure is a ScenarioError."""
+"""From a file to a model: `read` returns a document, `build` a validated model. Every failure is a ScenarioError."""
 
 import stat
 from pathlib import Path
@@ -22,32 +22,32 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def read(path: Path, *, shown: str | None = None) -> Document:
-    """The document in a .yaml, .yml, .json or .toml file; problems call it `shown`, else by its path."""
+    """The document in a .yaml, .yml, .json or .toml file; problems name it `shown`, or by its path."""
     shown = str(path) if shown is None else shown
     kind = _NOTATIONS.get(path.suffix.lower())
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            _refuse(shown, "this is a directory, a file was expected")
-        if not stat.S_ISREG(mode):  # a pipe could be waited for without end
+            _refuse(shown, "this is a folder; expected a file")
+        if not stat.S_ISREG(mode):  # reading a pipe could block forever
             _refuse(shown, "this is not a regular file")
         if kind is None:
-            _refuse(shown, f"the ending '{path.suffix}' is not known. Endings: {', '.join(_NOTATIONS)}")
+            _refuse(shown, f"unknown file extension '{path.suffix}'. Extensions: {', '.join(_NOTATIONS)}")
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        _refuse(shown, hinted("there is no such file", path.name, _neighbours(path)))
+        _refuse(shown, hinted("no such file", path.name, _neighbours(path)))
     except PermissionError:
-        _refuse(shown, "this file may not be read: permission denied")
+        _refuse(shown, "cannot read this file: permission denied")
     except OSError as error:
-        _refuse(shown, f"this file cannot be read: {error.strerror or error}")
+        _refuse(shown, f"cannot read this file: {error.strerror or error}")
     except ValueError as error:  # a NUL in the path
-        _refuse(shown, f"this file cannot be read: {error}")
+        _refuse(shown, f"cannot read this file: {error}")
     return parse(raw, shown, kind)
 
 
 def parse(text: str | bytes, shown: str, kind: Format = "yaml") -> Document:
-    """The document in a text that problems call `shown`."""
+    """The document in a text, which problems name `shown`."""
     if len(text) > MAX_BYTES:
         _refuse(shown, f"this file is larger than {MAX_BYTES >> 20} MiB")
     if isinstance(text, bytes):
@@ -56,7 +56,7 @@ def parse(text: str | bytes, shown: str, kind: Format = "yaml") -> Document:
 
 
 def build(model: type[M], document: Document) -> M:
-    """The document as a model; a ScenarioError lists everything that is wrong with it, in the order of the file."""
+    """The document as a model. Raises a ScenarioError that lists all its problems in file order."""
     try:
         try:
             return model.model_validate(document.data)
@@ -64,8 +64,8 @@ def build(model: type[M], document: Document) -> M:
             raise ScenarioError(problems_of(error, document, model)) from None
     except (ScenarioError, MemoryError):
         raise
-    except Exception as error:  # a validator may raise anything, and whoever wrote the file is not to see a traceback
-        problem = document.problem((), one_line(f"the document cannot be checked: {type(error).__name__}: {error}"))
+    except Exception as error:  # a validator may raise anything, and the file's author should not see a traceback
+        problem = document.problem((), one_line(f"cannot check the document: {type(error).__name__}: {error}"))
         raise ScenarioError([problem]) from error
 
 

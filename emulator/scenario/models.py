@@ -1,4 +1,4 @@
-"""What a scenario file may say: strict models, so that a misspelled key is an error and isn't silently ignored.
+"""The models of a scenario file. They are strict, so that a misspelled key is an error and isn't silently ignored.
 
 The models hold what was written. `emulator.matching` compiles the rules for fast lookup.
 """
@@ -69,7 +69,7 @@ else:
             for key, condition in BROUGHT.items()
         },
     )
-    """The keys of installed distributions."""
+    """The keys from installed packages."""
 
 
 class Match(BroughtConditions):
@@ -170,12 +170,12 @@ class AnswerModel(Model):
     @model_validator(mode="after")
     def _is_one(self) -> "AnswerModel":
         if (self.reply is None) == (self.error is None):
-            raise ValueError("needs either reply or error, not both")
+            raise ValueError("needs exactly one of reply and error")
         return self
 
 
 def _not_empty(answers: tuple[AnswerModel, ...]) -> tuple[AnswerModel, ...]:
-    if not answers:  # a bound of pydantic's would complain of a list whose only item is wrong as well
+    if not answers:  # pydantic's own bound would also reject a list whose only item is invalid
         raise ValueError("is empty: give at least one reply or error")
     return answers
 
@@ -241,7 +241,7 @@ class RuleModel(Model):
     def _has_one_answer(self) -> "RuleModel":
         given = [name for name in ("reply", "error", "replies") if getattr(self, name) is not None]
         if len(given) != 1:
-            found = f"it has {' and '.join(given)}" if given else "it has none"
+            found = f"but has {' and '.join(given)}" if given else "but has none"
             raise ValueError(f"needs exactly one of reply, error and replies, {found}")
         if self.then is not None and self.replies is None:
             raise ValueError("has `then` without `replies`")
@@ -331,7 +331,7 @@ class Scenario(Model):
     seed: int = 0
     """The seed for everything random: the same seed gives the same answers."""
     locale: Locale | None = None
-    """The language of generated texts and of `fake`; left out: each prompt's own, and `en_US` for `fake`."""
+    """The language of generated texts and of `fake`; by default, each prompt's own, and `en_US` for `fake`."""
     clock: Literal["real", "virtual", "manual"] = "real"
     """`virtual`: time skips ahead whenever everything is waiting; `manual`: time moves only when you advance it."""
     unmatched: Literal["generate", "error"] | None = None

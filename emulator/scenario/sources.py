@@ -1,4 +1,4 @@
-"""Where scenarios come from: files, folders, globs, what they include, or mappings; joined into one `Scenario`."""
+"""The sources of scenarios: files, folders, globs, their includes, or mappings, merged into one `Scenario`."""
 
 import glob
 import os
@@ -20,21 +20,21 @@ Source = str | PathLike[str] | Mapping[str, Any] | Scenario
 SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 MAX_FILES = 1000
 SAID_ONCE = ("name", "seed", "locale", "clock", "unmatched")
-"""Keys that hold for everything, so only one file may say each."""
+"""Keys that apply to all files, so all files that set one must agree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A scenario, where each of its rules stands (`path:line:column`), and the files that it was read from."""
+    """A scenario, the position of each of its rules (`path:line:column`), and the files it was read from."""
 
     scenario: Scenario
     origins: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     parts: tuple[tuple[Scenario, Document], ...] = field(default=(), repr=False, compare=False)
-    """Every source by itself: what it says, and where."""
+    """Every source separately, with its positions."""
 
     def problem(self, rule: int, key_path: KeyPath, message: str) -> Problem:
-        """A problem in one of the scenario's rules, at the place that `trail` leads to from there."""
+        """A problem in one of the scenario's rules, at a path within the rule."""
         for scenario, document in self.parts:
             if rule < len(scenario.rules):
                 return document.problem(("rules", rule, *key_path), message)
@@ -43,7 +43,7 @@ class Loaded:
 
 
 def load(*sources: Source) -> Loaded:
-    """One scenario of all sources, their rules in that order. Raises ScenarioError: everything wrong in any of them."""
+    """One scenario from all sources, with their rules in order. Raises a ScenarioError with all their problems."""
     problems: list[Problem] = []
     parts: list[tuple[Scenario, Document]] = []
     files: list[Path] = []
@@ -55,7 +55,9 @@ def load(*sources: Source) -> Loaded:
             elif isinstance(source, Mapping):
                 parts.append(_built(Document("scenario", {"version": 1, **source})))
                 if parts[-1][0].include:
-                    problems.append(Problem("scenario", 0, 0, "include is for files: what is not one has no folder"))
+                    problems.append(
+                        Problem("scenario", 0, 0, "include works only in a file: it is relative to the file's folder")
+                    )
             else:
                 for path in _named_or(fspath(source)):
                     _read_with_includes(path, parts, files, known, problems)
@@ -69,19 +71,21 @@ def load(*sources: Source) -> Loaded:
 
 
 def load_document(document: Document) -> Loaded:
-    """A scenario that is no file, so it can include none. What leaves out its version means the present one.
+    """A scenario that isn't a file, so it can't include any. By default, its version is the current one.
     Raises ScenarioError."""
     data = document.data
     if isinstance(data, Mapping) and "version" not in data:
         document = replace(document, data={"version": 1, **data})
     scenario = build(Scenario, document)
     if scenario.include:
-        raise ScenarioError([document.problem(("include",), "include is for files: what is not one has no folder")])
+        raise ScenarioError(
+            [document.problem(("include",), "include works only in a file: it is relative to the file's folder")]
+        )
     return Loaded(scenario, tuple(_origins(scenario, document)), (), ((scenario, document),))
 
 
 def _named_or(source: str) -> list[Path]:
-    """The files of a source: of the user's if there are any, else the shipped scenario of that name."""
+    """The files of a source: the user's, if any, or the shipped scenario with that name."""
     try:
         is_there = os.path.lexists(source)
     except ValueError:
@@ -92,28 +96,28 @@ def _named_or(source: str) -> list[Path]:
     if not is_there and not Path(source).suffix and not glob.has_magic(source):
         known = scenario_names()
         hint = did_you_mean(source, known) or f" Shipped scenarios: {', '.join(known)}"
-        raise _refused(source, f"there is no such file, and no shipped scenario of that name.{hint}")
+        raise _refused(source, f"no such file, and no shipped scenario with this name.{hint}")
     return files_of(source)
 
 
 def files_of(source: str, folder: Path = Path()) -> list[Path]:
-    """The files that a path, a folder or a glob, from `folder` on, stands for, in the order of their names.
+    """The files of a path, folder or glob, relative to `folder`, sorted by name.
     Raises ScenarioError."""
     path = folder / source
     try:
         if path.is_dir():
             found = sorted(entry for entry in path.iterdir() if is_scenario(entry))
             if not found:
-                raise _refused(source, f"there is no scenario in this folder: {', '.join(SUFFIXES)}")
+                raise _refused(source, f"no scenarios in this folder ({', '.join(SUFFIXES)})")
             return found
         if glob.has_magic(source) and not path.exists():
             names = glob.glob(source, root_dir=folder, recursive=True)
             found = sorted(folder / name for name in names if is_scenario(folder / name))
             if not found:
-                raise _refused(source, "no file fits this pattern")
+                raise _refused(source, "no file matches this pattern")
             return found
     except OSError as error:
-        raise _refused(source, f"this cannot be read: {error.strerror or error}") from None
+        raise _refused(source, f"cannot read this: {error.strerror or error}") from None
     return [path]
 
 
@@ -122,7 +126,7 @@ def _refused(source: str, message: str) -> ScenarioError:
 
 
 def is_scenario(path: Path) -> bool:
-    """Whether a file may be a scenario, as its name says."""
+    """Whether a file may be a scenario, by its name."""
     return path.suffix in SUFFIXES and not path.name.endswith(".schema.json") and path.is_file()
 
 
@@ -142,11 +146,11 @@ def _read_with_includes(
     while waiting:
         path = waiting.pop()
         if _real(path) in known:
-            continue  # included twice, or in a circle: once is enough
+            continue  # included twice or in a circle
         known.add(_real(path))
         files.append(path)
         if len(known) > MAX_FILES:
-            raise _refused(str(path), f"more than {MAX_FILES} files are included")
+            raise _refused(str(path), f"more than {MAX_FILES} included files")
         try:
             parts.append(_built(read(path)))
         except ScenarioError as error:
@@ -161,12 +165,12 @@ def _read_with_includes(
                 key_path = ("include", number) if isinstance(document.data.get("include"), list) else ("include",)
                 problems += [document.problem(key_path, problem.message) for problem in error.problems]
                 if "\0" not in included and not Path(included).is_absolute():
-                    files.append(path.parent / included)  # it may come yet
+                    files.append(path.parent / included)  # it may be created later
         waiting += reversed(found)
 
 
 def _real(path: Path) -> Path:
-    """The path without links; itself when they lead nowhere."""
+    """The path with links resolved; unchanged if they are broken."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
@@ -178,7 +182,7 @@ def _real(path: Path) -> Path:
 
 
 def _inside(root: Path, path: Path, included: str) -> list[Path]:
-    """The included files, all of them under the folder of the file that was asked for."""
+    """The included files, all within the folder of the requested file."""
     if "\0" in included or Path(included).is_absolute():
         raise _refused(included, f"include '{included}' must be relative to this file")
     try:
@@ -189,7 +193,7 @@ def _inside(root: Path, path: Path, included: str) -> list[Path]:
         if not _real(each).is_relative_to(root):
             raise _refused(included, f"include '{included}' leaves the folder {root.name}/")
         if not each.exists():
-            raise _refused(included, f"include '{included}': there is no such file")
+            raise _refused(included, f"include '{included}': no such file")
     return found
 
 
@@ -212,13 +216,15 @@ def _said_twice(parts: list[tuple[Scenario, Document]]) -> Iterator[Problem]:
             if not is_said:
                 continue
             if first is not None and first[0] != value:
-                message = f"{spell(key_path)} is {quote(value)} here and {quote(first[0])} in {first[1]}: say it once"
+                message = (
+                    f"{spell(key_path)} is {quote(value)} here and {quote(first[0])} in {first[1]}: set it only once"
+                )
                 yield document.problem(key_path, message)
             first = first or (value, document.path)
 
 
 def _said(model: Any, key_path: KeyPath) -> tuple[bool, Any]:
-    """Whether a model was given a value at a path, and the value."""
+    """Whether a model has an explicit value at a path, and the value."""
     for key in map(str, key_path):
         if key not in model.model_fields_set:
             return False, None
@@ -227,8 +233,8 @@ def _said(model: Any, key_path: KeyPath) -> tuple[bool, Any]:
 
 
 def _joined(parts: list[Scenario]) -> Scenario:
-    """All parts as one: what one says holds for all, rules and accounts follow each other, and each part's defaults
-    hold for its own rules; what it leaves out there is the first part's."""
+    """Merges all parts: settings apply to all, rules and accounts are concatenated, and each part's defaults apply to
+    its own rules; missing defaults come from the first part."""
     if len(parts) == 1:
         return parts[0]
     said: dict[str, Any] = {}

@@ -1,8 +1,8 @@
-"""What pydantic found wrong with a document, as one clear sentence for each mistake.
+"""Turns pydantic's errors about a document into one clear sentence per mistake.
 
-Pydantic's places name union branches and tags that are not in the file, and a union complains once for every branch.
-Walking the errors down the model's core schema and the data together tells which part of a place is which, what keys
-were possible there, and which branch was meant.
+Pydantic's locations name union branches and tags that are not in the file, and a union reports every branch.
+Walking the errors down the model's core schema and the data together shows what each part of a location is, which keys
+are possible there, and which branch was meant.
 """
 
 import re
@@ -26,7 +26,7 @@ _UNKNOWN: CoreSchema = {"type": "any"}
 _NOUNS: Mapping[str, str] = {
     kind: noun
     for noun, kinds in {
-        "a text": "string_type string_sub_type string_unicode bytes_type",
+        "a string": "string_type string_sub_type string_unicode bytes_type",
         "a whole number": "int_type int_parsing int_parsing_size int_from_float",
         "a number": "float_type float_parsing decimal_type decimal_parsing",
         "a finite number": "finite_number",
@@ -46,12 +46,12 @@ _BOUNDS: Mapping[str, tuple[str, str]] = {
     "multiple_of": ("multiple_of", "a multiple of"),
 }
 _BUILT_IN = frozenset(get_args(ErrorType))
-# A validator's text may go on from the place, "needs a name or a status", or be a sentence of its own.
+# A validator's message may continue the path, "needs a name or a status", or be a sentence of its own.
 _GOES_ON = re.compile(r"(?:is|are|has|have|needs?|says?|must|may|can|cannot|does|wants?|takes?|names?|gives?)\b")
 
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
-    """One problem for each mistake in the document that made the model refuse it, in the order of the file."""
+    """One problem for each mistake in the document, in file order."""
     errors = [(each["loc"], each) for each in error.errors(include_url=False)]
     found = _Walk().down(model.__pydantic_core_schema__, _Spot((), (), document.data), errors)
     problems = dict.fromkeys(document.problem(each.key_path, each.message) for each in found)
@@ -60,7 +60,7 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Where the walk is: `trail` leads there in the data; `name` also has the keys that a validator put in between."""
+    """A position in the walk: `key_path` in the data; `name` also has the keys that a validator put in between."""
 
     key_path: KeyPath
     name: KeyPath
@@ -74,12 +74,12 @@ class _Spot:
             return _Spot((*self.key_path, key), (*self.name, key), self.value[key])
         if known and (is_list or isinstance(key, str)):
             return replace(self, name=(*self.name, key))
-        return self  # a label of pydantic, or the index of a list that a validator made of one thing
+        return self  # a label of pydantic's, or the index of a list that a validator made from one value
 
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """A mistake in words. `noun` is what was expected if that is all there is to say: several can be joined by "or"."""
+    """A mistake in words. `noun` is the expected value, if that is all there is to say: several are joined by "or"."""
 
     key_path: KeyPath
     message: str
@@ -87,7 +87,7 @@ class _Finding:
     words: Sequence[str] = ()
 
 
-Errors = Sequence[tuple[KeyPath, ErrorDetails]]  # each with what is left of its place
+Errors = Sequence[tuple[KeyPath, ErrorDetails]]  # each with the rest of its location
 
 _MAPPINGS = frozenset({"model-fields", "typed-dict", "dataclass-args", "dict"})
 _LISTS = frozenset({"list", "tuple", "set", "frozenset", "generator"})
@@ -96,13 +96,13 @@ _ANY = frozenset({"mapping", "list", "scalar", "nothing"})
 
 
 class _Walk:
-    """Goes down a core schema. Where a schema is not known the data alone leads the way."""
+    """Walks down a core schema; where the schema is unknown, it follows only the data."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, CoreSchema] = {}
 
     def down(self, schema: CoreSchema, spot: _Spot, errors: Errors) -> list[_Finding]:
-        """What the errors, each with the rest of its place, mean for the value at this spot."""
+        """Explains the errors, each with the rest of its location, for the value at this spot."""
         schema = self._bare(schema)
         found: list[_Finding] = []
         further: dict[Key, list[tuple[KeyPath, ErrorDetails]]] = {}
@@ -127,8 +127,8 @@ class _Walk:
         return found
 
     def _branch(self, union: CoreSchema, spot: _Spot, branches: Mapping[Key, Errors]) -> list[_Finding]:
-        """The complaints of the branch that was meant, or one for all of them."""
-        # All branches have failed, in order, so that labels and choices pair up without a look at what labels say.
+        """The findings of the branch that was meant, or one for all branches."""
+        # All branches have failed, in order, so labels and choices pair up by position.
         choices: Iterable[CoreSchema] = _choices(union).values()
         if len(branches) != len(_choices(union)):
             choices = [_UNKNOWN] * len(branches)
@@ -138,7 +138,7 @@ class _Walk:
         ]
         shape = _shape(spot.value)
         fitting = [found for shapes, found in tried if shape in shapes] or [found for _, found in tried]
-        # A branch that only wants another type tells less than one that looked closer at the value.
+        # A branch that only expects another type says less than one that looked closer at the value.
         closer = [
             found for found in fitting if len(found) != 1 or not found[0].noun or found[0].key_path != spot.key_path
         ]
@@ -149,7 +149,7 @@ class _Walk:
         return [_expected(spot, spell(spot.name), spot.value, nouns, [word for each in alone for word in each.words])]
 
     def _bare(self, schema: CoreSchema) -> CoreSchema:
-        """The schema without what wraps it and leaves no trace in places: defaults, None, functions, references."""
+        """The schema without wrappers that don't appear in locations: defaults, None, functions, references."""
         while True:
             match schema["type"]:
                 case "definitions":
@@ -206,7 +206,7 @@ def _choices(union: CoreSchema) -> Mapping[Any, CoreSchema]:
 
 
 def _fields(schema: CoreSchema) -> Iterator[tuple[list[str], CoreSchema]]:
-    """The fields of a mapping with fixed keys: what each may be called, the best name first, and its schema."""
+    """The fields of a mapping with fixed keys: the names of each, the best one first, and its schema."""
     fields = schema.get("fields", {})
     named = fields.items() if isinstance(fields, Mapping) else ((each["name"], each) for each in fields)
     for name, each in named:
@@ -216,7 +216,7 @@ def _fields(schema: CoreSchema) -> Iterator[tuple[list[str], CoreSchema]]:
 
 
 def _child(schema: CoreSchema, key: Key) -> CoreSchema:
-    """The schema of what is under a key or an index."""
+    """The schema of the value at a key or index."""
     items: CoreSchema | Sequence[CoreSchema] = schema.get("items_schema", _UNKNOWN)
     if "fields" in schema:
         return next((inner for names, inner in _fields(schema) if key in names), _UNKNOWN)
@@ -224,7 +224,7 @@ def _child(schema: CoreSchema, key: Key) -> CoreSchema:
         items = schema.get("values_schema", _UNKNOWN)
     if isinstance(items, Mapping):
         return items
-    # Of a tuple, where the item that repeats takes the rest.
+    # A tuple; its repeated item covers the rest.
     index = min(key, schema.get("variadic_item_index", key)) if isinstance(key, int) else len(items)
     return items[index] if index < len(items) else _UNKNOWN
 
@@ -232,11 +232,11 @@ def _child(schema: CoreSchema, key: Key) -> CoreSchema:
 def _unknown_key(key: str, spot: _Spot, schema: CoreSchema) -> _Finding:
     known = [names[0] for names, _ in _fields(schema)]
     name = spell((*spot.name, key))
-    return _Finding((*spot.key_path, key), f"{name} is not a key here{_listed('Keys', key, known)}")
+    return _Finding((*spot.key_path, key), f"{name} is not a valid key{_listed('Keys', key, known)}")
 
 
 def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "") -> _Finding:
-    """An error of pydantic in the words of someone who writes YAML."""
+    """One of pydantic's errors in the terms of a YAML author."""
     kind, context = error["type"], error.get("ctx", {})
     subject = subject or spell(spot.name)
     value = spot.value if spot.name == spot.key_path else error["input"]
@@ -245,34 +245,36 @@ def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "
         case "missing":
             message = f"{subject} is missing{MISSING.get(subject, '')}"
         case _ if kind in _EXTRA:
-            message = f"{subject} is not a key here"
+            message = f"{subject} is not a valid key"
         case "union_tag_invalid" | "union_tag_not_found":
             return _unknown_tag(context, spot, subject, schema)
         case "literal_error" if spot.name == ("version",):
-            message = f"version is {'the text ' if isinstance(value, str) else ''}{quote(value)}. Write: version: 1"
+            message = f"version is {'the string ' if isinstance(value, str) else ''}{quote(value)}. Write: version: 1"
         case "literal_error" | "enum":
             return _unknown_word(context, spot, subject, value, schema)
-        case _ if kind in _NOUNS and _NOUNS[kind] != quote(value):  # a strict model may want a tuple and no list
+        case _ if kind in _NOUNS and _NOUNS[kind] != quote(value):  # a strict model may expect a tuple, not a list
             finding = _expected(spot, subject, value, _NOUNS[kind])
             return replace(finding, message=finding.message + _mend(spot.name, value, schema))
         case _ if kind in _BOUNDS:
             name, words = _BOUNDS[kind]
-            message = f"{found}, {words} {_number(context[name])} was expected"
+            message = f"{found}; expected {words} {_number(context[name])}"
         case "string_too_short":
-            message = f"{found}, a text of at least {_counted(context['min_length'], 'character')} was expected"
+            message = f"{found}; expected a string of at least {_counted(context['min_length'], 'character')}"
         case "string_too_long":
-            message = f"{found}, a text of at most {_counted(context['max_length'], 'character')} was expected"
+            message = f"{found}; expected a string of at most {_counted(context['max_length'], 'character')}"
         case "too_short":
             message = (
-                f"{subject} has {_counted(context['actual_length'], 'item')}, not at least {context['min_length']}"
+                f"{subject} has {_counted(context['actual_length'], 'item')}; expected at least {context['min_length']}"
             )
         case "too_long":
-            message = f"{subject} has {_counted(context['actual_length'], 'item')}, not at most {context['max_length']}"
+            message = (
+                f"{subject} has {_counted(context['actual_length'], 'item')}; expected at most {context['max_length']}"
+            )
         case "string_pattern_mismatch":
-            message = f"{found}, a text that matches {context['pattern']} was expected"
+            message = f"{found}; expected a string that matches {context['pattern']}"
         case "value_error" | "assertion_error":
             text = str(context["error"])
-            message = _continued(subject, text) if text else f"{found}, which is not accepted"
+            message = _continued(subject, text) if text else f"{found}, which is invalid"
         case _ if kind in _BUILT_IN:
             message = f"{found}: {error['msg'][:1].lower()}{error['msg'][1:]}"
         case _:
@@ -283,12 +285,12 @@ def _said(error: ErrorDetails, spot: _Spot, schema: CoreSchema, subject: str = "
 def _unknown_tag(context: Mapping[str, Any], spot: _Spot, subject: str, schema: CoreSchema) -> _Finding:
     tags = sorted(map(str, _choices(schema))) or re.findall(r"'([^']*)'", context.get("expected_tags", ""))
     keys = re.findall(r"'([^']*)'", context["discriminator"])
-    if not keys:  # a function tells the branch
-        return _Finding(spot.key_path, f"{subject} fits none of its forms{_listed('Forms', '', tags)}")
+    if not keys:  # a function selects the branch
+        return _Finding(spot.key_path, f"{subject} has none of the possible forms{_listed('Forms', '', tags)}")
     inner = spot.step(
         next((key for key in keys if isinstance(spot.value, Mapping) and key in spot.value), keys[0]), known=True
     )
-    tag = inner.value if inner.key_path != spot.key_path else context.get("tag")  # of a mapping that a validator made
+    tag = inner.value if inner.key_path != spot.key_path else context.get("tag")  # in a mapping that a validator made
     found = "missing" if tag is None and inner.key_path == spot.key_path else quote(tag)
     return _Finding(inner.key_path, f"{spell(inner.name)} is {found}{_listed(f'{keys[0].capitalize()}s', tag, tags)}")
 
@@ -304,25 +306,25 @@ def _unknown_word(context: Mapping[str, Any], spot: _Spot, subject: str, value: 
 
 
 def _expected(spot: _Spot, subject: str, value: object, noun: str, words: Sequence[str] = ()) -> _Finding:
-    message = hinted(f"{subject} is {quote(value)}, {noun} was expected", value, words)
+    message = hinted(f"{subject} is {quote(value)}; expected {noun}", value, words)
     return _Finding(spot.key_path, message, noun, words)
 
 
-MISSING: Mapping[str, str] = {"version": ": a scenario begins with the line `version: 1`"}
-"""What would do where a key is missing."""
+MISSING: Mapping[str, str] = {"version": ": start the scenario with the line `version: 1`"}
+"""The fix for a missing key."""
 
 
 def _mend(name: KeyPath, value: object, schema: CoreSchema) -> str:
-    """What would do where a mapping or a list was expected, in the notation of the place; empty when all is said."""
+    """The fix where a mapping or list was expected, in the syntax of the file; empty if there is nothing to add."""
     key = name[-1] if name else ""
     shown = quote(value)
     match key, value:
         case ["", list()]:
-            return ". A scenario has the line `version: 1`, then `rules:` with the list under it"
+            return ". Write the line `version: 1`, then `rules:` with the list under it"
         case ["error", int()] if not isinstance(value, bool):
             return f". Write: error: {{status: {value}}}, or the name of an error, such as error: rate_limited"
         case ["error" | "reply", list()]:
-            return f". Several answers in turn stand under replies, such as replies: [{{{key}: …}}, {{{key}: …}}]"
+            return f". For several answers in turn, write: replies: [{{{key}: …}}, {{{key}: …}}]"
         case ["reply", str() | int() | float()]:
             return f". Write: reply: {{content: {shown}}}"
         case ["replies", str()]:
@@ -330,9 +332,9 @@ def _mend(name: KeyPath, value: object, schema: CoreSchema) -> str:
         case ["match", str()]:
             return f". To match what a prompt contains, write: match: {{prompt: {{contains: {shown}}}}}"
         case (("prompt" | "system" | "contains" | "equals" | "regex"), int() | float()):
-            return f". Write it in quotes, as a text: {key}: '{shown}'"
+            return f". Put it in quotes to make it a string: {key}: '{shown}'"
         case ["body", str()]:
-            return ". Name a place in the body and what must be there, such as body: {path: $.user, equals: ada}"
+            return ". Give a path in the body and the expected value, such as body: {path: $.user, equals: ada}"
         case [_, list()] if {"gt", "lt"} <= _keys(schema):
             return f". Write: {key}: {{in: {one_line(str(value))}}}"
         case [_, str()] if {"gt", "lt"} <= _keys(schema):
@@ -347,14 +349,14 @@ def _keys(schema: CoreSchema) -> set[str]:
 
 def _listed(title: str, word: object, known: Sequence[str]) -> str:
     hint = did_you_mean(word, known) if isinstance(word, str) else ""
-    if hint and len(known) > 2 * MAX_LISTED:  # a list of which most is left out helps nobody
+    if hint and len(known) > 2 * MAX_LISTED:  # a mostly omitted list helps nobody
         return f".{hint}"
     more = ", …" if len(known) > MAX_LISTED else ""
     return f".{hint} {title}: {', '.join(known[:MAX_LISTED])}{more}" if known else ""
 
 
 def _continued(subject: str, text: str) -> str:
-    """A validator's own text after its place."""
+    """A validator's message after its path."""
     text = one_line(text)
     return f"{subject} {text}" if _GOES_ON.match(text) else f"{subject}: {text}"
 

@@ -1,7 +1,7 @@
 """The ASGI application: finds the provider by URL or host, reads the body, lets the engine answer and plays the answer.
 
-A bare ASGI application: every layer around it would cost each token of each stream. Only what is not a provider's
-(the front page, the control API) goes through Starlette, which is loaded when first asked for.
+A bare ASGI application: every layer around it would add its cost to each token of each stream. Only other routes (the
+front page, the control API) use Starlette, which is loaded on first use.
 """
 
 import asyncio
@@ -37,21 +37,21 @@ logger = logging.getLogger("emulator")
 
 MAX_BODY_BYTES = 32 * 2**20
 PENDING = "emulator.begun"
-"""Where a scope holds an answer that has been begun already."""
+"""The key of an answer that has already begun, in a scope."""
 ALLOWED_HEADERS = ", ".join(sorted({"authorization", "content-type", "x-api-key", *CREDENTIALS}))
-"""What a page may send when it does not say what it wants to."""
+"""The headers that a page may send if it doesn't list them."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingResponse:
-    """An answer on its way, with the world and the clock that it began with."""
+    """An open answer, with the namespace and the clock with which it began."""
 
     plan: PlannedResponse | Awaitable[PlannedResponse]
     namespace: Namespace
     clock: Clock
     start: float
     is_for_a_page: bool = False
-    """Whether a browser asks for a page, which has to be allowed to read it."""
+    """Whether the request is from a page in a browser, which needs CORS headers."""
 
 
 class _TooLarge(Exception):
@@ -84,9 +84,9 @@ class App:
         self.peers: Peers | None = None
         """The workers of this server, this process among them."""
         self.on_exchange: Callable[[Exchange], None] | None = None
-        """What tells each exchange once it is over."""
+        """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()
-        """What is wrong with the newest version of the files; the last good one answers meanwhile."""
+        """The problems in the newest version of the files; meanwhile, the last valid one answers."""
         self._open = 0
         self._idle: list[asyncio.Future[None]] = []
         self._control: Any = None
@@ -117,7 +117,7 @@ class App:
             body, is_too_large = b"", True
         if body is None:
             return  # the client left while it was sending
-        clock = namespace.clock  # the world may be given another before this answer is over
+        clock = namespace.clock  # the namespace may get another before this answer ends
         start = clock.now()
         http_request = request_head.with_body(body)
         plan: PlannedResponse | Awaitable[PlannedResponse]
@@ -170,17 +170,17 @@ class App:
 
     @property
     def speed(self) -> float:
-        """How many times as fast all paces are."""
+        """The speed multiplier for all paces."""
         return self.options.speed
 
     def set_speed(self, speed: float) -> None:
-        """Multiply all paces from the next answer on. Copies of answers know what is sent at once, so they go."""
+        """Multiplies all paces from the next answer on. Drops cached answers, which depend on the speed."""
         self.options = replace(self.options, speed=speed)
         for namespace in self.namespaces:
             namespace.response_cache.clear()
 
     async def until_idle(self) -> None:
-        """Return once no request is being answered."""
+        """Waits until no request is being answered."""
         if self._open:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._idle.append(future)
@@ -193,7 +193,7 @@ class App:
         self._idle.clear()
 
     def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
-        """For a path that its provider does not have: what would do."""
+        """Suggests a path, for one that the provider doesn't have."""
         if not request.provider or request.operation:
             return ()
         return (without_endpoint(request, namespace.compiled.providers[request.provider]),)
@@ -211,7 +211,7 @@ class App:
         return PlannedResponse(*turned_away(http_request, namespace, 404, message, "provider", urls))
 
     async def _turn_away(self, status: int, reason: str, scope: Scope, send: Send) -> None:
-        """Refuse a request whose head is no HTTP/1.1; its body is not read, as nobody knows where it ends."""
+        """Rejects a request whose head isn't valid HTTP/1.1. Its body isn't read, because its end is unknown."""
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query, namespace = scope["query_string"].decode("latin-1"), self.namespaces.default
         http_request = HttpRequest("", scope["method"], scope["path"], headers, query, b"")
@@ -222,7 +222,7 @@ class App:
     async def plan(
         self, http_request: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]
     ) -> PlannedResponse:
-        """What is to be sent. Never raises. Slow work ends soon after the client `has_left`."""
+        """The answer to send. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if self.replay is not None and (planned := self.replay.take(http_request, namespace)) is not None:
@@ -238,7 +238,7 @@ class App:
             )
 
     async def _read(self, receive: Receive, headers: Mapping[str, str]) -> bytes | None:
-        """The whole body; None when the client has gone. Raises _TooLarge, without reading the rest."""
+        """The whole body; None if the client has left. Raises _TooLarge, without reading the rest."""
         declared = headers.get("content-length", "")
         if len(declared) > 7 and int(declared) > self.max_body_bytes:
             raise _TooLarge
@@ -270,7 +270,7 @@ class App:
 
 
 def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:
-    """What is left of the body is not read, so nothing can follow on its connection."""
+    """The rest of the body isn't read, so the connection must close."""
     return refused(http_request, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
 
 
@@ -283,7 +283,7 @@ def opened(answer: Any) -> Any:
 
 
 def preflight(headers: Mapping[str, str]) -> PlannedBody:
-    """The answer to a browser that asks whether it may. The headers are named: `*` does not cover Authorization."""
+    """The answer to a CORS preflight request. It lists the headers, because `*` does not cover Authorization."""
     wanted = headers.get("access-control-request-headers", ALLOWED_HEADERS)
     return PlannedBody(
         204,

@@ -1,4 +1,4 @@
-"""Runs the application under uvicorn: the socket, the loop, the signals and an orderly end."""
+"""Runs the application under uvicorn: the socket, the loop, the signals and a clean shutdown."""
 
 import asyncio
 import contextlib
@@ -46,21 +46,21 @@ logger = logging.getLogger("emulator")
 
 CALL_TIMEOUT = 30.0
 GRACE = 2.0
-"""Seconds that a shutdown waits for answers to end."""
+"""Seconds that a shutdown waits for open answers."""
 CLOSE_TIMEOUT = 0.05
-"""Seconds for what is closing to be closed: only a client that does not read what it was sent takes them."""
+"""Seconds for closing connections to close; only clients that don't read need them."""
 CANCEL_AFTER = 1.0
-"""Seconds that the work of answers has to end in once their connections are gone."""
+"""Seconds for an answer's work to end once its connection is closed."""
 KEEP_ALIVE = 75
-"""Seconds that an idle connection is kept: longer than client pools keep theirs, so that the client closes first."""
+"""Seconds that an idle connection stays open: longer than in client pools, so that the client closes first."""
 BACKLOG = 2048
 MANUAL_CLOCK = (
-    "The clock is manual: streams and delays wait until it is moved. To let 60 seconds pass: "
+    "The clock is manual: streams and delays wait until you advance it. To advance it by 60 seconds: "
     'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
     "with ?namespace=NAME for another namespace."
 )
 HINTS = {
-    errno.EADDRINUSE: "Another program listens there; choose another with --port.",
+    errno.EADDRINUSE: "Another program is using this port; choose another with --port.",
     errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
 }
 CONNECTIONS = {
@@ -76,11 +76,11 @@ class ServerOptions:
     compiled: CompiledScenario
     engine: Options = field(default_factory=Options)
     provider: str | None = None
-    """Serve this provider alone, at the root."""
+    """Serve only this provider, at the root."""
     seed: int | None = None
-    """Replaces the scenario's seed."""
+    """Overrides the scenario's seed."""
     sources: tuple[Source, ...] = ()
-    """What to load again when its files change; empty: nothing is watched."""
+    """The sources to reload when their files change; empty if nothing is watched."""
     on_exchange: Callable[[Exchange], None] | None = None
     """What tells each exchange once it is over."""
     exports_spans: bool = False
@@ -90,11 +90,11 @@ class ServerOptions:
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
     """The provider behind each host name."""
     member: "Member | None" = None
-    """What it has to do with other workers, if it is one."""
+    """Its connection to other workers, if it is a worker."""
     front: "TlsFront | None" = None
-    """Speaks TLS at the port."""
+    """Handles TLS on the port."""
     proxy: "Proxy | None" = None
-    """Listens beside the port, for clients that keep their documented URLs."""
+    """A second listener, for clients that keep their documented URLs."""
     replay: "Replay | None" = None
     """A saved run whose answers are given again."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
@@ -102,7 +102,7 @@ class ServerOptions:
 
 
 def bind(host: str, port: int, *, listens: bool = True, shares_port: bool = False) -> socket.socket:
-    """A listening socket, or one that refuses. Port 0 takes a free one. Raises BindError."""
+    """A listening socket, or one that refuses connections. Port 0 picks a free one. Raises BindError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -205,11 +205,11 @@ class Server:
             app.problems = ()
             if compiled.scenario.clock == "manual":
                 logger.warning(MANUAL_CLOCK)
-            logger.info("The scenario was loaded again: %d rules.", len(compiled.rules.rules))
+            logger.info("The scenario was reloaded: %d rules.", len(compiled.rules.rules))
 
         def complain(error: ScenarioError) -> None:
             app.problems = error.problems
-            logger.error("The scenario cannot be used, the last good version stays:\n%s", error)
+            logger.error("The scenario is invalid, so the last valid version stays active:\n%s", error)
 
         await watch(self.options.sources, self.options.compiled, deliver, complain, stop, self._seen)
 
@@ -238,7 +238,7 @@ class Server:
         try:
             return future.result(timeout)
         except CancelledError:
-            raise EmulatorError("The emulator was stopped meanwhile.") from None
+            raise EmulatorError("The emulator has stopped in the meantime.") from None
 
     def _do_calls(self) -> None:
         while self._calls:
@@ -247,7 +247,7 @@ class Server:
     def _running_loop(self) -> asyncio.AbstractEventLoop | None:
         if self._loop is not None and self._process != os.getpid():
             raise EmulatorError(
-                f"The emulator runs in process {self._process}; in a process forked from it, only its URLs can be used."
+                f"The emulator runs in process {self._process}; a process forked from it can only use its URLs."
             )
         return self._loop
 
@@ -325,7 +325,7 @@ class HttpServer:
         """Nobody is connected any more, or a second signal came."""
 
     async def serve(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`."""
+        """Serves until `stop`."""
         _running.add(self)
         with self._signals():
             self._set_date()
@@ -525,7 +525,7 @@ class ListenerControl:
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop where it is to be had, else asyncio's own loop."""
+    """uvloop if it is available, otherwise asyncio's own loop."""
     if name != "asyncio":
         try:
             uvloop: Any = import_module("uvloop")

@@ -1,4 +1,4 @@
-"""Requests that reach no endpoint: what their URL should have been, and the answers to those that reach no provider."""
+"""Requests that reach no endpoint: suggests the right URL, and answers those that reach no provider."""
 
 import re
 from collections.abc import Mapping
@@ -17,17 +17,17 @@ from emulator.wire import Header, PlannedBody, single
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]*\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _VERSIONS = ("1.0", "1.1")
 _OF_THE_CLIENT = re.compile(r"(?:/chat)?/completions|/models|/v1/messages|/responses|/embeddings")
-"""What the providers' own clients put behind a base URL."""
+"""What the providers' own clients append to a base URL."""
 _MOST_NAMED = 3
 
 
 def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
-    """The status and the reason for a head that HTTP/1.1 demands to be refused (RFC 9112 2.3, 3 and 3.2)."""
+    """The status and the reason for a head that HTTP/1.1 requires a server to reject (RFC 9112 2.3, 3 and 3.2)."""
     version = scope["http_version"]
     if version not in _VERSIONS:
         if version == "0.9":
             return 400, "The request line has no version. It must end with HTTP/1.1."
-        return 505, f"HTTP/{version} is not spoken here. Use HTTP/1.1."
+        return 505, f"HTTP/{version} is not supported. Use HTTP/1.1."
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     if len(hosts) == 1:
         if _HOST.fullmatch(hosts[0]):
@@ -35,7 +35,7 @@ def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
         return 400, "The Host header is not a host name with an optional port."
     if hosts:
         return 400, f"The request has {len(hosts)} Host headers. It must have one."
-    return None if version == "1.0" else (400, "The request has no Host header. HTTP/1.1 demands one.")
+    return None if version == "1.0" else (400, "The request has no Host header. HTTP/1.1 requires one.")
 
 
 def refused(
@@ -62,7 +62,7 @@ def refused(
 
 
 def without_provider(method: str, path: str, prefix: str, providers: Mapping[str, Provider]) -> str:
-    """Why a path reaches no provider, and which would. `prefix` is what stood before it, such as `/@NAME`."""
+    """Why a path reaches no provider, and which would. `prefix` is the part before it, such as `/@NAME`."""
     first = path.lstrip("/").partition("/")[0]
     known = list(providers)
     missing = f"There is no provider at {prefix}{path}."
@@ -80,7 +80,7 @@ def without_provider(method: str, path: str, prefix: str, providers: Mapping[str
 
 
 def without_endpoint(call: RecordedRequest, provider: Provider) -> str:
-    """What would do instead of a path that this provider does not have."""
+    """Suggests a path, for one that this provider doesn't have."""
     path = call.path or "/"
     methods = [operation.method for operation in provider.operations if operation.pattern.fullmatch(call.path)]
     if methods:
@@ -104,7 +104,7 @@ def _is_route(provider: Provider, method: str, path: str) -> bool:
 
 
 def _nearest(provider: Provider, method: str, path: str) -> Operation | None:
-    """The operation whose path ends most like this one."""
+    """The operation whose path has the most similar end."""
     ends = [(_common_end(operation.path, path), operation) for operation in provider.operations]
     best = max(ends, key=lambda end: (end[0], end[1].method == method), default=(0, None))
     return best[1] if best[0] else None

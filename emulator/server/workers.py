@@ -1,8 +1,8 @@
-"""Several processes on one port, each with an accept queue of its own: for load that one core cannot bear.
+"""Several processes on one port, each with its own accept queue, for loads beyond one core.
 
-They share no state: a scenario whose answers depend on what came before would give different answers from process to
-process, so it is refused, with the reasons (`emulator.state.shared`). What the control API is asked reaches all of them
-by the control channel (`emulator.server.broker`), whose middle is the parent.
+They share no state. A scenario whose answers depend on earlier requests would answer differently in each process, so it
+is rejected, with the reasons (`emulator.state.shared`). Control API requests reach all of them through the control
+channel (`emulator.server.broker`), which goes through the parent.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from emulator.server.server import bind
 from emulator.state.shared import Shared
 
 MAX_FAILED_STARTS = 3
-"""Workers in a row that may end before they listen."""
+"""The most workers in a row that may end before they listen."""
 RESTART_DELAY = 0.2
 """Seconds before a worker is replaced that did not even start, or that ended as soon as it had."""
 STOP_TIMEOUT = 10.0
@@ -71,7 +71,9 @@ def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[
     `on_ready` is called once all of them listen. One that ends by itself is replaced, by one with a new index, and
     `say` gets a sentence about it. SIGINT and SIGTERM are passed on and end all: none is lost, whenever it comes."""
     if not hasattr(os, "fork"):
-        raise UsageError("Several workers need a system that can fork; run several servers on ports of their own.")
+        raise UsageError(
+            "Several workers need a system that can fork; instead, run several servers on different ports."
+        )
     return _Supervisor(serve, on_ready, say).run(number)
 
 
@@ -253,7 +255,7 @@ class _Supervisor:
         self._failed_starts += 1
         if self._failed_starts < MAX_FAILED_STARTS:
             return False
-        self._say(f"{sentence}, as the {MAX_FAILED_STARTS - 1} before it, before it could listen: the server ends")
+        self._say(f"{sentence}, as the {MAX_FAILED_STARTS - 1} before it, before it could listen: stopping the server")
         self._code = FAILED
         self._stop(signal.SIGTERM)
         return True
@@ -271,7 +273,7 @@ class _Supervisor:
     def _kill_late(self) -> None:
         if self._stops_by is not None and self._now() >= self._stops_by:
             for worker in self._workers:
-                self._say(f"worker {worker.index} did not end within {STOP_TIMEOUT:.0f} s and was killed")
+                self._say(f"worker {worker.index} did not stop within {STOP_TIMEOUT:.0f} s and was killed")
                 os.kill(worker.pid, signal.SIGKILL)
             self._stops_by = self._now() + STOP_TIMEOUT
             self._code = FAILED
@@ -290,7 +292,7 @@ class _Supervisor:
         except OSError as error:
             os.close(reader)
             self._broker.lost(index)
-            sentence = f"worker {index} could not be forked ({error.strerror})"
+            sentence = f"could not fork worker {index} ({error.strerror})"
             if not self._has_failed_too_often(sentence):
                 self._due.append((self._now() + RESTART_DELAY, f"{sentence}, replaced by worker"))
         finally:

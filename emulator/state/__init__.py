@@ -1,1 +1,1 @@
-"""What a namespace remembers: rules' counters, quotas, cached responses, journal, timing."""
+"""The state of a namespace: rule counters, quotas, cached responses, journal, timing."""

@@ -30,7 +30,9 @@ def leaks(http_request: HttpRequest) -> Iterator[str]:
     """The parts of a request in which a credential stands that belongs into a header: `url` and `body`."""
     key = http_request.key
     path = http_request.sent_path or http_request.path
-    named = query_of(http_request.query, key) != http_request.query
+    shape = shape_of(http_request.provider, http_request.dialect)
+    may_be_there = shape is not None and shape.takes_key_in_url
+    named = not may_be_there and query_of(http_request.query, key) != http_request.query
     if named or (key and len(key) >= MIN_KEY and key in path):
         yield "url"
     body = http_request.body

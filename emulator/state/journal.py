@@ -1,4 +1,4 @@
-"""What happened: one `Exchange` for each request, kept in a journal that is bounded in number and in bytes."""
+"""The journal: one `Exchange` for each request, bounded in number and in bytes."""
 
 import asyncio
 import json
@@ -26,13 +26,13 @@ from emulator.state.shared import Shared
 from emulator.wire import MAX_MOMENTS, Close, Data, Hang, Head, Header, PlannedBody, Playback, Raw, Reset, Step
 
 MAX_EXCHANGES = 1000
-"""How many exchanges a journal keeps."""
+"""The most exchanges in a journal."""
 MAX_REQUEST_BYTES = 65536
-"""Bytes kept of one body."""
+"""The most bytes kept of one body."""
 MAX_TEXT = 2048
-"""Characters kept of a model's name, an error or a note."""
+"""The most characters kept of a model's name, an error or a note."""
 MAX_BYTES = 64 * 2**20
-"""Bytes that all journals of one server keep together."""
+"""The most bytes that all journals of a server keep together."""
 MAX_UNCUT = 8 * 2**20
 """Bytes of it that may be whole bodies of requests that no rule answered: only they can tell why."""
 OVERHEAD = 1024
@@ -41,7 +41,7 @@ MAX_QUICK_RULES = 50
 """Rules up to which it is found out for each request that none of them matches why it does not."""
 IN_EXCHANGE = {"in_exchange": True}
 """`extra` of a message of the log that the record of its exchange says as well."""
-GONE = "not known any more: the request's body is too large to be kept"
+GONE = "unknown: the request's body was too large to keep"
 
 
 class _Body:
@@ -62,7 +62,7 @@ class _Body:
 
     @property
     def json(self) -> Any:
-        """The body as data; None when it is not JSON, or was cut."""
+        """The body as data; None if it isn't JSON or was truncated."""
         try:
             return None if self.truncated else json.loads(self.body)
         except (ValueError, RecursionError):
@@ -71,12 +71,12 @@ class _Body:
 
 @dataclass(frozen=True)
 class RecordedRequest(_Body):
-    """A request as the journal shows it: without credentials, its body cut at 64 KiB."""
+    """A request in the journal: without credentials, its body truncated at 64 KiB."""
 
     provider: str
-    """Empty when the URL names none."""
+    """Empty if the URL names none."""
     operation: str
-    """Which endpoint it was; empty when there is none at this path."""
+    """The endpoint; empty if this path has none."""
     method: str
     url: str
     """The whole URL as the client sent it."""
@@ -92,7 +92,7 @@ class RecordedRequest(_Body):
 
 @dataclass(frozen=True)
 class RecordedResponse(_Body):
-    """An answer as far as it was sent, its body cut at 64 KiB."""
+    """An answer as far as it was sent, its body truncated at 64 KiB."""
 
     status: int
     headers: Mapping[str, str]
@@ -115,18 +115,18 @@ class RecordedResponse(_Body):
 
     @property
     def content(self) -> str:
-        """The text of the answer, put together from all events of a stream; empty when no model has answered."""
+        """The text of the answer, joined from all events of a stream; empty if no model has answered."""
         return self.said.text if self.said is not None else ""
 
     @property
     def reasoning(self) -> str:
-        """The reasoning before the answer, put together likewise; empty when there is none."""
+        """The reasoning before the answer, joined in the same way; empty if there is none."""
         return self.said.reasoning if self.said is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Finds out why no rule answered, from the request as it came: only when somebody asks, for it can take long."""
+    """Finds out why no rule answered, from the original request; done on demand, because it can take long."""
 
     find: Callable[[], list[str]]
     body: bytes
@@ -143,7 +143,7 @@ class Why:
 
 
 class _Findings:
-    """What is found out about an exchange only when somebody asks."""
+    """Facts about an exchange that are computed on demand."""
 
     __slots__ = ()
 
@@ -181,19 +181,19 @@ class _Findings:
 
     @property
     def applied(self) -> tuple[str, ...]:
-        """The faults that acted, as `kind (source)`."""
+        """The faults that were applied, as `kind (source)`."""
         skipped = [fault for fault, _ in self.skipped]
         return tuple(fault for fault in self.faults if fault not in skipped)
 
     @property
     def retry_count(self) -> int | None:
-        """How many times the client's SDK says that it has tried before; None when it says nothing."""
+        """The SDK's own count of earlier attempts; None if it sends none."""
         text = self._http_request.headers.get("x-stainless-retry-count", "")
         return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
     @property
     def idempotency_key(self) -> str | None:
-        """The key by which a client marks its tries of one request; None when it sends none."""
+        """The key with which a client marks attempts of the same request; None if it sends none."""
         headers = self._http_request.headers
         found = (
             headers.get("idempotency-key")
@@ -240,7 +240,7 @@ class _Findings:
 
 @dataclass(slots=True)
 class Exchange(_Findings):
-    """One request and what became of it. Durations are seconds; `received` is Unix time."""
+    """One request and its outcome. Durations are in seconds; `received` is Unix time."""
 
     number: int
     received: float
@@ -249,12 +249,12 @@ class Exchange(_Findings):
     model: str = ""
     stream: bool = False
     rule: str | None = None
-    """The rule that answered; None when the answer was generated or refused."""
+    """The rule that answered; None if the answer was generated or rejected."""
     outcome: str = "error"
     """`reply`, `generated`, `listing` or `error`."""
     error: str | None = None
     message: str | None = None
-    """What the error said, in the provider's words."""
+    """The provider's own error message."""
     status: int = 0
     usage: Usage | None = None
     tokenizer: str = ""
@@ -265,22 +265,22 @@ class Exchange(_Findings):
     """What it cost, in USD."""
     playback: Playback | None = None
     faults: tuple[str, ...] = ()
-    """The faults that struck, as `kind (source)`."""
+    """The faults that were applied, as `kind (source)`."""
     notes: tuple[str, ...] = ()
-    """What a user should know of this exchange: why no rule matched, which fault could not be applied."""
+    """Anything else worth knowing: why no rule matched, which fault was skipped."""
     why: Why | None = field(default=None, repr=False)
-    """Why nearer rules did not answer."""
+    """Why nearer rules didn't answer."""
     skipped: tuple[tuple[str, str], ...] = ()
     """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
     read_as: type[BaseModel] | None = None
     """What its body was accepted as, which says what becomes of each member; None: nothing is known of them."""
     _unheeded: tuple[str, ...] | None = field(default=None, repr=False)  # where the body is too large to be kept
     attempt: int = 1
-    """How many times this very request has come, this one included."""
+    """How many times this exact request has arrived, including now."""
     connection: int = 0
     """The number of the connection that it came on, counted from 1 for each server; 0: it is not known."""
     acknowledged: Mapping[str, Any] | None = None
-    """What the client said of how it ended for itself."""
+    """The outcome that the client reported."""
     planned: PlannedBody | Sequence[Step] | None = field(default=None, repr=False)
     """The answer while it is being sent."""
     underway: Playback | None = field(default=None, repr=False)
@@ -336,7 +336,7 @@ class Exchange(_Findings):
 
     @property
     def operation(self) -> str:
-        """Which endpoint it was; empty when there is none at this path."""
+        """The endpoint; empty if this path has none."""
         return self._http_request.operation
 
     @property
@@ -605,12 +605,12 @@ FORGOTTEN = Why(lambda: [GONE], b"")
 
 @dataclass(slots=True, eq=False)
 class Journal:
-    """The last exchanges, oldest first; older ones are forgotten."""
+    """The last exchanges, oldest first; older ones are dropped."""
 
     capacity: int = MAX_EXCHANGES
     shelf: Shelf = field(default_factory=Shelf)
     count: int = 0
-    """How many exchanges there ever were."""
+    """How many exchanges there have been."""
     bytes: int = 0
     """What those that are over take."""
     _kept: OrderedDict[int, Exchange] = field(default_factory=OrderedDict)
@@ -678,14 +678,14 @@ class Journal:
         return self.count if shared is None else shared.next_number()
 
     def drop_oldest(self) -> None:
-        """Forget the oldest exchange."""
+        """Drops the oldest exchange."""
         _, oldest = self._kept.popitem(last=False)
         oldest.is_kept = False
         self.bytes -= oldest.size
         self.shelf.bytes -= oldest.size
 
     def clear(self) -> None:
-        """Forget all exchanges; the next ones are numbered on."""
+        """Removes all exchanges; numbers continue."""
         for exchange in self._kept.values():
             exchange.is_kept = False
         self._kept.clear()

@@ -1,4 +1,4 @@
-"""A world of its own: everything that one test may change without another noticing."""
+"""Namespaces: everything that one test can change without affecting another."""
 
 import re
 from collections import OrderedDict
@@ -24,7 +24,7 @@ from emulator.scenario.models import RuleModel, Scenario
 from emulator.scenario.sources import Source, load, load_document
 from emulator.state.journal import Exchange, Journal, Shelf
 from emulator.state.prompt_cache import PrefixCache
-from emulator.state.quotas import Quotas, quota_of
+from emulator.state.quotas import Quotas, quota_of, quota_of_plan
 from emulator.state.rate_limits import RateLimits
 from emulator.state.response_cache import ResponseCache
 from emulator.stored import ResponseStore
@@ -32,30 +32,30 @@ from emulator.stored import ResponseStore
 ClockMode = Literal["real", "virtual", "manual"]
 
 MAX_NAMESPACES = 1000
-"""How many worlds that requests alone have made are remembered."""
+"""The most namespaces created only by requests."""
 IDLE = 3600.0
-"""Seconds after which such a world may be forgotten, when nobody uses it."""
+"""Seconds without use after which such a namespace may be dropped."""
 MAX_ADVANCE = 100 * 366 * 86400.0
-"""The most seconds that may pass at once."""
+"""The most seconds that one call may advance a clock."""
 MAX_GIVEN = 10_000
-"""How many worlds are remembered that were given something: a scenario, a seed, faults, time."""
+"""The most namespaces that were configured: with a scenario, a seed, faults or time."""
 MAX_LOST = 100_000
-"""How many names of such worlds are remembered after them, so that a later use gets an error and not another world."""
+"""The most names of dropped ones that are kept, so that later use gets an error instead of a fresh namespace."""
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
-"""The names that can stand in a URL, a header and a key as they are."""
+"""Names that need no change in a URL, a header or a key."""
 MAX_ADDED = 1000
-"""How many rules may be added to a world."""
+"""The most rules that may be added to a namespace."""
 MAX_PREFIXES = 4096
 PREFIX_STEP = 128
 """Characters: the least length at which the beginnings of two texts are found to be the same."""
 LASTING = ("live-", "queue-", "server ")
-"""What the ids of faults begin with that are not the scenario's: their counts outlive it."""
+"""The prefix of the ids of faults that aren't the scenario's: their counters outlive it."""
 MAX_ATTEMPTS = 10_000
-"""How many different requests are remembered for counting attempts; the one longest unused is forgotten first."""
+"""The most different requests whose attempts are counted; the least recently used is dropped first."""
 
 
 def safe_name(name: str) -> str:
-    """The name under which a world is reached, for a name of any characters.
+    """The URL-safe name of a namespace, for a name with any characters.
 
     One of 1 to 128 letters, digits, dots, hyphens and underscores stays as it is. Of any other one, every run of other
     characters becomes a hyphen, the first 100 characters are kept, and `-` with 16 hexadecimal digits of the BLAKE2b
@@ -74,34 +74,34 @@ class CompiledScenario:
     rules: RuleSet
     providers: Mapping[str, Provider]
     keys: Mapping[str, frozenset[str]] | None
-    """The keys accepted by each provider; None when any is."""
+    """The keys accepted by each provider; None if all are."""
     pace: Pace | None
-    """The pace of what no rule answers, when the file gives one."""
+    """The pace of answers without a rule, if the file sets one."""
     files: tuple[Path, ...] = ()
     """The files that it was read from."""
     origins: tuple[str, ...] = ()
-    """Where each rule of the scenario stands."""
+    """The position of each rule of the scenario."""
 
     @property
     def is_default(self) -> bool:
-        """Whether these are the documented examples: rules that no user has written."""
+        """Whether these are the documented examples, not a user's rules."""
         return self.files == (DEFAULT_SCENARIO,)
 
 
 def compile_scenario(*sources: Source) -> CompiledScenario:
-    """Load and compile. Raises ScenarioError."""
+    """Loads and compiles a scenario. Raises ScenarioError."""
     loaded = load(*sources)
     return compiled_of(loaded.scenario, loaded.origins, loaded.files)
 
 
 def compile_document(document: Document) -> CompiledScenario:
-    """The same with a scenario that is no file. Raises ScenarioError."""
+    """The same for a scenario that isn't a file. Raises ScenarioError."""
     loaded = load_document(document)
     return compiled_of(loaded.scenario, loaded.origins)
 
 
 def compiled_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
-    """Compile a scenario. `origins` tells where each rule stands."""
+    """Compiles a scenario. `origins` has the position of each rule."""
     keys = None
     if scenario.accounts:
         keys = {
@@ -121,7 +121,7 @@ def compiled_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Pa
 
 @dataclass(frozen=True, slots=True)
 class AddedRule:
-    """A rule that was added to a world's scenario while the server runs."""
+    """A rule that was added to a namespace at run time."""
 
     id: str
     model: RuleModel
@@ -129,7 +129,7 @@ class AddedRule:
 
 
 class Namespace:
-    """One world: scenario, counters, state, seed, clock and journal. It lives in the event loop's thread."""
+    """A namespace: scenario, counters, state, seed, clock and journal. It is used only in the event loop's thread."""
 
     def __init__(
         self, name: str, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
@@ -146,17 +146,17 @@ class Namespace:
         self.rate_limits = RateLimits()
         self.given_seed = seed
         self.loaded = compiled
-        """The scenario that was loaded; `compiled` has the rules that were added to it besides."""
+        """The loaded scenario; `compiled` also has the added rules."""
         self.compiled = compiled
         self.added: tuple[AddedRule, ...] = ()
-        """The rules that were added, in the order of trying."""
+        """The added rules, in the order in which they are tried."""
         self.added_count = 0
         self.clock_mode = compiled.scenario.clock
         self.last_used = 0.0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew: counters, state, faults, added rules and prompt cache; the journal stays."""
+        """Resets counters, state, faults, added rules and prompt cache; keeps the journal."""
         self.added, self.compiled = (), self.loaded
         self.state = "start"
         self._used: dict[int, int] = {}
@@ -171,7 +171,7 @@ class Namespace:
         self.quotas = _quotas_of(self.compiled)
 
     def replace_scenario(self, compiled: CompiledScenario) -> None:
-        """Answer from another scenario from now on; its rules count from the beginning. Rules that were added stay."""
+        """Replaces the scenario; its rules count from the beginning. Added rules stay."""
         self.loaded = compiled
         self._used = {}
         self._put_added(self.added)
@@ -182,7 +182,7 @@ class Namespace:
         fresh = _quotas_of(compiled)
         if fresh.defined == self.quotas.defined:
             self.quotas.accounts = fresh.accounts
-        else:  # what was counted was counted against other limits
+        else:  # the counts belong to other limits
             fresh.spent = self.quotas.spent
             self.quotas = fresh
 
@@ -197,7 +197,7 @@ class Namespace:
         functions: what gives the rule's answers, by their places, in place of what the model says there.
         origin: where it is written, as `path:line`."""
         if len(self.added) >= MAX_ADDED:
-            raise UsageError(f"{MAX_ADDED} rules were added already. Remove some, or give a scenario.")
+            raise UsageError(f"{MAX_ADDED} rules have been added already. Remove some, or use a scenario.")
         self.added_count += 1
         id = f"added-{self.added_count}"
         rule = compile_added(model, id, self.loaded.scenario, functions)
@@ -215,7 +215,7 @@ class Namespace:
             self._put_added(tuple(added))
 
     def remove_rules(self, ids: Collection[str] | None = None) -> int:
-        """Remove rules that were added, or all of them; the answer is how many there were."""
+        """Removes added rules, or all of them; returns how many there were."""
         left = tuple(each for each in self.added if ids is not None and each.id not in ids)
         removed = len(self.added) - len(left)
         if removed:
@@ -223,7 +223,7 @@ class Namespace:
         return removed
 
     def _put_added(self, added: tuple[AddedRule, ...]) -> None:
-        """Let these rules stand before the scenario's own; each keeps its count of uses."""
+        """Puts these rules before the scenario's own; each keeps its count of uses."""
         before, number = [each.id for each in self.added], len(self.added)
         uses = {before[place]: count for place, count in self._used.items() if place < number}
         own = {place - number: count for place, count in self._used.items() if place >= number}
@@ -235,31 +235,31 @@ class Namespace:
         self.response_cache.clear()
 
     def uses(self, position: int) -> int:
-        """How often the rule at a place has answered."""
+        """How many times the rule at a position has answered."""
         return self._used.get(position, 0)
 
     @property
     def seed(self) -> int:
-        """What all chance comes from: given to this world, else its scenario's."""
+        """The seed of all random choices: the namespace's own, or its scenario's."""
         return self.compiled.scenario.seed if self.given_seed is None else self.given_seed
 
     def advance(self, seconds: float) -> None:
-        """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError."""
+        """Advances virtual time; whatever is due in between happens at its own time. Raises UsageError."""
         if not 0 <= seconds <= MAX_ADVANCE:
-            raise UsageError(f"Time cannot pass by {seconds} seconds: give a number from 0 to {MAX_ADVANCE:.0f}.")
+            raise UsageError(f"Can't advance time by {seconds} seconds: use a number from 0 to {MAX_ADVANCE:.0f}.")
         if not isinstance(self.clock, VirtualClock):
-            raise UsageError("This clock is real and cannot be moved: say `clock: manual` in the scenario.")
+            raise UsageError("This clock is real and can't be moved: set `clock: manual` in the scenario.")
         if self.clock.time() + seconds > LATEST_DATE:
-            raise UsageError("Time cannot pass beyond the year 9999.")
+            raise UsageError("Can't advance time beyond the year 9999.")
         self.clock.advance(seconds)
 
     def forget(self) -> None:
-        """Nobody can reach this world any more: its journal is empty, and what is still open comes to its end."""
+        """Ends a namespace that is no longer reachable: empties its journal and lets open answers finish."""
         self.journal.close()
         release(self.clock)
 
     def begin(self, http_request: HttpRequest) -> Exchange:
-        """The record of a request that has just arrived."""
+        """Records a request that has just arrived."""
         received = self.clock.time()
         exchange = Exchange(
             self.journal.next_number(), received, http_request, started=self.clock.now(), namespace=self.name
@@ -275,11 +275,11 @@ class Namespace:
             raise provider_error("unauthorized")
 
     def ask(self, request: ModelRequest, identity: bytes, attempt: int) -> MatchContext:
-        """The request with what this world knows of it."""
+        """The request with this namespace's state, for matching."""
         return MatchContext(request, self.state, attempt, identity, self.seed)
 
     def find(self, ask: MatchContext) -> RuleMatch | None:
-        """The rule whose turn it is, counted as used."""
+        """The rule that answers, counted as used."""
         return self.use(find(self.compiled.rules, ask, self._used))
 
     async def find_in_large(self, ask: MatchContext) -> RuleMatch | None:
@@ -295,7 +295,7 @@ class Namespace:
                 return self.use(found)
 
     def use(self, found: RuleMatch | None) -> RuleMatch | None:
-        """Count the rule as used; it may move the state."""
+        """Counts a use of the rule and sets the state, if the rule does."""
         if found is not None:
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
@@ -304,7 +304,7 @@ class Namespace:
         return found
 
     def attempt(self, identity: bytes) -> int:
-        """How many times this very request has come, from 1."""
+        """How many times this exact request has arrived, including now."""
         attempts = self._attempts
         number = attempts.pop(identity, 0) + 1
         attempts[identity] = number
@@ -315,11 +315,14 @@ class Namespace:
 
 def _quotas_of(compiled: CompiledScenario) -> Quotas:
     quotas = [quota_of(number, model) for number, model in enumerate(compiled.scenario.quotas)]
+    for name, provider in compiled.providers.items():
+        if provider.allotment is not None:
+            quotas.append(quota_of_plan(len(quotas), name, provider.allotment))
     return Quotas(quotas, compiled.scenario.accounts)
 
 
 class PromptCache:
-    """Which prompts each key sent before, as a context cache remembers them: by prefix, in units."""
+    """The prompts that each key has sent, as in a context cache: by prefix, in units."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -331,7 +334,7 @@ class PromptCache:
         """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
         tokens."""
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
-        for text, count in parts[:MAX_PREFIXES]:  # no more than that are remembered
+        for text, count in parts[:MAX_PREFIXES]:  # no more are kept
             start, size = 0, len(text)
             for end in _ends(size):
                 chain = hash((chain, text[start:end] if end - start < size else text))
@@ -360,10 +363,10 @@ def _ends(size: int) -> Iterator[int]:
 
 
 class Namespaces:
-    """All worlds of one server, by name: made on first use and bounded in number.
+    """All namespaces of a server by name, created on first use and bounded in number.
 
-    A world that only requests made is forgotten when it is long unused. One that was given something is kept much
-    longer, and once it is forgotten, its name gives an error instead of a new world that knows nothing of it."""
+    A namespace that only requests created is dropped after a long time without use. A configured one is kept much
+    longer; once it is dropped, its name gets an error instead of a fresh namespace."""
 
     def __init__(
         self, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
@@ -374,14 +377,14 @@ class Namespaces:
         self._seed = seed
         self._named: OrderedDict[str, Namespace] = OrderedDict()
         self.given: OrderedDict[str, Namespace] = OrderedDict()
-        """The worlds that were given something."""
+        """The configured namespaces."""
         self._lost: OrderedDict[str, None] = OrderedDict()
         self._shelf = shelf or Shelf()
         self.default = self._made("default", compiled, seed)
 
     def get(self, name: str | None) -> Namespace:
-        """The world of that name. A new one has the default world's scenario, and nothing else of it. Raises UsageError
-        for one that was given something and had to be forgotten."""
+        """The namespace with this name. A new one has the default namespace's scenario and nothing else of it. Raises
+        UsageError for a configured one that had to be dropped."""
         if name is None or name == "default":
             return self.default
         found = self.given.get(name)
@@ -400,14 +403,14 @@ class Namespaces:
         return found
 
     def own(self, name: str) -> Namespace:
-        """The same for whoever gives it something that must not be lost in silence."""
+        """The same, for callers that configure it."""
         found = self.get(name)
         if self._named.pop(name, None) is not None:
             self._keep(found)
         return found
 
     def give(self, name: str, compiled: CompiledScenario, seed: int | None = None) -> Namespace:
-        """A world of that name that starts anew with a scenario of its own."""
+        """Creates or replaces the namespace with this name, with its own scenario."""
         self._lost.pop(name, None)
         for known in (self._named, self.given):
             if name in known:
@@ -417,18 +420,18 @@ class Namespaces:
         return made
 
     def complaint(self, name: str | None) -> str:
-        """Why there is no world of that name; empty when there is one, or can be."""
+        """Why there can be no namespace with this name; empty if there can."""
         if name is None or name not in self._lost:
             return ""
         return (
-            f"The namespace '{name}' was forgotten: {MAX_GIVEN} others were given something since it was last used. "
-            "Give it its scenario once more, or use fewer names."
+            f"The namespace '{name}' was dropped: {MAX_GIVEN} others have been configured since its last use. "
+            "Configure it again, or use fewer names."
         )
 
     def remove(self, name: str) -> bool:
-        """Forget a world and everything in it; whether there was one. Raises UsageError for the default one."""
+        """Removes a namespace and everything in it; returns whether it existed. Raises UsageError for the default."""
         if name == "default":
-            raise UsageError("The namespace 'default' cannot be removed; reset it, or give it another scenario.")
+            raise UsageError("The namespace 'default' can't be removed: reset it, or load another scenario.")
         for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
@@ -445,13 +448,13 @@ class Namespaces:
             namespace.response_cache.clear()
 
     def load(self, namespace: Namespace, compiled: CompiledScenario) -> None:
-        """Let a world answer from another scenario, and by another kind of clock if that wants one."""
+        """Gives a namespace another scenario, and another kind of clock if the scenario sets one."""
         if compiled.scenario.clock != namespace.compiled.scenario.clock:
             self.set_clock(namespace, compiled.scenario.clock)
         namespace.replace_scenario(compiled)
 
     def reload(self, compiled: CompiledScenario) -> None:
-        """Give a new version of the server's files to every world that answers from the old one."""
+        """Gives a new version of the server's files to every namespace that uses the old one."""
         old, self.loaded = self.loaded, compiled
         for namespace in self:
             if namespace.loaded is old:

@@ -1,22 +1,22 @@
-"""What keys may still do: balances that are spent, and quotas that count requests, tokens and open answers."""
+"""Balances, and quotas that count requests, tokens and open answers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from math import ceil
+from math import ceil, inf, isinf
 from re import Pattern
 
 from emulator.errors import UsageError
 from emulator.matching.conditions.values import glob_pattern
-from emulator.providers.base import Provider, provider_error
+from emulator.providers.base import Allotment, Provider, provider_error
 from emulator.reply import Usage
 from emulator.scenario.models import Account, QuotaModel
 
 MAX_GIVEN = 10_000
-"""How many accounts may be given a balance while the server runs."""
+"""The most accounts whose balance may be set at run time."""
 MAX_TALLIES = 10_000
-"""How many pairs of quota and key are remembered; the oldest is forgotten first."""
+"""The most pairs of quota and key; the oldest is dropped first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ class Quota:
     tokens: int | None
     concurrency: int | None
     seconds: float | None
-    """The length of a window; None: the calendar month."""
+    """The length of a window; None for the calendar month."""
+    refuses_crossing: bool = False
+    """Whether a call that crosses the token limit gets no answer."""
 
     def covers(self, provider: str, key: str) -> bool:
         return (self.providers is None or provider in self.providers) and (
@@ -39,7 +41,7 @@ class Quota:
 
 
 def quota_of(number: int, model: QuotaModel) -> Quota:
-    """A quota as the scenario says it, made quick to ask."""
+    """A quota of the scenario, compiled."""
     return Quota(
         number=number,
         providers=model.provider,
@@ -51,13 +53,19 @@ def quota_of(number: int, model: QuotaModel) -> Quota:
     )
 
 
+def quota_of_plan(number: int, provider: str, allotment: Allotment) -> Quota:
+    """The tokens that are part of a product, for each key."""
+    seconds = None if allotment.is_monthly else inf
+    return Quota(number, (provider,), None, None, allotment.tokens, None, seconds, allotment.refuses_crossing)
+
+
 _OWN = Quota(-1, None, None, None, None, None, None)
 """What a provider itself allows of each model, counted for the whole account."""
 
 
 @dataclass(slots=True)
 class UsageCounter:
-    """What one key has used of one quota in the window that runs until `end` (Unix seconds)."""
+    """How much of a quota one key has used in the window until `end` (Unix seconds)."""
 
     end: float = 0.0
     requests: int = 0
@@ -74,7 +82,7 @@ class Quotas:
     spent: dict[str, Decimal] = field(default_factory=dict)
     """By key, in USD."""
     given: dict[tuple[str, str], Decimal | None] = field(default_factory=dict)
-    """What is left, by provider and key, where that was given while the server runs; None: unlimited."""
+    """Balances set at run time, by provider and key; None is unlimited."""
     _counters: dict[tuple[int, str, str], UsageCounter] = field(default_factory=dict)
 
     @property
@@ -82,7 +90,7 @@ class Quotas:
         return not self.defined and not self.accounts and not self.given
 
     def balance(self, provider: str, key: str) -> Decimal | None:
-        """What is left on an account; None when it is unlimited or there is none."""
+        """The balance of an account; None if it is unlimited or doesn't exist."""
         if (provider, key) in self.given:
             return self.given[provider, key]
         for account in self.accounts:
@@ -91,19 +99,19 @@ class Quotas:
         return None
 
     def give(self, provider: str, key: str, balance: Decimal | None) -> None:
-        """Let so much be left on an account, whatever was on it before; None: unlimited. Raises UsageError."""
+        """Sets the balance of an account; None is unlimited. Raises UsageError."""
         if (provider, key) not in self.given and len(self.given) >= MAX_GIVEN:
-            raise UsageError(f"{MAX_GIVEN} accounts were given a balance already. Reset the namespace first.")
+            raise UsageError(f"{MAX_GIVEN} accounts have a balance already. Reset the namespace first.")
         self.given[provider, key] = balance
 
     def knows(self, provider: str, key: str) -> bool:
-        """Whether there is such an account."""
+        """Whether the account exists."""
         return (provider, key) in self.given or any(
             account.key == key and account.provider in (None, provider) for account in self.accounts
         )
 
     def rows(self) -> "Iterator[tuple[str | None, str, Decimal | None]]":
-        """Provider (None: any), key and what is left of each account."""
+        """The provider (None: any), key and balance of each account."""
         for (provider, key), left in self.given.items():
             yield provider, key, left
         for account in self.accounts:
@@ -118,12 +126,12 @@ class Quotas:
     def open(
         self, provider: Provider, key: str, now: float, model: str = "", concurrency: int | None = None
     ) -> "Lease":
-        """A request begins: counted, or refused with the provider's own words. `now` is Unix time. What it took is in
-        the lease, which has to be closed once the answer is over, however it ended.
+        """Counts a new request, or raises the provider's own error. `now` is Unix time. What the request uses is in the
+        lease, which must be closed once the answer has ended, however it ended.
 
         `concurrency` is how many answers of the model the account may have open, whatever the keys.
 
-        A request that only its answer shows to cross a limit of tokens still succeeds; the next one is refused."""
+        A request whose answer exceeds a token limit still succeeds; the next one is rejected."""
         balance = self.balance(provider.name, key)
         if balance is not None and balance <= 0:
             raise provider_error("insufficient_balance")
@@ -142,17 +150,21 @@ class Quotas:
             over_tokens = quota.tokens is not None and counter.tokens >= quota.tokens
             if over_requests or over_tokens:
                 words = provider.rate_limit_message(quota.requests, quota.seconds) if over_requests else None
-                raise provider_error(
-                    "rate_limited", words, headers={"retry-after": str(max(1, ceil(counter.end - now)))}
-                )
+                wait = {} if isinf(counter.end) else {"retry-after": str(max(1, ceil(counter.end - now)))}
+                raise provider_error("rate_limited", words, headers=wait)
         taken = tuple([counter for _, counter in counters] + ([own] if own is not None else []))
         for counter in taken:
             counter.requests += 1
             counter.open += 1
-        return Lease(self, provider.name, key, taken)
+        limits = [
+            (quota.tokens, counter)
+            for quota, counter in counters
+            if quota.refuses_crossing and quota.tokens is not None
+        ]
+        return Lease(self, provider.name, key, taken, tuple(limits))
 
     def charge(self, provider: str, key: str, usage: Usage, cost: Decimal, now: float) -> None:
-        """The answer is known: its tokens and its price are put down."""
+        """Records the tokens and the price of an answer."""
         for quota in self._covering(provider, key):
             self._counter(quota, provider, key, now).tokens += usage.total
         if (left := self.given.get((provider, key))) is not None:
@@ -175,7 +187,7 @@ class Quotas:
         return counter
 
     def _oldest(self) -> tuple[int, str, str]:
-        """The tally to forget: the first under which no answer is open, for that one is still needed."""
+        """The counter to drop: the first without open answers, which would still need it."""
         return next(
             (place for place, counter in self._counters.items() if not counter.open), next(iter(self._counters))
         )
@@ -183,26 +195,32 @@ class Quotas:
 
 @dataclass(slots=True)
 class Lease:
-    """What one answer took of the quotas. It gives back exactly that, once, whatever became of the quotas meanwhile."""
+    """What an answer uses of the quotas. Closing it releases exactly that, once, even if the quotas have changed."""
 
     quotas: Quotas
     provider: str
     key: str
     counters: tuple[UsageCounter, ...]
+    hard: tuple[tuple[int, UsageCounter], ...] = ()
+    """The limits of tokens that no answer may cross, and what is used of them."""
+
+    def crosses(self, usage: Usage) -> bool:
+        """Whether an answer would cross one of these limits."""
+        return any(counter.tokens + usage.total > most for most, counter in self.hard)
 
     def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
-        """Put the answer's tokens and price down where the request was counted."""
+        """Records the answer's tokens and price where the request was counted."""
         self.quotas.charge(self.provider, self.key, usage, cost, now)
 
     def close(self) -> None:
-        """The answer is over. May be called more than once."""
+        """Releases what the answer uses. May be called more than once."""
         counters, self.counters = self.counters, ()
         for counter in counters:
             counter.open -= 1
 
 
 def _end_of_window(quota: Quota, now: float) -> float:
-    """A window begins with the first request in it; a month is the calendar's."""
+    """A window begins with its first request; a month is a calendar month."""
     if quota.seconds is not None:
         return now + quota.seconds
     today = datetime.fromtimestamp(now, UTC)

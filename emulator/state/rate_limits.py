@@ -1,4 +1,4 @@
-"""Limits per minute that a provider tells in its headers: how much is left, and when all of it is there again."""
+"""Limits per minute that a provider reports in its headers: how much is left, and when the limit is restored."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -6,12 +6,12 @@ from typing import NamedTuple
 from emulator.providers.base import Allowance, Limits, Remaining
 
 MAX_BUCKETS = 10_000
-"""How many pairs of key and model are remembered; the oldest is forgotten first."""
+"""The most pairs of key and model; the oldest is dropped first."""
 MINUTE = 60.0
 
 
 class Used(NamedTuple):
-    """What was used of the limits at a moment; it drains at the pace at which they fill up again."""
+    """The used part of the limits at a point in time; it shrinks as the limits refill."""
 
     requests: float = 0.0
     tokens: float = 0.0
@@ -21,7 +21,7 @@ class Used(NamedTuple):
 
 @dataclass(slots=True)
 class RateLimits:
-    """What the keys of one namespace have used of late."""
+    """What the keys of one namespace have used recently."""
 
     _used: dict[tuple[str, str, str], Used] = field(default_factory=dict)
 
@@ -38,7 +38,7 @@ class RateLimits:
         )
 
     def until_next(self, place: tuple[str, str, str], limits: Limits, now: float) -> float:
-        """In how many seconds another request may come."""
+        """Seconds until another request is allowed."""
         used = self._drained(place, limits, now)
         rows = [(used.requests, limits.requests), (used.tokens, limits.tokens)]
         if limits.output is not None:
@@ -46,7 +46,7 @@ class RateLimits:
         return max([MINUTE * max(0.0, amount + 1 - limit) / limit if limit else MINUTE for amount, limit in rows])
 
     def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> None:
-        """Count what a request uses."""
+        """Counts what a request uses."""
         used = self._drained(place, limits, now)
         self._used.pop(place, None)
         self._used[place] = Used(

@@ -1,4 +1,4 @@
-"""Keeps credentials out of all that is shown: headers, queries, bodies, and texts split over events of a stream."""
+"""Redacts credentials in everything that is shown: headers, queries, bodies, and texts split over stream events."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -25,20 +25,20 @@ SECRET_HEADERS = frozenset(
     ]
 )
 SECRETS = ("key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key")
-"""Names of query parameters that hold a credential, in any case."""
+"""Query parameters that contain a credential, in any case."""
 MIN_KEY = 8
-"""Characters from which on the key of a request is looked for in all that is shown: a shorter one may be a word."""
+"""The minimum length of a request's key to search for: a shorter one may be an ordinary word."""
 KEYS = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{6,}")
-"""What keys look like, wherever they stand."""
+"""Texts that look like keys."""
 _FIELDS = re.compile(
     r'("(?:x-)?(?:api[_-]?key|access[_-]?token|client[_-]?secret|authorization)"\s*:\s*")((?:[^"\\]|\\.)+)',
     re.IGNORECASE,
 )
-"""Members of JSON that hold a credential."""
+"""JSON members that contain a credential."""
 
 
 def redacted(text: str, key: str | None = None) -> str:
-    """A text without what looks like a key, and without the key of the request itself."""
+    """A text without anything that looks like a key, and without the request's own key."""
     if key and len(key) >= MIN_KEY and key in text:
         text = text.replace(key, REDACTED)
     if "sk-" in text:
@@ -49,7 +49,7 @@ def redacted(text: str, key: str | None = None) -> str:
 def redacted_body(
     body: bytes, key: str | None = None, shape: WireShape | None = None, *, only_members: bool = False
 ) -> bytes:
-    """A body without credentials. With a `shape` it is a stream, and what its events say together counts as well."""
+    """A body without credentials. With a `shape`, it is a stream, and keys split over events are found too."""
     if shape is not None:
         body = _without_split_keys(body, key, shape)
     text = body.decode("latin-1")
@@ -68,12 +68,12 @@ def headers_of(headers: Mapping[str, str], key: str | None) -> dict[str, str]:
 
 
 def holds(value: str, key: str | None) -> bool:
-    """Whether a header carries the key, alone or after a scheme."""
+    """Whether a header contains the key, alone or after a scheme."""
     return bool(key) and (value.strip() == key or value.rpartition(" ")[2] == key)
 
 
 def query_of(query: str, key: str | None) -> str:
-    """A query string as it was sent, but for the values of parameters that hold a credential."""
+    """A query string as sent, except for the values of parameters with credentials."""
     parts = re.split("([&;])", query)
     for place, part in enumerate(parts):
         name, equals, value = part.partition("=")
@@ -83,14 +83,14 @@ def query_of(query: str, key: str | None) -> str:
 
 
 def events_of(body: bytes, shape: WireShape) -> Iterator[tuple[bytes, bytes, Event | None]]:
-    """The events of a stream: each as sent, the blank line behind it, and what it says if it can be read."""
+    """The events of a stream: each as sent, the blank line after it, and its data if it can be parsed."""
     parts = shape.split(body)
     for place in range(0, len(parts), 2):
         yield parts[place], parts[place + 1] if place + 1 < len(parts) else b"", shape.read_frame(parts[place])
 
 
 def _without_split_keys(body: bytes, key: str | None, shape: WireShape) -> bytes:
-    """Blanks keys whose letters stand in several events."""
+    """Redacts keys that are split over several events."""
     events = list(events_of(body, shape))
     texts: dict[tuple[str, Any], list[tuple[int, Place]]] = {}
     for number, (_, _, event) in enumerate(events):
@@ -116,7 +116,7 @@ def _without_split_keys(body: bytes, key: str | None, shape: WireShape) -> bytes
 
 
 def _blank(pieces: list[tuple[int, Place]], start: int, end: int) -> set[int]:
-    """Put asterisks over a span of the joined pieces; the numbers of the events that this changes."""
+    """Replaces a span of the joined pieces with asterisks; returns the numbers of the changed events."""
     position, changed = 0, set()
     for number, place in pieces:
         text: str = place.value

@@ -1,4 +1,4 @@
-"""What the processes of one server have in common, and what they can't have in common."""
+"""State that the processes of a server share, and what they can't share."""
 
 import contextlib
 import mmap
@@ -14,7 +14,7 @@ _NUMBER = struct.Struct("=Q")
 _ROW = struct.Struct("=8sQQQ")
 _USED, _FREE = b"\xf3fault\xa7+", b"\xf3fault\xa7-"
 MAX_ROWS = 4096
-"""How many faults are counted; the next ones take the places of the oldest."""
+"""The most faults that are counted; new ones replace the oldest."""
 
 
 class Shared:
@@ -29,10 +29,10 @@ class Shared:
         self._places: dict[int, int] = {}
         """Where each key was seen last."""
         self._file = _nameless_file()
-        """Its lock guards the memory: a process that is killed lets go of it."""
+        """Its lock guards the memory; a killed process releases it."""
 
     def next_number(self) -> int:
-        """Numbers from 1, each of which is given out once."""
+        """Numbers from 1, each of which is used once."""
         self._lockf(self._file, self._exclusive)
         try:
             number: int = _NUMBER.unpack_from(self._memory)[0] + 1
@@ -42,15 +42,15 @@ class Shared:
         return number
 
     def open(self, key: int) -> None:
-        """A fault is armed, which every process does for itself. Of too many, the oldest count as spent."""
+        """Registers a fault, in every process. If there are too many, the oldest count as used up."""
         with self._locked():
             if self._find(key) < 0:
                 place = self._memory.find(_FREE)
                 _ROW.pack_into(self._memory, place if place >= 0 else self._oldest(), _USED, key, 0, 0)
 
     def claim(self, key: int, skip: int, times: int | None, *, hits: bool) -> bool | None:
-        """Count a request that a fault has seen in any process; `hits`: whether chance lets it strike. The answer is
-        whether it strikes; None: it has struck as often as it was to."""
+        """Counts a request that a fault has seen in any process; `hits`: whether its probability lets it apply. Returns
+        whether it applies; None if it is used up."""
         with self._locked():
             place = self._find(key)
             if place < 0:
@@ -62,7 +62,7 @@ class Shared:
         return None if is_spent else strikes
 
     def release(self, key: int) -> None:
-        """Nobody will ask for this fault any more."""
+        """Removes a fault that is no longer used."""
         with self._locked():
             if (place := self._find(key)) >= 0:
                 _ROW.pack_into(self._memory, place, _FREE, 0, 0, 0)
@@ -98,25 +98,24 @@ def _nameless_file() -> int:
 def needs_shared_state(
     scenario: Scenario, origins: tuple[str, ...] = (), server_faults: Sequence[Fault] = ()
 ) -> list[str]:
-    """Why a scenario, and the faults of the server beside it, cannot be answered by processes that share nothing;
-    empty when they can."""
+    """Why separate processes can't serve a scenario and the server's faults; empty if they can."""
     reasons = []
     if scenario.quotas:
-        reasons.append("quotas count over all requests")
+        reasons.append("quotas count all requests")
     if any(account.balance is not None for account in scenario.accounts):
-        reasons.append("balances are spent by all requests")
+        reasons.append("balances are shared by all requests")
     if scenario.clock == "virtual":
         reasons.append("the clock is virtual, and each process would have its own")
     if any(map(_counts, scenario.faults)):
-        reasons.append("faults with times or skip count over all requests")
+        reasons.append("faults with times or skip count all requests")
     reasons += [
-        f"the server's fault '{fault.kind}' has times or skip, which count over all requests"
+        f"the server's fault '{fault.kind}' has times or skip, which count all requests"
         for fault in server_faults
         if _counts(fault)
     ]
     everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
     if any(fault.reaches_beyond_exchange for fault in everywhere):
-        reasons.append("faults that stop listening would stop one process, and the others would go on")
+        reasons.append("faults that stop listening would stop only one of the processes")
     for number, rule in enumerate(scenario.rules):
         name = rule.name or f"rules[{number}]"
         where = f"{origins[number]}: " if number < len(origins) else ""
@@ -130,9 +129,9 @@ def _reasons(rule: RuleModel) -> Iterator[str]:
     if rule.times is not None:
         yield "is used up after a number of times"
     if rule.set_state is not None or any(item.set_state is not None for item in rule.replies or ()):
-        yield "moves the state"
+        yield "sets the state"
     if _looks_back(rule.match):
-        yield "looks at the state or at the attempt"
+        yield "depends on the state or the attempt"
     if any(map(_counts, rule.faults)):
         yield "has faults that count"
 

@@ -1,4 +1,4 @@
-"""How well the promise of time was kept: what was asked for against what was delivered.
+"""Measures punctuality: planned against actual times.
 
 A benchmark that reads this can discard a run in which the machine, and not the client, was slow.
 """
@@ -34,7 +34,7 @@ class Histogram:
             self.most = seconds
 
     def quantile(self, share: float) -> float:
-        """The upper bound of the class that the quantile is in, in seconds; 0 without samples."""
+        """The upper bound of the quantile's class, in seconds; 0 without samples."""
         left = share * self.count
         for bound, count in zip(BOUNDS, self.counts, strict=False):
             left -= count
@@ -48,12 +48,12 @@ class Histogram:
 
     @classmethod
     def loaded(cls, dumped: Sequence[Any]) -> "Histogram":
-        """What was dumped, maybe by another process."""
+        """Restores plain data, perhaps from another process."""
         counts, count, most, total = dumped
         return cls(list(counts), count, most, total)
 
     def merge(self, other: "Histogram") -> None:
-        """Add what another one has."""
+        """Adds the samples of another one."""
         self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
         self.count += other.count
         self.most = max(self.most, other.most)
@@ -67,24 +67,24 @@ class Histogram:
 
 @dataclass(slots=True)
 class Timing:
-    """How punctual a server has been since its start or the last `clear`."""
+    """How punctual a server has been since it started or since the last `clear`."""
 
     late: Histogram = field(default_factory=Histogram)
     """The worst lateness of each paced answer."""
     too_long: Histogram = field(default_factory=Histogram)
-    """How much longer than asked each paced answer took, from its first frame to its last."""
+    """How much longer than planned each paced answer took, from its first frame to its last."""
     lag: Histogram = field(default_factory=Histogram)
-    """How late the event loop woke up when nothing but the time was to be waited for."""
+    """How late the event loop woke up when it only waited for the time."""
     _sampled: Alarm | None = None
 
     def note(self, playback: Playback, asked: float) -> None:
-        """A paced answer is over; `asked` is the time between its first and its last frame as planned, in seconds."""
+        """Records a finished paced answer; `asked` is the planned time from its first frame to its last, in seconds."""
         self.late.add(max(0.0, playback.late))
         if playback.first_sent is not None and playback.last_sent is not None:
             self.too_long.add(max(0.0, playback.last_sent - playback.first_sent - asked))
 
     def watch(self, clock: Clock) -> None:
-        """Sample the loop's lag from now on."""
+        """Starts to sample the loop's lag."""
         due = clock.now() + INTERVAL
 
         def sample() -> None:
@@ -94,12 +94,12 @@ class Timing:
         self._sampled = clock.call_at(due, sample)
 
     def dumped(self) -> dict[str, Any]:
-        """As plain data, which can be put together with that of other processes."""
+        """As plain data, which can be merged with that of other processes."""
         return {"late": self.late.dumped(), "too_long": self.too_long.dumped(), "lag": self.lag.dumped()}
 
     @classmethod
     def merged(cls, parts: Iterable[Mapping[str, Any]]) -> "Timing":
-        """The timing of several processes together."""
+        """The merged timing of several processes."""
         timing = cls()
         for part in parts:
             timing.late.merge(Histogram.loaded(part["late"]))

@@ -1,4 +1,4 @@
-"""What all exchanges of one process add up to: plain counts, which metrics are made of when somebody reads them."""
+"""The totals of all exchanges of a process: plain counts, from which metrics are made on request."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from emulator.state.redaction import redacted
 from emulator.state.timing import Histogram
 
 MAX_SERIES = 1000
-"""Combinations of labels that are counted apart; whatever comes after them counts as OTHER."""
+"""The most label combinations that are counted separately; further ones count as OTHER."""
 OTHER = "other"
 MAX_LABEL = 100
-"""Characters of a model's name in a label."""
+"""The most characters of a model's name in a label."""
 
 Labels = tuple[str, ...]
 
@@ -35,7 +35,7 @@ class Totals:
     """Seconds until the first byte of the body, by provider and whether it is a stream."""
 
     def note(self, exchange: Exchange) -> None:
-        """An exchange is over."""
+        """Counts a finished exchange."""
         (provider, _, _), playback, usage = exchange.place, exchange.playback, exchange.usage
         provider = provider or "none"
         ended = exchange.ended or "aborted"
@@ -90,7 +90,7 @@ def _add(counts: Counter[Labels], labels: Labels, number: int) -> None:
 
 
 def merged(parts: Iterable[dict[str, Any]]) -> Totals:
-    """The totals of several processes together."""
+    """The merged totals of several processes."""
     totals = Totals()
     for part in parts:
         for name in ("requests", "tokens", "faults"):

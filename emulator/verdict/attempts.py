@@ -289,9 +289,13 @@ def attempt_of(row: Row) -> Attempt:
     text: str = response["text"]
     is_stream = "event-stream" in response["headers"].get("content-type", "")
     stream = read_stream(text) if is_stream else Stream()
-    values = [read_json(data) for data in stream.data] if is_stream else [read_json(text)]
+    whole = None if is_stream else read_json(text)
+    values = whole if isinstance(whole, list) else [whole]
+    if is_stream:
+        values = [read_json(data) for data in stream.data]
     natives = [value for value in values if isinstance(value, dict)]
-    is_readable = not response["truncated"] and "content-encoding" not in response["headers"]
+    reads = type(reader).answer_of is not WireShape.answer_of or not is_stream
+    is_readable = reads and not response["truncated"] and "content-encoding" not in response["headers"]
     answer = _answer(reader, natives) if row["status"] < 400 else Answer()
     word = row["acknowledged"] or {}
     return Attempt(

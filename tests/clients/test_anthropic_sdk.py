@@ -124,7 +124,7 @@ def test_a_tool_is_called_and_its_result_answered(client: Anthropic, streams: bo
     assert (final.content[-1].text, final.stop_reason) == ("It is sunny in Bern.", "end_turn")
 
 
-def test_a_limit_and_a_stop_sequence_are_honoured(client: Anthropic) -> None:
+def test_a_limit_and_a_stop_sequence_are_honored(client: Anthropic) -> None:
     plain = {"thinking": {"type": "disabled"}}
     cut = client.messages.create(**{**asking("Count", **plain), "max_tokens": 2})
     stopped = client.messages.create(**asking("Count", stop_sequences=["three", "five"], **plain))

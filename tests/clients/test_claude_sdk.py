@@ -34,7 +34,7 @@ RULES: list[dict[str, Any]] = [
     {"match": {"prompt": "Busy"}, "reply": {"content": "Now."}},
     {"match": {"prompt": "Broke"}, "error": "insufficient_balance"},
 ]
-BASES = {"anthropic": ""}
+BASES = {"anthropic": "", "serevix": "", "cloudsway": "/sVUARttwSjilLOZY"}
 """What follows a vendor's own URL in the base URL of the SDK."""
 
 
@@ -143,7 +143,7 @@ def test_documents_are_cited(client: Anthropic, streams: bool) -> None:
     assert (citation.type, citation.cited_text, citation.start_char_index) == ("char_location", "The sky is blue.", 16)
 
 
-def test_a_limit_and_a_stop_sequence_are_honoured(client: Anthropic) -> None:
+def test_a_limit_and_a_stop_sequence_are_honored(client: Anthropic) -> None:
     cut = client.messages.create(**{**asking("Count"), "max_tokens": 2})
     stopped = client.messages.create(**asking("Count", stop_sequences=["three", "five"]))
     assert (cut.content[0].model_dump()["text"], cut.stop_reason, cut.usage.output_tokens) == (

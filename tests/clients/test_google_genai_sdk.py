@@ -208,7 +208,7 @@ def test_structured_output_follows_a_model_a_schema_and_an_enum(client: genai.Cl
     assert color.parsed in list(Color)
 
 
-def test_limits_stops_and_candidates_are_honoured(client: genai.Client) -> None:
+def test_limits_stops_and_candidates_are_honored(client: genai.Client) -> None:
     def ask(**members: Any) -> types.GenerateContentResponse:
         config = types.GenerateContentConfig(**members)
         return client.models.generate_content(model=MODEL, contents="Count", config=config)

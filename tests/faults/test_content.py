@@ -557,7 +557,7 @@ def test_a_fault_that_cannot_be_applied_is_told(
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [
-        ("error_event:form=first,after_tokens=1", "form=first already says where: remove after_tokens"),
+        ("error_event:form=first,after_tokens=1", "form=first already sets the place: remove after_tokens"),
         ("error_event:name=overlooded", "Did you mean 'overloaded'?"),
         ("duplicate_chunk:nth=0", "nth"),
         ("no_trailing_blank:line_ends=2", "line_ends"),

@@ -80,11 +80,11 @@ def test_every_value_of_every_parameter_is_used_or_refused(place: tuple[str, str
     [
         (
             "bandwidth:bytes_per_second=.inf",
-            "The fault 'bandwidth', bytes_per_second: Input should be a finite number",
+            "The fault 'bandwidth': bytes_per_second: Input should be a finite number",
         ),
-        ("latency:seconds=.nan", "The fault 'latency', seconds: Input should be a finite number"),
-        ("latency:seconds=1e6", "The fault 'latency', seconds: 1000000.0 was given, at most 86400 was expected"),
-        ("latency:window=1", "The fault 'latency', window: Input should be a valid dictionary or instance of Window"),
+        ("latency:seconds=.nan", "The fault 'latency': seconds: Input should be a finite number"),
+        ("latency:seconds=1e6", "The fault 'latency': seconds is 1000000.0; expected at most 86400"),
+        ("latency:window=1", "The fault 'latency': window: Input should be a valid dictionary or instance of Window"),
         ("latency:seconds=1,seconds=2", "The fault 'latency' has the parameter 'seconds' twice: remove one"),
         ("latency:kind=reset", "The fault 'latency' has the parameter 'kind' twice: remove one"),
         ("error:" + "a" * 9000, f"The fault 'error:{'a' * 73}…' has 9006 characters; the limit is 8192."),
@@ -104,7 +104,7 @@ def test_brackets_in_a_url_are_a_name_that_there_is_not(documented: Emulator, ht
     response = http.post(url, json=question("serevix"), headers=KEYS["serevix"])
     assert (response.status_code, response.headers["x-emulator-error"]) == (400, "fault")
     message = response.json()["error"]["message"]
-    assert message.startswith(f"The fault 'error', name: is '{'[' * 79}…'. Errors: unauthorized, forbidden, ")
+    assert message.startswith(f"The fault 'error': name is '{'[' * 79}…'. Errors: unauthorized, forbidden, ")
 
 
 def test_the_time_to_read_a_value_grows_with_its_length() -> None:

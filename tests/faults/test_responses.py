@@ -249,7 +249,7 @@ NOT_HERE = {
     "empty_choices_chunk": "this dialect has no event without choices, or another fault removed them",
     "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
-    "usage:form=twice": "it is no mistake to tell the usage twice here",
+    "usage:form=twice": "in this dialect, a stream may report the usage twice",
 }
 
 

@@ -264,7 +264,7 @@ def test_two_of_a_kind_undo_each_other_and_say_so(virtual: Virtual) -> None:
 @pytest.mark.parametrize(
     ("fault", "complaint"),
     [
-        ("html_gateway:status=524", "524 is known to Cloudflare only: say server=cloudflare"),
+        ("html_gateway:status=524", "only Cloudflare sends 524: set server=cloudflare"),
         ("error:name=overlooded", "is 'overlooded'. Did you mean 'overloaded'?"),
         ("error_200:name=nope", "is 'nope'."),
         ("wrong_content_type:content_type=text/plain\r\nx: y", "content_type"),

@@ -211,19 +211,19 @@ def test_a_spent_limit_is_final(endpoint: Endpoint) -> None:
 
 
 NOT_HERE = {
-    ("messages", "sequence_gap"): "the events have no numbers, or there are too few of them",
-    ("messages", "only_final"): "the last event does not hold the answer",
-    ("messages", "done_text_differs"): "no event repeats the text of others",
-    ("messages", "id_changes"): "the end of the stream says no id",
-    ("messages", "failed_after_text"): "no event tells that an answer has failed here",
+    ("messages", "sequence_gap"): "the events have no numbers, or there are too few events",
+    ("messages", "only_final"): "the last event doesn't contain the answer",
+    ("messages", "done_text_differs"): "no event repeats the text",
+    ("messages", "id_changes"): "the last events have no id",
+    ("messages", "failed_after_text"): "this dialect has no event for a failed answer",
     ("chat", "no_event_lines"): "the events have no `event:` lines",
     ("chat", "wrong_event_name"): "the events have no `event:` lines",
     ("chat", "unknown_event"): "the events have no types",
-    ("chat", "no_created"): "no event of its own opens the stream",
-    ("chat", "missing_block_stop"): "no event begins or ends a part of the answer here",
-    ("chat", "no_signature"): "no thought of the answer is signed",
-    ("chat", "done_added"): "the stream ends with it anyway",
-    ("chat", "other_dialect"): "a chat is what was asked for",
+    ("chat", "no_created"): "this dialect has no event that opens the stream",
+    ("chat", "missing_block_stop"): "this dialect has no events that begin or end a part of the answer",
+    ("chat", "no_signature"): "the answer has no signed reasoning",
+    ("chat", "done_added"): "the stream ends with `[DONE]` anyway",
+    ("chat", "other_dialect"): "the request is a chat completion",
 }
 
 

@@ -685,7 +685,7 @@ class TestAnError:
         expected = {"error": {"message": message, "type": kind, "param": None, "code": str(status)}}
         assert (response.status_code, response.json()) == (status, expected)
 
-    @pytest.mark.parametrize("path", ["/", "/v1/chat/completions", "/v1/ai//chat/completions", "/v1/ai/x/responses"])
+    @pytest.mark.parametrize("path", ["/", "/v1/chat", "/v1/ai//chat/completions", "/v1/ai/x/response"])
     def test_names_an_unknown_path(self, scripted: Emulator, ask: Ask, path: str) -> None:
         response = ask(scripted, "cloudsway", question("cloudsway"), path=path)
         expected = {"error": {"message": "Not Found", "type": "not_found_error", "param": None, "code": "404"}}

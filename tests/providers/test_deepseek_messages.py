@@ -125,7 +125,7 @@ def test_several_results_and_a_question_are_as_many_messages_of_one_turn(provide
 def test_rules_that_name_an_operation_keep_dialects_apart(provider: Room) -> None:
     response = provider.post("anything")
     assert response.status_code == 404
-    assert "operation is 'messages', the rule wants 'chat'" in response.json()["error"]["message"]
+    assert "operation is 'messages', the rule expects 'chat'" in response.json()["error"]["message"]
 
 
 def test_a_stop_sequence_is_named(serving: Serving, http: httpx.Client) -> None:

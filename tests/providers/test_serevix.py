@@ -403,7 +403,19 @@ class TestTheListOfModels:
     def test_is_that_of_new_api(self, scripted: Emulator, ask: Ask) -> None:
         response = ask(scripted, "serevix", b"", method="GET", path="/v1/models")
         names = ["deepseek-v3", "deepseek-r1", "deepseek-v4-flash", "deepseek-v4-pro"]
-        expected = {"data": [listed(name) for name in names], "object": "list", "success": True}
+        others = [
+            {
+                **listed("claude-haiku-4-5-20251001"),
+                "owned_by": "claude",
+                "supported_endpoint_types": ["anthropic", "openai"],
+            },
+            {
+                **listed("gemini-2.5-flash"),
+                "owned_by": "google gemini",
+                "supported_endpoint_types": ["gemini", "openai"],
+            },
+        ]
+        expected = {"data": [*[listed(name) for name in names], *others], "object": "list", "success": True}
         assert (response.status_code, ordered(response.json())) == (200, ordered(expected))
 
     def test_has_the_models_of_the_setting(self, serving: Serving, ask: Ask) -> None:
@@ -594,7 +606,7 @@ UNAVAILABLE = "This response_format type is unavailable now"
 LITERALS = BAD_TYPE + "tool_choice: unknown variant `sometimes`, expected one of `none`, `auto`, `required`"
 
 
-class TestWhatTheUpstreamHonoursIsPassedOn:
+class TestWhatTheUpstreamHonorsIsPassedOn:
     def test_a_schema(self, documented: Emulator, ask: Ask) -> None:
         body = ask(documented, "serevix", question("serevix", "The weather?", response_format=AS_SCHEMA)).json()
         said = json.loads(body["choices"][0]["message"]["content"])

@@ -28,8 +28,9 @@ def chat(where: NamespaceClient, provider: str = "serevix", path: str = "/v1") -
     return openai.OpenAI(base_url=where.url(provider) + path, api_key="sk-test-of-sdks")
 
 
-def messages(where: NamespaceClient) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=where.url("deepseek") + "/anthropic", api_key="sk-test-of-sdks")
+def messages(where: NamespaceClient, provider: str) -> anthropic.Anthropic:
+    base_url = where.url(provider) + ("/anthropic" if provider == "deepseek" else "")
+    return anthropic.Anthropic(base_url=base_url, api_key="sk-test-of-sdks")
 
 
 def whole(where: NamespaceClient, provider: str = "serevix", path: str = "/v1", model: str = "deepseek-v3") -> None:
@@ -85,12 +86,15 @@ def responses(where: NamespaceClient, *, stream: bool) -> None:
             list(answer) if stream else answer.output_text
 
 
-def blocks(where: NamespaceClient, *, stream: bool) -> None:
-    with messages(where) as client:
+MODELS = {"deepseek": "deepseek-v4-pro", "anthropic": "claude-sonnet-5-5"}
+
+
+def blocks(where: NamespaceClient, provider: str, *, stream: bool) -> None:
+    with messages(where, provider) as client:
         turns: list[Any] = []
         for prompt in ("Hi", "Go on"):
             turns.append({"role": "user", "content": prompt})
-            asked: Any = {"model": "deepseek-v4-pro", "max_tokens": 500, "messages": turns}
+            asked: Any = {"model": MODELS[provider], "max_tokens": 500, "messages": turns}
             if stream:
                 with client.messages.stream(**asked) as events:
                     answer = events.get_final_message()
@@ -101,11 +105,11 @@ def blocks(where: NamespaceClient, *, stream: bool) -> None:
             )
 
 
-def blocks_with_tools(where: NamespaceClient) -> None:
+def blocks_with_tools(where: NamespaceClient, provider: str) -> None:
     tool: Any = {"name": "get_weather", "description": "The weather", "input_schema": TOOL["parameters"]}
-    with messages(where) as client:
+    with messages(where, provider) as client:
         turns: list[Any] = [{"role": "user", "content": QUESTION}]
-        asked: Any = {"model": "deepseek-v4-pro", "max_tokens": 500, "tools": [tool]}
+        asked: Any = {"model": MODELS[provider], "max_tokens": 500, "tools": [tool]}
         answer = client.messages.create(messages=turns, **asked)
         call = next(block for block in answer.content if block.type == "tool_use")
         turns.append({"role": "assistant", "content": answer.content})
@@ -147,9 +151,12 @@ RUNS: dict[str, Run] = {
     "chat-left": stream_that_is_left,
     "responses": lambda where: responses(where, stream=False),
     "responses-streamed": lambda where: responses(where, stream=True),
-    "messages": lambda where: blocks(where, stream=False),
-    "messages-streamed": lambda where: blocks(where, stream=True),
-    "messages-with-tools": blocks_with_tools,
+    "messages": lambda where: blocks(where, "anthropic", stream=False),
+    "messages-streamed": lambda where: blocks(where, "anthropic", stream=True),
+    "messages-with-tools": lambda where: blocks_with_tools(where, "anthropic"),
+    "messages-deepseek": lambda where: blocks(where, "deepseek", stream=False),
+    "messages-deepseek-streamed": lambda where: blocks(where, "deepseek", stream=True),
+    "messages-deepseek-with-tools": lambda where: blocks_with_tools(where, "deepseek"),
     "embeddings": embeddings,
     "models": models,
     "httpx": plain,

@@ -411,9 +411,9 @@ def _kind(flat: Flat, choices: _Choices) -> str:
 
 def _check_size(what: str, low: float, high: float) -> None:
     if low > WIDEST:
-        raise Miss(f"at least {low} {what} are wanted; at most {WIDEST} are made")
+        raise Miss(f"at least {low} {what} are required; at most {WIDEST} are supported")
     if low > high:
-        raise Miss(f"at least {low} and at most {high} {what} are wanted")
+        raise Miss(f"at least {low} and at most {high} {what} are required")
 
 
 def _with_dependents(names: Any, flat: Flat) -> dict[str, None]:

@@ -37,10 +37,10 @@ OWN: tuple[type[Condition[Any]], ...] = (
     AnyOf,
     Not,
 )
-"""The emulator's own, in the order in which a request is tried: cheap ones first."""
+"""The built-in conditions, in the order in which they are tested: cheap ones first."""
 
 BROUGHT: Mapping[str, type[Condition[Any]]] = brought([condition.key for condition in OWN])
-"""Those of installed distributions, by their keys."""
+"""Conditions from installed packages, by key."""
 
 CONDITIONS: Mapping[str, type[Condition[Any]]] = {**{condition.key: condition for condition in OWN}, **BROUGHT}
 """Every condition by its key."""
@@ -49,8 +49,7 @@ _ATTRIBUTES = {key: f"{key}_" if iskeyword(key) else key for key in CONDITIONS}
 
 
 def conditions(match: Any, normalize: Sequence[str], *, is_outermost: bool = False) -> Iterator[Condition[Any]]:
-    """What a `Match` of a scenario asks for. One that stands alone in its rule and names no operation takes
-    completions."""
+    """The conditions of a `Match`. A rule's own match that names no operation applies to completions."""
     yield from _each(match, tuple(normalize), (), is_outermost=is_outermost)
 
 

@@ -1,4 +1,4 @@
-"""What every match condition offers: whether a request meets it, why not, and what follows from it."""
+"""The base class of match conditions: whether a request meets one, why not, and what follows from it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -9,16 +9,16 @@ from emulator.request import ModelRequest
 
 DependsOn = Literal["class", "body", "more"]
 KeyPath = tuple[str | int, ...]
-"""Where something stands in a match, from its key on."""
+"""A position in a match, as a path."""
 Impossible = tuple[KeyPath, str]
-"""Where in a match something cannot hold, and why."""
+"""Where a match is impossible, and why."""
 Value = TypeVar("Value")
 SHOWN = 60
 
 
 @record
 class MatchContext:
-    """A request and what its namespace knows of it: everything a condition may look at."""
+    """A request and its namespace's state: everything a condition may look at."""
 
     request: ModelRequest
     state: str = "start"
@@ -29,47 +29,47 @@ class MatchContext:
 
 @record
 class Compiling:
-    """What a condition needs to know of the match that it is made for."""
+    """What a condition needs to know about its match."""
 
     normalize: tuple[str, ...]
     """Differences to ignore when comparing texts."""
     place: KeyPath
-    """Where the value stands, from the match on."""
+    """The value's position in the match."""
     inner: Callable[[Any, tuple[str, ...], KeyPath], tuple["Condition[Any]", ...]]
-    """The conditions of a match inside of this one, which inherits what to normalize."""
+    """The conditions of a nested match, which inherits what to normalize."""
 
     def as_it_is(self, *more: str | int) -> "Compiling":
-        """The same for texts that are compared as they are."""
+        """The same for texts that are compared unchanged."""
         return Compiling((), (*self.place, *more), self.inner)
 
 
 class Condition(ABC, Generic[Value]):
-    """One thing that a request must meet. A subclass is one key of `match`, and its docstring describes the key.
+    """A condition on a request. Each subclass is one key of `match`, and its docstring describes the key.
 
-    Conditions never change. Only `holds` and `mismatch` have to be written; the defaults of everything else are safe:
-    an answer found by such a condition is not cached, and nothing is concluded about other conditions."""
+    Conditions are immutable. Only `holds` and `mismatch` are required; all other defaults are safe: an answer that
+    depends on such a condition is not cached, and nothing is concluded about other conditions."""
 
     key: ClassVar[str]
-    """What it is called in a scenario."""
+    """Its name in a scenario."""
     value_type: ClassVar[Any]
-    """The type of its value, as Pydantic checks it."""
+    """The type of its value, which pydantic validates."""
     depends_on: DependsOn = "more"
     """`class`: only what many requests share (provider, operation, model, stream); `body`: only the body and that;
     `more`: also headers, the key, or what changes from request to request."""
     substring: str | None = None
-    """What the prompt has to contain, when that is the whole condition."""
+    """The text that the prompt must contain, if that is the whole condition."""
     required_substring: str | None = None
-    """What the folded prompt has to contain for the condition to hold."""
+    """A text that the folded prompt must contain for the condition to hold."""
 
     def __init__(self, value: Value, compiling: Compiling) -> None:
         self.value = value
         self.normalize = compiling.normalize
         self.place = compiling.place
-        """Where it stands in its match."""
+        """Its position in its match."""
 
     @classmethod
     def each(cls, value: Any, compiling: Compiling) -> Iterator["Condition[Any]"]:
-        """The conditions that a value stands for: one, unless it is a list of things that must all hold."""
+        """The conditions for a value: one, unless the value is a list of things that must all hold."""
         yield cls(value, compiling)
 
     @abstractmethod
@@ -78,12 +78,12 @@ class Condition(ABC, Generic[Value]):
 
     @abstractmethod
     def mismatch(self, ask: MatchContext) -> str:
-        """Why a request does not meet it: one sentence without a full stop."""
+        """Why a request doesn't meet it: one sentence without a period."""
 
-    # What can be concluded without a request; "no" when in doubt
+    # What can be concluded without a request; "no" if in doubt
 
     def implies(self, other: Self) -> bool:
-        """Whether every request that meets this one meets `other`, which has the same key."""
+        """Whether every request that meets this condition meets `other`, which has the same key."""
         return self.is_same(other)
 
     def is_universal(self) -> bool:
@@ -91,19 +91,19 @@ class Condition(ABC, Generic[Value]):
         return False
 
     def impossible(self) -> Impossible | None:
-        """Why no request can meet it, and where in the match; None when one may."""
+        """Why no request can meet it, and where in the match; None if one may."""
         return None
 
     def impossible_beside(self, others: Sequence["Condition[Any]"]) -> str | None:
-        """Why no request that meets all the others can meet this one; None when one may."""
+        """Why no request that meets all the others can meet this one; None if one may."""
         return None
 
     def regexes(self) -> Iterator[tuple[KeyPath, str]]:
-        """Every regex in it, with its place in the match."""
+        """Every regex in it, with its position in the match."""
         return iter(())
 
     def is_same(self, other: "Condition[Any]") -> bool:
-        """Whether it asks for the very same."""
+        """Whether it is the same condition."""
         return type(self) is type(other) and self.value == other.value and self.normalize == other.normalize
 
     def follows_from(self, conditions: Sequence["Condition[Any]"]) -> bool:
@@ -116,12 +116,12 @@ class Condition(ABC, Generic[Value]):
         return any(condition.leaves_only(self) for condition in conditions)
 
     def leaves_only(self, other: "Condition[Any]") -> bool:
-        """Whether whatever meets this one meets `other`, of another key."""
+        """Whether every request that meets this condition meets `other`, which has another key."""
         return False
 
 
 def shown(text: str) -> str:
-    """A text in quotes, cut when it is long."""
+    """A text in quotes, shortened if it is long."""
     return repr(text if len(text) <= SHOWN else text[:SHOWN] + "…")
 
 

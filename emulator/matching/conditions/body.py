@@ -1,4 +1,4 @@
-"""The condition on the native body: a JSONPath, and what has to be there."""
+"""The condition on the request body: a JSONPath, and the expected value."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,20 +35,20 @@ class Body(Condition[BodyCondition]):
         wanted, values = self.value, self.values(ask)
         names = [name for name in BodyCondition.model_fields if name in wanted.model_fields_set and name != "path"]
         wish = " and ".join(f"{name.removesuffix('_')} {_wished(getattr(wanted, name))}" for name in names)
-        return f"body at {wanted.path} is {_wished(values[0]) if values else 'nothing'}, the rule wants {wish}"
+        return f"body at {wanted.path} is {_wished(values[0]) if values else 'nothing'}, the rule expects {wish}"
 
     def values(self, ask: MatchContext) -> list[Any]:
-        """What is at the path."""
-        from jsonpath.exceptions import JSONPathError  # only files that ask for bodies pay for it
+        """The values at the path."""
+        from jsonpath.exceptions import JSONPathError  # only files with body conditions pay for this import
 
         try:
             values: list[Any] = self.path.findall(ask.request.body)
-        except JSONPathError:  # `$..x` in a body that is nested too deep
+        except JSONPathError:  # `$..x` in a body that is nested too deeply
             return []
         return values
 
     def fits(self, value: Any) -> bool:
-        """Whether one value is as it is wanted."""
+        """Whether a value meets the condition."""
         wanted, said = self.value, self.value.model_fields_set
         return (
             ("equals" not in said or _same(value, wanted.equals))
@@ -84,8 +84,8 @@ def _wished(value: Any) -> str:
         return shown(value)
     try:
         written = orjson.dumps(value).decode()
-    except TypeError:  # orjson writes less deep than it reads
-        return "a value that is nested too deep to be shown"
+    except TypeError:  # orjson writes fewer levels than it reads
+        return "a value that is nested too deeply to show"
     return written if len(written) <= SHOWN else written[:SHOWN] + "…"
 
 
@@ -112,5 +112,5 @@ def _against_itself(condition: BodyCondition) -> str | None:
         return f"cannot be above {condition.gt:g} and below {condition.lt:g}"
     is_number = condition.gt is not None or condition.lt is not None
     if is_number and (condition.regex is not None or "contains" in condition.model_fields_set):
-        return "cannot be a number and a text"
+        return "cannot be both a number and a string"
     return None

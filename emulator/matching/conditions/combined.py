@@ -1,4 +1,4 @@
-"""Conditions made of others: any_of, all_of, not."""
+"""Conditions that combine others: any_of, all_of, not."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -52,7 +52,7 @@ class AnyOf(Condition[Any]):
 
 
 class AllOf(Condition[Any]):
-    """All of these must hold. In a match each of them stands for itself."""
+    """All of these must match. Each becomes a separate condition of the match."""
 
     key = "all_of"
 
@@ -100,7 +100,7 @@ class Not(Condition[Any]):
         return isinstance(other, Not) and are_same([self.forbidden], [other.forbidden])
 
     def impossible_beside(self, others: Sequence[Condition[Any]]) -> str | None:
-        return "`not` forbids what the rest requires" if follow_from(self.forbidden, others) else None
+        return "`not` excludes what the rest requires" if follow_from(self.forbidden, others) else None
 
     def regexes(self) -> Iterator[tuple[KeyPath, str]]:
         for condition in self.forbidden:
@@ -108,12 +108,12 @@ class Not(Condition[Any]):
 
 
 def depends_on(conditions: Iterator[Condition[Any]] | Conditions) -> DependsOn:
-    """What the whole depends on when it depends on each of these."""
+    """What a combination of these depends on."""
     return "more" if any(condition.depends_on == "more" for condition in conditions) else "body"
 
 
 def are_same(one: Sequence[Conditions], other: Sequence[Conditions]) -> bool:
-    """Whether groups of conditions ask for the very same, in the same order."""
+    """Whether groups of conditions are the same, in the same order."""
     return len(one) == len(other) and all(
         len(left) == len(right) and all(each.is_same(twin) for each, twin in zip(left, right, strict=True))
         for left, right in zip(one, other, strict=True)
@@ -126,7 +126,7 @@ def follow_from(wide: Sequence[Condition[Any]], narrow: Sequence[Condition[Any]]
 
 
 def contradiction_in(conditions: Sequence[Condition[Any]]) -> Impossible | None:
-    """Why no request meets all of these, and where that stands; None when one may."""
+    """Why no request meets all of these, and where; None if one may."""
     for condition in conditions:
         wrong = condition.impossible()
         if wrong is not None:

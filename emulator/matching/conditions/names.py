@@ -1,4 +1,4 @@
-"""Conditions on what a request is: its provider, operation, model and stream, and the state of its namespace."""
+"""Conditions on a request's provider, operation, model and stream, and on its namespace's state."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,19 +9,19 @@ from emulator.providers import PROVIDERS
 
 
 class OneOf(Condition[tuple[str, ...]]):
-    """A condition on a name that has to be one of several."""
+    """A condition on a name that must be one of several."""
 
     depends_on = "class"
 
     def name(self, ask: MatchContext) -> str:
-        """The name that is looked at."""
+        """The name to compare."""
         raise NotImplementedError
 
     def holds(self, ask: MatchContext) -> bool:
         return self.name(ask) in self.value
 
     def mismatch(self, ask: MatchContext) -> str:
-        return f"{self.key} is '{self.name(ask)}', the rule wants {listed(self.value)}"
+        return f"{self.key} is '{self.name(ask)}', the rule expects {listed(self.value)}"
 
     def implies(self, other: Condition[tuple[str, ...]]) -> bool:
         return set(self.value) <= set(other.value)
@@ -47,7 +47,7 @@ class Provider(OneOf):
 
 
 class Operation(OneOf):
-    """Which endpoint it is."""
+    """The endpoint."""
 
     key = "operation"
 
@@ -56,7 +56,7 @@ class Operation(OneOf):
 
 
 class Model(Condition[tuple[str, ...]]):
-    """Which model is asked for, as globs."""
+    """Globs for the requested model."""
 
     key = "model"
     depends_on = "class"
@@ -69,14 +69,14 @@ class Model(Condition[tuple[str, ...]]):
         return self.pattern.match(ask.request.model) is not None
 
     def mismatch(self, ask: MatchContext) -> str:
-        return f"model is '{ask.request.model}', the rule wants {listed(self.value)}"
+        return f"model is '{ask.request.model}', the rule expects {listed(self.value)}"
 
     def implies(self, other: Condition[tuple[str, ...]]) -> bool:
         assert isinstance(other, Model)
         return all(other.covers(glob) for glob in self.value)
 
     def covers(self, glob: str) -> bool:
-        """Whether every name that fits a glob fits one of these."""
+        """Whether every name that matches a glob matches one of these."""
         folded = {each.lower() for each in self.value}
         if "*" in folded or glob.lower() in folded:
             return True
@@ -87,10 +87,10 @@ class Model(Condition[tuple[str, ...]]):
 
 
 class Exactly(Condition[Any]):
-    """A condition on a value that has to be just this."""
+    """A condition on a value that must be exactly this."""
 
     def found(self, ask: MatchContext) -> Any:
-        """The value that is looked at."""
+        """The value to compare."""
         raise NotImplementedError
 
     def holds(self, ask: MatchContext) -> bool:
@@ -106,7 +106,7 @@ class Exactly(Condition[Any]):
 
 
 class Stream(Exactly):
-    """Whether a stream is asked for."""
+    """Whether the request asks for a stream."""
 
     key = "stream"
     depends_on = "class"
@@ -115,11 +115,11 @@ class Stream(Exactly):
         return ask.request.stream
 
     def mismatch(self, ask: MatchContext) -> str:
-        return f"stream is {str(ask.request.stream).lower()}, the rule wants {str(self.value).lower()}"
+        return f"stream is {str(ask.request.stream).lower()}, the rule expects {str(self.value).lower()}"
 
 
 class State(Exactly):
-    """The state that the namespace is in."""
+    """The namespace's state."""
 
     key = "state"
 
@@ -127,4 +127,4 @@ class State(Exactly):
         return ask.state
 
     def mismatch(self, ask: MatchContext) -> str:
-        return f"state is '{ask.state}', the rule wants '{self.value}'"
+        return f"state is '{ask.state}', the rule expects '{self.value}'"

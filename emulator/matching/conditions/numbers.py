@@ -1,4 +1,4 @@
-"""Conditions on what is counted: turns, messages, attempts. All are whole numbers."""
+"""Conditions on counts: turns, messages, attempts. All are whole numbers."""
 
 import math
 from collections.abc import Sequence
@@ -8,27 +8,27 @@ from emulator.matching.conditions.values import NumberCondition
 
 
 class Number(Condition[NumberCondition]):
-    """A condition on one count of the request."""
+    """A condition on a count."""
 
     depends_on: DependsOn = "body"
     least = 0
-    """The least that the count can be."""
+    """The lowest possible count."""
     name = ""
-    """What it is called in sentences; its key when empty."""
+    """Its name in messages; by default, its key."""
 
     def __init__(self, value: NumberCondition, compiling: Compiling) -> None:
         super().__init__(value, compiling)
         self.wish = wish(value)
 
     def count(self, ask: MatchContext) -> int:
-        """The number that is looked at."""
+        """The number to compare."""
         raise NotImplementedError
 
     def holds(self, ask: MatchContext) -> bool:
         return fits(self.count(ask), self.value)
 
     def mismatch(self, ask: MatchContext) -> str:
-        return f"{self.name or self.key} is {self.count(ask)}, the rule wants {self.wish}"
+        return f"{self.name or self.key} is {self.count(ask)}, the rule expects {self.wish}"
 
     def implies(self, other: Condition[NumberCondition]) -> bool:
         return self.is_same(other) or follows(self.value, other.value, self.least)
@@ -38,16 +38,16 @@ class Number(Condition[NumberCondition]):
 
     def impossible(self) -> Impossible | None:
         listed = numbers_in(self.value)
-        counted = f"{self.key} counts in whole numbers from {self.least}"
+        counted = f"{self.key} is a whole number from {self.least} on"
         if listed == ():
             return self.place, f"{self.key} is in an empty list"
         if listed is not None:
             if any(fits(each, self.value) and each >= self.least and each == int(each) for each in listed):
                 return None
             shown = " or ".join(f"{number:.15g}" for number in listed)
-            return self.place, f"{counted} and is never {shown} as it is wanted"
+            return self.place, f"{counted}, so it is never {shown}"
         low, high = bounds(self.value, self.least)
-        return (self.place, f"{counted}, and none is in the range that is wanted") if low > high else None
+        return (self.place, f"{counted}, and none is in the given range") if low > high else None
 
 
 class Turn(Number):
@@ -82,7 +82,7 @@ class Attempt(Number):
 
 
 def fits(number: float, wanted: NumberCondition) -> bool:
-    """Whether a number is as a condition says."""
+    """Whether a number meets a condition."""
     return (
         (wanted.equals is None or number == wanted.equals)
         and (wanted.gt is None or number > wanted.gt)
@@ -92,7 +92,7 @@ def fits(number: float, wanted: NumberCondition) -> bool:
 
 
 def wish(wanted: NumberCondition) -> str:
-    """What is wanted, for the end of a sentence: `more than 1 and less than 3`."""
+    """The expected numbers, to end a sentence: `more than 1 and less than 3`."""
     wishes = [
         f"{word} {getattr(wanted, name):.15g}"
         for name, word in (("equals", "exactly"), ("gt", "more than"), ("lt", "less than"))
@@ -104,7 +104,7 @@ def wish(wanted: NumberCondition) -> str:
 
 
 def follows(narrow: NumberCondition | None, wide: NumberCondition, least: int) -> bool:
-    """Whether a whole number from `least` on that is as `narrow` says is as `wide` says."""
+    """Whether every whole number from `least` on that meets `narrow` meets `wide`."""
     listed = None if narrow is None else numbers_in(narrow)
     if listed is not None:
         return all(fits(number, wide) for number in listed if narrow is None or fits(number, narrow))
@@ -115,12 +115,12 @@ def follows(narrow: NumberCondition | None, wide: NumberCondition, least: int) -
 
 
 def numbers_in(condition: NumberCondition) -> Sequence[float] | None:
-    """The only numbers that a condition may allow; None when it lists none."""
+    """The only numbers that a condition allows; None if it lists none."""
     return (condition.equals,) if condition.equals is not None else condition.in_
 
 
 def bounds(condition: NumberCondition | None, least: int) -> tuple[float, float]:
-    """The least and the most whole number that a condition without a list allows."""
+    """The lowest and highest whole numbers that a condition without a list allows."""
     low, high = float(least), math.inf
     if condition is not None and condition.gt is not None:
         low = max(low, math.floor(condition.gt) + 1)

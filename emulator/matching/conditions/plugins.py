@@ -1,7 +1,7 @@
-"""Conditions that other distributions bring along: entry points of the group `emulator.conditions`.
+"""Conditions from other packages: entry points in the group `emulator.conditions`.
 
-Such a condition is a key of `match` like the emulator's own: checked, described in the docs and the JSON Schema, and
-explained when it does not hold. One that cannot be used is refused with one sentence.
+Such a condition is a key of `match` like a built-in one: validated, described in the docs and the JSON Schema, and
+explained if it doesn't hold. An unusable one is rejected with one sentence.
 """
 
 import re
@@ -16,7 +16,7 @@ from emulator.plugins import loaded, points, refused
 GROUP = "emulator.conditions"
 KEY = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED = ("normalize",)
-"""Keys of a match that are no conditions."""
+"""Keys of a match that aren't conditions."""
 
 
 def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
@@ -26,15 +26,15 @@ def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
     found: dict[str, type[Condition[Any]]] = {}
     for point in points(GROUP):
         if point.name in (*own, *found, *RESERVED):
-            raise refused("condition", point, "there is such a key already")
+            raise refused("condition", point, "its key is already taken")
         found[point.name] = loaded("condition", point, complaint_of)
     return found
 
 
 def complaint_of(condition: Any, point: EntryPoint) -> str | None:
-    """Why something is no condition that can be used."""
+    """Why an object isn't a usable condition."""
     if not (isinstance(condition, type) and issubclass(condition, Condition)):
-        return f"{point.value} is {condition!r}, a subclass of emulator.matching.conditions.base.Condition was expected"
+        return f"{point.value} is {condition!r}; expected a subclass of emulator.matching.conditions.base.Condition"
     missing = [fact for fact in ("key", "value_type", "__doc__") if not getattr(condition, fact, None)]
     missing += sorted(condition.__abstractmethods__)
     if missing:
@@ -42,8 +42,8 @@ def complaint_of(condition: Any, point: EntryPoint) -> str | None:
     if condition.key != point.name:
         return f"{condition.__qualname__}.key is '{condition.key}', but must be the name of its entry point"
     if not KEY.fullmatch(condition.key) or iskeyword(condition.key):
-        return "a key has lower-case letters, digits and '_', and is no keyword of Python"
+        return "a key may contain only lowercase letters, digits and '_', and must not be a Python keyword"
     if condition.depends_on not in get_args(DependsOn):
         known = ", ".join(get_args(DependsOn))
-        return f"{condition.__qualname__}.depends_on is {condition.depends_on!r}, one of {known} was expected"
+        return f"{condition.__qualname__}.depends_on is {condition.depends_on!r}; expected one of {known}"
     return None

@@ -20,7 +20,7 @@ class Text(Condition[TextCondition]):
         self.fits, self.wish = fitting(value, self.normalize)
 
     def text(self, ask: MatchContext) -> str:
-        """The text that is looked at."""
+        """The text to compare."""
         raise NotImplementedError
 
     def holds(self, ask: MatchContext) -> bool:
@@ -91,11 +91,11 @@ class AnyMessage(Text):
     def mismatch(self, ask: MatchContext) -> str:
         messages = ask.request.messages
         last = f": the last {self.wish(messages[-1].content)}" if messages else ""
-        return f"none of {len(messages)} messages fits{last}"
+        return f"none of {len(messages)} messages matches{last}"
 
 
 class Key(Text):
-    """The credential, without its scheme: compared as it is."""
+    """The credential, without its scheme; not normalized."""
 
     key = "key"
     depends_on = "more"
@@ -112,7 +112,7 @@ class Key(Text):
 
 
 class Header(Condition[TextCondition | None]):
-    """Request headers by name, compared as they are; null means that the header is not there."""
+    """Request headers by name, not normalized; null means that the header is absent."""
 
     key = "header"
 
@@ -135,7 +135,7 @@ class Header(Condition[TextCondition | None]):
         if text is None:
             return f"header {self.name} is missing"
         if self.value is None:
-            return f"header {self.name} is there, the rule wants none"
+            return f"header {self.name} is present, the rule expects none"
         return f"header {self.name} {shown(text)} {self.wish(text)}"
 
     def implies(self, other: Condition[TextCondition | None]) -> bool:
@@ -151,11 +151,11 @@ class Header(Condition[TextCondition | None]):
         return iter(()) if self.value is None else regexes_in(self.value, self.place)
 
 
-# What a text must be
+# Tests of texts
 
 
 Fitting = tuple[Callable[[str], bool], Callable[[str], str]]
-"""A test of a text, and for one that fails the end of the sentence: `does not contain 'weather'`."""
+"""A test of a text, and the end of the sentence for a failure: `does not contain 'weather'`."""
 
 
 def fitting(wanted: TextCondition, normalize: Sequence[str]) -> Fitting:
@@ -182,7 +182,7 @@ def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> Fitting
     if wanted.glob is not None:
         glob = glob_pattern((normalized(wanted.glob, normalize),))
         tests.append(lambda text: glob.match(text) is not None)
-        wishes.append(f"does not fit {shown(wanted.glob)}")
+        wishes.append(f"does not match the glob {shown(wanted.glob)}")
     if wanted.any_of is not None:
         parts = [_fitting_exactly(part, normalize) for part in wanted.any_of]
         tests.append(lambda text: any(test(text) for test, _ in parts))
@@ -190,7 +190,7 @@ def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> Fitting
     if wanted.not_ is not None:
         forbidden, _ = _fitting_exactly(wanted.not_, normalize)
         tests.append(lambda text: not forbidden(text))
-        wishes.append("is what `not` forbids")
+        wishes.append("is excluded by `not`")
 
     def wish(text: str) -> str:
         failed = [wish for test, wish in zip(tests, wishes, strict=True) if not test(text)]
@@ -204,7 +204,7 @@ _DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[
 
 
 def normalized(text: str, how: Sequence[str]) -> str:
-    """A text with what varies from run to run made the same."""
+    """A text without the differences between runs."""
     if "uuids" in how:
         text = _UUID.sub("<uuid>", text)
     if "dates" in how:
@@ -218,7 +218,7 @@ def normalized(text: str, how: Sequence[str]) -> str:
 
 
 def text_follows(narrow: TextCondition | None, wide: TextCondition | None, how: Sequence[str]) -> bool:
-    """Whether a text that is as `narrow` says is as `wide` says."""
+    """Whether every text that meets `narrow` meets `wide`."""
     if wide is None or wide == narrow:
         return True
     if narrow is None:
@@ -243,7 +243,7 @@ def text_follows(narrow: TextCondition | None, wide: TextCondition | None, how: 
 
 
 def fits(text: str, condition: TextCondition, how: Sequence[str]) -> bool:
-    """Whether a text is as a condition says."""
+    """Whether a text meets a condition."""
     patterns.allow()
     text = normalized(text, how)
     return all(
@@ -259,7 +259,7 @@ def fits(text: str, condition: TextCondition, how: Sequence[str]) -> bool:
 
 
 def impossible_text(condition: TextCondition, how: Sequence[str], place: KeyPath) -> Impossible | None:
-    """Why no text is as a condition says; `place` is where it stands, and its last key what it is called."""
+    """Why no text can meet a condition; `place` is its position, and its last key its name."""
     wrong = text_against_itself(condition, how)
     return None if wrong is None else ((*place, *wrong[0]), f"{place[-1]} {wrong[1]}")
 
@@ -268,7 +268,7 @@ def text_against_itself(condition: TextCondition, how: Sequence[str]) -> Impossi
     if condition.any_of == ():
         return ("any_of",), "has an empty any_of"
     if condition.equals is not None:
-        for name, word in (("contains", "contain"), ("regex", "match the regex"), ("glob", "fit the glob")):
+        for name, word in (("contains", "contain"), ("regex", "match the regex"), ("glob", "match the glob")):
             wanted = getattr(condition, name)
             if wanted is not None and not fits(condition.equals, TextCondition(**{name: wanted}), how):
                 return (name,), f"cannot equal {shown(condition.equals)} and {word} {shown(wanted)}"
@@ -277,20 +277,20 @@ def text_against_itself(condition: TextCondition, how: Sequence[str]) -> Impossi
     if condition.not_ is not None:
         rest = condition.model_copy(update={"not_": None})
         if text_follows(rest, condition.not_, how):
-            return ("not",), "is what `not` forbids whenever the rest holds"
+            return ("not",), "is excluded by `not` whenever the rest holds"
     wrongs = [text_against_itself(part, how) for part in condition.any_of or ()]
     return (("any_of", 0, *wrongs[0][0]), wrongs[0][1]) if wrongs and wrongs[0] and all(wrongs) else None
 
 
 def regexes_in(condition: TextCondition, place: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    """Every regex in a condition on a text."""
+    """Every regex in a text condition."""
     for inner, part in texts_in(condition, place):
         if part.regex is not None:
             yield (*inner, "regex"), part.regex
 
 
 def texts_in(condition: TextCondition, key_path: KeyPath = ()) -> Iterator[tuple[KeyPath, TextCondition]]:
-    """A condition on a text, and every condition in it."""
+    """A text condition, and every condition in it."""
     yield key_path, condition
     for number, part in enumerate(condition.any_of or ()):
         yield from texts_in(part, (*key_path, "any_of", number))

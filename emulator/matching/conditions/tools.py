@@ -1,4 +1,4 @@
-"""Conditions on tools: those that are offered, and the results at the end of a conversation."""
+"""Conditions on tools: the offered ones, and the results at the end of a conversation."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -58,7 +58,7 @@ class ToolResult(Condition[ToolResultCondition]):
             return "the conversation does not end with a tool result"
         name, text = results[-1]
         if self.pattern is not None and not any(self.pattern.match(name) for name, _ in results):
-            return f"the tool result is of '{name}', the rule wants '{self.value.name}'"
+            return f"the tool result is of '{name}', the rule expects '{self.value.name}'"
         return f"the tool result {shown(text)} {self.wish(text)}"
 
     def implies(self, other: Condition[ToolResultCondition]) -> bool:
@@ -74,7 +74,7 @@ class ToolResult(Condition[ToolResultCondition]):
 
 
 def tool_results(request: ModelRequest) -> list[tuple[str, str]]:
-    """(function, content) of the tool messages that end a conversation, or stand in one turn with what ends it."""
+    """(function, content) of the tool messages in the last turn of a conversation."""
     results: list[tuple[str, str]] = []
     for message in reversed(request.messages):
         if message.continues and not results:

@@ -1,4 +1,4 @@
-"""What stands under the keys of a match: strict models, each of them one kind of test."""
+"""The values of match keys: strict models, one for each kind of test."""
 
 import re
 from fnmatch import translate
@@ -12,7 +12,7 @@ from emulator.patterns import compiled
 from emulator.providers import PROVIDERS
 
 MAX_PATH, MAX_SEGMENTS = 4096, 100
-"""Characters and segments of a JSONPath."""
+"""The most characters and segments in a JSONPath."""
 
 
 class Model(BaseModel):
@@ -45,10 +45,10 @@ def _pattern(text: str) -> str:
 
 
 def _json_path(path: str) -> str:
-    from jsonpath.exceptions import JSONPathError  # only files that ask for bodies pay for it
+    from jsonpath.exceptions import JSONPathError  # only files with body conditions pay for this import
 
     if len(path) > MAX_PATH:
-        raise ValueError(f"is a JSONPath of {len(path)} characters: at most {MAX_PATH} are allowed")
+        raise ValueError(f"is a JSONPath of {len(path)} characters; expected at most {MAX_PATH}")
     try:
         found = compiled_path(path)
     except RecursionError:
@@ -58,7 +58,7 @@ def _json_path(path: str) -> str:
         raise ValueError(f"is '{path}', which is not a JSONPath: {reason}") from None
     segments = len(getattr(found, "segments", ()))
     if segments > MAX_SEGMENTS:
-        raise ValueError(f"is a JSONPath of {segments} segments: at most {MAX_SEGMENTS} are allowed")
+        raise ValueError(f"is a JSONPath of {segments} segments; expected at most {MAX_SEGMENTS}")
     return path
 
 

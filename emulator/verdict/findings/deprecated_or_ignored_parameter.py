@@ -47,9 +47,9 @@ CHECK = Check(
     "deprecated_or_ignored_parameter",
     "SHOULD",
     "Sends parameters that the provider has deprecated, or does not read.",
-    "DeepSeek API reference, “frequency_penalty”",
-    "This parameter is no longer supported. Passing this parameter will not trigger an error, but it will have no "
-    "effect.",
+    "DeepSeek API, “Reasoning Model”",
+    "Please note that to ensure compatibility with existing software, setting temperature, top_p, presence_penalty, "
+    "frequency_penalty will not trigger an error but will also have no effect.",
     "Send only what this provider documents for this endpoint; `emulator providers NAME` lists it.",
     judge,
 )

@@ -29,7 +29,7 @@ function address(path, query = {}) {
 /** An error of the API, with its problems and their positions. */
 export class ApiError extends Error {
   constructor(status, body) {
-    super(body?.error ?? `The server answered ${status}.`);
+    super(body?.error ?? `The server responded with ${status}.`);
     this.status = status;
     this.problems = body?.problems ?? [];
   }
@@ -42,7 +42,7 @@ async function ask(method, path, { query, body } = {}) {
   try {
     response = await fetch(address(path, query), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch {
-    throw new Error("The emulator does not answer. Is it still running?");
+    throw new Error("The emulator does not respond. Is it still running?");
   }
   const text = await response.text();
   const isJson = (response.headers.get("content-type") ?? "").includes("application/json");

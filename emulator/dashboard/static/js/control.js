@@ -21,7 +21,7 @@ export function control({ providers, onCleared }) {
     const modes = h("div", { class: "segmented", role: "group", "aria-label": "Clock" }, ["real", "virtual", "manual"].map((mode) =>
       h("button", { type: "button", "aria-pressed": String(mode === found.mode), onclick: action(async () => { await api.put("clock", { mode }); await clock(); }) }, mode)));
     const amount = h("input", { value: "60", inputmode: "decimal", "aria-label": "Seconds to advance" });
-    put(parts.clock, tick, modes, h("p", { class: "dim" }, { real: "Time passes as usual.", virtual: "Time leaps ahead whenever everything only waits: answers come at once, with their planned moments.", manual: "Time stands still until it is advanced." }[found.mode]),
+    put(parts.clock, tick, modes, h("p", { class: "dim" }, { real: "Time passes as usual.", virtual: "Time skips ahead whenever everything is waiting: answers arrive at once, with their planned times.", manual: "Time moves only when you advance it." }[found.mode]),
       found.mode !== "real" && h("form", { class: "inline", onsubmit: (event) => { event.preventDefault(); action(async () => { await api.post("clock/advance", { seconds: Number(amount.value) }); await clock(); })(event); } },
         amount, h("button", { type: "submit", class: "button" }, "Advance seconds")));
   }
@@ -41,7 +41,7 @@ export function control({ providers, onCleared }) {
     const balance = h("input", { id: "account-balance", placeholder: "1.50, empty: unlimited", inputmode: "decimal" });
     put(parts.accounts,
       rows.length ? h("div", { class: "table-box" }, h("table", {}, h("thead", {}, h("tr", {}, ["Provider", "Key", "Balance", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows.map(accountRow))))
-        : h("p", { class: "dim" }, "No account has a balance, so every key may spend without limit."),
+        : h("p", { class: "dim" }, "No account has a balance, so every key is unlimited."),
       h("form", { class: "fields three", onsubmit: (event) => { event.preventDefault(); action(async () => {
         await api.put(`accounts/${encodeURIComponent(provider.value)}/${encodeURIComponent(key.value)}`, { balance: balance.value.trim() || null });
         await accounts();
@@ -57,7 +57,7 @@ export function control({ providers, onCleared }) {
 
   async function timing() {
     const found = await api.get("timing");
-    const names = { lateness_ms: "Frames late", stream_too_long_ms: "Streams too long", loop_lag_ms: "Loop lag" };
+    const names = { lateness_ms: "Frames late", stream_too_long_ms: "Stream overrun", loop_lag_ms: "Loop lag" };
     put(parts.timing, Object.entries(names).filter(([name]) => found[name]).map(([name, title]) => h("div", { class: "tile" }, h("dt", {}, title), h("dd", {}, `${format.seconds(found[name].p50 / 1000)}`, h("small", { class: "below" }, `p99 ${format.seconds(found[name].p99 / 1000)}`)))));
   }
 
@@ -66,8 +66,8 @@ export function control({ providers, onCleared }) {
   const exporting = (kind, type) => async () => download(`journal.${kind}`, await api.text("journal/export", { format: kind }), type);
   const element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", {}, "Control"), h("p", { class: "dim" }, `Namespace ${api.namespace()}`)),
     h("div", { class: "control-grid" }, card("Clock", parts.clock), card("Speed", parts.speed), card("Precision", parts.timing), card("Accounts", parts.accounts),
-      card("Start over", h("p", { class: "dim" }, "Reset puts counters, state, faults, added rules and balances back. Journal and scenario stay."),
-        h("div", { class: "actions" }, button("Reset", async () => { await api.post("reset"); toast("Everything starts over"); await accounts(); }, "danger"),
+      card("Start over", h("p", { class: "dim" }, "Reset restores counters, state, faults, added rules and balances, and keeps the journal and the scenario."),
+        h("div", { class: "actions" }, button("Reset", async () => { await api.post("reset"); toast("Namespace reset"); await accounts(); }, "danger"),
           button("Clear the journal", async () => { await api.remove("journal"); onCleared(); toast("The journal is empty"); }))),
       card("Export the journal", h("div", { class: "actions" }, button("JSON lines", exporting("jsonl", "application/x-ndjson")), button("HAR", exporting("har", "application/json")), button("curl script", exporting("curl", "text/x-shellscript"))))));
   return { element, stop: () => clearInterval(timer) };

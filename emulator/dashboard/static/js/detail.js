@@ -143,7 +143,7 @@ function said(exchange) {
     question && h("div", { class: "bubble user" }, h("span", { class: "who" }, "client"), h("p", {}, question)),
     reasoning && h("details", { class: "bubble thought", open: true }, h("summary", {}, "reasoning"), h("p", {}, reasoning)),
     h("div", { class: `bubble ${isSaid ? "answer" : "refusal"}` }, h("span", { class: "who" }, isSaid ? "answer" : exchange.outcome),
-      h("p", {}, (isSaid ? content || (reasoning ? "" : format.pretty(text)) : format.pretty(text)) || (exchange.ended === null ? "…" : "Nothing was said."))));
+      h("p", {}, (isSaid ? content || (reasoning ? "" : format.pretty(text)) : format.pretty(text)) || (exchange.ended === null ? "…" : "No messages."))));
 }
 
 const textOf = (content) => typeof content === "string" ? content
@@ -251,7 +251,7 @@ function saveAsRule(exchange) {
     try {
       rule = JSON.parse(area.value);
     } catch (error) {
-      put(problems, h("p", {}, `This is not JSON: ${error.message}`));
+      put(problems, h("p", {}, `Not valid JSON: ${error.message}`));
       return;
     }
     try {

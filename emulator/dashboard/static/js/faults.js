@@ -48,8 +48,8 @@ export function faults({ families, schema }) {
         own.length > 0 && h("div", { class: "fields two" }, own.map(row)),
         h("div", { class: "fields three" }, common.map(row)),
         kind.properties.window && h("fieldset", { class: "fields two window" }, h("legend", {}, "window"), Object.entries(period.properties).map(windowRow)),
-        h("div", { class: "actions" }, h("button", { type: "submit", class: "button primary", id: "arm" }, "Arm"),
-          h("button", { type: "button", class: "button", id: "arm-once", onclick: action(() => arm(1)) }, "Arm for one request"))));
+        h("div", { class: "actions" }, h("button", { type: "submit", class: "button primary", id: "arm" }, "Add"),
+          h("button", { type: "button", class: "button", id: "arm-once", onclick: action(() => arm(1)) }, "Apply once"))));
     if (matchMedia("(max-width: 899px)").matches) form.scrollIntoView({ block: "start", behavior: "smooth" });
 
     async function arm(times) {
@@ -58,7 +58,7 @@ export function faults({ families, schema }) {
       if (Object.keys(window).length) fault.window = window;
       if (times === 1) fault.times = 1;
       await api.post("faults", { fault });
-      toast(`${name} is armed`);
+      toast(`${name} added`);
       await load();
     }
   }
@@ -69,7 +69,7 @@ export function faults({ families, schema }) {
       h("b", {}, `⚡ ${row.kind}`), h("code", {}, parametersOf(row.fault)),
       h("span", { class: "dim" }, `${row.applied} applied${row.times ? ` of ${row.times}` : ""}`),
       h("button", { type: "button", class: "button small", "aria-label": `Remove ${row.kind}`, onclick: action(async () => { await api.remove(`faults/${encodeURIComponent(row.id)}`); await load(); }) }, "Remove")))
-      : h("p", { class: "dim" }, "No fault is armed. Choose one below; it applies to the next requests of this namespace."),
+      : h("p", { class: "dim" }, "No faults. Choose one below; it applies to the next requests of this namespace."),
     rows.length > 1 && h("button", { type: "button", class: "button small", onclick: action(async () => { await api.remove("faults"); await load(); }) }, "Remove all"));
   }
 
@@ -79,7 +79,7 @@ export function faults({ families, schema }) {
   let timer = null;
   const stop = subscribe(() => { timer ??= setTimeout(() => { timer = null; load().catch(() => {}); }, 400); });
   const element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", {}, "Faults"),
-    h("p", { class: "dim" }, "Make something go wrong on purpose.")),
+    h("p", { class: "dim" }, "Break the next answers on purpose.")),
   h("section", { class: "card" }, h("h2", {}, "Armed now"), armed),
   h("div", { class: "fault-layout" }, h("div", {}, search, grid), form));
   return { element, stop: () => { stop(); clearTimeout(timer); } };

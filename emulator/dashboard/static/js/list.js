@@ -54,7 +54,7 @@ export function list({ selected, onSelect, onClear }) {
     empty.hidden = rows.length > 0;
     scroller.hidden = rows.length === 0;
     if (!rows.length) {
-      put(empty, h("div", { class: "empty-mark", "aria-hidden": "true" }, "∿"), query ? h("p", {}, "Nothing fits this filter.") : [
+      put(empty, h("div", { class: "empty-mark", "aria-hidden": "true" }, "∿"), query ? h("p", {}, "No exchange matches this filter.") : [
         h("h2", {}, "No requests yet"), h("p", {}, "Point a client at this server, or "), h("a", { href: "#/try", class: "button primary" }, "Try a prompt")]);
     }
     spacer.style.height = `${rows.length * ROW}px`;

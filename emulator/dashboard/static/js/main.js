@@ -191,7 +191,7 @@ async function start() {
     Object.assign(known, { catalog, schema, bases: pathsOf(bases.providers) });
   } catch (error) {
     const token = h("input", { type: "password", autocomplete: "off", "aria-label": "Token" });
-    put(main, h("div", { class: "empty" }, h("h1", {}, error.status === 401 ? "This server asks for its token" : "The page could not be loaded"), h("p", {}, error.message),
+    put(main, h("div", { class: "empty" }, h("h1", {}, error.status === 401 ? "This server requires a token" : "The page could not be loaded"), h("p", {}, error.message),
       error.status === 401 && h("form", { class: "inline", onsubmit: (event) => { event.preventDefault(); location.assign(`?token=${encodeURIComponent(token.value)}${location.hash}`); } }, token, h("button", { type: "submit", class: "button primary" }, "Open"))));
     return;
   }

@@ -23,7 +23,7 @@ export function piece(data) {
   try {
     value = JSON.parse(data);
   } catch {
-    return { ...NOTHING, error: `An event is not JSON: ${data.slice(0, 200)}` };
+    return { ...NOTHING, error: `An event is not valid JSON: ${data.slice(0, 200)}` };
   }
   value = value?.model_response ?? value;
   if (value?.error) return { ...NOTHING, error: message(value.error) };

@@ -44,7 +44,7 @@ export function scenario() {
       const done = await api.put("scenario", { text: area.value, format: kind.value });
       marked.clear();
       put(problems);
-      toast(`Scenario ${done.name ?? ""} is in force`);
+      toast(`Scenario ${done.name ?? ""} is active`);
       await loadRules();
     } catch (error) {
       const rows = error.problems?.length ? error.problems : [{ line: 0, column: 0, message: error.message }];
@@ -67,7 +67,7 @@ export function scenario() {
 
   load().catch((error) => toast(error.message, "bad"));
   const element = h("section", { class: "page" }, h("div", { class: "page-head" }, h("h1", {}, "Scenario"),
-    h("p", { class: "dim" }, "A change applies to the next request of this namespace. A scenario with a mistake changes nothing.")),
+    h("p", { class: "dim" }, "A change applies to the next request of this namespace. An invalid scenario changes nothing.")),
   h("div", { class: "scenario-grid" },
     h("section", { class: "card" }, h("div", { class: "editor" }, gutter, area), problems,
       h("div", { class: "actions" }, h("button", { type: "button", class: "button primary", id: "scenario-apply", onclick: action(apply) }, "Validate and apply"),

@@ -128,7 +128,7 @@ function pointer(svg, frames, x, note, width, span) {
   const slowest = frames.reduce((worst, frame, index) => (frame.sent !== null && frame.sent - frame.planned > worst.by ? { by: frame.sent - frame.planned, index } : worst), { by: -Infinity, index: -1 });
   const rest = () => {
     cursor.setAttribute("visibility", "hidden");
-    note.textContent = slowest.index < 0 ? "No frame was sent." : `Largest delay against the plan: ${format.seconds(Math.max(0, slowest.by))}, at frame ${slowest.index + 1} of ${frames.length}.`;
+    note.textContent = slowest.index < 0 ? "No frame was sent." : `Largest delay: ${format.seconds(Math.max(0, slowest.by))}, at frame ${slowest.index + 1} of ${frames.length}.`;
   };
   svg.addEventListener("pointermove", (event) => {
     const at = ((event.clientX - svg.getBoundingClientRect().left) * (width / svg.getBoundingClientRect().width) - LEFT) / (width - LEFT - RIGHT) * span;

@@ -41,7 +41,7 @@ export function tryIt({ providers, bases, resend, onSelect }) {
   const halt = h("button", { type: "button", class: "button", hidden: true, onclick: () => controller?.abort() }, "Stop");
   const output = h("div", { class: "output", "aria-live": "off" }, h("p", { class: "empty" }, "The answer streams in here."));
   const status = h("p", { class: "try-status dim", role: "status" });
-  const code = h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": "Lines to paste" });
+  const code = h("pre", { class: "code", tabindex: "0", role: "region", "aria-label": "Code to paste" });
   let language = "curl";
   const languages = h("div", { class: "segmented", role: "group", "aria-label": "Language" }, ["curl", "python", "node"].map((name) =>
     h("button", { type: "button", "aria-pressed": String(name === language), onclick: (event) => {
@@ -96,7 +96,7 @@ export function tryIt({ providers, bases, resend, onSelect }) {
       await consume(response, view, report);
       report("done after");
     } catch (error) {
-      view.add({ error: error.name === "AbortError" ? "Stopped." : `The connection failed: ${error.message}. That is what a client would see.` });
+      view.add({ error: error.name === "AbortError" ? "Stopped." : `The connection failed: ${error.message}. A client would see the same.` });
       status.textContent = `ended after ${format.seconds((performance.now() - started) / 1000)}`;
     } finally {
       halt.hidden = true;
@@ -120,7 +120,7 @@ export function tryIt({ providers, bases, resend, onSelect }) {
   });
   const element = h("section", { class: "page" },
     h("div", { class: "page-head" }, h("h1", {}, resend ? `Edit and resend #${resend.number}` : "Try it"),
-      h("p", { class: "dim" }, "Sends a real request to this server, so scenario, pace and faults apply. It shows up in the journal.")),
+      h("p", { class: "dim" }, "Sends a real request to this server, so scenario, pace and faults apply. It appears in the journal.")),
     h("div", { class: "try-grid" }, form,
       h("section", { class: "card answer-card" }, h("h2", {}, "Answer"), status, output),
       h("section", { class: "card code-card" }, h("h2", {}, "The same in code"), languages,
@@ -167,7 +167,7 @@ async function consume(response, view, report) {
     try {
       view.add(whole(JSON.parse(text)));
     } catch {
-      view.add({ error: `The answer is not JSON (${kind || "no content type"}):\n${text.slice(0, 4000)}` });
+      view.add({ error: `The answer is not valid JSON (${kind || "no content type"}):\n${text.slice(0, 4000)}` });
     }
     return;
   }

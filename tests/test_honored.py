@@ -1,4 +1,4 @@
-"""What a request asks for is honoured by every provider that documents it: scripted or generated, streamed or whole."""
+"""What a request asks for is honored by every provider that documents it: scripted or generated, streamed or whole."""
 
 import itertools
 import json
@@ -21,7 +21,7 @@ from emulator.providers import PROVIDERS
 from emulator.reply import CacheUse, Choice, Completion, Reply, Source
 from emulator.request import Controls, HttpRequest, ModelRequest, ToolCall
 
-HONOURED: Mapping[str, frozenset[str]] = {
+HONORED: Mapping[str, frozenset[str]] = {
     "maxtoken": frozenset(["stream"]),
     "nadles": frozenset(["stream", "max_tokens", "search_web"]),
     "serevix": frozenset(
@@ -69,7 +69,7 @@ NUMBERS = itertools.count()
 
 
 def those_with(parameter: str) -> list[str]:
-    return [name for name, honoured in HONOURED.items() if parameter in honoured]
+    return [name for name, honored in HONORED.items() if parameter in honored]
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +178,7 @@ class Talk:
 
     def __call__(self, prompt: str, **members: Any) -> Heard:
         if self.streams:
-            options = {"stream_options": {"include_usage": True}} if "include_usage" in HONOURED[self.provider] else {}
+            options = {"stream_options": {"include_usage": True}} if "include_usage" in HONORED[self.provider] else {}
             body = question(self.provider, prompt, **{"stream": True, **options, **members})
             return told(events(self.ask(self.emulator, self.provider, body)))
         answer = self.ask(self.emulator, self.provider, question(self.provider, prompt, **members))
@@ -200,7 +200,7 @@ both_kinds = pytest.mark.parametrize("kind", ASKED)
 def test_a_limit_cuts_at_the_token(
     ask: Ask, emulator: Emulator, provider: str, kind: str, streams: bool, limit: int
 ) -> None:
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     talk = Talk(ask, emulator, provider, streams)
     full = talk(ASKED[kind], **extra)
     cut = talk(ASKED[kind], max_tokens=limit, **extra)
@@ -224,7 +224,7 @@ def test_a_limit_that_is_not_reached_changes_nothing(ask: Ask, emulator: Emulato
 @pytest.mark.parametrize("provider", ["serevix", "cloudsway", "deepseek"])
 def test_a_limit_has_two_names_and_the_older_wins(ask: Ask, emulator: Emulator, provider: str) -> None:
     talk = Talk(ask, emulator, provider)
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     assert talk(ASKED["scripted"], max_completion_tokens=3, **extra).completion == 3
     assert talk(ASKED["scripted"], max_completion_tokens=3, max_tokens=4, **extra).completion == 4
     assert talk(ASKED["scripted"], max_completion_tokens=None, max_tokens=None, **extra).only.finish == "stop"
@@ -262,7 +262,7 @@ def test_without_a_limit_of_its_own_nadles_stops_at_the_documented_one(ask: Ask,
 @pytest.mark.parametrize("provider", those_with("tools"))
 def test_a_limit_cuts_calls_of_tools_too(ask: Ask, emulator: Emulator, provider: str, streams: bool) -> None:
     talk = Talk(ask, emulator, provider, streams)
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     full = talk("call", **extra)
     assert full.only.calls == (("look", '{"at": "the sea"}'), ("wait", "{}"))
     assert full.only.finish == "tool_calls"
@@ -302,7 +302,7 @@ def test_a_limit_cuts_calls_of_tools_too(ask: Ask, emulator: Emulator, provider:
 def test_a_stop_string_ends_the_answer_before_it(
     ask: Ask, emulator: Emulator, provider: str, stop: Any, said: str, streams: bool
 ) -> None:
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     heard = Talk(ask, emulator, provider, streams)(ASKED["scripted"], stop=stop, **extra)
     assert (heard.only.content, heard.only.finish) == (said, "stop")
     assert heard.completion == tokens.count(said)
@@ -320,7 +320,7 @@ def test_a_stop_string_ends_generated_text(ask: Ask, emulator: Emulator, provide
 @pytest.mark.parametrize("provider", those_with("stop"))
 def test_whichever_comes_first_ends_the_answer(ask: Ask, emulator: Emulator, provider: str) -> None:
     talk = Talk(ask, emulator, provider)
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     both = talk(ASKED["scripted"], stop="seven", max_tokens=4, **extra).only
     assert (both.content, both.finish) == (tokens.cut(CONTENT, 4), "length")
     both = talk(ASKED["scripted"], stop="two", max_tokens=4, **extra).only
@@ -584,7 +584,7 @@ TOOLS = [
 def test_tools_are_called_when_they_are_wanted(
     ask: Ask, emulator: Emulator, provider: str, choice: Any, prompt: str, called: str | None, streams: bool
 ) -> None:
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     chosen = {} if choice is None else {"tool_choice": choice}
     said = Talk(ask, emulator, provider, streams)(prompt, tools=TOOLS, **chosen, **extra).only
     if called is None:
@@ -598,7 +598,7 @@ def test_tools_are_called_when_they_are_wanted(
 
 @pytest.mark.parametrize("provider", those_with("tools"))
 def test_whoever_must_call_a_tool_calls_one_whatever_was_said(ask: Ask, emulator: Emulator, provider: str) -> None:
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     talk = Talk(ask, emulator, provider)
     names = {talk(f"Hm {n}", tools=TOOLS, tool_choice="required", **extra).only.calls[0][0] for n in range(12)}
     assert names == {"get_weather", "send_mail"}
@@ -869,7 +869,7 @@ def test_a_reset_empties_the_cache(ask: Ask, emulator: Emulator) -> None:
 # What changes no word
 
 
-@pytest.mark.parametrize("provider", HONOURED)
+@pytest.mark.parametrize("provider", HONORED)
 def test_how_an_answer_is_asked_for_changes_no_word_of_it(ask: Ask, emulator: Emulator, provider: str) -> None:
     talk = Talk(ask, emulator, provider)
     said = talk(ASKED["generated"]).choices
@@ -881,7 +881,7 @@ def test_how_an_answer_is_asked_for_changes_no_word_of_it(ask: Ask, emulator: Em
         assert talk(ASKED["generated"], frequency_penalty=99, presence_penalty="much").choices == said
 
 
-@pytest.mark.parametrize("provider", HONOURED)
+@pytest.mark.parametrize("provider", HONORED)
 def test_what_a_provider_does_not_document_changes_nothing(ask: Ask, emulator: Emulator, provider: str) -> None:
     unknown: dict[str, dict[str, Any]] = {
         "max_tokens": {"max_tokens": 2},
@@ -896,7 +896,7 @@ def test_what_a_provider_does_not_document_changes_nothing(ask: Ask, emulator: E
     talk = Talk(ask, emulator, provider)
     plain = talk("count")
     for parameter, members in unknown.items():
-        if parameter not in HONOURED[provider]:
+        if parameter not in HONORED[provider]:
             heard = talk("count", **members)
             assert (heard.choices, heard.usage) == (plain.choices, plain.usage), parameter
 
@@ -1039,7 +1039,7 @@ def test_log_probabilities_are_plausible_for_any_text(reply: Reply, controls: Co
 
 @common_settings
 @given(
-    st.sampled_from([name for name in HONOURED if name != "nadles"]),
+    st.sampled_from([name for name in HONORED if name != "nadles"]),
     st.lists(REPLIES.map(lambda reply: replace(reply, usage={})), min_size=1, max_size=3),
     CONTROLS,
 )
@@ -1088,7 +1088,7 @@ def test_any_text_is_stopped_and_cut_on_the_wire(
 ) -> None:
     start = data.draw(st.integers(0, len(text) - 1))
     stop = data.draw(st.just(text[start : start + data.draw(st.integers(1, 6))]) | st.text(min_size=1, max_size=3))
-    extra = PLAIN if "thinking" in HONOURED[provider] else {}
+    extra = PLAIN if "thinking" in HONORED[provider] else {}
     members: dict[str, Any] = {"text": text, "stop": [stop], "max_tokens": limit, **extra}
     answers = [Talk(ask, emulator, provider, streams)("echo", **members) for streams in (False, True)]
     assert answers[0].choices == answers[1].choices

@@ -1,0 +1,100 @@
+"""Images: a prompt becomes pictures. Which ones, the reply of a rule says; without one they are a pixel of a color.
+
+The text of the reply is a picture in base64 or as a `data:` URL, the address of one, or the prompt as the model revised
+it.
+"""
+
+import base64
+import binascii
+import struct
+import zlib
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from emulator import seeded
+from emulator.dialects.base import Dialect
+from emulator.dialects.chat_completions import Strict
+from emulator.reply import Completion
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def pixel(model: str, prompt: str) -> str:
+    """A picture of one pixel; its color goes with the prompt."""
+    color = seeded.digest("pixel", model, prompt)[:3]
+    data = (
+        MAGIC[0]
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+        + _chunk(b"IDAT", zlib.compress(b"\x00" + color))
+        + _chunk(b"IEND", b"")
+    )
+    return base64.b64encode(data).decode()
+
+
+MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
+"""What files of pictures begin with."""
+
+
+class ImagesBody(Strict):
+    """What a picture is to show; the rest is a vendor's."""
+
+    model: str = ""
+    prompt: str = ""
+    n: int | None = None
+
+
+class Images(Dialect):
+    """Renders pictures."""
+
+    dialect = "images"
+    Body: ClassVar[type[BaseModel]] = ImagesBody
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        body, native = self.read(http_request)
+        return ModelRequest(
+            http_request, self.model_of(body), (Message("user", body.prompt),), False, Controls(), key, native
+        )
+
+    def read(self, http_request: HttpRequest) -> tuple[Any, Any]:
+        """The typed body and the native one. Raises ProviderError."""
+        raise NotImplementedError
+
+    def model_of(self, body: Any) -> str:
+        """The model that is asked for."""
+        return str(body.model)
+
+    def body(self, completion: Completion, request: ModelRequest) -> Any:
+        return answer(completion.created, completion.choices[0].content, request)
+
+    def result(self, request: ModelRequest) -> Any:
+        store = request.http_request.store
+        return answer(int(store.now()) if store is not None else 0, "", request)
+
+
+def answer(created: int, said: str, request: ModelRequest) -> Any:
+    """As many pictures as are asked for."""
+    one = picture(said.strip(), pixel(request.model, request.prompt))
+    return {"created": created, "data": [one] * int(request.body.get("n") or 1)}
+
+
+def picture(said: str, otherwise: str) -> dict[str, str]:
+    """One picture, as the reply of a rule describes it."""
+    if said.startswith("data:") and "," in said:
+        return {"b64_json": said.partition(",")[2]}
+    if said.startswith(("https://", "http://")) and " " not in said:
+        return {"url": said}
+    if is_picture(said):
+        return {"b64_json": said}
+    return {"b64_json": otherwise, **({"revised_prompt": said} if said else {})}
+
+
+def is_picture(text: str) -> bool:
+    """Whether a text is a picture in base64."""
+    try:
+        return base64.b64decode(text[:64], validate=True).startswith(MAGIC)
+    except (binascii.Error, ValueError):
+        return False

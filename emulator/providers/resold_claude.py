@@ -1,0 +1,137 @@
+"""Claude's messages as resellers serve them: Serevix behind its New API gateway, Cloudsway by its endpoints.
+
+Paths and members are documented by both; errors are documented by neither, see docs/providers.md.
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import orjson
+
+from emulator.dialects.base import ErrorSpec
+from emulator.dialects.chat_completions import Many
+from emulator.providers.base import Operation, Price, Provider
+from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages, ClaudeTurn
+from emulator.providers.claude_models import claude
+from emulator.providers.claude_words import Asked
+from emulator.request import HttpRequest
+
+CLAUDE = "claude"
+"""What the names of Claude's models begin with."""
+MAX_TOKENS = 8192
+"""How long an answer of Serevix may be where the request does not say; New API fills that in."""
+MODEL = "claude-opus-4-6"
+"""The model behind an endpoint of Cloudsway, where the request names none."""
+
+
+class ResellsClaude(Provider):
+    """A provider that serves Claude's models at Anthropic's own prices."""
+
+    def price_of(self, model: str, moment: float) -> Price:
+        return claude(model).price if model.startswith(CLAUDE) else super().price_of(model, moment)
+
+    def cost(self, usage: Any, model: str, moment: float) -> Decimal:
+        if self.settings.price is None and model.startswith(CLAUDE):
+            return claude(model).cost(usage)
+        return super().cost(usage, model, moment)
+
+
+class ResoldMessages(ClaudeMessages):
+    """Messages that a gateway passes on."""
+
+    @property
+    def waits_after_opening(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+        return False
+
+    @property
+    def heartbeat(self) -> bytes:
+        return bytes(self.provider.heartbeat_comment)
+
+
+class SerevixMessagesBody(ClaudeBody):
+    """Nothing but the model and the messages is required, and these have the gateway's own words when they miss."""
+
+    model: str = ""
+    max_tokens: int | None = None  # type: ignore[assignment]  # New API fills it in
+    messages: Many[ClaudeTurn] | None = None  # type: ignore[assignment]
+
+
+class SerevixMessages(ResoldMessages):
+    """`POST /v1/messages` at Serevix"""
+
+    Body: ClassVar[type[ClaudeBody]] = SerevixMessagesBody
+    hottest = 2.0
+
+    def key_of(self, headers: Mapping[str, str]) -> str:
+        return headers.get("x-api-key") or super().key_of(headers)
+
+    def read(self, http_request: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:
+        self.provider.check_media_type(http_request)
+        body, native = super().read(http_request, version)
+        if not body.model:
+            raise self.provider.no_model()
+        if not body.messages:
+            raise self.provider.gateway("field messages is required", "invalid_request")
+        self.provider.check_model(body.model)
+        return (body.model_copy(update={"max_tokens": MAX_TOKENS}) if body.max_tokens is None else body), native
+
+    def not_json(self, error: orjson.JSONDecodeError) -> Exception:
+        refusal: Exception = self.provider.not_json(error)
+        return refusal
+
+    def error_envelope(self, row: ErrorSpec, request_id: str) -> Any:
+        if row.type == "new_api_error":
+            message = f"{row.message} (request id: {request_id})"
+            return {"type": "error", "error": {"type": row.type, "message": message}}
+        return self.error_object(row, row.message)
+
+
+class CloudswayMessagesBody(ClaudeBody):
+    """The samples name no model: the endpoint has one."""
+
+    model: str = MODEL
+
+
+class CloudswayMessages(ResoldMessages):
+    """Anthropic's body at both of Cloudsway's paths"""
+
+    Body: ClassVar[type[ClaudeBody]] = CloudswayMessagesBody
+
+    def read(self, http_request: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:
+        self.provider.check_endpoint(http_request)
+        return super().read(http_request, version)
+
+    def complaints(self, asked: Asked) -> Iterator[str | None]:
+        body, effort = asked.body, asked.body.output_config.effort if asked.body.output_config is not None else None
+        if "opus-4-8" in asked.name:
+            yield from _of_opus_4_8(body)
+            body = body.model_copy(update={"temperature": None, "top_p": None})
+        if effort == "max" and "-4-6" not in asked.name:
+            yield f"output_config.effort: max is not supported by {asked.name}"
+        if effort == "xhigh" and "-4-7" not in asked.name:
+            yield f"output_config.effort: xhigh is not supported by {asked.name}"
+        yield from super().complaints(asked.of(body))
+
+
+def _of_opus_4_8(body: ClaudeBody) -> Iterator[str]:
+    """What the page of Claude Opus 4.8 says of sampling: one value, or none at all."""
+    for name, only in (("temperature", 1), ("top_p", 0.99)):
+        if getattr(body, name) not in (None, only):
+            yield f"{name}: only {only} is supported by this model"
+    if body.top_k is not None:
+        yield "top_k: is not supported by this model"
+
+
+SEREVIX = (Operation("messages", "POST", "/v1/messages", "a message", "documented", dialect="messages"),)
+CLOUDSWAY = (
+    Operation("messages", "POST", "/{endpointPath}/v1/messages", "a message", "documented", dialect="messages"),
+    Operation(
+        "messages",
+        "POST",
+        "/v2/ai/{endpointPath}/claude/chat/completions",
+        "the same",
+        "documented",
+        dialect="messages",
+    ),
+)

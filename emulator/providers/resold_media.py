@@ -1,0 +1,201 @@
+"""Pictures, vectors and responses as resellers serve them, by their documents."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel
+
+from emulator.dialects.base import provider_error
+from emulator.dialects.chat_completions import Strict
+from emulator.dialects.embeddings import Embeddings, inputs_of
+from emulator.dialects.images import Images, ImagesBody
+from emulator.dialects.parameters import IGNORED, ignored
+from emulator.providers.base import Operation
+from emulator.providers.deepseek_messages import with_search
+from emulator.providers.openai import is_input
+from emulator.providers.openai_models import DIMENSIONS
+from emulator.providers.openai_responses import OpenAIResponses
+from emulator.reply import Reply
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
+
+RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+SIZES = ("1K", "2K", "4K")
+MAX_PICTURES = 10
+MAX_PROMPT = 32_000
+UNSCALED = ignored("its values are checked; pictures are not scaled")
+ONE_OF: Mapping[str, tuple[str, ...]] = {
+    "size": ("auto", "1024x1024", "1536x1024", "1024x1536"),
+    "quality": ("auto", "low", "medium", "high"),
+    "background": ("auto", "transparent", "opaque"),
+    "moderation": ("low", "auto"),
+    "output_format": ("png", "jpeg", "webp"),
+}
+RESPONSES_MODEL = "gpt-5.4"
+"""The model behind an endpoint of Cloudsway that speaks responses, where the request names none."""
+
+
+# Serevix
+
+
+class SerevixImagesBody(ImagesBody):
+    aspect_ratio: Annotated[str | None, UNSCALED] = None
+    image_size: Annotated[str | None, UNSCALED] = None
+
+
+class SerevixImages(Images):
+    """`POST /v1/images/generations`"""
+
+    Body: ClassVar[type[BaseModel]] = SerevixImagesBody
+
+    def read(self, http_request: HttpRequest) -> tuple[Any, Any]:
+        vendor = self.provider
+        vendor.check_media_type(http_request)
+        body, native = vendor.read(http_request, SerevixImagesBody)
+        if not body.model:
+            raise vendor.no_model()
+        if not body.prompt:
+            raise vendor.gateway("prompt is required", "invalid_request")
+        vendor.check_model(body.model)
+        for name, known in (("aspect_ratio", RATIOS), ("image_size", SIZES)):
+            value = getattr(body, name)
+            if value is not None and value not in known:
+                raise vendor.bad_request(f"Invalid {name}: {value}, the valid values are {', '.join(known)}")
+        check_number(body.n)
+        return body, native
+
+
+class SerevixEmbeddingsBody(Strict):
+    """What is to be embedded."""
+
+    model: str = ""
+    input: Any = None
+    encoding_format: str | None = None
+    dimensions: int | None = None
+
+
+class SerevixEmbeddings(Embeddings):
+    """`POST /v1/embeddings`"""
+
+    Body: ClassVar[type[BaseModel]] = SerevixEmbeddingsBody
+    plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
+
+    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
+        vendor = self.provider
+        vendor.check_media_type(http_request)
+        body, native = vendor.read(http_request, SerevixEmbeddingsBody)
+        if not body.model:
+            raise vendor.no_model()
+        if body.input in (None, "", []) or not is_input(body.input):
+            raise vendor.gateway("input is empty", "invalid_request")
+        vendor.check_model(body.model)
+        if body.encoding_format not in (None, "float", "base64"):
+            raise vendor.bad_request(f"Invalid encoding_format: {body.encoding_format}")
+        if body.dimensions is not None and not 1 <= body.dimensions <= max(DIMENSIONS.values()):
+            raise vendor.bad_request(f"Invalid dimensions: {body.dimensions}")
+        messages = tuple([Message("user", each if isinstance(each, str) else "") for each in inputs_of(body.input)])
+        return ModelRequest(http_request, body.model, messages, False, Controls(), key, native)
+
+
+SEREVIX = (
+    Operation("images", "POST", "/v1/images/generations", "pictures", is_completion=False, dialect="images"),
+    Operation("embeddings", "POST", "/v1/embeddings", "texts as vectors", is_completion=False, dialect="embeddings"),
+)
+
+
+# Cloudsway
+
+
+class CloudswayImagesBody(ImagesBody):
+    """One page wants a model, a newer one shows none."""
+
+    size: Annotated[str | None, UNSCALED] = None
+    quality: Annotated[str | None, UNSCALED] = None
+    background: Annotated[str | None, UNSCALED] = None
+    moderation: Annotated[str | None, UNSCALED] = None
+    output_format: Annotated[str | None, UNSCALED] = None
+    output_compression: Annotated[int | None, UNSCALED] = None
+    stream: Annotated[bool | None, ignored("pictures come whole")] = None
+    partial_images: Annotated[int | None, UNSCALED] = None
+    user: Annotated[str | None, IGNORED] = None
+
+
+class CloudswayImages(Images):
+    """`POST /v1/ai/{endpointPath}/images/generations`"""
+
+    Body: ClassVar[type[BaseModel]] = CloudswayImagesBody
+
+    def read(self, http_request: HttpRequest) -> tuple[Any, Any]:
+        vendor = self.provider
+        vendor.check_endpoint(http_request)
+        body, native = vendor.read(http_request, CloudswayImagesBody)
+        complaint = next(complaints_of_picture(body), None)
+        if complaint is not None:
+            raise vendor.bad_request(complaint)
+        check_number(body.n)
+        return body, native
+
+    def model_of(self, body: Any) -> str:
+        return body.model or "gpt-image-1"
+
+
+def complaints_of_picture(body: CloudswayImagesBody) -> Iterator[str]:
+    """What may be wrong with what is asked of a picture."""
+    if not body.prompt:
+        yield "prompt is required"
+    if len(body.prompt) > MAX_PROMPT:
+        yield f"prompt must be at most {MAX_PROMPT} characters long"
+    for name, known in ONE_OF.items():
+        value = getattr(body, name)
+        if value is not None and value not in known:
+            yield f"Invalid {name}: {value}, the valid values are {', '.join(known)}"
+    for name, most in (("output_compression", 100), ("partial_images", 3)):
+        value = getattr(body, name)
+        if value is not None and not 0 <= value <= most:
+            yield f"Invalid {name}: {value}, the valid range is [0, {most}]"
+
+
+def check_number(number: int | None) -> None:
+    """Raises ProviderError for too many pictures, or none."""
+    if number is not None and not 1 <= number <= MAX_PICTURES:
+        raise provider_error("bad_request", f"Invalid n: {number}, the valid range is [1, {MAX_PICTURES}]")
+
+
+class CloudswayResponses(OpenAIResponses):
+    """OpenAI's responses at Cloudsway's endpoints"""
+
+    @property
+    def refuses_unknown_members(self) -> bool:
+        return False
+
+    def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
+        self.provider.check_endpoint(http_request)
+        return dict(self.provider.read(http_request, Strict)[1])
+
+    def named_model(self, http_request: HttpRequest, sent: str) -> str:
+        model: str = sent or RESPONSES_MODEL
+        if "endpointPath" not in http_request.parameters:
+            self.provider.check_model(model)
+        return model
+
+    def is_padded(self) -> bool:
+        return True
+
+    def with_search(self, reply: Reply, request: ModelRequest) -> Reply:
+        return with_search(reply, request)
+
+    def result(self, request: ModelRequest) -> Any:
+        self.provider.check_endpoint(request.http_request)
+        return super().result(request)
+
+
+CLOUDSWAY = (
+    Operation("responses", "POST", "/v1/ai/{endpointPath}/responses", "a response", dialect="responses"),
+    Operation("responses", "POST", "/v1/responses", "the same by the name of a model", "public", dialect="responses"),
+    Operation(
+        "get_response", "GET", "/v1/ai/{endpointPath}/responses/{response_id}", "a response that was kept", "inferred",
+        is_completion=False, dialect="responses",
+    ),
+    Operation(
+        "images", "POST", "/v1/ai/{endpointPath}/images/generations", "pictures", is_completion=False, dialect="images"
+    ),
+)  # fmt: skip
