@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import ContentPart, Many, Strict, text_or_list
+from emulator.dialects.chat_input import ContentPart, Many, Strict, text_or_list
 from emulator.dialects.generate_content import STREAM, wants_events
 from emulator.dialects.serde import not_of_type
 from emulator.providers import resold_claude, resold_gemini, resold_media

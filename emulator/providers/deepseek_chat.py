@@ -14,7 +14,7 @@ from pydantic import Discriminator, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from emulator import large
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_input import (
     BodyType,
     ChatBody,
     ContentPart,

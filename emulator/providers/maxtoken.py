@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Content, Many, MessageBody
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import ChatBody, Content, Many, MessageBody
 from emulator.dialects.parameters import honored
 from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, bearer, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek

@@ -11,7 +11,8 @@ import orjson
 
 from emulator import tokens
 from emulator.dialects.base import PIECE, Dialect
-from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Many, MessageBody
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import ChatBody, Many, MessageBody
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
 from emulator.providers.base import (

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from emulator import large, seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.chat_completions import BodyType, Strict
+from emulator.dialects.chat_input import BodyType, Strict
 from emulator.dialects.embeddings import Embeddings, counted, inputs_of
 from emulator.dialects.parameters import IGNORED
 from emulator.providers import openai_words as words

@@ -11,9 +11,9 @@ from pydantic import Discriminator, Tag, ValidationError
 from emulator import tokens
 from emulator.dialects.base import PIECE, ProviderError
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_completions import ChatCompletions, logprob_rows
+from emulator.dialects.chat_input import (
     ChatBody,
-    ChatCompletions,
     ContentPart,
     Many,
     MessageBody,
@@ -22,7 +22,6 @@ from emulator.dialects.chat_completions import (
     Strict,
     TextPart,
     ToolChoice,
-    logprob_rows,
     read_stop,
     text_or_list,
 )

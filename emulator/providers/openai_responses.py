@@ -10,7 +10,7 @@ from pydantic import BaseModel, Discriminator, Tag, ValidationError
 
 from emulator import seeded, tokens
 from emulator.dialects.base import ProviderError, provider_error
-from emulator.dialects.chat_completions import Many, ToolChoice, text_or_list
+from emulator.dialects.chat_input import Many, ToolChoice, text_or_list
 from emulator.dialects.obfuscation import tails_of
 from emulator.dialects.parameters import ECHOED, IGNORED, honored, ignored, only, refused, refused_in
 from emulator.dialects.responses import Json, Outcome, Responses

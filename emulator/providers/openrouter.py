@@ -12,9 +12,9 @@ import orjson
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import (
     ChatBody,
-    ChatCompletions,
     Many,
     MessageBody,
     ResponseFormat,

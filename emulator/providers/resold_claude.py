@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import orjson
 
 from emulator.dialects.base import ErrorSpec
-from emulator.dialects.chat_completions import Many
+from emulator.dialects.chat_input import Many
 from emulator.providers.base import Operation, Price, Provider
 from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages, ClaudeTurn
 from emulator.providers.claude_models import claude

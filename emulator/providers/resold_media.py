@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel
 
 from emulator.dialects.base import provider_error
-from emulator.dialects.chat_completions import Strict
+from emulator.dialects.chat_input import Strict
 from emulator.dialects.embeddings import Embeddings, inputs_of
 from emulator.dialects.images import Images, ImagesBody
 from emulator.dialects.parameters import IGNORED, ignored

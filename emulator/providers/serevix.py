@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from emulator import seeded
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_input import (
     ChatBody,
     Many,
     MessageBody,
