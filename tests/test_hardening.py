@@ -43,8 +43,9 @@ from emulator.logs import line
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
 from emulator.server.protocol import MAX_HEAD_BYTES, MAX_PIPELINED
-from emulator.state.journal import MAX_REQUEST_BYTES, Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
+from emulator.state.recorded import MAX_REQUEST_BYTES
 
 KINDS = tuple(product(get_args(Http), get_args(Loop)))
 MEBIBYTE = 2**20

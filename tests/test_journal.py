@@ -15,7 +15,9 @@ from emulator import Emulator
 from emulator.logs import line
 from emulator.matching.rules import misses
 from emulator.request import HttpRequest
-from emulator.state.journal import MAX_REQUEST_BYTES, MAX_UNCUT, Exchange, Journal, Shelf
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import MAX_UNCUT, Journal, Shelf
+from emulator.state.recorded import MAX_REQUEST_BYTES
 from emulator.wire import Playback
 
 CANARY = "sk-canary-0123456789"

@@ -15,7 +15,7 @@ from emulator.dialects.parameters import Parameter, ignored_in, parameters
 from emulator.logs import line, line_of
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Operation
-from emulator.state import journal
+from emulator.state import exchanges
 
 Json = dict[str, Any]
 TOOL = {
@@ -599,7 +599,7 @@ def test_what_was_ignored_is_found_out_only_when_somebody_asks(
         asked.append(native)
         return ignored_in(body, native)
 
-    monkeypatch.setattr(journal, "ignored_in", watched)
+    monkeypatch.setattr(exchanges, "ignored_in", watched)
     body = {**chat(COUNT), "made_up": 1}
     url = emulator.url("nadles") + "/deepseek-r1-distill-llama-70b-websearch/completion"
     assert http.post(url, json=body, headers=KEYS["nadles"]).status_code == 200

@@ -10,7 +10,7 @@ from talk import KEYS, question
 
 from emulator import Emulator
 from emulator.logs import line
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 
 @pytest.fixture

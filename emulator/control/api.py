@@ -25,8 +25,9 @@ from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
-from emulator.state import journal as records
-from emulator.state.journal import Exchange, Journal
+from emulator.state import exchanges
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import Journal
 from emulator.state.namespace import (
     NAME,
     ClockMode,
@@ -264,7 +265,9 @@ def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> 
     else:
         assert word.id is not None
         exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
-    records.acknowledge(exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
+    exchanges.acknowledge(
+        exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True)
+    )
     return {"number": exchange.number}
 
 

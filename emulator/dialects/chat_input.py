@@ -9,8 +9,6 @@ from emulator import large
 from emulator.request import Message, Tool, ToolCall
 
 BodyType = TypeVar("BodyType", bound=BaseModel)
-
-
 Item = TypeVar("Item")
 
 
@@ -56,8 +54,6 @@ Parts = Many[
 
 
 Content = Annotated[Annotated[str, Tag("<text>")] | Annotated[Parts, Tag("<list>")], Discriminator(text_or_list)]
-
-
 Stop = Annotated[Annotated[str, Tag("<text>")] | Annotated[Many[str], Tag("<list>")], Discriminator(text_or_list)]
 
 

@@ -248,7 +248,7 @@ class OpenRouterStream(ChatCompletions):
 class OpenRouterChat(OpenRouterStream):
     """Chat completions with OpenRouter's own members."""
 
-    Body: ClassVar[type[ChatBody]] = OpenRouterBody
+    Body = OpenRouterBody
     ranges = (
         Range("temperature", 0, 2, "[0, 2]"),
         Range("top_p", 0, 1, "[0, 1]"),

@@ -41,7 +41,7 @@ class ResoldMessages(ClaudeMessages):
     """Messages that a gateway passes on."""
 
     @property
-    def waits_after_opening(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+    def waits_after_opening(self) -> bool:
         return False
 
     @property

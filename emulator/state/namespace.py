@@ -22,7 +22,8 @@ from emulator.resources import DEFAULT_SCENARIO
 from emulator.scenario.document import Document
 from emulator.scenario.models import RuleModel, Scenario
 from emulator.scenario.sources import Source, load, load_document
-from emulator.state.journal import Exchange, Journal, Shelf
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import Journal, Shelf
 from emulator.state.prompt_cache import PrefixCache
 from emulator.state.quotas import Quotas, quota_of, quota_of_plan
 from emulator.state.rate_limits import RateLimits

@@ -9,7 +9,7 @@ import pytest
 
 from emulator import Emulator
 from emulator.faults import FAULTS
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 ID = "LdGKaIu3NoKsmtkP0M27iQ8"
 MODEL = "gemini-2.5-flash"
