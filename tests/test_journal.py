@@ -252,7 +252,7 @@ def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPat
         return misses(rules, ask, **how)
 
     monkeypatch.setattr("emulator.engine.explanations.misses", counted)
-    monkeypatch.setattr("emulator.state.journal.MAX_QUICK_RULES", 0)  # as if there were many
+    monkeypatch.setattr("emulator.state.recorded.MAX_QUICK_RULES", 0)  # as if there were many
     told: list[str] = []
     rules = [{"name": "n", "match": {"prompt": {"regex": "^x"}, "header": {"x-a": "1"}}, "reply": {"content": "Hi"}}]
     with Emulator({"rules": rules}, unmatched="generate") as emulator:

@@ -25,17 +25,12 @@ from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
-from emulator.state import exchanges
+from emulator.state import exchanges as records
+from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import Journal
-from emulator.state.namespace import (
-    NAME,
-    ClockMode,
-    CompiledScenario,
-    Namespace,
-    Namespaces,
-    compile_scenario,
-)
+from emulator.state.namespace import NAME, ClockMode, Namespace
+from emulator.state.namespaces import Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 
@@ -265,9 +260,7 @@ def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> 
     else:
         assert word.id is not None
         exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
-    exchanges.acknowledge(
-        exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True)
-    )
+    records.acknowledge(exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
     return {"number": exchange.number}
 
 

@@ -51,12 +51,8 @@ def text_or_map(value: Any) -> str:
 Parts = Many[
     Annotated[Annotated[TextPart, Tag("<text>")] | Annotated[ContentPart, Tag("<other>")], Discriminator(_part_kind)]
 ]
-
-
 Content = Annotated[Annotated[str, Tag("<text>")] | Annotated[Parts, Tag("<list>")], Discriminator(text_or_list)]
 Stop = Annotated[Annotated[str, Tag("<text>")] | Annotated[Many[str], Tag("<list>")], Discriminator(text_or_list)]
-
-
 ToolChoice = Annotated[
     Annotated[str, Tag("<text>")] | Annotated[dict[str, Any], Tag("<map>")], Discriminator(text_or_map)
 ]

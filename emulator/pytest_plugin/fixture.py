@@ -18,7 +18,8 @@ from emulator.pytest_plugin.pairs import DEFAULT_PROVIDER
 from emulator.pytest_plugin.servers import Servers
 from emulator.request import ModelRequest
 from emulator.scripting import Function
-from emulator.state.namespace import compile_scenario, safe_name
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import safe_name
 
 
 class EmulatorFixture(NamespaceClient):

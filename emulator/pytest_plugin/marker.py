@@ -14,7 +14,7 @@ from emulator.embedded import Emulator
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults.base import Fault
 from emulator.pytest_plugin.pairs import Pair
-from emulator.state.namespace import CompiledScenario, compile_scenario
+from emulator.state.compiled import CompiledScenario, compile_scenario
 
 OWN = ("scenario", "faults", "provider", "strict", "seed", "unmatched")
 """What concerns the namespace of one test; the rest are options of the whole server."""

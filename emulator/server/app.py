@@ -24,7 +24,8 @@ from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.exchanges import Exchange, came_on
-from emulator.state.namespace import Namespace, Namespaces
+from emulator.state.namespace import Namespace
+from emulator.state.namespaces import Namespaces
 from emulator.state.recorded import RecordedRequest
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
