@@ -190,6 +190,7 @@ class NamespaceClient(Assertions):
         self, *, allow: Iterable[str] = (), silence: float = 60.0, first_token: float = 120.0
     ) -> None:
         """Raises AssertionError with every finding, but for those whose codes are allowed."""
+        __tracebackhide__ = True
         from emulator.verdict.formats.text import failure
 
         message = failure(self.verdict(silence=silence, first_token=first_token).allowing(allow))

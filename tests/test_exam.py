@@ -1,6 +1,7 @@
 """`emulator exam`: what a client does is graded as it should be, and the report says it to people and programs."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -9,12 +10,15 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from runner import ENVIRONMENT
 
+from emulator.cli.exam import command
 from emulator.exam.cases import CASES, MUST, SHOULD, Case, Expected
 from emulator.exam.grading import ANSWER, CITIES, Grade, Request, Run, grade, is_doubled, is_whole
 from emulator.faults import fault_of
 
+pytestmark = pytest.mark.timeout(300)
 CLIENT = (sys.executable, "-S", str(Path(__file__).parent / "exam_clients.py"))
 
 
@@ -157,7 +161,6 @@ def test_what_was_heard() -> None:
 # Clients
 
 
-@pytest.mark.timeout(180)
 def test_a_client_that_does_everything_right_is_never_blamed() -> None:
     found = facts(timeout="30")
     assert {name: grade for name, grade in grades(found).items() if grade not in ("PASS", "SKIP")} == {}
@@ -165,7 +168,6 @@ def test_a_client_that_does_everything_right_is_never_blamed() -> None:
     assert found["MUST"]["passed"] == found["MUST"]["held"]
 
 
-@pytest.mark.timeout(180)
 def test_a_client_that_does_not_stream_is_never_blamed() -> None:
     found = facts(client=(*CLIENT, "whole"), timeout="30")
     assert {name: grade for name, grade in grades(found).items() if grade not in ("PASS", "SKIP")} == {}
@@ -202,7 +204,7 @@ def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
         "answer = json.load(urllib.request.urlopen(urllib.request.Request(url, body, headers)))\n"
         "print(answer['choices'][0]['message']['content'])\n"
     )
-    found = facts("hang", client=(sys.executable, "-S", "-c", program), timeout="1")
+    found = facts("hang", client=(sys.executable, "-S", "-c", program), timeout="8")
     assert grades(found) == {"hang": "HANG"}
     (case,) = found["cases"]
     assert case["run"]["exit"] is None
@@ -224,14 +226,15 @@ def test_a_client_that_cannot_sit_is_told_why(program: str, sentence: str) -> No
 
 def test_bad_usage_is_one_sentence() -> None:
     for arguments, sentence in [
-        (["--only", "trunkated"], "There is no case 'trunkated'. Did you mean 'truncated'?"),
-        (["--report", "x.pdf"], "--report x.pdf: the name has to end in one of .json, .xml, .md, .html."),
-        (["--provider", "opnai"], "There is no provider 'opnai'. Did you mean 'openai'?"),
+        (["--only", "trunkated", "--", "true"], "There is no case 'trunkated'. Did you mean 'truncated'?"),
+        (["--report", "x.pdf", "--", "true"], "--report x.pdf: the name has to end in one of .json, .xml, .md, .html."),
+        (["--provider", "opnai", "--", "true"], "There is no provider 'opnai'. Did you mean 'openai'?"),
+        ([], "Give a command: emulator exam -- python client.py"),
+        (["--", "no-such-command"], "There is no command 'no-such-command'."),
     ]:
-        done = exam(*arguments, code=2)
-        assert done.stderr.startswith(sentence), done.stderr
-    assert exam(client=(), code=2).stderr == "Give a command: emulator exam -- python client.py\n"
-    assert exam(client=("no-such-command",), code=2).stderr == "There is no command 'no-such-command'.\n"
+        done = CliRunner().invoke(command, arguments)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.startswith(sentence)
 
 
 def test_the_reports(tmp_path: Path) -> None:
@@ -240,7 +243,8 @@ def test_the_reports(tmp_path: Path) -> None:
     only = ("--only", "truncated", "--only", "cut_by_length", "--only", "crlf", "--only", "truncated_json")
     done = exam(*only, *reports, client=(*CLIENT, "lax"), code=1)
     lines = done.stdout.splitlines()
-    assert "  ✗ WRONG  MUST    truncated            exit 0 with 4 of 26 parts of the answer; 1 request" in lines
+    truncated = r"  ✗ WRONG  MUST    truncated            exit 0 with [1-9] of 26 parts of the answer; 1 request"
+    assert any(re.fullmatch(truncated, line) for line in lines)
     assert "  ✓ PASS   MUST    crlf                 1 request" in lines
     assert "1 case does not concern this client: truncated_json" in lines
     assert "MUST    ████████████░░░░░░░░░░░░  1 of 2  (1 WRONG)" in lines

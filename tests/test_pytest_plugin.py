@@ -12,6 +12,7 @@ import emulator.pytest_plugin.fixture
 LOADED = (emulator.control.http, emulator.pytest_plugin.fixture)
 """What runs in this process need is loaded once for all of them."""
 pytest_plugins = ["pytester"]
+pytestmark = pytest.mark.timeout(300)
 
 ASK = """
 import json
@@ -378,6 +379,30 @@ def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:
     run(project).assert_outcomes(passed=1)
 
 
+def test_findings_about_the_client_fail_a_test(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import pytest
+        from ask import ask
+
+        @pytest.mark.emulator(faults=["error:status=401,times=1"])
+        def test_guilty(emulator):
+            emulator.rule(reply="Hello!")
+            assert [ask(emulator), ask(emulator)] == [401, "Hello!"]
+            emulator.assert_no_findings()
+
+        def test_innocent(emulator):
+            emulator.rule(replies=["Hello!", "Bye!"])
+            assert [ask(emulator, "Hi"), ask(emulator, "And now?")] == ["Hello!", "Bye!"]
+            emulator.assert_no_findings()
+        """
+    )
+    result = run(project, "-p", "no:randomly")
+    result.assert_outcomes(passed=1, failed=1)
+    assert "retried_non_retryable" in said(result)
+    assert "401" in said(result)
+
+
 STRICT = """
 import pytest
 from ask import ask
@@ -531,7 +556,6 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
     assert "Traceback" not in said(result)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("count", "workers"), [(40, "2"), pytest.param(400, "8", marks=pytest.mark.soak)], ids=["small", "whole"]
 )
@@ -597,6 +621,24 @@ def test_nothing_is_loaded_until_a_test_uses_it(project: pytest.Pytester) -> Non
         """
     )
     project.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_pytest_does_not_compile_the_emulator_anew(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:randomly -p no:xdist")
+    project.makepyfile(
+        """
+        import sys
+
+        def test_it(emulator):
+            loaders = {name: type(module.__loader__).__name__ for name, module in sys.modules.items()
+                       if name.startswith("emulator.") and not name.startswith("emulator.pytest_plugin")}
+            assert len(loaders) > 50
+            assert set(loaders.values()) == {"SourceFileLoader"}
+            assert type(sys.modules[__name__].__loader__).__name__ == "AssertionRewritingHook"
+        """
+    )
+    run(project, is_apart=True).assert_outcomes(passed=1)
 
 
 def test_importing_the_plugin_loads_nothing_heavy() -> None:

@@ -47,6 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    _leave_as_it_is(config)
     for path in config.getoption("--emulator-faults-report"):
         if not path.endswith((".md", ".xml")):
             raise pytest.UsageError(f"--emulator-faults-report {path}: give a file that ends in .md or .xml.")
@@ -55,6 +56,16 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"The setting emulator_unmatched is '{unmatched}': give fail or ignore.")
     if not hasattr(config, "workerinput"):  # the table is the controller's
         config.pluginmanager.register(Matrix(config.getoption("--emulator-faults-report")), "emulator-faults-table")
+
+
+def _leave_as_it_is(config: pytest.Config) -> None:
+    """Keep pytest from rewriting the assertions of the emulator itself. It would compile all its modules anew, in each
+    process if bytecode is not kept, to explain assertions that no user ever sees fail."""
+    hook = getattr(config.pluginmanager, "rewrite_hook", None)
+    marked, known = getattr(hook, "_must_rewrite", None), getattr(hook, "_marked_for_rewrite_cache", None)
+    if isinstance(marked, set) and isinstance(known, dict):
+        marked.discard("emulator")
+        known.clear()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -66,10 +66,15 @@ class Check:
     source: str
     """Where the rule stands."""
     sentence: str
-    """The rule in its own words."""
+    """The rule, in our words."""
     fix: str
     """What to change in the client."""
     judge: Callable[[Evidence], Iterator[Found | Open]]
+
+    @property
+    def rule(self) -> str:
+        """Where the rule stands and what it says."""
+        return f"{self.source}: {self.sentence}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class Finding:
             "code": check.code,
             "severity": check.severity,
             "exchanges": list(self.exchanges),
-            "explanation": f"{self.explanation} {check.source}: “{check.sentence}”",
+            "explanation": f"{self.explanation} {check.rule}",
             "fix": check.fix,
         }
 

@@ -21,7 +21,7 @@ def test_over_http(client: Client) -> None:
     assert list(answer) == ["findings", "unknown"]
     assert list(finding) == ["code", "severity", "exchanges", "explanation", "fix"]
     assert (finding["code"], finding["severity"], finding["exchanges"]) == ("retry_after_ignored", "MUST", [1, 2])
-    assert "RFC 9110, section 10.2.3: “Servers send" in finding["explanation"]
+    assert "RFC 9110, section 10.2.3: Servers send" in finding["explanation"]
     assert answer == client.verdict().to_dict()
 
 

@@ -24,7 +24,7 @@ def _case(code: str, verdict: Verdict) -> Iterator[str]:
     name = f'<testcase classname="emulator.verdict" name="{code}"'
     if findings:
         text = "\n".join(f"exchanges {', '.join(map(str, each.exchanges))}: {each.explanation}" for each in findings)
-        told = f"{text}\n{CHECKS[code].source}: “{CHECKS[code].sentence}”\n{CHECKS[code].fix}"
+        told = f"{text}\n{CHECKS[code].rule}\n{CHECKS[code].fix}"
         if findings[0].severity == "MUST":
             message = quoteattr(_clean(findings[0].explanation))
             yield f'{name}>\n<failure type="MUST" message={message}>{escape(_clean(told))}</failure>\n</testcase>\n'

@@ -25,7 +25,7 @@ def _rule(check: Check) -> dict[str, Any]:
     return {
         "id": check.code,
         "shortDescription": {"text": check.meaning},
-        "fullDescription": {"text": f"{check.source}: “{check.sentence}”"},
+        "fullDescription": {"text": check.rule},
         "help": {"text": check.fix},
         "defaultConfiguration": {"level": LEVELS[check.severity]},
     }

@@ -96,7 +96,7 @@ def _block(findings: Sequence[Finding], verdict: Verdict, width: int, paint: Pai
         yield from _wrapped(finding.explanation, width, paint)
     if len(findings) > MAX_SHOWN:
         yield from _wrapped(f"… and {len(findings) - MAX_SHOWN} more", width, paint, "dim")
-    yield from _wrapped(f"{check.source}: “{check.sentence}”", width, paint, "dim")
+    yield from _wrapped(check.rule, width, paint, "dim")
     yield from _wrapped(f"→ {check.fix}", width, paint, "ok", hanging=2)
 
 
