@@ -18,19 +18,7 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.wire import (
-    BreakHandshakes,
-    Close,
-    Data,
-    End,
-    Handshake,
-    Hang,
-    Head,
-    PlannedBody,
-    Raw,
-    Reset,
-    Step,
-)
+from emulator.wire import BreakHandshakes, Close, Data, End, Handshake, Hang, Head, PlannedBody, Raw, Reset, Step
 
 Family = Literal["status", "waiting", "content", "framing", "connection"]
 Delay = Annotated[float, Field(ge=0, le=86400)]

@@ -6,15 +6,7 @@ from typing import Any
 
 from emulator.dialects.base import Event, Meaning, Place
 from emulator.faults.base import FaultContext, NotApplicable, head_of
-from emulator.wire import (
-    Afterwards,
-    Close,
-    Data,
-    End,
-    Head,
-    Part,
-    Step,
-)
+from emulator.wire import Afterwards, Close, Data, End, Head, Part, Step
 
 
 def delayed(steps: Sequence[Step], seconds: float) -> list[Step]:

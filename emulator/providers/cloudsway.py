@@ -278,9 +278,6 @@ class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSe
 
     # Refusals
 
-    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
-        return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
-
     def default_error(self, status: int) -> ErrorSpec:
         kind = "server_error" if status >= 500 else "invalid_request_error"
         return ErrorSpec(status, REASONS.get(status, "Error"), kind, str(status))

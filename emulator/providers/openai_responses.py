@@ -28,6 +28,7 @@ from emulator.dialects.responses_input import (
     wants_search,
 )
 from emulator.providers import openai_words as words
+from emulator.providers.deepseek_messages import with_search
 from emulator.providers.openai_completions import EFFORTS, NAME
 from emulator.providers.openai_models import is_thinker, thinks
 from emulator.providers.openai_words import Bounds, wrong
@@ -123,11 +124,6 @@ class OpenAIResponses(Responses):
         """Whether letters level the lengths of events."""
         return bool(self.provider.settings.obfuscation)
 
-    def with_search(self, reply: Reply, request: ModelRequest) -> Reply:
-        """The reply with what a search found."""
-        found: Reply = self.provider.with_search(reply, request)
-        return found
-
     # The way in
 
     def body_of(self, operation: str) -> type[BaseModel] | None:
@@ -195,7 +191,7 @@ class OpenAIResponses(Responses):
         if not reply.blocks and reply.tool_calls:
             reply = replace(reply, tool_calls=as_custom(reply.tool_calls, request.body.get("tools") or ()))
         if not reply.blocks and reply.sources and request.controls.searches:
-            reply = self.with_search(reply, request)
+            reply = with_search(reply, request)
         if not request.controls.thinking:
             return reply
         asked = request.body.get("reasoning") or {}
