@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest test-oldest soak coverage check lint format typecheck docs lock bench bench-quick clean
+.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ $(BIN)/uv pip install --quiet --python .venv-$(1) --constraints .venv-$(1)/requi
 echo "with the $(1): $$(grep -oE '^[a-z0-9-]+==[^ ]+' .venv-$(1)/requirements.txt | tr '\n' ' ')"
 .venv-$(1)/bin/python -m pytest -n auto $(ARGS)
 endef
+
+clients: $(DEV_STAMP) ## Run real clients (Node, Python, agents), each in an environment of its own; writes docs/clients.md
+	@$(BIN)/python -m pytest -m clients tests/clients_long -p no:randomly $(ARGS); status=$$?; $(BIN)/python docs/tables.py && exit $$status
 
 soak: $(DEV_STAMP) ## Run the long tests
 	@$(BIN)/python -m pytest -m soak tests $(ARGS)

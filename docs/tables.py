@@ -29,6 +29,8 @@ from emulator.scenario.replies import BlockModel, ReplyModel
 from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
+CLIENTS = ROOT / "tests" / "clients_long" / "results.json"
+CASES = ("chat", "stream", "tools", "structured", "reasoning", "errors", "retries", "embeddings")
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 COMMON = ("probability", "times", "skip", "window")
 
@@ -168,6 +170,36 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
     return table
 
 
+def clients() -> Iterator[str]:
+    """What works of each client at each API, as `make clients` has seen it."""
+    yield f"| client | API | base URL | {' | '.join(CASES)} |\n|---|---|---|{':-:|' * len(CASES)}\n"
+    before = ""
+    for result in json.loads(CLIENTS.read_text()).values():
+        if "task" not in result["works"]:
+            title = "" if result["client"] == before else result["client"]
+            before = result["client"]
+            marks = " | ".join(result["works"].get(case, "") for case in CASES)
+            yield f"| {title} | {result['api']} | `{result['base_url']}` | {marks} |\n"
+
+
+def agents() -> Iterator[str]:
+    """The same of agents."""
+    yield "| agent | API | base URL | one-tool task |\n|---|---|---|:-:|\n"
+    for result in json.loads(CLIENTS.read_text()).values():
+        if "task" in result["works"]:
+            yield f"| {result['client']} | {result['api']} | `{result['base_url']}` | {result['works']['task']} |\n"
+
+
+def versions() -> Iterator[str]:
+    """The packages of each client, and what its users need to know."""
+    results = list(json.loads(CLIENTS.read_text()).values())
+    yield "| client | packages | to know |\n|---|---|---|\n"
+    for client in dict.fromkeys(result["client"] for result in results):
+        rows = [result for result in results if result["client"] == client]
+        notes = [f"{row['api']}: {row['note']}" for row in rows if row["note"]]
+        yield f"| {client} | {rows[0]['packages']} | {cell('<br>'.join(notes))} |\n"
+
+
 def findings() -> Iterator[str]:
     """Every finding: what it means, the rule and where it stands, what to change."""
     yield "| code | what the client does | the rule, in our words | the fix |\n|---|---|---|---|\n"
@@ -191,6 +223,9 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "rule": keys_of(RuleModel),
     "scenario": keys_of(Scenario),
     "findings": findings,
+    "clients": clients,
+    "agents": agents,
+    "client-versions": versions,
 }
 
 

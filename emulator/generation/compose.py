@@ -67,7 +67,7 @@ class RenderContext:
 def is_plain(template: ReplyTemplate, request: ModelRequest) -> bool:
     """Whether there is nothing to generate: the reply is complete and contains no templates."""
     is_open = template.is_templated or template.writes_content or template.writes_reasoning or template.code is not None
-    searches = request.controls.searches and template.reply.sources is None and not template.reply.blocks
+    searches = _searches(template, template.reply, request)
     return request.controls.n == 1 and not is_open and not searches
 
 
@@ -125,9 +125,17 @@ def _choice(
             said, about=request.prompt, locale=locale, length=REASONING_LENGTH, results=_results(request)
         )
         reply = replace(reply, reasoning=thought)
-    if request.controls.searches and reply.sources is None and not reply.blocks:
+    if _searches(template, reply, request):
         reply = replace(reply, sources=prose.sources(said, request.prompt, locale=render_context.locale))
     return reply
+
+
+def _searches(template: ReplyTemplate, reply: Reply, request: ModelRequest) -> bool:
+    """Whether sources are invented: not for what a script says to an agent, which offers a search beside functions of
+    its own, always, and seldom needs it."""
+    if not request.controls.searches or reply.sources is not None or reply.blocks:
+        return False
+    return template.writes_content or not request.controls.tools
 
 
 def _question(request: ModelRequest) -> bytes:

@@ -80,6 +80,7 @@ class OpenAIResponsesBody(ResponsesBody):
     input: OpenAIInput | None = None  # type: ignore[assignment]  # the items that OpenAI knows
     reasoning: OpenAIReasoning | None = None
     background: bool | None = None
+    client_metadata: Annotated[Any, IGNORED] = None  # Codex sends it
     context_management: Annotated[Any, IGNORED] = None
     conversation: Annotated[Any, refused("Conversation with id '{value}' not found.", error="not_found")] = None
     include: Many[str] | None = None
