@@ -50,7 +50,7 @@ class NotFound(EmulatorError):
     """No such resource."""
 
 
-class Conflict(EmulatorError):
+class Conflict(UsageError):
     """Not possible in the current state."""
 
 
@@ -483,12 +483,10 @@ def set_clock(server: Controlled, namespace: str, mode: ClockMode) -> dict[str, 
 
 
 def advance(server: Controlled, namespace: str, seconds: float) -> dict[str, Any]:
-    """Let virtual time pass; whatever is due in between happens at its own moment. Raises UsageError, and Conflict when
-    the clock is real."""
+    """Advances virtual time; whatever is due in between happens at its own time. Raises UsageError, or Conflict if the
+    clock is real."""
     if server.namespaces.get(namespace).clock_mode == "real":
-        raise Conflict(
-            "This clock is real and cannot be moved. PUT another mode, or say `clock: manual` in a scenario."
-        )
+        raise Conflict("This clock is real and can't be moved: set `clock: manual` in the scenario.")
     server.namespaces.own(namespace).advance(seconds)
     return clock(server, namespace)
 

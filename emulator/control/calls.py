@@ -203,11 +203,11 @@ def _refused(route: ControlRoute, error: Exception) -> Refused:
             return error
         case ScenarioError():
             return Refused(422, str(error), error.problems)
+        case Conflict():
+            return Refused(409, str(error))
         case UsageError():
             problems = [Problem("body", 0, 0, str(error))] if route.path == "faults" else []
             return Refused(422, str(error), problems)
-        case Conflict():
-            return Refused(409, str(error))
         case NotFound():
             return Refused(404, str(error))
         case TimedOut():

@@ -179,7 +179,7 @@ def _alone_fault(asked: Asked) -> list[str]:
 
 def _alone_account(asked: Asked) -> list[str]:
     is_unlimited = isinstance(asked.body, BalanceBody) and asked.body.balance is None
-    return [] if is_unlimited else ["balances are spent by all requests"]
+    return [] if is_unlimited else ["balances are shared by all requests"]
 
 
 def _alone_clock(asked: Asked) -> list[str]:
