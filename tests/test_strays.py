@@ -10,6 +10,7 @@ from talk import KEYS, question
 
 from emulator import Emulator
 from emulator.logs import line
+from emulator.providers import PROVIDERS
 from emulator.state.exchanges import Exchange
 
 
@@ -30,13 +31,13 @@ def shown(exchange: Exchange) -> dict[str, Any]:
 
 NO_PROVIDER = {
     "/v1/chat/completions": "There is no provider at /v1/chat/completions. A provider's name comes first in the path: "
-    "try /maxtoken/v1/chat/completions or /serevix/v1/chat/completions or /deepseek/v1/chat/completions.",
+    "try /maxtoken/v1/chat/completions or /serevix/v1/chat/completions or /cloudsway/v1/chat/completions.",
     "/chat/completions": "There is no provider at /chat/completions. A provider's name comes first in the path: "
     "try /deepseek/chat/completions.",
     "/serevx/v1/chat/completions": "There is no provider at /serevx/v1/chat/completions. Did you mean 'serevix'?",
     "/Serevix/v1/chat/completions": "There is no provider at /Serevix/v1/chat/completions. Did you mean 'serevix'?",
     "/nothing/here": "There is no provider at /nothing/here. A provider's name comes first in the path: "
-    "one of maxtoken, nadles, serevix, cloudsway, deepseek, openai.",
+    f"one of {', '.join(PROVIDERS)}.",
 }
 
 
@@ -74,7 +75,8 @@ WRONG_BASE = {
     "as the base URL, try …/serevix/v1",
     "/serevix/v1/v1/chat/completions": "serevix has no /v1/v1/chat/completions, but /v1/chat/completions: "
     "as the base URL, try …/serevix/v1",
-    "/serevix/nothing": "serevix has no /nothing; its paths are /v1/chat/completions, /v1/models, /v1/models/{model}",
+    "/serevix/nothing": "serevix has no /nothing; its paths are "
+    + ", ".join(dict.fromkeys(operation.path for operation in PROVIDERS["serevix"].operations)),
 }
 
 
