@@ -91,7 +91,11 @@ class CloudswaySettings(Settings):
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
 
-class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSeekDialect):
+class Cloudsway(
+    resold_claude.ResellsClaude[CloudswaySettings],
+    resold_gemini.ResellsGemini[CloudswaySettings],
+    DeepSeekDialect[CloudswaySettings],
+):
     """https://genaiapi.cloudsway.net"""
 
     name = "cloudsway"
@@ -100,7 +104,6 @@ class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSe
     document = "MaaS_DeepSeek"
     auth_header = "Authorization: Bearer sk-demo"
     Settings = CloudswaySettings
-    settings: CloudswaySettings
     Body = CloudswayBody
     shows_cache = True
     heartbeat_comment = b": keep-alive\n\n"

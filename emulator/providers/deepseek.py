@@ -46,7 +46,6 @@ class DeepSeek(DatedDeepSeek):
     hosts = ("api.deepseek.com",)
     document = "DeepSeek API (api-docs.deepseek.com)"
     Settings = DeepSeekSettings
-    settings: DeepSeekSettings
     ranges: ClassVar[tuple[Range, ...]] = (
         *DeepSeekDialect.ranges,
         Range("presence_penalty", -2, 2, "[-2, 2]"),

@@ -34,7 +34,7 @@ from emulator.dialects.chat_input import (
 )
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range, not_json, not_of_type, place, serde, unknown_variant
-from emulator.providers.base import ErrorSpec
+from emulator.providers.base import ErrorSpec, SettingsT_co
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
@@ -124,7 +124,7 @@ class Misfit:
     """A list or a map that stands where neither may: the reader stops before it."""
 
 
-class DeepSeekDialect(ChatDialect, ServesDeepSeek):
+class DeepSeekDialect(ChatDialect[SettingsT_co], ServesDeepSeek[SettingsT_co]):
     """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
 
     auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"

@@ -19,10 +19,8 @@ from emulator.providers.deepseek_settings import DeepSeekSettings
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 
 
-class DatedDeepSeek(DeepSeekDialect):
+class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
     """Models, prices and efforts of one profile."""
-
-    settings: DeepSeekSettings
 
     def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)

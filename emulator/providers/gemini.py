@@ -172,7 +172,7 @@ class GeminiEmbeddings(EmbedContent):
     plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
 
 
-class Gemini(Provider):
+class Gemini(Provider[GeminiSettings]):
     """https://generativelanguage.googleapis.com"""
 
     name = "gemini"
@@ -182,7 +182,6 @@ class Gemini(Provider):
     auth_header = f"{KEY_HEADER}: sk-demo"
     sdk_note = "speaks Google's own API: google-genai, base URL as shown"
     Settings = GeminiSettings
-    settings: GeminiSettings
     json_headers: ClassVar[tuple[Header, ...]] = ((b"content-type", b"application/json; charset=UTF-8"),)
     stream_headers: ClassVar[tuple[Header, ...]] = (
         (b"content-type", b"text/event-stream"),

@@ -78,7 +78,7 @@ class MaxTokenChat(ChatCompletions):
         return "finish"
 
 
-class MaxToken(ServesDeepSeek):
+class MaxToken(ServesDeepSeek[MaxTokenSettings]):
     """https://api.maxtoken.io"""
 
     name = "maxtoken"
@@ -87,7 +87,6 @@ class MaxToken(ServesDeepSeek):
     document = "deepseek-r1 (Text To Text)"
     auth_header = "x-api-key: sk-demo"
     Settings = MaxTokenSettings
-    settings: MaxTokenSettings
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": MaxTokenChat}
     operations = (Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),)
     example = (

@@ -194,7 +194,7 @@ class NadlesChat(NadlesStream):
         return {"content": choice.content, "name": None, "role": "assistant", "tool_calls": calls}
 
 
-class Nadles(ServesDeepSeek):
+class Nadles(ServesDeepSeek[NadlesSettings]):
     """https://deadlock.p.nadles.com"""
 
     name = "nadles"
@@ -203,7 +203,6 @@ class Nadles(ServesDeepSeek):
     document = "deadlock: DeepSeek R1 with web search"
     auth_header = "x-billing-token: demo"
     Settings = NadlesSettings
-    settings: NadlesSettings
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": NadlesChat}
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
     price = PLANS["metered"][1]  # documented: one price per token, for prompt and answer

@@ -12,12 +12,13 @@ import orjson
 from emulator import large, seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
 from emulator.providers import openai_words as words
-from emulator.providers.base import ErrorSpec, NameList, Operation, Price, Settings, bearer
+from emulator.providers.base import ErrorSpec, Operation, Price, bearer
 from emulator.providers.openai_completions import OpenAIChat
 from emulator.providers.openai_inputs import Moderations, OpenAIEmbeddings
 from emulator.providers.openai_limits import LEARN, ORGANIZATION, OpenAILimits
 from emulator.providers.openai_models import FINE_TUNED, MODELS, base_of, context_of, price_of
 from emulator.providers.openai_responses import OpenAIResponses
+from emulator.providers.openai_settings import OpenAISettings
 from emulator.providers.openai_words import wrong
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest, ModelRequest
@@ -37,19 +38,6 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
-class OpenAISettings(Settings):
-    models: NameList | None = MODELS
-    """The available models, including their fine-tuned versions; null accepts any name."""
-    strict_members: bool = True
-    """Whether to reject members that OpenAI doesn't know; many compatible servers ignore them."""
-    obfuscation: bool = True
-    """Whether events are padded to equal lengths if the request doesn't say."""
-    requests_per_minute: int | None = None
-    """The requests per key and model; null reports 10,000 and enforces nothing."""
-    tokens_per_minute: int | None = None
-    """The tokens per key and model; null reports 30,000,000 and enforces nothing."""
-
-
 class OpenAI(OpenAILimits):
     """https://api.openai.com"""
 
@@ -59,7 +47,6 @@ class OpenAI(OpenAILimits):
     document = "OpenAI API reference (platform.openai.com)"
     auth_header = "Authorization: Bearer sk-demo"
     Settings = OpenAISettings
-    settings: OpenAISettings
     shows_cache: ClassVar[bool] = True
     cache_unit: ClassVar[int] = 128
     cache_from: ClassVar[int] = 1024

@@ -4,6 +4,7 @@ from math import ceil
 
 from emulator import seeded
 from emulator.providers.base import Allowance, Limits, Provider
+from emulator.providers.openai_settings import OpenAISettings
 from emulator.reply import ErrorReply
 from emulator.request import ModelRequest
 from emulator.wire import Header
@@ -17,7 +18,7 @@ REQUESTS, TOKENS = 10_000, 30_000_000
 LEARN = "Visit https://platform.openai.com/account/rate-limits to learn more."
 
 
-class OpenAILimits(Provider):
+class OpenAILimits(Provider[OpenAISettings]):
     """A provider with OpenAI's limits. Its settings say how many there are."""
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:

@@ -333,7 +333,7 @@ class OpenRouterChat(OpenRouterStream):
         return message
 
 
-class OpenRouter(Provider):
+class OpenRouter(Provider[OpenRouterSettings]):
     """https://openrouter.ai"""
 
     name = "openrouter"
@@ -342,7 +342,6 @@ class OpenRouter(Provider):
     document = "OpenRouter API reference (openrouter.ai/docs)"
     auth_header = "Authorization: Bearer sk-or-demo"
     Settings = OpenRouterSettings
-    settings: OpenRouterSettings
     shows_cache: ClassVar[bool] = True
     cache_unit: ClassVar[int] = 128
     cache_from: ClassVar[int] = 1024

@@ -126,7 +126,12 @@ class SerevixSettings(Settings):
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
+class Serevix(
+    resold_claude.ResellsClaude[SerevixSettings],
+    resold_gemini.ResellsGemini[SerevixSettings],
+    ChatDialect[SerevixSettings],
+    ServesDeepSeek[SerevixSettings],
+):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -135,7 +140,6 @@ class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDial
     document = "DeepSeek (Serevix gateway)"
     auth_header = "Authorization: Bearer sk-demo"
     Settings = SerevixSettings
-    settings: SerevixSettings
     Body = SerevixBody
     heartbeat_comment = b": PING\n\n"
     operations = (
