@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick clean
+.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick dist zipapp try-dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -97,6 +97,28 @@ format: $(DEV_STAMP) ## Format the code and sort the imports
 
 typecheck: $(DEV_STAMP) ## Check the types (mypy, strict)
 	@$(BIN)/mypy
+
+# The same bytes wherever and whenever it is built: what dates the files is the last commit.
+EPOCH = $${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null || echo 1767225600)}
+
+dist: $(DEV_STAMP) ## Build the wheel and the sdist into dist/, reproducibly
+	@rm -f dist/*.whl dist/*.tar.gz
+	@SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/python -m hatchling build --directory dist
+
+# A zipapp that needs nothing but a Python like $(PYTHON): shiv packs the locked dependencies, which have compiled parts, so it
+# fits this system and this minor version of Python alone.
+zipapp: dist ## Build dist/emulator.pyz, a single file for this system's Python
+	@rm -rf build/zipapp
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/zipapp --constraints requirements.txt dist/*.whl
+	@find build/zipapp -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -f build/zipapp/.lock
+	@find build/zipapp -name direct_url.json -o -name uv_cache.json -o -name REQUESTED | xargs rm -f
+	@SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/uvx --quiet --python $(BIN)/python shiv@1.0.8 --reproducible --compressed --site-packages build/zipapp \
+		--python '/usr/bin/env python3' --console-script emulator --output-file dist/emulator.pyz
+	@echo dist/emulator.pyz
+
+try-dist: zipapp ## Build everything in dist/, and try each in an empty environment
+	@$(BIN)/python tests/try_dist.py dist
 
 clean: ## Remove everything that the other targets created
 	@rm -rf $(VENV) .venv-newest .venv-oldest .coverage coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel
+from scale import scale, sizing
 
 from emulator import docstrings
 from emulator.cli.faults import fault_facts
@@ -226,6 +227,8 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "clients": clients,
     "agents": agents,
     "client-versions": versions,
+    "sizing": sizing,
+    "scale": scale,
 }
 
 

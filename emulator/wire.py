@@ -122,6 +122,8 @@ class End:
     """The body ends as HTTP demands; the connection stays open for the next request."""
 
     at: float = 0.0
+    trailers: tuple[Header, ...] = ()
+    """What follows the last chunk."""
 
 
 @record
@@ -201,6 +203,8 @@ class PlannedBody:
     runs: tuple[FrameRun, ...]
     streamed: bool
     at: Sequence[float] = field(default=())
+    exact: "Sequence[Step]" = ()
+    """The steps of an answer that is given as it was recorded; empty: they are made of the runs."""
 
     def body(self) -> bytes:
         """Everything that follows the head."""
@@ -217,6 +221,8 @@ class PlannedBody:
 
     def steps(self) -> list[Step]:
         """The same answer spelled out. The head of a stream goes at once, that of a whole body with it."""
+        if self.exact:
+            return list(self.exact)
         moments = iter(self.at)
         datas = [
             Data(frame, run.part, tokens, next(moments, 0.0), also=run.also)

@@ -28,7 +28,7 @@ class Served:
         self.banner = self.process.stderr if is_json else self.process.stdout
         assert self.banner is not None
         first = self.banner.readline()
-        found = re.search(r"http://[^ ]+:(\d+)", first)
+        found = re.search(r"https?://[^ ]+:(\d+)", first)
         if found is None:
             raise AssertionError(first + "".join(self.process.communicate()))
         self.port = int(found[1])

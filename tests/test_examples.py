@@ -90,3 +90,55 @@ def test_go(folder: Path, tmp_path: Path) -> None:
     done = run(folder, *command, **caches)
     assert done.returncode == 1
     assert "--- FAIL: TestABusyProvider" in done.stdout
+
+
+CONTAINER = """\
+import os, subprocess, sys
+
+
+class DockerContainer:
+    def __init__(self, image):
+        self.variables, self.folders = {}, {}
+
+    def with_exposed_ports(self, port):
+        return self
+
+    def with_env(self, name, value):
+        self.variables[name] = value
+        return self
+
+    def with_volume_mapping(self, host, container, mode):
+        self.folders[container] = host
+        return self
+
+    def waiting_for(self, strategy):
+        return self
+
+    def __enter__(self):
+        mounted = {name: self.folders.get(value, value) for name, value in self.variables.items()}
+        command = [sys.executable, "-m", "emulator", "serve", "--port", "0"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **mounted})
+        self.port = int(self.process.stdout.readline().split(":")[2].partition(".")[0])
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.communicate()
+
+    def get_container_host_ip(self):
+        return "127.0.0.1"
+
+    def get_exposed_port(self, port):
+        return self.port
+"""
+
+
+def test_testcontainers(folder: Path) -> None:
+    """With a server where the container would be: no container can be started here."""
+    core = folder / "testcontainers" / "core"
+    core.mkdir(parents=True)
+    (core / "container.py").write_text(CONTAINER)
+    (core / "wait_strategies.py").write_text("def HttpWaitStrategy(port, path): pass")
+    options = ("-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+    done = run(folder, sys.executable, "-m", "pytest", *options, "test_with_testcontainers.py", PYTHONPATH=str(folder))
+    assert (done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]) == (0, "1 passed"), done.stdout

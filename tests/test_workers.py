@@ -76,7 +76,7 @@ def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path
     assert (process.returncode, output) == (2, "")
     assert errors.splitlines() == [
         "--workers 2: workers share no state, but this needs shared state:",
-        "  quotas count over all requests",
+        "  quotas count all requests",
         f"  {scenario}:1:55: rule 'flaky' answers in turn",
     ]
 
@@ -87,8 +87,8 @@ def test_the_shipped_default_needs_no_shared_state() -> None:
                            "set_state": "paid", "faults": ["reset:times=1"]}]}  # fmt: skip
     assert needs_shared_state(load(counting).scenario) == [
         "rule 'rules[0]' is used up after a number of times",
-        "rule 'rules[0]' moves the state",
-        "rule 'rules[0]' looks at the state or at the attempt",
+        "rule 'rules[0]' sets the state",
+        "rule 'rules[0]' depends on the state or the attempt",
         "rule 'rules[0]' has faults that count",
     ]
 
@@ -98,15 +98,15 @@ def test_the_shipped_default_needs_no_shared_state() -> None:
     [
         (
             "error:name=overloaded,times=2",
-            "the server's fault 'error' has times or skip, which count over all requests",
+            "the server's fault 'error' has times or skip, which count all requests",
         ),
         (
             "reset:skip=1",
-            "the server's fault 'reset' has times or skip, which count over all requests",
+            "the server's fault 'reset' has times or skip, which count all requests",
         ),
         (
             "refuse_connections",
-            "faults that stop listening would stop one process, and the others would go on",
+            "faults that stop listening would stop only one of the processes",
         ),
     ],
 )
@@ -171,7 +171,7 @@ def test_the_journal_is_that_of_all_workers(workers: Workers) -> None:
     assert [row["number"] for row in workers("GET", "journal?limit=2")["exchanges"]] == [11, 12]
     for number in (1, 7, 12):
         details = workers.every(f"journal/{number}", 6)
-        assert [each["request"]["messages"][0]["content"] for each in details] == [f"question {number - 1}"]
+        assert {each["request"]["messages"][0]["content"] for each in details} == {f"question {number - 1}"}
     assert workers("GET", "journal/99")["error"].startswith("The journal of 'default' has no exchange 99")
     exported = [json.loads(line) for line in workers("GET", "journal/export?limit=3").splitlines()]
     assert [each["number"] for each in exported] == [10, 11, 12]
@@ -316,7 +316,7 @@ def test_what_workers_cannot_share_is_refused_with_the_reason(workers: Workers) 
         "error": f"{refused}a fault that stops listening would stop one process alone."
     }
     assert workers("PUT", "accounts/deepseek/sk-1", {"balance": "1"}) == {
-        "error": f"{refused}balances are spent by all requests."
+        "error": f"{refused}balances are shared by all requests."
     }
     assert workers("PUT", "clock", {"mode": "virtual"}) == {
         "error": f"{refused}the clock is virtual, and each process would have its own."

@@ -11,8 +11,9 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
     from emulator.providers import PROVIDERS
 
     query = "" if token is None else f"?token={token}"
+    listening, origin = origin, reachable(origin)
     lines = [
-        f"The emulator is listening on {origin}. Press Ctrl-C to stop it.",
+        f"The emulator is listening on {listening}. Press Ctrl-C to stop it.",
         "",
         "Live page",
         f"  open      {origin}/__emulator/{query}",
@@ -33,3 +34,8 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
                 f"{shown} -d {shlex.quote(json.dumps(body))}",
             ]
     return "\n".join(lines)
+
+
+def reachable(origin: str) -> str:
+    """The URL by which this machine reaches a server that listens on all its addresses: browsers refuse 0.0.0.0."""
+    return origin.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -82,7 +82,7 @@ services:
     ports:
       - "127.0.0.1:8080:8080"
     healthcheck:
-      test: ["CMD", "emulator", "env", "--port", "8080"]
+      test: ["CMD", "emulator", "health"]
       interval: 2s
       retries: 30
 """

@@ -119,7 +119,7 @@ def strike(stage: Arrived) -> StruckFaults:
 async def transformed(planned: PlannedBody, struck: StruckFaults, stage: Arrived) -> PlannedBody | Sequence[Step]:
     """The answer after its faults; a thread does what takes long."""
     if not struck.faults:
-        return planned
+        return planned.steps() if planned.exact else planned
     is_heavy = any(each.fault.is_heavy for each in struck.faults)
     if is_heavy or sum(len(run.pieces) for run in planned.runs) > MAX_LIGHT:
         return await POOL.run(struck.transformed, planned, stage)

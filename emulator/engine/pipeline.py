@@ -10,6 +10,7 @@ from emulator.engine.explanations import why_of
 from emulator.engine.faults import StruckFaults, strike, transformed
 from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
+from emulator.engine.recorded import replayed
 from emulator.engine.rendering import listing, pace_of, paced, rendered
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
@@ -137,10 +138,13 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
     WritingError."""
     context, request, found = admitted.context, admitted.request, admitted.match
     error = struck.refusal(admitted)
-    if error is None and found is not None and isinstance(found.answer.content, ErrorReply):
+    is_recorded = found is not None and found.answer.wire is not None
+    if error is None and found is not None and not is_recorded and isinstance(found.answer.content, ErrorReply):
         error = found.answer.content
     if error is not None:
         return refusal(error, context)
+    if found is not None and found.answer.wire is not None:
+        return replayed(found.answer.wire, admitted)
     if found is None and not admitted.operation.is_completion:
         return await listing(admitted)
     if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
@@ -171,11 +175,13 @@ def refused(http_request: HttpRequest, namespace: Namespace, reply: ErrorReply) 
     return PlannedResponse(refusal(reply, context), context.exchange)
 
 
-def misused(http_request: HttpRequest, namespace: Namespace, complaint: str, kind: str) -> PlannedResponse:
-    """The emulator's own 400 for a request that uses the emulator, not the provider, in a wrong way."""
+def misused(
+    http_request: HttpRequest, namespace: Namespace, complaint: str, kind: str, status: int = 400
+) -> PlannedResponse:
+    """The emulator's own error for a request that uses the emulator, not the provider, in a wrong way."""
     context = _arrived(http_request, namespace, Options(), identity_of(http_request))
     context.exchange.shorten()
-    return PlannedResponse(own_error(400, complaint, kind, context), context.exchange)
+    return PlannedResponse(own_error(status, complaint, kind, context), context.exchange)
 
 
 def identity_of(http_request: HttpRequest) -> bytes:

@@ -12,10 +12,12 @@ from emulator.matching.conditions.values import TextCondition
 from emulator.matching.literals import folded
 from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
+from emulator.recording.wire_file import WireRecord
 from emulator.records import record
-from emulator.reply import ErrorReply, ReplyTemplate
+from emulator.reply import ErrorReply, Reply, ReplyTemplate
 from emulator.request import ModelRequest
 from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
+from emulator.scenario.wires import wire_of
 
 
 @record
@@ -25,6 +27,8 @@ class Answer:
     content: ReplyTemplate | ErrorReply
     chance: float | None = None
     set_state: str | None = None
+    wire: WireRecord | None = None
+    """The recorded answer that is given byte for byte in place of the content."""
 
 
 @record
@@ -113,6 +117,7 @@ class RuleMatch:
             and rule.times is None
             and not rule.faults
             and self.answer.set_state is None
+            and self.answer.wire is None
             and isinstance(content, ReplyTemplate)
             and not content.is_templated
             and content.code is None
@@ -372,7 +377,10 @@ def _regexes(wanted: Match | TextCondition) -> Iterator[str]:
 
 
 def _answer(item: AnswerModel, model: RuleModel) -> Answer:
+    state = item.set_state or model.set_state
+    wire = None if item.wire is None else wire_of(item)
     if item.reply is not None:
-        return Answer(item.reply.to_draft(), item.chance, item.set_state or model.set_state)
-    assert item.error is not None
-    return Answer(item.error.to_reply(), item.chance, item.set_state or model.set_state)
+        return Answer(item.reply.to_draft(), item.chance, state, wire)
+    if item.error is not None:
+        return Answer(item.error.to_reply(), item.chance, state, wire)
+    return Answer(ReplyTemplate(Reply()), item.chance, state, wire)

@@ -27,6 +27,7 @@ from emulator.matching.conditions.values import (
     NumberMatch,
     ProviderName,
     ProviderNames,
+    RecordedMatch,
     TextMatch,
     ToolResultCondition,
     one_or_more,
@@ -105,6 +106,8 @@ class Match(BroughtConditions):
     """Whether the request asks for a stream, as the provider understands it."""
     body: BodyConditions | None = None
     """Conditions on the request body; all must hold."""
+    recorded: RecordedMatch | None = None
+    """The digest of a recorded request, as `emulator record` writes it."""
     state: str | None = None
     """The namespace's state: `start` until a rule sets another with `set_state`."""
     any_of: tuple["Match", ...] | None = Field(default=None, strict=False)
@@ -156,12 +159,15 @@ ErrorField = Annotated[ErrorModel, BeforeValidator(_error, json_schema_input_typ
 
 
 class AnswerModel(Model):
-    """One item of `replies`: either a reply or an error."""
+    """One item of `replies`: a reply, an error, or the wire file of a recorded answer, alone or beside what it says."""
 
     reply: ReplyModel | None = None
     """A successful answer."""
     error: ErrorField | None = None
     """An error: its name, or a mapping."""
+    wire: str | None = None
+    """The file of the recorded answer, relative to this one. Given byte for byte as long as `reply` or `error` beside
+    it is as it was recorded."""
     chance: Annotated[float, Field(gt=0)] | None = None
     """A weight. If any item has one, answers are drawn at random (seeded) instead of taken in turn."""
     set_state: str | None = None
@@ -169,7 +175,7 @@ class AnswerModel(Model):
 
     @model_validator(mode="after")
     def _is_one(self) -> "AnswerModel":
-        if (self.reply is None) == (self.error is None):
+        if (self.reply is None) == (self.error is None) and not (self.wire is not None and self.reply is None):
             raise ValueError("needs exactly one of reply and error")
         return self
 
@@ -222,6 +228,9 @@ class RuleModel(Model):
     """A successful answer."""
     error: ErrorField | None = None
     """An error: its name, or a mapping."""
+    wire: str | None = None
+    """The file of the recorded answer, relative to this one. Given byte for byte as long as `reply` or `error` beside
+    it is as it was recorded."""
     replies: Replies | None = None
     """Answers to give in turn, counted per namespace."""
     then: Literal["repeat_last", "cycle", "next_rule"] | None = None
@@ -240,7 +249,9 @@ class RuleModel(Model):
     @model_validator(mode="after")
     def _has_one_answer(self) -> "RuleModel":
         given = [name for name in ("reply", "error", "replies") if getattr(self, name) is not None]
-        if len(given) != 1:
+        if self.wire is not None and "replies" in given:
+            raise ValueError("has `wire` beside `replies`: put it into the items of `replies`")
+        if len(given) != 1 and not (self.wire is not None and not given):
             found = f"but has {' and '.join(given)}" if given else "but has none"
             raise ValueError(f"needs exactly one of reply, error and replies, {found}")
         if self.then is not None and self.replies is None:
@@ -252,7 +263,7 @@ class RuleModel(Model):
 
     def answers(self) -> tuple[AnswerModel, ...]:
         """The answers, in turn."""
-        return self.replies or (AnswerModel(reply=self.reply, error=self.error),)
+        return self.replies or (AnswerModel(reply=self.reply, error=self.error, wire=self.wire),)
 
 
 class Account(Model):
@@ -317,6 +328,8 @@ class Defaults(Model):
 
     pace: PaceModel | None = None
     """How fast answers arrive."""
+    segments: Literal["original", "events"] = "original"
+    """How recorded streams are cut: as they were, or into one piece for each event."""
     normalize: Annotated[tuple[Normalization, ...], Field(strict=False)] = ()
     """Differences to ignore when comparing texts."""
 

@@ -14,6 +14,7 @@ from emulator.resources import scenario_named, scenario_names
 from emulator.scenario.document import Document, KeyPath, quote, spell
 from emulator.scenario.loading import build, read
 from emulator.scenario.models import Defaults, RuleModel, Scenario
+from emulator.scenario.wires import with_wires, without_wires
 
 Source = str | PathLike[str] | Mapping[str, Any] | Scenario
 
@@ -53,7 +54,7 @@ def load(*sources: Source) -> Loaded:
             if isinstance(source, Scenario):
                 parts.append((source, Document("scenario", {})))
             elif isinstance(source, Mapping):
-                parts.append(_built(Document("scenario", {"version": 1, **source})))
+                parts.append(without_wires(*_built(Document("scenario", {"version": 1, **source}))))
                 if parts[-1][0].include:
                     problems.append(
                         Problem("scenario", 0, 0, "include works only in a file: it is relative to the file's folder")
@@ -81,6 +82,7 @@ def load_document(document: Document) -> Loaded:
         raise ScenarioError(
             [document.problem(("include",), "include works only in a file: it is relative to the file's folder")]
         )
+    without_wires(scenario, document)
     return Loaded(scenario, tuple(_origins(scenario, document)), (), ((scenario, document),))
 
 
@@ -152,7 +154,7 @@ def _read_with_includes(
         if len(known) > MAX_FILES:
             raise _refused(str(path), f"more than {MAX_FILES} included files")
         try:
-            parts.append(_built(read(path)))
+            parts.append(with_wires(*_built(read(path)), path))
         except ScenarioError as error:
             problems += error.problems
             continue

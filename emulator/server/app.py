@@ -33,6 +33,7 @@ from emulator.wire import Header, PlannedBody, Playback
 
 if TYPE_CHECKING:
     from emulator.control.api import Peers
+    from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
 
 logger = logging.getLogger("emulator")
@@ -80,6 +81,10 @@ class App:
         """Who may use the control API."""
         self.replay: Replay | None = None
         """A saved run whose answers are given again."""
+        self.recorder: Recorder | None = None
+        """What passes requests on to the real providers and records what they say."""
+        self.is_recording = False
+        """Whether that is so, for all namespaces or for one of them."""
         self.players = Players()
         self.timing = Timing()
         self.totals = Totals()
@@ -122,6 +127,10 @@ class App:
         clock = namespace.clock  # the namespace may get another before this answer ends
         start = clock.now()
         http_request = request_head.with_body(body)
+        if self.is_recording and request_head.target.provider and not is_too_large and not complaint:
+            recorder = namespace.recorder or self.recorder
+            if recorder is not None and await recorder.take(self, http_request, namespace, scope, send):
+                return
         plan: PlannedResponse | Awaitable[PlannedResponse]
         if not request_head.target.provider:
             plan = self._stray(http_request, namespace, request_head, complaint)
@@ -269,6 +278,11 @@ class App:
 
             self._control = ControlApp(self)
         await self._control(scope, receive, send)
+
+
+async def answer_with(app: App, plan: PlannedResponse, namespace: Namespace, scope: Scope, send: Send) -> None:
+    """Answer with what is known already."""
+    await app._answer(PendingResponse(plan, namespace, namespace.clock, namespace.clock.now()), scope, send)
 
 
 def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:

@@ -69,6 +69,8 @@ class FastPath:
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Remember the head of a request that came whole and alone in one packet, and keeps its connection open."""
+        if self._app.is_recording:
+            return
         end = data.find(END_OF_HEAD, 0, MAX_HEAD_LENGTH) + len(END_OF_HEAD)
         length = len(data) - end
         headers = dict(scope["headers"])
@@ -92,7 +94,7 @@ class FastPath:
         """Answer a packet or let the application do it; False when it has to be parsed."""
         end = data.find(END_OF_HEAD, 0, MAX_HEAD_LENGTH) + len(END_OF_HEAD)
         known = self._heads.get(data[:end])
-        if known is None:
+        if known is None or self._app.is_recording:
             return False
         scope, request_head, length = known
         app = self._app

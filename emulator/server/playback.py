@@ -165,6 +165,11 @@ async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+async def settle(cycle: Cycle) -> None:
+    """The same for an answer that was written without a player, on a connection that stays open."""
+    await _settle(cycle, False, lingers=False)
+
+
 def _close_books(cycle: Cycle) -> None:
     """The same in four lines, as uvicorn does it for httptools after the last byte of an answer."""
     cycle.response_started = cycle.response_complete = True
@@ -518,6 +523,10 @@ class _StepPlayer(_Player):
                 self.handle.write(step.data)
                 self._note(len(step.data), 1, self.start + step.at, now)
             case End():
+                if step.trailers and self.framing == "chunks":
+                    lines = b"".join([b"%b: %b\r\n" % header for header in step.trailers])
+                    self.handle.write(b"0\r\n%b\r\n" % lines)
+                    self.framing = "length"  # the body has ended
                 self.finish("complete")
             case Close():
                 self.ending = "closed"

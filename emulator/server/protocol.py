@@ -83,7 +83,17 @@ class Listener(Protocol):
 class ConnectionHandle:
     """What the transport may do with one connection, beyond ASGI."""
 
-    __slots__ = ("idle", "is_met", "listener_control", "next", "player", "protocol", "record", "was_cut")
+    __slots__ = (
+        "__weakref__",
+        "idle",
+        "is_met",
+        "listener_control",
+        "next",
+        "player",
+        "protocol",
+        "record",
+        "was_cut",
+    )
 
     def __init__(self, protocol: Any, listener_control: ListenerControl) -> None:
         self.protocol = protocol

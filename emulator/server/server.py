@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from emulator.interception.front import TlsFront
     from emulator.interception.proxy import Proxy
     from emulator.server.channel import Channel, Member
+    from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
 
 Result = TypeVar("Result")
@@ -99,6 +100,8 @@ class ServerOptions:
     """A second listener, for clients that keep their documented URLs."""
     replay: "Replay | None" = None
     """A saved run whose answers are given again."""
+    recorder: "Recorder | None" = None
+    """What passes requests on to the real providers and records what they say."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
@@ -180,6 +183,7 @@ class Server:
         app = App(namespaces, self.options.engine, self.options.provider, hosts=self.options.hosts)
         app.on_exchange, app.access = self.options.on_exchange, self.options.access
         app.replay = self.options.replay
+        app.recorder, app.is_recording = self.options.recorder, self.options.recorder is not None
         app.timing.watch(clock)
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
         stop = asyncio.Event()
@@ -199,6 +203,8 @@ class Server:
             stop.set()
             if watching is not None:
                 await watching
+            if self.options.recorder is not None:
+                await self.options.recorder.close()
             clock.close()
 
     async def _watch(self, app: App, stop: asyncio.Event) -> None:

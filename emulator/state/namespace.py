@@ -86,6 +86,8 @@ class Namespace:
         self.added_count = 0
         self.clock_mode = compiled.scenario.clock
         self.last_used = 0.0
+        self.recorder: Any = None
+        """What records for this namespace alone."""
         self.reset()
 
     def reset(self) -> None:

@@ -10,6 +10,7 @@ from emulator.matching.conditions.combined import AllOf, AnyOf, Not, contradicti
 from emulator.matching.conditions.names import Model, Operation, Provider, State, Stream
 from emulator.matching.conditions.numbers import Attempt, Messages, Turn
 from emulator.matching.conditions.plugins import brought
+from emulator.matching.conditions.recorded import Recorded
 from emulator.matching.conditions.texts import AnyMessage, Header, Key, Prompt, System, normalized
 from emulator.matching.conditions.tools import Tool, ToolResult, tool_results
 from emulator.providers import COMPLETIONS
@@ -33,6 +34,7 @@ OWN: tuple[type[Condition[Any]], ...] = (
     Tool,
     ToolResult,
     Body,
+    Recorded,
     AllOf,
     AnyOf,
     Not,

@@ -181,3 +181,32 @@ class ToolResultCondition(Model):
 
 
 Normalization = Literal["whitespace", "case", "uuids", "dates"]
+
+
+class RedactModel(Model):
+    """What was redacted beside keys, cookies and the ids of accounts when a request was recorded."""
+
+    names: tuple[str, ...] = Field(default=(), strict=False)
+    """Names of JSON members and headers."""
+    paths: tuple[Annotated[str, AfterValidator(_json_path)], ...] = Field(default=(), strict=False)
+    """JSONPaths in bodies."""
+    regexes: tuple[Regex, ...] = Field(default=(), strict=False)
+    """What stands in texts."""
+
+
+class RecordedCondition(Model):
+    """The digest of a recorded request. A plain string is the digest."""
+
+    digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    """What `emulator record` computes from the request without its secrets."""
+    redact: RedactModel | None = None
+    """What the recorder was asked to redact: the digest of a request is computed without it."""
+
+
+def _recorded_condition(value: Any) -> Any:
+    return {"digest": value} if isinstance(value, str) else value
+
+
+RecordedMatch = Annotated[
+    RecordedCondition, BeforeValidator(_recorded_condition, json_schema_input_type=str | RecordedCondition)
+]

@@ -1,0 +1,102 @@
+"""What many streams cost, computed from the figures in performance.md; docs/tables.py writes it into the documents.
+
+Nothing is measured here: a new `make bench` changes the tables by itself."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from math import ceil
+from pathlib import Path
+
+PERFORMANCE = Path(__file__).parent / "performance.md"
+RATE = 50
+"""Tokens a second of one stream."""
+EVENT = 240
+"""Bytes of one token's event with its chunk; tests/test_scale.py compares it with a real stream."""
+HEADERS = 14 + 20 + 32
+"""Bytes of Ethernet, IPv4 and TCP with a timestamp around each token, and in each acknowledgment."""
+EXACT, DENSE = 1000, 2000
+"""Streams of a replica, as they were measured."""
+FLEETS = (10_000, 100_000, 1_000_000)
+
+
+@cache
+def measured(row: str, figure: str) -> float:
+    """The emulator's figure in a row of performance.md. Raises KeyError if there is none."""
+    current = ""
+    for line in PERFORMANCE.read_text().splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or len(cells) < 3:
+            continue
+        current = cells[0] or current
+        if (current, cells[1]) == (row, figure):
+            return float(re.sub(r"[^\d.]", "", cells[2]))
+    raise KeyError(f"{row}: {figure}")
+
+
+def paced(streams: int, figure: str) -> float:
+    """A figure of that many paced streams at once."""
+    return measured(f"{streams:,} streams x {RATE} tokens/s", figure)
+
+
+def rounded(value: float) -> str:
+    """A number with two or three digits that mean something."""
+    digits = max(0, len(str(int(value))) - (3 if value >= 100 else 2))
+    return f"{round(value, -digits):,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def idle() -> float:
+    """MB of a replica that has answered once."""
+    return measured("Memory", "idle MB after the first answer")
+
+
+def sizing() -> Iterator[str]:
+    """What one replica on one core does."""
+    known, new = (
+        measured(f"JSON, 32 connections, {which}", "requests/s") for which in ("one prompt", "every prompt new")
+    )
+    streams = "schedule error p99 ms"
+    yield "| one replica | figure | |\n|---|---:|---|\n"
+    yield f"| whole answers a second, questions seen before | {rounded(known)} | measured |\n"
+    yield f"| whole answers a second, every question new | {rounded(new)} | measured |\n"
+    for count in (EXACT, DENSE):
+        late = f"{paced(count, streams):.0f} ms"
+        yield f"| {count:,} streams of {RATE} tokens/s: 99 % of tokens within | {late} | measured |\n"
+    yield f"| memory when idle | {idle():.0f} MB | measured |\n"
+    yield f"| memory for each 1,000 open streams | {paced(EXACT, 'MB per 1,000 streams'):.1f} MB | measured |\n"
+    yield f"| network, {EXACT:,} streams of {RATE} tokens/s | {EXACT * bits() / 1e6:.0f} Mbit/s | computed |\n"
+
+
+def bits() -> float:
+    """Bits a second that one stream sends."""
+    return RATE * (EVENT + HEADERS) * 8
+
+
+def scale() -> Iterator[str]:
+    """What fleets of streams need."""
+    yield f"| open streams of {RATE} tokens/s | {' | '.join(f'{each:,}' for each in FLEETS)} |\n"
+    yield f"|---|{'---:|' * len(FLEETS)}\n"
+    rows: list[tuple[str, list[str]]] = [("tokens a second", [f"{each * RATE:,}" for each in FLEETS])]
+    for count in (EXACT, DENSE):
+        cores = [each * RATE * paced(count, "CPU µs per token") / 1e6 for each in FLEETS]
+        memory = [ceil(each / count) * idle() + each * memory_per_stream() for each in FLEETS]
+        rows += [
+            (f"**{count:,} on each replica**: replicas, a core each", [f"{ceil(each / count):,}" for each in FLEETS]),
+            ("cores' worth of CPU time", [rounded(each) for each in cores]),
+            ("memory, GB", [rounded(each / 1000) for each in memory]),
+        ]
+    rows += [
+        ("**either way**: sent, Gbit/s", [rounded(each * bits() / 1e9) for each in FLEETS]),
+        (
+            "received, Gbit/s, if every token is acknowledged",
+            [rounded(each * RATE * HEADERS * 8 / 1e9) for each in FLEETS],
+        ),
+        ("packets a second, sent", [f"{each * RATE:,}" for each in FLEETS]),
+    ]
+    for name, cells in rows:
+        yield f"| {name} | {' | '.join(cells)} |\n"
+
+
+def memory_per_stream() -> float:
+    """MB of an open stream."""
+    return paced(EXACT, "MB per 1,000 streams") / 1000

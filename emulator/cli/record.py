@@ -1,0 +1,145 @@
+"""`emulator record`."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from emulator.cli import BAD_USE, CANNOT_BIND
+from emulator.cli.options import Option
+from emulator.cli.output import fail
+from emulator.cli.providers import provider_of
+
+if TYPE_CHECKING:
+    from emulator.logs import Style
+    from emulator.server.recorder import Mode, Recorder, RecordOptions
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+MODES = ("none", "new", "all", "drifted")
+OPTIONS = (
+    click.option("--mode", type=click.Choice(MODES), default="new", show_default=True, cls=Option,
+                 help="none: replay only; new: record what is not there; all: record everything anew; drifted: ask "
+                 "again, and replace what has another shape."),
+    click.option("--redact-name", "names", metavar="NAME", multiple=True,
+                 help="A JSON member or header to redact, beside keys, cookies and account ids; repeatable."),
+    click.option("--redact-path", "paths", metavar="JSONPATH", multiple=True,
+                 help="What stands there in a body, to redact; repeatable."),
+    click.option("--redact-regex", "regexes", metavar="REGEX", multiple=True,
+                 help="What to redact in every text, also over the borders of chunks; repeatable."),
+    click.option("--keep-partial", is_flag=True, cls=Option, help="Keep streams that broke off, too."),
+)  # fmt: skip
+
+
+def with_record_options(function: Function) -> Function:
+    """Gives a command the options of recording."""
+    for option in reversed(OPTIONS):
+        function = option(function)
+    return function
+
+
+@click.command("record")
+@click.option("--provider", metavar="NAME", required=True, cls=Option, help="The provider to record.")
+@click.option("--upstream", metavar="URL", cls=Option,
+              help="Where it is; its own documented host over https when left out.")  # fmt: skip
+@click.option("--into", "folder", metavar="FOLDER", type=click.Path(), default="recordings", show_default=True,
+              cls=Option, help="Where the recordings go.")  # fmt: skip
+@with_record_options
+@click.option("--host", default="127.0.0.1", show_default=True, cls=Option, help="The loopback address to listen on.")
+@click.option("--port", "-p", type=click.IntRange(0, 65535), default=8080, show_default=True, cls=Option,
+              help="The port to listen on; 0 takes a free one.")  # fmt: skip
+@click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
+              help="Request log format.")  # fmt: skip
+def command(
+    provider: str, upstream: str | None, folder: str, host: str, port: int, log: "Style", **values: Any
+) -> None:
+    """Pass requests on to a real provider, and record what it answers.
+
+    Clients use this server as they use `emulator serve`: http://127.0.0.1:8080/NAME and the documented path, with their
+    real key. Responses stream through as they come. Each question becomes a scenario file in FOLDER, with a wire
+    file for each answer; keys, cookies and account ids are redacted before anything is written. Replay it with:
+    emulator serve --scenario FOLDER
+
+    Exit code 0: stopped by a signal; 1: an answer could not be written; 2: bad usage; 3: the port is taken."""
+    import sys
+
+    from emulator.cli.serve import serve_alone
+    from emulator.engine import Options
+    from emulator.errors import BindError, EmulatorError
+    from emulator.server.server import ServerOptions
+
+    try:
+        check_loopback(host)
+        provider_of(provider)
+        upstreams = {} if upstream is None else {provider: upstream}
+        recorder = recorder_of(record_options(folder, upstreams, values, only=provider))
+        options = ServerOptions(
+            compiled_in(recorder.options),
+            Options(unmatched="error", request_faults=frozenset()),
+            recorder=recorder,
+        )
+        serve_alone(options, host, port, log)
+    except BindError as error:
+        fail(str(error), CANNOT_BIND)
+    except EmulatorError as error:
+        fail(str(error), BAD_USE)
+    click.echo(summary(recorder), err=True)
+    sys.exit(1 if recorder.counts.failed else 0)
+
+
+def check_loopback(host: str) -> None:
+    """Raises UsageError for an address that others can reach: whoever does would use the recorder's connection."""
+    from emulator.errors import UsageError
+    from emulator.interception.proxy import is_loopback
+
+    if not is_loopback(host):
+        raise UsageError(f"--host {host}: a recorder listens on loopback only, such as 127.0.0.1.")
+
+
+def record_options(
+    folder: str, upstreams: Mapping[str, str], values: Mapping[str, Any], only: str | None = None
+) -> "RecordOptions":
+    """What is recorded, from the values of OPTIONS. Raises UsageError."""
+    from emulator.recording.redaction import Redaction
+    from emulator.server.recorder import RecordOptions
+    from emulator.server.relaying import upstream_of
+
+    mode: Mode = values["mode"]
+    return RecordOptions(
+        Path(folder),
+        mode,
+        only,
+        {name: upstream_of(url) for name, url in upstreams.items()},
+        Redaction(values["names"], values["paths"], values["regexes"]).checked(),
+        values["keep_partial"],
+    )
+
+
+def recorder_of(options: "RecordOptions") -> "Recorder":
+    """A recorder that is ready. Raises UsageError."""
+    from emulator.errors import UsageError
+    from emulator.server.recorder import Recorder
+
+    recorder = Recorder(options, lambda line: click.echo(f"emulator: {line}", err=True))
+    try:
+        recorder.prepare()
+    except OSError as error:
+        raise UsageError(f"{options.folder} cannot be written: {error.strerror or error}") from None
+    return recorder
+
+
+def compiled_in(options: "RecordOptions") -> Any:
+    """The scenario that a folder of recordings is; an empty one for an empty folder. Raises ScenarioError."""
+    from emulator.scenario.sources import is_scenario
+    from emulator.state.namespace import compile_scenario
+
+    has_some = options.folder.is_dir() and any(is_scenario(path) for path in options.folder.iterdir())
+    return compile_scenario(str(options.folder)) if has_some else compile_scenario({"rules": []})
+
+
+def summary(recorder: "Recorder") -> str:
+    """What became of the requests, in one line."""
+    counts = recorder.counts
+    rows = [(name, getattr(counts, name)) for name in counts.__slots__]
+    said = ", ".join(f"{count} {name}" for name, count in rows if count) or "nothing asked"
+    return f"{recorder.options.folder}: {said}."

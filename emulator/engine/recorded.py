@@ -1,0 +1,129 @@
+"""The answer that was recorded: as it was sent, at its moments, or paced anew by its tokens."""
+
+from collections.abc import Iterator, Sequence
+
+from emulator import tokens
+from emulator.dialects.base import Dialect, Meaning
+from emulator.engine.rendering import paced
+from emulator.engine.stages import Admitted
+from emulator.recording.wire_file import Segment, WireRecord
+from emulator.wire import Close, Data, End, FrameRun, Framing, Head, Header, Part, PlannedBody, Raw, Reset, Step, single
+
+PARTS: tuple[tuple[Meaning, Part], ...] = (
+    ("content", "content"),
+    ("reasoning", "reasoning"),
+    ("call_index", "tool_calls"),
+    ("finish", "finish"),
+    ("usage", "usage"),
+)
+"""What an event is, by what stands in it: the first that there is, and the others beside it."""
+
+
+def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
+    """A recorded answer. A pace of the file's own replaces its moments; else the server's speed scales them."""
+    context, exchange = admitted.context, admitted.context.exchange
+    exchange.status = wire.status
+    exchange.outcome = "reply" if 200 <= wire.status < 300 else "error"
+    match, scenario = admitted.match, context.namespace.compiled.scenario
+    assert match is not None
+    is_cut_anew = scenario.defaults.segments == "events" and wire.is_stream and wire.framing != "raw"
+    segments = events_of(wire, context.dialect) if is_cut_anew else wire.segments
+    headers = headers_of(wire)
+    runs = tuple(runs_of(segments, context.dialect, is_stream=wire.is_stream))
+    planned = PlannedBody(wire.status, headers, runs, streamed=wire.framing == "chunks")
+    if match.rule.pace is not None and wire.ended == "complete" and wire.framing != "raw":
+        pace = match.rule.pace.at_speed(context.options.speed)
+        plain = tuple(header for header in headers if header[0] != b"content-length")
+        return paced(PlannedBody(wire.status, plain, runs, planned.streamed), pace, context.dialect, context.entropy)
+    moments = [segment.at / context.options.speed for segment in segments]
+    return PlannedBody(
+        wire.status,
+        headers,
+        runs,
+        planned.streamed,
+        exact=tuple(exact_steps(wire, runs, moments, context.options.speed)),
+    )
+
+
+def headers_of(wire: WireRecord) -> tuple[Header, ...]:
+    """The recorded headers, with the length of a body that has one."""
+    headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.headers]
+    headers = [header for header in headers if header[0] not in (b"content-length", b"transfer-encoding", b"date")]
+    if wire.framing == "length":
+        declared = len(wire.body) + (0 if wire.ended == "complete" else 1)  # one that broke owes something
+        headers.append((b"content-length", b"%d" % declared))
+    return tuple(headers)
+
+
+def exact_steps(wire: WireRecord, runs: Sequence[FrameRun], moments: Sequence[float], speed: float) -> Iterator[Step]:
+    """The steps of the answer as it was."""
+    if wire.framing == "raw":
+        yield from (Raw(segment.data, at) for segment, at in zip(wire.segments, moments, strict=True))
+    else:
+        framing: Framing = wire.framing
+        yield Head(wire.status, headers_of(wire), wire.head_at / speed, framing)
+        for run, at in zip(runs, moments, strict=True):
+            yield Data(run.pieces[0], run.part, run.tokens[0], at, also=run.also)
+    at = wire.ended_at / speed
+    if wire.ended == "reset":
+        yield Reset(at)
+    elif wire.ended == "closed" or wire.framing == "raw":
+        yield Close(at)
+    else:
+        trailers = tuple((name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.trailers)
+        yield End(at, trailers)
+
+
+def events_of(wire: WireRecord, dialect: Dialect) -> tuple[Segment, ...]:
+    """A stream cut into its events, each at the moment when the last of it came."""
+    parts = dialect.split(wire.body)
+    frames = [part + b"".join(parts[place + 1 : place + 2]) for place, part in enumerate(parts) if place % 2 == 0]
+    ends, position = [], 0
+    for segment in wire.segments:
+        position += len(segment.data)
+        ends.append((position, segment.at))
+    made, position, number = [], 0, 0
+    for frame in frames:
+        position += len(frame)
+        while number < len(ends) - 1 and ends[number][0] < position:
+            number += 1
+        if frame:
+            made.append(Segment(ends[number][1], frame))
+    return tuple(made)
+
+
+def runs_of(segments: Sequence[Segment], dialect: Dialect, *, is_stream: bool) -> Iterator[FrameRun]:
+    """The segments as frames that faults and paces understand."""
+    for segment in segments:
+        if not is_stream:
+            yield single("body", segment.data)
+            continue
+        part, count, also = meaning_of(segment.data, dialect)
+        yield single(part, segment.data, count, also)
+
+
+def meaning_of(data: bytes, dialect: Dialect) -> tuple[Part, int, frozenset[Part]]:
+    """What a frame means, how many tokens it brings, and what else it means."""
+    if not data.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
+        return "piece", 0, frozenset()
+    found: list[Part] = []
+    count = 0
+    if dialect.terminator is not None and data.strip() == dialect.terminator.strip():
+        return "done", 0, frozenset()
+    events = [part for part in dialect.split(data)[::2] if part]
+    if events and all(event.startswith(b":") for event in events):
+        return "comment", 0, frozenset()
+    if len(events) > 1:
+        return "packed", sum(meaning_of(event + b"\n\n", dialect)[1] for event in events), frozenset()
+    event = dialect.read_frame(events[0]) if events else None
+    if event is None:
+        return "frame", 0, frozenset()
+    for meaning, part in PARTS:
+        values = [place.value for place in dialect.places(event.native, meaning)]
+        if any(value not in (None, "") for value in values):
+            found.append(part)
+            if part in ("content", "reasoning"):
+                count += sum(tokens.count(value) for value in values if isinstance(value, str))
+    if "tool_calls" in found and not count:
+        count = 1
+    return (found[0], count, frozenset(found[1:])) if found else ("frame", 0, frozenset())

@@ -1,0 +1,38 @@
+"""The condition that finds a recorded request: by the digest of its redacted form."""
+
+from emulator.matching.conditions.base import Compiling, Condition, MatchContext
+from emulator.matching.conditions.values import RecordedCondition
+from emulator.recording.keys import digest_of
+from emulator.recording.redaction import Redaction, redaction_of
+from emulator.request import HttpRequest
+
+
+class Recorded(Condition[RecordedCondition]):
+    """The digest of a recorded request, as `emulator record` writes it."""
+
+    key = "recorded"
+
+    def __init__(self, value: RecordedCondition, compiling: Compiling) -> None:
+        super().__init__(value, compiling)
+        lists = value.redact
+        self.redaction = Redaction() if lists is None else redaction_of(lists.model_dump())
+
+    def holds(self, ask: MatchContext) -> bool:
+        return _digest(ask.request.http_request, self.redaction) == self.value.digest
+
+    def mismatch(self, ask: MatchContext) -> str:
+        found = _digest(ask.request.http_request, self.redaction)
+        return f"it is another request than the recorded one: its digest is {found[:8]}…, not {self.value.digest[:8]}…"
+
+
+_latest: list[tuple[HttpRequest, Redaction, str]] = []
+"""The last digest: every recorded rule asks for that of the same request."""
+
+
+def _digest(http_request: HttpRequest, redaction: Redaction) -> str:
+    for known, lists, digest in tuple(_latest):
+        if known is http_request and lists == redaction:
+            return digest
+    digest = digest_of(http_request, redaction)
+    _latest[:] = [(http_request, redaction, digest)]
+    return digest

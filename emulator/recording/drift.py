@@ -1,0 +1,174 @@
+"""Compares the shapes of two recorded answers: which members, of which types, in which events, in which order."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from emulator.dialects.base import Meaning, WireShape
+from emulator.recording.readable import shape_of
+from emulator.recording.wire_file import WireRecord
+
+Level = Literal["info", "warning", "error"]
+LEVELS: tuple[Level, ...] = ("error", "warning", "info")
+MEANINGS: tuple[Meaning, ...] = ("reasoning", "content", "call_index", "finish", "usage")
+WORDS = {"call_index": "tool call"}
+UNSTABLE = frozenset(["date", "content-length", "transfer-encoding", "connection", "x-request-id", "request-id"])
+"""Headers whose presence says nothing of an answer's shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """One difference. New is info, missing a warning; another type, order or event is an error."""
+
+    level: Level
+    path: str
+    """The member, as in `$.choices[].delta.content`; a header, an event, or the status."""
+    message: str
+    where: str = ""
+    """The event of a stream that holds the member."""
+
+    def __str__(self) -> str:
+        place = f" in {self.where}" if self.where else ""
+        return f"{self.level}: {self.path}{place} {self.message}"
+
+
+@dataclass(slots=True)
+class Shape:
+    """What an answer looks like, whatever it says."""
+
+    status: int
+    is_stream: bool
+    headers: dict[str, str]
+    events: list[str] = field(default_factory=list)
+    """The kinds of events in the order in which each came first."""
+    members: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    """For each kind of event the types of each member; under an empty name those of a whole body."""
+
+
+def shape_in(wire: WireRecord) -> Shape:
+    """The shape of a recorded answer."""
+    headers = {name.lower(): value for name, value in wire.headers}
+    found = Shape(wire.status, wire.is_stream, headers)
+    reader = shape_of(wire.provider, wire.dialect) or WireShape()
+    if not wire.is_stream:
+        native = reader.read_body(wire.body)
+        if native is not None:
+            _note(native, found.members.setdefault("", {}))
+        return found
+    for frame in reader.split(wire.body)[::2]:
+        kind, native = _event(frame, reader)
+        if not kind:
+            continue
+        if kind not in found.events:
+            found.events.append(kind)
+        if native is not None:
+            _note(native, found.members.setdefault(kind, {}))
+    return found
+
+
+def _event(frame: bytes, reader: WireShape) -> tuple[str, Any]:
+    """The kind of an event, empty for what is none, and what it says."""
+    if not frame.strip() or frame.startswith(b":"):
+        return "", None
+    event = reader.read_frame(frame)
+    if event is None:
+        line = frame.split(b"\n")[-1].decode("utf-8", "replace")
+        return f"the event `{line[:40]}`", None
+    native = event.native
+    name = event.name or (native["type"] if isinstance(native.get("type"), str) else None)
+    if name is not None:
+        return f"the event {name}", native
+    said = [
+        WORDS.get(meaning, meaning)
+        for meaning in MEANINGS
+        if any(place.value not in (None, "") for place in reader.places(native, meaning))
+    ]
+    return f"the chunk with {' and '.join(said)}" if said else "the chunk without text", native
+
+
+def _note(native: Any, types: dict[str, set[str]], path: str = "$") -> None:
+    types.setdefault(path, set()).add(type_of(native))
+    if isinstance(native, dict):
+        for name, value in native.items():
+            _note(value, types, f"{path}.{name}")
+    elif isinstance(native, list):
+        for value in native:
+            _note(value, types, f"{path}[]")
+
+
+def type_of(value: Any) -> str:
+    """The type of a JSON value, in the words of JSON."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case list():
+            return "array"
+    return "object"
+
+
+def drifts_in(old: WireRecord, new: WireRecord) -> list[Drift]:
+    """How the shape of one answer differs from that of another, the worst first."""
+    one, other = shape_in(old), shape_in(new)
+    found = [*_heads(one, other)]
+    if one.is_stream == other.is_stream:
+        found += _events(one.events, other.events)
+        for kind in one.members:
+            if kind in other.members:
+                found += _members(one.members[kind], other.members[kind], kind)
+    return sorted(found, key=lambda drift: LEVELS.index(drift.level))
+
+
+def _heads(one: Shape, other: Shape) -> Iterator[Drift]:
+    if one.status != other.status:
+        yield Drift("error", "status", f"was {one.status} and is {other.status}")
+    if one.is_stream != other.is_stream:
+        words = {True: "a stream", False: "a whole body"}
+        yield Drift("error", "body", f"was {words[one.is_stream]} and is {words[other.is_stream]}")
+    types = [shape.headers.get("content-type", "none").partition(";")[0].strip().lower() for shape in (one, other)]
+    if types[0] != types[1]:
+        yield Drift("error", "header content-type", f"was {types[0]} and is {types[1]}")
+    for name in sorted(one.headers.keys() - other.headers.keys() - UNSTABLE - {"content-type"}):
+        yield Drift("warning", f"header {name}", "is missing")
+    for name in sorted(other.headers.keys() - one.headers.keys() - UNSTABLE - {"content-type"}):
+        yield Drift("info", f"header {name}", "is new")
+
+
+def _events(one: Sequence[str], other: Sequence[str]) -> Iterator[Drift]:
+    for kind in one:
+        if kind not in other:
+            yield Drift("error", kind, "is missing")
+    for kind in other:
+        if kind not in one:
+            yield Drift("error", kind, "is new")
+    before, after = [kind for kind in one if kind in other], [kind for kind in other if kind in one]
+    for was, now in zip(before, after, strict=True):
+        if was != now:
+            yield Drift("error", now, f"came where {was} came before: the order has changed")
+            return
+
+
+def _members(one: dict[str, set[str]], other: dict[str, set[str]], where: str) -> Iterator[Drift]:
+    for path, types in one.items():
+        if path not in other:
+            if _has_parent(path, other):
+                yield Drift("warning", path, "is missing", where)
+        elif types.isdisjoint(other[path]):
+            yield Drift("error", path, f"was {_words(types)} and is {_words(other[path])}", where)
+    for path in other:
+        if path not in one and _has_parent(path, one):
+            yield Drift("info", path, "is new", where)
+
+
+def _has_parent(path: str, types: dict[str, set[str]]) -> bool:
+    """Whether the object that holds a member is there too. The items of an empty list say nothing of the next one's."""
+    return not path.endswith("[]") and path.rpartition(".")[0] in types
+
+
+def _words(types: set[str]) -> str:
+    return " or ".join(sorted(types))

@@ -1,0 +1,146 @@
+"""A folder of recordings: a scenario file for each question, and the wire files of its answers beside it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from emulator.recording.files import sweep, write_whole
+from emulator.recording.readable import name_of, readable, said_digest
+from emulator.recording.redaction import Redaction
+from emulator.recording.wire_file import FOLDER, SUFFIX, WireFileError, WireRecord, read, written
+
+MAX_SLUG = 60
+HEADER = """\
+# Recorded from {upstream} on {day}.
+# `recorded` finds the request by its digest; each `wire` file holds an answer as it was sent. An answer that is edited
+# here is given as it is written, and its wire file no longer counts.
+"""
+
+
+@dataclass(slots=True)
+class Question:
+    """One recorded request, and its answers in turn."""
+
+    path: Path
+    rule: dict[str, Any]
+    answers: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def wires(self) -> list[Path]:
+        """The wire files of its answers."""
+        return [self.path.parent / each["wire"] for each in self.answers if isinstance(each.get("wire"), str)]
+
+
+class Recordings:
+    """What a folder holds. Its writing methods block: a thread calls them, one at a time."""
+
+    def __init__(self, folder: Path, redaction: Redaction | None = None) -> None:
+        self.folder = folder
+        self.redaction = redaction or Redaction()
+        self.questions: dict[str, Question] = {}
+
+    def prepare(self) -> None:
+        """Makes the folder, and reads what it holds. Raises OSError."""
+        for folder in (self.folder, self.folder / FOLDER):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            sweep(folder)
+        self.questions = dict(questions_in(self.folder))
+
+    def add(
+        self, digest: str, wire: WireRecord, *, is_completion: bool, place: int | None = None, ends: bool = False
+    ) -> Path:
+        """Writes an answer to a question: one more, or in place of that of a number from 1, which `ends` them. Raises
+        OSError; then nothing has changed."""
+        name = name_of(wire)
+        known = self.questions.get(digest)
+        path = self.folder / f"{slug(f'{wire.provider} {name}')}-{digest[:8]}.yaml" if known is None else known.path
+        answers = [] if known is None else list(known.answers)
+        place = len(answers) + 1 if place is None else min(place, len(answers) + 1)
+        said = readable(wire, is_completion=is_completion)
+        data = written(replace(wire, said=said_digest(said)) if said else wire)
+        mark = said_digest(data.decode("utf-8"))[:6]
+        file = f"{FOLDER}/{path.stem}.{place}.{mark}{SUFFIX}"
+        answers[place - 1 : None if ends else place] = [{**said, "wire": file}]
+        rule = {"name": name, "match": self._match(digest, wire)} if known is None else dict(known.rule)
+        question = Question(path, rule, answers)
+        write_whole(self.folder / file, data)
+        write_whole(path, _text_of(question, wire).encode("utf-8", "backslashreplace"))
+        self.questions[digest] = question
+        if known is not None:
+            self._remove(known.wires, question.wires)
+        return path
+
+    def _match(self, digest: str, wire: WireRecord) -> dict[str, Any]:
+        match: dict[str, Any] = {"provider": wire.provider, "operation": wire.operation}
+        lists = self.redaction.to_dict()
+        match["recorded"] = {"digest": digest, "redact": lists} if lists else digest
+        return match
+
+    def _remove(self, old: list[Path], new: list[Path]) -> None:
+        for path in old:
+            if path not in new:
+                path.unlink(missing_ok=True)
+
+
+def questions_in(folder: Path) -> Iterator[tuple[str, Question]]:
+    """The recordings of a folder by their digests; what is none is passed over."""
+    for path in sorted(folder.glob("*.yaml")):
+        try:
+            document = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        except (OSError, ValueError, yaml.YAMLError):
+            continue
+        rules = document.get("rules") if isinstance(document, Mapping) else None
+        for rule in rules if isinstance(rules, list) else ():
+            match = rule.get("match") if isinstance(rule, dict) else None
+            recorded = match.get("recorded") if isinstance(match, dict) else None
+            digest = recorded.get("digest") if isinstance(recorded, dict) else recorded
+            if isinstance(digest, str):
+                yield digest, _question(path, rule)
+
+
+def _question(path: Path, rule: dict[str, Any]) -> Question:
+    own: dict[str, Any] = {name: rule[name] for name in ("reply", "error", "wire") if name in rule}
+    answers: Any = rule.get("replies") if isinstance(rule.get("replies"), list) else [own]
+    rest = {name: value for name, value in rule.items() if name not in ("reply", "error", "wire", "replies")}
+    return Question(path, rest, [dict(answer) for answer in answers or [] if isinstance(answer, dict)])
+
+
+def wires_in(folder: Path) -> Iterator[tuple[str, int, WireRecord]]:
+    """Every recorded answer of a folder: the digest of its question, its number from 1, and the exchange."""
+    for digest, question in questions_in(folder):
+        for number, path in enumerate(question.wires, 1):
+            try:
+                yield digest, number, read(path)
+            except (OSError, WireFileError):
+                continue
+
+
+def slug(text: str) -> str:
+    """A text as the name of a file."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower())[:MAX_SLUG].strip("-") or "question"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes texts of several lines as blocks."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> Any:
+    style = "|" if "\n" in text and not re.search(r"[ \t]\n|\r|[^\x20-\x7e\n\xa0-\ud7ff\ue000-\ufefe]", text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _text)
+
+
+def _text_of(question: Question, wire: WireRecord) -> str:
+    rule = dict(question.rule)
+    if len(question.answers) == 1:
+        rule |= question.answers[0]
+    else:
+        rule["replies"] = question.answers
+    body = yaml.dump({"version": 1, "rules": [rule]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return HEADER.format(upstream=wire.upstream, day=wire.recorded[:10]) + body

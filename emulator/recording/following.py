@@ -1,0 +1,142 @@
+"""Follows a response that goes by: where its head, its segments and its end are. Changes nothing, holds no socket."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import h11
+
+from emulator.recording.wire_file import Segment, WireEnd, WireFraming
+
+MAX_HEAD = 2**20
+MAX_KEPT = 64 * 2**20
+"""Bytes of one response that are kept; of a longer one nothing is recorded."""
+BODILESS = (204, 304)
+
+
+@dataclass(slots=True)
+class Followed:
+    """What a response was, as it came."""
+
+    status: int = 0
+    reason: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    framing: WireFraming = "raw"
+    segments: list[Segment] = field(default_factory=list)
+    trailers: tuple[tuple[str, str], ...] = ()
+    head_at: float = 0.0
+    ended: WireEnd = "complete"
+    ended_at: float = 0.0
+    is_readable: bool = True
+    """Whether it was HTTP."""
+    is_too_long: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of it came, and in good order."""
+        return self.ended == "complete" and self.is_readable and not self.is_too_long
+
+
+class Follower:
+    """Reads one response beside its way to the client."""
+
+    def __init__(self, method: str) -> None:
+        self.followed = Followed()
+        self.is_over = False
+        """All of the response has come."""
+        self.keeps_alive = False
+        """The connection can take another request."""
+        self._method = method
+        self._connection: Any = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
+        self._connection.send(h11.Request(method=method, target="/", headers=[("host", "upstream")]))
+        self._connection.send(h11.EndOfMessage())
+        self._raw: list[Segment] = []
+        self._size = 0
+        self._chunk: list[bytes] = []
+        self._has_head = False
+
+    def feed(self, data: bytes, at: float) -> None:
+        """What has come, and when."""
+        if self.is_over:
+            return  # what follows a whole response belongs to nobody
+        self._size += len(data)
+        if self._size > MAX_KEPT:
+            self.followed.is_too_long = True
+            self._raw.clear()
+            self.followed.segments.clear()
+        else:
+            self._raw.append(Segment(at, data))
+        if self.followed.is_readable:
+            self._read(data, at)
+
+    def end(self, at: float, *, is_reset: bool = False) -> None:
+        """The upstream's side of the connection has ended."""
+        if self.is_over:
+            return
+        if not is_reset and self.followed.is_readable and self._raw:
+            self._read(b"", at)  # may be the right end of a body without a length
+        if not self.is_over:
+            self._finish(at, "reset" if is_reset else "closed")
+
+    def _finish(self, at: float, ended: WireEnd) -> None:
+        followed = self.followed
+        if self._chunk:
+            followed.segments.append(Segment(at, b"".join(self._chunk)))
+            self._chunk.clear()
+        self.is_over = True
+        followed.ended, followed.ended_at = ended, at
+        if not self._has_head or not followed.is_readable:
+            followed.is_readable, followed.framing, followed.segments = False, "raw", self._raw
+        self._raw = []
+
+    def _read(self, data: bytes, at: float) -> None:
+        try:
+            self._connection.receive_data(data)
+            while True:
+                event = self._connection.next_event()
+                if event in (h11.NEED_DATA, h11.PAUSED):
+                    return
+                self._take(event, at)
+                if self.is_over or isinstance(event, h11.ConnectionClosed):
+                    return
+        except h11.RemoteProtocolError:
+            if data:
+                self.followed.is_readable = False
+
+    def _take(self, event: Any, at: float) -> None:
+        followed = self.followed
+        if isinstance(event, h11.Response):
+            self._has_head = True
+            followed.status, followed.reason = event.status_code, event.reason.decode("latin-1")
+            followed.headers = _texts(event.headers.raw_items())
+            followed.head_at = at
+            followed.framing = self._framing(event)
+        elif isinstance(event, h11.Data):
+            self._take_data(event, at)
+        elif isinstance(event, h11.EndOfMessage):
+            followed.trailers = _texts(event.headers.raw_items())
+            self.keeps_alive = followed.framing != "close" and self._connection.their_state is h11.DONE
+            self._finish(at, "complete")
+
+    def _take_data(self, event: Any, at: float) -> None:
+        data = bytes(event.data)
+        if self.followed.is_too_long or not data:
+            return
+        if self.followed.framing != "chunks":
+            self.followed.segments.append(Segment(at, data))
+            return
+        self._chunk.append(data)
+        if event.chunk_end:
+            self.followed.segments.append(Segment(at, b"".join(self._chunk)))
+            self._chunk.clear()
+
+    def _framing(self, head: Any) -> WireFraming:
+        if self._method == "HEAD" or head.status_code in BODILESS:
+            return "none"
+        names = {name.lower(): value.lower() for name, value in head.headers}
+        if b"chunked" in names.get(b"transfer-encoding", b""):
+            return "chunks"
+        return "length" if b"content-length" in names else "close"
+
+
+def _texts(headers: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)

@@ -1,0 +1,275 @@
+"""Passes a request on to the real provider, and its response back byte by byte, as it comes."""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
+from typing import NamedTuple, cast
+from urllib.parse import quote, urlsplit
+from weakref import WeakKeyDictionary, finalize, ref
+
+from emulator.clock import Clock
+from emulator.errors import UsageError
+from emulator.providers import PROVIDERS
+from emulator.recording.following import Followed, Follower
+from emulator.request import HttpRequest
+from emulator.server.playback import Players
+from emulator.server.protocol import ConnectionHandle
+from emulator.wire import Ended, Header, Playback
+
+CONNECT_TIMEOUT = 30.0
+OWN_HEADERS = (b"host", b"content-length", b"transfer-encoding", b"expect", b"accept-encoding", b"proxy-connection")
+"""Headers of a request that are written anew: what is recorded is to be readable, so nothing is compressed."""
+OWN_PREFIX = b"x-emulator-"
+SAFE = "/:@!$&'()*+,;=~"
+
+
+class Upstream(NamedTuple):
+    """Where a provider really is."""
+
+    host: str
+    port: int
+    is_tls: bool
+    path: str = ""
+    """What stands before the documented path."""
+
+    def __str__(self) -> str:
+        usual = 443 if self.is_tls else 80
+        return f"{'https' if self.is_tls else 'http'}://{self.authority(usual)}{self.path}"
+
+    def authority(self, usual: int | None = None) -> str:
+        """The host as it stands in a URL and in the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        usual = (443 if self.is_tls else 80) if usual is None else usual
+        return host if self.port == usual else f"{host}:{self.port}"
+
+
+def upstream_of(url: str) -> Upstream:
+    """The upstream behind a URL. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise UsageError(f"--upstream {url}: this is not a URL") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise UsageError(f"--upstream {url}: give a URL such as https://llm.example.com, without a query")
+    is_tls = parts.scheme == "https"
+    return Upstream(parts.hostname, port or (443 if is_tls else 80), is_tls, parts.path.rstrip("/"))
+
+
+def documented_upstream(provider: str) -> Upstream:
+    """The provider's own host, as it documents it."""
+    return Upstream(PROVIDERS[provider].hosts[0], 443, True)
+
+
+def request_bytes(http_request: HttpRequest, headers: Sequence[Header], upstream: Upstream) -> bytes:
+    """The request as the upstream gets it: with the client's own headers, but for what belongs to the connection."""
+    path = (
+        upstream.path + quote(http_request.path, safe=SAFE) + (f"?{http_request.query}" if http_request.query else "")
+    )
+    lines = [
+        f"{http_request.method} {path or '/'} HTTP/1.1".encode("latin-1"),
+        b"host: " + upstream.authority().encode(),
+    ]
+    lines += [
+        b"%b: %b" % header
+        for header in headers
+        if header[0].lower() not in OWN_HEADERS and not header[0].lower().startswith(OWN_PREFIX)
+    ]
+    lines.append(b"accept-encoding: identity")
+    if http_request.body or http_request.method in ("POST", "PUT", "PATCH"):
+        lines.append(b"content-length: %d" % len(http_request.body))
+    return b"\r\n".join([*lines, b"", b""]) + http_request.body
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """One connection to an upstream. It belongs to one connection of a client, so that what the upstream does with it,
+    such as closing it between requests, reaches that client."""
+
+    def __init__(self, upstream: Upstream, client: ConnectionHandle) -> None:
+        self.upstream = upstream
+        self.relay: Relay | None = None
+        self.transport = cast(asyncio.Transport, None)
+        self._client = ref(client)  # which keeps this connection, not the other way round
+
+    @property
+    def is_open(self) -> bool:
+        return not self.transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self.relay is not None:
+            self.relay.received(data)
+        elif (client := self._client()) is not None and not client.is_lost:
+            client.write(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        is_reset = isinstance(exc, ConnectionError)
+        if self.relay is not None:
+            self.relay.upstream_lost(is_reset=is_reset)
+        elif (client := self._client()) is not None and not client.is_lost:
+            client.reset() if is_reset else client.close()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+
+class Relay:
+    """One response on its way from the upstream to the client."""
+
+    def __init__(self, handle: ConnectionHandle, method: str, clock: Clock, start: float) -> None:
+        self.handle = handle
+        self.follower = Follower(method)
+        self.playback = Playback()
+        self.has_left = False
+        """The client left before all of the response had come."""
+        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """All of the response has come, or nothing more will."""
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """The connection may take its next request, or has ended."""
+        self.is_last = False
+        """The connection ends with this response."""
+        self._connection: UpstreamConnection | None = None
+        self._clock = clock
+        self._start = start
+
+    def begin(self, connection: UpstreamConnection, request: bytes) -> None:
+        """Send the request. What comes back goes to the client from here on."""
+        self._connection = connection
+        connection.relay = self
+        connection.transport.write(request)
+
+    @property
+    def followed(self) -> Followed:
+        return self.follower.followed
+
+    def received(self, data: bytes) -> None:
+        """Some of the response has come: first of all, it goes on to the client."""
+        handle = self.handle
+        if not handle.is_lost:
+            handle.write(data)
+            if handle.is_full and self._connection is not None:
+                self._connection.transport.pause_reading()
+        now = self._clock.now()
+        playback = self.playback
+        playback.bytes_sent += len(data)
+        playback.frames_sent += 1
+        playback.first_sent = now if playback.first_sent is None else playback.first_sent
+        playback.last_sent = now
+        self.follower.feed(data, now - self._start)
+        if self.follower.is_over:
+            _set(self.whole)
+            if self.follower.keeps_alive:
+                self._finish("complete")
+
+    def upstream_lost(self, *, is_reset: bool) -> None:
+        """The upstream has ended the connection, and the client's ends in the same way."""
+        was_whole = self.follower.is_over
+        self.follower.end(self._clock.now() - self._start, is_reset=is_reset)
+        self.is_last = True
+        _set(self.whole)
+        if not self.handle.is_lost:
+            self.handle.reset() if is_reset else self.handle.close()
+        complete = was_whole or self.followed.ended == "complete"
+        self._finish("complete" if complete else "reset" if is_reset else "closed")
+
+    # What the client's connection calls
+
+    def wake(self) -> None:
+        """The client reads on."""
+        if self._connection is not None and not self.handle.is_full:
+            with suppress(RuntimeError):
+                self._connection.transport.resume_reading()
+
+    def lost(self) -> None:
+        """The client has gone."""
+        self.has_left = not self.follower.is_over
+        self.follower.end(self._clock.now() - self._start)
+        self.is_last = True
+        if self._connection is not None:
+            self._connection.relay = None
+            self._connection.abort()
+        _set(self.whole)
+        self._finish("client_closed" if self.has_left else "complete")
+
+    @property
+    def is_held(self) -> bool:
+        return False
+
+    @is_held.setter
+    def is_held(self, value: bool) -> None:
+        """The client reads too slowly, or reads on."""
+        if self._connection is not None and value:
+            with suppress(RuntimeError):
+                self._connection.transport.pause_reading()
+
+    def can_end_within(self, seconds: float) -> bool:
+        """Whether it may be over by then: nobody knows."""
+        return True
+
+    def _finish(self, ended: Ended) -> None:
+        if not self.over.done():
+            self.playback.ended = ended
+            self.playback.ended_at = self._clock.now()
+            if self._connection is not None:
+                self._connection.relay = None
+            self.over.set_result(None)
+
+
+def _set(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class Connections:
+    """The connections to upstreams, one for each connection of a client."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[ConnectionHandle, UpstreamConnection] = WeakKeyDictionary()
+
+    async def get(self, handle: ConnectionHandle, upstream: Upstream) -> UpstreamConnection:
+        """The connection for a client's. Raises OSError, TimeoutError."""
+        known = self._of.get(handle)
+        if known is not None and known.is_open and known.upstream == upstream:
+            return known
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(CONNECT_TIMEOUT):
+            _, made = await loop.create_connection(
+                lambda: UpstreamConnection(upstream, handle),
+                upstream.host,
+                upstream.port,
+                ssl=_tls() if upstream.is_tls else None,
+            )
+        self._of[handle] = made
+        finalize(handle, made.abort).atexit = False
+        return made
+
+    def forget(self, handle: ConnectionHandle) -> None:
+        """A client's connection is over, and so is what belongs to it."""
+        known = self._of.pop(handle, None)
+        if known is not None:
+            known.relay = None
+            known.abort()
+
+
+def attach(relay: Relay, players: Players) -> None:
+    """Let the client's connection know who answers on it."""
+    relay.handle.player = relay
+    relay.handle.protocol.flow.resume_reading()
+    players.active.add(relay)  # type: ignore[arg-type]
+
+
+def detach(relay: Relay, players: Players) -> None:
+    """The response is over."""
+    players.active.discard(relay)
+    relay.handle.player = None

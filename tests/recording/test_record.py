@@ -1,0 +1,289 @@
+"""What a client gets through the recorder, what the recorder writes, and what is replayed from it."""
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from rawhttp import Connection
+from recording_server import ByteServer, byte_server, everything_in, recording
+from served import COMMAND, ENVIRONMENT
+from talk import KEYS, PATHS, question
+
+from emulator import Emulator
+from emulator.pace import Pace
+from emulator.providers import PROVIDERS
+
+SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+STREAMS = 60
+ASKED = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Capital of France?"}]}
+
+
+def chunk(text: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(text), text)
+
+
+def asked(provider: str, *, stream: bool, prompt: str = "Say hello") -> tuple[str, dict[str, Any]]:
+    """The path and the body of a question."""
+    path, body = PATHS[provider], question(provider, prompt)
+    if provider == "gemini":
+        return (path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse" if stream else path), body
+    return path, {**body, "stream": stream}
+
+
+def post(url: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
+    with httpx.Client(timeout=60) as client:
+        return client.post(url, json=body, headers=headers or {"authorization": "Bearer sk-real-key-1234567890"})
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("provider", list(PROVIDERS))
+def test_every_provider_is_recorded_and_replayed_byte_for_byte(provider: str, stream: bool, tmp_path: Path) -> None:
+    path, body = asked(provider, stream=stream)
+    with Emulator(pace=Pace(0.01, 400)) as upstream:
+        with recording(tmp_path, {provider: upstream.url(provider)}) as running:
+            through = [post(running.url(provider) + path, body, KEYS[provider]) for _ in range(2)]
+        sent = [exchange.response.body for exchange in upstream.journal]
+    assert [answer.content for answer in through] == sent
+    assert running.said == []
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        again = [post(replay.url(provider) + path, body, KEYS[provider]) for _ in range(2)]
+    assert [(each.status_code, each.content) for each in again] == [
+        (each.status_code, each.content) for each in through
+    ]
+    assert sent[0] != sent[1]  # each has an id of its own, so the order counts
+
+
+def test_the_same_question_gets_its_answers_in_turn(tmp_path: Path) -> None:
+    replies = [{"reply": {"content": text}} for text in ("one", "two", "three")]
+    with (
+        Emulator({"rules": [{"replies": replies}]}) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        for _ in range(3):
+            post(running.url("serevix") + "/v1/chat/completions", ASKED)
+    (file,) = tmp_path.glob("*.yaml")
+    (rule,) = yaml.safe_load(file.read_text())["rules"]
+    assert rule["name"] == "Capital of France?"
+    assert [each["reply"] for each in rule["replies"]] == [{"content": text} for text in ("one", "two", "three")]
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        answers = [post(replay.url("serevix") + "/v1/chat/completions", ASKED).json() for _ in range(3)]
+        missing = post(replay.url("serevix") + "/v1/chat/completions", {**ASKED, "temperature": 0.5})
+    assert [each["choices"][0]["message"]["content"] for each in answers] == ["one", "two", "three"]
+    assert missing.status_code == 404
+    assert "it is another request than the recorded one" in missing.text
+
+
+def test_an_edited_reply_answers_as_it_is_written(tmp_path: Path) -> None:
+    with (
+        Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        post(running.url("serevix") + "/v1/chat/completions", ASKED)
+    (file,) = tmp_path.glob("*.yaml")
+    file.write_text(file.read_text().replace("content: Paris", "content: Lyon"))
+    with Emulator(str(tmp_path)) as replay:
+        answer = post(replay.url("serevix") + "/v1/chat/completions", ASKED).json()
+    assert answer["choices"][0]["message"]["content"] == "Lyon"
+
+
+def test_segments_and_trailers_pass_through_and_come_back(tmp_path: Path) -> None:
+    chunks = [b'data: {"a', b'":1}\n\ndata: {"b":2}\n\n', b"data: [DONE]\n\n"]
+    pieces = [SSE, *map(chunk, chunks), b"0\r\nX-Checksum: 42\r\n\r\n"]
+    with (
+        byte_server(pieces) as upstream,
+        recording(tmp_path, {"serevix": upstream.url + "/base"}) as running,
+        Connection(running.port) as client,
+    ):
+        body = json.dumps(ASKED).encode()
+        head = (
+            b"POST /serevix/v1/chat/completions?a=1 HTTP/1.1\r\nhost: x\r\nAuthorization: Bearer sk-1\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n"
+        )
+        client.send(head % len(body) + body)
+        assert client.read_exactly(len(b"".join(pieces))) == b"".join(pieces)
+        assert client.read() == b""  # as the upstream ended it
+    assert upstream.requests == [
+        b"POST /base/v1/chat/completions?a=1 HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer sk-1\r\n"
+        b"content-type: application/json\r\naccept-encoding: identity\r\ncontent-length: %d\r\n\r\n%b"
+        % (upstream.port, len(body), body)
+    ]
+    with Emulator(str(tmp_path), unmatched="error") as replay, Connection(replay.port) as client:
+        client.send(head % len(body) + body)
+        answer = client.read_until(b"X-Checksum: 42\r\n\r\n")
+    assert answer.endswith(b"".join(pieces[1:]))
+
+
+@pytest.mark.parametrize("ending", ["close", "reset"])
+def test_a_stream_that_broke_passes_on_and_is_kept_only_when_asked_for(ending: str, tmp_path: Path) -> None:
+    pieces = [SSE, chunk(b"data: {}\n\n")]
+    folder = tmp_path
+    for keeps in (False, True):
+        folder = tmp_path / str(keeps)
+        with (
+            byte_server(pieces, ending=ending) as upstream,
+            recording(folder, {"serevix": upstream.url}, keep_partial=keeps) as running,
+            pytest.raises(httpx.TransportError),
+        ):
+            post(running.url("serevix") + "/v1/chat/completions", ASKED)
+        assert len(list(folder.glob("*.yaml"))) == keeps
+        (line,) = running.said
+        assert line.startswith("kept although it is not whole" if keeps else "not recorded")
+    with Emulator(str(folder), unmatched="error") as replay, pytest.raises(httpx.TransportError):
+        post(replay.url("serevix") + "/v1/chat/completions", ASKED)
+
+
+def test_what_is_no_http_passes_through_as_it_is(tmp_path: Path) -> None:
+    with (
+        byte_server([b"SSH-2.0-nothing\r\n"]) as upstream,
+        recording(tmp_path, {"serevix": upstream.url}) as running,
+        Connection(running.port) as client,
+    ):
+        client.send(b"GET /serevix/v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert client.read_exactly(17) == b"SSH-2.0-nothing\r\n"
+        assert client.read() == b""
+    assert running.said[0].startswith("not recorded: serevix GET /v1/models: it is no HTTP")
+
+
+def test_an_upstream_that_is_not_there_is_a_502(tmp_path: Path) -> None:
+    server = ByteServer()
+    server.close()
+    with recording(tmp_path, {"serevix": server.url}) as running:
+        answer = post(running.url("serevix") + "/v1/chat/completions", ASKED)
+    assert answer.status_code == 502
+    assert "cannot be reached" in answer.text
+    assert list(tmp_path.glob("*.yaml")) == []
+
+
+def test_files_are_for_their_owner_alone_and_the_modes_know_them(tmp_path: Path) -> None:
+    unchanged, said = 0, []
+    with Emulator({"rules": [{"replies": [{"reply": {"content": str(n)}} for n in range(9)]}]}) as upstream:
+        for mode in ("new", "new", "none", "all", "drifted"):
+            with recording(tmp_path, {"serevix": upstream.url("serevix")}, mode=mode) as running:
+                answer = post(running.url("serevix") + "/v1/chat/completions", ASKED).json()
+            said.append(answer["choices"][0]["message"]["content"])
+            unchanged += running.recorder.counts.unchanged
+        (file,) = tmp_path.glob("*.yaml")
+        (rule,) = yaml.safe_load(file.read_text())["rules"]
+        assert len(upstream.journal) == 3
+    assert said == ["0", "0", "0", "1", "2"]
+    assert rule["reply"] == {"content": "1"}  # what has the same shape stays
+    assert unchanged == 1
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert len(files) == 2
+
+
+def test_many_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
+    with (
+        Emulator(pace=Pace(0.05, 300)) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        answers: dict[int, bytes] = {}
+
+        def ask(number: int) -> None:
+            body = {**ASKED, "stream": True, "seed": number}
+            answers[number] = post(running.url("serevix") + "/v1/chat/completions", body).content
+
+        threads = [threading.Thread(target=ask, args=(number,)) for number in range(STREAMS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(120)
+    assert len(answers) == STREAMS
+    assert running.recorder.counts.recorded == STREAMS
+    with Emulator(str(tmp_path), unmatched="error", speed=float("inf")) as replay:
+        for number in (0, 27, STREAMS - 1):
+            body = {**ASKED, "stream": True, "seed": number}
+            assert post(replay.url("serevix") + "/v1/chat/completions", body).content == answers[number]
+
+
+def command(*options: str) -> "tuple[subprocess.Popen[str], int]":
+    process = subprocess.Popen(
+        [*COMMAND, "record", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    assert process.stdout is not None
+    found = re.search(r"http://[^ ]+:(\d+)", process.stdout.readline())
+    assert found is not None, process.communicate()
+    return process, int(found[1])
+
+
+def test_the_command_ends_with_0_and_check_finds_nothing_wrong(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream:
+        options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(folder))
+        process, port = command(*options)
+        answer = post(f"http://127.0.0.1:{port}/serevix/v1/chat/completions", ASKED)
+        other = post(f"http://127.0.0.1:{port}/deepseek/chat/completions", ASKED)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (answer.status_code, other.status_code, process.returncode) == (200, 404, 0)
+    assert "1 recorded" in err
+    check = subprocess.run([*COMMAND, "check", str(folder)], capture_output=True, text=True, check=False)
+    assert (check.returncode, check.stdout) == (0, "1 file checked, no problems.\n")
+
+
+def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    with Emulator(pace=Pace(0.0, 4)) as upstream:
+        options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(folder))
+        process, port = command(*options)
+        url = f"http://127.0.0.1:{port}/serevix/v1/chat/completions"
+        whole = post(url, ASKED).content
+        with (
+            httpx.Client() as client,
+            client.stream(
+                "POST", url, json={**ASKED, "stream": True}, headers={"authorization": "Bearer sk-1"}
+            ) as answer,
+        ):
+            pieces = answer.iter_raw()
+            next(pieces)
+            process.send_signal(signal.SIGKILL)
+            process.wait(10)
+            with pytest.raises(httpx.TransportError):
+                list(pieces)
+        process.communicate()
+    assert len(list(folder.glob("*.yaml"))) == 1
+    assert len([path for path in folder.rglob("*") if path.is_file()]) == 2
+    with Emulator(str(folder), unmatched="error") as replay:
+        assert post(replay.url("serevix") + "/v1/chat/completions", ASKED).content == whole
+
+
+def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*COMMAND, "record", "--provider", "serevix", "--host", "0.0.0.0", "--into", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "--host 0.0.0.0: a recorder listens on loopback only, such as 127.0.0.1.\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a file system with a size limit")
+def test_a_full_disk_is_said_and_the_client_has_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    with (
+        Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        monkeypatch.setattr("emulator.recording.files.os.write", full)
+        answer = post(running.url("serevix") + "/v1/chat/completions", ASKED)
+    monkeypatch.undo()
+    assert answer.json()["choices"][0]["message"]["content"] == "Paris"
+    assert running.said == [f"not recorded: {tmp_path} cannot be written: No space left on device."]
+    assert everything_in(tmp_path) == b""
