@@ -141,7 +141,7 @@ def test_half_sent_heads_are_closed_in_time_and_others_are_served(each_server: W
         taken = latencies(each_server.port, lambda: all(end is not None for end in endings()))
         assert time.monotonic() < until
         assert all(end is not None and end.startswith(b"HTTP/1.1 408 Request Timeout\r\n") for end in endings())
-    assert percentile(taken, 0.5) < 0.05
+    assert percentile(taken, 0.5) < impatient / 2  # whoever waited for one of them would take longer
 
 
 def test_a_connection_that_says_nothing_is_closed_in_time(server: Watched, impatient: float) -> None:

@@ -142,6 +142,7 @@ RESPONSES: Mapping[str, Probe] = {
     "truncation": Probe({"truncation": "auto"}),
     "service_tier": Probe({"service_tier": "flex"}),
     "safety_identifier": Probe({"safety_identifier": "somebody"}),
+    "client_metadata": Probe({"client_metadata": {"x-codex-installation-id": "1"}}),
     "prompt_cache_key": Probe({"prompt_cache_key": "mine"}),
     "prompt_cache_retention": Probe({"prompt_cache_retention": "24h"}),
     "prompt_cache_options": Probe({"prompt_cache_options": {}}),
