@@ -16,6 +16,7 @@ from rawhttp import Connection, request
 from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
 
 from emulator import BindError, Emulator, EmulatorError, ScenarioError, UsageError
+from emulator.providers import PROVIDERS
 
 Http = Literal["httptools", "h11"]
 Loop = Literal["auto", "uvloop", "asyncio"]
@@ -58,7 +59,7 @@ def test_a_provider_alone_stands_at_the_root() -> None:
 
 
 def test_what_makes_no_sense_is_refused_before_anything_starts() -> None:
-    names = ", ".join(EVERY_PROVIDER)
+    names = ", ".join(PROVIDERS)
     with pytest.raises(
         UsageError, match=f"^There is no provider 'serevx'. Did you mean 'serevix'\\? Providers: {names}$"
     ):

@@ -72,7 +72,8 @@ def test_whole_numbers_beyond_64_bits_are_exact(serving: Serving, http: httpx.Cl
     }
 
     for tool in (False, True):
-        assert said(ask(http, serving(), json.dumps(schema), tool=tool)) == f'{{"a":{big},"b":{-big},"c":{big}}}'
+        answer = said(ask(http, serving(), json.dumps(schema), tool=tool))
+        assert answer.replace(" ", "") == f'{{"a":{big},"b":{-big},"c":{big}}}'  # arguments have blanks
 
 
 def test_what_cannot_be_written_is_not_said(serving: Serving, http: httpx.Client) -> None:

@@ -11,7 +11,11 @@ from talk import KEYS, question
 from emulator import Emulator
 from emulator.logs import line
 from emulator.providers import PROVIDERS
+<<<<<<< HEAD
 from emulator.state.exchanges import Exchange
+=======
+from emulator.state.exchanges import Exchange
+>>>>>>> main
 
 
 @pytest.fixture
@@ -70,13 +74,18 @@ def test_it_is_in_the_journal_of_its_namespace(emulator: Emulator, http: httpx.C
     assert not emulator.journal
 
 
+SEREVIX_PATHS = dict.fromkeys(operation.path for operation in PROVIDERS["serevix"].operations)
 WRONG_BASE = {
     "/serevix/chat/completions": "serevix has no /chat/completions, but /v1/chat/completions: "
     "as the base URL, try …/serevix/v1",
     "/serevix/v1/v1/chat/completions": "serevix has no /v1/v1/chat/completions, but /v1/chat/completions: "
     "as the base URL, try …/serevix/v1",
+<<<<<<< HEAD
     "/serevix/nothing": "serevix has no /nothing; its paths are "
     + ", ".join(dict.fromkeys(operation.path for operation in PROVIDERS["serevix"].operations)),
+=======
+    "/serevix/nothing": f"serevix has no /nothing; its paths are {', '.join(SEREVIX_PATHS)}",
+>>>>>>> main
 }
 
 

@@ -131,7 +131,7 @@ def recorder_of(options: "RecordOptions") -> "Recorder":
 def compiled_in(options: "RecordOptions") -> Any:
     """The scenario that a folder of recordings is; an empty one for an empty folder. Raises ScenarioError."""
     from emulator.scenario.sources import is_scenario
-    from emulator.state.namespace import compile_scenario
+    from emulator.state.compiled import compile_scenario
 
     has_some = options.folder.is_dir() and any(is_scenario(path) for path in options.folder.iterdir())
     return compile_scenario(str(options.folder)) if has_some else compile_scenario({"rules": []})

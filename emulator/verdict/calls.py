@@ -134,7 +134,7 @@ def _may_be_counted(last: Attempt, attempt: Attempt) -> bool:
     else the attempt between may have been lost before it reached a server."""
     if last.retry_count is None or last.retry_count + 1 != attempt.retry_count:
         return False
-    if not last.is_whole:
+    if not last.is_whole or not _ends_before(last, attempt):
         return True
     return last.connection == attempt.connection or last.acknowledged == "failed"
 

@@ -177,7 +177,7 @@ def test_what_deepseek_alone_has_is_reached_by_the_sdk(serving: Serving) -> None
         )
         assert chat.choices[0].message.content == "one"
     with OpenAI(base_url=emulator.url("deepseek"), api_key="sk-test") as client:
-        assert [model.id for model in client.models.list()] == ["deepseek-v4-pro", "deepseek-v4-flash"]
+        assert [model.id for model in client.models.list()] == ["deepseek-flash", "deepseek-v4-pro"]
 
 
 def test_a_whole_answer_is_read_behind_the_empty_lines_of_waiting(serving: Serving) -> None:
