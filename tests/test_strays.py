@@ -11,11 +11,7 @@ from talk import KEYS, question
 from emulator import Emulator
 from emulator.logs import line
 from emulator.providers import PROVIDERS
-<<<<<<< HEAD
 from emulator.state.exchanges import Exchange
-=======
-from emulator.state.exchanges import Exchange
->>>>>>> main
 
 
 @pytest.fixture
@@ -80,12 +76,7 @@ WRONG_BASE = {
     "as the base URL, try …/serevix/v1",
     "/serevix/v1/v1/chat/completions": "serevix has no /v1/v1/chat/completions, but /v1/chat/completions: "
     "as the base URL, try …/serevix/v1",
-<<<<<<< HEAD
-    "/serevix/nothing": "serevix has no /nothing; its paths are "
-    + ", ".join(dict.fromkeys(operation.path for operation in PROVIDERS["serevix"].operations)),
-=======
     "/serevix/nothing": f"serevix has no /nothing; its paths are {', '.join(SEREVIX_PATHS)}",
->>>>>>> main
 }
 
 
