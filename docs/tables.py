@@ -176,7 +176,7 @@ def clients() -> Iterator[str]:
     yield f"| client | API | base URL | {' | '.join(CASES)} |\n|---|---|---|{':-:|' * len(CASES)}\n"
     before = ""
     for result in json.loads(CLIENTS.read_text()).values():
-        if "task" not in result["works"]:
+        if not {"task", "standard"} & result["works"].keys():
             title = "" if result["client"] == before else result["client"]
             before = result["client"]
             marks = " | ".join(result["works"].get(case, "") for case in CASES)
@@ -189,6 +189,14 @@ def agents() -> Iterator[str]:
     for result in json.loads(CLIENTS.read_text()).values():
         if "task" in result["works"]:
             yield f"| {result['client']} | {result['api']} | `{result['base_url']}` | {result['works']['task']} |\n"
+
+
+def standard() -> Iterator[str]:
+    """What becomes of langchain's standard tests at each API."""
+    yield "| API | base URL | tests |\n|---|---|---|\n"
+    for result in json.loads(CLIENTS.read_text()).values():
+        if "standard" in result["works"]:
+            yield f"| {result['api']} | `{result['base_url']}` | {result['works']['standard']} |\n"
 
 
 def versions() -> Iterator[str]:
@@ -226,6 +234,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "findings": findings,
     "clients": clients,
     "agents": agents,
+    "standard": standard,
     "client-versions": versions,
     "sizing": sizing,
     "scale": scale,

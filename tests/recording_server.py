@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from emulator.cli.record import compiled_in, record_options, recorder_of
+from emulator.cli.record import record_options, recorder_of
 from emulator.engine import Options
-from emulator.server.recorder import Recorder
+from emulator.server.recorder import Recorder, compiled_in
 from emulator.server.server import Server, ServerOptions, bind
 
 

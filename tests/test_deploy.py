@@ -60,6 +60,14 @@ def test_its_control_api_asks_for_the_token(reachable: Served, http: httpx.Clien
     assert http.get(journal, headers={"host": "emulator:8080", **TOKEN}).status_code == 200
 
 
+def test_env_reaches_it_with_the_token(reachable: Served) -> None:
+    words = ("env", "--shell", "github", "--url", url_of(reachable))
+    code, out, _ = run(*words, environment={"EMULATOR_CONTROL_TOKEN": "of-the-test"})
+    assert code == 0
+    assert f"OPENAI_BASE_URL={url_of(reachable)}/serevix/v1" in out.splitlines()
+    assert run(*words)[0] == 1
+
+
 def test_without_a_token_of_its_own_it_makes_one() -> None:
     with served(environment={"EMULATOR_HOST": "0.0.0.0"}) as server:
         assert re.fullmatch(r".*/__emulator/\?token=[\w-]{32}", server.lines("token=")[-1])

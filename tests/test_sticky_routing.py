@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import yaml
 from served import served
 
 CONFIGURATION = Path(__file__).parent.parent / "docs" / "deploy" / "nginx.conf"
@@ -208,3 +209,16 @@ def test_the_router_of_the_cluster_routes_as_the_documented_one() -> None:
             for text in (CONFIGURATION.read_text(), manifest)
         )
         assert theirs == ours
+
+
+def test_nginx_accepts_the_configuration_of_the_cluster(tmp_path: Path) -> None:
+    """With addresses for the names, which only a cluster has; looking them up anew needs a newer nginx."""
+    manifest = next(yaml.safe_load_all((CONFIGURATION.parent / "kubernetes" / "router.yaml").read_text()))
+    text, count = re.subn(r"emulator-(\d)\.[\w.-]+:8080 resolve", r"127.0.0.1:810\1", manifest["data"]["nginx.conf"])
+    text = text.replace("/tmp/emulator-nginx", str(tmp_path / "nginx")).replace(
+        "kube-dns.kube-system.svc.cluster.local", "127.0.0.1"
+    )
+    (tmp_path / "nginx.conf").write_text(text)
+    command = [nginx(), "-e", "stderr", "-t", "-c", str(tmp_path / "nginx.conf")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (count, done.returncode) == (10, 0), done.stderr

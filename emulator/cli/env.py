@@ -21,15 +21,16 @@ SHELLS = ("bash", "fish", "powershell", "dotenv", "github")
 @click.option("--url", metavar="URL", cls=Option, help="The server's URL. [default: http://127.0.0.1:PORT]")
 @click.option("--port", "-p", type=click.IntRange(1, 65535), default=8080, show_default=True, cls=Option,
               help="The server's port on this machine.")  # fmt: skip
+@click.option("--token", envvar="EMULATOR_CONTROL_TOKEN", help="The token that the server printed.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def command(shell: str, url: str | None, port: int, as_json: bool) -> None:
+def command(shell: str, url: str | None, port: int, token: str | None, as_json: bool) -> None:
     """Print the environment variables that point clients at a running server, the same ones that `run` sets.
 
     In a shell: eval "$(emulator env)". Variables that you have already set keep their values; stderr names them."""
     from emulator.interception.environment import base_urls
 
     origin = (url or f"http://127.0.0.1:{port}").rstrip("/")
-    names, alone = served_at(origin)
+    names, alone = served_at(origin, token)
     environment = {name: value for name, value in os.environ.items() if name != "EMULATOR_URL"}
     changes = base_urls(origin, names, alone, environment)
     if as_json:
@@ -40,14 +41,16 @@ def command(shell: str, url: str | None, port: int, as_json: bool) -> None:
     click.echo(written(changes.set, shell), nl=False)
 
 
-def served_at(origin: str) -> tuple[list[str], str | None]:
+def served_at(origin: str, token: str | None = None) -> tuple[list[str], str | None]:
     """The providers of the server at a URL, and the one that it serves at its root, if any."""
     import urllib.error
     import urllib.request
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{origin}/__emulator/providers", timeout=TIMEOUT) as answer:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        request = urllib.request.Request(f"{origin}/__emulator/providers", headers=headers)
+        with opener.open(request, timeout=TIMEOUT) as answer:
             urls = json.load(answer)["providers"]
     except (OSError, ValueError, KeyError) as error:
         reason = getattr(error, "reason", None) or error

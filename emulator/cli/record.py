@@ -66,6 +66,7 @@ def command(
     from emulator.cli.serve import serve_alone
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
+    from emulator.server.recorder import compiled_in
     from emulator.server.server import ServerOptions
 
     try:
@@ -117,24 +118,9 @@ def record_options(
 
 def recorder_of(options: "RecordOptions") -> "Recorder":
     """A recorder that is ready. Raises UsageError."""
-    from emulator.errors import UsageError
-    from emulator.server.recorder import Recorder
+    from emulator.server.recorder import prepared
 
-    recorder = Recorder(options, lambda line: click.echo(f"emulator: {line}", err=True))
-    try:
-        recorder.prepare()
-    except OSError as error:
-        raise UsageError(f"{options.folder} cannot be written: {error.strerror or error}") from None
-    return recorder
-
-
-def compiled_in(options: "RecordOptions") -> Any:
-    """The scenario that a folder of recordings is; an empty one for an empty folder. Raises ScenarioError."""
-    from emulator.scenario.sources import is_scenario
-    from emulator.state.compiled import compile_scenario
-
-    has_some = options.folder.is_dir() and any(is_scenario(path) for path in options.folder.iterdir())
-    return compile_scenario(str(options.folder)) if has_some else compile_scenario({"rules": []})
+    return prepared(options, lambda line: click.echo(f"emulator: {line}", err=True))
 
 
 def summary(recorder: "Recorder") -> str:

@@ -13,6 +13,7 @@ import click
 from emulator.cli import BAD_USE, CANNOT_BIND, FINDINGS, child
 from emulator.cli.options import Option
 from emulator.cli.output import fail
+from emulator.cli.record import record_options, recorder_of, summary, with_record_options
 from emulator.cli.serving import say_unknown_variables, server_options, with_server_options
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from emulator.cli.report import Report
     from emulator.interception.proxy import Proxy
     from emulator.logs import LogWriter, Style
-    from emulator.server.server import Server
+    from emulator.server.recorder import Recorder
+    from emulator.server.server import Server, ServerOptions
 
 ADDRESS = "127.0.0.1"
 
@@ -37,6 +39,11 @@ ADDRESS = "127.0.0.1"
               help="With --intercept: another host to answer for; repeatable.")  # fmt: skip
 @click.option("--allow", metavar="HOST", multiple=True,
               help="With --intercept: a host to allow, or *.example.com; repeatable.")  # fmt: skip
+@click.option("--record", "record_folder", metavar="FOLDER", type=click.Path(), cls=Option,
+              help="Pass requests on to the real providers, and record what they answer into FOLDER.")  # fmt: skip
+@click.option("--upstream", "upstreams", metavar="NAME=URL", multiple=True,
+              help="With --record: where a provider is, if not where it documents it; repeatable.")  # fmt: skip
+@with_record_options
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="off", show_default=True, cls=Option,
               help="Log each request to stderr.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the report as one line of JSON at the end of stderr.")
@@ -58,6 +65,7 @@ def command(command_line: tuple[str, ...], port: int, log: "Style", as_json: boo
     if (hosts or allow) and not intercepts:
         fail(f"{'--host' if hosts else '--allow'} needs --intercept: without it, no host is blocked.", BAD_USE)
     try:
+        values["recorder"] = _recorder(values)
         with child.held_signals(), ExitStack() as stack:
             proxy = _proxy(hosts, allow, stack) if intercepts else None
             code = _run(command_line, port, log, as_json, proxy, values, stack)
@@ -86,7 +94,10 @@ def _run(
     writer = LogWriter(2)
     stack.callback(writer.close)
     install(log, writer.write)
+    recorder = values["recorder"]
     options = server_options(values, proxy=proxy, hosts=HOSTS if proxy is None else proxy.front.hosts)
+    if recorder is not None:
+        options = recording(options, recorder)
     report = Report(is_scripted=bool(values["scenarios"]), seen=proxy.front.seen if proxy is not None else None)
     origin, server, end = _serve(options, port, log, writer, report, stack)
     gc.freeze()
@@ -104,8 +115,42 @@ def _run(
     if code == 0 and values["strict"] and report.has_findings(server):
         code = FINDINGS
     writer.close()
+    if recorder is not None:
+        click.echo(f"emulator: {summary(recorder)}", err=True)
+        code = code or (FINDINGS if recorder.counts.failed else 0)
     click.echo(report.as_json(server, code) if as_json else report.as_text(server), err=True)
     return code
+
+
+def _recorder(values: "Mapping[str, Any]") -> "Recorder | None":
+    """What records, if anything is to. Raises UsageError."""
+    from emulator.cli.providers import provider_of
+    from emulator.errors import UsageError
+
+    folder, upstreams = values["record_folder"], dict[str, str]()
+    for text in values["upstreams"]:
+        name, equals, url = text.partition("=")
+        if not equals:
+            raise UsageError(f"--upstream {text}: a provider and its URL were expected, as in openai=https://…")
+        provider_of(name)
+        upstreams[name] = url
+    if folder is None:
+        if upstreams:
+            raise UsageError("--upstream needs --record: without it, nothing is passed on.")
+        return None
+    if values["scenarios"]:
+        raise UsageError("--record and --scenario: what is recorded is the scenario. Leave one of them out.")
+    return recorder_of(record_options(folder, upstreams, values))
+
+
+def recording(options: "ServerOptions", recorder: "Recorder") -> "ServerOptions":
+    """The same server, which records."""
+    from dataclasses import replace
+
+    from emulator.server.recorder import compiled_in
+
+    engine = replace(options.engine, unmatched="error")
+    return replace(options, compiled=compiled_in(recorder.options), engine=engine, recorder=recorder, sources=())
 
 
 def _serve(

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from emulator.pytest_plugin.servers import Servers
 
 MARKERS = (
-    "emulator(scenario=None, *, faults=(), provider=None, strict=None, **options): how the `emulator` fixture is made; "
-    "options are those of `Emulator`",
+    "emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): how the `emulator` "
+    "fixture is made; `record` is none, new, all or drifted; options are those of `Emulator`",
     "emulator_faults(*faults, providers=()): the faults and the providers that the `emulator_faults` fixture runs the "
     "test with, once for each pair",
 )
@@ -34,6 +34,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--emulator-faults",
         metavar="FAULT[;FAULT…]",
         help="Run tests with the `emulator_faults` fixture with these faults, such as 'reset:after_tokens=3;429'.",
+    )
+    group.addoption(
+        "--emulator-record",
+        metavar="MODE",
+        choices=("none", "new", "all", "drifted"),
+        help="Replaces the mode of tests whose marker has `record`: none, new, all or drifted.",
     )
     group.addoption(
         "--emulator-faults-report",

@@ -1,6 +1,7 @@
 """The fixture `emulator`: a namespace for one test, and the environment in which clients find it."""
 
 import os
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -18,8 +19,9 @@ from emulator.pytest_plugin.pairs import DEFAULT_PROVIDER
 from emulator.pytest_plugin.servers import Servers
 from emulator.request import ModelRequest
 from emulator.scripting import Function
-from emulator.state.compiled import compile_scenario
-from emulator.state.namespace import safe_name
+from emulator.server.app import App
+from emulator.server.recorder import Recorder, prepared
+from emulator.state.namespace import compile_scenario, safe_name
 
 
 class EmulatorFixture(NamespaceClient):
@@ -31,6 +33,10 @@ class EmulatorFixture(NamespaceClient):
         self._settings = settings
         self._is_scripted = settings.is_scripted
         self._failures: list[BaseException] = []
+        self.recorder: Recorder | None = None
+        """What records for this test."""
+        self.problems: list[str] = []
+        """What could not be recorded."""
         self.fault = None if settings.pair is None else settings.pair.fault
         """The fault of this run of a test with `emulator_faults`, as it was named."""
         self.provider = settings.provider if settings.pair is None else settings.pair.provider
@@ -79,21 +85,39 @@ class EmulatorFixture(NamespaceClient):
             return f"no request came to {self.origin}"
         return "\n".join([f"{counted(len(exchanges), 'request')}:", *lines(exchanges)])
 
+    def finish_recording(self) -> None:
+        """Everything that was recorded is written from here on."""
+        recorder = self.recorder
+        if recorder is not None:
+            self._server.call_async(lambda app: recorder.close(), 60)
+
     def check(self) -> None:
         """What is wrong although the test passed. Fails the test."""
         settings = self._settings
         if self._failures:
             raise self._failures[0]
-        if settings.strict is False:
+        self.finish_recording()
+        if self.recorder is not None and self.recorder.counts.failed:
+            pytest.fail("\n".join(self.problems), pytrace=False)
+        for problem in self.problems:
+            warnings.warn(problem, stacklevel=2)
+        if settings.strict is False or self.recorder is not None:
             return
         wrong = ""
         try:
+            if settings.record is not None and settings.strict:
+                self.assert_all_rules_used()
             self.assert_no_unmatched(also_generated=bool(settings.strict))
         except AssertionError as error:
             wrong = str(error)
         if wrong:
             hint = "" if settings.strict else "\nTo allow this: @pytest.mark.emulator(strict=False)"
             pytest.fail(wrong + hint, pytrace=False)
+
+
+def _record(app: App, name: str, recorder: Recorder | None) -> None:
+    app.namespaces.own(name).recorder = recorder
+    app.is_recording = True
 
 
 def _is_scripted_error(error: Exception) -> bool:
@@ -118,6 +142,7 @@ def running(request: pytest.FixtureRequest, servers: Servers) -> Iterator[Emulat
                 patch.setenv(name, value)
             yield fixture
     finally:
+        fixture.finish_recording()
         fixture._change(lambda app: app.namespaces.remove(fixture.name))
         servers.give_back(fixture._emulator)
 
@@ -129,6 +154,9 @@ def _made(request: pytest.FixtureRequest, servers: Servers) -> EmulatorFixture:
     fixture = EmulatorFixture(server, safe_name(request.node.nodeid), settings)
     compiled = settings.compiled(server._default_scenario())
     fixture._change(lambda app: app.namespaces.give(fixture.name, compiled, settings.seed))
+    if settings.record is not None and settings.record.mode != "none":
+        fixture.recorder = prepared(settings.record, fixture.problems.append)
+        fixture._change(lambda app: _record(app, fixture.name, fixture.recorder))
     return fixture
 
 
@@ -137,4 +165,9 @@ def environment_of(fixture: EmulatorFixture) -> dict[str, str]:
     alone, provider = fixture._server.options.provider, fixture.provider or DEFAULT_PROVIDER
     path = PROVIDERS[provider].sdk_base_path()
     base_url = None if path is None else fixture.url(provider) + path
-    return isolated(fixture.origin, list(PROVIDERS), alone, base_url, os.environ)
+    variables = isolated(fixture.origin, list(PROVIDERS), alone, base_url, os.environ)
+    if fixture.recorder is not None:  # who records needs the real keys
+        variables = {
+            name: value for name, value in variables.items() if not (name.endswith("_API_KEY") and os.environ.get(name))
+        }
+    return variables

@@ -13,10 +13,15 @@ from emulator import arguments
 from emulator.embedded import Emulator
 from emulator.errors import UsageError, did_you_mean
 from emulator.faults.base import Fault
+from emulator.providers import PROVIDERS
 from emulator.pytest_plugin.pairs import Pair
-from emulator.state.compiled import CompiledScenario, compile_scenario
+from emulator.recording.folder import slug
+from emulator.recording.redaction import redaction_of
+from emulator.server.recorder import MODES, RecordOptions, compiled_in
+from emulator.server.relaying import upstream_of
+from emulator.state.namespace import CompiledScenario, compile_scenario
 
-OWN = ("scenario", "faults", "provider", "strict", "seed", "unmatched")
+OWN = ("scenario", "faults", "provider", "strict", "seed", "unmatched", "record", "upstream", "redact")
 """What concerns the namespace of one test; the rest are options of the whole server."""
 SERVER = tuple(name for name in signature(Emulator.__init__).parameters if name not in ("self", "port", *OWN))
 KNOWN = (*OWN, *SERVER)
@@ -33,6 +38,8 @@ class Settings:
     strict: bool | None = None
     seed: int | None = None
     unmatched: str | None = None
+    record: RecordOptions | None = None
+    """What is recorded, and where."""
     pair: Pair | None = None
     """The fault and provider of a test with `emulator_faults`."""
     server: Mapping[str, Any] = field(default_factory=dict)
@@ -40,7 +47,7 @@ class Settings:
     @property
     def is_scripted(self) -> bool:
         """Whether the test has rules of its own from the beginning."""
-        return self.scenario is not None
+        return self.scenario is not None or self.record is not None
 
     @property
     def default_unmatched(self) -> str:
@@ -49,6 +56,8 @@ class Settings:
 
     def compiled(self, default: CompiledScenario) -> CompiledScenario:
         """The scenario that the namespace starts with. Raises ScenarioError."""
+        if self.record is not None:
+            return self.adapted(compiled_in(self.record), "error")
         base = default if self.scenario is None else compile_scenario(arguments.source(self.scenario))
         unmatched = "error" if self.strict or self.is_scripted else None
         return self.adapted(base, self.unmatched or base.scenario.unmatched or unmatched)
@@ -98,8 +107,30 @@ def settings_of(request: pytest.FixtureRequest) -> Settings:
         strict=False if strict is None and request.config.getini("emulator_unmatched") == "ignore" else strict,
         seed=arguments.seed(said.get("seed")),
         unmatched=said.get("unmatched"),
+        record=record_of(said, request),
         pair=pair,
         server={name: value for name, value in said.items() if name in SERVER},
+    )
+
+
+def record_of(said: Mapping[str, Any], request: pytest.FixtureRequest) -> RecordOptions | None:
+    """What a test records: into `recordings/<file>/<test>` beside it. Raises UsageError."""
+    mode = said.get("record")
+    if mode is None:
+        return None
+    arguments.one_of("record", mode, MODES)
+    if said.get("scenario") is not None:
+        raise UsageError("the marker has record and scenario: what is recorded is the scenario, so remove one of them")
+    upstreams = said.get("upstream") or {}
+    if not isinstance(upstreams, Mapping) or not upstreams.keys() <= PROVIDERS.keys():
+        raise UsageError(f"the marker's upstream is {upstreams!r}: give a mapping from providers to URLs")
+    path: Path = request.node.path
+    return RecordOptions(
+        path.parent / "recordings" / path.stem / slug(request.node.name),
+        request.config.getoption("--emulator-record") or mode,
+        said.get("provider"),
+        {name: upstream_of(url) for name, url in upstreams.items()},
+        redaction_of(said.get("redact") or {}).checked(),
     )
 
 

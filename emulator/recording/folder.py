@@ -87,8 +87,8 @@ class Recordings:
 
 
 def questions_in(folder: Path) -> Iterator[tuple[str, Question]]:
-    """The recordings of a folder by their digests; what is none is passed over."""
-    for path in sorted(folder.glob("*.yaml")):
+    """The recordings of a folder, or of one file, by their digests; what is none is passed over."""
+    for path in [folder] if folder.is_file() else sorted(folder.glob("*.yaml")):
         try:
             document = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
         except (OSError, ValueError, yaml.YAMLError):

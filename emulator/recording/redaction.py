@@ -36,7 +36,7 @@ SECRET_QUERY = frozenset(["key", "api_key", "api-key", "apikey", "access_token",
 """Parameters of a URL that hold a credential, in any case."""
 KEPT_HEADERS = re.compile(
     r"content-type|cache-control|retry-after(?:-ms)?|connection|allow|location|date|server"
-    r"|x-should-retry|x-request-id|request-id|x-accel-buffering|x-billing-token|x-emulator-error|x-generation-id"
+    r"|x-should-retry|(?:x-[a-z0-9-]*)?request-id|x-accel-buffering|x-billing-token|x-emulator-error|x-generation-id"
     r"|(?:x-|anthropic-)?ratelimit-[a-z0-9-]+|openai-(?:processing-ms|version|model)|x-ds-trace-id|server-timing",
     re.IGNORECASE,
 )

@@ -14,6 +14,7 @@ from emulator.clock import unix_time
 from emulator.dialects.base import ProviderError
 from emulator.engine import PlannedResponse, misused
 from emulator.engine.recorded import exact_steps, runs_of
+from emulator.errors import UsageError
 from emulator.providers.base import Operation
 from emulator.recording.capture import captured, cleaned
 from emulator.recording.drift import drifts_in
@@ -23,6 +24,7 @@ from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction
 from emulator.recording.wire_file import WireFileError, WireRecord, read
 from emulator.request import HttpRequest
+from emulator.scenario.sources import is_scenario
 from emulator.server.app import App, answer_with
 from emulator.server.playback import Send, settle
 from emulator.server.protocol import HANDLE, ConnectionHandle
@@ -36,8 +38,8 @@ from emulator.server.relaying import (
     request_bytes,
 )
 from emulator.server.uvicorn_adapter import Cycle, Scope
-from emulator.state.exchanges import came_on
-from emulator.state.namespace import Namespace
+from emulator.state.journal import came_on
+from emulator.state.namespace import CompiledScenario, Namespace, compile_scenario
 from emulator.wire import Step
 
 logger = logging.getLogger("emulator")
@@ -267,6 +269,22 @@ class Recorder:
         message = f"Only {self.options.only} is recorded here, not {http_request.provider}."
         plan = misused(http_request, namespace, message, "provider", 404)
         await answer_with(app, plan, namespace, scope, send)
+
+
+def prepared(options: RecordOptions, say: Say) -> Recorder:
+    """A recorder that has read its folder. Raises UsageError."""
+    recorder = Recorder(options, say)
+    try:
+        recorder.prepare()
+    except OSError as error:
+        raise UsageError(f"{options.folder} cannot be written: {error.strerror or error}") from None
+    return recorder
+
+
+def compiled_in(options: RecordOptions) -> CompiledScenario:
+    """The scenario that a folder of recordings is; an empty one for an empty folder. Raises ScenarioError."""
+    has_some = options.folder.is_dir() and any(is_scenario(path) for path in options.folder.iterdir())
+    return compile_scenario(str(options.folder)) if has_some else compile_scenario({"rules": []})
 
 
 LARGE = 2**18

@@ -34,8 +34,21 @@ NO_STATUS: Mapping[str, Any] = {
     "errors": {**CHAT["errors"], "refused": {"status": None, "message": "This is refused."}},
 }
 """The error that is raised has no status of its own."""
+UNNOTICED: Mapping[str, Any] = {
+    **CHAT,
+    "errors": {**CHAT["errors"], "broken": {"begins": "one two three", "raises": False}},
+}
+"""A stream that breaks is taken for a whole one."""
 TASK: Mapping[str, Any] = {"task": {"written": "4", "says": True, "requests": ["count", "tell-the-result"]}}
 """What an agent does with the scenarios that are shipped for it."""
+
+
+def standard(**counts: int) -> Mapping[str, Any]:
+    """How many tests of langchain's suite pass, fail as the provider documents it, and don't apply."""
+    return {"standard": counts}
+
+
+STANDARD = standard(passed=38, not_applicable=12)
 
 
 class Row(NamedTuple):
@@ -62,6 +75,11 @@ class Client(NamedTuple):
 
     runs_itself: bool = False
     """Whether the program is the packages' own."""
+
+    @property
+    def has_own_test(self) -> bool:
+        """Whether it is no program that prints what it sees."""
+        return self.runs_itself or "/" in self.program
 
     @property
     def is_node(self) -> bool:
@@ -170,7 +188,12 @@ CLIENTS: Mapping[str, Client] = {
                 "tools: turn thinking off for tools (`extra_body`).",
             ),
             "anthropic": Row("Anthropic messages", "/anthropic"),
-            "google": Row("Gemini generate content", "/gemini", NO_STATUS),
+            "google": Row(
+                "Gemini generate content",
+                "/gemini",
+                NO_STATUS,
+                note="The error that `ChatGoogleGenerativeAI` raises has the status in its text only.",
+            ),
             "openai-embeddings": Row(
                 "OpenAI embeddings",
                 "/openai/v1",
@@ -179,6 +202,70 @@ CLIENTS: Mapping[str, Client] = {
                 "`check_embedding_ctx_length=False` keeps it from that.",
             ),
             "google-embeddings": Row("Gemini embeddings", "/gemini", EMBEDDINGS),
+        },
+    ),
+    "llama-index": Client(
+        "LlamaIndex",
+        (
+            "llama-index-core==0.14.25",
+            "llama-index-llms-openai==0.8.3",
+            "llama-index-llms-deepseek==0.4.1",
+            "llama-index-llms-anthropic==0.12.3",
+            "llama-index-llms-google-genai==0.11.3",
+            "llama-index-embeddings-openai==0.7.0",
+            "anthropic==0.125.0",
+        ),
+        "llama_index_client.py",
+        {
+            "openai-chat": Row("OpenAI chat completions", "/openai/v1", HIDDEN),
+            "openai-responses": Row(
+                "OpenAI responses",
+                "/openai/v1",
+                UNNOTICED,
+                note="`OpenAIResponses` takes a stream that breaks off with an error event for a whole one.",
+            ),
+            "deepseek": Row(
+                "DeepSeek chat completions",
+                "/deepseek",
+                note="`DeepSeek` does not send `reasoning_content` back, and forces a tool for structured output: turn "
+                "thinking off for tools and structured output (`additional_kwargs`).",
+            ),
+            "anthropic": Row(
+                "Anthropic messages",
+                "/anthropic",
+                note="It fails with anthropic 2.x (“Cannot instantiate typing.Union”), which its package allows.",
+            ),
+            "google": Row("Gemini generate content", "/gemini"),
+            "openai-embeddings": Row("OpenAI embeddings", "/openai/v1", EMBEDDINGS),
+        },
+    ),
+    "langchain-tests": Client(
+        "LangChain's standard tests",
+        (
+            "langchain-tests==1.1.9",
+            "langchain-openai==1.7.4",
+            "langchain-deepseek==1.1.1",
+            "langchain-anthropic==1.7.10",
+            "langchain-google-genai==4.4.3",
+            "langchain-core==1.8.3",
+            "pytest-asyncio==1.5.0",
+        ),
+        "standard/standard_suite.py",
+        {
+            "OpenAI": Row("OpenAI chat completions", "/openai/v1", STANDARD),
+            "OpenAIResponses": Row("OpenAI responses", "/openai/v1", STANDARD),
+            "DeepSeek": Row("DeepSeek chat completions", "/deepseek", STANDARD),
+            "Anthropic": Row("Anthropic messages", "/anthropic", STANDARD),
+            "Gemini": Row("Gemini generate content", "/gemini", STANDARD),
+            "MaxToken": Row(
+                "MaxToken chat completions",
+                "/maxtoken/v1",
+                standard(passed=17, otherwise=21, not_applicable=12),
+                note="MaxToken documents neither tools nor `response_format`; it streams unless told not to, so set "
+                "`stream_default: false`.",
+            ),
+            "Serevix": Row("Serevix chat completions", "/serevix/v1", STANDARD),
+            "Cloudsway": Row("Cloudsway chat completions", "/cloudsway/v1/ai/demo", STANDARD),
         },
     ),
     "claude-code": Client(

@@ -17,7 +17,8 @@ from emulator import Emulator
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "programs"
 PROGRAM_TIMEOUT = 300.0
-ROWS = [(client, row) for client, facts in CLIENTS.items() if not facts.runs_itself for row in facts.rows]
+PROGRAMMED = {name: client for name, client in CLIENTS.items() if not client.has_own_test}
+ROWS = [(client, row) for client, facts in PROGRAMMED.items() for row in facts.rows]
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(1500)]
 Seen = dict[str, dict[str, Any]]

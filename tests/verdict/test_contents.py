@@ -49,3 +49,26 @@ def test_a_key_in_the_url_is_as_documented(client: Client) -> None:
     body = {"contents": [{"parts": [{"text": "Hi"}]}]}
     assert client.http.post(url, params={"key": client.key}, json=body).status_code == 200
     assert client.found() == {}
+
+
+@both
+def test_signatures_in_the_base64_of_urls_are_the_same(client: Client, is_guilty: bool) -> None:
+    url = f"{client.namespace.url('gemini')}/v1beta/models/gemini-2.5-flash:generateContent"
+    contents: list[Any] = [{"role": "user", "parts": [{"text": "How is the weather?"}]}]
+    tools = [{"functionDeclarations": [{"name": "get_weather", "parameters": {"type": "OBJECT"}}]}]
+
+    def ask() -> dict[str, Any]:
+        body = {"contents": contents, "tools": tools}
+        response = client.http.post(url, json=body, headers={"x-goog-api-key": client.key})
+        content: dict[str, Any] = response.json()["candidates"][0]["content"]
+        return content
+
+    answer = ask()
+    (signed,) = [part for part in answer["parts"] if "thoughtSignature" in part]
+    signature = signed["thoughtSignature"].translate(str.maketrans("+/", "-_"))
+    signed["thoughtSignature"] = signature[::-1] if is_guilty else signature
+    (call,) = [part["functionCall"] for part in answer["parts"] if "functionCall" in part]
+    result = {"name": call["name"], "id": call.get("id"), "response": {"output": "sunny"}}
+    contents += [answer, {"role": "user", "parts": [{"functionResponse": result}]}]
+    ask()
+    assert client.found() == ({"signature_dropped": [1, 2]} if is_guilty else {})

@@ -1,8 +1,10 @@
 """Losing what reasoning is signed with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from emulator.verdict.base import Check, Evidence, Found, numbers
+
+PLAIN = str.maketrans("-_", "+/")
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
@@ -12,7 +14,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
         had = [each for each in attempt.answer.turns if each.signatures]
         if not had or not (turn.calls or turn.reasoning):
             continue
-        if any(set(each.signatures) <= set(turn.signatures) for each in had):
+        if any(same(each.signatures) <= same(turn.signatures) for each in had):
             continue
         if turn.calls and not {call.id for call in turn.calls} & {call.id for each in had for call in each.calls}:
             continue
@@ -22,6 +24,11 @@ def judge(evidence: Evidence) -> Iterator[Found]:
             f"Exchange {attempt.number} signed its reasoning; exchange {follow_up.later.number} sends the turn back "
             f"with {how}.",
         )
+
+
+def same(signatures: Iterable[str]) -> set[str]:
+    """The signatures in one form of base64: Gemini's are bytes, which google-genai sends back in the form for URLs."""
+    return {signature.translate(PLAIN).rstrip("=") for signature in signatures}
 
 
 CHECK = Check(

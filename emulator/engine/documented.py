@@ -1,0 +1,103 @@
+"""What the emulator itself would have sent in place of a recorded answer, so that a recording can correct it."""
+
+import asyncio
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from emulator.clock import WallClock
+from emulator.engine.options import Options
+from emulator.engine.pipeline import answer
+from emulator.providers import PROVIDERS
+from emulator.providers.base import Operation
+from emulator.recording.comparing import Comparison, Recorded, Row
+from emulator.recording.drift import drifts_in
+from emulator.recording.readable import readable
+from emulator.recording.redaction import Redaction, redacted_headers
+from emulator.recording.wire_file import Segment, WireRecord
+from emulator.request import HttpRequest
+from emulator.state.namespace import Namespace, compile_scenario
+from emulator.wire import Data, Head, PlannedBody
+
+KEY = "sk-emulator-compares"
+
+
+def compared_with_ours(recorded: Iterable[Recorded]) -> Comparison:
+    """How recorded answers differ from what the emulator renders for the same requests, saying the same."""
+    return asyncio.run(_compared(recorded))
+
+
+async def _compared(recorded: Iterable[Recorded]) -> Comparison:
+    result = Comparison()
+    for each in recorded:
+        ours = await rendered_like(each.wire)
+        if ours is None:
+            continue
+        result.compared += 1
+        mark = mark_of(each.wire)
+        result.rows += [Row(drift, each.name, str(each.path), mark) for drift in drifts_in(ours, each.wire)]
+    return result
+
+
+async def rendered_like(wire: WireRecord) -> WireRecord | None:
+    """The emulator's own answer to a recorded request; None for one of no known endpoint."""
+    if wire.provider not in PROVIDERS or not wire.operation or wire.framing == "raw":
+        return None
+    said = readable(wire, is_completion=_is_completion(wire))
+    if "error" in said:
+        said = {"error": {"status": wire.status}} if wire.status >= 300 else {}
+    match = {"provider": wire.provider, "operation": wire.operation}
+    scenario = {"rules": [{"match": match, **said}] if said else []}
+    clock = WallClock()
+    try:
+        namespace = Namespace("diff", compile_scenario(scenario), clock)
+        response = await answer(request_of(wire), namespace, Options())
+        response.end()
+    finally:
+        clock.close()
+    steps = response.answer.steps() if isinstance(response.answer, PlannedBody) else response.answer
+    head = next(step for step in steps if isinstance(step, Head))
+    headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers)
+    body = b"".join(step.data for step in steps if isinstance(step, Data))
+    return WireRecord(
+        head.status,
+        tuple(redacted_headers(headers, Redaction(), KEY)),
+        "chunks",
+        (Segment(0.0, body),),
+        provider=wire.provider,
+        operation=wire.operation,
+        dialect=wire.dialect,
+    )
+
+
+def request_of(wire: WireRecord) -> HttpRequest:
+    """A recorded request, with a key of its own."""
+    request, provider = wire.request, PROVIDERS[wire.provider]
+    headers = {name.lower(): value for name, value in request.get("headers", ())}
+    headers |= {name.lower(): value for name, value in provider.example_headers.items() if name.lower() not in headers}
+    headers.setdefault("content-type", "application/json")
+    name, _, value = provider.auth_header.partition(":")
+    scheme, blank, _ = value.strip().rpartition(" ")
+    headers[name.strip().lower()] = f"{scheme}{blank}{KEY}"
+    body = request.get("body")
+    data = body.encode() if isinstance(body, str) else orjson.dumps(body)
+    query = request.get("query", "")
+    key = provider().credential_in(headers, query)
+    return HttpRequest(wire.provider, request["method"], request["path"], headers, query, data, key=key)
+
+
+def mark_of(wire: WireRecord) -> str:
+    """Where the emulator has what it renders from: the endpoint's mark, or that of the error."""
+    provider = PROVIDERS[wire.provider]()
+    if wire.status >= 400:
+        marks = [spec.mark for spec in provider.table.values() if spec.status == wire.status]
+        return marks[0] if marks else "inferred"
+    return next((str(each.mark) for each in provider.operations if each.name == wire.operation), "")
+
+
+def _is_completion(wire: WireRecord) -> bool:
+    return any(each.is_completion for each in _operations(wire))
+
+
+def _operations(wire: WireRecord) -> Iterator[Operation]:
+    yield from (each for each in PROVIDERS[wire.provider].operations if each.name == wire.operation)

@@ -1,0 +1,164 @@
+"""Compares recordings: two folders, two files, or a recording with anything of the same shape."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from emulator.errors import UsageError
+from emulator.recording.drift import LEVELS, Drift, drifts_in
+from emulator.recording.folder import questions_in
+from emulator.recording.wire_file import SUFFIX, WireFileError, WireRecord, read
+
+GITHUB = {"error": "error", "warning": "warning", "info": "notice"}
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One recorded answer."""
+
+    question: str
+    """What tells its question apart from others."""
+    name: str
+    number: int
+    """Which of its answers it is, from 1."""
+    path: Path
+    wire: WireRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One difference, and where."""
+
+    drift: Drift
+    name: str = ""
+    """The question, with the number of the answer."""
+    file: str = ""
+    mark: str = ""
+    """Where the emulator has it from: documented, public or inferred."""
+
+
+@dataclass(slots=True)
+class Comparison:
+    """What was compared, and every difference."""
+
+    compared: int = 0
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def has_errors(self) -> bool:
+        return any(row.drift.level == "error" for row in self.rows)
+
+
+def recorded_at(path: Path) -> list[Recorded]:
+    """The answers in a folder, a scenario file or a wire file. Raises UsageError."""
+    try:
+        if path.suffix == SUFFIX:
+            wire = read(path)
+            return [Recorded("", path.name, 1, path, wire)]
+        if not path.exists():
+            raise UsageError(f"{path}: there is no such file or folder.")
+        found = list(_in_files(path))
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from None
+    except WireFileError as error:
+        raise UsageError(f"{path} cannot be used: {error}.") from None
+    if not found:
+        raise UsageError(f"{path}: there is no recording here. `emulator record --into {path}` makes one.")
+    return found
+
+
+def _in_files(path: Path) -> Iterator[Recorded]:
+    for digest, question in questions_in(path):
+        for number, file in enumerate(question.wires, 1):
+            try:
+                yield Recorded(digest, str(question.rule.get("name", digest)), number, file, read(file))
+            except (OSError, WireFileError) as error:
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise UsageError(f"{file} cannot be used: {reason}.") from None
+
+
+def compared(old: Sequence[Recorded], new: Sequence[Recorded]) -> Comparison:
+    """How recordings differ from older ones of the same questions."""
+    if len(old) == len(new) == 1:
+        result = Comparison(1)
+        result.rows += _rows(old[0], new[0], drifts_in(old[0].wire, new[0].wire))
+        return result
+    result = Comparison()
+    found = {(each.question, each.number): each for each in new}
+    for each in old:
+        other = found.pop((each.question, each.number), None)
+        if other is None:
+            drift = Drift("warning", "recording", "is missing")
+            result.rows.append(Row(drift, _name(each), str(each.path)))
+            continue
+        result.compared += 1
+        result.rows += _rows(each, other, drifts_in(each.wire, other.wire))
+    result.rows += [Row(Drift("info", "recording", "is new"), _name(each), str(each.path)) for each in found.values()]
+    return result
+
+
+def _rows(old: Recorded, new: Recorded, drifts: Sequence[Drift]) -> list[Row]:
+    return [Row(drift, _name(new), str(new.path)) for drift in drifts]
+
+
+def _name(each: Recorded) -> str:
+    return each.name if each.number == 1 else f"{each.name} (answer {each.number})"
+
+
+# How it is shown
+
+
+def as_text(result: Comparison) -> str:
+    """A paragraph for each answer that differs, the worst first, and one line that sums it up."""
+    lines: list[str] = []
+    name = None
+    for row in result.rows:
+        if row.name != name:
+            name = row.name
+            lines += ["", name] if lines else [name]
+        lines.append(f"  {row.drift}{f' [{row.mark}]' if row.mark else ''}")
+    return "\n".join([*lines, *([""] if lines else []), summed_up(result)])
+
+
+def summed_up(result: Comparison) -> str:
+    """How many differences of which kind there are."""
+    counts = {level: sum(row.drift.level == level for row in result.rows) for level in LEVELS}
+    words = [
+        f"{count} {level if count == 1 or level == 'info' else f'{level}s'}" for level, count in counts.items() if count
+    ]
+    answers = f"{result.compared} {'answer' if result.compared == 1 else 'answers'} compared"
+    return f"{answers}: {', '.join(words) or 'no difference'}."
+
+
+def as_json(result: Comparison) -> str:
+    """Everything as JSON."""
+    rows: list[dict[str, Any]] = [
+        {**asdict(row.drift), "name": row.name, "file": row.file, **({"mark": row.mark} if row.mark else {})}
+        for row in result.rows
+    ]
+    return json.dumps({"compared": result.compared, "differences": rows}, indent=2, ensure_ascii=False)
+
+
+def as_github(result: Comparison) -> str:
+    """A command of GitHub's runner for each difference, which shows them beside the run."""
+    lines = [
+        f"::{GITHUB[row.drift.level]} file={_property(row.file)},title={_property(row.name)}::{_data(_message(row))}"
+        for row in result.rows
+    ]
+    return "\n".join([*lines, f"::notice title=Recordings::{_data(summed_up(result))}"])
+
+
+def _message(row: Row) -> str:
+    drift = row.drift
+    place = f" in {drift.where}" if drift.where else ""
+    return f"{drift.path}{place} {drift.message}{f' ({row.mark})' if row.mark else ''}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,222 @@
+"""Says a scenario in the words of other tools, aimock and WireMock, with a list of what they have no words for."""
+
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from emulator.generation.templates import is_template
+from emulator.providers import PROVIDERS
+from emulator.recording.readable import prompt_of
+from emulator.recording.redaction import REDACTED
+from emulator.recording.wire_file import WireRecord, read
+from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
+from emulator.scenario.replies import ReplyModel
+
+FORMS = ("aimock", "wiremock")
+SAID_FOR_AIMOCK = frozenset({"prompt", "system", "model", "turn", "attempt", "recorded", "provider", "operation"})
+NOT_SAID = ("priority", "times", "chance", "set_state", "faults", "then")
+"""What a rule may say that neither has words for."""
+
+
+@dataclass(slots=True)
+class Exported:
+    """The document, and a sentence for each thing that is not in it."""
+
+    document: dict[str, Any]
+    unsaid: list[str] = field(default_factory=list)
+
+
+def as_aimock(scenario: Scenario) -> Exported:
+    """Fixtures of aimock."""
+    fixtures: list[dict[str, Any]] = []
+    result = Exported({"fixtures": fixtures})
+    for number, rule in enumerate(scenario.rules):
+        name = rule.name or f"rules[{number}]"
+        unsaid = list(_unsaid_of(rule))
+        for place, answer in enumerate(rule.answers()):
+            match = _aimock_match(rule.match, answer, unsaid)
+            if len(rule.answers()) > 1:
+                match["sequenceIndex"] = place
+            response = _aimock_response(answer, unsaid)
+            if response is not None:
+                fixture: dict[str, Any] = {"match": match, "response": response}
+                if rule.pace is not None:
+                    pace = rule.pace
+                    profile = {"ttft": pace.ttft * 1000, "tps": pace.tokens_per_second, "jitter": pace.jitter}
+                    fixture["streamingProfile"] = {key: value for key, value in profile.items() if value}
+                fixtures.append(fixture)
+        _note(result, name, unsaid)
+    return result
+
+
+def _aimock_match(match: Match, answer: AnswerModel, unsaid: list[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, key in (("prompt", "userMessage"), ("system", "systemMessage")):
+        condition = getattr(match, name)
+        if condition is not None:
+            text = condition.contains if condition.equals is None else condition.equals
+            if text is None or condition.model_fields_set - {"equals", "contains"}:
+                unsaid.append(f"match.{name}: only a text that is contained")
+            else:
+                found[key] = text
+    if match.recorded is not None and answer.wire is not None:
+        prompt = prompt_of(read(Path(answer.wire)))
+        if prompt:
+            found["userMessage"] = prompt
+        unsaid.append("match.recorded: the prompt stands for the whole request")
+    if match.model is not None:
+        if len(match.model) == 1 and not set(match.model[0]) & set("*?["):
+            found["model"] = match.model[0]
+        else:
+            unsaid.append("match.model: only one name")
+    if match.turn is not None:
+        if match.turn.equals is not None:
+            found["turnIndex"] = int(match.turn.equals) - 1
+        else:
+            unsaid.append("match.turn: only one number")
+    if match.attempt is not None and match.attempt.equals is not None:
+        found["sequenceIndex"] = int(match.attempt.equals) - 1
+    unsaid += [f"match.{name}" for name in sorted(match.model_fields_set - SAID_FOR_AIMOCK)]
+    return found
+
+
+def _aimock_response(answer: AnswerModel, unsaid: list[str]) -> dict[str, Any] | None:
+    if answer.error is not None:
+        error = answer.error
+        said = {key: getattr(error, key) for key in ("message", "type", "code") if getattr(error, key) is not None}
+        inner = error.body.get("error") if isinstance(error.body, Mapping) else None
+        if isinstance(inner, Mapping):
+            said = {key: str(inner[key]) for key in ("message", "type", "code") if inner.get(key)} | said
+        if error.headers:
+            unsaid.append("error.headers")
+        return {"error": {"message": error.name or "error", **said}, "status": error.status or 500}
+    if answer.reply is None:
+        unsaid.append("an answer that only its wire file holds")
+        return None
+    if answer.wire is not None:
+        unsaid.append("wire: the bytes and their moments")
+    return _aimock_reply(answer.reply, unsaid)
+
+
+def _aimock_reply(reply: ReplyModel, unsaid: list[str]) -> dict[str, Any] | None:
+    said: dict[str, Any] = {}
+    if reply.content is not None:
+        said["content"] = reply.content
+    if isinstance(reply.reasoning, str):
+        said["reasoning"] = reply.reasoning
+    if reply.tool_calls:
+        said["toolCalls"] = [
+            {
+                "name": call.name,
+                "arguments": call.arguments
+                if isinstance(call.arguments, str)
+                else orjson.dumps(call.arguments).decode(),
+                **({"id": call.id} if call.id else {}),
+            }
+            for call in reply.tool_calls
+        ]
+    if reply.finish_reason is not None:
+        said["finishReason"] = reply.finish_reason
+    known = {"content", "reasoning", "tool_calls", "finish_reason"}
+    unsaid += [f"reply.{name.rstrip('_')}" for name in sorted(reply.model_fields_set - known)]
+    if not said:
+        unsaid.append("a reply that is generated")
+        return None
+    if any(isinstance(text, str) and is_template(text) for text in said.values()):
+        unsaid.append("templates in a reply")
+    return said
+
+
+def as_wiremock(scenario: Scenario) -> Exported:
+    """Mappings of WireMock: bytes for each recorded answer, and errors that are spelled out."""
+    mappings: list[dict[str, Any]] = []
+    result = Exported({"mappings": mappings})
+    for number, rule in enumerate(scenario.rules):
+        name = rule.name or f"rules[{number}]"
+        unsaid = list(_unsaid_of(rule))
+        answers = rule.answers()
+        for place, answer in enumerate(answers):
+            mapping = _mapping(name, rule, answer, unsaid)
+            if mapping is None:
+                continue
+            if len(answers) > 1:
+                mapping["scenarioName"] = name
+                mapping["requiredScenarioState"] = "Started" if place == 0 else f"answer {place + 1}"
+                if place + 1 < len(answers):
+                    mapping["newScenarioState"] = f"answer {place + 2}"
+            mappings.append(mapping)
+        _note(result, name, unsaid)
+    return result
+
+
+def _mapping(name: str, rule: RuleModel, answer: AnswerModel, unsaid: list[str]) -> dict[str, Any] | None:
+    if answer.wire is not None:
+        wire = read(Path(answer.wire))
+        return {"name": name, "request": _asked(wire, unsaid), "response": _sent(wire, unsaid)}
+    if answer.error is None or answer.error.status is None or answer.error.body is None:
+        unsaid.append("an answer that is rendered for each request: record it, and its bytes can be exported")
+        return None
+    paths = [
+        path for provider in rule.match.provider or () for path in _paths(provider, rule.match.operation or ("chat",))
+    ]
+    unsaid += [f"match.{each}" for each in sorted(rule.match.model_fields_set - {"provider", "operation"})]
+    body = answer.error.body
+    response: dict[str, Any] = {"status": answer.error.status, "headers": dict(answer.error.headers)}
+    response |= {"body": body} if isinstance(body, str) else {"jsonBody": body}
+    request: dict[str, Any] = {"method": "ANY"}
+    request |= {"urlPathPattern": "|".join(paths)} if paths else {"urlPathPattern": ".*"}
+    return {"name": name, "request": request, "response": response}
+
+
+def _paths(provider: str, operations: tuple[str, ...]) -> Iterator[str]:
+    for operation in PROVIDERS[provider].operations:
+        if operation.name in operations:
+            yield operation.pattern.pattern.replace("(?P<", "(?<")
+
+
+def _asked(wire: WireRecord, unsaid: list[str]) -> dict[str, Any]:
+    request: dict[str, Any] = {"method": wire.request["method"], "urlPath": wire.request["path"]}
+    body = wire.request.get("body")
+    if isinstance(body, dict | list):
+        if REDACTED in orjson.dumps(body).decode():
+            unsaid.append("a request with redacted parts: any body at its path is taken")
+        else:
+            request["bodyPatterns"] = [{"equalToJson": body}]
+    return request
+
+
+def _sent(wire: WireRecord, unsaid: list[str]) -> dict[str, Any]:
+    headers = {name: value for name, value in wire.headers if name.lower() not in ("date", "connection")}
+    response: dict[str, Any] = {"status": wire.status, "headers": headers}
+    try:
+        response["body"] = wire.body.decode("utf-8")
+    except UnicodeDecodeError:
+        response["base64Body"] = b64encode(wire.body).decode()
+    if wire.ended != "complete":
+        response["fault"] = "CONNECTION_RESET_BY_PEER"
+        unsaid.append("what came before the connection broke")
+    elif len(wire.segments) > 1:
+        seconds = wire.segments[-1].at - wire.head_at
+        response["chunkedDribbleDelay"] = {
+            "numberOfChunks": len(wire.segments),
+            "totalDuration": max(round(seconds * 1000), 1),
+        }
+        unsaid.append("the moments and sizes of segments: chunks of equal size at equal gaps")
+    if wire.trailers:
+        unsaid.append("trailers")
+    return response
+
+
+def _unsaid_of(rule: RuleModel) -> Iterator[str]:
+    for name in NOT_SAID:
+        if name in rule.model_fields_set:
+            yield name
+
+
+def _note(result: Exported, name: str, unsaid: list[str]) -> None:
+    if unsaid:
+        result.unsaid.append(f"{name}: {'; '.join(dict.fromkeys(unsaid))}")

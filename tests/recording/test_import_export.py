@@ -1,0 +1,127 @@
+"""What other tools have recorded becomes scenarios, and scenarios become what other tools read."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from recording_server import everything_in, recording
+from served import COMMAND
+
+from emulator import Emulator
+
+BODY = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi"}]}
+KEY = {"authorization": "Bearer sk-real-key-0001"}
+URL = "https://api.openai.com/v1/chat/completions"
+
+
+def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+
+def answer_of(text: str) -> bytes:
+    """A real answer, from the emulator."""
+    with Emulator({"rules": [{"reply": {"content": text}}]}) as upstream:
+        return httpx.post(upstream.url("openai") + "/v1/chat/completions", json=BODY, headers=KEY).content
+
+
+def asked(folder: Path, times: int = 1) -> list[httpx.Response]:
+    with Emulator(str(folder), unmatched="error") as replay:
+        url = replay.url("openai") + "/v1/chat/completions"
+        return [httpx.post(url, json=BODY, headers=KEY) for _ in range(times)]
+
+
+def test_a_cassette_of_vcrpy_becomes_a_recording(tmp_path: Path) -> None:
+    first, second = answer_of("one"), answer_of("two")
+    row: dict[str, Any] = {
+        "request": {"method": "POST", "uri": URL, "body": json.dumps(BODY), "headers": {"authorization": ["Bearer x"]}},
+        "response": {
+            "status": {"code": 200, "message": "OK"},
+            "headers": {"Content-Type": ["application/json"], "Set-Cookie": ["secret-cookie"]},
+            "body": {"string": first.decode()},
+        },
+    }
+    other = {**row, "response": {**row["response"], "body": {"string": second}}}
+    elsewhere = {**row, "request": {**row["request"], "uri": "https://example.com/v1"}}
+    cassette = tmp_path / "cassette.yaml"
+    cassette.write_text(yaml.safe_dump({"interactions": [row, other, elsewhere], "version": 1}))
+    done = command("import", str(cassette), "--into", str(tmp_path / "out"))
+    assert (done.returncode, done.stdout) == (0, f"{cassette}: 2 answers from vcr into {tmp_path / 'out'}\n")
+    assert done.stderr == (
+        f"{cassette}: left out: example.com is the host of no provider: --provider NAME says whose it is\n"
+    )
+    assert [answer.content for answer in asked(tmp_path / "out", 2)] == [first, second]
+    assert b"secret-cookie" not in everything_in(tmp_path / "out")
+
+
+def test_an_http_archive_becomes_a_recording(tmp_path: Path) -> None:
+    content = answer_of("Hello")
+    entry = {
+        "time": 12.5,
+        "request": {
+            "method": "POST",
+            "url": URL,
+            "headers": [{"name": "Authorization", "value": "Bearer sk-other-000001"}],
+            "postData": {"mimeType": "application/json", "text": json.dumps(BODY)},
+        },
+        "response": {
+            "status": 200,
+            "headers": [{"name": "content-type", "value": "application/json"}],
+            "content": {"text": content.decode()},
+        },
+    }
+    archive = tmp_path / "run.har"
+    archive.write_text(json.dumps({"log": {"entries": [entry]}}))
+    assert command("import", str(archive), "--into", str(tmp_path / "out")).returncode == 0
+    assert asked(tmp_path / "out")[0].content == content
+
+
+def test_fixtures_and_lines_become_rules_with_what_was_left_out(tmp_path: Path) -> None:
+    fixtures = [
+        {"match": {"userMessage": "Hi", "endpoint": "chat"}, "response": {"content": "Hello"}, "chunkSize": 3},
+        {"match": {"userMessage": "bad"}, "response": {"error": {"message": "No"}, "status": 429}},
+    ]
+    file = tmp_path / "fixtures.json"
+    file.write_text(json.dumps({"fixtures": fixtures}))
+    done = command("import", str(file), "--into", str(tmp_path / "out"))
+    assert done.stderr == f"{file}: left out: fixture 1: match.endpoint, chunkSize (the size of chunks)\n"
+    assert yaml.safe_load((tmp_path / "out" / "fixtures.yaml").read_text())["rules"] == [
+        {"name": "Hi", "match": {"prompt": {"contains": "Hi"}}, "reply": {"content": "Hello"}},
+        {"name": "bad", "match": {"prompt": {"contains": "bad"}}, "error": {"status": 429, "message": "No"}},
+    ]
+    lines = tmp_path / "train.jsonl"
+    messages = [*BODY["messages"], {"role": "assistant", "content": "Salut"}]
+    lines.write_text(json.dumps({"messages": messages}) + "\n")
+    assert command("import", str(lines), "--into", str(tmp_path / "lines")).returncode == 0
+    assert asked(tmp_path / "lines")[0].json()["choices"][0]["message"]["content"] == "Salut"
+    wrong = tmp_path / "wrong.json"
+    wrong.write_text("[]")
+    failed = command("import", str(wrong))
+    assert failed.returncode == 2
+    assert failed.stderr.startswith(f"{wrong}: this is no file that can be imported.")
+
+
+def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Path) -> None:
+    with (
+        Emulator({"rules": [{"reply": {"content": "Hello"}}]}) as upstream,
+        recording(tmp_path, {"openai": upstream.url("openai")}) as running,
+    ):
+        answer = httpx.post(running.url("openai") + "/v1/chat/completions", json=BODY, headers=KEY)
+    aimock, wiremock = (command("export", str(tmp_path), "--to", form) for form in ("aimock", "wiremock"))
+    assert json.loads(aimock.stdout) == {
+        "fixtures": [{"match": {"userMessage": "Hi"}, "response": {"content": "Hello"}}]
+    }
+    assert aimock.stderr == (
+        "aimock cannot say: Hi: match.recorded: the prompt stands for the whole request; "
+        "wire: the bytes and their moments\n"
+    )
+    (mapping,) = json.loads(wiremock.stdout)["mappings"]
+    assert mapping["request"] == {
+        "method": "POST",
+        "urlPath": "/v1/chat/completions",
+        "bodyPatterns": [{"equalToJson": BODY}],
+    }
+    assert (mapping["response"]["status"], mapping["response"]["body"]) == (200, answer.text)
+    assert wiremock.stderr == ""
