@@ -112,7 +112,9 @@ zipapp: dist ## Build dist/emulator.pyz, a single file for this system's Python
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --target build/zipapp --constraints requirements.txt dist/*.whl
 	@find build/zipapp -name __pycache__ -type d -prune -exec rm -rf {} +
 	@rm -f build/zipapp/.lock
-	@find build/zipapp -name direct_url.json -o -name uv_cache.json -o -name REQUESTED | xargs rm -f
+# What names this folder or this moment would make every file another one.
+	@find build/zipapp \( -name direct_url.json -o -name uv_cache.json -o -name REQUESTED \) -delete
+	@find build/zipapp -name RECORD -exec sed -i.bak '/direct_url\.json\|uv_cache\.json\|REQUESTED/d' {} + && find build/zipapp -name RECORD.bak -delete
 	@SOURCE_DATE_EPOCH=$(EPOCH) $(BIN)/uvx --quiet --python $(BIN)/python shiv@1.0.8 --reproducible --compressed --site-packages build/zipapp \
 		--python '/usr/bin/env python3' --console-script emulator --output-file dist/emulator.pyz
 	@echo dist/emulator.pyz

@@ -1,4 +1,4 @@
-"""DeepSeek's own dialect of chat completions: thinking, JSON mode, log probabilities, its words for every complaint.
+"""DeepSeek's own dialect of chat completions: thinking, JSON mode, log probabilities, and the wording of its errors.
 
 Its resellers forward it, so they subclass `DeepSeekDialect` too. Errors come in the observed order:
 types first, then the prompt's shape, then ranges, then the conversation.

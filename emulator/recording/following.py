@@ -98,8 +98,8 @@ class Follower:
                 self._take(event, at)
                 if self.is_over or isinstance(event, h11.ConnectionClosed):
                     return
-        except h11.RemoteProtocolError:
-            if data:
+        except h11.ProtocolError:
+            if data or not self._has_head:
                 self.followed.is_readable = False
 
     def _take(self, event: Any, at: float) -> None:

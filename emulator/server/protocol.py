@@ -152,7 +152,7 @@ class ConnectionHandle:
         if self.is_met:
             self.turn_away()
         elif afterwards.idle is not None:
-            self.protocol.unset_keep_alive()  # uvicorn would not wait for ever
+            self.protocol.unset_keep_alive()  # uvicorn would not wait forever
             self.idle = clock.call_at(clock.now() + afterwards.idle, self.close)
 
     def stop_waiting(self) -> None:

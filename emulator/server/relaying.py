@@ -175,11 +175,11 @@ class Relay:
     def upstream_lost(self, *, is_reset: bool) -> None:
         """The upstream has ended the connection, and the client's ends in the same way."""
         was_whole = self.follower.is_over
+        if not self.handle.is_lost:  # first of all, it reaches the client
+            self.handle.reset() if is_reset else self.handle.close()
         self.follower.end(self._clock.now() - self._start, is_reset=is_reset)
         self.is_last = True
         _set(self.whole)
-        if not self.handle.is_lost:
-            self.handle.reset() if is_reset else self.handle.close()
         complete = was_whole or self.followed.ended == "complete"
         self._finish("complete" if complete else "reset" if is_reset else "closed")
 
