@@ -31,6 +31,7 @@ from emulator.verdict import CHECKS
 
 ROOT = Path(__file__).parent.parent
 CLIENTS = ROOT / "tests" / "clients_long" / "results.json"
+GRADES = CLIENTS.with_name("grades.json")
 CASES = ("chat", "stream", "tools", "structured", "reasoning", "errors", "retries", "embeddings")
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 COMMON = ("probability", "times", "skip", "window")
@@ -199,6 +200,17 @@ def standard() -> Iterator[str]:
             yield f"| {result['api']} | `{result['base_url']}` | {result['works']['standard']} |\n"
 
 
+def grades() -> Iterator[str]:
+    """How clients did in the exam, and what would mend what they failed."""
+    for result in json.loads(GRADES.read_text()).values():
+        levels = [f"{level} {result[level]['passed']} of {result[level]['held']}" for level in ("MUST", "SHOULD")]
+        yield f"\n**{result['client']}** ({result['packages']}): {', '.join(levels)}\n\n"
+        yield "| case | | grade | the fix |\n|---|---|---|---|\n"
+        for case in result["failed"]:
+            yield f"| `{case['name']}` | {case['level']} | {case['grade']} | {cell(case['fix'])} |\n"
+    yield "\n"
+
+
 def versions() -> Iterator[str]:
     """The packages of each client, and what its users need to know."""
     results = list(json.loads(CLIENTS.read_text()).values())
@@ -235,6 +247,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "clients": clients,
     "agents": agents,
     "standard": standard,
+    "grades": grades,
     "client-versions": versions,
     "sizing": sizing,
     "scale": scale,

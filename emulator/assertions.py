@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.errors import UsageError, did_you_mean
 from emulator.journal_text import MAX_LINES, counted, is_unmatched, lines, outcome, place, prompt_of, reasons, shown
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 MAX_VALUE = 80
 """Characters of a value in a message."""

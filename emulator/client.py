@@ -18,8 +18,9 @@ from emulator.providers import PROVIDERS
 from emulator.scripting import Function, caller, written
 from emulator.server.app import App
 from emulator.server.server import CALL_TIMEOUT, Server
-from emulator.state.journal import Exchange
-from emulator.state.namespace import Namespace, compile_scenario
+from emulator.state.compiled import compile_scenario
+from emulator.state.exchanges import Exchange
+from emulator.state.namespace import Namespace
 
 if TYPE_CHECKING:
     from emulator.control.models import Selection

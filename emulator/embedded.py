@@ -18,7 +18,8 @@ from emulator.faults.selection import fault_sources
 from emulator.pace import Pace
 from emulator.resources import DEFAULT_SCENARIO
 from emulator.server.server import Server, ServerOptions, bind
-from emulator.state.namespace import CompiledScenario, compile_scenario, safe_name
+from emulator.state.compiled import CompiledScenario, compile_scenario
+from emulator.state.namespace import safe_name
 
 START_TIMEOUT = 10.0
 

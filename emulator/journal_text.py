@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 MAX_PROMPT = 60
 """Characters of a prompt in a line."""

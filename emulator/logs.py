@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from emulator.dialects.parameters import worth_saying
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.redaction import redacted
 
 Style = Literal["pretty", "json", "off"]

@@ -11,7 +11,7 @@ from queue import Full, Queue
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import UsageError
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.redaction import redacted
 
 if TYPE_CHECKING:

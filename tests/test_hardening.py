@@ -43,8 +43,9 @@ from emulator.logs import line
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
 from emulator.server.protocol import MAX_HEAD_BYTES, MAX_PIPELINED
-from emulator.state.journal import MAX_REQUEST_BYTES, Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
+from emulator.state.recorded import MAX_REQUEST_BYTES
 
 KINDS = tuple(product(get_args(Http), get_args(Loop)))
 MEBIBYTE = 2**20
@@ -140,7 +141,7 @@ def test_half_sent_heads_are_closed_in_time_and_others_are_served(each_server: W
         taken = latencies(each_server.port, lambda: all(end is not None for end in endings()))
         assert time.monotonic() < until
         assert all(end is not None and end.startswith(b"HTTP/1.1 408 Request Timeout\r\n") for end in endings())
-    assert percentile(taken, 0.5) < 0.05
+    assert percentile(taken, 0.5) < impatient / 2  # whoever waited for one of them would take longer
 
 
 def test_a_connection_that_says_nothing_is_closed_in_time(server: Watched, impatient: float) -> None:

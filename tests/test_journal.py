@@ -15,7 +15,9 @@ from emulator import Emulator
 from emulator.logs import line
 from emulator.matching.rules import misses
 from emulator.request import HttpRequest
-from emulator.state.journal import MAX_REQUEST_BYTES, MAX_UNCUT, Exchange, Journal, Shelf
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import MAX_UNCUT, Journal, Shelf
+from emulator.state.recorded import MAX_REQUEST_BYTES
 from emulator.wire import Playback
 
 CANARY = "sk-canary-0123456789"
@@ -250,7 +252,7 @@ def test_reasons_are_found_only_when_they_are_read(monkeypatch: pytest.MonkeyPat
         return misses(rules, ask, **how)
 
     monkeypatch.setattr("emulator.engine.explanations.misses", counted)
-    monkeypatch.setattr("emulator.state.journal.MAX_QUICK_RULES", 0)  # as if there were many
+    monkeypatch.setattr("emulator.state.recorded.MAX_QUICK_RULES", 0)  # as if there were many
     told: list[str] = []
     rules = [{"name": "n", "match": {"prompt": {"regex": "^x"}, "header": {"x-a": "1"}}, "reply": {"content": "Hi"}}]
     with Emulator({"rules": rules}, unmatched="generate") as emulator:

@@ -34,8 +34,6 @@ EXCEPTIONS = {
     "providers/cloudsway.py Cloudsway: methods": WIRE,
     "providers/deepseek.py DeepSeek: methods": WIRE,
     "providers/deepseek_chat.py DeepSeekDialect: methods": WIRE,
-    "providers/gemini.py Gemini: methods": WIRE,
-    "providers/openai.py OpenAI: methods": WIRE,
     "providers/openai_completions.py OpenAIChat: methods": WIRE,
     "providers/openai_responses.py OpenAIResponses: methods": WIRE,
     "providers/serevix.py Serevix: methods": WIRE,

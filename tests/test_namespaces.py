@@ -16,8 +16,10 @@ from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
 from emulator import Emulator, UsageError
 from emulator.client import NamespaceClient
 from emulator.clock import Alarm, Callback
-from emulator.state import namespace as namespace_module
-from emulator.state.namespace import IDLE, MAX_NAMESPACES, Namespaces, compile_scenario, safe_name
+from emulator.state import namespaces as namespace_module
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import safe_name
+from emulator.state.namespaces import IDLE, MAX_NAMESPACES, Namespaces
 
 CLIENT = httpx.Client(trust_env=False, verify=False, timeout=30)
 NUMBERS = itertools.count()

@@ -15,7 +15,7 @@ from emulator.dialects.parameters import Parameter, ignored_in, parameters
 from emulator.logs import line, line_of
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Operation
-from emulator.state import journal
+from emulator.state import exchanges
 
 Json = dict[str, Any]
 TOOL = {
@@ -142,6 +142,7 @@ RESPONSES: Mapping[str, Probe] = {
     "truncation": Probe({"truncation": "auto"}),
     "service_tier": Probe({"service_tier": "flex"}),
     "safety_identifier": Probe({"safety_identifier": "somebody"}),
+    "client_metadata": Probe({"client_metadata": {"x-codex-installation-id": "1"}}),
     "prompt_cache_key": Probe({"prompt_cache_key": "mine"}),
     "prompt_cache_retention": Probe({"prompt_cache_retention": "24h"}),
     "prompt_cache_options": Probe({"prompt_cache_options": {}}),
@@ -599,7 +600,7 @@ def test_what_was_ignored_is_found_out_only_when_somebody_asks(
         asked.append(native)
         return ignored_in(body, native)
 
-    monkeypatch.setattr(journal, "ignored_in", watched)
+    monkeypatch.setattr(exchanges, "ignored_in", watched)
     body = {**chat(COUNT), "made_up": 1}
     url = emulator.url("nadles") + "/deepseek-r1-distill-llama-70b-websearch/completion"
     assert http.post(url, json=body, headers=KEYS["nadles"]).status_code == 200

@@ -283,7 +283,8 @@ def test_a_broken_distribution_does_not_stand_in_the_way_of_help(tmp_path: Path)
 
 FAULT = """
 from typing import ClassVar, Literal
-from emulator.faults.base import Fault, need_stream, edited
+from emulator.faults.base import Fault
+from emulator.faults.steps import need_stream, edited
 
 class Shout(Fault):
     family: ClassVar = "content"

@@ -24,7 +24,7 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 from emulator.client import NamespaceClient
 from emulator.errors import ScenarioError
-from emulator.state.namespace import CompiledScenario, compile_scenario
+from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.reloading import fingerprint, watch
 
 BROKEN = "version: 1\nrules:\n  - reply: {content: Hi}\n    macth: {prompt: Hi}\n"

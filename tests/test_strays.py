@@ -11,7 +11,7 @@ from talk import KEYS, question
 from emulator import Emulator
 from emulator.logs import line
 from emulator.providers import PROVIDERS
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 
 @pytest.fixture

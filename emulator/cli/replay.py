@@ -34,7 +34,7 @@ def command(file: str, host: str, port: int, log: "Style") -> None:
     from emulator.errors import BindError, EmulatorError
     from emulator.server.replaying import Replay, can_replay
     from emulator.server.server import ServerOptions
-    from emulator.state.namespace import compile_scenario
+    from emulator.state.compiled import compile_scenario
     from emulator.verdict.saved import run_in
 
     try:

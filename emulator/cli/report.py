@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emulator.interception.front import Sightings
     from emulator.server.server import Server
-    from emulator.state.journal import Exchange
+    from emulator.state.exchanges import Exchange
     from emulator.verdict import Verdict
 
 MAX_LISTED = 10

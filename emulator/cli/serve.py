@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from emulator.logs import LogWriter, Style
     from emulator.server.channel import Member
     from emulator.server.server import ServerOptions
-    from emulator.state.journal import Exchange
+    from emulator.state.exchanges import Exchange
 
     OnExchange = Callable[[Exchange], None]
 

@@ -62,7 +62,7 @@ def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
     from emulator.pace import Pace
     from emulator.resources import DEFAULT_SCENARIO
     from emulator.server.server import ServerOptions
-    from emulator.state.namespace import compile_scenario
+    from emulator.state.compiled import compile_scenario
 
     if values["provider"] is not None:
         provider_of(values["provider"])

@@ -25,16 +25,12 @@ from emulator.pace import checked_speed
 from emulator.providers import PROVIDERS
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import Source
-from emulator.state import journal as records
-from emulator.state.journal import Exchange, Journal
-from emulator.state.namespace import (
-    NAME,
-    ClockMode,
-    CompiledScenario,
-    Namespace,
-    Namespaces,
-    compile_scenario,
-)
+from emulator.state import exchanges as records
+from emulator.state.compiled import CompiledScenario, compile_scenario
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import Journal
+from emulator.state.namespace import NAME, ClockMode, Namespace
+from emulator.state.namespaces import Namespaces
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 import orjson
 
 from emulator.control.models import Selection
-from emulator.state.journal import Exchange, Journal
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import Journal
 
 TICK = 0.25
 """Seconds between two checks of open answers."""

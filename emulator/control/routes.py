@@ -48,7 +48,7 @@ from emulator.control.models import (
 from emulator.scenario.document import Document, inside
 from emulator.scenario.loading import build, parse
 from emulator.scenario.models import RuleModel, Scenario
-from emulator.state.namespace import CompiledScenario, compile_document
+from emulator.state.compiled import CompiledScenario, compile_document
 from emulator.state.shared import needs_shared_state
 
 PREFIX = "/__emulator"

@@ -11,7 +11,8 @@ from emulator.scenario.document import Document
 from emulator.scenario.loading import build
 from emulator.scenario.models import RuleModel
 from emulator.scenario.sources import load_document
-from emulator.state.namespace import CompiledScenario, Namespace, compiled_of
+from emulator.state.compiled import CompiledScenario, compiled_of
+from emulator.state.namespace import Namespace
 
 
 def taken(server: Controlled) -> dict[str, Any]:

@@ -343,8 +343,6 @@ class Dialect(WireShape):
     """Whether nothing but the id, the time and the request id of an answer is new when the same is asked again."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream, and not a separate event."""
-    waits_after_opening: ClassVar[bool] = False
-    """Whether what is said while the client waits follows the first events, or comes before them."""
 
     def __init__(self, provider: Vendor) -> None:
         self.provider: Any = provider
@@ -483,6 +481,11 @@ class Dialect(WireShape):
     def heartbeat_part(self) -> Part:
         """What that means."""
         return "comment" if self.heartbeat.startswith(b":") else "ping"
+
+    @property
+    def waits_after_opening(self) -> bool:
+        """Whether what is said while the client waits follows the first events, or comes before them."""
+        return False
 
     def waiting(self, planned: PlannedBody) -> PlannedBody:
         """A paced body with what the provider says while the client waits for the first token, or for the body."""

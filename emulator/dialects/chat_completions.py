@@ -5,172 +5,24 @@ which deltas a stream begins and ends with, where usage stands.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import zip_longest
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, WrapValidator
+from pydantic import ValidationError
 
 from emulator import large, tokens
-from emulator.dialects.base import DONE, PIECE, Dialect, Meaning, Place, provider_error
+from emulator.dialects.base import DONE, PIECE, Dialect, provider_error
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
+from emulator.dialects.chat_input import BodyType, ChatBody, read_message
+from emulator.dialects.chat_shape import ChatShape
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
-from emulator.dialects.turns import Answer, Turn, chat_answer, chat_turns
 from emulator.reply import Choice, Completion, Reply, Search, TokenLogprob
-from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
+from emulator.request import Controls, HttpRequest, Message, ModelRequest
 from emulator.wire import FrameRun, Part, single
 
-BodyType = TypeVar("BodyType", bound=BaseModel)
-Item = TypeVar("Item")
-Many = Annotated[list[Item], Field(fail_fast=True), WrapValidator(large.in_slices)]
-"""A list that stops at its first wrong item: only that one is reported, and a body can hold millions."""
 
-
-class Strict(BaseModel):
-    """A part of a body: types are not bent, unknown members are ignored, as the providers do."""
-
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
-
-
-class ContentPart(Strict):
-    """One part of a message whose content is a list. Parts other than text are accepted and count nothing."""
-
-    type: str
-    text: str | None = None
-
-
-class TextPart(ContentPart):
-    text: str
-
-
-# The value's shape selects the branch of a union, so there is one error and not one per branch.
-
-
-def _part_kind(value: Any) -> str:
-    return "<text>" if isinstance(value, Mapping) and value.get("type") == "text" else "<other>"
-
-
-def text_or_list(value: Any) -> str:
-    return "<list>" if isinstance(value, list) else "<text>"
-
-
-def text_or_map(value: Any) -> str:
-    return "<map>" if isinstance(value, Mapping) else "<text>"
-
-
-Parts = Many[
-    Annotated[Annotated[TextPart, Tag("<text>")] | Annotated[ContentPart, Tag("<other>")], Discriminator(_part_kind)]
-]
-Content = Annotated[Annotated[str, Tag("<text>")] | Annotated[Parts, Tag("<list>")], Discriminator(text_or_list)]
-Stop = Annotated[Annotated[str, Tag("<text>")] | Annotated[Many[str], Tag("<list>")], Discriminator(text_or_list)]
-ToolChoice = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[dict[str, Any], Tag("<map>")], Discriminator(text_or_map)
-]
-
-
-class FunctionCall(Strict):
-    name: str = ""
-    arguments: str = ""
-
-
-class ToolCallBody(Strict):
-    id: str = ""
-    type: str = "function"
-    function: FunctionCall
-
-
-class MessageBody(Strict):
-    """One message. Providers narrow `role` and state what is required."""
-
-    role: str | None = None
-    content: Content | None = None
-    name: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: Many[ToolCallBody] | None = None
-    tool_call_id: str | None = None
-    prefix: bool | None = None
-
-
-class FunctionBody(Strict):
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-
-
-class ToolBody(Strict):
-    type: Literal["function"]
-    function: FunctionBody
-
-
-class ResponseFormat(Strict):
-    type: str
-    json_schema: dict[str, Any] | None = None
-
-
-class StreamOptions(Strict):
-    include_usage: bool | None = None
-
-
-class ChatBody(Strict):
-    """The members that every provider of this dialect reads; a provider's own body subclasses it."""
-
-    model: str
-    messages: Sequence[MessageBody]
-    stream: bool | None = None
-
-
-def text_of(content: str | Sequence[ContentPart] | None) -> str:
-    """The text of a message's content: parts joined, other kinds left out."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    return "".join(part.text or "" for part in content if part.type == "text")
-
-
-def read_message(body: MessageBody) -> Message:
-    """A message in neutral terms."""
-    calls = body.tool_calls
-    return Message(
-        role=body.role or "user",
-        content=text_of(body.content),
-        reasoning=body.reasoning_content,
-        tool_calls=tuple([ToolCall(call.function.name, call.function.arguments, call.id) for call in calls])
-        if calls
-        else (),
-        tool_call_id=body.tool_call_id,
-        name=body.name,
-        prefix=bool(body.prefix),
-    )
-
-
-def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
-    """The offered functions in neutral terms."""
-    if not tools:
-        return ()
-    return tuple(
-        [Tool(tool.function.name, tool.function.description or "", tool.function.parameters or {}) for tool in tools]
-    )
-
-
-def read_tool_choice(choice: Any) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
-    if isinstance(choice, Mapping):
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, Mapping) else None
-        return f"name:{name}" if name else "auto"
-    return choice if isinstance(choice, str) else "auto"
-
-
-def read_stop(stop: Any) -> tuple[str, ...]:
-    """A string, a list of strings or nothing, as a tuple; empty strings stop nothing."""
-    if isinstance(stop, str):
-        return (stop,) if stop else ()
-    return tuple([item for item in stop if item]) if stop else ()
-
-
-class ChatCompletions(Dialect):
+class ChatCompletions(ChatShape, Dialect):
     """Parses and renders chat completions."""
 
     dialect = "chat_completions"
@@ -181,12 +33,8 @@ class ChatCompletions(Dialect):
         "context_full": "length",
         "bad_call": "tool_calls",
     }
-    terminator = DONE
-    facts = ("id", "object", "created", "model")
-    counts: ClassVar[tuple[str, ...]] = ("usage",)
-    """The members that hold the usage."""
 
-    Body: ClassVar[type[ChatBody]] = ChatBody
+    Body: type[ChatBody] = ChatBody
     ranges: ClassVar[tuple[Range, ...]] = ()
     says_no_usage: ClassVar[bool] = False
     """Whether events without the usage say null, when it was asked for."""
@@ -445,142 +293,6 @@ class ChatCompletions(Dialect):
         """What follows the finish events, before `[DONE]`."""
         if self.usage_stands == "separate" and request.controls.include_usage:
             yield self.event("usage", {**self.chunk_of(completion, []), "usage": self.usage(completion)})
-
-    # The shape of the wire
-
-    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
-        return chat_turns(body) or super().turns(body)
-
-    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
-        usages = [place.value for native in natives for place in self.places(native, "usage")]
-        return replace(chat_answer([self.choices(native) for native in natives]), has_usage=any(usages))
-
-    def core(self, native: dict[str, Any]) -> dict[str, Any]:
-        """What holds the choices: the event or body itself, unless a vendor wraps it."""
-        return native
-
-    def choices(self, native: dict[str, Any]) -> list[dict[str, Any]]:
-        """The choices of an event or a body."""
-        found = self.core(native).get("choices")
-        return [choice for choice in found if isinstance(choice, dict)] if isinstance(found, list) else []
-
-    def places(self, native: dict[str, Any], *meanings: Meaning) -> Iterator[Place]:
-        for choice in self.choices(native):
-            index, words = choice.get("index", 0), words_of(choice)
-            for meaning, names in TEXTS:
-                if meaning in meanings:
-                    yield from [Place(words, name, meaning, index) for name in names if has_text(words, name)]
-            if "call_index" in meanings:
-                for call in words.get("tool_calls") or ():
-                    yield Place(call, "index", "call_index", (index, call.get("index", 0)))
-            if "finish" in meanings and "finish_reason" in choice:
-                yield Place(choice, "finish_reason", "finish", index)
-        if "id" in meanings and "id" in self.core(native):
-            yield Place(self.core(native), "id", "id")
-        if "usage" in meanings:
-            core = self.core(native)
-            for holder in [native] if core is native else [native, core]:
-                yield from [Place(holder, name, "usage") for name in self.counts if name in holder]
-
-    def objects(self, native: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        yield native
-        if self.core(native) is not native:
-            yield self.core(native)
-        for choice in self.choices(native):
-            yield choice
-            if words_of(choice) is not choice:
-                yield words_of(choice)
-
-    def call_objects(self, native: dict[str, Any]) -> Iterator[tuple[Any, dict[str, Any]]]:
-        for place in self.places(native, "call_index"):
-            yield place.key, place.holder
-
-    def without_facts(self, native: dict[str, Any]) -> dict[str, Any]:
-        return dict(without(native, self.facts))
-
-    def without_text(self, native: dict[str, Any]) -> None:
-        for choice in self.choices(native):
-            words_of(choice)["text" if "text" in choice else "content"] = None
-
-    def without_answer(self, native: dict[str, Any], value: Any) -> bool:
-        core = self.core(native)
-        if "choices" in core:
-            core["choices"] = value
-        return True
-
-    def without_answers(self, native: dict[str, Any]) -> dict[str, Any] | None:
-        if not self.choices(native):
-            return None
-        self.core(native)["choices"] = []
-        return native
-
-    def is_only_usage(self, native: dict[str, Any]) -> bool:
-        return self.core(native).get("choices") == []
-
-    def usage_again(self, native: dict[str, Any]) -> dict[str, Any] | None:
-        core = self.core(native)
-        if "choices" in core:
-            core["choices"] = []
-        return native
-
-    def late_text(self, native: dict[str, Any], text: str) -> dict[str, Any] | None:
-        for choice in self.choices(native):
-            choice.update({"text": text} if "text" in choice else {"delta": {"content": text}})
-        return native
-
-    def with_text_so_far(self, native: dict[str, Any], said: Mapping[Any, str]) -> bool:
-        for choice in self.choices(native):
-            choice["message"] = {"role": "assistant", "content": said.get(choice.get("index", 0), "")}
-        return True
-
-    def with_split_name(self, native: dict[str, Any]) -> list[dict[str, Any]]:
-        calls = [place.holder for place in self.places(native, "call_index")]
-        if not calls or not all(halves(call)[0] for call in calls):
-            return []
-        rest: dict[str, Any] = orjson.loads(orjson.dumps(native))
-        for call in calls:
-            call["function"] = {**call["function"], "name": halves(call)[0]}
-        for place in self.places(rest, "call_index"):
-            call = place.holder
-            second = {"index": call.get("index", 0), "function": {"name": halves(call)[1], "arguments": ""}}
-            call.clear()
-            call.update(second)
-        return [native, rest]
-
-
-TEXTS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
-    ("content", ("content", "text", "refusal")),
-    ("reasoning", ("reasoning_content", "reasoning")),
-)
-
-
-def has_text(words: dict[str, Any], name: str) -> bool:
-    """Whether a text stands at this name, or could; refusals are rare, and null everywhere else."""
-    return name in words and (name != "refusal" or bool(words[name]))
-
-
-def words_of(choice: dict[str, Any]) -> dict[str, Any]:
-    """What holds the text of a choice: its delta, its message, or, in an answer that is no chat, the choice itself."""
-    for name in ("delta", "message"):
-        if isinstance(choice.get(name), dict):
-            found: dict[str, Any] = choice[name]
-            return found
-    return choice
-
-
-def without(value: Any, names: Sequence[str]) -> Any:
-    """JSON without the members of these names, wherever they stand."""
-    if isinstance(value, dict):
-        return {name: without(member, names) for name, member in value.items() if name not in names}
-    return [without(item, names) for item in value] if isinstance(value, list) else value
-
-
-def halves(call: dict[str, Any]) -> tuple[str, str]:
-    """The two halves of the name of a function; empty where it is not named."""
-    function = call.get("function")
-    name = str(function.get("name") or "") if isinstance(function, dict) else ""
-    half = (len(name) + 1) // 2
-    return name[:half], name[half:]
 
 
 def interleaved(columns: Sequence[Sequence[FrameRun]]) -> Iterator[FrameRun]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel
 
 from emulator import tokens
-from emulator.dialects.chat_completions import Many
+from emulator.dialects.chat_input import Many
 from emulator.dialects.embeddings import Embeddings, Tokens, shown, vector
 from emulator.dialects.generate_content_input import ContentBody, Wire, text_of
 from emulator.dialects.parameters import IGNORED, honored, ignored

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel, to_snake
 from pydantic_core import ErrorDetails
 
-from emulator.dialects.chat_completions import Many
+from emulator.dialects.chat_input import Many
 from emulator.dialects.generate_content_schema import json_schema_of
 from emulator.dialects.parameters import IGNORED, SAMPLING, honored, ignored, refused
 from emulator.request import Controls, Message, ModelRequest, Tool, ToolCall

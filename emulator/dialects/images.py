@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from emulator import seeded
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import Strict
+from emulator.dialects.chat_input import Strict
 from emulator.reply import Completion
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 

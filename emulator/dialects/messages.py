@@ -12,7 +12,7 @@ from pydantic import Discriminator, Tag
 
 from emulator import tokens
 from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place
-from emulator.dialects.chat_completions import Many, Strict, text_or_list
+from emulator.dialects.chat_input import Many, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.turns import Answer, Turn, message_answer, message_turns
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
@@ -357,7 +357,7 @@ class Messages(Dialect):
     # While the client waits
 
     @property
-    def waits_after_opening(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+    def waits_after_opening(self) -> bool:
         return self.pings
 
     @property

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Discriminator, Tag
 
-from emulator.dialects.chat_completions import Many, Strict, ToolChoice, text_or_list
+from emulator.dialects.chat_input import Many, Strict, ToolChoice, text_or_list
 from emulator.dialects.parameters import ECHOED
 from emulator.request import Message, Tool, ToolCall
 

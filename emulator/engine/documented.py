@@ -16,7 +16,8 @@ from emulator.recording.readable import readable
 from emulator.recording.redaction import Redaction, redacted_headers
 from emulator.recording.wire_file import Segment, WireRecord
 from emulator.request import HttpRequest
-from emulator.state.namespace import Namespace, compile_scenario
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import Namespace
 from emulator.wire import Data, Head, PlannedBody
 
 KEY = "sk-emulator-compares"

@@ -8,7 +8,7 @@ from emulator.engine.explanations import misses_of
 from emulator.engine.stages import Arrived, Matched, RequestContext
 from emulator.generation.compose import SchemaError, WritingError
 from emulator.reply import ErrorReply
-from emulator.state.journal import IN_EXCHANGE
+from emulator.state.exchanges import IN_EXCHANGE
 from emulator.wire import PlannedBody
 
 logger = logging.getLogger("emulator")

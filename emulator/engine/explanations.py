@@ -10,7 +10,7 @@ from emulator.matching.rules import RuleMatch, RuleSet, explained, misses
 from emulator.providers.base import ProviderError
 from emulator.records import record
 from emulator.request import HttpRequest, ModelRequest
-from emulator.state.journal import MAX_REQUEST_BYTES, Why
+from emulator.state.recorded import MAX_REQUEST_BYTES, Why
 
 FEW_RULES = 50
 """So many rules are explained at once; more of them in a thread, so that no stream waits for it."""

@@ -13,7 +13,7 @@ from emulator.faults.selection import ActiveFault, asked_by, from_request
 from emulator.matching.rules import RuleMatch
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
-from emulator.state.journal import IN_EXCHANGE, Exchange
+from emulator.state.exchanges import IN_EXCHANGE, Exchange
 from emulator.state.namespace import Namespace
 from emulator.wire import Handshake, PlannedBody, Step
 

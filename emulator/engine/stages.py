@@ -10,7 +10,7 @@ from emulator.offload import Pool
 from emulator.providers.base import Limits, Operation, Provider
 from emulator.records import record
 from emulator.request import HttpRequest, ModelRequest
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step

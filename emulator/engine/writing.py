@@ -14,7 +14,7 @@ from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quic
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
-from emulator.state.journal import IN_EXCHANGE
+from emulator.state.exchanges import IN_EXCHANGE
 
 logger = logging.getLogger("emulator")
 

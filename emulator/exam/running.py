@@ -16,7 +16,7 @@ from emulator.exam.grading import ANSWER, PROMPT, Grade, Request, Run, Verdict, 
 from emulator.interception.environment import isolated
 from emulator.providers import PROVIDERS
 from emulator.records import record
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 HEALTHY = "healthy"
 PLACE_OF_PROMPT = "{prompt}"

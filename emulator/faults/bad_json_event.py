@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, deltas, need_stream
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.steps import deltas, need_stream
 from emulator.wire import Step
 
 

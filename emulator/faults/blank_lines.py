@@ -2,19 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    Interval,
-    Times,
-    body_of,
-    delayed,
-    head_of,
-    in_chunks,
-    need_whole,
-    repeated,
-)
+from emulator.faults.base import Family, Fault, FaultContext, Interval, Times, head_of
+from emulator.faults.steps import body_of, delayed, in_chunks, need_whole, repeated
 from emulator.wire import Step
 
 

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, Interval, Times, head_of, in_chunks, repeated
+from emulator.faults.base import Family, Fault, FaultContext, Interval, Times, head_of
+from emulator.faults.steps import in_chunks, repeated
 from emulator.wire import End, Step
 
 

@@ -5,16 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 from emulator.dialects.base import Edge
-from emulator.faults.base import (
-    FaultContext,
-    NotApplicable,
-    edited_body,
-    event_of,
-    events,
-    need_answer,
-    need_stream,
-    numbered,
-)
+from emulator.faults.base import FaultContext, NotApplicable
+from emulator.faults.steps import edited_body, event_of, events, need_answer, need_stream, numbered
 from emulator.wire import Data, Step
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of
+from emulator.faults.steps import with_headers
 from emulator.wire import Data, Head, Step
 
 BOM = b"\xef\xbb\xbf"

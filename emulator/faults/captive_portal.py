@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, of_stranger
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.steps import of_stranger
 from emulator.reply import ErrorReply
 from emulator.wire import Step
 

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, FaultContext, Staged, announced
+from emulator.faults.base import Family, FaultContext, Staged
+from emulator.faults.steps import announced
 from emulator.wire import Close, Step
 
 

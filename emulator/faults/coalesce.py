@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import need_stream
 from emulator.wire import Data, Step
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, closed, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, head_of
+from emulator.faults.steps import closed, with_headers
 from emulator.wire import Data, Head, Step
 
 

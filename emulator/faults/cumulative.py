@@ -2,15 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    NotApplicable,
-    edited,
-    need_stream,
-    placed,
-)
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited, need_stream, placed
 from emulator.wire import Step
 
 

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream, numbered
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import event_of, events, need_stream, numbered
 from emulator.wire import Data, Step
 
 

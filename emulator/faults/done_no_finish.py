@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import event_of, need_stream
 from emulator.wire import Data, Step
 
 

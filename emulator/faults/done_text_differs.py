@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited, need_stream
 from emulator.wire import Step
 
 

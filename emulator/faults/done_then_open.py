@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import ENDS, Delay, Family, Fault, FaultContext, delayed, need_stream
+from emulator.faults.base import ENDS, Delay, Family, Fault, FaultContext
+from emulator.faults.steps import delayed, need_stream
 from emulator.wire import Hang, Step
 
 

@@ -6,17 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    NotApplicable,
-    deltas,
-    edited_event,
-    is_event,
-    need_stream,
-    placed,
-)
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import deltas, edited_event, is_event, need_stream, placed
 from emulator.wire import Data, Step
 
 

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of, with_body
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, head_of
+from emulator.faults.steps import with_body
 from emulator.wire import End, Step
 
 

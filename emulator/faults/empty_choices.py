@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, chunk_of, edited_body, edited_event, is_event, need_answer
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.steps import chunk_of, edited_body, edited_event, is_event, need_answer
 from emulator.wire import Data, Step
 
 

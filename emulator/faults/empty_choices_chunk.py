@@ -2,8 +2,9 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited_event, need_stream
-from emulator.faults.base import events as events_of
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited_event, need_stream
+from emulator.faults.steps import events as events_of
 from emulator.wire import Step
 
 

@@ -6,22 +6,8 @@ from typing import ClassVar, Literal
 from pydantic import model_validator
 
 from emulator.dialects.base import DONE
-from emulator.faults.base import (
-    STAGES,
-    ErrorName,
-    Family,
-    FaultContext,
-    NotApplicable,
-    Stage,
-    Staged,
-    event_of,
-    events,
-    head_of,
-    need_stream,
-    numbered,
-    placed,
-    unfinished,
-)
+from emulator.faults.base import STAGES, ErrorName, Family, FaultContext, NotApplicable, Stage, Staged, head_of
+from emulator.faults.steps import event_of, events, need_stream, numbered, placed, unfinished
 from emulator.reply import ErrorReply
 from emulator.wire import Data, End, Step
 

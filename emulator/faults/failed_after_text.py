@@ -3,17 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import (
-    ErrorName,
-    Family,
-    Fault,
-    FaultContext,
-    NotApplicable,
-    event_of,
-    events,
-    need_stream,
-    numbered,
-)
+from emulator.faults.base import ErrorName, Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import event_of, events, need_stream, numbered
 from emulator.reply import ErrorReply
 from emulator.wire import Step
 

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from emulator import tokens
-from emulator.faults.base import Family, Fault, FaultContext, need_answer
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.steps import need_answer
 from emulator.reply import Block, Choice, Completion, Text, Thought
 from emulator.wire import Step
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from emulator.faults.base import FaultContext, NotApplicable, need_stream
+from emulator.faults.base import FaultContext, NotApplicable
+from emulator.faults.steps import need_stream
 from emulator.wire import Data, Step
 
 GAP = 0.002

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed
+from emulator.faults.base import Delay, Family, Fault, FaultContext
+from emulator.faults.steps import delayed
 from emulator.wire import Hang, Step
 
 

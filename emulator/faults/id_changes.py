@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream, placed
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import event_of, events, need_stream, placed
 from emulator.wire import Step
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import need_answer
 from emulator.request import ModelRequest
 from emulator.wire import Step
 

@@ -4,17 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import (
-    Family,
-    FaultContext,
-    Interval,
-    Stage,
-    Staged,
-    Times,
-    delayed,
-    need_stream,
-    repeated,
-)
+from emulator.faults.base import Family, FaultContext, Interval, Stage, Staged, Times
+from emulator.faults.steps import delayed, need_stream, repeated
 from emulator.wire import Step
 
 

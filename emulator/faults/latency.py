@@ -3,7 +3,8 @@
 from typing import ClassVar, Literal
 
 from emulator import seeded
-from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed
+from emulator.faults.base import Delay, Family, Fault, FaultContext
+from emulator.faults.steps import delayed
 from emulator.wire import Step
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited
 from emulator.wire import Step
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import STAGES, Family, FaultContext, NotApplicable, Staged, closed, with_headers
+from emulator.faults.base import STAGES, Family, FaultContext, NotApplicable, Staged
+from emulator.faults.steps import closed, with_headers
 from emulator.wire import Close, Head, Step
 
 

@@ -2,15 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    NotApplicable,
-    edited,
-    edited_event,
-    is_event,
-)
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited, edited_event, is_event
 from emulator.wire import Data, Step
 
 

@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, edited_event, events, need_stream, placed
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited_event, events, need_stream, placed
 from emulator.wire import Step
 
 UNICODE = "\u2028\u2029\u0085"

@@ -5,7 +5,8 @@ from typing import Any, ClassVar, Literal
 import orjson
 
 from emulator.dialects.base import DONE
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream, placed
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import event_of, events, need_stream, placed
 from emulator.wire import Data, Head, Step
 
 

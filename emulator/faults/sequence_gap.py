@@ -4,7 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable, edited, need_stream, placed
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable
+from emulator.faults.steps import edited, need_stream, placed
 from emulator.wire import Step
 
 

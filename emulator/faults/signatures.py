@@ -3,17 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from emulator.faults.base import (
-    FaultContext,
-    NotApplicable,
-    body_of,
-    chunk_of,
-    event_of,
-    is_event,
-    need_answer,
-    placed,
-    with_body_at,
-)
+from emulator.faults.base import FaultContext, NotApplicable
+from emulator.faults.steps import body_of, chunk_of, event_of, is_event, need_answer, placed, with_body_at
 from emulator.wire import Data, Step
 
 

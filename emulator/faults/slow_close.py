@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Delay, Family, Fault, FaultContext, afterwards, announced
+from emulator.faults.base import Delay, Family, Fault, FaultContext
+from emulator.faults.steps import afterwards, announced
 from emulator.wire import Step
 
 

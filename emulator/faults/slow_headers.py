@@ -3,7 +3,8 @@
 from dataclasses import replace
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Delay, Family, Fault, FaultContext, delayed, head_of
+from emulator.faults.base import Delay, Family, Fault, FaultContext, head_of
+from emulator.faults.steps import delayed
 from emulator.wire import Step
 
 

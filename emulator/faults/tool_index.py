@@ -3,16 +3,8 @@
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    NotApplicable,
-    edited,
-    event_of,
-    events,
-    placed,
-)
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import edited, event_of, events, placed
 from emulator.wire import Step
 
 

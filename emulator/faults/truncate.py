@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import Family, FaultContext, Stage, Staged, need_stream, unfinished
+from emulator.faults.base import Family, FaultContext, Stage, Staged
+from emulator.faults.steps import need_stream, unfinished
 from emulator.wire import End, Step
 
 

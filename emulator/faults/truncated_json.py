@@ -2,16 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    NonNegative,
-    NotApplicable,
-    body_of,
-    need_whole,
-    with_body_at,
-)
+from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable
+from emulator.faults.steps import body_of, need_whole, with_body_at
 from emulator.wire import Step
 
 

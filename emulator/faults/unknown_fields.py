@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar, Literal
 
-from emulator.faults.base import Family, Fault, FaultContext, edited
+from emulator.faults.base import Family, Fault, FaultContext
+from emulator.faults.steps import edited
 from emulator.wire import Step
 
 NAME = "x_unknown"

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, need_answer
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import need_answer
 from emulator.reply import Completion
 from emulator.wire import Step
 

@@ -5,17 +5,8 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 from emulator.dialects.base import Place
-from emulator.faults.base import (
-    Family,
-    Fault,
-    FaultContext,
-    NotApplicable,
-    chunk_of,
-    edited_body,
-    edited_event,
-    is_event,
-    placed,
-)
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import chunk_of, edited_body, edited_event, is_event, placed
 from emulator.wire import Data, Step
 
 

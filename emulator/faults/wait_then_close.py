@@ -3,7 +3,8 @@
 from typing import ClassVar, Literal
 
 from emulator.dialects.base import MAX_HEARTBEATS
-from emulator.faults.base import MAX_LIGHT, Delay, Family, Fault, FaultContext, Interval, head_of, in_chunks, repeated
+from emulator.faults.base import MAX_LIGHT, Delay, Family, Fault, FaultContext, Interval, head_of
+from emulator.faults.steps import in_chunks, repeated
 from emulator.wire import Close, Step
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, head_of, with_headers
+from emulator.faults.base import Family, Fault, FaultContext, head_of
+from emulator.faults.steps import with_headers
 from emulator.wire import Step
 
 

@@ -5,7 +5,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from emulator.faults.base import Family, Fault, FaultContext, NotApplicable, event_of, events, need_stream
+from emulator.faults.base import Family, Fault, FaultContext, NotApplicable
+from emulator.faults.steps import event_of, events, need_stream
 from emulator.wire import Step
 
 

@@ -5,50 +5,29 @@ What it sends is public: its reference, the types of its SDKs, and what others c
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, provider_error
 from emulator.dialects.messages import ERROR_TYPES
 from emulator.providers.anthropic_limits import LEARN, ORGANIZATION, AnthropicLimits
+from emulator.providers.anthropic_settings import AnthropicSettings
 from emulator.providers.base import (
     ErrorSpec,
-    NameList,
     Operation,
     Price,
-    Settings,
     bearer,
 )
-from emulator.providers.claude_messages import NEWEST, ClaudeBody, ClaudeMessages
+from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages
 from emulator.providers.claude_models import ALIASES, BY_NAME, EFFORTS, MODELS, SEARCH, Claude, claude, served
 from emulator.providers.claude_shape import base58
 from emulator.reply import ErrorReply, Usage
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody
 
-VERSIONS = ("2023-06-01", NEWEST)
 SPENT = "enforced_spend_limit_reached"
 PER_PAGE, MAX_PER_PAGE = 20, 1000
-
-
-class AnthropicSettings(Settings):
-    models: NameList | None = MODELS
-    """The available models; null accepts any name."""
-    versions: NameList = VERSIONS
-    """The allowed values of `anthropic-version`. From 2026-10-21 on, sampling members are rejected."""
-    strict_members: bool = True
-    """Whether to reject members that Anthropic doesn't know."""
-    signatures: Literal["verify", "accept"] = "verify"
-    """Whether to verify the signatures of thoughts that come back."""
-    heartbeat: float | None = 15.0
-    """Seconds between the `ping` events of a stream that waits for its first token."""
-    requests_per_minute: int | None = None
-    """The requests per key and model; null reports 4,000 and enforces nothing."""
-    input_tokens_per_minute: int | None = None
-    """The uncached prompt tokens per key and model; null reports 2,000,000 and enforces nothing."""
-    output_tokens_per_minute: int | None = None
-    """The answer tokens per key and model; null reports 400,000 and enforces nothing."""
 
 
 class AnthropicMessages(ClaudeMessages):
@@ -73,7 +52,6 @@ class Anthropic(AnthropicLimits):
     document = "Claude API reference (platform.claude.com)"
     auth_header = "x-api-key: sk-ant-demo"
     Settings = AnthropicSettings
-    settings: AnthropicSettings
     shows_cache: ClassVar[bool] = True
     sdk_note = "for Anthropic's SDKs: base_url is the provider's own URL"
     operations = (

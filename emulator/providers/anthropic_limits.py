@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from math import ceil
 
+from emulator.providers.anthropic_settings import AnthropicSettings
 from emulator.providers.base import Allowance, Limits, Provider, Remaining
 from emulator.providers.claude_models import served
 from emulator.reply import ErrorReply, Usage
@@ -20,7 +21,7 @@ LEARN = (
 )
 
 
-class AnthropicLimits(Provider):
+class AnthropicLimits(Provider[AnthropicSettings]):
     """A provider with Anthropic's limits. Its settings say how many there are."""
 
     def limits(self, request: ModelRequest) -> Limits | None:

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, cast
+from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, cast
 
 import orjson
 import pydantic
+from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
 from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
@@ -150,6 +151,9 @@ class Allotment(NamedTuple):
     """Whether a call that crosses the limit gets no answer, although it was made."""
 
 
+SettingsT_co = TypeVar("SettingsT_co", bound=Settings, default=Settings, covariant=True)
+
+
 class Limits(NamedTuple):
     """What a key may use of a model in a minute."""
 
@@ -181,7 +185,7 @@ class Allowance(NamedTuple):
         return any(row is not None and row.left < 1 for row in self)
 
 
-class Provider:
+class Provider(Generic[SettingsT_co]):
     """One provider. An instance belongs to one scenario and holds that scenario's settings."""
 
     name: ClassVar[str]
@@ -199,7 +203,7 @@ class Provider:
     """Headers that a request needs besides the key."""
     sdk_note: ClassVar[str] = ""
     """What users of an OpenAI SDK should know about this provider, in a few words."""
-    Settings: ClassVar[type[pydantic.BaseModel]] = Settings
+    Settings: ClassVar[type[Settings]] = Settings
     json_headers: ClassVar[tuple[Header, ...]] = JSON_HEADERS
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
     json_options: ClassVar[int] = 0
@@ -226,8 +230,8 @@ class Provider:
     heartbeat_blank: ClassVar[bytes] = b""
     """The same before the JSON of a whole answer, which then has no Content-Length."""
 
-    def __init__(self, settings: Any = None) -> None:
-        self.settings: Any = settings if settings is not None else self.Settings()
+    def __init__(self, settings: SettingsT_co | None = None) -> None:
+        self.settings = settings if settings is not None else cast(SettingsT_co, self.Settings())
         own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
         self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from emulator import large, tokens
 from emulator.dialects.base import CachePoint, provider_error
-from emulator.dialects.chat_completions import Many
+from emulator.dialects.chat_input import Many
 from emulator.dialects.messages import (
     MessagesBody,
     OutputConfig,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag
 
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import ChatBody, ContentPart, Many, Strict, text_or_list
+from emulator.dialects.chat_input import ContentPart, Many, Strict, text_or_list
 from emulator.dialects.generate_content import STREAM, wants_events
 from emulator.dialects.serde import not_of_type
 from emulator.providers import resold_claude, resold_gemini, resold_media
@@ -91,7 +91,11 @@ class CloudswaySettings(Settings):
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 
 
-class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSeekDialect):
+class Cloudsway(
+    resold_claude.ResellsClaude[CloudswaySettings],
+    resold_gemini.ResellsGemini[CloudswaySettings],
+    DeepSeekDialect[CloudswaySettings],
+):
     """https://genaiapi.cloudsway.net"""
 
     name = "cloudsway"
@@ -100,8 +104,7 @@ class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSe
     document = "MaaS_DeepSeek"
     auth_header = "Authorization: Bearer sk-demo"
     Settings = CloudswaySettings
-    settings: CloudswaySettings
-    Body: ClassVar[type[ChatBody]] = CloudswayBody
+    Body = CloudswayBody
     shows_cache = True
     heartbeat_comment = b": keep-alive\n\n"
     operations = (
@@ -147,21 +150,13 @@ class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSe
         "too_large": ErrorSpec(413, "Payload Too Large", "invalid_request_error", "413"),
     }
 
-    @property
-    def efforts(self) -> tuple[str, ...]:  # type: ignore[override]  # a setting here, a constant elsewhere
-        return ("high", "max") if self.settings.effort == "documented" else DeepSeekDialect.efforts
-
-    @property
-    def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
-        return self.settings.json_schema
-
-    @property
-    def context_length(self) -> int:  # type: ignore[override]  # likewise
-        return self.settings.context_length
-
-    @property
-    def thinking_default(self) -> bool:  # type: ignore[override]  # likewise
-        return self.settings.thinking_default == "enabled"
+    def __init__(self, settings: CloudswaySettings | None = None) -> None:
+        super().__init__(settings)
+        if self.settings.effort == "documented":
+            self.efforts = ("high", "max")
+        self.json_schema = self.settings.json_schema
+        self.context_length = self.settings.context_length
+        self.thinking_default = self.settings.thinking_default == "enabled"
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
         is_array = operation.name == STREAM and not wants_events(http_request)
@@ -285,9 +280,6 @@ class Cloudsway(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, DeepSe
         return row
 
     # Refusals
-
-    def error_body(self, row: ErrorSpec, request_id: str) -> Any:
-        return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
 
     def default_error(self, status: int) -> ErrorSpec:
         kind = "server_error" if status >= 500 else "invalid_request_error"

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 from uuid import UUID
 
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import ChatBody
 from emulator.dialects.serde import Range
 from emulator.providers import deepseek_vision as vision
 from emulator.providers import fim
@@ -47,7 +46,6 @@ class DeepSeek(DatedDeepSeek):
     hosts = ("api.deepseek.com",)
     document = "DeepSeek API (api-docs.deepseek.com)"
     Settings = DeepSeekSettings
-    settings: DeepSeekSettings
     ranges: ClassVar[tuple[Range, ...]] = (
         *DeepSeekDialect.ranges,
         Range("presence_penalty", -2, 2, "[-2, 2]"),
@@ -98,23 +96,14 @@ class DeepSeek(DatedDeepSeek):
         "unsupported_media_type": ErrorSpec(415, WRONG_TYPE, mark="public"),
     }
 
-    @property
-    def thinking_default(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
-        return self.settings.thinking_default == "enabled"
-
-    @property
-    def json_schema(self) -> Literal["accept", "refuse"]:  # type: ignore[override]  # likewise
-        return self.settings.json_schema
-
-    @property
-    def context_length(self) -> int:  # type: ignore[override]  # likewise
-        return self.settings.context_length
+    def __init__(self, settings: DeepSeekSettings | None = None) -> None:
+        super().__init__(settings)
+        self.thinking_default = self.settings.thinking_default == "enabled"
+        self.json_schema = self.settings.json_schema
+        self.context_length = self.settings.context_length
+        self.Body = SeeingBody if any(model.sees_images for model in self.profile.models) else PenaltyBody
 
     # The way in
-
-    @property
-    def Body(self) -> type[ChatBody]:  # type: ignore[override]
-        return SeeingBody if any(model.sees_images for model in self.profile.models) else PenaltyBody
 
     def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
         operation, parameters = super().route(method, path)

@@ -14,7 +14,7 @@ from pydantic import Discriminator, Tag, ValidationError
 from pydantic_core import ErrorDetails
 
 from emulator import large
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_input import (
     BodyType,
     ChatBody,
     ContentPart,
@@ -34,7 +34,7 @@ from emulator.dialects.chat_completions import (
 )
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range, not_json, not_of_type, place, serde, unknown_variant
-from emulator.providers.base import ErrorSpec
+from emulator.providers.base import ErrorSpec, SettingsT_co
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
@@ -124,22 +124,22 @@ class Misfit:
     """A list or a map that stands where neither may: the reader stops before it."""
 
 
-class DeepSeekDialect(ChatDialect, ServesDeepSeek):
+class DeepSeekDialect(ChatDialect[SettingsT_co], ServesDeepSeek[SettingsT_co]):
     """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
 
     auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"
     shows_cache: ClassVar[bool] = True
-    Body: ClassVar[type[ChatBody]] = DeepSeekBody
+    Body: type[ChatBody] = DeepSeekBody
     ranges: ClassVar[tuple[Range, ...]] = (
         Range("temperature", 0, 2, "[0, 2]"),
         Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True),
     )
     most_tokens: ClassVar[int] = MAX_TOKENS
-    context_length: ClassVar[int] = CONTEXT_LENGTH
-    thinking_default: ClassVar[bool] = True
-    efforts: ClassVar[tuple[str, ...]] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
+    context_length: int = CONTEXT_LENGTH
+    thinking_default: bool = True
+    efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
     effort_mapping: ClassVar[Mapping[str, str]] = EFFORTS
-    json_schema: ClassVar[Literal["accept", "refuse"]] = "accept"
+    json_schema: Literal["accept", "refuse"] = "accept"
     """DeepSeek refuses a schema today. It is taken, because the helpers of the SDKs ask for nothing else."""
     tells_position: ClassVar[bool] = False
     """Whether a complaint names the line and the column: DeepSeek counts in the body that it gets, and a reseller does

@@ -1,7 +1,6 @@
 """DeepSeek's own API as it was or is on a day: what `providers.deepseek.profile` decides."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 from emulator.providers.base import Price, Provider
@@ -20,21 +19,16 @@ from emulator.providers.deepseek_settings import DeepSeekSettings
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 
 
-class DatedDeepSeek(DeepSeekDialect):
+class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
     """Models, prices and efforts of one profile."""
 
-    settings: DeepSeekSettings
-
-    def __init__(self, settings: Any = None) -> None:
-        self._dated: dict[str, DatedDeepSeek] = {}
+    def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)
-
-    @cached_property
-    def profile(self) -> Profile:
-        """The state of the service that these settings ask for; with `clock` the newest, unless `at` says a moment."""
-        name = self.settings.profile
-        found = PROFILES["2026-11" if name == "clock" else name]
-        return retired(found) if self.settings.pro_retired else found
+        self.profile = profile_of(self.settings)
+        self.watches_concurrency = self.settings.concurrency is not None
+        if self.profile.takes_ultra:
+            self.efforts = (*self.efforts, "ultra")
+        self._dated: dict[str, DatedDeepSeek] = {}
 
     def at(self, moment: float) -> Provider:
         if self.settings.profile != "clock":
@@ -75,20 +69,12 @@ class DatedDeepSeek(DeepSeekDialect):
         is_dear = rates.peak is not None and is_peak(moment, self.settings.peak_days, self.settings.holidays)
         return rates.peak if is_dear and rates.peak is not None else rates.off_peak
 
-    @property
-    def watches_concurrency(self) -> bool:  # type: ignore[override]  # a setting here, a constant elsewhere
-        return self.settings.concurrency is not None
-
     def concurrency_of(self, model: str) -> int | None:
         most = self.settings.concurrency
         if most != "profile":
             return most
         served = self.profile.model(model)
         return served.concurrency if served is not None else None
-
-    @property
-    def efforts(self) -> tuple[str, ...]:  # type: ignore[override]  # likewise
-        return (*DeepSeekDialect.efforts, "ultra") if self.profile.takes_ultra else DeepSeekDialect.efforts
 
     def effort_of(self, effort: str | None, model: str) -> str | None:
         meant = self.settings.effort
@@ -134,3 +120,9 @@ class DatedDeepSeek(DeepSeekDialect):
             "effort": {"supported_levels": ["low", "high", "max"], "default_level": "high"},
             "api_capabilities": {"anthropic_messages": {"system_prompt_update": "in-history"}},
         }
+
+
+def profile_of(settings: DeepSeekSettings) -> Profile:
+    """The state of the service that settings ask for; with `clock` the newest."""
+    found = PROFILES["2026-11" if settings.profile == "clock" else settings.profile]
+    return retired(found) if settings.pro_retired else found

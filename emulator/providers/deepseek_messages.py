@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from emulator import tokens
 from emulator.dialects.base import provider_error
-from emulator.dialects.chat_completions import Many
+from emulator.dialects.chat_input import Many
 from emulator.dialects.messages import (
     Messages,
     MessagesBody,

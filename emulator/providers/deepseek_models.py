@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from emulator import seeded, tokens
 from emulator.dialects.base import Habits
-from emulator.providers.base import Price, Provider, per_million
+from emulator.providers.base import Price, Provider, SettingsT_co, per_million
 from emulator.providers.deepseek_calls import FORCED, argument_pieces, spaced
 from emulator.request import Message, ModelRequest
 
@@ -28,7 +28,7 @@ def cost_of_images(message: Message) -> int:
     return IMAGE * message.images if message.image_tokens is None else message.image_tokens
 
 
-class ServesDeepSeek(Provider):
+class ServesDeepSeek(Provider[SettingsT_co]):
     """A provider of DeepSeek's models."""
 
     price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")  # DeepSeek's own of V4 pro, if nothing is said

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
-from emulator.dialects.chat_completions import Many, text_or_list
+from emulator.dialects.chat_input import Many, text_or_list
 from emulator.dialects.parameters import IGNORED
 from emulator.dialects.responses import Json, Responses
 from emulator.dialects.responses_input import (

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Tag
 
 from emulator import images
-from emulator.dialects.chat_completions import ContentPart, Many, Strict, text_or_list
+from emulator.dialects.chat_input import ContentPart, Many, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING
 from emulator.providers.deepseek_chat import DeepSeekBody, DeepSeekMessage
 

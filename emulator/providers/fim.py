@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 from emulator import tokens
 from emulator.dialects.base import DONE, PIECE
-from emulator.dialects.chat_completions import ChatCompletions, Stop, StreamOptions, Strict, read_stop
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import Stop, StreamOptions, Strict, read_stop
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, first
 from emulator.reply import Choice, Completion, Reply, TokenLogprob

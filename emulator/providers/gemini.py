@@ -172,7 +172,7 @@ class GeminiEmbeddings(EmbedContent):
     plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
 
 
-class Gemini(Provider):
+class Gemini(Provider[GeminiSettings]):
     """https://generativelanguage.googleapis.com"""
 
     name = "gemini"
@@ -182,7 +182,6 @@ class Gemini(Provider):
     auth_header = f"{KEY_HEADER}: sk-demo"
     sdk_note = "speaks Google's own API: google-genai, base URL as shown"
     Settings = GeminiSettings
-    settings: GeminiSettings
     json_headers: ClassVar[tuple[Header, ...]] = ((b"content-type", b"application/json; charset=UTF-8"),)
     stream_headers: ClassVar[tuple[Header, ...]] = (
         (b"content-type", b"text/event-stream"),
@@ -329,7 +328,7 @@ class Gemini(Provider):
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         row = self.error_spec(reply)
         if reply.body is None:
-            reply = replace(reply, body=self.refusal(row, model_in(http_request)))
+            reply = replace(reply, body=refusal_of(row, model_in(http_request)))
         if http_request is None or http_request.operation != STREAM or isinstance(reply.body, str):
             return super().error(reply, http_request, request_id)
         if row.status == 200:  # a blocked prompt: an answer that has one event
@@ -342,27 +341,8 @@ class Gemini(Provider):
             reply = replace(reply, body=[reply.body])
         return super().error(reply, http_request, request_id)
 
-    def refusal(self, row: ErrorSpec, model: str) -> Any:
-        """The JSON body of a refusal."""
-        if row.status == 200 and row.type not in STATUSES.values():
-            return {"promptFeedback": {"blockReason": row.type}, "modelVersion": model}
-        details: list[dict[str, Any]] = []
-        if row.code == INVALID_KEY:
-            info = {"reason": INVALID_KEY, "domain": "googleapis.com", "metadata": {"service": SERVICE}}
-            localized = {"@type": f"{TYPES}LocalizedMessage", "locale": "en-US", "message": row.message}
-            details = [{"@type": f"{TYPES}ErrorInfo", **info}, localized]
-        elif row.code == "RATE_LIMIT_EXCEEDED":
-            details = quota_details(REQUESTS, "10", model, row.param or "34s")
-        elif row.type == "RESOURCE_EXHAUSTED":
-            details = [HELP]
-        elif row.param is not None and row.type == "INVALID_ARGUMENT":
-            lines = zip(row.param.split("\n"), row.message.split("\n"), strict=False)
-            violations = [{**({"field": field} if field else {}), "description": text} for field, text in lines]
-            details = [{"@type": f"{TYPES}BadRequest", "fieldViolations": violations}]
-        return envelope(row.status, row.message, row.type, details)
-
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
-        return self.refusal(row, "gemini-2.5-flash")
+        return refusal_of(row, "gemini-2.5-flash")
 
 
 STATUSES = {
@@ -379,6 +359,26 @@ STATUSES = {
     504: "DEADLINE_EXCEEDED",
 }
 """What Google calls each status."""
+
+
+def refusal_of(row: ErrorSpec, model: str) -> Any:
+    """The JSON body of a refusal."""
+    if row.status == 200 and row.type not in STATUSES.values():
+        return {"promptFeedback": {"blockReason": row.type}, "modelVersion": model}
+    details: list[dict[str, Any]] = []
+    if row.code == INVALID_KEY:
+        info = {"reason": INVALID_KEY, "domain": "googleapis.com", "metadata": {"service": SERVICE}}
+        localized = {"@type": f"{TYPES}LocalizedMessage", "locale": "en-US", "message": row.message}
+        details = [{"@type": f"{TYPES}ErrorInfo", **info}, localized]
+    elif row.code == "RATE_LIMIT_EXCEEDED":
+        details = quota_details(REQUESTS, "10", model, row.param or "34s")
+    elif row.type == "RESOURCE_EXHAUSTED":
+        details = [HELP]
+    elif row.param is not None and row.type == "INVALID_ARGUMENT":
+        lines = zip(row.param.split("\n"), row.message.split("\n"), strict=False)
+        violations = [{**({"field": field} if field else {}), "description": text} for field, text in lines]
+        details = [{"@type": f"{TYPES}BadRequest", "fieldViolations": violations}]
+    return envelope(row.status, row.message, row.type, details)
 
 
 def envelope(status: int, message: str, name: str | None = None, details: Sequence[Any] = ()) -> dict[str, Any]:

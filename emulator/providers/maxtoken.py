@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Content, Many, MessageBody
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import ChatBody, Content, Many, MessageBody
 from emulator.dialects.parameters import honored
 from emulator.providers.base import ErrorSpec, NameList, Operation, Settings, bearer, provider_error
 from emulator.providers.deepseek_models import ServesDeepSeek
@@ -44,7 +45,7 @@ class MaxTokenSettings(Settings):
 class MaxTokenChat(ChatCompletions):
     """DeepSeek R1's chat completions of 2025."""
 
-    Body: ClassVar[type[ChatBody]] = MaxTokenBody
+    Body = MaxTokenBody
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         request = super().parse(http_request, key)
@@ -77,7 +78,7 @@ class MaxTokenChat(ChatCompletions):
         return "finish"
 
 
-class MaxToken(ServesDeepSeek):
+class MaxToken(ServesDeepSeek[MaxTokenSettings]):
     """https://api.maxtoken.io"""
 
     name = "maxtoken"
@@ -86,7 +87,6 @@ class MaxToken(ServesDeepSeek):
     document = "deepseek-r1 (Text To Text)"
     auth_header = "x-api-key: sk-demo"
     Settings = MaxTokenSettings
-    settings: MaxTokenSettings
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": MaxTokenChat}
     operations = (Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),)
     example = (

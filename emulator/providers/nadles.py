@@ -11,7 +11,8 @@ import orjson
 
 from emulator import tokens
 from emulator.dialects.base import PIECE, Dialect
-from emulator.dialects.chat_completions import ChatBody, ChatCompletions, Many, MessageBody
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import ChatBody, Many, MessageBody
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.serde import Range
 from emulator.providers.base import (
@@ -125,7 +126,7 @@ class NadlesStream(ChatCompletions):
 class NadlesChat(NadlesStream):
     """Chat completions in an envelope of their own."""
 
-    Body: ClassVar[type[ChatBody]] = NadlesBody
+    Body = NadlesBody
     counts = ("usage", "token_info")
     ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))
 
@@ -193,7 +194,7 @@ class NadlesChat(NadlesStream):
         return {"content": choice.content, "name": None, "role": "assistant", "tool_calls": calls}
 
 
-class Nadles(ServesDeepSeek):
+class Nadles(ServesDeepSeek[NadlesSettings]):
     """https://deadlock.p.nadles.com"""
 
     name = "nadles"
@@ -202,7 +203,6 @@ class Nadles(ServesDeepSeek):
     document = "deadlock: DeepSeek R1 with web search"
     auth_header = "x-billing-token: demo"
     Settings = NadlesSettings
-    settings: NadlesSettings
     dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": NadlesChat}
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
     price = PLANS["metered"][1]  # documented: one price per token, for prompt and answer

@@ -3,66 +3,34 @@
 What it sends is public: its reference, the types of its SDKs, and what others captured; see docs/providers.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from math import ceil
-from typing import Annotated, Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
 import orjson
-from pydantic import ValidationError
 
 from emulator import large, seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.chat_completions import BodyType, Strict
-from emulator.dialects.embeddings import Embeddings, counted, inputs_of
-from emulator.dialects.parameters import IGNORED
 from emulator.providers import openai_words as words
-from emulator.providers.base import (
-    Allowance,
-    ErrorSpec,
-    Limits,
-    NameList,
-    Operation,
-    Price,
-    Provider,
-    Settings,
-    bearer,
-)
-from emulator.providers.deepseek_messages import with_search
+from emulator.providers.base import ErrorSpec, Operation, Price, bearer
 from emulator.providers.openai_completions import OpenAIChat
-from emulator.providers.openai_models import (
-    DIMENSIONS,
-    FINE_TUNED,
-    MODELS,
-    base_of,
-    context_of,
-    price_of,
-)
+from emulator.providers.openai_inputs import Moderations, OpenAIEmbeddings
+from emulator.providers.openai_limits import LEARN, ORGANIZATION, OpenAILimits
+from emulator.providers.openai_models import FINE_TUNED, MODELS, base_of, context_of, price_of
 from emulator.providers.openai_responses import OpenAIResponses
-from emulator.providers.openai_words import Bounds, wrong
-from emulator.reply import Completion, ErrorReply, Reply
-from emulator.request import Controls, HttpRequest, Message, ModelRequest
-from emulator.wire import Header, PlannedBody
+from emulator.providers.openai_settings import OpenAISettings
+from emulator.providers.openai_words import wrong
+from emulator.reply import ErrorReply
+from emulator.request import HttpRequest, ModelRequest
+from emulator.wire import PlannedBody
 
-ORGANIZATION = "org-emulator"
-PROJECT = "proj_emulator"
-REQUESTS, TOKENS = 10_000, 30_000_000
-"""The default limits per minute."""
 PER_MESSAGE, PER_ANSWER, PER_IMAGE = 4, 3, 85
 """Tokens around each message (the role is one of them), before the answer, and for each image: OpenAI's own recipe."""
-MAX_INPUTS, MAX_INPUT_TOKENS = 2048, 8192
-CATEGORIES = (
-    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent", "self-harm",
-    "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors", "violence", "violence/graphic",
-)  # fmt: skip
-OF_IMAGES = ("self-harm", "self-harm/instructions", "self-harm/intent", "sexual", "violence", "violence/graphic")
-"""The categories that images are looked at for."""
 CREATED = 1_700_000_000
 QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
     "read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors."
 )
-LEARN = "Visit https://platform.openai.com/account/rate-limits to learn more."
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
@@ -70,120 +38,7 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
-class OpenAISettings(Settings):
-    models: NameList | None = MODELS
-    """The available models, including their fine-tuned versions; null accepts any name."""
-    strict_members: bool = True
-    """Whether to reject members that OpenAI doesn't know; many compatible servers ignore them."""
-    obfuscation: bool = True
-    """Whether events are padded to equal lengths if the request doesn't say."""
-    requests_per_minute: int | None = None
-    """The requests per key and model; null reports 10,000 and enforces nothing."""
-    tokens_per_minute: int | None = None
-    """The tokens per key and model; null reports 30,000,000 and enforces nothing."""
-
-
-class InputBody(Strict):
-    """What is to be looked at."""
-
-    model: str = ""
-    input: Any = None
-
-
-class EmbeddingsBody(InputBody):
-    """What is to be embedded."""
-
-    dimensions: int | None = None
-    encoding_format: str | None = None
-    user: Annotated[str | None, IGNORED] = None
-
-
-class OpenAIEmbeddings(Embeddings):
-    """`POST /v1/embeddings`"""
-
-    Body: ClassVar[type[EmbeddingsBody]] = EmbeddingsBody
-    plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
-
-    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        native, body = read(self.provider, http_request, EmbeddingsBody)
-        model = self.provider.model_of(http_request, body.model)
-        complaint = next(filter(None, self.complaints(body, model)), None)
-        if complaint is not None:
-            raise complaint
-        inputs = inputs_of(body.input)
-        messages = tuple([Message("user", each if isinstance(each, str) else "") for each in inputs])
-        return ModelRequest(http_request, model, messages, False, Controls(), key, native)
-
-    def complaints(self, body: EmbeddingsBody, model: str) -> Iterator[Exception | None]:
-        if body.input is None:
-            yield words.missing("input")
-        if not is_input(body.input):
-            yield wrong(
-                "'$.input' is invalid. Please check the API reference: https://platform.openai.com/docs/api-reference."
-            )
-        inputs = inputs_of(body.input)
-        if not inputs or not all(len(each) for each in inputs):
-            yield wrong("Invalid 'input': input cannot be an empty string or an empty array.", None, "input")
-        if len(inputs) > MAX_INPUTS:
-            yield words.too_many("input", len(inputs), MAX_INPUTS)
-        for number, each in enumerate(inputs):
-            if len(each) > MAX_INPUT_TOKENS and next(counted([each])) > MAX_INPUT_TOKENS:
-                yield wrong(
-                    f"Invalid 'input[{number}]': maximum context length is {MAX_INPUT_TOKENS} tokens.", None, "input"
-                )
-        if body.encoding_format not in (None, "float", "base64"):
-            yield words.not_one_of("encoding_format", body.encoding_format, ("float", "base64"))
-        most = DIMENSIONS.get(base_of(model), DIMENSIONS["text-embedding-3-large"])
-        yield Bounds("dimensions", 1, most, "integer").complaint(body)
-        if body.dimensions is not None and model == "text-embedding-ada-002":
-            yield wrong("This model does not support specifying dimensions.", None, "dimensions")
-
-
-class Moderations(Dialect):
-    """`POST /v1/moderations`: flags only the categories in a rule's reply, separated by commas."""
-
-    Body: ClassVar[type[InputBody]] = InputBody
-    dialect = "moderations"
-
-    def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        native, body = read(self.provider, http_request, InputBody)
-        if body.input is None:
-            raise words.missing("input")
-        model = self.provider.model_of(http_request, body.model or "omni-moderation-latest")
-        messages = tuple([Message("user", text) for text, _ in looked_at(body.input)])
-        return ModelRequest(http_request, model, messages, False, Controls(), key, native)
-
-    def make_id(self, entropy: bytes) -> str:
-        return f"modr-{seeded.letters(entropy, 29)}"
-
-    def body(self, completion: Completion, request: ModelRequest) -> Any:
-        named = [name.strip() for name in completion.choices[0].content.split(",")]
-        return self.judged(completion.id, request, [name for name in named if name in CATEGORIES])
-
-    def result(self, request: ModelRequest) -> Any:
-        return self.judged(self.make_id(seeded.digest("moderation", request.http_request.body)), request, ())
-
-    def judged(self, id: str, request: ModelRequest, flagged: Sequence[str]) -> Any:
-        rows = []
-        for text, has_images in looked_at(request.body.get("input")):
-            scores = {name: seeded.fraction("moderation", text, name) for name in CATEGORIES}
-            rows.append(
-                {
-                    "flagged": bool(flagged),
-                    "categories": {name: name in flagged for name in CATEGORIES},
-                    "category_scores": {
-                        name: round(0.9 + score / 10 if name in flagged else score / 1000, 9)
-                        for name, score in scores.items()
-                    },
-                    "category_applied_input_types": {
-                        name: ["text", "image"] if has_images and name in OF_IMAGES else ["text"] for name in CATEGORIES
-                    },
-                }
-            )
-        return {"id": id, "model": request.model, "results": rows}
-
-
-class OpenAI(Provider):
+class OpenAI(OpenAILimits):
     """https://api.openai.com"""
 
     name = "openai"
@@ -192,7 +47,6 @@ class OpenAI(Provider):
     document = "OpenAI API reference (platform.openai.com)"
     auth_header = "Authorization: Bearer sk-demo"
     Settings = OpenAISettings
-    settings: OpenAISettings
     shows_cache: ClassVar[bool] = True
     cache_unit: ClassVar[int] = 128
     cache_from: ClassVar[int] = 1024
@@ -340,10 +194,6 @@ class OpenAI(Provider):
             raise wrong(words.NOT_JSON)
         return native
 
-    def with_search(self, reply: Reply, request: ModelRequest) -> Reply:
-        """The reply with what a search found."""
-        return with_search(reply, request)
-
     # The answer
 
     def make_id(self, entropy: bytes) -> str:
@@ -374,55 +224,6 @@ class OpenAI(Provider):
 
     def request_id(self, received: float, entropy: bytes) -> str:
         return f"req_{entropy[16:32].hex()}"
-
-    def response_headers(self, request_id: str) -> tuple[Header, ...]:
-        duration = 80 + seeded.roll("duration", request_id) % 400
-        return (
-            (b"x-request-id", request_id.encode()),
-            (b"openai-processing-ms", b"%d" % duration),
-            (b"openai-version", b"2020-10-01"),
-            (b"openai-organization", ORGANIZATION.encode()),
-            (b"openai-project", PROJECT.encode()),
-        )
-
-    def limits(self, request: ModelRequest) -> Limits | None:
-        if request.http_request.method != "POST":
-            return None
-        requests, tokens = self.settings.requests_per_minute, self.settings.tokens_per_minute
-        return Limits(
-            REQUESTS if requests is None else requests,
-            TOKENS if tokens is None else tokens,
-            is_enforced=requests is not None or tokens is not None,
-        )
-
-    def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
-        rows = (("requests", left.requests), ("tokens", left.tokens))
-        headers = [
-            *[(f"x-ratelimit-limit-{name}", str(row.limit)) for name, row in rows],
-            *[(f"x-ratelimit-remaining-{name}", str(row.left)) for name, row in rows],
-            *[(f"x-ratelimit-reset-{name}", duration(row.reset)) for name, row in rows],
-        ]
-        return tuple([(name.encode(), value.encode()) for name, value in headers])
-
-    def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
-        is_requests = left.requests.left < 1
-        row = left.requests if is_requests else left.tokens
-        kind, unit = ("requests", "requests per min (RPM)") if is_requests else ("tokens", "tokens per min (TPM)")
-        message = (
-            f"Rate limit reached for {request.model} in organization {ORGANIZATION} on {unit}: Limit {row.limit}, Used "
-            f"{row.limit - row.left}, Requested 1. Please try again in {duration(seconds)}. {LEARN}"
-        )
-        wait = {"retry-after": str(ceil(seconds)), "retry-after-ms": str(ceil(seconds * 1000))}
-        return ErrorReply(name="rate_limited", message=message, type=kind, headers=wait)
-
-    def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
-        if requests is None:
-            return None
-        unit = {60.0: "requests per min (RPM)", 86400.0: "requests per day (RPD)"}.get(seconds or 0, "requests")
-        return (
-            f"Rate limit reached in organization {ORGANIZATION} on {unit}: Limit {requests}, Used {requests}, "
-            f"Requested 1. {LEARN}"
-        )
 
     def price_of(self, model: str, moment: float) -> Price:
         return price_of(model)
@@ -464,52 +265,10 @@ class OpenAI(Provider):
         return {"error": {"message": row.message, "type": kind, "param": row.param, "code": row.code}}
 
 
-def read(provider: Any, http_request: HttpRequest, model: type[BodyType]) -> tuple[dict[str, Any], BodyType]:
-    """A body that holds an input. Raises ProviderError."""
-    native = provider.json_of(http_request)
-    if provider.settings.strict_members:
-        unknown = [name for name in native if name not in model.model_fields]
-        if unknown:
-            raise wrong(f"Unrecognized request argument supplied: {', '.join(unknown)}")
-    try:
-        return native, model.model_validate(native)
-    except ValidationError as error:
-        raise words.misfit(error.errors(include_url=False)[0]) from None
-
-
-def is_input(value: Any) -> bool:
-    """Whether it is a text, a list of texts, a list of tokens, or a list of such lists."""
-    if not isinstance(value, list):
-        return isinstance(value, str)
-    kinds = {type(each) for each in value}
-    if kinds == {list}:
-        return all({type(token) for token in each} <= {int} for each in value)
-    return kinds <= {str} or kinds == {int}
-
-
-def looked_at(value: Any) -> list[tuple[str, bool]]:
-    """Each text of a moderation, and whether images go with it."""
-    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-        texts = [str(each.get("text") or "") for each in value if each.get("type") == "text"]
-        return [("".join(texts), len(texts) < len(value))]
-    return [(str(each), False) for each in (value if isinstance(value, list) else [value])]
-
-
 def model_row(name: str) -> dict[str, Any]:
     """A model as the list tells it."""
     created = CREATED + seeded.roll("created", name) % 60_000_000
     return {"id": name, "object": "model", "created": created, "owned_by": "system"}
-
-
-def duration(seconds: float) -> str:
-    """A span of time as OpenAI writes it: `17ms`, `1s`, `6m0s`."""
-    milliseconds = ceil(seconds * 1000)
-    if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    shown = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
-    hours, minutes = divmod(minutes, 60)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if minutes or hours else "") + shown
 
 
 def masked(key: str) -> str:

@@ -5,13 +5,13 @@ from typing import Any
 import orjson
 
 from emulator.dialects.chat_completions import ChatCompletions
-from emulator.providers.base import Provider
+from emulator.providers.base import Provider, SettingsT_co
 
 
-class ChatDialect(ChatCompletions, Provider):
+class ChatDialect(ChatCompletions, Provider[SettingsT_co]):
     """A provider whose chat completions are its own: the dialect's vendor and the vendor's dialect in one."""
 
-    def __init__(self, settings: Any = None) -> None:
+    def __init__(self, settings: SettingsT_co | None = None) -> None:
         Provider.__init__(self, settings)
         self.provider = self
 

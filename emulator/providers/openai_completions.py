@@ -1,43 +1,35 @@
 """Chat completions as OpenAI speaks them: what which model refuses, refusals, letters that level events."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import orjson
-from pydantic import Discriminator, Tag, ValidationError
+from pydantic import ValidationError
 
 from emulator import tokens
 from emulator.dialects.base import PIECE, ProviderError
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
-from emulator.dialects.chat_completions import (
-    ChatBody,
-    ChatCompletions,
-    ContentPart,
-    Many,
-    MessageBody,
-    ResponseFormat,
-    Stop,
-    Strict,
-    TextPart,
-    ToolChoice,
-    logprob_rows,
+from emulator.dialects.chat_completions import ChatCompletions, logprob_rows
+from emulator.dialects.chat_input import (
     read_stop,
-    text_or_list,
 )
 from emulator.dialects.obfuscation import TAIL, leveled, tail_of, tails_of
-from emulator.dialects.parameters import ECHOED, IGNORED, SAMPLING, ignored
-from emulator.dialects.responses_input import PLAIN_TEXT, as_custom
+from emulator.dialects.responses_input import as_custom
 from emulator.providers import openai_words as words
+from emulator.providers.openai_chat_input import Json, OpenAIBody, read_choice, read_message, read_tools
+from emulator.providers.openai_chat_rules import (
+    complaints_of_conversation,
+    complaints_of_format,
+    complaints_of_model,
+    complaints_of_tools,
+)
 from emulator.providers.openai_models import is_thinker, thinks
 from emulator.providers.openai_words import Bounds, wrong
 from emulator.reply import Choice, Completion, Reply
-from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
+from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import FrameRun, Part
 
-EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
-NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 MAX_STOPS = 4
 BOUNDS = (
     Bounds("temperature", 0, 2),
@@ -49,152 +41,7 @@ BOUNDS = (
     Bounds("max_tokens", 1, float("inf"), "integer"),
     Bounds("max_completion_tokens", 1, float("inf"), "integer"),
 )
-DEFAULTS: Mapping[str, float] = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
-"""The only values that thinking models take."""
 FINGERPRINT = "fp_44709d6fcb"
-Json = dict[str, Any]
-
-
-class OpenAIPart(ContentPart):
-    type: Literal["text", "image_url", "input_audio", "file", "refusal"]
-    refusal: str | None = None
-
-
-def _part_kind(value: Any) -> str:
-    return "<text>" if isinstance(value, Mapping) and value.get("type") == "text" else "<other>"
-
-
-OpenAIContent = Annotated[
-    Annotated[str, Tag("<text>")]
-    | Annotated[
-        Many[
-            Annotated[
-                Annotated[TextPart, Tag("<text>")] | Annotated[OpenAIPart, Tag("<other>")], Discriminator(_part_kind)
-            ]
-        ],
-        Tag("<list>"),
-    ],
-    Discriminator(text_or_list),
-]
-
-
-class CallBody(Strict):
-    """A call that the model made before: of a function, or of a tool that takes any text."""
-
-    id: str
-    type: Literal["function", "custom"]
-    function: dict[str, Any] | None = None
-    custom: dict[str, Any] | None = None
-
-    @property
-    def call(self) -> ToolCall:
-        said = self.function if self.type == "function" else self.custom
-        name, text = ("arguments", "function") if self.type == "function" else ("input", "custom")
-        found = said or {}
-        kind: Any = text
-        return ToolCall(str(found.get("name") or ""), str(found.get(name) or ""), self.id, kind)
-
-
-class OpenAIMessage(MessageBody):
-    role: Literal["developer", "system", "user", "assistant", "tool", "function"]
-    content: OpenAIContent | None = None  # type: ignore[assignment]  # the parts that OpenAI knows
-    refusal: str | None = None
-    tool_calls: Many[CallBody] | None = None  # type: ignore[assignment]  # likewise
-
-
-class FunctionOffer(Strict):
-    name: str
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
-
-
-class OfferBody(Strict):
-    type: Literal["function", "custom"]
-    function: FunctionOffer | None = None
-    custom: FunctionOffer | None = None
-
-
-class StreamOptions(Strict):
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-class OpenAIBody(ChatBody):
-    """Every member that OpenAI knows; those that change nothing here may look as they like."""
-
-    model: str = ""
-    messages: Many[OpenAIMessage]
-    audio: Annotated[Any, IGNORED] = None
-    frequency_penalty: Annotated[float | None, SAMPLING] = None
-    function_call: Annotated[Any, ignored("superseded by tool_choice")] = None
-    functions: Annotated[Any, ignored("superseded by tools")] = None
-    logit_bias: Annotated[dict[str, Any] | None, SAMPLING] = None
-    logprobs: bool | None = None
-    max_completion_tokens: int | None = None
-    max_tokens: int | None = None
-    metadata: Annotated[dict[str, Any] | None, IGNORED] = None
-    modalities: Annotated[Any, IGNORED] = None
-    moderation: Annotated[Any, IGNORED] = None
-    n: int | None = None
-    parallel_tool_calls: Annotated[bool | None, IGNORED] = None
-    prediction: Annotated[Any, IGNORED] = None
-    presence_penalty: Annotated[float | None, SAMPLING] = None
-    prompt_cache_key: Annotated[str | None, IGNORED] = None
-    prompt_cache_options: Annotated[Any, IGNORED] = None
-    prompt_cache_retention: Annotated[Any, IGNORED] = None
-    reasoning_effort: str | None = None
-    response_format: ResponseFormat | None = None
-    safety_identifier: Annotated[str | None, IGNORED] = None
-    seed: Annotated[int | None, SAMPLING] = None
-    service_tier: Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"] | None, ECHOED] = None
-    stop: Stop | None = None
-    store: Annotated[bool | None, IGNORED] = None
-    stream_options: StreamOptions | None = None
-    temperature: Annotated[float | None, SAMPLING] = None
-    tool_choice: ToolChoice | None = None
-    tools: Many[OfferBody] | None = None
-    top_logprobs: int | None = None
-    top_p: Annotated[float | None, SAMPLING] = None
-    user: Annotated[str | None, IGNORED] = None
-    verbosity: Annotated[Literal["low", "medium", "high"] | None, IGNORED] = None
-    web_search_options: Annotated[Any, IGNORED] = None
-
-
-def read_message(body: OpenAIMessage) -> Message:
-    """A message in neutral terms: developers speak for the system."""
-    parts = body.content if isinstance(body.content, list) else ()
-    text = body.content if isinstance(body.content, str) else "".join([part.text or "" for part in parts])
-    return Message(
-        "system" if body.role == "developer" else body.role,
-        text or body.refusal or "",
-        tool_calls=tuple([each.call for each in body.tool_calls or ()]),
-        tool_call_id=body.tool_call_id,
-        name=body.name,
-        images=sum(part.type == "image_url" for part in parts),
-    )
-
-
-def read_tools(offers: Any) -> tuple[Tool, ...]:
-    """The offered tools in neutral terms."""
-    tools = []
-    for offer in offers or ():
-        said = offer.function if offer.type == "function" else offer.custom
-        if said is not None:
-            parameters = PLAIN_TEXT if offer.type == "custom" else said.parameters or {}
-            tools.append(Tool(said.name, said.description or "", parameters))
-    return tuple(tools)
-
-
-def read_choice(choice: Any) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
-    if not isinstance(choice, Mapping):
-        return choice if isinstance(choice, str) else "auto"
-    said = choice.get(str(choice.get("type")))
-    if choice.get("type") == "allowed_tools" and isinstance(said, Mapping):
-        return "required" if said.get("mode") == "required" else "auto"
-    name = said.get("name") if isinstance(said, Mapping) else None
-    return f"name:{name}" if name else "auto"
 
 
 class OpenAIChat(ChatCompletions):
@@ -206,7 +53,7 @@ class OpenAIChat(ChatCompletions):
         "max_tokens": "send `max_completion_tokens` instead",
         "user": "send `safety_identifier` and `prompt_cache_key` instead",
     }
-    Body: ClassVar[type[ChatBody]] = OpenAIBody
+    Body = OpenAIBody
     says_no_usage: ClassVar[bool] = True
 
     @property
@@ -435,114 +282,3 @@ def in_order(chunk: Json) -> Json:
 
 
 # What may be wrong
-
-
-def complaints_of_model(body: OpenAIBody, model: str) -> Iterator[ProviderError | None]:
-    """What a model does not take: thinking ones want no sampling, others no effort."""
-    if not is_thinker(model):
-        if body.reasoning_effort is not None:
-            yield wrong("Unrecognized request argument supplied: reasoning_effort")
-        return
-    if body.max_tokens is not None:
-        yield words.unsupported("max_tokens", "max_completion_tokens")
-    if body.reasoning_effort is not None and body.reasoning_effort not in EFFORTS:
-        yield words.not_one_of("reasoning_effort", body.reasoning_effort, EFFORTS)
-    if not thinks(model, body.reasoning_effort):
-        return
-    for name, default in DEFAULTS.items():
-        value = getattr(body, name)
-        if value is not None and value != default:
-            yield words.not_default(name, value, default)
-    for name in ("logprobs", "top_logprobs", "logit_bias", "stop"):
-        if getattr(body, name):
-            yield words.unsupported(name)
-
-
-def complaints_of_format(body: OpenAIBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the form that is asked for."""
-    form = body.response_format
-    if form is None:
-        return
-    if form.type not in ("text", "json_object", "json_schema"):
-        yield words.not_one_of("response_format.type", form.type, ("json_object", "json_schema", "text"))
-    if form.type == "json_object" and not any("json" in read_message(each).content.lower() for each in body.messages):
-        yield wrong(
-            "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
-            None,
-            "messages",
-        )
-    if form.type == "json_schema":
-        asked = form.json_schema
-        if asked is None:
-            yield words.missing("response_format.json_schema")
-        elif not asked.get("name"):
-            yield words.missing("response_format.json_schema.name")
-        elif asked.get("strict"):
-            name = f"response_format '{asked.get('name')}'"
-            yield words.complaint_of_schema(asked.get("schema"), "response_format", name)
-
-
-def complaints_of_tools(body: OpenAIBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the tools."""
-    for number, offer in enumerate(body.tools or ()):
-        said = offer.function if offer.type == "function" else offer.custom
-        param = f"tools[{number}].{offer.type}"
-        if said is None:
-            yield words.missing(param)
-        elif not NAME.fullmatch(said.name):
-            yield wrong(
-                f"Invalid '{param}.name': string does not match pattern. Expected a string that matches the pattern "
-                "'^[a-zA-Z0-9_-]+$'.",
-                "invalid_value",
-                f"{param}.name",
-            )
-        elif said.strict:
-            yield words.complaint_of_schema(said.parameters, f"{param}.parameters", f"function '{said.name}'")
-    if body.tools is not None and not body.tools:
-        yield words.empty("tools")
-    if not body.tools:
-        for name in ("tool_choice", "parallel_tool_calls"):
-            if getattr(body, name) is not None:
-                yield wrong(f"'{name}' is only allowed when 'tools' are specified.", None, name)
-    choice = read_choice(body.tool_choice)
-    kind, _, name = choice.partition(":")
-    if kind == "name" and all(tool.name != name for tool in read_tools(body.tools)):
-        yield wrong(f"Tool choice '{name}' not found in 'tools' parameter.", None, "tool_choice")
-    elif kind not in ("none", "auto", "required", "name"):
-        yield words.not_one_of("tool_choice", choice, ("none", "auto", "required"))
-
-
-def complaints_of_conversation(body: OpenAIBody) -> Iterator[ProviderError | None]:
-    """Every call has to be answered before the conversation goes on, and nothing else is answered so."""
-    waiting: dict[str, None] = {}
-    is_open = False
-    for number, message in enumerate(body.messages):
-        if message.role == "tool":
-            if not is_open:
-                yield wrong(
-                    "Invalid parameter: messages with role 'tool' must be a response to a preceeding message with "
-                    "'tool_calls'.",
-                    None,
-                    f"messages.[{number}].role",
-                )
-            waiting.pop(message.tool_call_id or "", None)
-            continue
-        if waiting:
-            yield unanswered(waiting, number)
-        waiting = {call.id: None for call in message.tool_calls or ()}
-        is_open = bool(waiting)
-        if message.content is None and not message.tool_calls and message.refusal is None:
-            yield wrong(
-                "Invalid value for 'content': expected a string, got null.", None, f"messages.[{number}].content"
-            )
-    if waiting:
-        yield unanswered(waiting, len(body.messages))
-
-
-def unanswered(waiting: Mapping[str, None], number: int) -> ProviderError:
-    return wrong(
-        "An assistant message with 'tool_calls' must be followed by tool messages responding to each 'tool_call_id'. "
-        f"The following tool_call_ids did not have response messages: {', '.join(waiting)}",
-        None,
-        f"messages.[{number}].role",
-    )

@@ -1,25 +1,18 @@
 """Responses as OpenAI itself speaks them: kept and gone on from, made in the background, their thoughts hidden."""
 
-import base64
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
-from pydantic import BaseModel, Discriminator, Tag, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from emulator import seeded, tokens
 from emulator.dialects.base import ProviderError, provider_error
-from emulator.dialects.chat_completions import Many, ToolChoice, text_or_list
 from emulator.dialects.obfuscation import tails_of
-from emulator.dialects.parameters import ECHOED, IGNORED, honored, ignored, only, refused, refused_in
+from emulator.dialects.parameters import refused_in
 from emulator.dialects.responses import Json, Outcome, Responses
 from emulator.dialects.responses_input import (
-    CALLS,
-    RESULTS,
-    ItemBody,
-    ReasoningBody,
-    ResponsesBody,
     as_custom,
     read_format,
     read_input,
@@ -28,8 +21,22 @@ from emulator.dialects.responses_input import (
     wants_search,
 )
 from emulator.providers import openai_words as words
-from emulator.providers.openai_completions import EFFORTS, NAME
+from emulator.providers.deepseek_messages import with_search
 from emulator.providers.openai_models import is_thinker, thinks
+from emulator.providers.openai_responses_input import COUNTED, OpenAIResponsesBody
+from emulator.providers.openai_responses_rules import (
+    INCLUDED,
+    LONG_ID,
+    complaint_of_calls,
+    complaints_of_format,
+    complaints_of_items,
+    complaints_of_model,
+    complaints_of_tools,
+    kept,
+    previous,
+    referred,
+    sealed_of,
+)
 from emulator.providers.openai_words import Bounds, wrong
 from emulator.reply import Block, Completion, Reply, Thought, Usage
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
@@ -42,65 +49,6 @@ BOUNDS = (
     Bounds("max_output_tokens", 16, float("inf"), "integer"),
     Bounds("max_tool_calls", 1, float("inf"), "integer"),
 )
-INCLUDED = {
-    "thoughts": "reasoning.encrypted_content",
-    "logprobs": "message.output_text.logprobs",
-}
-SEALED = "gAAAAAB"
-"""What thoughts that only the provider can read begin with."""
-ITEMS = (
-    "message", "reasoning", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output",
-    "item_reference", "web_search_call", "file_search_call", "computer_call", "computer_call_output",
-    "image_generation_call", "code_interpreter_call", "local_shell_call", "local_shell_call_output", "shell_call",
-    "shell_call_output", "apply_patch_call", "apply_patch_call_output", "mcp_list_tools", "mcp_approval_request",
-    "mcp_approval_response", "mcp_call", "compaction",
-)  # fmt: skip
-LONG_ID = 48
-
-
-class OpenAIItem(ItemBody):
-    role: Literal["user", "assistant", "system", "developer"] | None = None
-
-
-OpenAIInput = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[Many[OpenAIItem], Tag("<list>")], Discriminator(text_or_list)
-]
-
-
-class OpenAIReasoning(ReasoningBody):
-    summary: Literal["auto", "concise", "detailed"] | None = None
-    generate_summary: Literal["auto", "concise", "detailed"] | None = None
-
-
-class OpenAIResponsesBody(ResponsesBody):
-    """Every member that OpenAI knows; those that change nothing here may look as they like."""
-
-    model: str = ""
-    input: OpenAIInput | None = None  # type: ignore[assignment]  # the items that OpenAI knows
-    reasoning: OpenAIReasoning | None = None
-    background: bool | None = None
-    client_metadata: Annotated[Any, IGNORED] = None  # Codex sends it
-    context_management: Annotated[Any, IGNORED] = None
-    conversation: Annotated[Any, refused("Conversation with id '{value}' not found.", error="not_found")] = None
-    include: Many[str] | None = None
-    max_tool_calls: Annotated[int | None, ECHOED] = None
-    metadata: Annotated[dict[str, Any] | None, ECHOED] = None
-    moderation: Annotated[Any, IGNORED] = None
-    parallel_tool_calls: Annotated[bool | None, ECHOED] = None
-    previous_response_id: str | None = None
-    prompt: Annotated[Any, ignored("it stands in for an input, which is empty then")] = None
-    prompt_cache_key: Annotated[str | None, ECHOED] = None
-    prompt_cache_options: Annotated[Any, IGNORED] = None
-    prompt_cache_retention: Annotated[Any, ECHOED] = None
-    safety_identifier: Annotated[str | None, ECHOED] = None
-    service_tier: Annotated[Literal["auto", "default", "flex", "scale", "priority", "fast"] | None, ECHOED] = None
-    store: bool | None = None
-    stream_options: dict[str, Any] | None = None
-    tool_choice: ToolChoice | None = None
-    truncation: Annotated[Literal["auto", "disabled"] | None, honored("auto: no prompt is too long; echoed")] = None
-
-
-COUNTED = only(OpenAIResponsesBody, "input", "instructions", "tools", "previous_response_id")
 
 
 class OpenAIResponses(Responses):
@@ -123,11 +71,6 @@ class OpenAIResponses(Responses):
     def is_padded(self) -> bool:
         """Whether letters level the lengths of events."""
         return bool(self.provider.settings.obfuscation)
-
-    def with_search(self, reply: Reply, request: ModelRequest) -> Reply:
-        """The reply with what a search found."""
-        found: Reply = self.provider.with_search(reply, request)
-        return found
 
     # The way in
 
@@ -196,7 +139,7 @@ class OpenAIResponses(Responses):
         if not reply.blocks and reply.tool_calls:
             reply = replace(reply, tool_calls=as_custom(reply.tool_calls, request.body.get("tools") or ()))
         if not reply.blocks and reply.sources and request.controls.searches:
-            reply = self.with_search(reply, request)
+            reply = with_search(reply, request)
         if not request.controls.thinking:
             return reply
         asked = request.body.get("reasoning") or {}
@@ -357,41 +300,7 @@ def offered(tool: Any) -> Any:
 # Thoughts that only the provider can read
 
 
-def sealed_of(text: str) -> str:
-    data = text.encode()
-    return SEALED + base64.urlsafe_b64encode(seeded.digest("sealed", data)[:16] + data).decode()
-
-
-def unsealed(sealed: str) -> str | None:
-    """The thought; None when nobody here has sealed it."""
-    try:
-        data = base64.urlsafe_b64decode(sealed.removeprefix(SEALED))
-    except ValueError:
-        return None
-    if not sealed.startswith(SEALED) or seeded.digest("sealed", data[16:])[:16] != data[:16]:
-        return None
-    return data[16:].decode("utf-8", "replace")
-
-
 # What is kept
-
-
-def kept(id: str, store: ResponseStore | None) -> tuple[ResponseStore, StoredResponse]:
-    """A response that is kept. Raises ProviderError."""
-    stored = store.get(id) if store is not None else None
-    if store is None or stored is None:
-        raise provider_error("not_found", f"Response with id '{id}' not found.")
-    return store, stored
-
-
-def previous(id: str, store: ResponseStore | None) -> StoredResponse:
-    """The response that a request goes on from. Raises ProviderError."""
-    stored = store.get(id) if store is not None else None
-    if stored is None:
-        raise wrong(
-            f"Previous response with id '{id}' not found.", "previous_response_not_found", "previous_response_id"
-        )
-    return stored
 
 
 def as_of(stored: StoredResponse, now: float) -> Json:
@@ -460,134 +369,4 @@ def controls_of(body: OpenAIResponsesBody, model: str) -> Controls:
     )
 
 
-def referred(body: OpenAIResponsesBody, store: ResponseStore | None) -> Any:
-    """The input with the items that it only names, and with the words of sealed thoughts."""
-    if not isinstance(body.input, list):
-        return body.input
-    items: list[ItemBody] = []
-    for item in body.input:
-        if item.kind == "item_reference" and store is not None and (found := store.item(item.id or "")) is not None:
-            items.append(OpenAIItem.model_validate(found))
-        elif item.kind == "reasoning" and item.encrypted_content is not None:
-            items.append(item.model_copy(update={"content": unsealed(item.encrypted_content)}))
-        else:
-            items.append(item)
-    return items
-
-
 # What may be wrong
-
-
-def complaints_of_model(body: OpenAIResponsesBody, model: str) -> Iterator[ProviderError | None]:
-    """What a model does not take."""
-    effort = body.reasoning.effort if body.reasoning is not None else None
-    if not is_thinker(model):
-        if effort is not None:
-            yield words.unsupported("reasoning.effort")
-        if body.reasoning is not None and body.reasoning.summary is not None:
-            yield words.unsupported("reasoning.summary")
-        return
-    if effort is not None and effort not in EFFORTS:
-        yield words.not_one_of("reasoning.effort", effort, EFFORTS)
-    if thinks(model, effort):
-        for name in ("temperature", "top_p", "top_logprobs"):
-            if getattr(body, name) not in (None, 1, 0):
-                yield words.unsupported(name)
-
-
-def complaints_of_format(body: OpenAIResponsesBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the form that is asked for."""
-    form = body.format
-    kind = form.get("type")
-    if kind not in ("text", "json_object", "json_schema"):
-        yield words.not_one_of("text.format.type", kind, ("json_object", "json_schema", "text"))
-    if kind == "json_object" and not any("json" in each.content.lower() for each in read_input(body, "system")):
-        yield wrong(
-            "Response input messages must contain the word 'json' in some form to use 'text.format' of type "
-            "'json_object'.",
-            None,
-            "input",
-        )
-    if kind == "json_schema":
-        for name in ("name", "schema"):
-            if not form.get(name):
-                yield words.missing(f"text.format.{name}")
-        if form.get("strict"):
-            name = f"response_format '{form.get('name')}'"
-            yield words.complaint_of_schema(form.get("schema"), "text.format.schema", name)
-
-
-def complaints_of_tools(body: OpenAIResponsesBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the tools."""
-    for number, tool in enumerate(body.tools or ()):
-        param = f"tools[{number}].name"
-        if tool.type not in ("function", "custom"):
-            continue
-        if tool.name is None:
-            yield words.missing(param)
-        elif not NAME.fullmatch(tool.name):
-            yield wrong(
-                f"Invalid '{param}': string does not match pattern. Expected a string that matches the pattern "
-                "'^[a-zA-Z0-9_-]+$'.",
-                "invalid_value",
-                param,
-            )
-    choice = read_tool_choice(body.tool_choice)
-    kind, _, name = choice.partition(":")
-    if kind == "name" and all(tool.name != name for tool in body.tools or ()):
-        yield wrong(f"Tool choice '{name}' not found in 'tools' parameter.", None, "tool_choice")
-    elif kind == "required" and not body.tools:
-        yield wrong("Tool choice 'required' must be specified with 'tools' parameter.", None, "tool_choice")
-    elif kind not in ("none", "auto", "required", "name"):
-        yield words.not_one_of("tool_choice", choice, ("none", "auto", "required"))
-
-
-def complaints_of_items(body: OpenAIResponsesBody, store: ResponseStore | None) -> Iterator[ProviderError | None]:
-    """What may be wrong with items: their kind, thoughts that are not known, calls that came without their thought."""
-    given = {item.id for item in body.items}
-    for number, item in enumerate(body.items):
-        param = f"input[{number}]"
-        if item.kind not in ITEMS:
-            yield words.not_one_of(param, item.kind, ITEMS)
-        if item.kind == "message" and (item.role is None or item.content is None):
-            yield words.missing(f"{param}.{'role' if item.role is None else 'content'}")
-        if item.kind in (*CALLS, *RESULTS) and item.call_id is None:
-            yield words.missing(f"{param}.call_id")
-        is_known = store is not None and store.item(item.id or "") is not None
-        if item.kind == "reasoning" and item.encrypted_content is not None:
-            if unsealed(item.encrypted_content) is None:
-                yield wrong(
-                    f"The encrypted content {item.encrypted_content[:4]}...{item.encrypted_content[-4:]} could not be "
-                    "verified. Reason: Encrypted content could not be decrypted or parsed.",
-                    "invalid_encrypted_content",
-                )
-        elif item.kind in ("reasoning", "item_reference") and not is_known:
-            yield provider_error(
-                "not_found",
-                f"Item with id '{item.id}' not found. Items are not persisted when `store` is set to false. Try again "
-                "with `store` set to true, or remove this item from your input.",
-                param="input",
-            )
-        thought = store.thought_before(item.id) if store is not None and item.id is not None else None
-        if item.kind in ("function_call", "message") and thought is not None and thought not in given:
-            yield wrong(
-                f"Item '{item.id}' of type '{item.kind}' was provided without its required 'reasoning' item: "
-                f"'{thought}'.",
-                None,
-                "input",
-            )
-
-
-def complaint_of_calls(messages: Sequence[Message]) -> ProviderError | None:
-    """Every call has to be answered, and nothing else is answered so."""
-    open_calls: dict[str, None] = {}
-    for message in messages:
-        if message.role == "tool":
-            if message.tool_call_id not in open_calls:
-                complaint = f"No tool call found for function call output with call_id {message.tool_call_id}."
-                return wrong(complaint, None, "input")
-            open_calls.pop(message.tool_call_id or "")
-        open_calls.update({call.id: None for call in message.tool_calls})
-    if open_calls:
-        return wrong(f"No tool output found for function call {next(iter(open_calls))}.", None, "input")
-    return None

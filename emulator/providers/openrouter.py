@@ -12,9 +12,9 @@ import orjson
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.chat_input import (
     ChatBody,
-    ChatCompletions,
     Many,
     MessageBody,
     ResponseFormat,
@@ -248,7 +248,7 @@ class OpenRouterStream(ChatCompletions):
 class OpenRouterChat(OpenRouterStream):
     """Chat completions with OpenRouter's own members."""
 
-    Body: ClassVar[type[ChatBody]] = OpenRouterBody
+    Body = OpenRouterBody
     ranges = (
         Range("temperature", 0, 2, "[0, 2]"),
         Range("top_p", 0, 1, "[0, 1]"),
@@ -333,7 +333,7 @@ class OpenRouterChat(OpenRouterStream):
         return message
 
 
-class OpenRouter(Provider):
+class OpenRouter(Provider[OpenRouterSettings]):
     """https://openrouter.ai"""
 
     name = "openrouter"
@@ -342,7 +342,6 @@ class OpenRouter(Provider):
     document = "OpenRouter API reference (openrouter.ai/docs)"
     auth_header = "Authorization: Bearer sk-or-demo"
     Settings = OpenRouterSettings
-    settings: OpenRouterSettings
     shows_cache: ClassVar[bool] = True
     cache_unit: ClassVar[int] = 128
     cache_from: ClassVar[int] = 1024

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import orjson
 
 from emulator.dialects.base import ErrorSpec
-from emulator.dialects.chat_completions import Many
-from emulator.providers.base import Operation, Price, Provider
+from emulator.dialects.chat_input import Many
+from emulator.providers.base import Operation, Price, Provider, SettingsT_co
 from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages, ClaudeTurn
 from emulator.providers.claude_models import claude
 from emulator.providers.claude_words import Asked
@@ -25,7 +25,7 @@ MODEL = "claude-opus-4-6"
 """The model behind an endpoint of Cloudsway, where the request names none."""
 
 
-class ResellsClaude(Provider):
+class ResellsClaude(Provider[SettingsT_co]):
     """A provider that serves Claude's models at Anthropic's own prices."""
 
     def price_of(self, model: str, moment: float) -> Price:
@@ -41,7 +41,7 @@ class ResoldMessages(ClaudeMessages):
     """Messages that a gateway passes on."""
 
     @property
-    def waits_after_opening(self) -> bool:  # type: ignore[override]  # a constant elsewhere
+    def waits_after_opening(self) -> bool:
         return False
 
     @property

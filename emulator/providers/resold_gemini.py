@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from emulator.dialects.generate_content import STREAM, GenerateContent, GenerateContentArray
 from emulator.dialects.generate_content_input import GenerateContentBody, prompt_texts
-from emulator.providers.base import Mark, Operation, Price, Provider, provider_error
+from emulator.providers.base import Mark, Operation, Price, Provider, SettingsT_co, provider_error
 from emulator.providers.gemini_models import price_of
 from emulator.request import HttpRequest, ModelRequest
 
@@ -20,7 +20,7 @@ def operations(base: str, mark: Mark = "documented") -> Iterator[Operation]:
     yield Operation(STREAM, "POST", f"{base}streamGenerateContent", "its pieces", mark, dialect=CONTENT)
 
 
-class ResellsGemini(Provider):
+class ResellsGemini(Provider[SettingsT_co]):
     """A provider of Google's models beside others: their tokens and prices are Google's."""
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:

@@ -6,16 +6,14 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BaseModel
 
 from emulator.dialects.base import provider_error
-from emulator.dialects.chat_completions import Strict
+from emulator.dialects.chat_input import Strict
 from emulator.dialects.embeddings import Embeddings, inputs_of
 from emulator.dialects.images import Images, ImagesBody
 from emulator.dialects.parameters import IGNORED, ignored
 from emulator.providers.base import Operation
-from emulator.providers.deepseek_messages import with_search
-from emulator.providers.openai import is_input
+from emulator.providers.openai_inputs import is_input
 from emulator.providers.openai_models import DIMENSIONS
 from emulator.providers.openai_responses import OpenAIResponses
-from emulator.reply import Reply
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
@@ -179,9 +177,6 @@ class CloudswayResponses(OpenAIResponses):
 
     def is_padded(self) -> bool:
         return True
-
-    def with_search(self, reply: Reply, request: ModelRequest) -> Reply:
-        return with_search(reply, request)
 
     def result(self, request: ModelRequest) -> Any:
         self.provider.check_endpoint(request.http_request)

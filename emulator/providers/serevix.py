@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from emulator import seeded
 from emulator.dialects.base import Dialect
-from emulator.dialects.chat_completions import (
+from emulator.dialects.chat_input import (
     ChatBody,
     Many,
     MessageBody,
@@ -126,7 +126,12 @@ class SerevixSettings(Settings):
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
-class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDialect, ServesDeepSeek):
+class Serevix(
+    resold_claude.ResellsClaude[SerevixSettings],
+    resold_gemini.ResellsGemini[SerevixSettings],
+    ChatDialect[SerevixSettings],
+    ServesDeepSeek[SerevixSettings],
+):
     """https://gateway.serevixai.ai"""
 
     name = "serevix"
@@ -135,8 +140,7 @@ class Serevix(resold_claude.ResellsClaude, resold_gemini.ResellsGemini, ChatDial
     document = "DeepSeek (Serevix gateway)"
     auth_header = "Authorization: Bearer sk-demo"
     Settings = SerevixSettings
-    settings: SerevixSettings
-    Body: ClassVar[type[ChatBody]] = SerevixBody
+    Body = SerevixBody
     heartbeat_comment = b": PING\n\n"
     operations = (
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),

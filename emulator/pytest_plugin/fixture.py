@@ -21,7 +21,8 @@ from emulator.request import ModelRequest
 from emulator.scripting import Function
 from emulator.server.app import App
 from emulator.server.recorder import Recorder, prepared
-from emulator.state.namespace import compile_scenario, safe_name
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import safe_name
 
 
 class EmulatorFixture(NamespaceClient):

@@ -19,7 +19,7 @@ from emulator.recording.folder import slug
 from emulator.recording.redaction import redaction_of
 from emulator.server.recorder import MODES, RecordOptions, compiled_in
 from emulator.server.relaying import upstream_of
-from emulator.state.namespace import CompiledScenario, compile_scenario
+from emulator.state.compiled import CompiledScenario, compile_scenario
 
 OWN = ("scenario", "faults", "provider", "strict", "seed", "unmatched", "record", "upstream", "redact")
 """What concerns the namespace of one test; the rest are options of the whole server."""

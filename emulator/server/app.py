@@ -23,8 +23,10 @@ from emulator.server.protocol import HANDLE
 from emulator.server.strays import misframed, without_endpoint, without_provider
 from emulator.server.strays import refused as turned_away
 from emulator.server.uvicorn_adapter import Scope
-from emulator.state.journal import Exchange, RecordedRequest, came_on
-from emulator.state.namespace import Namespace, Namespaces
+from emulator.state.exchanges import Exchange, came_on
+from emulator.state.namespace import Namespace
+from emulator.state.namespaces import Namespaces
+from emulator.state.recorded import RecordedRequest
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback

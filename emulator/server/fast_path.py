@@ -24,7 +24,7 @@ from emulator.server.playback import send_in_one
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
-from emulator.state.journal import came_on
+from emulator.state.exchanges import came_on
 from emulator.wire import Playback
 
 Result = TypeVar("Result")

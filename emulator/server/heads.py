@@ -7,7 +7,9 @@ from emulator.providers import PROVIDERS
 from emulator.providers.base import bearer
 from emulator.request import HttpRequest
 from emulator.server.uvicorn_adapter import Scope
-from emulator.state.namespace import NAME, CompiledScenario, Namespace, Namespaces
+from emulator.state.compiled import CompiledScenario
+from emulator.state.namespace import NAME, Namespace
+from emulator.state.namespaces import Namespaces
 
 CONTROL = "/__emulator"
 ICON = "/favicon.ico"

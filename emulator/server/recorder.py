@@ -38,8 +38,9 @@ from emulator.server.relaying import (
     request_bytes,
 )
 from emulator.server.uvicorn_adapter import Cycle, Scope
-from emulator.state.journal import came_on
-from emulator.state.namespace import CompiledScenario, Namespace, compile_scenario
+from emulator.state.compiled import CompiledScenario, compile_scenario
+from emulator.state.exchanges import came_on
+from emulator.state.namespace import Namespace
 from emulator.wire import Step
 
 logger = logging.getLogger("emulator")

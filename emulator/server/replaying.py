@@ -10,7 +10,7 @@ from emulator.engine import PlannedResponse
 from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.connections import body_digest
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
 from emulator.wire import Close, Data, End, Hang, Head, Raw, Reset, Step
 

@@ -30,8 +30,10 @@ from emulator.server.fast_path import fast_path_for
 from emulator.server.heads import HOSTS
 from emulator.server.protocol import Connection, ConnectionHandle
 from emulator.server.uvicorn_adapter import ServerState, settings
-from emulator.state.journal import MAX_BYTES, MAX_UNCUT, Exchange, Shelf
-from emulator.state.namespace import CompiledScenario, Namespaces
+from emulator.state.compiled import CompiledScenario
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import MAX_BYTES, MAX_UNCUT, Shelf
+from emulator.state.namespaces import Namespaces
 from emulator.state.reloading import fingerprint, watch
 from emulator.wire import Handshake
 

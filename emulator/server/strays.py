@@ -10,8 +10,9 @@ import orjson
 from emulator.errors import did_you_mean
 from emulator.providers.base import Operation, Provider
 from emulator.request import HttpRequest
-from emulator.state.journal import Exchange, RecordedRequest
+from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
+from emulator.state.recorded import RecordedRequest
 from emulator.wire import Header, PlannedBody, single
 
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]*\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")

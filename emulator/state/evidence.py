@@ -13,7 +13,7 @@ from emulator.state.redaction import MIN_KEY, query_of, redacted_body
 from emulator.state.said import shape_of
 
 if TYPE_CHECKING:
-    from emulator.state.journal import Exchange
+    from emulator.state.exchanges import Exchange
 
 _SALT = secrets.token_bytes(16)
 """New for each process, so that nobody can find a key by trying likely ones against a saved journal."""

@@ -2,10 +2,9 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from pathlib import Path
 from typing import Any, Literal
 
 from emulator import large
@@ -13,16 +12,14 @@ from emulator.clock import LATEST_DATE, Clock, VirtualClock, WallClock, release,
 from emulator.errors import UsageError
 from emulator.faults.selection import FaultRegistry
 from emulator.matching.conditions import MatchContext
-from emulator.matching.rules import Rule, RuleMatch, RuleSet, compile_added, compile_rules, find, with_added
-from emulator.pace import Pace
-from emulator.providers import PROVIDERS
-from emulator.providers.base import Provider, provider_error
+from emulator.matching.rules import Rule, RuleMatch, compile_added, find, with_added
+from emulator.providers.base import provider_error
 from emulator.request import HttpRequest, ModelRequest
-from emulator.resources import DEFAULT_SCENARIO
-from emulator.scenario.document import Document
-from emulator.scenario.models import RuleModel, Scenario
-from emulator.scenario.sources import Source, load, load_document
-from emulator.state.journal import Exchange, Journal, Shelf
+from emulator.scenario.models import RuleModel
+from emulator.state.compiled import CompiledScenario
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import Journal, Shelf
+from emulator.state.prefixes import PromptCache
 from emulator.state.prompt_cache import PrefixCache
 from emulator.state.quotas import Quotas, quota_of, quota_of_plan
 from emulator.state.rate_limits import RateLimits
@@ -31,23 +28,12 @@ from emulator.stored import ResponseStore
 
 ClockMode = Literal["real", "virtual", "manual"]
 
-MAX_NAMESPACES = 1000
-"""The most namespaces created only by requests."""
-IDLE = 3600.0
-"""Seconds without use after which such a namespace may be dropped."""
 MAX_ADVANCE = 100 * 366 * 86400.0
 """The most seconds that one call may advance a clock."""
-MAX_GIVEN = 10_000
-"""The most namespaces that were configured: with a scenario, a seed, faults or time."""
-MAX_LOST = 100_000
-"""The most names of dropped ones that are kept, so that later use gets an error instead of a fresh namespace."""
 NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """Names that need no change in a URL, a header or a key."""
 MAX_ADDED = 1000
 """The most rules that may be added to a namespace."""
-MAX_PREFIXES = 4096
-PREFIX_STEP = 128
-"""Characters: the least length at which the beginnings of two texts are found to be the same."""
 LASTING = ("live-", "queue-", "server ")
 """The prefix of the ids of faults that aren't the scenario's: their counters outlive it."""
 MAX_ATTEMPTS = 10_000
@@ -64,59 +50,6 @@ def safe_name(name: str) -> str:
         return name
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-')[:100] or 'namespace'}-{digest}"
-
-
-@dataclass(frozen=True, slots=True)
-class CompiledScenario:
-    """A compiled scenario: rules, providers with their settings, accepted keys. Never changed."""
-
-    scenario: Scenario
-    rules: RuleSet
-    providers: Mapping[str, Provider]
-    keys: Mapping[str, frozenset[str]] | None
-    """The keys accepted by each provider; None if all are."""
-    pace: Pace | None
-    """The pace of answers without a rule, if the file sets one."""
-    files: tuple[Path, ...] = ()
-    """The files that it was read from."""
-    origins: tuple[str, ...] = ()
-    """The position of each rule of the scenario."""
-
-    @property
-    def is_default(self) -> bool:
-        """Whether these are the documented examples, not a user's rules."""
-        return self.files == (DEFAULT_SCENARIO,)
-
-
-def compile_scenario(*sources: Source) -> CompiledScenario:
-    """Loads and compiles a scenario. Raises ScenarioError."""
-    loaded = load(*sources)
-    return compiled_of(loaded.scenario, loaded.origins, loaded.files)
-
-
-def compile_document(document: Document) -> CompiledScenario:
-    """The same for a scenario that isn't a file. Raises ScenarioError."""
-    loaded = load_document(document)
-    return compiled_of(loaded.scenario, loaded.origins)
-
-
-def compiled_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
-    """Compiles a scenario. `origins` has the position of each rule."""
-    keys = None
-    if scenario.accounts:
-        keys = {
-            name: frozenset(account.key for account in scenario.accounts if account.provider in (None, name))
-            for name in PROVIDERS
-        }
-    return CompiledScenario(
-        scenario=scenario,
-        rules=compile_rules(scenario, origins),
-        providers={name: provider(getattr(scenario.providers, name)) for name, provider in PROVIDERS.items()},
-        keys=keys,
-        pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
-        files=files,
-        origins=tuple(origins),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,171 +254,3 @@ def _quotas_of(compiled: CompiledScenario) -> Quotas:
         if provider.allotment is not None:
             quotas.append(quota_of_plan(len(quotas), name, provider.allotment))
     return Quotas(quotas, compiled.scenario.accounts)
-
-
-class PromptCache:
-    """The prompts that each key has sent, as in a context cache: by prefix, in units."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
-
-    def clear(self) -> None:
-        self._seen.clear()
-
-    def hit(self, key: str, parts: Sequence[tuple[str, int]], unit: int = 1) -> int:
-        """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
-        tokens."""
-        seen, chain, tokens, cached = self._seen, hash(key), 0, 0
-        for text, count in parts[:MAX_PREFIXES]:  # no more are kept
-            start, size = 0, len(text)
-            for end in _ends(size):
-                chain = hash((chain, text[start:end] if end - start < size else text))
-                if (key, chain) in seen:
-                    cached = tokens + (count * end // size if size else count)
-                    seen.move_to_end((key, chain))
-                else:
-                    seen[(key, chain)] = None
-                start = end
-            tokens += count
-        while len(seen) > MAX_PREFIXES:
-            seen.popitem(last=False)
-        return cached - cached % unit
-
-
-def _ends(size: int) -> Iterator[int]:
-    """Where the prefixes of a text end, the whole text last. Texts that begin alike share the ends of what they share;
-    steps double with the distance covered, so that a text of any length has few."""
-    end, step = PREFIX_STEP, PREFIX_STEP
-    while end < size:
-        yield end
-        if end >= 64 * step:
-            step *= 2
-        end += step
-    yield size
-
-
-class Namespaces:
-    """All namespaces of a server by name, created on first use and bounded in number.
-
-    A namespace that only requests created is dropped after a long time without use. A configured one is kept much
-    longer; once it is dropped, its name gets an error instead of a fresh namespace."""
-
-    def __init__(
-        self, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
-    ) -> None:
-        self.loaded = compiled
-        """The server's own scenario."""
-        self._clock = clock
-        self._seed = seed
-        self._named: OrderedDict[str, Namespace] = OrderedDict()
-        self.given: OrderedDict[str, Namespace] = OrderedDict()
-        """The configured namespaces."""
-        self._lost: OrderedDict[str, None] = OrderedDict()
-        self._shelf = shelf or Shelf()
-        self.default = self._made("default", compiled, seed)
-
-    def get(self, name: str | None) -> Namespace:
-        """The namespace with this name. A new one has the default namespace's scenario and nothing else of it. Raises
-        UsageError for a configured one that had to be dropped."""
-        if name is None or name == "default":
-            return self.default
-        found = self.given.get(name)
-        if found is not None:
-            self.given.move_to_end(name)
-            return found
-        found = self._named.get(name)
-        now = self._clock.now()
-        if found is None:
-            if complaint := self.complaint(name):
-                raise UsageError(complaint)
-            self._forget_idle(now)
-            found = self._named[name] = self._made(name, self.default.loaded, self._seed)
-        self._named.move_to_end(name)
-        found.last_used = now
-        return found
-
-    def own(self, name: str) -> Namespace:
-        """The same, for callers that configure it."""
-        found = self.get(name)
-        if self._named.pop(name, None) is not None:
-            self._keep(found)
-        return found
-
-    def give(self, name: str, compiled: CompiledScenario, seed: int | None = None) -> Namespace:
-        """Creates or replaces the namespace with this name, with its own scenario."""
-        self._lost.pop(name, None)
-        for known in (self._named, self.given):
-            if name in known:
-                known.pop(name).forget()
-        made = self._made(name, compiled, seed)
-        self._keep(made)
-        return made
-
-    def complaint(self, name: str | None) -> str:
-        """Why there can be no namespace with this name; empty if there can."""
-        if name is None or name not in self._lost:
-            return ""
-        return (
-            f"The namespace '{name}' was dropped: {MAX_GIVEN} others have been configured since its last use. "
-            "Configure it again, or use fewer names."
-        )
-
-    def remove(self, name: str) -> bool:
-        """Removes a namespace and everything in it; returns whether it existed. Raises UsageError for the default."""
-        if name == "default":
-            raise UsageError("The namespace 'default' can't be removed: reset it, or load another scenario.")
-        for known in (self._named, self.given):
-            if name in known:
-                known.pop(name).forget()
-                return True
-        return self._lost.pop(name, "") is None
-
-    def set_clock(self, namespace: Namespace, mode: ClockMode) -> None:
-        """Let another kind of clock count a world's time, which begins anew; answers that are open keep theirs, and
-        one that only leaps or stands then leaps, so that they end."""
-        if mode != namespace.clock_mode:
-            release(namespace.clock)
-            namespace.clock, namespace.clock_mode = self._clock_for(mode), mode
-            namespace.fault_registry.started = namespace.clock.now()
-            namespace.response_cache.clear()
-
-    def load(self, namespace: Namespace, compiled: CompiledScenario) -> None:
-        """Gives a namespace another scenario, and another kind of clock if the scenario sets one."""
-        if compiled.scenario.clock != namespace.compiled.scenario.clock:
-            self.set_clock(namespace, compiled.scenario.clock)
-        namespace.replace_scenario(compiled)
-
-    def reload(self, compiled: CompiledScenario) -> None:
-        """Gives a new version of the server's files to every namespace that uses the old one."""
-        old, self.loaded = self.loaded, compiled
-        for namespace in self:
-            if namespace.loaded is old:
-                self.load(namespace, compiled)
-
-    def __iter__(self) -> Iterator[Namespace]:
-        return iter((self.default, *self._named.values(), *self.given.values()))
-
-    def __len__(self) -> int:
-        return 1 + len(self._named) + len(self.given)
-
-    def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
-        return Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self._shelf)
-
-    def _clock_for(self, kind: ClockMode) -> Clock:
-        return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
-
-    def _keep(self, namespace: Namespace) -> None:
-        while len(self.given) >= MAX_GIVEN:
-            name, lost = self.given.popitem(last=False)
-            lost.forget()
-            self._lost[name] = None
-            if len(self._lost) > MAX_LOST:
-                self._lost.popitem(last=False)
-        self.given[namespace.name] = namespace
-
-    def _forget_idle(self, now: float) -> None:
-        named = self._named
-        for name in [name for name, namespace in named.items() if now - namespace.last_used > IDLE]:
-            named.pop(name).forget()
-        while len(named) >= MAX_NAMESPACES:
-            named.popitem(last=False)[1].forget()

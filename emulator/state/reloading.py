@@ -12,7 +12,7 @@ from typing import TypeVar
 from emulator.errors import Problem, ScenarioError
 from emulator.scenario.loading import MAX_BYTES
 from emulator.scenario.sources import SUFFIXES, Source, files_of
-from emulator.state.namespace import CompiledScenario, compile_scenario
+from emulator.state.compiled import CompiledScenario, compile_scenario
 
 Result = TypeVar("Result")
 

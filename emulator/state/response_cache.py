@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from emulator.matching.rules import RuleMatch
 from emulator.reply import Usage
 from emulator.request import HttpRequest
-from emulator.state.journal import Why
+from emulator.state.recorded import Why
 from emulator.wire import FrameRun, Header, PlannedBody
 
 MAX_ENTRIES = 512

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 from emulator.state.redaction import redacted
 from emulator.state.timing import Histogram
 

@@ -9,7 +9,7 @@ import pytest
 
 from emulator import Emulator
 from emulator.faults import FAULTS
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 ID = "LdGKaIu3NoKsmtkP0M27iQ8"
 MODEL = "gemini-2.5-flash"
@@ -380,7 +380,7 @@ def test_the_spending_limit_is_a_429_without_a_delay(content: Content) -> None:
 NOT_HERE = {
     "no_done": "the event with the finish reason is the end: use truncate to remove both",
     "done_no_finish": "nothing but the finish reason ends the stream: use truncate to remove it",
-    "usage:form=twice": "it is no mistake to tell the usage twice here",
+    "usage:form=twice": "in this dialect, a stream may report the usage twice",
     "tool_index": "the answer calls no tool, or too few to make a difference",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",
     "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
@@ -391,12 +391,12 @@ NOT_HERE = {
     "unknown_event": "the events have no types",
     "unknown_item": "the answer is not made of items",
     "unknown_block": "the answer is not made of blocks",
-    "missing_block_start": "no event begins or ends a part of the answer here",
-    "missing_block_stop": "no event begins or ends a part of the answer here",
-    "no_created": "no event of its own opens the stream",
-    "only_final": "the last event does not hold the answer",
-    "sequence_gap": "the events have no numbers, or there are too few of them",
-    "failed_after_text": "no event tells that an answer has failed here",
+    "missing_block_start": "this dialect has no events that begin or end a part of the answer",
+    "missing_block_stop": "this dialect has no events that begin or end a part of the answer",
+    "no_created": "this dialect has no event that opens the stream",
+    "only_final": "the last event doesn't contain the answer",
+    "sequence_gap": "the events have no numbers, or there are too few events",
+    "failed_after_text": "this dialect has no event for a failed answer",
 }
 
 

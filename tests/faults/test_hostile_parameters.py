@@ -19,7 +19,8 @@ from emulator.engine import Options, PlannedResponse, answer
 from emulator.faults import FAULTS, fault_of
 from emulator.faults.scalars import scalar
 from emulator.request import HttpRequest
-from emulator.state.namespace import Namespace, compile_scenario
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import Namespace
 from emulator.wire import PlannedBody
 
 NEEDED = {"error": "status=503,"}

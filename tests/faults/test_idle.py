@@ -12,7 +12,8 @@ from virtual import MAXTOKEN, SCENARIO
 from emulator.clock import VirtualClock
 from emulator.engine import Options, answer
 from emulator.request import HttpRequest
-from emulator.state.namespace import Namespace, compile_scenario
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import Namespace
 from emulator.wire import PlannedBody, Step
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from emulator import Emulator
 from emulator.faults import FAULTS
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 ID = "d5f0d4b6-7f5d-4f5b-9f3e-0123456789ab"
 FIXED: dict[str, Any] = {"id": ID, "created": 1}

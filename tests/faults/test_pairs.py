@@ -19,7 +19,8 @@ from emulator.engine import Options, answer
 from emulator.faults import FAULTS, fault_of
 from emulator.faults.base import ENDS
 from emulator.request import HttpRequest
-from emulator.state.namespace import Namespace, compile_scenario
+from emulator.state.compiled import compile_scenario
+from emulator.state.namespace import Namespace
 from emulator.wire import Close, Data, Hang, Head, PlannedBody, Raw, Refuse, Reset, ResetAccepts, Step
 
 PARAMETERS = {

@@ -9,7 +9,7 @@ import pytest
 
 from emulator import Emulator
 from emulator.faults import FAULTS
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 FIXED: dict[str, Any] = {"id": "resp_1", "created": 1}
 SCENARIO: dict[str, Any] = {

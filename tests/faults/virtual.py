@@ -13,7 +13,7 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator, docstrings
 from emulator.faults import KINDS
 from emulator.faults.base import Fault
-from emulator.state.journal import Exchange
+from emulator.state.exchanges import Exchange
 
 SCENARIO: dict[str, Any] = {
     "clock": "virtual",

@@ -1,0 +1,67 @@
+"""A scenario with all that is derived from it once, for every namespace that uses it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from emulator.matching.rules import RuleSet, compile_rules
+from emulator.pace import Pace
+from emulator.providers import PROVIDERS
+from emulator.providers.base import Provider
+from emulator.resources import DEFAULT_SCENARIO
+from emulator.scenario.document import Document
+from emulator.scenario.models import Scenario
+from emulator.scenario.sources import Source, load, load_document
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledScenario:
+    """A compiled scenario: rules, providers with their settings, accepted keys. Never changed."""
+
+    scenario: Scenario
+    rules: RuleSet
+    providers: Mapping[str, Provider]
+    keys: Mapping[str, frozenset[str]] | None
+    """The keys accepted by each provider; None if all are."""
+    pace: Pace | None
+    """The pace of answers without a rule, if the file sets one."""
+    files: tuple[Path, ...] = ()
+    """The files that it was read from."""
+    origins: tuple[str, ...] = ()
+    """The position of each rule of the scenario."""
+
+    @property
+    def is_default(self) -> bool:
+        """Whether these are the documented examples, not a user's rules."""
+        return self.files == (DEFAULT_SCENARIO,)
+
+
+def compile_scenario(*sources: Source) -> CompiledScenario:
+    """Loads and compiles a scenario. Raises ScenarioError."""
+    loaded = load(*sources)
+    return compiled_of(loaded.scenario, loaded.origins, loaded.files)
+
+
+def compile_document(document: Document) -> CompiledScenario:
+    """The same for a scenario that isn't a file. Raises ScenarioError."""
+    loaded = load_document(document)
+    return compiled_of(loaded.scenario, loaded.origins)
+
+
+def compiled_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Path, ...] = ()) -> CompiledScenario:
+    """Compiles a scenario. `origins` has the position of each rule."""
+    keys = None
+    if scenario.accounts:
+        keys = {
+            name: frozenset(account.key for account in scenario.accounts if account.provider in (None, name))
+            for name in PROVIDERS
+        }
+    return CompiledScenario(
+        scenario=scenario,
+        rules=compile_rules(scenario, origins),
+        providers={name: provider(getattr(scenario.providers, name)) for name, provider in PROVIDERS.items()},
+        keys=keys,
+        pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
+        files=files,
+        origins=tuple(origins),
+    )
