@@ -20,7 +20,8 @@ from emulator.recording.following import Follower
 from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction
 from emulator.request import HttpRequest
-from emulator.state.namespace import CompiledScenario, Namespace, compile_scenario
+from emulator.state.compiled import CompiledScenario, compile_scenario
+from emulator.state.namespace import Namespace
 from emulator.wire import Data, Head, PlannedBody
 
 SECRETS = st.sampled_from(["sk-secret-000001", "org-ABCDEFGHIJ12", "BADGE-77", ""])
