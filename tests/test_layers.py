@@ -50,11 +50,12 @@ WIRE_WORDS = (
     "split",
     "close",
     "reset",
+    "latency",
     "comments",
     "truncate",
     "spend_limit",
 )
-"""Kinds of faults that are words of HTTP, of a dialect or of the language too."""
+"""Kinds of faults that are words of HTTP, of a dialect, of a recording or of the language too."""
 
 
 def identifiers(text: str) -> Iterator[str]:

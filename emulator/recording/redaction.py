@@ -37,12 +37,12 @@ SECRET_QUERY = frozenset(["key", "api_key", "api-key", "apikey", "access_token",
 KEPT_HEADERS = re.compile(
     r"content-type|cache-control|retry-after(?:-ms)?|connection|allow|location|date|server"
     r"|x-should-retry|(?:x-[a-z0-9-]*)?request-id|x-accel-buffering|x-billing-token|x-emulator-error|x-generation-id"
-    r"|(?:x-|anthropic-)?ratelimit-[a-z0-9-]+|openai-(?:processing-ms|version|model)|x-ds-trace-id|server-timing",
+    r"|(?:[a-z]+-)?ratelimit-[a-z0-9-]+|[a-z]+-(?:processing-ms|version|model)|x-ds-trace-id|server-timing",
     re.IGNORECASE,
 )
 """The headers of a response that are kept; all others may name an account, so they are not."""
 KEPT_REQUEST_HEADERS = re.compile(
-    r"content-type|accept|user-agent|anthropic-(?:version|beta)|openai-beta|x-stainless-[a-z-]+", re.IGNORECASE
+    r"content-type|accept|user-agent|[a-z]+-(?:version|beta)|x-stainless-[a-z-]+", re.IGNORECASE
 )
 TIMEOUT = 1.0
 """Seconds that one of the user's regexes may take in one text."""

@@ -27,7 +27,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 
 
 def same(signatures: Iterable[str]) -> set[str]:
-    """The signatures in one form of base64: Gemini's are bytes, which google-genai sends back in the form for URLs."""
+    """The signatures in one form of base64: where they are bytes, an SDK may send them back in the form for URLs."""
     return {signature.translate(PLAIN).rstrip("=") for signature in signatures}
 
 
