@@ -379,7 +379,7 @@ def test_code_is_called_with_the_request(module: str) -> None:
 def test_code_is_neither_called_nor_imported_unless_it_is_allowed(
     module: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(WritingError, match=f"python:{module}:text was not called: start the server with --allow-code"):
+    with pytest.raises(WritingError, match=f"python:{module}:text is not called: start the server with --allow-code"):
         written(draft_of(**{"from": f"python:{module}:text"}), request_of())
     assert module not in sys.modules
     assert capsys.readouterr().out == ""

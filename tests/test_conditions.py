@@ -88,7 +88,8 @@ def holds(wanted: Conditions, ask: MatchContext) -> bool:
 
 def test_every_key_of_a_match_is_a_condition_and_has_examples_here() -> None:
     keys = {field.alias or name for name, field in Match.model_fields.items()}
-    assert keys - {"normalize"} == set(CONDITIONS) == {condition.key for condition in OWN} == set(EXAMPLES)
+    assert keys - {"normalize"} == set(CONDITIONS) == {condition.key for condition in OWN}
+    assert set(CONDITIONS) == {*EXAMPLES, "recorded"}  # recordings have tests of their own
 
 
 @pytest.mark.parametrize("key", EXAMPLES)

@@ -440,7 +440,7 @@ def given(folder: Path) -> tuple[Path, Path]:
         (("--tls-cert", "missing.pem", "--tls-key", "k.pem"), "there is no file missing.pem"),
         (("--tls-cert", "missing.pem"), "--tls-cert and --tls-key must be used together"),
         (("--tls", "x", "--tls-cert", "y", "--tls-key", "z"), "Choose one of the two"),
-        (("--tls", "/dev/null/x"), "--tls needs a folder that can be written"),
+        (("--tls", "/dev/null/x"), "--tls needs a writable folder"),
     ],
 )
 def test_serve_says_which_certificate_cannot_be_used(options: tuple[str, ...], words: str) -> None:

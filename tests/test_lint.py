@@ -356,9 +356,9 @@ def test_regexes_are_looked_for_everywhere() -> None:
 @pytest.mark.parametrize(
     ("path", "complaints"),
     [
-        ("$.a[?search(@.b, 'x(?=a).')]", ["the regex 'x(?=a).' has a lookahead or lookbehind, which cannot be"]),
+        ("$.a[?search(@.b, 'x(?=a).')]", ["the regex 'x(?=a).' has a lookahead or lookbehind, which can't be"]),
         ("$.a[?!match(@, '(y') || @.n > 1]", ["the regex '(y' is not a regular expression, so it matches nothing: "]),
-        ("$.a[?@.b[?search(@, 'a++b')]]", ["the regex 'a++b' has a possessive repetition, which cannot be"]),
+        ("$.a[?@.b[?search(@, 'a++b')]]", ["the regex 'a++b' has a possessive repetition, which can't be"]),
         ("$.a[?match(@.b, 'a.*') && search(@.c, $.pattern)]", []),
     ],
 )
@@ -373,7 +373,7 @@ def test_a_model_of_a_profile_can_be_asked_for() -> None:
     for model in ("deepseek-flash", "deepseek-v4-flash", "deepseek-v4-pro"):
         assert told({"match": {**wanted, "model": model}, **R}) == []
     (complaint,) = told({"match": {**wanted, "model": "deepseek-chat"}, **R})
-    assert complaint.startswith("rules[0]: no request can match: deepseek refuses the model 'deepseek-chat'. Models, ")
+    assert complaint.startswith("rules[0]: no request can match: deepseek rejects the model 'deepseek-chat'. Models, ")
 
 
 # Places

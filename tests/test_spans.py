@@ -99,7 +99,7 @@ def test_a_stream_has_the_genai_attributes_its_parent_and_its_moments(emulator: 
     assert span.end_time is not None
     (first,) = span.events
     assert (first.name, span.start_time) == ("first byte", int(exchange.received * 1e9))
-    assert span.start_time + 0.05e9 <= first.timestamp < span.end_time
+    assert span.start_time + 0.049e9 <= first.timestamp < span.end_time
 
 
 def test_errors_faults_and_cut_streams_say_so(emulator: Emulator) -> None:

@@ -110,7 +110,10 @@ def assert_same(ask: Ask, emulator: Emulator, provider: str, content: str, reaso
         expected, reasoning = f"<think>\n{reasoning}\n</think>\n\n{content}", None
     assert (whole.content, whole.reasoning, whole.finish_reason) == (expected, reasoning or "", "stop")
     # A token a chunk, except that none ends inside a character.
-    assert pieces == list(tokens.pieces(expected).texts)
+    if provider == "openai":  # it may count by its own vocabulary
+        assert "".join(pieces) == expected
+    else:
+        assert pieces == list(tokens.pieces(expected).texts)
     assert thoughts == list(tokens.pieces(reasoning or "").texts)
 
 

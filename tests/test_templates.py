@@ -341,7 +341,7 @@ def test_a_template_never_makes_more_than_it_was_estimated_to(template: str) -> 
     if most <= templates.LARGEST:
         assert len(render(template, context)) <= most
     else:
-        assert "this could make more than" in complaint_of(template, context)
+        assert "this could produce more than" in complaint_of(template, context)
 
 
 def test_the_names_are_those_of_the_context() -> None:

@@ -292,7 +292,7 @@ def _called(
         return answer
     if isinstance(answer, str):
         return replace(reply, content=answer)
-    raise WritingError(f"{name} gave {type(answer).__name__}: a text or an emulator.reply.Reply was expected")
+    raise WritingError(f"{name} returned {type(answer).__name__}; expected a string or an emulator.reply.Reply")
 
 
 def function_of(code: str) -> Callable[[ModelRequest], Any]:

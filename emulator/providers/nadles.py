@@ -3,7 +3,7 @@
 Request and answer are documented; the stream and the error bodies are inferred.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -238,6 +238,9 @@ class Nadles(ServesDeepSeek[NadlesSettings]):
         """The models that the key may use."""
         given: tuple[str, ...] | None = self.settings.models
         return PLANS[self.settings.plan][0] if given is None else given
+
+    def served_names(self) -> Sequence[str]:
+        return self.models
 
     def price_of(self, model: str, moment: float) -> Price:
         return PLANS[self.settings.plan][1]

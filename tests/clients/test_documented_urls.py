@@ -148,7 +148,7 @@ def test_node_s_modules_and_what_they_may_not_reach(tmp_path: Path) -> None:
     program = tmp_path / "program.mjs"
     program.write_text(NODE)
     done = run("--intercept", "--", "node", str(program))
-    words = "elsewhere.example is not emulated and was blocked. --allow elsewhere.example passes it on"
+    words = "elsewhere.example is not emulated and was blocked. --allow elsewhere.example lets it through"
     assert done.out.splitlines() == ["200 200", words, words]
     assert done.report["refused_hosts"] == ["elsewhere.example"]
 

@@ -235,7 +235,7 @@ class TestAPlan:
     def test_may_have_other_models(self, serving: Serving, ask: Ask) -> None:
         emulator = serving(script("nadles", *RULES, models=["deepseek-v3"]))
         body = ask(emulator, "nadles", question("nadles"), path="/deepseek-v3/completion").json()
-        assert body == request_head("Hello there!", 5, 3, model="deepseek-v3")
+        assert body == request_head("Hello there!", 5, 3, model="deepseek-ai/DeepSeek-V3")
         assert ask(emulator, "nadles", question("nadles")).json() == {"message": "Forbidden"}
 
 
