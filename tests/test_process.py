@@ -189,9 +189,12 @@ def test_lines_that_nobody_read_are_counted_once_it_flows_again() -> None:
         os.close(reader)
         log.close()
         os.close(writer)
-    *kept, last = text.decode().splitlines()
-    assert [int(line) for line in kept] == list(range(len(kept)))
-    assert last == f"{2000 - len(kept)} log lines were dropped: nobody read them in time"
+    lines = text.decode().splitlines()
+    said = [line for line in lines if not line.strip().isdecimal()]  # more than one if the reader was quick for a while
+    kept = [int(line) for line in lines if line not in said]
+    dropped = [int(line.removesuffix(" log lines were dropped: nobody read them in time")) for line in said]
+    assert kept == sorted(set(kept))
+    assert sum(dropped) == 2000 - len(kept)
     assert 0 < len(kept) < 2000
 
 
@@ -298,7 +301,7 @@ def test_ctrl_c_during_the_start_is_one_sentence() -> None:
         if process.returncode == 130:
             assert errors == "Stopped before the command finished.\n"
         elif process.returncode == 0:
-            assert (out.splitlines()[0].startswith("The emulator listens"), errors) == (True, "")
+            assert (out.splitlines()[0].startswith("The emulator is listening"), errors) == (True, "")
         else:  # while Python itself was still starting
             assert process.returncode in (1, -signal.SIGINT)
             assert "/emulator/" not in errors
