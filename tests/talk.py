@@ -37,6 +37,9 @@ MODELS = {
 }
 """The members of a body that every request of a provider has to have: as a rule the name of the model."""
 
+NO_REUSE = httpx.Limits(max_keepalive_connections=0)
+"""For clients of faults that close a connection later: it must not meet the next request."""
+
 Serving = Callable[..., Emulator]
 Ask = Callable[..., httpx.Response]
 Events = list[dict[str, Any]]

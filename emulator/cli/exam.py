@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,11 +60,11 @@ def command(
     if not command_line:
         fail("Give a command: emulator exam -- python client.py", BAD_USE)
     _check(provider, reports)
-    logging.getLogger("emulator").setLevel(logging.CRITICAL)  # what it would say, the report says
     options = Options(command_line, provider, timeout, jobs, _chosen(only))
     progress = _Progress(len(options.cases))
     try:
-        exam = hold(options, progress.step)
+        with _quiet_log():
+            exam = hold(options, progress.step)
     except EmulatorError as error:
         progress.clear()
         fail(str(error), BAD_USE)
@@ -75,6 +76,18 @@ def command(
             fail(f"{path} was not written: {error.strerror or error}", BAD_USE)
     click.echo(report.as_json(exam) if as_json else report.text(exam, is_colored=is_colored(1)))
     sys.exit(FINDINGS if report.must_failures(exam) else 0)
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """Keep the server's log off the terminal: what it would say, the report says."""
+    log = logging.getLogger("emulator")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def _check(provider: str, reports: Sequence[str]) -> None:

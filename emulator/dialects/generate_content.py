@@ -221,12 +221,12 @@ class GenerateContent(GenerateContentShape, Dialect):
         arguments = arguments_of(call)
         if isinstance(arguments, str) and not self.passes_text:
             return None
-        told: dict[str, Any] = {"name": call.name}
+        function: dict[str, Any] = {"name": call.name}
         if call.arguments:
-            told["args"] = arguments
+            function["args"] = arguments
         if self.shows_ids(model):
-            told["id"] = call.id
-        return {"functionCall": told}
+            function["id"] = call.id
+        return {"functionCall": function}
 
     def signature_of(self, choice: Choice, completion: Completion, request: ModelRequest) -> str | None:
         """What proves that the model thought before it called or spoke."""

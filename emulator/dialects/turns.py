@@ -114,13 +114,13 @@ def chat_answer(choices: Sequence[Sequence[Json]]) -> Answer:
     turns: dict[Any, Json] = {}
     finish = None
     for choice in (choice for row in choices for choice in row):
-        told = choice.get("delta") or choice.get("message") or choice
+        message = choice.get("delta") or choice.get("message") or choice
         turn = turns.setdefault(choice.get("index", 0), {"text": "", "reasoning": None, "calls": {}})
-        turn["text"] += str(told.get("content") or told.get("text") or "")
-        reasoning = told.get("reasoning_content", told.get("reasoning"))
+        turn["text"] += str(message.get("content") or message.get("text") or "")
+        reasoning = message.get("reasoning_content", message.get("reasoning"))
         if isinstance(reasoning, str):
             turn["reasoning"] = (turn["reasoning"] or "") + reasoning
-        for number, call in enumerate(members(told.get("tool_calls"))):
+        for number, call in enumerate(members(message.get("tool_calls"))):
             _add_call(turn["calls"], call.get("index", number), call.get("id"), call.get("function"))
         finish = choice.get("finish_reason") or finish
     return Answer(tuple([_turn_of(turn) for turn in turns.values()]), finish)
@@ -128,15 +128,15 @@ def chat_answer(choices: Sequence[Sequence[Json]]) -> Answer:
 
 def _add_call(calls: dict[Any, list[str]], key: Any, id: Any, function: Any) -> None:
     row = calls.setdefault(key, ["", "", ""])
-    told = function if isinstance(function, dict) else {}
-    row[0] += str(told.get("name") or "")
-    row[1] += str(told.get("arguments") or "")
+    named = function if isinstance(function, dict) else {}
+    row[0] += str(named.get("name") or "")
+    row[1] += str(named.get("arguments") or "")
     row[2] = row[2] or str(id or "")
 
 
-def _turn_of(told: Json) -> Turn:
-    calls = tuple([ToolCall(name, arguments, id) for name, arguments, id in told["calls"].values()])
-    return Turn("assistant", told["text"], told["reasoning"], calls, tuple(told.get("signatures", ())))
+def _turn_of(said: Json) -> Turn:
+    calls = tuple([ToolCall(name, arguments, id) for name, arguments, id in said["calls"].values()])
+    return Turn("assistant", said["text"], said["reasoning"], calls, tuple(said.get("signatures", ())))
 
 
 # Messages

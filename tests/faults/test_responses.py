@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from talk import NO_REUSE
 
 from emulator import Emulator
 from emulator.faults import FAULTS
@@ -45,7 +46,7 @@ def read(text: str) -> list[Event]:
 class Endpoint:
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
-        self.client = httpx.Client(timeout=10)
+        self.client = httpx.Client(timeout=10, limits=NO_REUSE)
         self.healthy = read(self.post().text)
         self.body: Event = self.post(stream=False).json()
 
