@@ -13,7 +13,7 @@ from emulator.control import api
 from emulator.control.api import Conflict, Controlled, NotFound, Peers, TimedOut
 from emulator.control.routes import ROUTES, Asked, ControlRoute, Stream
 from emulator.control.takeover import take_over, taken
-from emulator.errors import Problem, ScenarioError, Unanswered, UsageError
+from emulator.errors import Problem, ScenarioError, StoreGone, Unanswered, UsageError
 from emulator.scenario.document import Document
 from emulator.scenario.loading import build, parse
 
@@ -86,7 +86,11 @@ async def answered(server: Controlled, call: Call) -> Any:
             result = done if call.route.merge is None else call.route.merge([done], asked)
         else:
             result = await _answered_by_all(server.peers, call, asked)
-        return await result if isinstance(result, Awaitable) else result
+        result = await result if isinstance(result, Awaitable) else result
+        store = server.namespaces.store
+        if call.route.in_store is not None and store is not None:
+            result = await call.route.in_store(store, asked.namespace, result)
+        return result
     except Exception as error:
         raise _refused(call.route, error) from None
 
@@ -95,7 +99,7 @@ async def _answered_by_all(peers: Peers, call: Call, asked: Asked) -> Any:
     route = call.route
     if route.alone is not None and (reasons := route.alone(asked)):
         listed = "; ".join(reasons)
-        raise Conflict(f"Serve without --workers for this, as workers share no state: {listed}.")
+        raise Conflict(f"Serve without --workers for this: {listed}.")
     if route.path == "events":
         return Stream(peers.stream(call.encoded()), "text/event-stream")
     if route.path == "journal/wait":
@@ -212,7 +216,7 @@ def _refused(route: ControlRoute, error: Exception) -> Refused:
             return Refused(404, str(error))
         case TimedOut():
             return Refused(408, str(error))
-        case Unanswered():
+        case Unanswered() | StoreGone():
             return Refused(503, str(error))
     logger.error("The control API failed on %s %s: please report this", route.method, route.path, exc_info=error)
     return Refused(500, "The emulator failed. Its log says why; please report this.")

@@ -23,7 +23,9 @@ class Options:
     request_faults: frozenset[Source] = frozenset(BY_REQUEST)
     """Where requests may ask for faults: header, key, url."""
     worker: int = 0
-    """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
+    """Which of several processes on one port this is; 0: it is alone there."""
+    salt: int = 0
+    """Part of all ids that this process makes alone, so that no two processes make the same."""
     allows_code: bool = False
     """Whether scenarios may name Python functions."""
     speaks_tls: bool = False

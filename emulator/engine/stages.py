@@ -1,6 +1,7 @@
 """What is known of a request after each step of its way. A stage never changes: each step makes the next one."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 from emulator.dialects.base import Dialect
 from emulator.engine.options import Options
@@ -15,6 +16,12 @@ from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step
 
+if TYPE_CHECKING:
+    from emulator.engine.prefixes import Prefixes
+    from emulator.state.leases import SharedLease
+    from emulator.state.store import Decision
+
+AnyLease: TypeAlias = "Lease | SharedLease"
 POOL = Pool("work", 2)
 """For what would hold up the loop. Its threads take turns with the loop, so there are few of them."""
 CODE_POOL = Pool("code", 16)
@@ -96,10 +103,14 @@ class Matched(Parsed):
 class Admitted(Matched):
     """The key may ask."""
 
-    lease: Lease | None
+    lease: "AnyLease | None"
     """What the request took of the key's quotas; `PlannedResponse.end` gives it back."""
     limits: Limits | None
     """What the key may use in a minute, where the provider reports that."""
+    decision: "Decision | None" = None
+    """What a store has decided; None: this process counts alone."""
+    prefixes: "Prefixes | None" = None
+    """The beginnings of the prompt that the store was asked about."""
 
 
 @record
@@ -108,7 +119,7 @@ class PlannedResponse:
 
     answer: PlannedBody | Sequence[Step]
     exchange: Exchange
-    lease: Lease | None = None
+    lease: "AnyLease | None" = None
 
     def end(self) -> None:
         """The answer is over, however it went: what it took of quotas is given back, and its record is complete."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from emulator.errors import Unanswered
+from emulator.errors import StoreGone, Unanswered
 from emulator.server.broker import (
     ALL,
     ANSWER,
@@ -20,6 +20,7 @@ from emulator.server.broker import (
     MORE,
     PART,
     SENT,
+    STORE,
     Frame,
     take_frames,
 )
@@ -28,6 +29,8 @@ from emulator.state.shared import Shared
 if TYPE_CHECKING:
     from emulator.control.api import Handle
 
+STORE_TIMEOUT = 3.0
+"""Seconds that the parent's store has to reply in."""
 ANSWER_TIMEOUT = 10.0
 """Seconds that workers have to answer in."""
 
@@ -76,6 +79,8 @@ class Channel(asyncio.Protocol):
         """Up to where this worker has acted on what went to all."""
         self._calls = 0
         self._asked: dict[int, _Asked] = {}
+        self._stored: dict[int, asyncio.Future[bytes]] = {}
+        """The replies of the parent's store that are awaited."""
         self._streams: dict[int, asyncio.Queue[Frame]] = {}
         self._played: dict[tuple[int, int], tuple[asyncio.Task[None], asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,6 +130,23 @@ class Channel(asyncio.Protocol):
             del self._asked[call]
         return [answer for _, answer in sorted(asked.answers.items()) if answer]
 
+    async def ask_store(self, message: bytes) -> bytes:
+        """The reply of the parent's store. Raises StoreGone. It may run outside of a task."""
+        call, loop = self._next_call(), asyncio.get_running_loop()
+        reply: asyncio.Future[bytes] = loop.create_future()
+        self._stored[call] = reply
+        timer = loop.call_later(STORE_TIMEOUT, _is_late, reply)
+        try:
+            self._send(STORE, ALL, call, message)
+            return await reply
+        finally:
+            timer.cancel()
+            del self._stored[call]
+
+    def tell_store(self, message: bytes) -> None:
+        """The same without a reply."""
+        self._send(STORE, ALL, 0, message)
+
     async def stream(self, message: bytes) -> AsyncIterator[bytes]:
         """The parts of all workers' answers as they come, until the reader leaves. A worker that comes later joins."""
         call = self._next_call()
@@ -162,7 +184,11 @@ class Channel(asyncio.Protocol):
 
     def _on_frame(self, frame: Frame) -> None:
         kind = frame.kind
-        if kind in (CALL, CANCEL):
+        if kind == STORE:
+            reply = self._stored.get(frame.call)
+            if reply is not None and not reply.done():
+                reply.set_result(frame.payload)
+        elif kind in (CALL, CANCEL):
             if self._handle is None:
                 self._held.append(frame)
             else:
@@ -234,3 +260,9 @@ class Channel(asyncio.Protocol):
 
 def _indices(payload: bytes) -> set[int]:
     return {int.from_bytes(payload[at : at + 2]) for at in range(0, len(payload), 2)}
+
+
+def _is_late(reply: "asyncio.Future[bytes]") -> None:
+    if not reply.done():
+        words = f"The store in the parent of the workers has not replied within {STORE_TIMEOUT:.0f} s."
+        reply.set_exception(StoreGone(words))

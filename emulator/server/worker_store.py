@@ -1,0 +1,56 @@
+"""The store of several workers: their parent keeps it, and they ask it on the control channel."""
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from emulator.state.memory_store import MemoryStore
+from emulator.state.store import Amount, Change, Decision, Plan, Settlement, Snapshot
+
+if TYPE_CHECKING:
+    from emulator.server.channel import Channel
+
+
+def owner_of(index: int) -> str:
+    """The name of a worker in what it holds."""
+    return f"worker-{index}"
+
+
+def replied(store: MemoryStore, message: bytes) -> bytes:
+    """What the parent replies to a worker's message."""
+    action, namespace, argument = orjson.loads(message)
+    return orjson.dumps(getattr(store, action)(namespace, *argument))
+
+
+class WorkerStore:
+    """A worker's way to the store in its parent."""
+
+    decides_all = False
+    name = "store in the parent of the workers"
+
+    def __init__(self, channel: "Channel") -> None:
+        self._channel = channel
+        self.owner = owner_of(channel.index)
+        self.fallback = MemoryStore()
+
+    async def decide(self, namespace: str, plan: Plan) -> Decision:
+        """Raises StoreGone."""
+        decision: Decision = await self._ask("decide", namespace, plan)
+        return decision
+
+    def settle(self, namespace: str, settlement: Settlement) -> None:
+        """Without waiting."""
+        self._channel.tell_store(orjson.dumps(["settle", namespace, [settlement]]))
+
+    async def change(self, namespace: str, change: Change) -> Amount | None:
+        """Raises StoreGone."""
+        balance: Amount | None = await self._ask("change", namespace, change)
+        return balance
+
+    async def snapshot(self, namespace: str) -> Snapshot:
+        """Raises StoreGone."""
+        snapshot: Snapshot = await self._ask("snapshot", namespace)
+        return snapshot
+
+    async def _ask(self, action: str, namespace: str, *argument: Any) -> Any:
+        return orjson.loads(await self._channel.ask_store(orjson.dumps([action, namespace, argument])))
