@@ -56,12 +56,12 @@ class Channel(asyncio.Protocol):
     @property
     def order(self) -> int:
         """Up to where this worker has acted on what went to all."""
-        return self._talk.order
+        return self._talk.answers.order
 
     def close(self) -> None:
         """The server ends."""
         self._is_closing = True
-        self._talk.stop_playing()
+        self._talk.answers.stop()
         if self._transport is not None:
             self._transport.close()
 

@@ -44,36 +44,19 @@ class Question:
 
 
 class Conversation:
-    """One process's part."""
+    """One process's part: what it asks, and what it answers."""
 
     def __init__(self, send: Send) -> None:
-        self.order = 0
-        """Up to where this process has acted on what went to all."""
-        self.handle: Handle | None = None
+        self.answers = Answers(send)
         self._send = send
         self._calls = 0
-        self._ordered: deque[Frame] = deque()
-        """What went to all and is not done yet; the first is being done."""
-        self._held: list[Frame] = []
-        """What came before this process has taken over what another one was given."""
         self._asked: dict[int, Question] = {}
         self._streams: dict[int, asyncio.Queue[Frame]] = {}
-        self._played: dict[tuple[int, int], tuple[asyncio.Task[None], asyncio.Event]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, handle: "Handle", order: int) -> None:
         """Answer calls from now on; those up to `order` have been taken over already."""
-        self.handle, self.order = handle, order
         self._send(JOINED, ALL, 0, b"")
-        held, self._held = self._held, []
-        for frame in held:
-            self.on_call(frame)
-
-    def stop_playing(self) -> None:
-        """End the answers that go on: whoever asked for them is out of reach, and asks again."""
-        for task, _ in self._played.values():
-            task.cancel()
-        self._played.clear()
+        self.answers.serve(handle, order)
 
     def restart_streams(self) -> None:
         """Ask once more for the answers that go on, as the others have ended them."""
@@ -119,14 +102,8 @@ class Conversation:
     def on_frame(self, frame: Frame) -> None:
         """A frame has come."""
         kind = frame.kind
-        if kind in (CALL, CANCEL):
-            if self.handle is None:
-                self._held.append(frame)
-            else:
-                self.on_call(frame)
-        elif kind == MORE:
-            if (played := self._played.get((frame.sender, frame.call))) is not None:
-                played[1].set()
+        if kind in (CALL, CANCEL, MORE):
+            self.answers.on_frame(frame)
         elif (stream := self._streams.get(frame.call)) is not None and kind in (PART, SENT):
             stream.put_nowait(frame)
         elif kind in (JOINED, GONE):
@@ -146,22 +123,64 @@ class Conversation:
             if asked.expected is not None:
                 asked.expected.discard(sender)
                 asked.look()
+        self.answers.lost(sender)
+
+    def _next_call(self) -> int:
+        self._calls = self._calls % 0xFFFFFFFF + 1
+        return self._calls
+
+
+class Answers:
+    """What one process answers."""
+
+    def __init__(self, send: Send) -> None:
+        self.order = 0
+        """Up to where this process has acted on what went to all."""
+        self.handle: Handle | None = None
+        self._send = send
+        self._held: list[Frame] = []
+        """What came before this process has taken over what another one was given."""
+        self._ordered: deque[Frame] = deque()
+        """What went to all and is not done yet; the first is being done."""
+        self._played: dict[tuple[int, int], tuple[asyncio.Task[None], asyncio.Event]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def serve(self, handle: "Handle", order: int) -> None:
+        """Answer from now on; what went to all up to `order` has been taken over already."""
+        self.handle, self.order = handle, order
+        held, self._held = self._held, []
+        for frame in held:
+            self.on_frame(frame)
+
+    def stop(self) -> None:
+        """End the answers that go on: whoever asked for them is out of reach, and asks again."""
+        for task, _ in self._played.values():
+            task.cancel()
+        self._played.clear()
+
+    def lost(self, sender: int) -> None:
+        """A process is gone."""
         for key in [key for key in self._played if key[0] == sender]:
             self._played.pop(key)[0].cancel()
 
-    def on_call(self, frame: Frame) -> None:
+    def on_frame(self, frame: Frame) -> None:
         """Do what is asked, and answer. What went to all is done one after the other, however long each takes."""
-        if frame.kind == CANCEL:
+        if self.handle is None:
+            self._held.append(frame)
+        elif frame.kind == MORE:
+            if (played := self._played.get((frame.sender, frame.call))) is not None:
+                played[1].set()
+        elif frame.kind == CANCEL:
             self._stop(frame)
-        elif frame.order and frame.order <= self.order:  # taken over already
+        elif not frame.order:
+            self._act(frame)
+        elif frame.order <= self.order:  # taken over already
             self._send(ANSWER, frame.sender, frame.call, b"")
-        elif frame.order:
+        else:
             self.order = frame.order
             self._ordered.append(frame)
             if len(self._ordered) == 1:
                 self._do_ordered()
-        else:
-            self._act(frame)
 
     def _do_ordered(self) -> None:
         while self._ordered:
@@ -208,10 +227,6 @@ class Conversation:
             event.clear()
             self._send(PART, frame.sender, frame.call, part)
             await event.wait()
-
-    def _next_call(self) -> int:
-        self._calls = self._calls % 0xFFFFFFFF + 1
-        return self._calls
 
 
 def indices(payload: bytes) -> set[int]:
