@@ -13,7 +13,7 @@ from emulator.engine.faults import StruckFaults, fault_context, faults_of, fault
 from emulator.engine.prefixes import Prefixes, prefixes_of
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, RequestContext
 from emulator.errors import StoreGone
-from emulator.faults.selection import BY_REQUEST, ActiveFault, hits
+from emulator.faults.selection import BY_REQUEST, ActiveFault, hits, is_in_window
 from emulator.matching.conditions import MatchContext
 from emulator.matching.residual import Left, Residual, left_of, residuals
 from emulator.matching.rules import Rule, RuleMatch
@@ -208,7 +208,7 @@ def _surely_refuses(active: ActiveFault, context: RequestContext) -> bool:
     fault, namespace = active.fault, context.namespace
     if fault.times is not None or fault.skip or fault.probability < 1:
         return False
-    is_in_time = namespace.fault_registry.is_in_window(fault, namespace.clock.now())
+    is_in_time = is_in_window(fault, namespace.clock.now() - namespace.fault_registry.started)
     return is_in_time and fault.refuse(fault_context(Arrived(context))) is not None
 
 
@@ -230,8 +230,8 @@ def _plan(question: Question, guess: int) -> Plan:
 def _counted(question: Question, faults: Sequence[ActiveFault]) -> list[ActiveFault]:
     """Those of them that the store counts now."""
     namespace = question.context.namespace
-    registry, now = namespace.fault_registry, namespace.clock.now()
-    return [each for each in faults if question.is_counted(each) and registry.is_in_window(each.fault, now)]
+    since = namespace.clock.now() - namespace.fault_registry.started
+    return [each for each in faults if question.is_counted(each) and is_in_window(each.fault, since)]
 
 
 def _fault_plan(question: Question, active: ActiveFault, attempts: range) -> FaultPlan:
@@ -277,12 +277,13 @@ def _is_error(answer: Any) -> bool:
 async def _decision(question: Question, store: Store, *, is_optional: bool = False) -> Decision:
     """Raises StoreGone when the store is gone and the request needs it."""
     guess = question.context.attempt
+    is_needed = not is_optional and question.needs_store
     for _ in range(MAX_PLANS):
         plan = _plan(question, guess) if question.ask is not None or question.faults.with_rule(None) else question.base
         try:
-            decision = await store.decide(question.context.namespace.name, plan)
+            decision = await store.decide(question.context.namespace.name, plan, is_needed=is_needed)
         except StoreGone:
-            if not is_optional and question.needs_store:
+            if is_needed:
                 raise
             decision = _without(question, store)
         if not decision["again"]:
@@ -320,9 +321,9 @@ def _struck(question: Question, decision: Decision, found: RuleMatch | None, con
         if row is not None:
             if row[2]:
                 struck.append(active)
-            if active.source == "live":
-                registry.note(active.id, row[1])
-        elif registry.is_in_window(active.fault, now) and hits(
+            if active.source == "live" and active.fault.times is not None and row[1] >= active.fault.times:
+                registry.spend(active.id)
+        elif is_in_window(active.fault, now - registry.started) and hits(
             active, namespace.seed, context.identity, context.attempt
         ):
             struck.append(active)

@@ -123,12 +123,6 @@ class FaultRegistry:
         if key is not None and self.claims is not None:
             self.claims.release(key)
 
-    def note(self, id: str, struck: int) -> None:
-        """How many requests a live fault has applied to, where others count too: it may be used up by now."""
-        fault = self.live.get(id)
-        if fault is not None and fault.times is not None and struck >= fault.times:
-            self.spend(id)
-
     def counted(self, id: str) -> Counter:
         """How many requests a fault has seen and applied to so far."""
         return self.counters.get(id) or Counter()
@@ -179,10 +173,6 @@ class FaultRegistry:
             counter = self.counters[id] = Counter()
         return counter
 
-    def is_in_window(self, fault: Fault, now: float) -> bool:
-        """Whether it may strike at a moment of the clock."""
-        return fault.window is None or fault.window.holds(now - self.started)
-
     def select(
         self, armed: Iterable[ActiveFault], now: float, seed: int, identity: bytes, attempt: int
     ) -> list[ActiveFault]:
@@ -190,7 +180,7 @@ class FaultRegistry:
         struck = []
         for each in armed:
             fault = each.fault
-            if not self.is_in_window(fault, now):
+            if not is_in_window(fault, now - self.started):
                 continue
             counter = self._counter(each.id)
             counter.seen += 1
@@ -208,6 +198,11 @@ class FaultRegistry:
                 self.spend(each.id)
             struck.append(each)
         return struck
+
+
+def is_in_window(fault: Fault, since: float) -> bool:
+    """Whether it may strike so many seconds after windows begin to count."""
+    return fault.window is None or fault.window.holds(since)
 
 
 def hits(each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:

@@ -33,7 +33,7 @@ class WorkerStore:
         self.owner = owner_of(channel.index)
         self.fallback = MemoryStore()
 
-    async def decide(self, namespace: str, plan: Plan) -> Decision:
+    async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
         """Raises StoreGone."""
         decision: Decision = await self._ask("decide", namespace, plan)
         return decision

@@ -253,8 +253,8 @@ class Namespace:
                 return self.use(found)
 
     def use(self, found: RuleMatch | None) -> RuleMatch | None:
-        """Counts a use of the rule and sets the state, if the rule does."""
-        if found is not None:
+        """Counts a use of the rule and sets the state, if the rule does, unless a store does so."""
+        if found is not None and (self.store is None or not self.store.decides_all):
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
             if found.answer.set_state is not None:

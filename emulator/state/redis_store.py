@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from emulator.errors import StoreGone
+from emulator.state.leases import nothing_used
 from emulator.state.memory_store import MemoryStore
 from emulator.state.redis_connection import REPLY_TIMEOUT, RedisConnection
 from emulator.state.store import (
@@ -30,6 +31,8 @@ from emulator.state.store import (
 
 logger = logging.getLogger("emulator")
 
+PATIENCE = 1.0
+"""Seconds to wait for a reply that a request can do without."""
 MAX_BATCH = 256
 """The most steps in one packet."""
 MAX_UNSENT = 100_000
@@ -92,10 +95,19 @@ class RedisStore:
         if self._settlements:
             logger.error("%d settlements were not sent to the %s.", len(self._settlements), self.name)
 
-    async def decide(self, namespace: str, plan: Plan) -> Decision:
-        """Raises StoreGone."""
+    async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
+        """Raises StoreGone: sooner for a request that can do without."""
         leased = [quota["key"] for quota in plan["quotas"] if quota["concurrency"] >= 0]
-        decision = decision_of(orjson.loads(await self._run(namespace, "decide", plan, leased)))
+        words = self._words(namespace, "decide", plan, leased)
+        try:
+            answer = await self._ask(words, None if is_needed else PATIENCE)
+        except BaseException:
+            if leased:  # it may have been decided, and nobody has heard of it
+                settlement = nothing_used(self, 0.0)
+                settlement["lease"], settlement["closes"] = plan["lease"], leased
+                self.settle(namespace, settlement)
+            raise
+        decision = decision_of(orjson.loads(answer))
         if leased and not decision["again"] and decision["refused"] in ("", "rate"):
             held = self._held.setdefault(namespace, {})
             for key in leased:
@@ -122,7 +134,7 @@ class RedisStore:
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         """Raises StoreGone."""
-        balance = orjson.loads(await self._run(namespace, "change", change, ()))
+        balance = orjson.loads(await self._ask(self._words(namespace, "change", change, ())))
         return read(balance) if balance else None
 
     async def snapshot(self, namespace: str) -> Snapshot:
@@ -131,19 +143,21 @@ class RedisStore:
         fields = await self._ask(("HGETALL", key))
         return Snapshot(values={_text(name): _text(value) for name, value in fields.items()})
 
-    async def _run(self, namespace: str, action: str, argument: Any, leased: Sequence[str]) -> bytes:
-        answer: bytes = await self._ask(self._words(namespace, action, argument, leased))
-        return answer
-
-    async def _ask(self, words: Sequence[Any]) -> Any:
-        connection = self._connection
+    async def _ask(self, words: Sequence[Any], patience: float | None = None) -> Any:
+        """The reply. It may run outside of a task."""
+        connection, loop = self._connection, asyncio.get_running_loop()
         if connection.is_gone:
             raise connection.gone()
-        step = _Step(words, asyncio.get_running_loop().create_future())
-        self._steps.append(step)
+        done: asyncio.Future[Any] = loop.create_future()
+        self._steps.append(_Step(words, done))
         self._wake.set()
-        assert step.done is not None
-        return await step.done
+        if patience is None:
+            return await done
+        timer = loop.call_later(patience, _give_up, done, f"The {self.name} has not replied within {patience:g} s.")
+        try:
+            return await done
+        finally:
+            timer.cancel()
 
     def _words(self, namespace: str, action: str, argument: Any, leased: Sequence[str]) -> Sequence[Any]:
         key = self._connection.address.key
@@ -231,3 +245,8 @@ class RedisStore:
 
 def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
+
+
+def _give_up(done: "asyncio.Future[Any]", complaint: str) -> None:
+    if not done.done():
+        done.set_exception(StoreGone(complaint))

@@ -293,7 +293,8 @@ end
 function actions.renew(leases)
   for _, each in ipairs(leases) do
     local key = lease_key[each[1]]
-    call('ZADD', key, 'XX', milliseconds() + LEASE_MS, each[2])
+    call('ZADD', key, milliseconds() + LEASE_MS, each[2])
+    call('SADD', LEASES, key)
     call('PEXPIRE', key, ttl)
   end
   touch()

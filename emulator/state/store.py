@@ -233,8 +233,8 @@ class Store(Protocol):
         """Whether every request asks it, also one that shares nothing but the number of its attempt."""
         ...
 
-    async def decide(self, namespace: str, plan: Plan) -> Decision:
-        """Raises StoreGone."""
+    async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
+        """Raises StoreGone: sooner for a request that can do without."""
         ...
 
     def settle(self, namespace: str, settlement: Settlement) -> None:
