@@ -83,6 +83,11 @@ def chat(origin: str, prompt: str, key: str = "sk-rich", provider: str = "serevi
     return CLIENT.post(f"{origin}/{provider}{path}", json=body, headers=headers)
 
 
+def content(answer: httpx.Response) -> str:
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["choices"][0]["message"]["content"])
+
+
 def control(origin: str, method: str, path: str, body: Any = None) -> Any:
     given = {} if body is None else {"json": body}
     response = CLIENT.request(method, f"{origin}/__emulator/{path}", **given)
@@ -179,7 +184,7 @@ def check_counts(origins: Sequence[str]) -> None:
         dealt = list(pool.map(lambda n: ask(n, f"deal {n}", "sk-rich"), range(REPLIES)))
         limited = list(pool.map(lambda n: ask(n, f"limited {n}", "sk-some"), range(40)))
         poor = list(pool.map(lambda n: ask(n, "poor", "sk-poor"), range(60)))
-    contents = sorted(answer.json()["choices"][0]["message"]["content"] for answer in dealt)
+    contents = sorted(content(answer) for answer in dealt)
     assert contents == sorted(f"reply {number}" for number in range(REPLIES))
     assert sorted(answer.status_code for answer in limited) == [200] * 20 + [429] * 20
     paid = [answer.json()["usage"] for answer in poor if answer.status_code == 200]
@@ -291,7 +296,7 @@ def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
         {"version": 1, "rules": [plain, turns], "accounts": [{"key": "k", "balance": "1"}, {"key": "free"}]}
     )
     origins = origins_of(replicas("--scenario", scenario(text)))
-    assert chat(origins[0], "turn", "free").json()["choices"][0]["message"]["content"] == "0"
+    assert content(chat(origins[0], "turn", "free")) == "0"
     assert chat(origins[0], "plain", "k").status_code == 200
     before = control(origins[0], "GET", "accounts")["accounts"][0]["balance"]
     redis_server.pause()
@@ -300,7 +305,7 @@ def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
         for origin in origins:
             started = time.monotonic()
             answer = chat(origin, "plain", "free")
-            assert answer.json()["choices"][0]["message"]["content"] == "plain"
+            assert content(answer) == "plain"
             assert time.monotonic() - started < 1.5
             started = time.monotonic()
             answer = chat(origin, "turn", "free")
@@ -320,7 +325,7 @@ def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
     after = control(origins[0], "GET", "accounts")["accounts"][0]["balance"]
     assert Decimal(after) < Decimal(before) < 1
     # Requests that came to Redis while it was paused may have been counted; those that were answered were not lost.
-    contents = [chat(origins[n % 3], "turn", "free").json()["choices"][0]["message"]["content"] for n in range(6)]
+    contents = [content(chat(origins[n % 3], "turn", "free")) for n in range(6)]
     assert contents == sorted(contents)
     assert "0" not in contents
 
@@ -330,7 +335,7 @@ def test_a_store_that_was_emptied_is_one_that_begins_anew(
 ) -> None:
     turns = {"name": "turns", "replies": [{"reply": {"content": "first"}}, {"reply": {"content": "second"}}]}
     origins = origins_of(replicas("--scenario", scenario(json.dumps({"version": 1, "rules": [turns]}))))
-    contents = [chat(origin, "turn").json()["choices"][0]["message"]["content"] for origin in origins]
+    contents = [content(chat(origin, "turn")) for origin in origins]
     assert contents == ["first", "second", "second"]
     redis_server.stop()
     assert chat(origins[0], "turn").status_code == 503
@@ -338,7 +343,7 @@ def test_a_store_that_was_emptied_is_one_that_begins_anew(
     until = time.monotonic() + 10
     while (answer := chat(origins[0], "turn")).status_code == 503:
         assert time.monotonic() < until
-    assert answer.json()["choices"][0]["message"]["content"] == "first"
+    assert content(answer) == "first"
 
 
 def test_keys_are_of_one_slot_for_each_namespace_and_expire(
@@ -373,14 +378,14 @@ def test_the_control_api_changes_and_shows_what_all_workers_count(scenario: Call
         assert {chat(origin, f"{n}", "sk-new").status_code for n in range(6)} == {403}
         once = {"name": "once", "times": 2, "reply": {"content": "once"}}
         assert control(origin, "POST", "rules", once)["id"] == "added-1"
-        said = [chat(origin, f"new {n}").json()["choices"][0]["message"]["content"] for n in range(9)]
+        said = [content(chat(origin, f"new {n}")) for n in range(9)]
         assert said.count("once") == 2
         assert [rule["used"] for rule in control(origin, "GET", "rules")["rules"]] == [2, 0]
         assert control(origin, "POST", "reset", {}) == {"status": "ok"}
-        said = [chat(origin, f"deal {n}").json()["choices"][0]["message"]["content"] for n in range(5)]
+        said = [content(chat(origin, f"deal {n}")) for n in range(5)]
         assert said == [f"reply {n}" for n in range(5)]
         turns = {"rules": [{"name": "t", "replies": [{"reply": {"content": "a"}}, {"reply": {"content": "b"}}]}]}
         assert control(origin, "PUT", "scenario", turns)["rules"] == 1
-        assert [chat(origin, "x", "k").json()["choices"][0]["message"]["content"] for n in range(4)] == [*"abbb"]
+        assert [content(chat(origin, "x", "k")) for n in range(4)] == [*"abbb"]
         assert control(origin, "PUT", "scenario", turns)["rules"] == 1
-        assert chat(origin, "x", "k").json()["choices"][0]["message"]["content"] == "a"
+        assert content(chat(origin, "x", "k")) == "a"

@@ -95,7 +95,7 @@ class Question(NamedTuple):
     def needs_store(self) -> bool:
         """Whether there is no answer without what others have done."""
         quotas, request = self.context.namespace.quotas, None if self.ask is None else self.ask.request
-        account = request is not None and quotas.knows(request.http_request.provider, request.key)
+        account = request is not None and quotas.balance(request.http_request.provider, request.key) is not None
         is_counted = any(each.fault.times is not None or each.fault.skip for each in self.all_faults)
         is_limited = bool(self.quotas) or (self.limits is not None and self.limits.is_enforced)
         return account or is_counted or is_limited or any(_counts(left) for left in self.left)

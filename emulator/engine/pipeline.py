@@ -23,6 +23,7 @@ from emulator.offload import Abandoned, never
 from emulator.providers.base import ProviderError
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
+from emulator.state.leases import SharedLease
 from emulator.state.namespace import Namespace
 from emulator.state.response_cache import CachedResponse
 from emulator.state.shared import is_counted
@@ -82,6 +83,8 @@ async def _way(arrived: Arrived) -> PlannedResponse:
                 assert isinstance(stage, Admitted)
                 admitted = stage
             planned = await respond(admitted, struck)
+            if store is not None and isinstance(admitted.lease, SharedLease):
+                await admitted.lease.until_charged()
         except (ProviderError, ScriptedError) as error:
             if struck is None and (early := store_for_early(stage)) is not None:
                 stage, struck, _ = await decide_early(stage, early)

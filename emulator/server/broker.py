@@ -134,8 +134,7 @@ class Broker:
         receivers: tuple[_Line, ...]
         if frame.kind == STORE:
             reply = replied(self.store, frame.payload)
-            if frame.call:
-                self._send((source,), Frame(STORE, source.index, 0, frame.call, 0, reply))
+            self._send((source,), Frame(STORE, source.index, 0, frame.call, 0, reply))
             return
         if frame.kind == JOINED:
             source.serves = True

@@ -86,24 +86,21 @@ class Channel(asyncio.Protocol):
                 ) from None
             return question.parts()
 
-    async def ask_store(self, message: bytes) -> bytes:
-        """The reply of the parent's store. Raises StoreGone. It may run outside of a task."""
+    def ask_store(self, message: bytes) -> "asyncio.Future[bytes]":
+        """The reply of the parent's store, or StoreGone."""
         loop = asyncio.get_running_loop()
-        self._last = self._last % 0xFFFFFFFF + 1
-        call = self._last
+        call = self._last = self._last % 0xFFFFFFFF + 1
         reply: asyncio.Future[bytes] = loop.create_future()
-        self._stored[call] = reply
         timer = loop.call_later(STORE_TIMEOUT, _is_late, reply)
-        try:
-            self._send(STORE, ALL, call, message)
-            return await reply
-        finally:
+
+        def over(_: object) -> None:
             timer.cancel()
             del self._stored[call]
 
-    def tell_store(self, message: bytes) -> None:
-        """The same without a reply."""
-        self._send(STORE, ALL, 0, message)
+        self._stored[call] = reply
+        reply.add_done_callback(over)
+        self._send(STORE, ALL, call, message)
+        return reply
 
     def stream(self, message: bytes) -> AsyncIterator[bytes]:
         """The parts of all workers' answers as they come, until the reader leaves. A worker that comes later joins."""

@@ -1,5 +1,7 @@
 """The store of several workers: their parent keeps it, and they ask it on the control channel."""
 
+import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -9,6 +11,8 @@ from emulator.state.store import Amount, Change, Decision, Plan, Settlement, Sna
 
 if TYPE_CHECKING:
     from emulator.server.channel import Channel
+
+logger = logging.getLogger("emulator")
 
 
 def owner_of(index: int) -> str:
@@ -38,9 +42,18 @@ class WorkerStore:
         decision: Decision = await self._ask("decide", namespace, plan)
         return decision
 
-    def settle(self, namespace: str, settlement: Settlement) -> None:
+    def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
         """Without waiting."""
-        self._channel.tell_store(orjson.dumps(["settle", namespace, [settlement]]))
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def confirm(reply: "asyncio.Future[bytes]") -> None:
+            if (error := reply.exception()) is not None:
+                logger.error("What an answer has used may not be counted: %s", error)
+            if not confirmed.done():
+                confirmed.set_result(None)
+
+        self._channel.ask_store(orjson.dumps(["settle", namespace, [settlement]])).add_done_callback(confirm)
+        return confirmed
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         """Raises StoreGone."""

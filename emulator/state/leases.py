@@ -1,7 +1,8 @@
 """What a request takes of balances, quotas and limits that a store keeps for several processes."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import blake2b
 from itertools import count
@@ -21,6 +22,8 @@ from emulator.state.store import (
     limbs,
 )
 
+PATIENCE = 1.0
+"""Seconds that an answer waits for its charge to be confirmed."""
 _NUMBERS = count(1)
 """Of settlements and leases: each process counts its own."""
 
@@ -115,8 +118,10 @@ class SharedLease:
     """The quotas that count it, with windows that begin at a moment."""
     leased: list[str]
     """The quotas of which it holds a part."""
-    hard: Sequence[tuple[int, int]] = field(default=())
+    hard: Sequence[tuple[int, int]] = ()
     """The limits of tokens that no answer may cross, and what was used of them."""
+    confirmed: "asyncio.Future[None] | None" = None
+    """Whether the store has what the answer uses."""
 
     def crosses(self, usage: Usage) -> bool:
         """Whether an answer would cross one of these limits."""
@@ -128,8 +133,25 @@ class SharedLease:
         settlement = nothing_used(self.store, now)
         settlement["account"], settlement["cost"] = self.account, amount_of(cost)
         settlement["quotas"], settlement["tokens"] = plans, usage.total
-        if (self.account is not None and cost) or (plans and usage.total):
-            self.store.settle(self.namespace, settlement)
+        counts = any(plan["tokens"] >= 0 for plan in plans)
+        if (self.account is not None and cost) or (counts and usage.total):
+            self.confirmed = self.store.settle(self.namespace, settlement)
+
+    async def until_charged(self) -> None:
+        """Returns once the store has what the answer uses, as its end invites the next request. A store that is gone
+        gets it later. May run outside of a task."""
+        confirmed = self.confirmed
+        if confirmed is not None and not confirmed.done():
+            waiting = asyncio.get_running_loop().create_future()
+
+            def over(_: object = None) -> None:
+                if not waiting.done():
+                    waiting.set_result(None)
+
+            timer = asyncio.get_running_loop().call_later(PATIENCE, over)
+            confirmed.add_done_callback(over)
+            await waiting
+            timer.cancel()
 
     def close(self) -> None:
         """Releases what the answer uses. May be called more than once."""

@@ -53,8 +53,9 @@ class _Step:
     """A run of the script that is waited for, or must come to its end."""
 
     words: Sequence[Any]
-    done: "asyncio.Future[Any] | None"
-    """None: a settlement, which nobody waits for."""
+    done: "asyncio.Future[Any]"
+    is_settlement: bool = False
+    """Whether it is sent again until Redis has it."""
 
 
 class RedisStore:
@@ -114,7 +115,7 @@ class RedisStore:
                 held[key, plan["lease"]] = None
         return decision
 
-    def settle(self, namespace: str, settlement: Settlement) -> None:
+    def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
         """Without waiting. It is sent before whatever is asked later, and again until Redis has it."""
         held = self._held.get(namespace)
         for key in settlement["closes"]:
@@ -122,7 +123,8 @@ class RedisStore:
                 held.pop((key, settlement["lease"]), None)
         if held is not None and not held:
             del self._held[namespace]
-        step = _Step(self._words(namespace, "settle", settlement, settlement["closes"]), None)
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        step = _Step(self._words(namespace, "settle", settlement, settlement["closes"]), confirmed, is_settlement=True)
         self._settlements.append(step)
         if len(self._settlements) > MAX_UNSENT:
             self._settlements.popleft()
@@ -131,6 +133,7 @@ class RedisStore:
             self._dropped += 1
         self._steps.append(step)
         self._wake.set()
+        return confirmed
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         """Raises StoreGone."""
@@ -207,21 +210,24 @@ class RedisStore:
         return answers
 
     def _settle(self, step: _Step, answer: Any) -> None:
-        if step.done is None:
+        done = step.done
+        if step.is_settlement:
             if self._settlements and self._settlements[0] is step:
                 self._settlements.popleft()
             if isinstance(answer, Exception):
                 logger.error("The %s refused a settlement: %s", self.name, answer)
-        elif not step.done.done():
+            if not done.done():
+                done.set_result(None)
+        elif not done.done():
             if isinstance(answer, Exception):
-                step.done.set_exception(StoreGone(f"The {self.name} failed: {answer}."))
+                done.set_exception(StoreGone(f"The {self.name} failed: {answer}."))
             else:
-                step.done.set_result(answer)
+                done.set_result(answer)
 
     def _failed(self, batch: list[_Step], error: StoreGone) -> None:
         """Nobody waits any more; settlements are sent again once the store is back, in their order."""
         for step in (*batch, *self._steps):
-            if step.done is not None and not step.done.done():
+            if not step.is_settlement and not step.done.done():
                 step.done.set_exception(error)
         self._steps.clear()
         self._steps.extend(self._settlements)

@@ -13,6 +13,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
 
 if TYPE_CHECKING:
+    from asyncio import Future
+
     from emulator.state.memory_store import MemoryStore
 
 Amount = list[int]
@@ -237,8 +239,8 @@ class Store(Protocol):
         """Raises StoreGone: sooner for a request that can do without."""
         ...
 
-    def settle(self, namespace: str, settlement: Settlement) -> None:
-        """Without waiting. It is kept until the store has it."""
+    def settle(self, namespace: str, settlement: Settlement) -> "Future[None]":
+        """Without waiting. It is kept until the store has it, which the future says; it never fails."""
         ...
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
