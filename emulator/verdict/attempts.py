@@ -164,6 +164,12 @@ class _Recorded:
         duration = self.duration
         return self.received + duration if duration is not None else float("inf")
 
+    @property
+    def stayed(self) -> float:
+        """The seconds that the client stayed after the last byte."""
+        end = self.duration if self.duration is not None else self.row.get("age")
+        return max(0.0, float(end or 0.0) - float(self.row["last_sent"] or 0.0))
+
     # How it went
 
     @property
