@@ -1,5 +1,7 @@
 """The same question again: an answer that would come out the same is made only once, but for its ids and moments."""
 
+from collections.abc import Sequence
+
 from emulator.completion import complete
 from emulator.engine.faults import StruckFaults
 from emulator.engine.rendering import pace_of, paced
@@ -11,7 +13,16 @@ from emulator.providers.base import ProviderError
 from emulator.reply import Block, Reply, Search
 from emulator.request import HttpRequest, ToolCall
 from emulator.state.namespace import Namespace
-from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
+from emulator.state.response_cache import (
+    CREATED,
+    ID,
+    REQUEST_ID,
+    CachedAnswer,
+    CachedResponse,
+    Template,
+    holds_stand_in,
+    template_of,
+)
 from emulator.wire import PlannedBody
 
 
@@ -52,8 +63,8 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     exchange.outcome = "reply" if match is not None else "generated"
     exchange.why, exchange.read_as = cached.why, cached.read_as
     exchange.tokenizer, exchange.is_estimate = cached.tokenizer, cached.is_estimate
-    exchange.status = cached.planned.status
-    planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
+    exchange.status = cached.template.planned.status
+    planned = cached.template.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
     if cached.is_at_once:
         return planned
     return paced(planned, pace_of(planned.streamed, match, context), dialect, context.entropy)
@@ -63,7 +74,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
     """Keep an answer for the same question, if it would come out the same again."""
     if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
         return
-    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
+    context, request = admitted.context, admitted.request
     completion = complete(
         replies,
         request,
@@ -75,9 +86,20 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         seed=context.namespace.seed,
         habits=context.dialect.model_habits(),
     )
+    _keep(template_of(context.dialect.render(completion, request)), admitted)
+
+
+def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
+    """The same for an answer that all requests of a form get."""
+    if _is_cacheable((), prompt, admitted, struck):
+        _keep(template_of(known.template.filled(ID, CREATED, REQUEST_ID, prompt.total)), admitted)
+
+
+def _keep(template: Template, admitted: Admitted) -> None:
+    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
     assert exchange.usage is not None
     cached = CachedResponse(
-        context.dialect.render(completion, request),
+        template,
         context.identity,
         context.http_request.operation,
         context.http_request.dialect,
@@ -94,7 +116,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
     context.namespace.response_cache.keep(context.http_request, cached)
 
 
-def _is_cacheable(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
+def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
     """Whether the same request would get the same answer again, but for its ids and moments."""
     context, match = admitted.context, admitted.match
     provider, compiled = context.provider, context.namespace.compiled

@@ -190,13 +190,16 @@ GONE = _Gone()
 
 
 class FastPath(Protocol):
-    """What may answer a packet before uvicorn parses it."""
+    """What may answer a request before uvicorn parses it."""
+
+    def awaits(self, data: bytes) -> bool:
+        """Whether this is the beginning of a request that it may answer once the rest is there."""
 
     def take(self, protocol: Any, data: bytes) -> bool:
         """Whether that was done."""
 
     def learn(self, data: bytes, scope: Scope) -> None:
-        """A packet was one whole request; this is what it said."""
+        """A packet was one request, or its head and a part of its body; this is what the head said."""
 
 
 class _Limits(UvicornProtocol):
@@ -316,6 +319,7 @@ class Connection(_Limits):
         self._gate = listener_control
         self._shortcut = fast_path
         self._answered = 0.0  # when the short-cut last answered, by the loop's time
+        self._held = b""  # a known head that waits for its body
 
     def feed(self, data: bytes) -> None:
         """Let the parser have what came."""
@@ -355,8 +359,14 @@ class Connection(_Limits):
         self.handle.stop_waiting()
         before = self.cycle
         short = self._shortcut if not self.unfinished and self._is_between_requests() else None
-        if short is not None and short.take(self, data):
-            return
+        if short is not None:
+            held, self._held = self._held, b""
+            if short.take(self, held + data if held else data):
+                return
+            if not held and short.awaits(data):
+                self._hold(data)
+                return
+            data = held + data
         was_in_body = before is not None and before.more_body
         self.unfinished += len(data)
         self.feed(data)
@@ -368,6 +378,8 @@ class Connection(_Limits):
             or self.unfinished > MAX_HEAD_BYTES
             or self.flow.read_paused
         ):
+            if short is not None and cycle is not before and cycle.more_body and cycle.keep_alive:
+                short.learn(data, cycle.scope)
             self.consider(before, was_in_body)
         else:
             if self.deadline is None:
@@ -376,6 +388,28 @@ class Connection(_Limits):
                 self.stop_patience()
             if short is not None and cycle.keep_alive and not self.is_pipelining():
                 short.learn(data, self.scope)
+
+    def _hold(self, data: bytes) -> None:
+        """Keep a known head until its body is there."""
+        self._held = data
+        self.unset_keep_alive()
+        self.be_patient()
+
+    def _let_go(self) -> None:
+        """Let the parser have what was kept."""
+        held, self._held = self._held, b""
+        if held:
+            self.unfinished += len(held)
+            self.feed(held)
+
+    def _run_out(self) -> None:
+        self._let_go()
+        super()._run_out()
+
+    def shutdown(self) -> None:
+        """uvicorn's own: a request that has begun is still answered."""
+        self._let_go()
+        super().shutdown()
 
     def _is_between_requests(self) -> bool:
         """Whether nothing is open: no answer, and no part of a request."""
