@@ -92,14 +92,14 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Bodies that differ in their words alone, some of them broken."""
     members: dict[str, Any] = draw(FORMS)
     roles = draw(TURNS)
-    extra = draw(st.sampled_from([{}] * 9 + [{"name": "n"}, {"tool_call_id": "c"}, {"prefix": True}]))
+    extra: dict[str, Any] = draw(st.sampled_from([{}] * 9 + [{"name": "n"}, {"tool_call_id": "c"}, {"prefix": True}]))
     has_system, is_text = draw(st.booleans()), draw(st.booleans())
     bodies = []
     for _ in range(3):
         turns: Any = [{"role": role, "content": draw(CONTENTS), **extra} for role in [*roles, "user"]]
         if is_text and not roles:
             turns = turns[0]["content"]  # which one dialect takes
-        lead = {"lead": draw(CONTENTS)} if has_system else {}
+        lead: dict[str, Any] = {"lead": draw(CONTENTS)} if has_system else {}
         bodies.append({**members, "turns": turns, **lead})
     return bodies
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from emulator.control.api import Peers
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
+    from emulator.state.redis_connection import RedisConnection
 
 logger = logging.getLogger("emulator")
 
@@ -90,6 +91,8 @@ class App:
         self.totals = Totals()
         self.peers: Peers | None = None
         """The workers of this server, this process among them."""
+        self.redis: RedisConnection | None = None
+        """The connection to the store that this server shares with others."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()
