@@ -207,9 +207,9 @@ def test_a_request_that_has_begun_is_answered_before_the_end() -> None:
         known(client, asked)
         client.send(asked[:-5])
         server: Any = emulator._server.http
-        eventually(lambda: any(connection._held for connection in server.server_state.connections))
+        eventually(lambda: any(connection.held for connection in server.server_state.connections))
         emulator._server.stop(5)
-        eventually(lambda: not any(connection._held for connection in server.server_state.connections))
+        eventually(lambda: not any(connection.held for connection in server.server_state.connections))
         client.send(asked[-5:])
         assert client.response().status == 200
 

@@ -308,7 +308,43 @@ class _Limits(UvicornProtocol):
             self.give_up(REQUEST_TIMEOUT)
 
 
-class Connection(_Limits):
+class _Held(_Limits):
+    """A known head that waits for its body, and is left to the parser if that does not come."""
+
+    held = b""
+
+    def feed(self, data: bytes) -> None:
+        """Let the parser have what came."""
+        raise NotImplementedError
+
+    def unset_keep_alive(self) -> None:
+        """Let the connection rest for as long as it wants."""
+        self._unset_keepalive_if_required()
+
+    def hold(self, data: bytes) -> None:
+        """Keep a known head until its body is there."""
+        self.held = data
+        self.unset_keep_alive()
+        self.be_patient()
+
+    def let_go(self) -> None:
+        """Let the parser have what was kept."""
+        held, self.held = self.held, b""
+        if held:
+            self.unfinished += len(held)
+            self.feed(held)
+
+    def _run_out(self) -> None:
+        self.let_go()
+        super()._run_out()
+
+    def shutdown(self) -> None:
+        """uvicorn's own: a request that has begun is still answered."""
+        self.let_go()
+        super().shutdown()
+
+
+class Connection(_Held):
     """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
     a `ConnectionHandle` into every request's state."""
 
@@ -319,11 +355,6 @@ class Connection(_Limits):
         self._gate = listener_control
         self._shortcut = fast_path
         self._answered = 0.0  # when the short-cut last answered, by the loop's time
-        self._held = b""  # a known head that waits for its body
-
-    def feed(self, data: bytes) -> None:
-        """Let the parser have what came."""
-        raise NotImplementedError
 
     def cycle_for(self, scope: Scope) -> Cycle:
         """uvicorn's record of a request that came whole and needs no parsing."""
@@ -332,10 +363,6 @@ class Connection(_Limits):
     def start(self, cycle: Cycle) -> None:
         """Let the application answer."""
         raise NotImplementedError
-
-    def unset_keep_alive(self) -> None:
-        """Let the connection rest for as long as it wants."""
-        self._unset_keepalive_if_required()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -360,11 +387,11 @@ class Connection(_Limits):
         before = self.cycle
         short = self._shortcut if not self.unfinished and self._is_between_requests() else None
         if short is not None:
-            held, self._held = self._held, b""
+            held, self.held = self.held, b""
             if short.take(self, held + data if held else data):
                 return
             if not held and short.awaits(data):
-                self._hold(data)
+                self.hold(data)
                 return
             data = held + data
         was_in_body = before is not None and before.more_body
@@ -388,28 +415,6 @@ class Connection(_Limits):
                 self.stop_patience()
             if short is not None and cycle.keep_alive and not self.is_pipelining():
                 short.learn(data, self.scope)
-
-    def _hold(self, data: bytes) -> None:
-        """Keep a known head until its body is there."""
-        self._held = data
-        self.unset_keep_alive()
-        self.be_patient()
-
-    def _let_go(self) -> None:
-        """Let the parser have what was kept."""
-        held, self._held = self._held, b""
-        if held:
-            self.unfinished += len(held)
-            self.feed(held)
-
-    def _run_out(self) -> None:
-        self._let_go()
-        super()._run_out()
-
-    def shutdown(self) -> None:
-        """uvicorn's own: a request that has begun is still answered."""
-        self._let_go()
-        super().shutdown()
 
     def _is_between_requests(self) -> bool:
         """Whether nothing is open: no answer, and no part of a request."""
