@@ -17,17 +17,8 @@ from emulator.engine.writing import Prompt
 from emulator.generation.compose import is_plain
 from emulator.reply import CacheUse, Reply, ReplyTemplate
 from emulator.request import ModelRequest
-from emulator.state.response_cache import (
-    CREATED,
-    ID,
-    MAX_REQUEST_BYTES,
-    PROMPT,
-    REQUEST_ID,
-    CachedAnswer,
-    holds_stand_in,
-    is_small,
-    template_of,
-)
+from emulator.state.form_answers import PROMPT, CachedAnswer, gapped, holds_stand_in, is_small
+from emulator.state.response_cache import CREATED, ID, MAX_REQUEST_BYTES, REQUEST_ID
 from emulator.wire import PlannedBody
 
 
@@ -62,18 +53,18 @@ def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> Cac
     form, match = admitted.form, admitted.match
     if form is None or match is None or struck.faults or admitted.lease is not None:
         return None
-    known = admitted.context.namespace.response_cache.answers.get((form, id(match.answer), use))
+    known: CachedAnswer | None = admitted.context.namespace.response_cache.answers.get((form, id(match.answer), use))
     return known if known is not None and known.answer is match.answer else None
 
 
 def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> PlannedBody:
     """That answer with this request's own id, moment and prompt."""
     context, exchange, request = admitted.context, admitted.context.exchange, admitted.request
-    exchange.outcome, exchange.status = "reply", known.template.planned.status
+    exchange.outcome, exchange.status = "reply", known.gapped.planned.status
     exchange.usage = usage = known.usage_of(prompt.total)
     exchange.cost = context.provider.cost(usage, request.model, exchange.received)
     moment = int(exchange.received)
-    return known.template.filled(context.dialect.make_id(context.entropy), moment, context.request_id, prompt.total)
+    return known.gapped.filled(context.dialect.make_id(context.entropy), moment, context.request_id, prompt.total)
 
 
 def remember_answer(
@@ -101,12 +92,12 @@ def remember_answer(
         seed=context.namespace.seed,
         habits=context.dialect.model_habits(),
     )
-    template = template_of(context.dialect.render(completion, request))
-    made = template.filled(
+    answer = gapped(context.dialect.render(completion, request))
+    made = answer.filled(
         context.dialect.make_id(context.entropy), int(context.exchange.received), context.request_id, prompt.total
     )
     if made == planned:  # else something in it is made of the prompt's tokens in a way of its own
-        known = CachedAnswer(match.answer, template, completion.usage)
+        known = CachedAnswer(match.answer, answer, completion.usage)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known)
 
 
