@@ -20,11 +20,9 @@ from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Set
 from emulator.providers.deepseek_chat import (
     CONTEXT_LENGTH,
     DEEPSEEK_TEXTS,
-    DeepSeekBody,
     DeepSeekDialect,
-    DeepSeekMessage,
-    Thinking,
 )
+from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekMessage, Thinking
 from emulator.reply import Choice, Completion
 from emulator.request import HttpRequest, ModelRequest
 
@@ -116,7 +114,7 @@ class Cloudsway(
         *resold_claude.CLOUDSWAY,
         *resold_gemini.operations("/v1/ai/{endpointPath}/"),
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "messages": resold_claude.CloudswayMessages,
         "responses": resold_media.CloudswayResponses,
         "images": resold_media.CloudswayImages,

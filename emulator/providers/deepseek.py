@@ -16,7 +16,8 @@ from emulator.dialects.serde import Range
 from emulator.providers import deepseek_vision as vision
 from emulator.providers import fim
 from emulator.providers.base import ErrorSpec, Operation, bearer, provider_error
-from emulator.providers.deepseek_chat import MAX_TOKENS, NO_IMAGES, DeepSeekDialect
+from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.providers.deepseek_rules import MAX_TOKENS, NO_IMAGES
 from emulator.providers.deepseek_dated import DatedDeepSeek
 from emulator.providers.deepseek_messages import DeepSeekMessages
 from emulator.providers.deepseek_responses import DeepSeekResponses
@@ -83,7 +84,7 @@ class DeepSeek(DatedDeepSeek):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "gap": fim.Gap,
         "messages": DeepSeekMessages,
         "responses": DeepSeekResponses,

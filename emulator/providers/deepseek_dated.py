@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.providers.base import Price, Provider
-from emulator.providers.deepseek_chat import EFFORTS, DeepSeekDialect
+from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.providers.deepseek_rules import EFFORTS
 from emulator.providers.deepseek_profiles import (
     CONTEXT_WINDOW,
     MAX_OUTPUT,

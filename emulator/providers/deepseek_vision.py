@@ -11,7 +11,7 @@ from pydantic import Discriminator, Tag
 from emulator import images
 from emulator.dialects.chat_input import ContentPart, Many, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING
-from emulator.providers.deepseek_chat import DeepSeekBody, DeepSeekMessage
+from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekMessage
 
 MOST_TOKENS = 384
 """What an image costs at most, and where its size is not known."""

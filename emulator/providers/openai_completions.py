@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import orjson
 from pydantic import ValidationError
@@ -30,6 +30,10 @@ from emulator.reply import Choice, Completion, Reply
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import FrameRun, Part
 
+if TYPE_CHECKING:
+    from emulator.providers.openai import OpenAI  # noqa: F401  # a type argument below
+
+
 MAX_STOPS = 4
 BOUNDS = (
     Bounds("temperature", 0, 2),
@@ -44,7 +48,7 @@ BOUNDS = (
 FINGERPRINT = "fp_44709d6fcb"
 
 
-class OpenAIChat(ChatCompletions):
+class OpenAIChat(ChatCompletions[OpenAIBody, "OpenAI"]):
     """`POST /v1/chat/completions`"""
 
     weighs_words = False
@@ -112,8 +116,7 @@ class OpenAIChat(ChatCompletions):
         yield from complaints_of_conversation(body)
 
     def controls_of(self, body: OpenAIBody, model: str) -> Controls:
-        form: Any = body.response_format.type if body.response_format is not None else "text"
-        schema = (body.response_format.json_schema or {}) if body.response_format is not None else {}
+        form, schema = read_format(body.response_format)
         limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
         return Controls(
             max_tokens=limit,
@@ -122,7 +125,7 @@ class OpenAIChat(ChatCompletions):
             logprobs=bool(body.logprobs),
             top_logprobs=body.top_logprobs or 0,
             response_format=form,
-            schema=schema.get("schema"),
+            schema=schema,
             tools=read_tools(body.tools),
             tool_choice=read_choice(body.tool_choice),
             thinking=thinks(model, body.reasoning_effort),
@@ -142,7 +145,7 @@ class OpenAIChat(ChatCompletions):
         return replace(reply, tool_calls=as_custom(reply.tool_calls, offers))
 
     def make_id(self, entropy: bytes) -> str:
-        return str(self.provider.make_id(entropy))
+        return self.provider.make_id(entropy)
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {
@@ -195,7 +198,7 @@ class OpenAIChat(ChatCompletions):
     def levels(self, request: ModelRequest) -> bool:
         """Whether letters level the lengths of events."""
         asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
-        return bool(self.provider.settings.obfuscation and asked is not False)
+        return self.provider.settings.obfuscation and asked is not False
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         thoughts = [tokens.count(choice.reasoning or "") for choice in completion.choices]

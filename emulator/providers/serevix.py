@@ -43,15 +43,10 @@ from emulator.providers.base import (
     bearer,
     provider_error,
 )
-from emulator.providers.deepseek_chat import (
-    TOOL_CHOICES,
-    DeepSeekDialect,
-    Thinking,
-    complaint_of_format,
-    complaint_of_tool_messages,
-    complaints_of_logprobs,
-    listed,
-)
+from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.providers.deepseek_input import Thinking
+from emulator.providers.deepseek_reading import TOOL_CHOICES, listed
+from emulator.providers.deepseek_rules import complaint_of_format, complaint_of_tool_messages, complaints_of_logprobs
 from emulator.providers.deepseek_models import ServesDeepSeek
 from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice, ErrorReply
@@ -153,7 +148,7 @@ class Serevix(
         *resold_gemini.operations("/v1beta/models/{model}:", "public"),
         *resold_gemini.operations("/v1/models/{model}:", "public"),
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "messages": resold_claude.SerevixMessages,
         "images": resold_media.SerevixImages,
         "embeddings": resold_media.SerevixEmbeddings,
