@@ -1,7 +1,7 @@
 """The body of a chat completion, as providers of this dialect read it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WrapValidator
 

@@ -27,9 +27,9 @@ from emulator.dialects.responses_input import (
     wants_search,
 )
 from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
+from emulator.providers.deepseek_messages import with_search
 from emulator.providers.deepseek_reading import TOOL_CHOICES, listed
 from emulator.providers.deepseek_rules import USER_ID, complaint_of_tool_messages
-from emulator.providers.deepseek_messages import with_search
 from emulator.reply import Block, Completion, Reply, Text
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 

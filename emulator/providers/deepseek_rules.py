@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, Protocol
+from typing import ClassVar, Generic, Literal, Protocol
 
 from emulator.dialects.chat_input import MessageBody, ResponseFormat, read_tool_choice, text_of
 from emulator.providers.base import SettingsT_co
@@ -15,6 +15,13 @@ NO_IMAGES = "This model does not support image"
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
 """What an effort means where it is not what it says."""
 USER_ID = re.compile(r"[A-Za-z0-9\-_]{0,512}")
+
+
+class NamesModel(Protocol):
+    """A body that names a model."""
+
+    @property
+    def model(self) -> str: ...
 
 
 class AsksForLogprobs(Protocol):
@@ -91,7 +98,7 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
         """What an effort means to a model."""
         return None if effort is None else self.effort_mapping.get(effort, effort)
 
-    def most_tokens_of(self, body: DeepSeekBodyT) -> int:
+    def most_tokens_of(self, body: NamesModel) -> int:
         """The highest `max_tokens` of the model that is asked for."""
         return self.most_tokens
 

@@ -23,6 +23,7 @@ from emulator.dialects.chat_input import (
     Strict,
     ToolBody,
     ToolChoice,
+    read_format,
     read_stop,
     read_tool_choice,
     read_tools,
@@ -260,7 +261,7 @@ class OpenRouterChat(OpenRouterStream):
     # The way in
 
     def model_of(self, http_request: HttpRequest, body: OpenRouterBody) -> str:
-        names = [*([body.model] if body.model else []), *(body.models or ())]
+        names: list[str] = [*([body.model] if body.model else []), *(body.models or ())]
         if body.model == AUTO:  # it chooses one of the others
             names = [*names[1:], DEFAULT]
         if not names:
