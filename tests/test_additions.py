@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from served import ENVIRONMENT, run, served
+from talk import single
 
 ROOT = Path(__file__).parent.parent
 PROVIDER = """
@@ -158,7 +159,7 @@ def test_a_server_asks_them_and_explains_them(environment: dict[str, str], tmp_p
         def ask(tenant: str, fault: str = "") -> httpx.Response:
             path, body = "/converse", {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
             headers = {"x-acme-key": "sk-1", "x-tenant": tenant}
-            return httpx.post(f"http://127.0.0.1:{server.port}{fault}/acme{path}", json=body, headers=headers)
+            return single.post(f"http://127.0.0.1:{server.port}{fault}/acme{path}", json=body, headers=headers)
 
         answers = [ask(tenant).json()["choices"][0]["message"]["content"] for tenant in ("us", "them") * 3]
         unmatched, broken = ask("nobody"), ask("us", "/~teapot:cups=3")
@@ -171,7 +172,7 @@ def test_a_server_asks_them_and_explains_them(environment: dict[str, str], tmp_p
 def test_a_key_is_looked_for_where_the_namespace_of_the_request_has_it(environment: dict[str, str]) -> None:
     rules = [{"reply": {"content": "Hello."}}]
     scenario = {"version": 1, "providers": {"acme": {"key_header": "x-team-key"}}, "rules": rules}
-    with served("--speed", "max", environment=environment) as server, httpx.Client() as client:
+    with served("--speed", "max", environment=environment) as server, httpx.Client(verify=False) as client:
         base = f"http://127.0.0.1:{server.port}"
         client.put(f"{base}/__emulator/namespaces/team", json={"scenario": scenario}).raise_for_status()
 
@@ -190,8 +191,8 @@ def test_the_default_scenario_answers_the_example_of_the_provider(environment: d
     with served("--speed", "max", environment=environment) as server:
         base = f"http://127.0.0.1:{server.port}"
         body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
-        shown = httpx.get(f"{base}/").text
-        answer = httpx.post(f"{base}/acme/converse", json=body, headers={"x-acme-key": "demo"})
+        shown = single.get(f"{base}/").text
+        answer = single.post(f"{base}/acme/converse", json=body, headers={"x-acme-key": "demo"})
     assert "/acme" in shown
     assert answer.status_code == 200
 

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click import Context
 from click.testing import CliRunner
+from talk import single
 
 from emulator import Emulator, patterns
 from emulator.cli import cli
@@ -189,14 +190,14 @@ def curl(arguments: list[str], served: Emulator) -> httpx.Response:
         elif not word.startswith("-"):
             url = word
     url = url.replace("http://127.0.0.1:8080", served.origin)
-    return httpx.request("POST" if data else "GET", url, content=data.encode(), headers=headers)
+    return single.request("POST" if data else "GET", url, content=data.encode(), headers=headers)
 
 
 def said_when_nothing_matches(folder: Path) -> str:
     with Emulator(folder / "hello.yaml") as emulator:
         body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "good morning"}]}
         url = emulator.url("serevix") + "/v1/chat/completions"
-        reply = httpx.post(url, json=body, headers={"authorization": "Bearer k"})
+        reply = single.post(url, json=body, headers={"authorization": "Bearer k"})
     message: str = reply.json()["error"]["message"]
     return message
 
