@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
 from emulator import Emulator
@@ -67,3 +68,10 @@ def pytest_collection_finish() -> None:
     """What is there by now stays: tests that look for garbage need not go through it each time."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis with nothing in it."""
+    with running_redis() as server:
+        yield server
