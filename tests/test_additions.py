@@ -107,6 +107,14 @@ def printed(environment: dict[str, str], *command: str) -> str:
     ).stdout
 
 
+PRINT_TABLES = """
+import json, sys
+sys.path.insert(0, "docs")
+from tables import TABLES
+print(json.dumps({name: "".join(table()) for name, table in TABLES.items()}))
+"""
+
+
 def test_the_schema_describes_all_three(environment: dict[str, str]) -> None:
     schema = json.loads(run("schema", environment=environment)[1])
     definitions = schema["$defs"]
@@ -121,10 +129,7 @@ def test_the_schema_describes_all_three(environment: dict[str, str]) -> None:
 
 
 def test_the_tables_of_the_docs_have_a_row_for_each(environment: dict[str, str]) -> None:
-    tables = {
-        name: printed(environment, "docs/tables.py", "--print", name)
-        for name in ("providers", "kinds", "faults", "match", "settings", "errors")
-    }
+    tables = json.loads(printed(environment, "-c", PRINT_TABLES))
     assert "| Acme LLM | `/acme` | llm.acme.example | `x-acme-key: demo` | `POST /converse` |" in tables["providers"]
     assert "`teapot`" in tables["kinds"]
     assert "| `teapot` | The provider is a teapot. | The client knows tea. | `cups` |" in tables["faults"]
@@ -197,12 +202,16 @@ def test_the_default_scenario_answers_the_example_of_the_provider(environment: d
     assert answer.status_code == 200
 
 
+SWEEPS = ("tests/faults/test_pairs.py", "tests/faults/test_status.py")
+"""One over every fault, and one over every provider."""
+
+
 def test_the_sweeps_take_them_up(environment: dict[str, str]) -> None:
     names = "EVERY_PROVIDER[-1], PATHS['acme'], KEYS['acme'], question('acme')['model']"
     code = f"from talk import EVERY_PROVIDER, KEYS, PATHS, question; print({names})"
     sweeps = {**environment, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), environment["PYTHONPATH"]])}
     assert printed(sweeps, "-c", code).strip() == "acme /converse {'x-acme-key': 'demo'} m"
-    found = printed(sweeps, "-m", "pytest", "--collect-only", "-q", "-n0", "tests/faults", "-p", "no:cacheprovider")
+    found = printed(sweeps, "-m", "pytest", "--collect-only", "-q", "-n0", *SWEEPS, "-p", "no:cacheprovider")
     assert "teapot" in found
     assert "acme" in found
 
