@@ -27,16 +27,17 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
 
 import orjson
 import pydantic
+from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator import seeded, tokens
 from emulator.dialects.turns import Answer, Turn, plain_turns
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
-from emulator.request import HttpRequest, ModelRequest, ToolCall
+from emulator.request import HttpRequest, Message, ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
 Mark = Literal["documented", "public", "inferred"]
@@ -93,6 +94,33 @@ class CachePoint:
     """Fewer tokens are not cached."""
 
 
+class Plain(NamedTuple):
+    """A body whose conversation is nothing but texts, none of them empty, and whose last word is the user's."""
+
+    messages: tuple[Message, ...]
+    """The conversation, as `parse` reads it."""
+    form: Any
+    """All that else stands in the body, and who speaks when: whatever `parse` may look at."""
+
+
+PLAIN_ROLES = frozenset(["system", "user", "assistant"])
+
+
+def text_turns(turns: Any) -> list[Message] | None:
+    """The turns of a conversation that has nothing but texts; None for any other."""
+    if type(turns) is not list:
+        return None
+    messages: list[Message] = []
+    for turn in turns:
+        if type(turn) is not dict or len(turn) != 2:
+            return None
+        role, text = turn.get("role"), turn.get("content")
+        if type(role) is not str or role not in PLAIN_ROLES or type(text) is not str or not text:
+            return None
+        messages.append(Message(role, text))
+    return messages if messages and messages[-1].role == "user" else None
+
+
 class ProviderError(Exception):
     """The provider refuses this request; raised while it is authenticated and parsed."""
 
@@ -120,17 +148,32 @@ class ErrorSpec:
 
 
 class Vendor(Protocol):
-    """What a dialect needs of the provider that speaks it."""
+    """What every dialect asks of the provider that speaks it. A dialect that asks for more names its provider's class,
+    or a protocol of its own, as the type argument of its base class."""
 
-    settings: Any
-    json_headers: ClassVar[tuple[Header, ...]]
-    stream_headers: ClassVar[tuple[Header, ...]]
-    heartbeat_comment: ClassVar[bytes]
-    heartbeat_blank: ClassVar[bytes]
-
+    @property
+    def settings(self) -> pydantic.BaseModel: ...
+    @property
+    def habits(self) -> Habits: ...
+    @property
+    def json_headers(self) -> tuple[Header, ...]: ...
+    @property
+    def stream_headers(self) -> tuple[Header, ...]: ...
+    @property
+    def heartbeat_comment(self) -> bytes: ...
+    @property
+    def heartbeat_blank(self) -> bytes: ...
     def dumps(self, value: Any) -> bytes: ...
+    def authenticate(self, headers: Mapping[str, str]) -> str: ...
+    def listed(self, http_request: HttpRequest, key: str) -> ModelRequest: ...
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]: ...
+    def check_context_length(self, request: ModelRequest, prompt: int) -> None: ...
     def response_headers(self, request_id: str) -> tuple[Header, ...]: ...
     def error_body(self, row: ErrorSpec, request_id: str) -> Any: ...
+
+
+VendorT = TypeVar("VendorT", bound=Vendor, default=Vendor)
+"""The provider that speaks a dialect."""
 
 
 @record
@@ -330,7 +373,7 @@ class WireShape:
         return []
 
 
-class Dialect(WireShape):
+class Dialect(WireShape, Generic[VendorT]):
     """The wire of an API family, as one provider speaks it: `Provider.dialects` says which class that is."""
 
     dialect: ClassVar[str]
@@ -343,14 +386,19 @@ class Dialect(WireShape):
     """Whether nothing but the id, the time and the request id of an answer is new when the same is asked again."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream, and not a separate event."""
+    weighs_words: ClassVar[bool] = True
+    """Whether what `parse` makes of a request depends on the words of plain messages. False lets `parse` be skipped for
+    a request that differs from an earlier one in these words alone. A subclass has to say so itself."""
 
-    def __init__(self, provider: Vendor) -> None:
-        self.provider: Any = provider
-        """Who speaks it: a `Vendor`, whose further members are known to the vendor's own dialects."""
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        cls.weighs_words = cls.__dict__.get("weighs_words", True)
+
+    def __init__(self, provider: VendorT) -> None:
+        self.provider = provider
 
     def dumps(self, value: Any) -> bytes:
-        dumped: bytes = self.provider.dumps(value)
-        return dumped
+        return self.provider.dumps(value)
 
     # The way in
 
@@ -360,7 +408,7 @@ class Dialect(WireShape):
 
     def key_of(self, headers: Mapping[str, str]) -> str:
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
-        return str(self.provider.authenticate(headers))
+        return self.provider.authenticate(headers)
 
     def body_of(self, operation: str) -> type[pydantic.BaseModel] | None:
         """What the body of an operation is read as, which also says what becomes of each parameter; None: of nothing
@@ -377,15 +425,17 @@ class Dialect(WireShape):
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
 
+    def plain(self, native: Any) -> Plain | None:
+        """A body taken apart, if its conversation is nothing but texts; None for any other."""
+        return None
+
     def model_habits(self) -> Habits:
         """What the models that speak this dialect do to every answer."""
-        habits: Habits = self.provider.habits
-        return habits
+        return self.provider.habits
 
     def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt: fixed tokens, and the texts between them."""
-        counted: tuple[int, Sequence[str]] = self.provider.prompt_texts(request)
-        return counted
+        return self.provider.prompt_texts(request)
 
     def cache_points(self, request: ModelRequest) -> Sequence[CachePoint] | None:
         """Where a request wants its prompt cached; None: the provider caches what it likes."""
@@ -475,7 +525,7 @@ class Dialect(WireShape):
     @property
     def heartbeat(self) -> bytes:
         """What a stream says while it waits; empty for providers that say nothing."""
-        return bytes(self.provider.heartbeat_comment)
+        return self.provider.heartbeat_comment
 
     @property
     def heartbeat_part(self) -> Part:

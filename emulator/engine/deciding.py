@@ -132,7 +132,7 @@ async def decide(parsed: Parsed, store: Store) -> Decided:
     exchange = context.exchange
     exchange.rule = found.rule.name if found is not None else None
     exchange.why = why_of(ask, found, context) if found is not None or parsed.operation.is_completion else None
-    matched = Matched(context, parsed.operation, request, ask, found)
+    matched = Matched(context, parsed.operation, request, parsed.form, ask, found)
     struck = _struck(question, decision, found, context)
     return _admitted(matched, question, decision, struck, store)
 
@@ -339,8 +339,8 @@ def _admitted(matched: Matched, question: Question, decision: Decision, struck: 
         return Decided(matched, struck, error)
     lease = _lease(matched, question, decision, store) if matched.operation.is_completion else None
     admitted = Admitted(
-        context, matched.operation, request, matched.question, matched.match, lease, question.limits, decision,
-        question.prefixes,
+        context, matched.operation, request, matched.form, matched.question, matched.match, lease, question.limits,
+        decision, question.prefixes,
     )  # fmt: skip
     if decision["refused"] == "rate":
         assert question.limits is not None
