@@ -372,6 +372,7 @@ def _lease(matched: Matched, question: Question, decision: Decision, store: Stor
         plan=lambda now: [
             plan for _, plan in quota_plans(namespace.quotas, provider.name, request.key, request.model, most, now)
         ],
+        waits="salt" not in decision,
         leased=[plan["key"] for _, plan in quotas if plan["concurrency"] >= 0],
         hard=[
             (quota.tokens, used)

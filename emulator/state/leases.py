@@ -22,7 +22,7 @@ from emulator.state.store import (
     limbs,
 )
 
-PATIENCE = 1.0
+PATIENCE = 0.4
 """Seconds that an answer waits for its charge to be confirmed."""
 _NUMBERS = count(1)
 """Of settlements and leases: each process counts its own."""
@@ -120,6 +120,8 @@ class SharedLease:
     """The quotas of which it holds a part."""
     hard: Sequence[tuple[int, int]] = ()
     """The limits of tokens that no answer may cross, and what was used of them."""
+    waits: bool = True
+    """Whether the store is there, so that an answer waits for its charge."""
     confirmed: "asyncio.Future[None] | None" = None
     """Whether the store has what the answer uses."""
 
@@ -141,7 +143,7 @@ class SharedLease:
         """Returns once the store has what the answer uses, as its end invites the next request. A store that is gone
         gets it later. May run outside of a task."""
         confirmed = self.confirmed
-        if confirmed is not None and not confirmed.done():
+        if self.waits and confirmed is not None and not confirmed.done():
             waiting = asyncio.get_running_loop().create_future()
 
             def over(_: object = None) -> None:

@@ -31,7 +31,7 @@ from emulator.state.store import (
 
 logger = logging.getLogger("emulator")
 
-PATIENCE = 1.0
+PATIENCE = 0.8
 """Seconds to wait for a reply that a request can do without."""
 MAX_BATCH = 256
 """The most steps in one packet."""
