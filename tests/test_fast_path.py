@@ -376,6 +376,23 @@ def test_a_model_named_like_a_stand_in_keeps_its_name() -> None:
                 assert json.loads(client.response().body)["model"] == model
 
 
+@pytest.mark.parametrize("provider", EVERY_PROVIDER)
+def test_the_journal_shows_what_was_sent_of_a_recalled_answer(provider: str) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as connection:
+        answers: list[Response] = []
+        for _ in range(5):
+            connection.send(ask(provider, "steady"))
+            answers.append(connection.response())
+        eventually(lambda: all(exchange.ended for exchange in emulator.journal) and len(emulator.journal) == 5)
+        shown = [exchange.response for exchange in emulator.journal]
+        frames = [[frame["bytes"] for frame in exchange.frames] for exchange in emulator.journal]
+    assert [response.body for response in shown] == [answer.body for answer in answers]
+    assert [response.size for response in shown] == [len(answer.body) for answer in answers]
+    assert [sum(sizes) for sizes in frames] == [len(answer.body) for answer in answers]
+    for response, answer in zip(shown, answers, strict=True):
+        assert response.headers.items() <= answer.headers.items()
+
+
 def test_an_idle_connection_is_kept_from_its_last_answer_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("emulator.server.server.KEEP_ALIVE", 0.5)
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from emulator import large, seeded, tokens
-from emulator.engine.caching import cache, find_cached, is_stateless, recalled
+from emulator.engine.arrival import arrive
+from emulator.engine.caching import Lookup, cache, look_up, recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
 from emulator.engine.explanations import why_of
 from emulator.engine.faults import StruckFaults, strike, transformed
@@ -29,14 +30,18 @@ Result = TypeVar("Result")
 
 
 async def answer(
-    http_request: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never
+    http_request: HttpRequest,
+    namespace: Namespace,
+    options: Options,
+    has_left: Callable[[], bool] = never,
+    before: Lookup | None = None,
 ) -> PlannedResponse:
     """The whole way of a request: recalled if the same was asked before, else step by step. Whoever gets the response
-    ends it."""
-    stateless = is_stateless(http_request, namespace)
-    cached = find_cached(http_request, namespace) if stateless else None
+    ends it. `before`: what `look_up` found, if it was called already."""
+    before = before or look_up(http_request, namespace)
+    cached = before.cached
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
-    context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=stateless)
+    context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
         return await _way(Arrived(context)) if cached is None else _recalled(cached, context)
     except BaseException:  # nobody will play it, so nobody will end it
@@ -199,11 +204,7 @@ def _arrived(
     is_stateless: bool = False,
 ) -> RequestContext:
     """A request that has just arrived, with its record and its entropy."""
-    exchange = namespace.begin(http_request)
-    provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
-    attempt = exchange.attempt = namespace.attempt(identity)
-    mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
-    entropy = seeded.hashed(mixture)
+    exchange, provider, entropy, request_id = arrive(http_request, namespace, options, identity)
     return RequestContext(
         http_request,
         namespace,
@@ -212,9 +213,9 @@ def _arrived(
         provider.speaking(""),
         exchange,
         identity,
-        attempt,
+        exchange.attempt,
         entropy,
-        provider.request_id(exchange.received, entropy),
+        request_id,
         has_left,
         is_stateless,
     )

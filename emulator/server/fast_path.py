@@ -16,11 +16,11 @@ from types import coroutine
 from typing import Any, NamedTuple, TypeVar
 
 from emulator.clock import Clock
-from emulator.engine import PlannedResponse
+from emulator.engine import PlannedResponse, look_up, recall_at_once
 from emulator.server import uvicorn_adapter
-from emulator.server.app import PENDING, App, PendingResponse
+from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.heads import RequestHead
-from emulator.server.playback import send_in_one
+from emulator.server.playback import send_in_one, send_recollection
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
@@ -114,7 +114,17 @@ class FastPath:
             self._heads[data[:end]] = Known(scope, request_head, length)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))
+        http_request = request_head.with_body(data[end:])
+        before = None if app.replay is not None else look_up(http_request, namespace)
+        if before is not None and before.cached is not None and before.cached.whole is not None:
+            recollection, exchange = recall_at_once(before.cached, http_request, namespace, app.options)
+            exchange.playback = send_recollection(recollection, before.cached.whole, start, clock, handle)
+            came_on(exchange, handle.record)
+            exchange.end(recollection)
+            settle(app, exchange, namespace)
+            protocol.rest()
+            return True
+        plan = started(app.plan(http_request, namespace, handle.has_left, before))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
             plan.exchange.playback = playback
             came_on(plan.exchange, handle.record)
