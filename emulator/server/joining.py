@@ -95,7 +95,7 @@ class Joining:
 
     async def _agree(self) -> None:
         """The store has lost its data: what the first replica that came back has put there counts for all."""
-        self._answers.order = 0
+        self._answers.order = self._answers.received = 0
         snapshot = await self._given.snapshot()
         if snapshot.given:
             self._adopt(snapshot)
@@ -106,7 +106,7 @@ class Joining:
         assert self._answers.handle is not None
         if snapshot.given:
             self._answers.handle(b'{"adopt":%b}' % snapshot.given)
-        self._answers.order = snapshot.order
+        self._answers.order = self._answers.received = snapshot.order
 
     def _taken(self) -> bytes:
         """What this server was given, as a newcomer takes it over."""

@@ -123,6 +123,15 @@ class Outbox:
         self._done += 1
 
     async def _run(self) -> None:
+        while True:
+            try:
+                await self._write_down()
+            except Exception as error:
+                logger.exception("The journal could not be written to the store: please report this")
+                self._fail(self._waiting, error)
+                self._waiting = []
+
+    async def _write_down(self) -> None:
         lost = 0
         while True:
             await self._wake.wait()
@@ -130,11 +139,7 @@ class Outbox:
             waiting, self._waiting = self._waiting, []
             started = self._clock.now()
             written, count = await self._take()
-            try:
-                await self._commit(written, waiting)
-            except Exception as error:
-                self._fail(waiting, error)
-                raise
+            await self._commit(written, waiting)
             if self.lost > lost:
                 logger.error("%d exchanges are missing in the journals: the store was gone.", self.lost - lost)
                 lost = self.lost

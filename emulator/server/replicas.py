@@ -172,7 +172,7 @@ class Replicas:
     async def look(self) -> None:
         """Act on the calls in the stream that are new. Raises StoreGone."""
         async with self._looking:
-            while self.joining.word and (calls := await self._given.since(self.order)):
+            while self.joining.word and (calls := await self._given.since(self._talk.answers.received)):
                 for each in calls:
                     self._talk.on_frame(Frame(CALL, ALL, each.sender, each.call, each.order, each.message))
 

@@ -8,9 +8,9 @@ import orjson
 
 from emulator.state.redaction import redacted
 from emulator.state.timing import Histogram
-from emulator.state.totals import MAX_LABEL, Labels, Totals
+from emulator.state.totals import KINDS, MAX_LABEL, Labels, Totals
 
-COUNTS = ("requests", "tokens", "faults")
+COUNTS = ("requests", "faults")
 Known = dict[tuple[str, Labels], Any]
 
 
@@ -35,17 +35,22 @@ class SentTotals:
                 if more := count - sent.get((name, labels), 0):
                     added[_field(name, labels)] = str(more)
                     seen[name, labels] = count
+        for labels, counts in totals.tokens.items():
+            before = sent.get(("tokens", labels), (0,) * len(counts))
+            for place, (count, known) in enumerate(zip(counts, before, strict=True)):
+                if count != known:
+                    added[_field("tokens", labels, place)] = str(count - known)
+            seen["tokens", labels] = tuple(counts)
         for labels, cost in totals.cost.items():
             if extra := cost - sent.get(("cost", labels), Decimal(0)):
                 text = f"{extra:f}"
                 added[_field("cost", labels)] = text if "." in text else f"{text}.0"
                 seen["cost", labels] = cost
         for labels, histogram in totals.first.items():
-            counts, total = sent.get(("first", labels), ((), 0.0))
-            if sum(counts) == histogram.count:
+            buckets, total = sent.get(("first", labels), ((0,) * len(histogram.counts), 0.0))
+            if sum(buckets) == histogram.count:
                 continue
-            before = counts or (0,) * len(histogram.counts)
-            for place, (count, known) in enumerate(zip(histogram.counts, before, strict=True)):
+            for place, (count, known) in enumerate(zip(histogram.counts, buckets, strict=True)):
                 if count != known:
                     added[_field("first", labels, place)] = str(count - known)
             added[_field("first", labels, "sum")] = f"{histogram.sum - total:.9f}"
@@ -59,12 +64,15 @@ class SentTotals:
 
 def totals_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """The totals in the store, as `Totals.to_dict` gives them."""
-    found: dict[str, list[Any]] = {name: [] for name in (*COUNTS, "cost", "first")}
+    found: dict[str, list[Any]] = {name: [] for name in (*COUNTS, "cost")}
     histograms: dict[Labels, Histogram] = {}
+    tokens: dict[Labels, list[int]] = {}
     for field, amount in fields.items():
         name, labels, *place = orjson.loads(field)
         if name == "cost":
             found[name].append([labels, amount.decode()])
+        elif name == "tokens":
+            tokens.setdefault(tuple(labels), [0] * len(KINDS))[place[0]] = int(amount)
         elif name == "first":
             histogram = histograms.setdefault(tuple(labels), Histogram())
             if place == ["sum"]:
@@ -74,6 +82,7 @@ def totals_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
                 histogram.count += int(amount)
         else:
             found[name].append([labels, int(amount)])
+    found["tokens"] = [[list(labels), counts] for labels, counts in tokens.items()]
     found["first"] = [[list(labels), histogram.dumped()] for labels, histogram in histograms.items()]
     return found
 
