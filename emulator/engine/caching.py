@@ -1,5 +1,7 @@
 """The same question again: an answer that would come out the same is made only once, but for its ids and moments."""
 
+from collections.abc import Sequence
+
 from emulator.completion import complete
 from emulator.engine.arrival import arrive
 from emulator.engine.faults import StruckFaults
@@ -14,6 +16,7 @@ from emulator.records import record
 from emulator.reply import Block, Reply, Search
 from emulator.request import HttpRequest, ToolCall
 from emulator.state.exchanges import Exchange
+from emulator.state.form_answers import CachedAnswer
 from emulator.state.namespace import Namespace
 from emulator.state.response_cache import (
     CREATED,
@@ -106,7 +109,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
     """Keep an answer for the same question, if it would come out the same again."""
     if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
         return
-    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
+    context, request = admitted.context, admitted.request
     completion = complete(
         replies,
         request,
@@ -118,8 +121,19 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         seed=context.namespace.seed,
         habits=context.dialect.model_habits(),
     )
+    _keep(context.dialect.render(completion, request), admitted)
+
+
+def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
+    """The same for an answer that every request of a form gets."""
+    if _is_cacheable((), prompt, admitted, struck):
+        _keep(known.gapped.filled(ID, CREATED, REQUEST_ID, prompt.total), admitted)
+
+
+def _keep(body: PlannedBody, admitted: Admitted) -> None:
+    """Keep an answer with stand-ins."""
+    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
     assert exchange.usage is not None
-    body = context.dialect.render(completion, request)
     is_at_once = pace_of(request.stream, admitted.match, context).is_at_once
     cached = CachedResponse(
         body,
@@ -141,7 +155,7 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
     context.namespace.response_cache.keep(context.http_request, cached)
 
 
-def _is_cacheable(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
+def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
     """Whether the same request would get the same answer again, but for its ids and moments."""
     context, match = admitted.context, admitted.match
     provider, compiled = context.provider, context.namespace.compiled

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
 import orjson
 from pydantic import BaseModel
@@ -16,6 +17,7 @@ from pydantic import BaseModel
 from emulator.matching.rules import RuleMatch
 from emulator.reply import Usage
 from emulator.request import HttpRequest
+from emulator.state.recent import Recent
 from emulator.state.recorded import Why
 from emulator.wire import FrameRun, Header, PlannedBody
 
@@ -167,6 +169,10 @@ class ResponseCache:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, CachedResponse] = OrderedDict()
+        self.forms: Recent[Any] = Recent()
+        """What was made of all of a request but its words."""
+        self.answers: Recent[Any] = Recent()
+        """What rules answer to every request of a form."""
 
     def get(self, http_request: HttpRequest) -> CachedResponse | None:
         if len(http_request.body) > MAX_REQUEST_BYTES:
@@ -189,6 +195,8 @@ class ResponseCache:
 
     def clear(self) -> None:
         self._kept.clear()
+        self.forms.clear()
+        self.answers.clear()
 
 
 def _key(http_request: HttpRequest) -> Key:
