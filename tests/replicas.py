@@ -113,8 +113,8 @@ def running_fleet(*options: str, count: int = 3) -> Iterator[Fleet]:
     with running_redis() as redis:
         fleet = Fleet(redis, options)
         try:
-            with ThreadPoolExecutor(count) as pool:
-                list(pool.map(lambda _: fleet.add(), range(count)))
+            for _ in range(count):
+                fleet.add()
             yield fleet
         finally:
             fleet.close()
