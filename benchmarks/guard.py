@@ -163,13 +163,15 @@ async def _ask(connection: Any, transport: Transport, sent: list[bytes]) -> None
         await asyncio.sleep(0)
 
 
+NUMBERS = count(100_000_000)
+
+
 def packets_of(path: str, body: Body, stream: bool, is_new: bool, head_first: bool) -> Callable[[], list[bytes]]:
     """Makes one request after another."""
-    numbers = count(100_000_000)
     head = "".join(f"{name}: {value}\r\n" for name, value in HEADERS.items())
 
     def made() -> list[bytes]:
-        prompt = PROMPT.format(number=next(numbers) if is_new else 100_000_000)
+        prompt = PROMPT.format(number=next(NUMBERS) if is_new else 100_000_000)
         data = json.dumps(body(prompt, stream), separators=(",", ":")).encode()
         whole = f"POST {path} HTTP/1.1\r\n{head}Content-Length: {len(data)}\r\n\r\n".encode()
         return [whole, data] if head_first else [whole + data]
