@@ -1,4 +1,4 @@
-"""A program with openai-python that streams answers to new prompts: `python -m benchmarks.sdk BASE_URL CALLS NUMBER`."""
+"""A program with openai-python that streams answers to new prompts: `python -m benchmarks.sdk URL CALLS NUMBER`."""
 
 import sys
 
