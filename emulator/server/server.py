@@ -59,6 +59,8 @@ CANCEL_AFTER = 1.0
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than in client pools, so that the client closes first."""
 BACKLOG = 2048
+ACCEPTS = 8
+"""How many connections uvloop accepts in a turn of its loop: by itself only one, and turns are long under load."""
 MANUAL_CLOCK = (
     "The clock is manual: streams and delays wait until you advance it. To advance it by 60 seconds: "
     'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
@@ -386,7 +388,9 @@ class HttpServer:
         make: Callable[[], asyncio.Protocol] = self._make_connection
         if self._front is not None:
             make = partial(self._front.protocol, make)
-        self.servers.append(await self._loop.create_server(make, sock=sock, backlog=BACKLOG))
+        is_slow = type(self._loop).__module__.partition(".")[0] == "uvloop"
+        for listener in (sock, *[sock.dup() for _ in range(ACCEPTS - 1)]) if is_slow else (sock,):
+            self.servers.append(await self._loop.create_server(make, sock=listener, backlog=BACKLOG))
 
     def _handshake_fault(self, host: str) -> Handshake | None:
         return self.listener_control.breaks_next() or handshake_fault(
@@ -534,7 +538,7 @@ class ListenerControl:
 
     def _shut(self, server: HttpServer) -> list[socket.socket]:
         sockets = [sock for listener in server.servers for sock in listener.sockets]
-        addresses = [(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets]
+        addresses = dict.fromkeys([(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets])
         for listener in server.servers:
             listener.close()
         server.servers.clear()
