@@ -12,7 +12,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick dist zipapp try-dist clean
+.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick guard dist zipapp try-dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -82,6 +82,9 @@ bench: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## Compare with t
 
 bench-quick: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## A shorter benchmark (under three minutes) that writes nothing
 	@$(BIN)/python -m benchmarks.bench --quick
+
+guard: $(DEV_STAMP) ## Notice when a request costs more than it did (benchmarks/guard.json)
+	@$(BIN)/python -m benchmarks.guard
 
 benchmarks/bin/client: benchmarks/client.c
 	@mkdir -p $(@D)

@@ -19,7 +19,7 @@ Many = Annotated[list[Item], Field(fail_fast=True), WrapValidator(large.in_slice
 class Strict(BaseModel):
     """A part of a body: types are not bent, unknown members are ignored, as the providers do."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
 
 class ContentPart(Strict):

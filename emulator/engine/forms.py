@@ -8,13 +8,15 @@ answer in final words, all requests of a form get the same one, but for ids, mom
 Whatever is not plain, not small, not accepted or not from a known head goes the whole way each time.
 """
 
+from typing import Any
+
 import orjson
 
 from emulator.completion import complete
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import Admitted, Form, RequestContext
 from emulator.engine.writing import Prompt
-from emulator.generation.compose import is_plain
+from emulator.generation.needs import is_plain
 from emulator.reply import CacheUse, Reply, ReplyTemplate
 from emulator.request import ModelRequest
 from emulator.state.form_answers import PROMPT, CachedAnswer, gapped, holds_stand_in, is_small
@@ -27,14 +29,16 @@ def read(context: RequestContext, key: str) -> tuple[ModelRequest, Form | None]:
     http_request, dialect = context.http_request, context.dialect
     if http_request.head is None or dialect.weighs_words or len(http_request.body) > MAX_REQUEST_BYTES:
         return dialect.parse(http_request, key), None
+    native: Any = None
     try:
         native = orjson.loads(http_request.body)
-    except orjson.JSONDecodeError:
-        return dialect.parse(http_request, key), None
-    plain = dialect.plain(native)
+        plain = dialect.plain(native)
+        text = None if plain is None else orjson.dumps(plain.form)
+    except (orjson.JSONDecodeError, TypeError):  # no JSON, or nested deeper than orjson writes it
+        plain = text = None
     if plain is None:
         return dialect.parse(http_request, key), None
-    forms, place = context.namespace.response_cache.forms, (http_request.head, orjson.dumps(plain.form))
+    forms, place = context.namespace.response_cache.forms, (http_request.head, text)
     form: Form | None = forms.get(place)
     if form is None or form.dialect is not dialect:
         request = dialect.parse(http_request, key)

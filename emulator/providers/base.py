@@ -126,7 +126,7 @@ def per_million(
 class Settings(pydantic.BaseModel):
     """What a scenario may set under `providers: <name>:`; a provider adds its own."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     price: Price | None = None
     """The price of tokens; null means the provider's own."""

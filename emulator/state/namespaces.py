@@ -42,7 +42,8 @@ class Namespaces:
         self.given: OrderedDict[str, Namespace] = OrderedDict()
         """The configured namespaces."""
         self._lost: OrderedDict[str, None] = OrderedDict()
-        self._shelf = shelf or Shelf()
+        self.shelf = shelf or Shelf()
+        """What all journals share."""
         self.store = store
         """What all its namespaces share with other processes."""
         self.default = self._made("default", compiled, seed)
@@ -138,7 +139,7 @@ class Namespaces:
         return 1 + len(self._named) + len(self.given)
 
     def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
-        made = Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self._shelf)
+        made = Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self.shelf)
         made.store = self.store
         return made
 
