@@ -215,7 +215,7 @@ def test_replicas_count_together(
     calls = re.search(r"cmdstat_evalsha:calls=(\d+)", stats)
     assert calls is not None
     # One run of the script for each request, and one for what an answer has used of a quota or a balance.
-    requests, charged = REPLIES + 40 + 60, 20 + REPLIES + 60
+    requests, charged = REPLIES + 40 + 60, 60
     assert requests <= int(calls[1]) <= requests + charged + 3
 
 
@@ -238,12 +238,16 @@ def hold(server: Served, elsewhere: str) -> socket.socket:
     """Begins an answer that does not end, and returns once it counts everywhere."""
     body = json.dumps({"model": "deepseek-v3", "stream": True, "messages": [{"role": "user", "content": "slow"}]})
     head = f"host: x\r\nauthorization: Bearer k\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
-    connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
-    connection.sendall(f"POST /serevix/v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n{body}".encode())
     until = time.monotonic() + 30
-    while chat(elsewhere, "quick", "k").status_code != 429:
-        assert time.monotonic() < until
-    return connection
+    while time.monotonic() < until:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        connection.sendall(f"POST /serevix/v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n{body}".encode())
+        first = connection.recv(1000)
+        if first.startswith(b"HTTP/1.1 200 "):
+            assert chat(elsewhere, "quick", "k").status_code == 429
+            return connection
+        connection.close()  # something else was still open
+    raise AssertionError(first)
 
 
 def until_admitted(origin: str, seconds: float) -> None:
@@ -299,6 +303,9 @@ def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
     assert content(chat(origins[0], "turn", "free")) == "0"
     assert chat(origins[0], "plain", "k").status_code == 200
     before = control(origins[0], "GET", "accounts")["accounts"][0]["balance"]
+    started = time.monotonic()
+    assert content(chat(origins[1], "plain", "free")) == "plain"
+    usual = time.monotonic() - started  # on this machine, now
     redis_server.pause()
     began = time.monotonic()
     while time.monotonic() < began + 5:
@@ -306,7 +313,7 @@ def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
             started = time.monotonic()
             answer = chat(origin, "plain", "free")
             assert content(answer) == "plain"
-            assert time.monotonic() - started < 1.5
+            assert time.monotonic() - started < 1.3 + max(0.2, 2 * usual)
             started = time.monotonic()
             answer = chat(origin, "turn", "free")
             assert time.monotonic() - started < 4
@@ -356,8 +363,10 @@ def test_keys_are_of_one_slot_for_each_namespace_and_expire(
         assert chat(f"{origin}/@mine", "hello", "sk-secret").status_code == 200
         keys = redis_server.command("KEYS", "*").decode().split("\r\n")[2::2]
         assert keys
-        assert {key.rpartition("}")[0] for key in keys if key} == {"team:{mine"}
-        for key in filter(None, keys):
+        assert {key.partition(":")[0] for key in keys if key} == {"team"}
+        counted = [key for key in keys if key.startswith("team:{mine}:")]
+        assert len(counted) > 2
+        for key in counted:
             left = int(redis_server.command("TTL", key)[1:])
             assert 60 < left <= 120 or (left == -2 and ":lease" in key)  # given back meanwhile
         assert "sk-secret" not in "".join(keys)
