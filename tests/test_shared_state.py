@@ -242,12 +242,12 @@ def hold(server: Served, elsewhere: str) -> socket.socket:
     while time.monotonic() < until:
         connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
         connection.sendall(f"POST /serevix/v1/chat/completions HTTP/1.1\r\n{head}\r\n\r\n{body}".encode())
-        first = connection.recv(1000)
-        if first.startswith(b"HTTP/1.1 200 "):
+        head_sent = connection.recv(1000)
+        if head_sent.startswith(b"HTTP/1.1 200 "):
             assert chat(elsewhere, "quick", "k").status_code == 429
             return connection
         connection.close()  # something else was still open
-    raise AssertionError(first)
+    raise AssertionError("the slow answer does not begin within 30 s")
 
 
 def until_admitted(origin: str, seconds: float) -> None:
