@@ -43,7 +43,7 @@ def account_plan(quotas: Quotas, provider: str, key: str, *, guards: bool) -> Ac
     balances = [each.balance for each in accounts if each.provider in (None, provider) and each.balance is not None]
     return AccountPlan(
         given=f"g:{provider}:{key_digest(key)}",
-        spent=f"s:{key_digest(key)}" if accounts else "",
+        spent=f"s:{key_digest(key)}" if any(each.balance is not None for each in accounts) else "",
         balance=amount_of(balances[0]) if balances else None,
         guards=guards,
     )

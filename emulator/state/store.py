@@ -77,7 +77,7 @@ class AccountPlan(TypedDict):
     given: str
     """The counter of a balance that was set at run time, which goes before the scenario's."""
     spent: str
-    """The counter of what the scenario's account has spent; empty: there is no such account."""
+    """The counter of what the scenario's account has spent; empty: nobody asks, as it has no balance."""
     balance: Amount | None
     """What the scenario's account has at first; None: it is unlimited."""
     guards: bool
