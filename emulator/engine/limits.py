@@ -15,8 +15,7 @@ def count(admitted: Admitted) -> None:
     if limits is None:
         return
     rates, place, now = context.namespace.rate_limits, _place(request), context.exchange.received
-    left = rates.remaining(place, limits, now)
-    if limits.is_enforced and left.is_used_up:
+    if limits.is_enforced and (left := rates.remaining(place, limits, now)).is_used_up:
         raise ProviderError(context.provider.over_limit(request, left, rates.until_next(place, limits, now)))
     rates.take(place, limits, now, Used(requests=1))
 

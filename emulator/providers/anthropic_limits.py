@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from math import ceil
 
 from emulator.providers.anthropic_settings import AnthropicSettings
@@ -72,6 +73,20 @@ def _limit_headers(name: str, row: Remaining, now: float) -> Iterator[Header]:
     left = row.left
     if name != "requests" and row.limit >= 10_000:
         left = min(row.limit, round(left, -3))
-    reset = datetime.fromtimestamp(ceil(now + row.reset), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for what, value in (("limit", row.limit), ("remaining", left), ("reset", reset)):
-        yield f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()
+    for what, value in zip(_names(name), (row.limit, left, _written(ceil(now + row.reset))), strict=True):
+        yield what, str(value).encode()
+
+
+@cache
+def _names(name: str) -> tuple[bytes, bytes, bytes]:
+    return (
+        f"anthropic-ratelimit-{name}-limit".encode(),
+        f"anthropic-ratelimit-{name}-remaining".encode(),
+        f"anthropic-ratelimit-{name}-reset".encode(),
+    )
+
+
+@lru_cache(maxsize=64)
+def _written(second: int) -> str:
+    """A second as headers write it; the same for many requests."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
