@@ -36,6 +36,8 @@ class GappedAnswer:
     planned: PlannedBody
     sums: tuple[tuple[bytes, int], ...]
     """What the gaps for numbers are called, and what each adds to the tokens of the prompt."""
+    open: tuple[int, ...]
+    """The places of the runs that have gaps."""
 
     def filled(
         self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()
@@ -50,16 +52,18 @@ class GappedAnswer:
         headers = planned.headers
         if request_id:
             headers = tuple([_with(header, request_id.encode()) for header in headers])
-        return PlannedBody(
-            planned.status, headers, tuple([_fill(run, values) for run in planned.runs]), planned.streamed
-        )
+        runs = list(planned.runs)
+        for place in self.open:
+            runs[place] = _fill(runs[place], values)
+        return PlannedBody(planned.status, headers, tuple(runs), planned.streamed)
 
 
 def gapped(planned: PlannedBody, item_ids: Sequence[str] = ()) -> GappedAnswer:
     """An answer that was made of stand-ins, with gaps in their place. `item_ids` are the stand-ins for further ids."""
     making = _Making({item_id.encode(): b"item%d" % number for number, item_id in enumerate(item_ids)})
     runs = tuple([making.gapped_run(run) for run in planned.runs])
-    return GappedAnswer(replace(planned, runs=runs), tuple(making.sums.items()))
+    gaps = tuple([place for place, run in enumerate(planned.runs) if runs[place] != run])
+    return GappedAnswer(replace(planned, runs=runs), tuple(making.sums.items()), gaps)
 
 
 def holds_stand_in(planned: PlannedBody) -> bool:
