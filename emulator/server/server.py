@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from emulator.server.channel import Channel, Member
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
+    from emulator.server.sharing import Sharing
     from emulator.state.redis_connection import RedisConnection, StoreAddress
 
 Result = TypeVar("Result")
@@ -197,7 +198,8 @@ class Server:
         with self._lock:
             self.app, self.http = app, http
             self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
-        channel = None if member is None else await _joined(app, member)
+        channel = None if member is None or app.redis is not None else await _joined(app, member)
+        sharing = None if app.redis is None else await _sharing(app, app.redis, clock)
         try:
             await http.serve(sock, on_ready)
         finally:
@@ -211,6 +213,8 @@ class Server:
                 await watching
             if self.options.recorder is not None:
                 await self.options.recorder.close()
+            if sharing is not None:
+                await sharing.close()
             if app.redis is not None:
                 await app.redis.close()
             clock.close()
@@ -303,6 +307,15 @@ async def _joined(app: App, member: "Member") -> "Channel":
     await channel.start()
     await join(app, channel)
     return channel
+
+
+async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":
+    """Make a server one of several replicas."""
+    from emulator.server.sharing import Sharing
+
+    sharing = Sharing(app, connection, clock)
+    await sharing.start()
+    return sharing
 
 
 def _do(work: Callable[[], Result], result: "Future[Result]") -> None:
