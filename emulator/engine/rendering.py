@@ -57,8 +57,10 @@ def cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
         prefixes = admitted.prefixes
         return NO_CACHE if prefixes is None else prefixes.use(admitted.decision["prefix"])
     provider, unit = context.provider, context.provider.cache_unit
-    place = f"{provider.name} {request.model} {request.key}"
     points = context.dialect.cache_points(request)
+    if points is not None and not points:
+        return NO_CACHE
+    place = f"{provider.name} {request.model} {request.key}"
     if points is not None:
         return context.namespace.prefix_cache.use(place, prompt.parts, points, context.exchange.received)
     if not provider.shows_cache or prompt.total < max(unit, provider.cache_from):
