@@ -28,11 +28,11 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
     rates, exchange = context.namespace.rate_limits, context.exchange
     if stage.decision is not None:
         left = _left_in_store(stage, stage.decision, limits)
-        return replace(planned, headers=planned.headers + context.provider.limit_headers(left, exchange.received))
-    if exchange.usage is not None:
-        tokens, output = context.provider.counted(exchange.usage)
-        rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
-    left = rates.remaining(place, limits, exchange.received)
+    else:
+        if exchange.usage is not None:
+            tokens, output = context.provider.counted(exchange.usage)
+            rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
+        left = rates.remaining(place, limits, exchange.received)
     headers = context.provider.limit_headers(left, exchange.received)
     return PlannedBody(
         planned.status, planned.headers + headers, planned.runs, planned.streamed, planned.at, planned.exact
