@@ -1,4 +1,5 @@
-# Everything happens in .venv; the stamp makes later runs quick. requirements*.txt lists what is installed, with hashes.
+# Everything happens in .venv; the stamp makes later runs quick. requirements*.txt lists what is installed, with hashes: also
+# the extra `redis`, as the image has it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +34,7 @@ $(DEV_STAMP): pyproject.toml requirements-dev.txt | $(BIN)/python
 
 lock: $(DEV_STAMP) ## Update the locked versions in requirements.txt and requirements-dev.txt (one: ARGS='--upgrade-package orjson')
 	@$(LOCK) $(or $(ARGS),--upgrade) --extra dev --output-file requirements-dev.txt
-	@$(LOCK) $(or $(ARGS),--upgrade) --constraints requirements-dev.txt --output-file requirements.txt
+	@$(LOCK) $(or $(ARGS),--upgrade) --constraints requirements-dev.txt --extra redis --output-file requirements.txt
 
 run: $(STAMP) ## Start the server on 127.0.0.1:8080 (add options with ARGS='--speed max')
 	@exec $(BIN)/emulator serve $(ARGS)

@@ -76,6 +76,8 @@ class Dialect(WireShape, Generic[VendorT]):
     """The format of ids; `{}` is replaced with 24 random letters and digits."""
     is_repeatable: ClassVar[bool] = True
     """Whether a repeated request gets the same answer except for its id, time and request id."""
+    has_item_ids: ClassVar[bool] = False
+    """Whether such an answer also has further new ids: `item_ids`."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream instead of a separate event."""
     weighs_words: ClassVar[bool] = True
@@ -150,6 +152,10 @@ class Dialect(WireShape, Generic[VendorT]):
     def make_id(self, entropy: bytes) -> str:
         """Returns an id in this dialect's format, made from 32 random bytes."""
         return self.id_form.format(seeded.letters(entropy, 24))
+
+    def item_ids(self, id: str, choices: Sequence[Choice]) -> list[str]:
+        """Returns the further ids in an answer with this id, each derived from it."""
+        return []
 
     def reason(self, choice: Choice) -> str:
         """Why an answer ended, in this dialect's words."""

@@ -28,8 +28,8 @@ MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
 MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
 """Seconds of work before the event loop has its turn."""
-SHARE = 3.0
-"""Seconds without work for each second of work, unless somebody waits."""
+SHARE = 5.0
+"""Seconds without work for each second in which exchanges are put into words, unless somebody waits."""
 LARGE = 32 * 1024
 """Bytes of an exchange that is put into words on a thread."""
 RETRY = 0.1
@@ -139,6 +139,7 @@ class Outbox:
             waiting, self._waiting = self._waiting, []
             started = self._clock.now()
             written, count = await self._take()
+            busy = self._clock.now() - started
             await self._commit(written, waiting)
             if self.lost > lost:
                 logger.error("%d exchanges are missing in the journals: the store was gone.", self.lost - lost)
@@ -155,7 +156,7 @@ class Outbox:
                 self._wake.set()
             if not self._waiting:
                 self._hurry.clear()
-                await self._rest((self._clock.now() - started) * SHARE)
+                await self._rest(busy * SHARE)
 
     async def _rest(self, seconds: float) -> None:
         try:
