@@ -188,6 +188,8 @@ class WireShape:
     wants_reasoning_back: ClassVar[bool] = False
     """Whether the reasoning of a turn that calls tools has to stand in the history of the next request."""
 
+    counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The numbers of a `Usage`, each with the members of a usage on the wire whose sum it is."""
     block_word: ClassVar[str] = ""
     """What the parts of an answer are called, where it is made of parts of several kinds."""
 

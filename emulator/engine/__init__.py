@@ -7,9 +7,10 @@ endings     refusals and the emulator's own errors           faults       what g
 limits      what a key may use in a minute                   explanations why a rule matched or not, asked later
 """
 
+from emulator.engine.endings import error_message
 from emulator.engine.faults import handshake_fault
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer, misused, refused
 from emulator.engine.stages import PlannedResponse
 
-__all__ = ["Options", "PlannedResponse", "answer", "handshake_fault", "misused", "refused"]
+__all__ = ["Options", "PlannedResponse", "answer", "error_message", "handshake_fault", "misused", "refused"]

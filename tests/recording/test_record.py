@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import stat
 import subprocess
@@ -14,8 +13,8 @@ import httpx
 import pytest
 import yaml
 from rawhttp import Connection
-from recording_server import ByteServer, byte_server, everything_in, recording
-from served import COMMAND, ENVIRONMENT
+from recording_server import ByteServer, byte_server, command, everything_in, recording
+from served import COMMAND
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
@@ -206,25 +205,12 @@ def test_many_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
             assert post(replay.url("serevix") + "/v1/chat/completions", body).content == answers[number]
 
 
-def command(*options: str) -> "tuple[subprocess.Popen[str], int]":
-    process = subprocess.Popen(
-        [*COMMAND, "record", "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert process.stdout is not None
-    found = re.search(r"http://[^ ]+:(\d+)", process.stdout.readline())
-    assert found is not None, process.communicate()
-    return process, int(found[1])
-
-
 def test_the_command_ends_with_0_and_check_finds_nothing_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream:
         options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(folder))
-        process, port = command(*options)
+        running = command(*options)
+        process, port = running.process, running.port
         answer = post(f"http://127.0.0.1:{port}/serevix/v1/chat/completions", ASKED)
         other = post(f"http://127.0.0.1:{port}/deepseek/chat/completions", ASKED)
         process.send_signal(signal.SIGINT)
@@ -239,7 +225,8 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
     folder = tmp_path / "out"
     with Emulator(pace=Pace(0.0, 4)) as upstream:
         options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(folder))
-        process, port = command(*options)
+        running = command(*options)
+        process, port = running.process, running.port
         url = f"http://127.0.0.1:{port}/serevix/v1/chat/completions"
         whole = post(url, ASKED).content
         with (
