@@ -24,6 +24,7 @@ class Recording:
 
     port: int
     recorder: Recorder
+    server: Server
     said: list[str] = field(default_factory=list)
 
     def url(self, provider: str) -> str:
@@ -38,7 +39,7 @@ def recording(folder: Path, upstreams: Mapping[str, str], **values: Any) -> Iter
     engine = Options(unmatched="error", request_faults=frozenset())
     server = Server(ServerOptions(compiled_in(recorder.options), engine, recorder=recorder))
     sock = bind("127.0.0.1", 0)
-    running = Recording(sock.getsockname()[1], recorder)
+    running = Recording(sock.getsockname()[1], recorder, server)
     recorder.say = running.said.append
     ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(sock, ready.set), daemon=True)

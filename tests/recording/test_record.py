@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 import yaml
 from rawhttp import Connection
 from recording_server import ByteServer, byte_server, command, everything_in, recording
-from served import COMMAND
+from served import COMMAND, served
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
@@ -274,3 +275,65 @@ def test_a_full_disk_is_said_and_the_client_has_its_answer(tmp_path: Path, monke
     assert answer.json()["choices"][0]["message"]["content"] == "Paris"
     assert running.said == [f"not recorded: {tmp_path} cannot be written: No space left on device."]
     assert everything_in(tmp_path) == b""
+
+
+def recorded_over_tls(folder: Path, **environment: str) -> tuple[httpx.Response, str]:
+    """An answer of an upstream whose certificate is from an authority of its own, and what the recorder said."""
+    ca = folder / "ca"
+    with served("--tls", str(ca), "--log", "off") as upstream:
+        url = f"https://localhost:{upstream.port}/serevix"
+        given = {name: value.replace("CA", str(ca / "ca.pem")) for name, value in environment.items()}
+        running = command(
+            "--provider", "serevix", "--upstream", url, "--into", str(folder / "out"), environment=given
+        )  # fmt: skip
+        answer = post(running.url("serevix") + "/v1/chat/completions", {**ASKED, "stream": True})
+        running.process.send_signal(signal.SIGINT)
+        _, err = running.process.communicate(timeout=30)
+    return answer, err
+
+
+def test_an_upstream_with_a_certificate_of_an_own_authority_is_recorded(tmp_path: Path) -> None:
+    answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="CA")
+    assert (answer.status_code, answer.content.endswith(b"data: [DONE]\n\n")) == (200, True), err
+    assert "1 recorded" in err
+    with Emulator(str(tmp_path / "out"), unmatched="error") as replay:
+        again = post(replay.url("serevix") + "/v1/chat/completions", {**ASKED, "stream": True})
+    assert again.content == answer.content
+
+
+def test_an_upstream_that_is_not_trusted_gets_nothing_and_the_message_says_what_helps(tmp_path: Path) -> None:
+    answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="")
+    assert answer.status_code == 502
+    assert "is not trusted: " in answer.text
+    assert "name that authority's file in SSL_CERT_FILE." in err
+    assert list((tmp_path / "out").glob("*.yaml")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of the size of files")
+def test_what_does_not_fit_on_the_disk_is_said_and_what_fits_is_whole(tmp_path: Path) -> None:
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    rules = [
+        {"match": {"prompt": {"contains": "much"}}, "reply": {"content": "word " * 3000}},
+        {"reply": {"content": "Paris"}},
+    ]
+    with Emulator({"rules": rules}) as upstream:
+        options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(tmp_path / "out"))
+        running = command(*options, "--log", "off", preexec_fn=limit)
+        url = running.url("serevix") + "/v1/chat/completions"
+        answers = [post(url, {**ASKED, "messages": [{"role": "user", "content": text}]}) for text in ("a", "much", "b")]
+        running.process.send_signal(signal.SIGINT)
+        _, err = running.process.communicate(timeout=30)
+    assert [len(answer.json()["choices"][0]["message"]["content"]) for answer in answers] == [5, 15000, 5]
+    assert (running.process.returncode, err.count("cannot be written: File too large")) == (1, 1)
+    assert sorted(path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()) == [
+        ".wire",
+        ".wire",
+        ".yaml",
+        ".yaml",
+    ]
+    check = subprocess.run([*COMMAND, "check", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert (check.returncode, check.stdout.splitlines()[-1]) == (0, "2 files checked, no problems.")
