@@ -223,9 +223,9 @@ def versions() -> Iterator[str]:
 
 def findings() -> Iterator[str]:
     """Every finding: what it means, the rule and where it stands, what to change."""
-    yield "| code | what the client does | the rule, in our words | the fix |\n|---|---|---|---|\n"
+    yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
     for code, check in CHECKS.items():
-        rule = f"{cell(check.sentence)} ({cell(check.source)})"
+        rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
         yield f"| `{code}` {check.severity} | {cell(check.meaning)} | {rule} | {cell(check.fix)} |\n"
 
 

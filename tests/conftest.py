@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
 from emulator import Emulator
@@ -60,3 +61,10 @@ def ask(http: httpx.Client) -> Ask:
         return http.request(method, url, content=data, headers={"content-type": "application/json", **given})
 
     return post
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A real Redis with nothing in it."""
+    with running_redis() as server:
+        yield server

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 RETRYABLE = (408, 409, 429, 500, 502, 503, 504)
 TIMEOUT = 2.0 if "impatient" in sys.argv else 5.0
 MISTAKES = frozenset(sys.argv[1:])
+POOL: list[http.client.HTTPConnection] = []
+"""Open connections, of clients that keep them."""
 
 
 class LlmError(Exception):
@@ -48,7 +50,8 @@ class Later(Exception):
 
 def ask(prompt: str, *, streams: bool) -> Iterator[str]:
     url = urlsplit(os.environ["EMULATOR_BASE_URL"])
-    connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
+    is_reused = bool(POOL)
+    connection = POOL.pop() if POOL else http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
     body = {"model": "gpt-4o-mini", "stream": streams, "messages": [{"role": "user", "content": prompt}]}
     headers = {"authorization": f"Bearer {os.environ['OPENAI_API_KEY']}", "content-type": "application/json"}
     has_begun = False
@@ -56,6 +59,8 @@ def ask(prompt: str, *, streams: bool) -> Iterator[str]:
         connection.request("POST", f"{url.path}/chat/completions", json.dumps(body), headers)
         response = connection.getresponse()
         if response.status != 200:
+            if {"pooled", "brittle"} & MISTAKES and response.read():
+                POOL.append(connection)
             raise refused(response)
         kind = response.getheader("content-type", "")
         if "event-stream" not in kind and "json" not in kind and "lax" not in MISTAKES:
@@ -67,11 +72,13 @@ def ask(prompt: str, *, streams: bool) -> Iterator[str]:
     except TimeoutError:
         raise LlmError("timeout") from None
     except (OSError, http.client.HTTPException) as error:
-        if has_begun or isinstance(error, http.client.IncompleteRead):
+        is_given_up = is_reused and "brittle" in MISTAKES
+        if has_begun or is_given_up or isinstance(error, http.client.IncompleteRead):
             raise LlmError("the connection was lost in the middle") from error
         raise LostError("the connection was lost") from error
     finally:
-        connection.close()
+        if connection not in POOL:
+            connection.close()
 
 
 def refused(response: http.client.HTTPResponse) -> Exception:

@@ -55,7 +55,8 @@ def test_every_case_is_complete() -> None:
     assert len(CASES) >= 40
     assert sum(case.level == MUST for case in CASES.values()) >= 20
     for case in CASES.values():
-        fault_of(case.fault)
+        for fault in case.faults:
+            fault_of(fault)
         assert case.why.endswith((".", "`.")), case.name
         assert case.fix.endswith("."), case.name
         assert bool(case.wait) == (case.expected is Expected.WAIT), case.name
@@ -101,6 +102,11 @@ GRADED = [
     (Expected.REFUSE, run(code=1, out="", err=SAID), Grade.PASS),
     (Expected.REFUSE, run(code=1, out="", err=SAID, requests=2), Grade.WRONG),
     (Expected.REFUSE, run(out=""), Grade.WRONG),
+    (Expected.REFUSE, run(out="", err="error: status 401"), Grade.PASS),
+    (Expected.REFUSE, run(out="", err="error: status 401", requests=2), Grade.WRONG),
+    (Expected.RETRY, run(out="", err="error: status 503"), Grade.LOSSY),
+    (Expected.ANSWER, run(err="an error on the way, which passed"), Grade.PASS),
+    (Expected.REPORT, run(out=HALF, err=f"logged: {TRACE}"), Grade.PASS),
     (Expected.LIMIT, run(code=1, out="", requests=3), Grade.PASS),
     (Expected.LIMIT, run(code=1, out="", requests=11), Grade.WRONG),
     (Expected.LIMIT, run(code=None, out="", requests=51), Grade.WRONG),
@@ -148,6 +154,8 @@ def test_grades_of_waiting(result: Run, wanted: Grade, said: str) -> None:
 def test_text_of_a_fault_is_no_answer() -> None:
     case = case_for(Expected.ANSWER, foreign=("keep-alive",))
     assert grade(case, run(out=f" keep-alive{ANSWER}"), ANSWER).grade is Grade.WRONG
+    page = case_for(Expected.REPORT, foreign=("<html",))
+    assert grade(page, run(out="<html>log in</html>", err="error: odd"), ANSWER).grade is Grade.WRONG
     assert grade(case, run(out=f"[keep-alive on] {ANSWER}"), f"[keep-alive on] {ANSWER}").grade is Grade.PASS
 
 
@@ -185,12 +193,29 @@ def test_a_client_that_does_not_stream_is_never_blamed() -> None:
         ("storm", {"stays_overloaded": "WRONG"}),
         ("comments", {"comments": "WRONG"}),
         ("raw", {"bad_event": "CRASH"}),
+        ("brittle", {"stale_keepalive": "LOSSY"}),
     ],
 )
 def test_one_mistake_is_found(mistake: str, failed: dict[str, str]) -> None:
     only = (*failed, "crlf", "bad_request" if mistake != "stubborn" else "rate_limited")
     found = grades(facts(*only, client=(*CLIENT, mistake)))
     assert {name: grade for name, grade in found.items() if grade != "PASS"} == failed
+
+
+def test_a_connection_that_is_kept_dies_and_is_replaced() -> None:
+    found = facts("stale_keepalive", client=(*CLIENT, "pooled"))
+    (case,) = found["cases"]
+    assert (case["grade"], case["findings"]) == ("PASS", [])
+    assert [request["status"] for request in case["run"]["requests"]] == [503, 200]
+
+
+def test_each_case_tells_what_the_verdict_finds() -> None:
+    found = facts("wrong_key", "retry_after", "crlf", client=(*CLIENT, "stubborn", "hasty"))
+    assert {each["name"]: each["findings"] for each in found["cases"]} == {
+        "wrong_key": ["retried_non_retryable"],
+        "retry_after": ["retry_after_ignored"],
+        "crlf": [],
+    }
 
 
 def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
@@ -208,6 +233,7 @@ def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
     assert grades(found) == {"hang": "HANG"}
     (case,) = found["cases"]
     assert case["run"]["exit"] is None
+    assert "no_read_timeout" in case["findings"]
     assert len(case["run"]["requests"]) == 1
 
 
@@ -241,27 +267,32 @@ def test_the_reports(tmp_path: Path) -> None:
     paths = {suffix: tmp_path / f"report{suffix}" for suffix in (".json", ".xml", ".md", ".html")}
     reports = [part for path in paths.values() for part in ("--report", str(path))]
     only = ("--only", "truncated", "--only", "cut_by_length", "--only", "crlf", "--only", "truncated_json")
-    done = exam(*only, *reports, client=(*CLIENT, "lax"), code=1)
+    done = exam(*only, "--only", "wrong_key", *reports, client=(*CLIENT, "lax", "stubborn"), code=1)
     lines = done.stdout.splitlines()
     truncated = r"  ✗ WRONG  MUST    truncated            exit 0 with [1-9] of 26 parts of the answer; 1 request"
     assert any(re.fullmatch(truncated, line) for line in lines)
     assert "  ✓ PASS   MUST    crlf                 1 request" in lines
     assert "1 case does not concern this client: truncated_json" in lines
-    assert "MUST    ████████████░░░░░░░░░░░░  1 of 2  (1 WRONG)" in lines
+    assert f"{' ' * 40}verdict: retried_non_retryable" in lines
+    assert "MUST    ████████░░░░░░░░░░░░░░░░  1 of 3  (2 WRONG)" in lines
     assert (
         "      repeat with emulator serve, base URL http://127.0.0.1:8080/~truncate:after_tokens=12/openai/v1" in lines
     )
     assert "\x1b" not in done.stdout
 
     found = json.loads(paths[".json"].read_text())
-    assert grades(found) == {"truncated_json": "SKIP", "cut_by_length": "WRONG", "truncated": "WRONG", "crlf": "PASS"}
+    failed = dict.fromkeys(("wrong_key", "cut_by_length", "truncated"), "WRONG")
+    assert grades(found) == failed | {"truncated_json": "SKIP", "crlf": "PASS"}
     assert list(grades(found)) == [name for name in CASES if name in grades(found)]
-    assert found[MUST] == {"passed": 1, "held": 2}
+    assert found[MUST] == {"passed": 1, "held": 3}
     assert found[SHOULD] == {"passed": 0, "held": 1}
     suites = ElementTree.parse(paths[".xml"]).getroot()
-    assert sum(int(suite.get("failures", "0")) for suite in suites) == 1
+    assert sum(int(suite.get("failures", "0")) for suite in suites) == 2
     assert sum(int(suite.get("skipped", "0")) for suite in suites) == 2
     assert "| ❌ | WRONG | MUST `truncated` |" in paths[".md"].read_text()
+    assert " | `retried_non_retryable` |" in paths[".md"].read_text()
+    assert "Verdict: retried_non_retryable" in paths[".xml"].read_text()
     page = paths[".html"].read_text()
     assert "✗ WRONG</td><td>MUST</td>" in page
+    assert "<small>Verdict: retried_non_retryable</small>" in page
     assert "http" not in page.replace("http://127.0.0.1:8080", "")  # nothing comes from elsewhere

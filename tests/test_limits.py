@@ -37,7 +37,6 @@ EXCEPTIONS = {
     "providers/openai_completions.py OpenAIChat: methods": WIRE,
     "providers/openai_responses.py OpenAIResponses: methods": WIRE,
     "providers/serevix.py Serevix: methods": WIRE,
-    "server/channel.py Channel: methods": "a protocol of asyncio, whose callbacks are methods",
     "server/playback.py _play: parameters": "what of the connection and the clock one answer needs",
     "server/playback.py play: parameters": "what of the connection and the clock one answer needs",
     "state/namespace.py Namespace: methods": "one method for each thing that a test may change in it",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from emulator.server.channel import Member
     from emulator.server.server import ServerOptions
     from emulator.state.exchanges import Exchange
+    from emulator.state.redis_connection import StoreAddress
 
     OnExchange = Callable[[Exchange], None]
 
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 @with_server_options
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, cls=Option,
               help="Number of worker processes; the control API answers for all of them.")  # fmt: skip
+@click.option("--store", metavar="URL", cls=Option,
+              help="Keep counters, state and quotas in this Redis or Valkey, such as redis://localhost:6379/0, for all "
+              "servers that use it.")  # fmt: skip
 @click.option("--tls", "tls_folder", metavar="FOLDER", type=click.Path(), cls=Option,
               help="Use https, with a certificate authority (ca.pem) in this folder, created if missing.")  # fmt: skip
 @click.option("--tls-cert", metavar="FILE", type=click.Path(), cls=Option,
@@ -61,7 +65,9 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
     try:
         front = tls_front(values.pop("tls_folder"), values.pop("tls_cert"), values.pop("tls_key"), host)
         access = access_for(host, values.pop("control_token"), values.pop("origins"))
-        server = server_options(values, front=front, access=access, exports_spans=values.pop("otel"))
+        server = server_options(
+            values, front=front, access=access, exports_spans=values.pop("otel"), store=store_of(values.pop("store"))
+        )
         if server.exports_spans:
             from emulator.spans import check_installed
 
@@ -74,6 +80,16 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
         fail(str(error), CANNOT_BIND)
     except EmulatorError as error:
         fail(str(error), BAD_USE)
+
+
+def store_of(url: str | None) -> "StoreAddress | None":
+    """Where the state is kept; None: in the server itself. Raises UsageError."""
+    if url is None:
+        return None
+    from emulator.state.redis_connection import check_installed, store_address
+
+    check_installed()
+    return store_address(url)
 
 
 def tls_front(folder: str | None, certificate: str | None, key: str | None, host: str) -> "TlsFront | None":

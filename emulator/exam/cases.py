@@ -24,7 +24,7 @@ class Case(NamedTuple):
 
     name: str
     fault: str
-    """As for `serve --fault`."""
+    """As for `serve --fault`; several are separated by `;`."""
     level: Level
     expected: Expected
     why: str
@@ -37,6 +37,11 @@ class Case(NamedTuple):
     """Seconds that have to pass before the second request."""
     foreign: tuple[str, ...] = ()
     """Texts of the fault that are no part of the answer."""
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """Its faults, one by one."""
+        return tuple(self.fault.split(";"))
 
 
 class Group(NamedTuple):
@@ -178,6 +183,9 @@ PROGRAMME = (
     Group("Connections and waiting", (
         Case("lost_connection", "reset:times=1", SHOULD, RETRY, "The connection is reset before the answer, once.",
              AGAIN),
+        Case("stale_keepalive", "error:status=503,times=1;stale_keepalive:times=1", SHOULD, RETRY,
+             "After a 503, the connection dies without a byte when it is used again.",
+             "Send a request again on a new connection when a reused one ends before a byte of the answer."),
         Case("cut_body", "content_length:too=long", MUST, REPORT, "The body is shorter than it says.",
              "Compare the length of a body with its Content-Length, or parse it and raise.", streams=False),
         Case("slow_first_token", "slow_first_token:seconds=3", SHOULD, ANSWER, "The first token takes 3 seconds.",

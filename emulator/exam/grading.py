@@ -129,7 +129,17 @@ def grade(case: Case, run: Run, usual: str) -> Verdict:
         return Verdict(Grade.CRASH, f"no request came; {_ending(run)}")
     if run.code != 0:
         return _failed(case, run)
-    return _succeeded(case, run, usual)
+    if (odd := foreign(case, run.out, usual)) is not None:
+        return Verdict(Grade.WRONG, f"took {odd!r} for text of the answer")
+    return _failed(case, run) if _is_reported(run) else _succeeded(case, run)
+
+
+def _is_reported(run: Run) -> bool:
+    """Whether a client that ends with 0 reports all the same that there is no whole answer."""
+    if is_whole(run.out):
+        return False
+    is_acknowledged = any(each.outcome in ("partial", "failed") for each in run.requests)
+    return is_acknowledged or SAYS_CUT.search(run.err) is not None
 
 
 def _unfinished(case: Case, run: Run) -> Verdict:
@@ -142,10 +152,10 @@ def _unfinished(case: Case, run: Run) -> Verdict:
 
 
 def _failed(case: Case, run: Run) -> Verdict:
-    """The client ended with an error."""
+    """The client ended with an error, or reported one."""
     expected, said = case.expected, f"{_requests(run)}, {_ending(run)}"
     assert run.code is not None
-    if run.code < 0 or INTERNAL.search(_tail(run.err)):
+    if run.code < 0 or (run.code > 0 and INTERNAL.search(_tail(run.err))):
         return Verdict(Grade.CRASH, said)
     if expected is Expected.ANSWER:
         kept = " after the whole answer" if is_whole(run.out) else ""
@@ -158,16 +168,18 @@ def _failed(case: Case, run: Run) -> Verdict:
         return Verdict(Grade.WRONG, early)
     if is_doubled(run.out):
         return Verdict(Grade.WRONG, f"asked again after output, so that text is doubled: {said}")
-    return Verdict(Grade.PASS, f"{_requests(run)}, exit {run.code}")
+    if run.code:
+        return Verdict(Grade.PASS, f"{_requests(run)}, exit {run.code}")
+    is_said = SAYS_CUT.search(run.err) is not None
+    how = f"said on stderr: {last_line(run.err)}" if is_said else "acknowledged that the answer is not whole"
+    return Verdict(Grade.PASS, how)
 
 
-def _succeeded(case: Case, run: Run, usual: str) -> Verdict:
+def _succeeded(case: Case, run: Run) -> Verdict:
     """The client ended as if all was well."""
     expected, whole = case.expected, is_whole(run.out)
     if is_doubled(run.out):
         return Verdict(Grade.WRONG, f"text is doubled; {_requests(run)}")
-    if (odd := foreign(case, run.out, usual)) is not None:
-        return Verdict(Grade.WRONG, f"took {odd!r} for text of the answer")
     if expected in (Expected.ANSWER, Expected.EITHER, Expected.RETRY, Expected.WAIT):
         if whole:
             early = _early(case, run.requests)
@@ -176,10 +188,6 @@ def _succeeded(case: Case, run: Run, usual: str) -> Verdict:
         return Verdict(Grade.LOSSY if is_lossy else Grade.WRONG, f"exit 0 with {_share(run.out)}")
     if whole:
         return Verdict(Grade.PASS, f"got the whole answer all the same; {_requests(run)}")
-    if any(each.outcome in ("partial", "failed") for each in run.requests):
-        return Verdict(Grade.PASS, "acknowledged that the answer is not whole")
-    if expected is Expected.REPORT and SAYS_CUT.search(run.err):
-        return Verdict(Grade.PASS, f"said on stderr: {last_line(run.err)}")
     return Verdict(Grade.WRONG, f"exit 0 with {_share(run.out)}; {_requests(run)}")
 
 

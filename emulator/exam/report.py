@@ -59,7 +59,8 @@ def _grouped(exam: Exam) -> Iterator[tuple[str, list[Result]]]:
 def repeat(result: Result, exam: Exam) -> str:
     """The base URL at which `emulator serve` repeats a case."""
     path = PROVIDERS[exam.provider].sdk_base_path() or ""
-    return f"http://127.0.0.1:8080/~{result.case.fault}/{exam.provider}{path}"
+    faults = "/".join(f"~{fault}" for fault in result.case.faults)
+    return f"http://127.0.0.1:8080/{faults}/{exam.provider}{path}"
 
 
 def _by_fix(exam: Exam) -> dict[str, list[Result]]:
@@ -103,7 +104,10 @@ def _row(result: Result, paint: Callable[[str, str], str]) -> str:
     lead = f"  {mark}  {case.level:<6}  {case.name:<{NAMES}}  "
     space = WIDTH - NAMES - 21
     said = result.verdict.said if len(result.verdict.said) <= space else f"{result.verdict.said[: space - 1]}…"
-    return lead + paint(DIM if grade is Grade.PASS else color, said)
+    line = lead + paint(DIM if grade is Grade.PASS else color, said)
+    if not result.findings:
+        return line
+    return f"{line}\n{' ' * (NAMES + 21)}" + paint(DIM, f"verdict: {', '.join(result.findings)}")
 
 
 def _changes(fixes: Mapping[str, Sequence[Result]], exam: Exam, paint: Callable[[str, str], str]) -> Iterator[str]:
@@ -179,6 +183,7 @@ def _facts(result: Result) -> dict[str, object]:
         "expected": case.expected.value,
         "why": case.why,
         "fix": case.fix,
+        "findings": list(result.findings),
         "run": None if run is None else _run_facts(run),
     }
 
@@ -226,7 +231,8 @@ def _testcase(suite: xml.Element, result: Result, exam: Exam) -> None:
     said = _printable(f"{grade}: {result.verdict.said}")
     if is_failed(result) and case.level == MUST:
         failure = xml.SubElement(element, "failure", type=grade.value, message=said)
-        failure.text = _printable(f"{case.why}\n{case.fix}\nRepeat it at {repeat(result, exam)}")
+        found = f"\nVerdict: {', '.join(result.findings)}" if result.findings else ""
+        failure.text = _printable(f"{case.why}\n{case.fix}\nRepeat it at {repeat(result, exam)}{found}")
     else:
         xml.SubElement(element, "skipped", message=said)
 
@@ -248,9 +254,8 @@ def markdown(exam: Exam) -> str:
         held = [each for each in results if each.verdict.grade is not Grade.SKIP]
         if held:
             rows = [_markdown_row(each) for each in held]
-            parts.append(
-                "\n".join([f"## {title}\n", "| | grade | case | what happened |", "|---|---|---|---|", *rows, ""])
-            )
+            head = ["| | grade | case | what happened | verdict |", "|---|---|---|---|---|"]
+            parts.append("\n".join([f"## {title}\n", *head, *rows, ""]))
     if any(map(is_failed, exam.results)):
         parts.append("## What to change\n")
         for fix, results in _by_fix(exam).items():
@@ -262,7 +267,8 @@ def markdown(exam: Exam) -> str:
 def _markdown_row(result: Result) -> str:
     grade, case = result.verdict.grade, result.case
     icon = "✅" if grade is Grade.PASS else "❌" if case.level == MUST else "⚠️"
-    return f"| {icon} | {grade} | {case.level} `{case.name}` | {_escaped(result.verdict.said)} |"
+    found = ", ".join(f"`{code}`" for code in result.findings)
+    return f"| {icon} | {grade} | {case.level} `{case.name}` | {_escaped(result.verdict.said)} | {found} |"
 
 
 def _escaped(said: str) -> str:
@@ -314,10 +320,10 @@ def html(exam: Exam) -> str:
 def _html_row(result: Result, exam: Exam) -> str:
     grade, case = result.verdict.grade, result.case
     kind = "pass" if grade is Grade.PASS else "must" if case.level == MUST else "should"
-    more = ""
-    if is_failed(result):
-        notes = (case.why, case.fix, f"Repeat it at {repeat(result, exam)}")
-        more = "".join(f"<small>{escape(note)}</small>" for note in notes)
+    notes = [case.why, case.fix, f"Repeat it at {repeat(result, exam)}"] if is_failed(result) else []
+    if result.findings:
+        notes.append(f"Verdict: {', '.join(result.findings)}")
+    more = "".join(f"<small>{escape(note)}</small>" for note in notes)
     return (
         f'<tr><td class="{kind}">{MARKS.get(grade, "✗")} {grade}</td><td>{case.level}</td>'
         f"<td><code>{escape(case.name)}</code></td><td>{escape(result.verdict.said)}{more}</td></tr>"

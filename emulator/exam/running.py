@@ -26,6 +26,8 @@ LOOK = 0.1
 """Seconds between two looks at a client."""
 START = 60.0
 """Seconds that a client may take until its first request."""
+PATIENCE = 0.9
+"""The part of the time limit after which silence counts as endless."""
 STORM = 50
 """Requests after which a client is stopped."""
 LONG = ("hang", "stall", "retry_after_long", "open_after_done")
@@ -56,6 +58,8 @@ class Result:
     case: Case
     verdict: Verdict
     run: Run | None = None
+    findings: tuple[str, ...] = ()
+    """The codes of what the verdict finds in its requests."""
 
 
 @record
@@ -154,13 +158,20 @@ class _Sitting:
             why = "streams no answers" if case.streams else "streams its answers"
             return Result(case, Verdict(Grade.SKIP, f"the client {why}"))
         async with self._free:
-            namespace = self._namespace(case.name, (case.fault,))
+            namespace = self._namespace(case.name, case.faults)
             run = await self._run(case.name, namespace)
+            findings = await asyncio.to_thread(self._findings, namespace)
         exchanges = namespace.journal
         skipped = [reason for each in exchanges for _, reason in each.skipped]
         if exchanges and skipped and not any(each.applied for each in exchanges):
             return Result(case, Verdict(Grade.SKIP, skipped[0]))
-        return Result(case, grade(case, run, usual.out), run)
+        return Result(case, grade(case, run, usual.out), run, findings)
+
+    def _findings(self, namespace: NamespaceClient) -> tuple[str, ...]:
+        """The codes of what the verdict finds, each once. A client that was stopped has waited for too long."""
+        limit = PATIENCE * self._options.timeout
+        verdict = namespace.verdict(silence=limit, first_token=limit)
+        return tuple(dict.fromkeys(finding.code for finding in verdict.findings))
 
     def _namespace(self, name: str, faults: Sequence[str]) -> NamespaceClient:
         scenario = {"rules": [{"name": "answer", "reply": {"content": ANSWER}}], "faults": list(faults)}

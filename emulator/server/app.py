@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.clock import Clock, VirtualClock
 from emulator.control.access import Access
-from emulator.engine import Options, PlannedResponse, answer, misused, refused
+from emulator.engine import Lookup, Options, PlannedResponse, answer, misused, refused
 from emulator.errors import Problem
 from emulator.providers import CREDENTIALS, PROVIDERS
 from emulator.reply import ErrorReply
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from emulator.control.api import Peers
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
+    from emulator.state.redis_connection import RedisConnection
 
 logger = logging.getLogger("emulator")
 
@@ -90,6 +91,8 @@ class App:
         self.totals = Totals()
         self.peers: Peers | None = None
         """The workers of this server, this process among them."""
+        self.redis: RedisConnection | None = None
+        """The connection to the store that this server shares with others."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()
@@ -174,10 +177,7 @@ class App:
         if exchange.status in (404, 405):
             exchange.notes += self._mend(exchange.request, namespace)
         plan.end()
-        self.totals.note(exchange)
-        namespace.journal.settle(exchange)
-        if self.on_exchange is not None:
-            self.on_exchange(exchange)
+        settle(self, exchange, namespace)
 
     @property
     def speed(self) -> float:
@@ -231,7 +231,11 @@ class App:
         await self._answer(PendingResponse(plan, namespace, namespace.clock, start), scope, send)
 
     async def plan(
-        self, http_request: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]
+        self,
+        http_request: HttpRequest,
+        namespace: Namespace,
+        has_left: Callable[[], bool],
+        before: Lookup | None = None,
     ) -> PlannedResponse:
         """The answer to send. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
@@ -239,7 +243,7 @@ class App:
             if self.replay is not None and (planned := self.replay.take(http_request, namespace)) is not None:
                 return planned
             if not isinstance(clock, VirtualClock):
-                return await answer(http_request, namespace, self.options, has_left)
+                return await answer(http_request, namespace, self.options, has_left, before)
             with clock.working():
                 return await answer(http_request, namespace, self.options, has_left)
         except Exception:
@@ -283,6 +287,14 @@ class App:
 async def answer_with(app: App, plan: PlannedResponse, namespace: Namespace, scope: Scope, send: Send) -> None:
     """Answer with what is known already."""
     await app._answer(PendingResponse(plan, namespace, namespace.clock, namespace.clock.now()), scope, send)
+
+
+def settle(app: App, exchange: Exchange, namespace: Namespace) -> None:
+    """Counts a finished exchange, and reports it."""
+    app.totals.note(exchange)
+    namespace.journal.settle(exchange)
+    if app.on_exchange is not None:
+        app.on_exchange(exchange)
 
 
 def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from emulator.server.channel import Channel, Member
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
+    from emulator.state.redis_connection import RedisConnection, StoreAddress
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -92,6 +93,8 @@ class ServerOptions:
     """Who may use the control API."""
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
     """The provider behind each host name."""
+    store: "StoreAddress | None" = None
+    """The Redis that keeps the server's state; None: it is kept here."""
     member: "Member | None" = None
     """Its connection to other workers, if it is a worker."""
     front: "TlsFront | None" = None
@@ -185,6 +188,7 @@ class Server:
         app.replay = self.options.replay
         app.recorder, app.is_recording = self.options.recorder, self.options.recorder is not None
         app.timing.watch(clock)
+        app.redis = None if self.options.store is None else await _connected(self.options.store)
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
         stop = asyncio.Event()
         watching = asyncio.create_task(self._watch(app, stop)) if self.options.sources else None
@@ -205,6 +209,8 @@ class Server:
                 await watching
             if self.options.recorder is not None:
                 await self.options.recorder.close()
+            if app.redis is not None:
+                await app.redis.close()
             clock.close()
 
     async def _watch(self, app: App, stop: asyncio.Event) -> None:
@@ -276,6 +282,14 @@ class Server:
             loop, http = self._loop, self.http
             if loop is not None and http is not None and not self.is_elsewhere:
                 loop.call_soon_threadsafe(http.stop, grace)
+
+
+async def _connected(address: "StoreAddress") -> "RedisConnection":
+    from emulator.state.redis_connection import RedisConnection
+
+    connection = RedisConnection(address)
+    await connection.start()
+    return connection
 
 
 async def _joined(app: App, member: "Member") -> "Channel":

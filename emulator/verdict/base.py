@@ -66,7 +66,7 @@ class Check:
     source: str
     """Where the rule stands."""
     sentence: str
-    """The rule, in our words."""
+    """The rule: a sentence of that contract or standard, as it stands there."""
     fix: str
     """What to change in the client."""
     judge: Callable[[Evidence], Iterator[Found | Open]]
@@ -74,7 +74,7 @@ class Check:
     @property
     def rule(self) -> str:
         """Where the rule stands and what it says."""
-        return f"{self.source}: {self.sentence}"
+        return f"{self.source}: “{self.sentence}”"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from emulator.dialects.turns import Turn
-from emulator.verdict.attempts import Attempt
+from emulator.verdict.attempts import Attempt, stayed
 
 MAX_GAP = 900.0
 """Seconds after which the same conversation is a new call."""
+PATIENCE = 1.0
+"""Seconds on an open connection after the end of an answer, from which on the client has waited for more."""
 _VARIABLE = re.compile(r"[0-9a-fA-F]{8,}|\d+")
 """What clients write anew for each attempt: times, counters, ids."""
 
@@ -72,7 +74,7 @@ class _Unfinished:
     def note(self, call: Call) -> None:
         """A call has another attempt."""
         last = call.last
-        if not last.is_whole and last.acknowledged != "complete":
+        if _is_failed(last) and last.acknowledged != "complete":
             self._failed.setdefault(_conversation(last), []).append(call)
         if last.retry_count is not None:
             self._counted.setdefault(_count_of(last, last.retry_count + 1), []).append(call)
@@ -99,7 +101,7 @@ class _Unfinished:
             found,
             key=lambda each: (
                 _conversation(each[1]) != turns,
-                not each[1].has_failed,
+                not _is_failed(each[1]),
                 each[1].connection != attempt.connection,
                 each[1].over,
             ),
@@ -130,18 +132,29 @@ def _count_of(attempt: Attempt, count: int) -> object:
 
 
 def _may_be_counted(last: Attempt, attempt: Attempt) -> bool:
-    """Whether the client itself says that this is the next attempt. After a whole answer only on the same connection:
-    else the attempt between may have been lost before it reached a server."""
+    """Whether the client itself says that this is the next attempt. After a whole answer only on the same connection,
+    or when it was given up: else the attempt between may have been lost before it reached a server."""
     if last.retry_count is None or last.retry_count + 1 != attempt.retry_count:
         return False
     if not last.is_whole or not _ends_before(last, attempt):
         return True
-    return last.connection == attempt.connection or last.acknowledged == "failed"
+    is_given_up = last.ended == "client_closed" and stayed(last) >= PATIENCE
+    return last.connection == attempt.connection or last.acknowledged == "failed" or is_given_up
 
 
 def _may_be_repeated(last: Attempt, attempt: Attempt) -> bool:
     """Whether the same conversation comes again after a failure."""
-    return last.has_failed and _ends_before(last, attempt) and attempt.received - last.over <= MAX_GAP
+    return (
+        _is_failed(last)
+        and last.ended is not None
+        and _ends_before(last, attempt)
+        and attempt.received - last.over <= MAX_GAP
+    )
+
+
+def _is_failed(attempt: Attempt) -> bool:
+    """Whether it is not whole, or the client says that it is none."""
+    return not attempt.is_whole or attempt.acknowledged == "failed"
 
 
 def _ends_before(earlier: Attempt, later: Attempt) -> bool:

@@ -54,7 +54,17 @@ def _node(client: Client, place: Path) -> list[list[str]]:
 
 def _python(client: Client, place: Path) -> list[list[str]]:
     uv = [sys.executable, "-m", "uv"]
-    fetch = [*uv, "pip", "install", "--quiet", "--exclude-newer", PUBLISHED_BEFORE, "--python", str(place)]
+    fetch = [
+        *uv,
+        "pip",
+        "install",
+        "--quiet",
+        "--compile-bytecode",
+        "--exclude-newer",
+        PUBLISHED_BEFORE,
+        "--python",
+        str(place),
+    ]
     return [[*uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)], [*fetch, *client.packages]]
 
 

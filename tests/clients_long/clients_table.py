@@ -69,6 +69,7 @@ class Client(NamedTuple):
     packages: tuple[str, ...]
     """Pinned: `name==version` of PyPI, `name@version` of npm."""
     program: str
+    """Empty where other tests run it."""
     rows: Mapping[str, Row]
     runtime: str = ""
     """The version of Node that they need, if not the one that is there: of npm's package `node`."""
@@ -87,6 +88,8 @@ class Client(NamedTuple):
 
 
 CLIENTS: Mapping[str, Client] = {
+    "openai-python": Client("openai-python", ("openai==3.57.0",), "", {}),
+    "anthropic-python": Client("anthropic-python", ("anthropic==2.14.0",), "", {}),
     "openai-node": Client(
         "openai-node",
         ("openai@7.57.0",),

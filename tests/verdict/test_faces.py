@@ -4,6 +4,7 @@ import pytest
 from little_client import Client
 
 from emulator.errors import UsageError
+from emulator.verdict import CHECKS, Check, Finding
 
 pytest_plugins = ["judging"]
 
@@ -21,8 +22,16 @@ def test_over_http(client: Client) -> None:
     assert list(answer) == ["findings", "unknown"]
     assert list(finding) == ["code", "severity", "exchanges", "explanation", "fix"]
     assert (finding["code"], finding["severity"], finding["exchanges"]) == ("retry_after_ignored", "MUST", [1, 2])
-    assert "RFC 9110, section 10.2.3: Servers send" in finding["explanation"]
+    assert "RFC 9110, section 10.2.3: “Servers send" in finding["explanation"]
     assert answer == client.verdict().to_dict()
+
+
+@pytest.mark.parametrize("check", CHECKS.values(), ids=CHECKS)
+def test_every_finding_quotes_the_sentence_that_it_rests_on(check: Check) -> None:
+    finding = Finding(check, (1, 2), "This is what happened.").to_dict()
+    assert finding["explanation"] == f"This is what happened. {check.source}: “{check.sentence}”"
+    assert check.source.startswith(("RFC ", "WHATWG ", "OpenAI", "Anthropic", "DeepSeek", "AWS ", "Google SRE"))
+    assert len(check.sentence.split()) >= 10
 
 
 def test_what_is_unknown_says_what_it_needs(client: Client) -> None:

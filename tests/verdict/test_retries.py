@@ -209,13 +209,69 @@ def test_charged_twice(client: Client, is_guilty: bool) -> None:
     assert client.found() == ({"charged_twice": [1, 2]} if is_guilty else {})
 
 
+@both
+def test_a_whole_answer_that_is_called_a_failure_is_charged_twice(client: Client, is_guilty: bool) -> None:
+    client.post()
+    client.namespace.acknowledge(1, "failed" if is_guilty else "complete")
+    client.post()
+    assert client.found() == ({"charged_twice": [1, 2]} if is_guilty else {})
+    assert client.unknown() == {}
+
+
+@both
+def test_another_model_after_a_whole_answer_is_no_second_charge(client: Client, is_guilty: bool) -> None:
+    client.post()
+    client.namespace.acknowledge(1, "failed")
+    client.post(model="deepseek-v3" if is_guilty else "deepseek-r1")
+    assert client.found() == ({"charged_twice": [1, 2]} if is_guilty else {})
+
+
+@both
+def test_waiting_for_more_than_a_whole_answer_and_trying_again(client: Client, is_guilty: bool) -> None:
+    """The answer has come and the connection stays open; the client gives up on it and counts another attempt."""
+    client.namespace.faults.next("done_then_open")
+    client.post_or_none(timeout=1.3, headers={"x-stainless-retry-count": "0"})
+    client.post(headers={"x-stainless-retry-count": "1" if is_guilty else "0"})
+    assert ("charged_twice" in client.found()) == is_guilty
+
+
+def test_a_count_on_a_new_connection_is_no_proof(client: Client) -> None:
+    """The attempt between them may have been lost before it reached the server: only the client knows."""
+    client.post(headers={"x-stainless-retry-count": "0"})
+    with httpx.Client(trust_env=False) as http:
+        Client(client.namespace, http).post(headers={"x-stainless-retry-count": "1"})
+    assert (client.found(), client.unknown()) == ({}, {"charged_twice": [1, 2]})
+    client.namespace.acknowledge(1, "failed")
+    assert (client.found(), client.unknown()) == ({"charged_twice": [1, 2]}, {})
+
+
+@pytest.mark.parametrize(("outcome", "is_found"), [("failed", True), ("complete", False), (None, False)])
+def test_an_odd_answer_that_is_asked_for_again(client: Client, outcome: str | None, is_found: bool) -> None:
+    """The answer has members that nobody knows: whether the client took it for a failure, it has to say itself."""
+    client.namespace.faults.next("unknown_fields")
+    client.post()
+    client.post()
+    if outcome is not None:
+        client.namespace.acknowledge(1, outcome)
+    assert ("charged_twice" in client.found()) == is_found
+    assert client.unknown() == ({} if outcome else {"charged_twice": [1, 2]})
+
+
+def test_an_odd_answer_that_stays_in_the_conversation_is_no_failure(client: Client) -> None:
+    client.namespace.faults.next("unknown_fields")
+    text = client.text(client.post())
+    client.post()
+    client.post([user("Hi"), assistant(text), user("Go on")])
+    assert (client.found(), client.unknown()) == ({}, {})
+
+
 def test_an_attempt_that_was_lost_on_the_way_is_no_second_charge(client: Client) -> None:
     """The same prompt is asked twice; the second time, the first attempt dies with its connection and is never seen."""
     client.namespace.faults.next("stale_keepalive")
     client.post(headers={"x-stainless-retry-count": "0"})
     assert client.post_or_none(headers={"x-stainless-retry-count": "0"}) is None
     client.post(headers={"x-stainless-retry-count": "1"})
-    assert client.found() == {}
+    assert (client.found(), client.unknown()) == ({}, {})
 
 
 def test_an_idempotency_key_clears_what_would_be_charged_twice(client: Client) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from emulator.verdict.attempts import Attempt
+from emulator.verdict.attempts import stayed
 from emulator.verdict.base import Check, Evidence, Found, Open, numbers, seconds
 
 PATIENCE = 2.0
@@ -17,12 +17,12 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
         if not attempt.has_end or attempt.is_refused or attempt.answer.error or not attempt.stream.data:
             continue
         end = "[DONE]" if "[DONE]" in attempt.stream.data else f"{attempt.shape.end_is}, and this dialect has no [DONE]"
-        stayed = _stayed(attempt)
-        if attempt.is_real and stayed >= PATIENCE:
+        wait = stayed(attempt)
+        if attempt.is_real and wait >= PATIENCE:
             yield Found(
                 numbers(attempt),
                 f"Exchange {attempt.number} had its end ({end}), and the client stayed "
-                f"{seconds(stayed)} more on the open connection.",
+                f"{seconds(wait)} more on the open connection.",
             )
         elif "[DONE]" in attempt.stream.data or attempt.ended != "complete":
             continue
@@ -36,18 +36,13 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
                 yield Open(numbers(attempt), "the error that the client raised, in the acknowledgement's `error`")
     for call in evidence.calls:
         for earlier, later in call.pairs():
-            if earlier.is_whole and earlier.stream.data and "[DONE]" not in earlier.stream.data:
+            is_said = earlier.acknowledged == "failed"  # what it failed for is looked at above
+            if earlier.is_whole and earlier.stream.data and "[DONE]" not in earlier.stream.data and not is_said:
                 yield Found(
                     numbers(earlier, later),
                     f"Exchange {earlier.number} was whole ({earlier.shape.end_is}, and this dialect has no [DONE]); "
                     f"exchange {later.number} is a new attempt of it.",
                 )
-
-
-def _stayed(attempt: Attempt) -> float:
-    """The seconds that the client stayed after the last byte."""
-    end = attempt.duration if attempt.duration is not None else attempt.row.get("age")
-    return max(0.0, float(end or 0.0) - float(attempt.row["last_sent"] or 0.0))
 
 
 CHECK = Check(

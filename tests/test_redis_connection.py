@@ -1,0 +1,74 @@
+"""The connection to a store: its URL, and what is known of whether the store is there."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from redis_server import RedisServer
+from served import run, served
+
+from emulator.errors import UsageError
+from emulator.state.redis_connection import RedisConnection, StoreAddress, store_address
+
+
+def test_an_address_takes_its_own_settings_out_of_the_url_and_hides_the_password() -> None:
+    assert store_address("redis://host:1234/2") == StoreAddress(
+        "redis://host:1234/2", "redis://host:1234/2", "emulator", 86400.0
+    )
+    assert store_address("rediss://me:secret@host/0?prefix=team&ttl=120&ssl_cert_reqs=none") == StoreAddress(
+        "rediss://me:secret@host/0?ssl_cert_reqs=none", "rediss://host/0", "team", 120.0
+    )
+    assert store_address("valkeys://host").url == "rediss://host"
+    assert store_address("unix:///run/redis.sock").key("a", "c") == "emulator:{a}:c"
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("host:6379", "--store: 'host:6379' is not the URL of a store."),
+        ("http://me:secret@host", "--store: 'http://host' is not the URL of a store."),
+        ("redis://host:port", "--store: 'redis://host:port' is not an URL: "),
+        ("redis://host?ttl=soon", "--store: ttl is 'soon'; expected seconds from 60 to 31622400."),
+        ("redis://host?prefix={}", "--store: the prefix '{}' must have a character, and none of { and }."),
+    ],
+)
+def test_an_unusable_address_is_a_usage_error(url: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        store_address(url)
+    assert str(caught.value).startswith(said)
+    code, output, errors = run("serve", "--port", "0", "--store", url)
+    assert (code, output) == (2, "")
+    assert said in errors
+    assert "secret" not in errors
+
+
+def test_a_store_that_goes_and_comes_is_noticed(redis_server: RedisServer) -> None:
+    async def watched() -> list[object]:
+        seen: list[object] = []
+        back = asyncio.Event()
+        connection = RedisConnection(store_address(redis_server.url))
+        connection.on_back(back.set)
+        await connection.start()
+        seen.append(connection.is_gone)
+        redis_server.stop()
+        try:
+            await connection.client.execute_command("PING")
+        except Exception as error:
+            seen.append(str(connection.lost(error)).startswith(f"The store {redis_server.url} does not answer: "))
+        seen.append(connection.is_gone)
+        redis_server.start()
+        await asyncio.wait_for(back.wait(), 20)
+        seen += [connection.is_gone, await connection.client.execute_command("PING"), connection.losses]
+        await connection.close()
+        return seen
+
+    assert asyncio.run(watched()) == [False, True, True, False, True, 1]
+
+
+def test_a_server_starts_without_its_store_and_says_so(tmp_path: Path) -> None:
+    nowhere = "redis://127.0.0.1:1/0"
+    with served("--log", "off", environment={"EMULATOR_STORE": nowhere}) as server:
+        server.signal(15)
+        code, _, errors = server.finish()
+    assert code == 0
+    assert f"The store {nowhere} does not answer: " in errors
