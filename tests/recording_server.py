@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from served import COMMAND, ENVIRONMENT
+import processes
+from processes import COMMAND, ENVIRONMENT
 
 from emulator.cli.record import record_options, recorder_of
 from emulator.engine import Options
@@ -66,7 +67,7 @@ class Command:
 
 def command(*options: str, environment: Mapping[str, str] | None = None, **given: Any) -> Command:
     """`emulator record` on a free port, running; `given` is for the process."""
-    process = subprocess.Popen(
+    process = processes.Popen(
         [*COMMAND, "record", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
