@@ -36,7 +36,7 @@ class Recording:
 def recording(folder: Path, upstreams: Mapping[str, str], **values: Any) -> Iterator[Recording]:
     """`emulator record`, here: when the block is over, everything is written."""
     given = {"mode": "new", "names": (), "paths": (), "regexes": (), "keep_partial": False, **values}
-    recorder = recorder_of(record_options(str(folder), upstreams, given))
+    recorder = recorder_of(record_options(str(folder), upstreams, given), apart=False)
     engine = Options(unmatched="error", request_faults=frozenset())
     server = Server(ServerOptions(compiled_in(recorder.options), engine, recorder=recorder))
     sock = bind("127.0.0.1", 0)

@@ -1,19 +1,18 @@
-"""Reads what was passed on, and writes what is to be kept, on a thread of its own: no request waits for it."""
+"""Reads what was passed on, and writes what is to be kept."""
 
-import asyncio
 import logging
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emulator.clock import unix_time
 from emulator.dialects.base import Dialect
 from emulator.engine import error_message
 from emulator.engine.recorded import exact_steps, runs_of, used_in
-from emulator.offload import yielding_often
-from emulator.providers.base import Operation, Provider
+from emulator.providers import PROVIDERS
+from emulator.providers.base import Operation
 from emulator.recording.capture import captured, cleaned
 from emulator.recording.drift import drifts_in
 from emulator.recording.folder import Recordings
@@ -44,13 +43,24 @@ class Counts:
     failed: int = 0
     """Whole, and yet not written."""
 
+    def add(self, other: "Counts") -> None:
+        """Adds what has become of others."""
+        for name in self.__slots__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def taken(self) -> "Counts":
+        """These, which begin anew."""
+        counts = replace(self)
+        for name in self.__slots__:
+            setattr(self, name, 0)
+        return counts
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A request that is passed on."""
 
     http_request: HttpRequest
-    provider: Provider
     operation: Operation | None
     """None: its provider documents no such endpoint."""
     digest: str
@@ -65,10 +75,11 @@ class Asked:
 class Seen:
     """What the journal shows of a response."""
 
-    wire: WireRecord
-    steps: list[Step]
-    request: ModelRequest | None = None
-    """What was asked for, where that can be read."""
+    status: int
+    steps: tuple[Step, ...] = ()
+    model: str = ""
+    is_stream: bool = False
+    """Whether a stream was asked for."""
     usage: Usage | None = None
     message: str | None = None
     """What an error says."""
@@ -82,33 +93,14 @@ class Keeper:
         self.say = say
         self.counts = Counts()
         self.recordings = Recordings(options.folder, options.redaction)
-        self._writer = ThreadPoolExecutor(1, "recorder")
-        self._writes: set[asyncio.Future[None]] = set()
+        self.on_recorded: Callable[[Path], None] = lambda path: logger.info("recorded: %s", path)
 
-    def take(self, asked: Asked, tape: Tape, upstream: str) -> "asyncio.Future[Seen]":
-        """Have a response read, and then kept."""
-        loop = asyncio.get_running_loop()
-        seen: asyncio.Future[Seen] = loop.create_future()
-
-        def work() -> None:
-            with yielding_often():
-                response = followed(tape)
-                raw = captured(asked.http_request, response, upstream, stamp())
-                loop.call_soon_threadsafe(seen.set_result, seen_in(raw, asked))
-                self._keep(asked, response, raw, has_left=tape.has_left)
-
-        writing = loop.run_in_executor(self._writer, work)
-        self._writes.add(writing)
-        writing.add_done_callback(self._writes.discard)
-        return seen
-
-    async def close(self) -> None:
-        """Returns once everything is written."""
-        while self._writes:
-            await asyncio.wait(tuple(self._writes))
-        await asyncio.to_thread(self._writer.shutdown)
-
-    # On its thread
+    def work(self, asked: Asked, tape: Tape, upstream: str, note: Callable[[Seen], object]) -> None:
+        """Reads a response, has what there is to see of it noted, and keeps it if it is to be kept."""
+        response = followed(tape)
+        raw = captured(asked.http_request, response, upstream, stamp())
+        note(seen_in(raw, asked))
+        self._keep(asked, response, raw, has_left=tape.has_left)
 
     def _keep(self, asked: Asked, response: Followed, wire: WireRecord, *, has_left: bool) -> None:
         if has_left:
@@ -156,7 +148,7 @@ class Keeper:
                 ends=self.options.mode == "all",
             )
             self.counts.recorded += 1
-            logger.info("recorded: %s", path)
+            self.on_recorded(path)
         except OSError as error:
             self.counts.failed += 1
             self.say(f"not recorded: {self.options.folder} cannot be written: {error.strerror or error}.")
@@ -187,17 +179,20 @@ def seen_in(wire: WireRecord, asked: Asked) -> Seen:
         return _seen_in(wire, asked)
     except Exception:
         logger.exception("The answer to %s could not be read: please report this", asked)
-        return Seen(wire, [])
+        return Seen(wire.status)
 
 
 def _seen_in(wire: WireRecord, asked: Asked) -> Seen:
     http_request, operation = asked.http_request, asked.operation
-    dialect = asked.provider.speaking(http_request.dialect)
-    steps = steps_of(wire, dialect)
+    dialect = PROVIDERS[http_request.provider]().speaking(http_request.dialect)
     request = parsed(http_request, dialect) if operation is not None and operation.has_body else None
-    if wire.status >= 400 or operation is None:
-        return Seen(wire, steps, request, message=error_message(wire.body) if wire.status >= 400 else None)
-    return Seen(wire, steps, request, used_in(wire, dialect, request, is_completion=operation.is_completion))
+    usage = message = None
+    if wire.status >= 400:
+        message = error_message(wire.body)
+    elif operation is not None:
+        usage = used_in(wire, dialect, request, is_completion=operation.is_completion)
+    model, is_stream = ("", False) if request is None else (request.model, request.stream)
+    return Seen(wire.status, steps_of(wire, dialect), model, is_stream, usage, message)
 
 
 def parsed(http_request: HttpRequest, dialect: Dialect) -> ModelRequest | None:
@@ -213,7 +208,7 @@ def stamp() -> str:
     return datetime.fromtimestamp(unix_time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def steps_of(wire: WireRecord, dialect: Dialect) -> list[Step]:
+def steps_of(wire: WireRecord, dialect: Dialect) -> tuple[Step, ...]:
     """What was sent, for the journal."""
     runs = tuple(runs_of(wire.segments, dialect, is_stream=wire.is_stream, count=len))  # nobody asks for its tokens
-    return list(exact_steps(wire, runs, [segment.at for segment in wire.segments], 1.0))
+    return tuple(exact_steps(wire, runs, [segment.at for segment in wire.segments], 1.0))

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import ssl
 from collections import Counter
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ from emulator.server.relaying import (
     request_bytes,
 )
 from emulator.server.uvicorn_adapter import Cycle, Scope
+from emulator.server.writers import ProcessWriter, ThreadWriter, Writer
 from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
@@ -67,18 +69,22 @@ class Recorder:
         """How many answers each question had before this session."""
         self._asked: Counter[str] = Counter()
         self._connections = Connections()
+        self._writer: Writer = ThreadWriter(self._keeper)
 
     @property
     def counts(self) -> Counts:
         """What became of the requests so far."""
         return self._keeper.counts
 
-    def prepare(self) -> None:
-        """Reads what the folder holds. Blocks. Raises OSError."""
+    def prepare(self, *, apart: bool = False) -> None:
+        """Reads what the folder holds. Blocks. Raises OSError. With `apart`, what is to be written is left to a process
+        of its own, for which this one must have no threads yet."""
         recordings = self._keeper.recordings
         if self.options.mode != "none":
             recordings.prepare()
         self._known = {digest: len(each.answers) for digest, each in recordings.questions.items()}
+        if apart and self.options.mode != "none" and hasattr(os, "fork"):
+            self._writer = ProcessWriter(self._keeper)
 
     async def take(self, app: App, http_request: HttpRequest, namespace: Namespace, scope: Scope, send: Send) -> bool:
         """Pass a request on, or leave it to the engine and what is recorded: then False."""
@@ -101,7 +107,7 @@ class Recorder:
 
     async def close(self) -> None:
         """Returns once everything is written."""
-        await self._keeper.close()
+        await self._writer.close()
 
     async def _pass_on(self, app: App, asked: Asked, namespace: Namespace, scope: Scope, send: Send) -> None:
         http_request = asked.http_request
@@ -110,6 +116,7 @@ class Recorder:
         clock = namespace.clock
         start = clock.now()
         upstream = self.options.upstreams.get(http_request.provider) or documented_upstream(http_request.provider)
+        await self._writer.open()
         try:
             connection = await self._connections.get(handle, upstream)
         except (OSError, TimeoutError) as error:
@@ -121,18 +128,17 @@ class Recorder:
         came_on(exchange, handle.record)
         relay = Relay(handle, http_request.method, clock, start)
         attach(relay, app.players)
-        exchange.underway = relay.playback
+        exchange.underway, exchange.notes = relay.playback, (f"passed on to {upstream}",)
+        relay.keep = lambda: self._writer.take(asked, relay.tape, str(upstream))
         try:
             relay.begin(connection, request_bytes(http_request, scope["headers"], upstream))
-            await relay.whole
-            exchange.status, exchange.notes = relay.finder.status, (f"passed on to {upstream}",)
-            seen = self._keeper.take(asked, relay.tape, str(upstream))
             await relay.over
         finally:
             detach(relay, app.players)
         await self._leave(relay, cycle)
-        exchange.playback = relay.playback
-        seen.add_done_callback(partial(_note, app, namespace, exchange, asked))
+        exchange.status, exchange.playback = relay.finder.status, relay.playback
+        assert relay.kept is not None
+        relay.kept.add_done_callback(partial(_note, app, namespace, exchange, asked))
 
     async def _leave(self, relay: Relay, cycle: Cycle) -> None:
         """The connection takes its next request, or is over."""
@@ -150,11 +156,11 @@ class Recorder:
         await answer_with(app, plan, namespace, scope, send)
 
 
-def prepared(options: RecordOptions, say: Say) -> Recorder:
+def prepared(options: RecordOptions, say: Say, *, apart: bool = False) -> Recorder:
     """A recorder that has read its folder. Raises UsageError."""
     recorder = Recorder(options, say)
     try:
-        recorder.prepare()
+        recorder.prepare(apart=apart)
     except OSError as error:
         raise UsageError(f"{options.folder} cannot be written: {error.strerror or error}") from None
     return recorder
@@ -177,9 +183,9 @@ def asked_at(http_request: HttpRequest, namespace: Namespace, digest: str, numbe
     try:
         operation, parameters = provider.route(http_request.method, http_request.path)
     except ProviderError:
-        return Asked(http_request, provider, None, digest, number)
+        return Asked(http_request, None, digest, number)
     routed = http_request.routed(operation.name, provider.dialect_of(operation, http_request), parameters)
-    return Asked(routed, provider, operation, digest, number)
+    return Asked(routed, operation, digest, number)
 
 
 def _note(app: App, namespace: Namespace, exchange: Exchange, asked: Asked, read: "asyncio.Future[Seen]") -> None:
@@ -188,13 +194,12 @@ def _note(app: App, namespace: Namespace, exchange: Exchange, asked: Asked, read
         return
     seen = read.result()
     is_model = asked.operation is not None and asked.operation.is_completion
-    exchange.outcome = "error" if seen.wire.status >= 400 else "reply" if is_model else "listing"
-    exchange.status, exchange.message = seen.wire.status, seen.message
-    if seen.request is not None:
-        exchange.model, exchange.stream = seen.request.model, seen.request.stream
+    exchange.outcome = "error" if exchange.status >= 400 else "reply" if is_model else "listing"
+    exchange.message, exchange.model, exchange.stream = seen.message, seen.model, seen.is_stream
     if seen.usage is not None:
         exchange.usage = seen.usage
-        exchange.cost = asked.provider.cost(seen.usage, exchange.model, exchange.received)
+        provider = namespace.compiled.providers[asked.http_request.provider]
+        exchange.cost = provider.cost(seen.usage, seen.model, exchange.received)
     exchange.shorten()
     app.close(PlannedResponse(seen.steps, exchange), namespace)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import NamedTuple, cast
@@ -14,6 +14,7 @@ from emulator.errors import UsageError
 from emulator.providers import PROVIDERS
 from emulator.recording.tape import EndFinder, Tape
 from emulator.request import HttpRequest
+from emulator.server.keeping import Seen
 from emulator.server.playback import Players
 from emulator.server.protocol import ConnectionHandle
 from emulator.wire import Ended, Header, Playback
@@ -132,8 +133,9 @@ class Relay:
         self.tape = Tape(method)
         self.finder = EndFinder(method)
         self.playback = Playback()
-        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """All of the response has come, or nothing more will."""
+        self.keep: Callable[[], asyncio.Future[Seen]] | None = None
+        """Called once all of the response has come, or nothing more will."""
+        self.kept: asyncio.Future[Seen] | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """The connection may take its next request, or has ended."""
         self.is_last = False
@@ -166,7 +168,7 @@ class Relay:
         self.tape.add(data, now - self._start)
         self.finder.feed(data)
         if self.finder.is_over:
-            _set(self.whole)
+            self._hand_over()
             if self.finder.keeps_alive:
                 self._finish("complete")
 
@@ -179,7 +181,7 @@ class Relay:
             self.tape.ended_at, self.tape.is_reset = self._clock.now() - self._start, is_reset
             is_complete = self.finder.ends_by_closing and not is_reset
         self.is_last = True
-        _set(self.whole)
+        self._hand_over()
         self._finish("complete" if is_complete else "reset" if is_reset else "closed")
 
     # What the client's connection calls
@@ -198,7 +200,7 @@ class Relay:
         if self._connection is not None:
             self._connection.relay = None
             self._connection.abort()
-        _set(self.whole)
+        self._hand_over()
         self._finish("client_closed" if self.tape.has_left else "complete")
 
     @property
@@ -216,6 +218,11 @@ class Relay:
         """Whether it may be over by then: nobody knows."""
         return True
 
+    def _hand_over(self) -> None:
+        if self.keep is not None:
+            keep, self.keep = self.keep, None  # which refers to this object
+            self.kept = keep()
+
     def _finish(self, ended: Ended) -> None:
         if not self.over.done():
             self.playback.ended = ended
@@ -223,11 +230,6 @@ class Relay:
             if self._connection is not None:
                 self._connection.relay = None
             self.over.set_result(None)
-
-
-def _set(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class Connections:

@@ -263,14 +263,14 @@ def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a file system with a size limit")
 def test_a_full_disk_is_said_and_the_client_has_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> int:
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with (
         Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream,
         recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
     ):
-        monkeypatch.setattr("emulator.recording.files.os.write", full)
+        monkeypatch.setattr("emulator.recording.files._write", full)
         answer = post(running.url("serevix") + "/v1/chat/completions", ASKED)
     monkeypatch.undo()
     assert answer.json()["choices"][0]["message"]["content"] == "Paris"
