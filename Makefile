@@ -1,4 +1,5 @@
-# Everything happens in .venv; the stamp makes later runs quick. requirements*.txt lists what is installed, with hashes.
+# Everything happens in .venv; the stamp makes later runs quick. requirements*.txt lists what is installed, with hashes: also
+# the extra `redis`, as the image has it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick dist zipapp try-dist clean
+.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick guard dist zipapp try-dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,7 +34,7 @@ $(DEV_STAMP): pyproject.toml requirements-dev.txt | $(BIN)/python
 
 lock: $(DEV_STAMP) ## Update the locked versions in requirements.txt and requirements-dev.txt (one: ARGS='--upgrade-package orjson')
 	@$(LOCK) $(or $(ARGS),--upgrade) --extra dev --output-file requirements-dev.txt
-	@$(LOCK) $(or $(ARGS),--upgrade) --constraints requirements-dev.txt --output-file requirements.txt
+	@$(LOCK) $(or $(ARGS),--upgrade) --constraints requirements-dev.txt --extra redis --output-file requirements.txt
 
 run: $(STAMP) ## Start the server on 127.0.0.1:8080 (add options with ARGS='--speed max')
 	@exec $(BIN)/emulator serve $(ARGS)
@@ -82,6 +83,9 @@ bench: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## Compare with t
 
 bench-quick: $(DEV_STAMP) benchmarks/bin/client benchmarks/bin/floor ## A shorter benchmark (under three minutes) that writes nothing
 	@$(BIN)/python -m benchmarks.bench --quick
+
+guard: $(DEV_STAMP) ## Notice when a request costs more than it did (benchmarks/guard.json)
+	@$(BIN)/python -m benchmarks.guard
 
 benchmarks/bin/client: benchmarks/client.c
 	@mkdir -p $(@D)

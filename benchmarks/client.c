@@ -69,7 +69,8 @@ typedef struct {
 static Mode mode;
 static struct sockaddr_in address;
 static char *template;
-static size_t template_length, counter_at;
+static size_t template_length, head_length_of_template, counter_at;
+static bool head_first;
 static bool has_counter;
 static unsigned long long counter;
 static int poller;
@@ -150,9 +151,12 @@ static void expect_answer(Connection *connection) {
 }
 
 static bool send_rest(Connection *connection) {
-    ssize_t count = send(connection->fd, connection->request + connection->sent, template_length - connection->sent, MSG_NOSIGNAL);
+    /* Many clients write the head and the body one after the other. */
+    size_t end = head_first && connection->sent < head_length_of_template ? head_length_of_template : template_length;
+    ssize_t count = send(connection->fd, connection->request + connection->sent, end - connection->sent, MSG_NOSIGNAL);
     if (count < 0) return errno == EAGAIN || errno == EINTR;
     connection->sent += (size_t)count;
+    if (connection->sent == end && end < template_length) return send_rest(connection);
     bool is_sent = connection->sent == template_length;
     if (is_sent && connection->phase != AT_HEAD) watch(connection, EPOLL_CTL_MOD, EPOLLIN);
     if (!is_sent && connection->phase == AT_HEAD) watch(connection, EPOLL_CTL_MOD, EPOLLOUT);
@@ -379,7 +383,7 @@ static bool is_good(const Connection *connection) {
     }
     if (mode == MODE_JSON) return true;
     if (wants_done && !memmem(connection->tail, connection->tail_length, "[DONE]", 6)) return false;
-    return !connection->reads_lines || (wanted_tokens ? connection->tokens == wanted_tokens : connection->tokens > 0);
+    return !connection->reads_lines || !wants_done || (wanted_tokens ? connection->tokens == wanted_tokens : connection->tokens > 0);
 }
 
 static void keep_moments(const Connection *connection) {
@@ -541,6 +545,7 @@ static void make_template(const char *path, const char *headers, const char *bod
     template = allocate(NULL, strlen(path) + strlen(headers) + body_length + 256);
     int head_length = sprintf(template, "%s %s HTTP/1.1\r\nHost: 127.0.0.1\r\n%sContent-Length: %zu\r\n\r\n", body_path ? "POST" : "GET", path, headers, body_length);
     template_length = (size_t)head_length + body_length;
+    head_length_of_template = (size_t)head_length;
     char *target = template + head_length;
     if (mark) {
         size_t before = (size_t)(mark - body);
@@ -564,7 +569,8 @@ static void usage(void) {
     fputs("usage: client json|stream|paced --port PORT [--host ADDRESS] [--path PATH] [--header 'Name: value']... [--body FILE]\n"
           "  json, stream: [--connections 32] [--seconds 3]\n"
           "  paced:        [--streams 1000] [--ramp 1] [--hold 0] [--gap 0.02] [--limit 60]\n"
-          "  streams:      [--tokens N]  the number of tokens that makes a stream complete (0: any)  [--any-end]  no [DONE] is needed\n"
+          "  streams:      [--tokens N]  the number of tokens that makes a stream complete (0: any)  [--any-end]  no [DONE] and no tokens are needed\n"
+          "  --head-first: the head is written before the body\n"
           "  a %d in the body becomes a number of nine digits that is new in every request; [--counter N] is the first\n",
           stderr);
     exit(2);
@@ -580,7 +586,7 @@ int main(int argc, char **argv) {
         {"port", 1, 0, 'p'}, {"host", 1, 0, 'h'}, {"path", 1, 0, 'u'}, {"header", 1, 0, 'H'}, {"body", 1, 0, 'b'},
         {"connections", 1, 0, 'c'}, {"seconds", 1, 0, 's'}, {"streams", 1, 0, 'n'}, {"ramp", 1, 0, 'r'}, {"hold", 1, 0, 'o'},
         {"gap", 1, 0, 'g'}, {"tokens", 1, 0, 'k'}, {"limit", 1, 0, 'l'}, {"any-end", 0, 0, 'e'},
-        {"counter", 1, 0, 'C'}, {0, 0, 0, 0}};
+        {"counter", 1, 0, 'C'}, {"head-first", 0, 0, 'f'}, {0, 0, 0, 0}};
     headers[0] = 0;
     if (argc < 2) usage();
     if (!strcmp(argv[1], "json")) mode = MODE_JSON;
@@ -607,6 +613,7 @@ int main(int argc, char **argv) {
         case 'k': wanted_tokens = strtoul(optarg, NULL, 10); break;
         case 'l': limit = atof(optarg); break;
         case 'e': wants_done = false; break;
+        case 'f': head_first = true; break;
         case 'C': counter = strtoull(optarg, NULL, 10); break;
         default: usage();
         }

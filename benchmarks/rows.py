@@ -1,15 +1,33 @@
 """The rows of the table: what is measured, on which servers, and which figure has to reach what."""
 
+import json
+import os
 import shutil
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from benchmarks.scenario import SYSTEM, TOKENS, TTFT, Kind, scenario
-from benchmarks.servers import CORES, SCENARIO, Load, Server, Target, Unavailable, load, request_body, warm_up
+from benchmarks.scenario import PROMPT, SYSTEM, TOKENS, TTFT, Kind, scenario
+from benchmarks.servers import (
+    CLIENT_CORES,
+    CORES,
+    HERE,
+    SCENARIO,
+    SERVER_CORES,
+    Load,
+    Server,
+    Target,
+    Unavailable,
+    load,
+    on_cores,
+    request_body,
+    warm_up,
+)
 
 Figures = dict[str, float]
 Level = Literal["required", "moonshot"]
@@ -107,12 +125,13 @@ def moonshot(*, at_least: float | None = None, at_most: float | None = None, aga
 # -------------------------------------------------------------------------------------------- throughput
 
 
-def _json(target: Target, effort: Effort, *, is_new: bool) -> Figures:
+def _json(target: Target, effort: Effort, *, is_new: bool, head_first: bool = False) -> Figures:
     with Server(target, effort.directory) as server:
         warm_up(server, effort.warm_up)
         body = request_body(stream=False, is_new=is_new)
         # The counter starts behind the warm-up's, so that "new" is true.
-        figures = load(server, "json", body, connections=32, seconds=effort.seconds, counter=100_000_000)
+        way = {"head_first": True} if head_first else {}
+        figures = load(server, "json", body, connections=32, seconds=effort.seconds, counter=100_000_000, **way)
     _refuse_failures(figures)
     return {
         "per_second": figures["per_second"],
@@ -129,6 +148,10 @@ def json_same(target: Target, effort: Effort) -> Figures:
 
 def json_new(target: Target, effort: Effort) -> Figures:
     return _json(target, effort, is_new=True)
+
+
+def json_new_head_first(target: Target, effort: Effort) -> Figures:
+    return _json(target, effort, is_new=True, head_first=True)
 
 
 def _unpaced(target: Target, effort: Effort, *, is_new: bool) -> Figures:
@@ -156,6 +179,58 @@ def unpaced_same(target: Target, effort: Effort) -> Figures:
 
 def unpaced_new(target: Target, effort: Effort) -> Figures:
     return _unpaced(target, effort, is_new=True)
+
+
+KINDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": ("/serevix/v1/chat/completions", {}),
+    "messages": ("/anthropic/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 1024, "temperature": None}),
+    "responses": (
+        "/deepseek/v1/responses",
+        {"model": "deepseek-flash", "instructions": SYSTEM, "input": PROMPT.format(number="%d"), "messages": None},
+    ),
+}
+"""The dialects that are compared: a path, and what is different in the body."""
+
+
+def dialects(target: Target, effort: Effort) -> Figures:
+    """What new questions cost in each dialect, as a share of what they cost in chat completions."""
+    figures: Figures = {}
+    with Server(target, effort.directory) as server:
+        for stream in (False, True):
+            for name, (path, members) in KINDS.items():
+                body = {**json.loads(request_body(stream=stream, is_new=True)), **members}
+                if name == "messages":
+                    body["system"] = body["messages"].pop(0)["content"]
+                data = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
+                for seconds, counter in ((effort.warm_up, 0), (effort.seconds, 100_000_000)):
+                    result = load(
+                        server, "stream" if stream else "json", data, path=path, connections=32, seconds=seconds,
+                        counter=counter, **({"any_end": True, "tokens": 0} if stream else {}),
+                    )  # fmt: skip
+                _refuse_failures(result)
+                cpu = result["server_cpu_seconds"] / result["answers"] * 1e6
+                figures[f"{name}_{'stream' if stream else 'json'}"] = cpu
+    for kind in ("json", "stream"):
+        for name in ("messages", "responses"):
+            figures[f"{name}_{kind}_share"] = figures[f"chat_{kind}"] / figures[f"{name}_{kind}"]
+    return figures
+
+
+def sdk(target: Target, effort: Effort) -> Figures:
+    """What a call costs the server when eight programs with an SDK each stream answers to new prompts."""
+    calls = 40 if effort.is_quick else 120
+    with Server(target, effort.directory) as server:
+        warm_up(server, effort.warm_up)
+        base = f"http://127.0.0.1:{server.port}{target.path_of_streams.removesuffix('/chat/completions')}"
+        before = server.cpu_seconds()
+        command = [sys.executable, "-m", "benchmarks.sdk", base, str(calls)]
+        with on_cores(CLIENT_CORES):
+            programs = [subprocess.Popen([*command, str(number)], cwd=HERE.parent) for number in range(8)]
+        codes = [program.wait() for program in programs]
+        used = server.cpu_seconds() - before
+    if any(codes):
+        raise Unavailable(f"the programs ended with {codes}")
+    return {"cpu": used / (8 * calls) * 1e6}
 
 
 def _refuse_failures(figures: dict[str, float]) -> None:
@@ -238,6 +313,18 @@ def paced_1000(target: Target, effort: Effort) -> Figures:
     return _paced(target, effort, 1000)
 
 
+def paced_1000_beside(target: Target, effort: Effort) -> Figures:
+    """While another program takes a quarter of the server's core."""
+    program = "import time\nwhile True:\n    t = time.perf_counter()\n    while time.perf_counter() < t + 0.005: pass\n"
+    with on_cores(SERVER_CORES):
+        other = subprocess.Popen([sys.executable, "-c", program + "    time.sleep(0.015)"])
+    try:
+        return _paced(target, effort, 1000)
+    finally:
+        other.kill()
+        other.wait()
+
+
 def paced_2000(target: Target, effort: Effort) -> Figures:
     return _paced(target, effort, 2000)
 
@@ -312,6 +399,34 @@ def cold_start(target: Target, effort: Effort) -> Figures:
     return {"seconds": statistics.median(seconds)}
 
 
+def embedded(target: Target, effort: Effort) -> Figures:
+    """In a Python program: from the import to a server that answers, the same again, and the end."""
+    program = """
+import json, time
+start = time.perf_counter()
+from emulator import Emulator
+first = Emulator().start()
+times = [time.perf_counter() - start]
+for _ in range(9):
+    start = time.perf_counter()
+    later = Emulator().start()
+    times.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    later.stop()
+    times.append(time.perf_counter() - start)
+print(json.dumps([times[0], sorted(times[1::2])[4], sorted(times[2::2])[4]]))
+"""
+    runs = []
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    for _ in range(4 if effort.is_quick else 6):
+        with on_cores(SERVER_CORES):
+            command = [sys.executable, "-c", program]
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+        runs.append(json.loads(done.stdout))
+    first, later, stop = (statistics.median([run[place] for run in runs[1:]]) for place in range(3))
+    return {"first": first, "later": later * 1000, "stop": stop * 1000}
+
+
 def rules(target: Target, effort: Effort) -> Figures:
     figures: Figures = {}
     kinds: tuple[Kind, ...] = ("equals", "contains")
@@ -333,6 +448,7 @@ def rules(target: Target, effort: Effort) -> Figures:
 
 # -------------------------------------------------------------------------------------------- the table
 
+_SHARES = (required(at_least=0.8), moonshot(at_least=0.95))
 _CLIENT = Line("client", "client CPU %")
 _ASKED_TTFT = TTFT * 1000
 
@@ -400,10 +516,53 @@ ROWS = (
         "json-new",
         "JSON, 32 connections, every prompt new",
         json_new,
-        _json_lines(moonshot(at_least=2, against="aimock")),
+        _json_lines(
+            required(at_least=0.45, against="empty ASGI"),
+            moonshot(at_least=0.7, against="empty ASGI"),
+            moonshot(at_least=2, against="aimock"),
+        ),
         A_FEW,
         (OURS, "empty ASGI", "aimock"),
         quick_rounds=2,
+    ),
+    Row(
+        "json-new-head-first",
+        "JSON, every prompt new, the head written before the body",
+        json_new_head_first,
+        _json_lines(required(at_least=0.45, against="empty ASGI"), moonshot(at_least=0.7, against="empty ASGI")),
+        (OURS, "empty ASGI"),
+        is_quick=False,
+    ),
+    Row(
+        "dialects",
+        "New questions in other dialects",
+        dialects,
+        (
+            Line("chat_json", "CPU µs per request, chat completions", 1),
+            Line("messages_json", "CPU µs per request, messages", 1),
+            Line("responses_json", "CPU µs per request, responses", 1),
+            Line("messages_json_share", "chat completions : messages", 2, _SHARES),
+            Line("responses_json_share", "chat completions : responses", 2, _SHARES),
+            Line("chat_stream", "CPU µs per stream, chat completions", 1),
+            Line("messages_stream", "CPU µs per stream, messages", 1),
+            Line("responses_stream", "CPU µs per stream, responses", 1),
+            Line("messages_stream_share", "chat completions : messages, streams", 2, _SHARES),
+            Line("responses_stream_share", "chat completions : responses, streams", 2, _SHARES),
+        ),
+        is_quick=False,
+    ),
+    Row(
+        "sdk",
+        "Eight programs with openai-python, each streaming new prompts",
+        sdk,
+        (
+            Line(
+                "cpu", "server CPU µs per call", 0,
+                (required(at_most=0.7, against="aimock"), moonshot(at_most=0.4, against="aimock")),
+            ),
+        ),
+        (OURS, "aimock"),
+        is_quick=False,
     ),
     Row(
         "unpaced",
@@ -418,7 +577,7 @@ ROWS = (
         "unpaced-new",
         "Unpaced streams of 200 tokens, 32 connections, every prompt new",
         unpaced_new,
-        _unpaced_lines(moonshot(at_least=6, against="aimock")),
+        _unpaced_lines(required(at_least=7, against="aimock"), moonshot(at_least=10, against="aimock")),
         (OURS, "empty ASGI", "aimock"),
         (OURS, "aimock"),
     ),
@@ -441,11 +600,25 @@ ROWS = (
         slow_servers=("fakellm", "stubllm", "mocktopus", "llmock"),
     ),
     Row(
+        "paced-1000-beside",
+        "1,000 streams x 50 tokens/s, another program takes a quarter of the core",
+        paced_1000_beside,
+        _paced_lines(
+            "complete", "ttft_p50", "ttft_p99", "interval_p50", "schedule_p99",
+            ttft_p99=(required(at_most=60), moonshot(at_most=35)),
+            schedule_p99=(),
+        ),
+        (OURS, "C floor"),
+        is_quick=False,
+    ),
+    Row(
         "paced-2000",
         "2,000 streams x 50 tokens/s",
         paced_2000,
         _paced_lines(
             "complete", "ttft_p99", "interval_p50", "schedule_p99", "length", "length_worst", "cpu", "client",
+            ttft_p99=(required(at_most=150), moonshot(at_most=60)),
+            interval_p50=(required(at_most=0.1), moonshot(at_most=0.05)),
             length=(required(at_most=1),),
         ),
         (OURS, *FLOORS, "aimock"),
@@ -459,6 +632,7 @@ ROWS = (
         _paced_lines(
             "complete", "ttft_p99", "interval_p50", "schedule_p99", "length", "length_worst", "cpu", "client",
             complete=(moonshot(at_least=100),),
+            ttft_p99=(required(at_most=50), moonshot(at_most=30)),
             length=(moonshot(at_most=1),),
         ),
         (OURS, "C floor"),
@@ -503,12 +677,22 @@ ROWS = (
         (
             Line(
                 "seconds", "seconds to the first answer", 3,
-                (required(at_most=1), moonshot(at_most=2, against="Starlette")),
+                (required(at_most=0.3), moonshot(at_most=0.2)),
             ),
         ),
         EVERYBODY,
         (OURS, "Starlette"),
         slow_servers=("C floor", *PEERS),
+    ),
+    Row(
+        "embedded",
+        "In a Python program",
+        embedded,
+        (
+            Line("first", "seconds from the import to the start", 3, (required(at_most=0.25), moonshot(at_most=0.15))),
+            Line("later", "ms for another start", 1, (required(at_most=5), moonshot(at_most=2))),
+            Line("stop", "ms for the stop", 1, (required(at_most=10), moonshot(at_most=3))),
+        ),
     ),
     Row(
         "rules",

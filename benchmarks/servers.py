@@ -24,7 +24,26 @@ CORES: list[int] = sorted(os.sched_getaffinity(0))
 SERVER_CORES = {CORES[0]}
 CLIENT_CORES = {CORES[-1]}
 
-HEADERS = {"Content-Type": "application/json", "Accept": "application/json", "Authorization": "Bearer sk-bench"}
+HEADERS = {
+    "Accept-Encoding": "gzip, deflate",
+    "Connection": "keep-alive",
+    "Accept": "application/json",
+    "Content-Type": "application/json",
+    "User-Agent": "OpenAI/Python 3.50.0",
+    "X-Stainless-Lang": "python",
+    "X-Stainless-Package-Version": "3.50.0",
+    "X-Stainless-OS": "Linux",
+    "X-Stainless-Arch": "x64",
+    "X-Stainless-Runtime": "CPython",
+    "X-Stainless-Runtime-Version": "3.11.7",
+    "Authorization": "Bearer sk-bench",
+    "X-Api-Key": "sk-bench",
+    "anthropic-version": "2023-06-01",
+    "X-Stainless-Async": "false",
+    "x-stainless-retry-count": "0",
+    "x-stainless-read-timeout": "600",
+}
+"""A head as an SDK sends it."""
 PATH = "/v1/chat/completions"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -256,17 +275,17 @@ class Load:
     """The client at work on a server."""
 
     def __init__(
-        self, server: Server, mode: str, body: bytes, cores: set[int] = CLIENT_CORES, **options: object
+        self, server: Server, mode: str, body: bytes, cores: set[int] = CLIENT_CORES, path: str = "", **options: object
     ) -> None:
         target = server.target
-        path = target.path if mode == "json" else target.path_of_streams
+        path = path or (target.path if mode == "json" else target.path_of_streams)
         body_file = server.directory / "body.json"
         body_file.write_bytes(body)
         command = [str(BINARIES / "client"), mode, "--port", str(server.port), "--path", path, "--body", str(body_file)]
         for name, value in HEADERS.items():
             command += ["--header", f"{name}: {value}"]
         for name, option in options.items():
-            command += ["--" + name.replace("_", "-"), str(option)]
+            command += ["--" + name.replace("_", "-"), *([] if option is True else [str(option)])]
         self.server = server
         self.most_resident = 0
         self._cpu = server.cpu_seconds()
@@ -296,8 +315,10 @@ class Load:
         return figures
 
 
-def load(server: Server, mode: str, body: bytes, cores: set[int] = CLIENT_CORES, **options: object) -> dict[str, Any]:
-    return Load(server, mode, body, cores, **options).wait()
+def load(
+    server: Server, mode: str, body: bytes, cores: set[int] = CLIENT_CORES, path: str = "", **options: object
+) -> dict[str, Any]:
+    return Load(server, mode, body, cores, path, **options).wait()
 
 
 def warm_up(server: Server, seconds: float) -> None:

@@ -24,6 +24,10 @@ class Unanswered(EmulatorError):
     """A worker of the server did not answer in time."""
 
 
+class StoreGone(EmulatorError):
+    """The store that keeps the state doesn't answer."""
+
+
 class BindError(EmulatorError):
     """The server can't listen on its address."""
 

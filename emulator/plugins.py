@@ -1,10 +1,40 @@
-"""Plugins from other packages, found by entry points. None is skipped silently."""
+"""Tables of classes that are imported when they are named, and plugins from other packages, found by entry points."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, TypeVar
 
 from emulator.errors import UsageError
+
+Class = TypeVar("Class")
+
+LAZY = "emulator_lazy"
+"""In the metadata of a core schema of pydantic's: what makes the schema behind it, which is only needed for errors."""
+
+
+class Lazy(Mapping[str, Class]):
+    """A table of classes by name, each given as `module:Class` and imported when it is first named."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        self._places = places
+        self._found: dict[str, Class] = {}
+
+    def __getitem__(self, name: str) -> Class:
+        found = self._found.get(name)
+        if found is None:
+            module, _, member = self._places[name].partition(":")
+            found = self._found[name] = getattr(import_module(module), member)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
 
 
 def points(group: str) -> Sequence[EntryPoint]:

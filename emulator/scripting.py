@@ -16,7 +16,7 @@ import orjson
 from pydantic import BaseModel
 
 from emulator.errors import ScenarioError, UsageError, did_you_mean, shortened
-from emulator.generation.compose import ScriptedError
+from emulator.generation.needs import ScriptedError
 from emulator.reply import ErrorReply, Reply
 from emulator.request import ModelRequest
 from emulator.scenario.document import Document

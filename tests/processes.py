@@ -16,12 +16,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from threading import Lock
 from typing import Any, NoReturn, TypeAlias
 
 COMMAND = (sys.executable, "-m", "emulator")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EMULATOR_")}
 NOT_FORKED = ("preexec_fn", "pass_fds", "umask", "user", "group", "process_group")
 MAX_REQUEST = 1 << 20
+ONE_AT_A_TIME = Lock()
+"""Held while the process to fork from is started: tests use threads."""
 Completed: TypeAlias = "subprocess.CompletedProcess[Any]"
 
 
@@ -49,7 +52,9 @@ class Popen(subprocess.Popen[Any]):
         }
         own = [mine if mine != -1 else inherited for mine, inherited in ((stdin, 0), (stdout, 1), (stderr, 2))]
         self._nursery = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._nursery.connect(f"\0{nursery()}")
+        with ONE_AT_A_TIME:
+            address = nursery()
+        self._nursery.connect(f"\0{address}")
         socket.send_fds(self._nursery, [json.dumps(asked).encode()], own)
         self.pid = int(self._nursery.recv(64))
         self._child_created = True

@@ -10,17 +10,8 @@ import pytest
 from jsonschema import validate
 
 from emulator import tokens
-from emulator.generation.compose import (
-    UNSAID,
-    RenderContext,
-    SchemaError,
-    WritingError,
-    context,
-    is_plain,
-    is_quick,
-    wanted_tool,
-    write,
-)
+from emulator.generation.compose import context, wanted_tool, write
+from emulator.generation.needs import UNSAID, RenderContext, SchemaError, WritingError, is_plain, is_quick
 from emulator.generation.templates import NAMES
 from emulator.reply import Reply, ReplyTemplate, Source
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall

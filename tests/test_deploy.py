@@ -276,6 +276,62 @@ def test_the_autoscaler_reads_a_metric_that_is_there(reachable: Served, http: ht
     assert known == [str(number) for number in range(scaler["spec"]["maxReplicas"])]
 
 
+# Replicas that share a Redis
+
+REDIS = ROOT / "docs" / "deploy" / "kubernetes-redis"
+
+
+def with_redis() -> dict[str, list[dict[str, Any]]]:
+    """The objects of the variant, by file."""
+    return {
+        path.name: list(yaml.safe_load_all(path.read_text()))
+        for path in REDIS.glob("*.yaml")
+        if path.name != "kustomization.yaml"
+    }
+
+
+def test_the_variant_with_redis_patches_what_there_is() -> None:
+    overlay = yaml.safe_load((REDIS / "kustomization.yaml").read_text())
+    assert overlay["resources"] == ["../kubernetes", "redis.yaml"]
+    patches = [each["path"] for each in overlay["patches"]]
+    assert {*patches, "redis.yaml"} == with_redis().keys()
+    known = {(each["kind"], each["metadata"]["name"]) for each in manifests()}
+    patched = [each for name in patches for each in with_redis()[name]]
+    assert {(each["kind"], each["metadata"]["name"]) for each in patched} <= known
+    gone = {(each["kind"], each["metadata"]["name"]) for each in patched if each.get("$patch") == "delete"}
+    left = {key for key in known if key[1] == "emulator-router"} - gone
+    assert left == {("Service", "emulator-router")}
+
+
+def test_replicas_reach_the_redis_of_the_variant_and_nothing_else_does() -> None:
+    objects = {(each["kind"], each["metadata"]["name"]): each for each in with_redis()["redis.yaml"]}
+    patches = {each["kind"]: each for each in with_redis()["replicas.yaml"]}
+    redis = objects["Deployment", "emulator-redis"]["spec"]["template"]
+    labels = redis["metadata"]["labels"]
+    (container,) = redis["spec"]["containers"]
+    assert redis["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert {"livenessProbe", "readinessProbe"} <= container.keys()
+    assert "noeviction" in container["args"]
+    (environment,) = patches["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]["env"]
+    service = objects["Service", "emulator-redis"]
+    assert environment == {"name": "EMULATOR_STORE", "value": "redis://emulator-redis:6379/0"}
+    assert unknown_variables({environment["name"]: environment["value"]}, serve.command) == []
+    assert (service["metadata"]["name"], service["spec"]["ports"][0]["port"]) == ("emulator-redis", 6379)
+    assert service["spec"]["selector"] == labels
+    (to_redis,) = patches["NetworkPolicy"]["spec"]["egress"][0]["to"]
+    assert to_redis["podSelector"]["matchLabels"] == labels
+    policy = objects["NetworkPolicy", "emulator-redis"]["spec"]
+    assert policy["podSelector"]["matchLabels"] == labels
+    (source,) = policy["ingress"][0]["from"]
+    replica = pods()["emulator"]["metadata"]["labels"]
+    assert source["podSelector"]["matchLabels"].items() <= replica.items()
+    assert patches["Service"]["spec"]["selector"].items() <= replica.items()
+
+
+def test_the_image_has_what_the_store_needs() -> None:
+    assert re.search(r"^redis==", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+
+
 def config_map(folder: Path, version: str, content: str) -> None:
     """A ConfigMap's files as a kubelet writes them: a link to a folder that is replaced as a whole."""
     (folder / version).mkdir()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import processes
 import pytest
+from redis_server import running_redis
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 EMULATOR = (*processes.COMMAND, "run", "--")
@@ -140,4 +141,53 @@ def test_testcontainers(folder: Path) -> None:
     (core / "wait_strategies.py").write_text("def HttpWaitStrategy(port, path): pass")
     options = ("-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
     done = run(folder, sys.executable, "-m", "pytest", *options, "test_with_testcontainers.py", PYTHONPATH=str(folder))
+    assert (done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]) == (0, "1 passed"), done.stdout
+
+
+NETWORK = """
+class Network:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+"""
+WITH_STORE = f"""{CONTAINER}
+    def with_network(self, network):
+        return self
+
+
+Server = DockerContainer
+
+
+class Store(Server):
+    def with_network_aliases(self, name):
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+
+def DockerContainer(image):
+    return Store(image) if "valkey" in image else Server(image)
+"""
+
+
+def test_testcontainers_with_replicas(folder: Path) -> None:
+    """The same with a Redis where its container would be."""
+    with running_redis() as redis:
+        core = folder / "testcontainers" / "core"
+        core.mkdir(parents=True)
+        (core / "container.py").write_text(WITH_STORE)
+        (core / "network.py").write_text(NETWORK)
+        (core / "wait_strategies.py").write_text(
+            "def HttpWaitStrategy(*_): pass\nLogMessageWaitStrategy = HttpWaitStrategy"
+        )
+        example = folder / "test_with_replicas.py"
+        example.write_text(example.read_text().replace("redis://store:6379/0", redis.url))
+        options = ("-q", "-p", "no:randomly", "-p", "no:xdist", "-p", "no:cacheprovider")
+        done = run(folder, sys.executable, "-m", "pytest", *options, example.name, PYTHONPATH=str(folder))
     assert (done.returncode, done.stdout.splitlines()[-1].split(" in ")[0]) == (0, "1 passed"), done.stdout

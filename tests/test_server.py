@@ -1,5 +1,6 @@
 """The server as a process: how fast it starts, and how it ends."""
 
+import asyncio
 import json
 import signal
 import socket
@@ -16,7 +17,8 @@ from served import run, served
 from talk import KEYS, PATHS, question
 
 from emulator.errors import BindError
-from emulator.server.server import bind
+from emulator.server.server import Server, ServerOptions, bind, loop_factory
+from emulator.state.compiled import compile_scenario
 
 GRACE = 2.0
 """Seconds that `docs` promise: answers are given this long to end."""
@@ -179,3 +181,27 @@ def test_help_comes_at_once() -> None:
         assert (code, out.splitlines()[0], err) == (0, "Usage: emulator [OPTIONS] COMMAND [ARGS]...", "")
     print(f"emulator --help: {statistics.median(seconds):.2f} s, median of 3")
     assert min(seconds) < 0.6
+
+
+def test_connections_that_come_together_are_accepted_together() -> None:
+    """One for each turn of the loop would let new streams wait for all running ones."""
+
+    async def turns_for(clients: int) -> int:
+        server, ready = Server(ServerOptions(compile_scenario({"rules": []}))), asyncio.Event()
+        sock = bind("127.0.0.1", 0)
+        serving = asyncio.create_task(server.serve(sock, ready.set))
+        await ready.wait()
+        assert server.http is not None
+        connections, turns = server.http.server_state.connections, 0
+        with ExitStack() as stack:
+            for _ in range(clients):
+                stack.enter_context(socket.create_connection(sock.getsockname()))
+            while len(connections) < clients:
+                await asyncio.sleep(0)
+                turns += 1
+        server.stop()
+        await serving
+        return turns
+
+    with asyncio.Runner(loop_factory=loop_factory("auto")) as runner:
+        assert runner.run(turns_for(64)) < 32

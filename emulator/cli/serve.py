@@ -58,6 +58,9 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage or an unusable file; 3: the port is taken, or the
     address is unavailable."""
+    import gc
+
+    gc.disable()  # until everything is loaded: nothing of it is garbage
     from emulator.control.access import access_for
     from emulator.errors import BindError, EmulatorError
 
@@ -123,6 +126,7 @@ def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") ->
 
 def serve_with_workers(number: int, options: "ServerOptions", host: str, port: int, log: "Style") -> int:
     """Runs a server in each of several processes, each of which binds the port. Returns an exit code."""
+    import gc
     from dataclasses import replace
 
     from emulator.errors import UsageError
@@ -131,6 +135,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.server.workers import reserve, run, write_lock, write_within
     from emulator.state.shared import needs_shared_state
 
+    gc.enable()  # this process only watches the workers
     reasons = needs_shared_state(options.compiled.scenario, options.compiled.origins, options.engine.faults)
     if reasons:
         listed = "\n".join(f"  {reason}" for reason in reasons)
@@ -240,7 +245,7 @@ def _keep_what_is_loaded() -> None:
     stream for about 30 ms. Connections leave no garbage, so a full collection can wait."""
     import gc
 
-    gc.collect()
     gc.freeze()
+    gc.enable()
     young, middle, _ = gc.get_threshold()
     gc.set_threshold(young, middle, 100)

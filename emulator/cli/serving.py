@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from emulator.cli.options import Faults, Option, Paths, Speed, unknown_variables
+from emulator.cli.options import PREFIX, Faults, Option, Paths, Speed, unknown_variables
 from emulator.cli.providers import provider_of
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def with_server_options(function: Function) -> Function:
 
 def say_unknown_variables() -> None:
     """Reports EMULATOR_… variables that aren't options of any server."""
+    if not any(name.startswith(PREFIX) for name in os.environ):
+        return
     from emulator.cli import run, serve
 
     for sentence in unknown_variables(os.environ, serve.command, run.command):

@@ -38,6 +38,7 @@ JUDGES = Pool("verdict", 1)
 """To judge a whole journal takes a while."""
 if TYPE_CHECKING:  # the models of HTTP take long to load, and Python's own users need none of them
     from emulator.control.models import AcknowledgeBody, Selection, VerdictQuery
+    from emulator.control.stored import Stored
 
 Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
 """Answers a worker's message."""
@@ -66,14 +67,22 @@ class Playing(Protocol):
 
 
 class Peers(Protocol):
-    """A server's workers, including this process."""
+    """The processes of a server, this one among them: its workers, or the replicas that share a store."""
 
     @property
     def order(self) -> int: ...
 
-    async def ask(self, message: bytes, *, to_all: bool = True) -> list[bytes]: ...
+    def check(self) -> None: ...
+
+    async def ask(self, message: bytes, *, is_write: bool = False) -> list[bytes]: ...
 
     def stream(self, message: bytes) -> AsyncIterator[bytes]: ...
+
+
+class Workers(Peers, Protocol):
+    """The workers of a server."""
+
+    async def ask_one(self, message: bytes) -> list[bytes]: ...
 
     def serve(self, handle: Handle, order: int = 0) -> None: ...
 
@@ -104,6 +113,9 @@ class Controlled(Protocol):
 
     @property
     def peers(self) -> Peers | None: ...
+
+    @property
+    def stored(self) -> "Stored | None": ...
 
     @property
     def speed(self) -> float: ...
@@ -216,6 +228,13 @@ def found(server: Controlled, namespace: str, number: int) -> Exchange:
         reason = "it was dropped" if 0 < number <= journal.count else f"the last one is {journal.count}"
         raise NotFound(f"The journal of '{namespace}' has no exchange {number}: {reason}.")
     return kept
+
+
+def number_in(text: str) -> int:
+    """The number of an exchange in a path. Raises NotFound."""
+    if not (text.isascii() and text.isdecimal() and len(text) < 17):
+        raise NotFound(f"'{text[:80]}' is not the number of an exchange.")
+    return int(text)
 
 
 def clear_journal(server: Controlled, namespace: str) -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any
 import orjson
 
 from emulator.control import api
-from emulator.control.api import Conflict, Controlled, NotFound, Peers, TimedOut
+from emulator.control.api import Conflict, Controlled, NotFound, Peers, TimedOut, Workers
 from emulator.control.routes import ROUTES, Asked, ControlRoute, Stream
-from emulator.control.takeover import take_over, taken
-from emulator.errors import Problem, ScenarioError, Unanswered, UsageError
+from emulator.control.stored import ANSWERS, Stored, part
+from emulator.control.takeover import adopt, take_over, taken
+from emulator.errors import Problem, ScenarioError, StoreGone, Unanswered, UsageError
 from emulator.scenario.document import Document
 from emulator.scenario.loading import build, parse
 
@@ -60,6 +61,11 @@ def decoded(message: bytes) -> Call:
     return Call(BY_NAME[method, route], named, origin, path, query, body.encode())
 
 
+def route_of(message: bytes) -> ControlRoute:
+    """The route of a call in `Call.encoded`."""
+    return decoded(message).route
+
+
 def checked(call: Call) -> Asked:
     """The call with its query and its body read and found good. Raises ScenarioError."""
     route = call.route
@@ -79,20 +85,23 @@ async def answered(server: Controlled, call: Call) -> Any:
     """Plain data, a Text or a Stream. Raises Refused."""
     try:
         asked = checked(call)
-        if server.peers is None or call.route.is_local:
+        if server.peers is not None and not call.route.is_local:
+            result = await _answered_by_all(server, server.peers, call, asked)
+        else:
             done = call.route.do(server, asked)
             if isinstance(done, Awaitable):
                 done = await done
             result = done if call.route.merge is None else call.route.merge([done], asked)
-        else:
-            result = await _answered_by_all(server.peers, call, asked)
         return await result if isinstance(result, Awaitable) else result
     except Exception as error:
         raise _refused(call.route, error) from None
 
 
-async def _answered_by_all(peers: Peers, call: Call, asked: Asked) -> Any:
+async def _answered_by_all(server: Controlled, peers: Peers, call: Call, asked: Asked) -> Any:
     route = call.route
+    peers.check()
+    if server.stored is not None:
+        return await _answered_by_replicas(server, server.stored, call, asked)
     if route.alone is not None and (reasons := route.alone(asked)):
         listed = "; ".join(reasons)
         raise Conflict(f"Serve without --workers for this, as workers share no state: {listed}.")
@@ -101,6 +110,18 @@ async def _answered_by_all(peers: Peers, call: Call, asked: Asked) -> Any:
     if route.path == "journal/wait":
         return await _waited(peers, call, asked)
     return merged(route, await peers.ask(call.encoded()), asked)
+
+
+async def _answered_by_replicas(server: Controlled, stored: Stored, call: Call, asked: Asked) -> Any:
+    route, peers = call.route, server.peers
+    assert peers is not None
+    is_write = route.method != "GET"
+    if (answer := ANSWERS.get((route.method, route.path))) is not None:
+        return await answer(stored, peers, asked, call.encoded())
+    if not is_write and route.merge is None:  # all have the same
+        done = route.do(server, asked)
+        return await done if isinstance(done, Awaitable) else done
+    return merged(route, await peers.ask(call.encoded(), is_write=is_write), asked)
 
 
 def merged(route: ControlRoute, answers: Sequence[bytes], asked: Asked) -> Any:
@@ -152,6 +173,11 @@ async def _until_ended(parts: AsyncIterator[bytes], count: int) -> None:
 
 def perform(server: Controlled, message: bytes) -> "bytes | Awaitable[bytes] | AsyncIterator[bytes]":
     """Do what a worker was asked on the control channel. Never raises."""
+    if message.startswith(b'{"part"'):
+        return part(server, message)
+    if message.startswith(b'{"adopt"'):
+        adopt(server, orjson.loads(message)["adopt"])
+        return b""
     if message == TAKE_OVER:
         assert server.peers is not None
         return orjson.dumps({"order": server.peers.order, "given": taken(server)})
@@ -187,10 +213,10 @@ def _refusal_of(route: ControlRoute, error: Exception) -> bytes:
     return orjson.dumps({"refused": {"status": refused.status, "message": refused.message, "problems": problems}})
 
 
-async def join(server: Controlled, peers: Peers) -> None:
+async def join(server: Controlled, peers: Workers) -> None:
     """Give this worker what the others were given so far, and have it answer with them from now on."""
     order = 0
-    for answer in await peers.ask(TAKE_OVER, to_all=False):
+    for answer in await peers.ask_one(TAKE_OVER):
         found = orjson.loads(answer)
         order = found["order"]
         take_over(server, found["given"])
@@ -212,7 +238,7 @@ def _refused(route: ControlRoute, error: Exception) -> Refused:
             return Refused(404, str(error))
         case TimedOut():
             return Refused(408, str(error))
-        case Unanswered():
+        case Unanswered() | StoreGone():
             return Refused(503, str(error))
     logger.error("The control API failed on %s %s: please report this", route.method, route.path, exc_info=error)
     return Refused(500, "The emulator failed. Its log says why; please report this.")

@@ -20,9 +20,10 @@ MAX_PENDING = 10_000
 class Events:
     """The events of one journal for one reader. Nothing is checked while nobody reads."""
 
-    def __init__(self, journal: Journal, wanted: Selection) -> None:
+    def __init__(self, journal: Journal, wanted: Selection, *, shows_ends: bool = True) -> None:
         self._journal = journal
         self._wanted = wanted
+        self._shows_ends = shows_ends
         self._changed = asyncio.Event()
         self._pending: dict[int, Exchange] = {}
         self._open: dict[int, tuple[Exchange, int]] = {}
@@ -76,7 +77,7 @@ class Events:
         for number, exchange in pending.items():
             if exchange.ended is not None:
                 self._open.pop(number, None)
-                if fits(exchange, self._wanted):
+                if self._shows_ends and fits(exchange, self._wanted):
                     events.append(_event("end", exchange))
             elif number not in self._open:
                 self._open[number] = (exchange, -1)

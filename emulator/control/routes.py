@@ -240,7 +240,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "GET", "journal/{number}", "Everything about one exchange.",
-        lambda s, a: api.exchange(s, a.namespace, _number(a.path["number"])), ExchangeAnswer, errors=(404,),
+        lambda s, a: api.exchange(s, a.namespace, api.number_in(a.path["number"])), ExchangeAnswer, errors=(404,),
     ),
     ControlRoute(
         "GET", "rules", "The rules in the order in which they are tried.",
@@ -338,9 +338,3 @@ ROUTES: tuple[ControlRoute, ...] = (
         lambda s, a: api.acknowledge(s, a.namespace, a.body), body=AcknowledgeBody, errors=(404,),
     ),
 )  # fmt: skip
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 16):
-        raise api.NotFound(f"'{text[:80]}' is not the number of an exchange.")
-    return int(text)

@@ -54,6 +54,31 @@ def take_over(server: Controlled, given: Mapping[str, Any]) -> None:
         _take_over(server, each)
 
 
+def adopt(server: Controlled, given: Mapping[str, Any]) -> None:
+    """Have this server be given the same as others, and nothing else."""
+    if _without_time(taken(server)) == _without_time(given):
+        return
+    namespaces = server.namespaces
+    names = {each["name"] for each in given["namespaces"]}
+    for name in [name for name in namespaces.given if name not in names]:
+        namespaces.remove(name)
+    for each in given["namespaces"]:
+        where = namespaces.default if each["name"] == "default" else namespaces.given.get(each["name"])
+        if where is None:
+            continue
+        where.remove_rules()
+        where.fault_registry.disarm()
+        if where.name == "default" and where.loaded is not namespaces.loaded:
+            namespaces.load(where, namespaces.loaded)
+    take_over(server, given)
+
+
+def _without_time(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, but for the time of clocks that move by themselves."""
+    rows = [{**each, "now": each["now"] if each["clock"] == "manual" else None} for each in given["namespaces"]]
+    return {"speed": given["speed"], "namespaces": {row["name"]: row for row in rows}}
+
+
 def _take_over(server: Controlled, given: Mapping[str, Any]) -> None:
     namespaces, scenario = server.namespaces, given["scenario"]
     compiled = namespaces.loaded
@@ -62,6 +87,10 @@ def _take_over(server: Controlled, given: Mapping[str, Any]) -> None:
     if given["name"] == "default":
         where = namespaces.default
         if scenario is not None:
+            namespaces.load(where, compiled)
+    elif (known := namespaces.given.get(given["name"])) is not None and known.given_seed == given["seed"]:
+        where = known  # its journal stays
+        if where.loaded is not compiled:
             namespaces.load(where, compiled)
     else:
         where = namespaces.give(given["name"], compiled, given["seed"])

@@ -24,7 +24,9 @@ JSON, ENUM = "application/json", "text/x.enum"
 class Wire(BaseModel):
     """A message as Google's JSON reader takes it: either spelling of a name, numbers also as strings."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, defer_build=True
+    )
 
 
 def _listed(value: Any) -> Any:

@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import orjson
 
 from emulator import seeded, tokens
-from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec, Plain, text_turns
+from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec, Plain, VendorT, text_turns
 from emulator.dialects.chat_completions import logprob_rows
 from emulator.dialects.responses_shape import ResponsesShape
 from emulator.records import record
@@ -56,7 +56,7 @@ class Outcome:
 class Counted:
     """Writes events in order, each with its number."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect[Any]) -> None:
         self.dialect = dialect
         self.number = 0
 
@@ -85,11 +85,12 @@ class Counted:
         return FrameRun(part, before, escaped, after, pieces.counts, first=first, middle=middle)
 
 
-class Responses(ResponsesShape, Dialect):
+class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
     """Renders responses, whole and as typed events."""
 
     dialect = "responses"
     is_repeatable: ClassVar[bool] = False  # its items have ids of their own
+    has_item_ids: ClassVar[bool] = True
     final_name: ClassVar[bool] = False
     """Whether the event that ends the arguments of a call names the function."""
 
@@ -100,6 +101,9 @@ class Responses(ResponsesShape, Dialect):
 
     def item_id(self, id: str, kind: str, index: int) -> str:
         return f"{kind}_{seeded.digest('item', id, index)[:16].hex()}"
+
+    def item_ids(self, id: str, choices: Sequence[Choice]) -> list[str]:
+        return [self.item_id(id, kind_of(block)[1], index) for index, block in enumerate(choices[0].blocks)]
 
     def echo(self, request: ModelRequest) -> Json:
         """The members of a response that repeat what was asked for."""

@@ -6,7 +6,7 @@ import orjson
 
 from emulator.engine.explanations import misses_of
 from emulator.engine.stages import Arrived, Matched, RequestContext
-from emulator.generation.compose import SchemaError, WritingError
+from emulator.generation.needs import SchemaError, WritingError
 from emulator.reply import ErrorReply
 from emulator.state.exchanges import IN_EXCHANGE
 from emulator.wire import PlannedBody

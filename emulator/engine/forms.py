@@ -8,13 +8,15 @@ answer in final words, all requests of a form get the same one, but for ids, mom
 Whatever is not plain, not small, not accepted or not from a known head goes the whole way each time.
 """
 
+from typing import Any
+
 import orjson
 
 from emulator.completion import complete
 from emulator.engine.faults import StruckFaults
 from emulator.engine.stages import Admitted, Form, RequestContext
 from emulator.engine.writing import Prompt
-from emulator.generation.compose import is_plain
+from emulator.generation.needs import is_plain
 from emulator.reply import CacheUse, Reply, ReplyTemplate
 from emulator.request import ModelRequest
 from emulator.state.form_answers import PROMPT, CachedAnswer, gapped, holds_stand_in, is_small
@@ -27,14 +29,16 @@ def read(context: RequestContext, key: str) -> tuple[ModelRequest, Form | None]:
     http_request, dialect = context.http_request, context.dialect
     if http_request.head is None or dialect.weighs_words or len(http_request.body) > MAX_REQUEST_BYTES:
         return dialect.parse(http_request, key), None
+    native: Any = None
     try:
         native = orjson.loads(http_request.body)
-    except orjson.JSONDecodeError:
-        return dialect.parse(http_request, key), None
-    plain = dialect.plain(native)
+        plain = dialect.plain(native)
+        text = None if plain is None else orjson.dumps(plain.form)
+    except (orjson.JSONDecodeError, TypeError):  # no JSON, or nested deeper than orjson writes it
+        plain = text = None
     if plain is None:
         return dialect.parse(http_request, key), None
-    forms, place = context.namespace.response_cache.forms, (http_request.head, orjson.dumps(plain.form))
+    forms, place = context.namespace.response_cache.forms, (http_request.head, text)
     form: Form | None = forms.get(place)
     if form is None or form.dialect is not dialect:
         request = dialect.parse(http_request, key)
@@ -63,8 +67,9 @@ def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> Plan
     exchange.outcome, exchange.status = "reply", known.gapped.planned.status
     exchange.usage = usage = known.usage_of(prompt.total)
     exchange.cost = context.provider.cost(usage, request.model, exchange.received)
-    moment = int(exchange.received)
-    return known.gapped.filled(context.dialect.make_id(context.entropy), moment, context.request_id, prompt.total)
+    id = context.dialect.make_id(context.entropy)
+    item_ids = context.dialect.item_ids(id, known.choices) if known.choices else ()
+    return known.gapped.filled(id, int(exchange.received), context.request_id, prompt.total, item_ids)
 
 
 def remember_answer(
@@ -92,12 +97,13 @@ def remember_answer(
         seed=context.namespace.seed,
         habits=context.dialect.model_habits(),
     )
-    answer = gapped(context.dialect.render(completion, request))
-    made = answer.filled(
-        context.dialect.make_id(context.entropy), int(context.exchange.received), context.request_id, prompt.total
-    )
+    dialect, choices = context.dialect, completion.choices if context.dialect.has_item_ids else ()
+    answer = gapped(dialect.render(completion, request), dialect.item_ids(ID, choices) if choices else ())
+    own_id = dialect.make_id(context.entropy)
+    item_ids = dialect.item_ids(own_id, choices) if choices else ()
+    made = answer.filled(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
     if made == planned:  # else something in it is made of the prompt's tokens in a way of its own
-        known = CachedAnswer(match.answer, answer, completion.usage)
+        known = CachedAnswer(match.answer, answer, completion.usage, choices)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known)
 
 
@@ -111,7 +117,7 @@ def _is_final(replies: list[Reply], admitted: Admitted, struck: StruckFaults) ->
         isinstance(content, ReplyTemplate)
         and is_plain(content, request)
         and not request.controls.logprobs
-        and dialect.is_repeatable
+        and (dialect.is_repeatable or dialect.has_item_ids)
         and not dialect.keeps(request)
         and not any(reply.tool_calls or reply.blocks or reply.sources or reply.usage for reply in replies)
     )

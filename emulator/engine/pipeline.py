@@ -18,7 +18,7 @@ from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedRe
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import UsageError
 from emulator.faults.selection import KEY as FAULT_KEY
-from emulator.generation.compose import ScriptedError, WritingError
+from emulator.generation.needs import ScriptedError, WritingError
 from emulator.offload import Abandoned, never
 from emulator.providers.base import ProviderError
 from emulator.reply import ErrorReply

@@ -10,7 +10,7 @@ from emulator.completion import said
 from emulator.dialects.base import Dialect
 from emulator.encodings import ENCODINGS
 from emulator.engine.stages import CODE_POOL, POOL, Form, Matched, RequestContext
-from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quick, write
+from emulator.generation.needs import UNSAID, RenderContext, is_plain, is_quick
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
@@ -82,6 +82,8 @@ async def write_replies(matched: Matched, vocabulary: tokens.Encoding | None = N
     if is_plain(template, request):
         replies = [template.reply]
     else:
+        from emulator.generation.compose import write  # loaded for the first answer that is not in final words
+
         render_context = _render_context(matched)
         if is_quick(template, request):
             with tokens.counted_by(vocabulary):

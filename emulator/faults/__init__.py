@@ -1,201 +1,122 @@
 """The faults, one per file, and the table of them."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Union
 
-from pydantic import BeforeValidator, Discriminator, TypeAdapter, ValidationError
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from emulator.errors import UsageError, did_you_mean, shortened
-from emulator.faults.bad_json_event import BadJsonEvent
-from emulator.faults.bandwidth import Bandwidth
 from emulator.faults.base import Fault
-from emulator.faults.blank_lines import BlankLines
-from emulator.faults.blank_then_close import BlankThenClose
-from emulator.faults.bom import Bom
-from emulator.faults.captive_portal import CaptivePortal
-from emulator.faults.close import CloseConnection
-from emulator.faults.coalesce import Coalesce
-from emulator.faults.comments import Comments
-from emulator.faults.content_length import ContentLength
-from emulator.faults.cumulative import Cumulative
-from emulator.faults.data_after_done import DataAfterDone
-from emulator.faults.data_space import DataSpace
-from emulator.faults.done_added import DoneAdded
-from emulator.faults.done_no_finish import DoneNoFinish
-from emulator.faults.done_text_differs import DoneTextDiffers
-from emulator.faults.done_then_open import DoneThenOpen
-from emulator.faults.dribble import Dribble
-from emulator.faults.duplicate_chunk import DuplicateChunk
-from emulator.faults.empty_200 import Empty200
-from emulator.faults.empty_choices import EmptyChoices
-from emulator.faults.empty_choices_chunk import EmptyChoicesChunk
-from emulator.faults.empty_data import EmptyData
-from emulator.faults.error import Error
-from emulator.faults.error_200 import Error200
-from emulator.faults.error_event import ErrorEvent
-from emulator.faults.event_lines import EventLines
-from emulator.faults.failed_after_text import FailedAfterText
-from emulator.faults.finish_reason import FinishReason
-from emulator.faults.gzip import Gzip
-from emulator.faults.half_status import HalfStatus
-from emulator.faults.hang import HangBeforeHeaders
-from emulator.faults.html_gateway import HtmlGateway
-from emulator.faults.id_changes import IdChanges
-from emulator.faults.id_lines import IdLines
-from emulator.faults.idle_close import IdleClose
-from emulator.faults.ignored_stream_flag import IgnoredStreamFlag
-from emulator.faults.keepalive_comments import KeepaliveComments
-from emulator.faults.large_event import LargeEvent
-from emulator.faults.latency import Latency
-from emulator.faults.line_ends import LineEnds
-from emulator.faults.malformed_chunk import MalformedChunk
-from emulator.faults.missing_block_start import MissingBlockStart
-from emulator.faults.missing_block_stop import MissingBlockStop
-from emulator.faults.missing_fields import MissingFields
-from emulator.faults.multi_line_data import MultiLineData
-from emulator.faults.no_created import NoCreated
-from emulator.faults.no_done import NoDone
-from emulator.faults.no_event_lines import NoEventLines
-from emulator.faults.no_length_close import NoLengthClose
-from emulator.faults.no_signature import NoSignature
-from emulator.faults.no_trailing_blank import NoTrailingBlank
-from emulator.faults.null_content import NullContent
-from emulator.faults.odd_separators import OddSeparators
-from emulator.faults.only_final import OnlyFinal
-from emulator.faults.other_dialect import OtherDialect
 from emulator.faults.plugins import with_plugins
-from emulator.faults.random_data import RandomData
-from emulator.faults.refuse_connections import RefuseConnections
-from emulator.faults.reset import ResetConnection
-from emulator.faults.reset_on_accept import ResetOnAccept
-from emulator.faults.retry_lines import RetryLines
 from emulator.faults.scalars import MAX_DIGITS, scalar
-from emulator.faults.sequence_gap import SequenceGap
-from emulator.faults.slow_close import SlowClose
-from emulator.faults.slow_first_token import SlowFirstToken
-from emulator.faults.slow_headers import SlowHeaders
-from emulator.faults.spend_limit import SpendLimit
-from emulator.faults.split import Split
-from emulator.faults.stale_keepalive import StaleKeepalive
-from emulator.faults.stall import Stall
-from emulator.faults.tls_expired import TlsExpired
-from emulator.faults.tls_refused import TlsRefused
-from emulator.faults.tls_reset import TlsReset
-from emulator.faults.tls_unknown_ca import TlsUnknownCa
-from emulator.faults.tls_wrong_host import TlsWrongHost
-from emulator.faults.tool_arguments import ToolArguments
-from emulator.faults.tool_index import ToolIndex
-from emulator.faults.truncate import Truncate
-from emulator.faults.truncated_json import TruncatedJson
-from emulator.faults.unknown_block import UnknownBlock
-from emulator.faults.unknown_event import UnknownEvent
-from emulator.faults.unknown_fields import UnknownFields
-from emulator.faults.unknown_item import UnknownItem
-from emulator.faults.unknown_sse_fields import UnknownSseFields
-from emulator.faults.unknown_tool import UnknownTool
-from emulator.faults.usage import WrongUsage
-from emulator.faults.wait_then_close import WaitThenClose
-from emulator.faults.wrong_content_type import WrongContentType
-from emulator.faults.wrong_event_name import WrongEventName
-from emulator.faults.wrong_signature import WrongSignature
+from emulator.plugins import LAZY
 
-OWN: tuple[type[Fault], ...] = (
-    Error,
-    SpendLimit,
-    HtmlGateway,
-    CaptivePortal,
-    Error200,
-    Empty200,
-    TruncatedJson,
-    WrongContentType,
-    IgnoredStreamFlag,
-    EmptyChoices,
-    KeepaliveComments,
-    BlankLines,
-    BlankThenClose,
-    WaitThenClose,
-    SlowFirstToken,
-    Stall,
-    HangBeforeHeaders,
-    NoDone,
-    DoneNoFinish,
-    Truncate,
-    ErrorEvent,
-    NoTrailingBlank,
-    DataAfterDone,
-    DoneThenOpen,
-    EmptyChoicesChunk,
-    WrongUsage,
-    DuplicateChunk,
-    Cumulative,
-    FinishReason,
-    ToolArguments,
-    ToolIndex,
-    UnknownTool,
-    UnknownFields,
-    MissingFields,
-    BadJsonEvent,
-    NullContent,
-    OddSeparators,
-    UnknownBlock,
-    UnknownItem,
-    MissingBlockStart,
-    MissingBlockStop,
-    NoCreated,
-    DoneTextDiffers,
-    OnlyFinal,
-    IdChanges,
-    SequenceGap,
-    NoSignature,
-    WrongSignature,
-    UnknownEvent,
-    FailedAfterText,
-    OtherDialect,
-    DoneAdded,
-    LargeEvent,
-    NoEventLines,
-    WrongEventName,
-    DataSpace,
-    MultiLineData,
-    IdLines,
-    RetryLines,
-    EmptyData,
-    EventLines,
-    UnknownSseFields,
-    Comments,
-    LineEnds,
-    Bom,
-    Coalesce,
-    Gzip,
-    Split,
-    ResetConnection,
-    CloseConnection,
-    HalfStatus,
-    RandomData,
-    MalformedChunk,
-    ContentLength,
-    NoLengthClose,
-    StaleKeepalive,
-    IdleClose,
-    SlowClose,
-    SlowHeaders,
-    Dribble,
-    Bandwidth,
-    Latency,
-    RefuseConnections,
-    ResetOnAccept,
-    TlsRefused,
-    TlsReset,
-    TlsExpired,
-    TlsWrongHost,
-    TlsUnknownCa,
-)
+OWN: Mapping[str, str] = {
+    "error": "emulator.faults.error:Error",
+    "spend_limit": "emulator.faults.spend_limit:SpendLimit",
+    "html_gateway": "emulator.faults.html_gateway:HtmlGateway",
+    "captive_portal": "emulator.faults.captive_portal:CaptivePortal",
+    "error_200": "emulator.faults.error_200:Error200",
+    "empty_200": "emulator.faults.empty_200:Empty200",
+    "truncated_json": "emulator.faults.truncated_json:TruncatedJson",
+    "wrong_content_type": "emulator.faults.wrong_content_type:WrongContentType",
+    "ignored_stream_flag": "emulator.faults.ignored_stream_flag:IgnoredStreamFlag",
+    "empty_choices": "emulator.faults.empty_choices:EmptyChoices",
+    "keepalive_comments": "emulator.faults.keepalive_comments:KeepaliveComments",
+    "blank_lines": "emulator.faults.blank_lines:BlankLines",
+    "blank_then_close": "emulator.faults.blank_then_close:BlankThenClose",
+    "wait_then_close": "emulator.faults.wait_then_close:WaitThenClose",
+    "slow_first_token": "emulator.faults.slow_first_token:SlowFirstToken",
+    "stall": "emulator.faults.stall:Stall",
+    "hang": "emulator.faults.hang:HangBeforeHeaders",
+    "no_done": "emulator.faults.no_done:NoDone",
+    "done_no_finish": "emulator.faults.done_no_finish:DoneNoFinish",
+    "truncate": "emulator.faults.truncate:Truncate",
+    "error_event": "emulator.faults.error_event:ErrorEvent",
+    "no_trailing_blank": "emulator.faults.no_trailing_blank:NoTrailingBlank",
+    "data_after_done": "emulator.faults.data_after_done:DataAfterDone",
+    "done_then_open": "emulator.faults.done_then_open:DoneThenOpen",
+    "empty_choices_chunk": "emulator.faults.empty_choices_chunk:EmptyChoicesChunk",
+    "usage": "emulator.faults.usage:WrongUsage",
+    "duplicate_chunk": "emulator.faults.duplicate_chunk:DuplicateChunk",
+    "cumulative": "emulator.faults.cumulative:Cumulative",
+    "finish_reason": "emulator.faults.finish_reason:FinishReason",
+    "tool_arguments": "emulator.faults.tool_arguments:ToolArguments",
+    "tool_index": "emulator.faults.tool_index:ToolIndex",
+    "unknown_tool": "emulator.faults.unknown_tool:UnknownTool",
+    "unknown_fields": "emulator.faults.unknown_fields:UnknownFields",
+    "missing_fields": "emulator.faults.missing_fields:MissingFields",
+    "bad_json_event": "emulator.faults.bad_json_event:BadJsonEvent",
+    "null_content": "emulator.faults.null_content:NullContent",
+    "odd_separators": "emulator.faults.odd_separators:OddSeparators",
+    "unknown_block": "emulator.faults.unknown_block:UnknownBlock",
+    "unknown_item": "emulator.faults.unknown_item:UnknownItem",
+    "missing_block_start": "emulator.faults.missing_block_start:MissingBlockStart",
+    "missing_block_stop": "emulator.faults.missing_block_stop:MissingBlockStop",
+    "no_created": "emulator.faults.no_created:NoCreated",
+    "done_text_differs": "emulator.faults.done_text_differs:DoneTextDiffers",
+    "only_final": "emulator.faults.only_final:OnlyFinal",
+    "id_changes": "emulator.faults.id_changes:IdChanges",
+    "sequence_gap": "emulator.faults.sequence_gap:SequenceGap",
+    "no_signature": "emulator.faults.no_signature:NoSignature",
+    "wrong_signature": "emulator.faults.wrong_signature:WrongSignature",
+    "unknown_event": "emulator.faults.unknown_event:UnknownEvent",
+    "failed_after_text": "emulator.faults.failed_after_text:FailedAfterText",
+    "other_dialect": "emulator.faults.other_dialect:OtherDialect",
+    "done_added": "emulator.faults.done_added:DoneAdded",
+    "large_event": "emulator.faults.large_event:LargeEvent",
+    "no_event_lines": "emulator.faults.no_event_lines:NoEventLines",
+    "wrong_event_name": "emulator.faults.wrong_event_name:WrongEventName",
+    "data_space": "emulator.faults.data_space:DataSpace",
+    "multi_line_data": "emulator.faults.multi_line_data:MultiLineData",
+    "id_lines": "emulator.faults.id_lines:IdLines",
+    "retry_lines": "emulator.faults.retry_lines:RetryLines",
+    "empty_data": "emulator.faults.empty_data:EmptyData",
+    "event_lines": "emulator.faults.event_lines:EventLines",
+    "unknown_sse_fields": "emulator.faults.unknown_sse_fields:UnknownSseFields",
+    "comments": "emulator.faults.comments:Comments",
+    "line_ends": "emulator.faults.line_ends:LineEnds",
+    "bom": "emulator.faults.bom:Bom",
+    "coalesce": "emulator.faults.coalesce:Coalesce",
+    "gzip": "emulator.faults.gzip:Gzip",
+    "split": "emulator.faults.split:Split",
+    "reset": "emulator.faults.reset:ResetConnection",
+    "close": "emulator.faults.close:CloseConnection",
+    "half_status": "emulator.faults.half_status:HalfStatus",
+    "random_data": "emulator.faults.random_data:RandomData",
+    "malformed_chunk": "emulator.faults.malformed_chunk:MalformedChunk",
+    "content_length": "emulator.faults.content_length:ContentLength",
+    "no_length_close": "emulator.faults.no_length_close:NoLengthClose",
+    "stale_keepalive": "emulator.faults.stale_keepalive:StaleKeepalive",
+    "idle_close": "emulator.faults.idle_close:IdleClose",
+    "slow_close": "emulator.faults.slow_close:SlowClose",
+    "slow_headers": "emulator.faults.slow_headers:SlowHeaders",
+    "dribble": "emulator.faults.dribble:Dribble",
+    "bandwidth": "emulator.faults.bandwidth:Bandwidth",
+    "latency": "emulator.faults.latency:Latency",
+    "refuse_connections": "emulator.faults.refuse_connections:RefuseConnections",
+    "reset_on_accept": "emulator.faults.reset_on_accept:ResetOnAccept",
+    "tls_refused": "emulator.faults.tls_refused:TlsRefused",
+    "tls_reset": "emulator.faults.tls_reset:TlsReset",
+    "tls_expired": "emulator.faults.tls_expired:TlsExpired",
+    "tls_wrong_host": "emulator.faults.tls_wrong_host:TlsWrongHost",
+    "tls_unknown_ca": "emulator.faults.tls_unknown_ca:TlsUnknownCa",
+}
+"""The built-in faults, each by its kind, and where its class is. It is imported when the kind is first named."""
 
-KINDS: tuple[type[Fault], ...] = with_plugins(OWN)
-"""Built-in faults and those from installed packages."""
-
-FAULTS: Mapping[str, type[Fault]] = {kind.model_fields["kind"].default: kind for kind in KINDS}
-"""Every kind by its name."""
+FAULTS: Mapping[str, type[Fault]] = with_plugins(OWN)
+"""Every kind by its name: built-in faults and those from installed packages."""
 
 OLD_NAMES: Mapping[str, str] = {"garbage": "random_data", "html_200": "captive_portal"}
 """Earlier names of kinds, accepted wherever a kind is named."""
@@ -235,11 +156,37 @@ def error_names() -> list[str]:
     return list({name: None for provider in PROVIDERS.values() for name in provider.errors})
 
 
+@cache
+def _every() -> TypeAdapter[Fault]:
+    """Validates any fault, and says what is wrong with one. It loads them all."""
+    kinds: Any = tuple(FAULTS.values())
+    return TypeAdapter(Annotated[Union[kinds], Discriminator("kind"), BeforeValidator(spelled)])  # noqa: UP007
+
+
+def _validated(value: Any) -> Fault:
+    """A fault of a scenario. Raises ValueError."""
+    with suppress(ValueError):
+        data = spelled(value)
+        if isinstance(data, Mapping) and data.get("kind") in FAULTS:
+            return FAULTS[data["kind"]].model_validate(data)  # loads no other
+    return _every().validate_python(value)
+
+
+class _AnyFault:
+    """Tells pydantic of all kinds without loading them before they are named."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        whole = {LAZY: lambda: _every().core_schema}
+        return core_schema.no_info_plain_validator_function(_validated, metadata=whole)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(_every().core_schema)
+
+
 if TYPE_CHECKING:
     AnyFault = Fault  # type checkers can't read a union of a tuple's members
 else:
-    AnyFault = Annotated[Union[KINDS], Discriminator("kind"), BeforeValidator(spelled)]  # noqa: UP007
-_ADAPTER: TypeAdapter[Fault] = TypeAdapter(AnyFault)
+    AnyFault = Annotated[Any, _AnyFault()]
 
 
 def fault_of(value: Any) -> Fault:
@@ -256,10 +203,10 @@ def fault_of(value: Any) -> Fault:
             known = [*FAULTS, *error_names()]
             hint = did_you_mean(kind, known) or f" `emulator faults` lists all {len(FAULTS)}."
             raise UsageError(f"There is no fault '{shortened(kind)}'.{hint}")
-        return _ADAPTER.validate_python(data)
+        return FAULTS[kind].model_validate(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(shortened(str(part)) for part in first["loc"][1:])
+        where = ".".join(shortened(str(part)) for part in first["loc"])
         said = _said(first)
         known = [name for name in FAULTS[kind].model_fields if name != "kind"]
         if first["type"] == "extra_forbidden":

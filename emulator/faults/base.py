@@ -85,7 +85,7 @@ class FaultContext:
 class Window(BaseModel):
     """A period of time, counted from the start of the namespace."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
     after: Delay = 0.0
     """Seconds from the start of the namespace until the fault begins."""
@@ -100,7 +100,7 @@ class Window(BaseModel):
 class Fault(BaseModel):
     """One way to break an answer."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
     family: ClassVar[Family]
     effect: ClassVar[str]

@@ -5,12 +5,12 @@ its parameters, and is part of the JSON Schema. An unusable one is rejected with
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import Any, Literal, get_args, get_origin
 
 from emulator.faults.base import Family, Fault
-from emulator.plugins import distribution, loaded, points, refused
+from emulator.plugins import Lazy, distribution, loaded, points, refused
 
 GROUP = "emulator.faults"
 KIND = re.compile(r"[a-z][a-z0-9_]*")
@@ -18,19 +18,23 @@ FACTS = ("family", "effect", "tests")
 """What a fault must state."""
 
 
-def with_plugins(own: Sequence[type[Fault]]) -> tuple[type[Fault], ...]:
+def with_plugins(own: Mapping[str, str]) -> Mapping[str, type[Fault]]:
     """Built-in faults and those from installed packages, sorted by family, which is the order in which they act. Raises
     UsageError for one that can't be loaded or used."""
-    faults = list(own)
-    brought_by = dict.fromkeys([kind_of(fault) for fault in own], "the emulator itself")
-    for point in points(GROUP):
+    table: Lazy[type[Fault]] = Lazy(own)
+    found = points(GROUP)
+    if not found:
+        return table
+    faults = list(table.values())
+    brought_by = dict.fromkeys(own, "the emulator itself")
+    for point in found:
         if point.name in brought_by:
             raise refused("fault", point, f"its kind is already taken, by {brought_by[point.name]}")
         fault = loaded("fault", point, complaint_of)
         places = [place for place, each in enumerate(faults) if each.family == fault.family]
         faults.insert(places[-1] + 1, fault)
         brought_by[point.name] = distribution(point)
-    return tuple(faults)
+    return {kind_of(fault): fault for fault in faults}
 
 
 def kind_of(fault: type[Fault]) -> str:

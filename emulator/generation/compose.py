@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -18,71 +18,13 @@ from emulator.errors import EmulatorError
 from emulator.generation import prose, templates
 from emulator.generation.answers import Result
 from emulator.generation.instances import Fuel, instance
+from emulator.generation.needs import LENGTH, RenderContext, SchemaError, ScriptedError, WritingError, searches
 from emulator.generation.prompted import schema_in, wants_code_block
 from emulator.offload import never
-from emulator.reply import Block, ErrorReply, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
+from emulator.reply import Block, Refusal, Reply, ReplyTemplate, Search, Source, Text, Thought
 from emulator.request import Controls, ModelRequest, Tool, ToolCall
 
-LENGTH = (40, 120)
 REASONING_LENGTH = (20, 60)
-MAX_QUICK_BODY = 1 << 16
-"""The most bytes of a request to hash on the event loop."""
-MAX_QUICK_LENGTH = 400
-"""The most tokens of a text to generate on the event loop: a few tenths of a millisecond."""
-UNSAID = ReplyTemplate(Reply(), writes_content=True)
-"""The template of an answer without a rule: everything is generated."""
-
-
-class WritingError(EmulatorError):
-    """A reply can't be completed: its template or its code failed."""
-
-
-class ScriptedError(Exception):
-    """Code answers with an error of the provider."""
-
-    def __init__(self, reply: ErrorReply) -> None:
-        super().__init__(reply.message or reply.name or str(reply.status))
-        self.reply = reply
-
-
-class SchemaError(WritingError):
-    """No value was found for the request's schema."""
-
-
-@dataclass(frozen=True, slots=True)
-class RenderContext:
-    """What a reply may refer to besides the request. `now` is the time in ISO form."""
-
-    seed: int
-    locale: str | None = None
-    """The language of generated texts; by default, the prompt's."""
-    now: str = ""
-    timestamp: int = 0
-    state: str = "start"
-    attempt: int = 1
-    groups: Mapping[str, Any] = field(default_factory=dict)
-    allows_code: bool = False
-
-
-def is_plain(template: ReplyTemplate, request: ModelRequest) -> bool:
-    """Whether there is nothing to generate: the reply is complete and contains no templates."""
-    is_open = template.is_templated or template.writes_content or template.writes_reasoning or template.code is not None
-    searches = _searches(template, template.reply, request)
-    return request.controls.n == 1 and not is_open and not searches
-
-
-def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
-    """Whether completing it takes less than about a millisecond: no long text, no JSON, no Faker, no code."""
-    controls = request.controls
-    if template.code or controls.n > 4:
-        return False
-    if template.writes_content:
-        if len(request.http_request.body) > MAX_QUICK_BODY:
-            return False  # all of it affects the seed
-        is_text = controls.response_format == "text" and not controls.tools and not wants_code_block(request.messages)
-        if not is_text or (template.length or LENGTH)[1] > MAX_QUICK_LENGTH:
-            return False
-    return not template.is_templated or templates.is_quick(str(template))
 
 
 def write(
@@ -125,17 +67,9 @@ def _choice(
             said, about=request.prompt, locale=locale, length=REASONING_LENGTH, results=_results(request)
         )
         reply = replace(reply, reasoning=thought)
-    if _searches(template, reply, request):
+    if searches(template, reply, request):
         reply = replace(reply, sources=prose.sources(said, request.prompt, locale=render_context.locale))
     return reply
-
-
-def _searches(template: ReplyTemplate, reply: Reply, request: ModelRequest) -> bool:
-    """Whether sources are invented: not for what a script says to an agent, which offers a search beside functions of
-    its own, always, and seldom needs it."""
-    if not request.controls.searches or reply.sources is not None or reply.blocks:
-        return False
-    return template.writes_content or not request.controls.tools
 
 
 def _question(request: ModelRequest) -> bytes:

@@ -126,7 +126,7 @@ def per_million(
 class Settings(pydantic.BaseModel):
     """What a scenario may set under `providers: <name>:`; a provider adds its own."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     price: Price | None = None
     """The price of tokens; null means the provider's own."""
@@ -215,6 +215,8 @@ class Provider(Generic[SettingsT_co]):
     """Prompts are cached in units of this many tokens; shorter ones are not."""
     cache_from: ClassVar[int] = 1
     """Shorter prompts are not cached."""
+    prices_move: ClassVar[bool] = False
+    """Whether a price depends on the time of the day."""
     price: ClassVar[Price] = per_million("0", "0", "0")
     """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN
@@ -223,7 +225,7 @@ class Provider(Generic[SettingsT_co]):
     """Whether `concurrency_of` may say a number."""
     is_dated: bool = False
     """Whether it changes by itself as time goes by, so that no answer may be given twice."""
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}
     """Its dialects other than its own class, by their names in `operations`."""
     heartbeat_comment: ClassVar[bytes] = b""
     """The keep-alive comment in a stream, every `settings.heartbeat` seconds; empty if the provider sends none."""

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.providers.base import Price, Provider
-from emulator.providers.deepseek_chat import EFFORTS, DeepSeekDialect
+from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.providers.deepseek_input import DeepSeekBody
 from emulator.providers.deepseek_profiles import (
     CONTEXT_WINDOW,
     MAX_OUTPUT,
@@ -14,13 +15,20 @@ from emulator.providers.deepseek_profiles import (
     profile_at,
     retired,
 )
+from emulator.providers.deepseek_rules import EFFORTS, MAX_TOKENS, NamesModel
 from emulator.providers.deepseek_settings import DeepSeekSettings
 
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 
+MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
+"""The limits of the models of 2025, which a scenario can still list. V4's is higher."""
+R1 = "deepseek-reasoner"
+
 
 class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
     """Models, prices and efforts of one profile."""
+
+    prices_move = True
 
     def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)
@@ -76,6 +84,12 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
         served = self.profile.model(model)
         return served.concurrency if served is not None else None
 
+    def concurrency_message(self, now: int, limit: int) -> str | None:
+        return (
+            f"Your current concurrency is {now}, which exceeds your concurrency limit of {limit} based on your "
+            "remaining balance. Please top up your balance to restore your concurrency."
+        )
+
     def effort_of(self, effort: str | None, model: str) -> str | None:
         meant = self.settings.effort
         if meant == "profile":
@@ -83,6 +97,20 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
             meant = "current" if served is None or served.is_literal_about_efforts else "earlier"
         mapping = {"ultra": "max", **(EFFORTS if meant == "current" else EARLIER_EFFORTS)}
         return None if effort is None else mapping.get(effort, effort)
+
+    def is_of_2025(self, model: str) -> bool:
+        """Whether a name stands for what it stood for in 2025, and for no newer model."""
+        return model in MAX_TOKENS_OF and (
+            self.settings.models not in (None, "profile") or model not in self.profile.aliases
+        )
+
+    def most_tokens_of(self, body: NamesModel) -> int:
+        return MAX_TOKENS_OF[body.model] if self.is_of_2025(body.model) else MAX_TOKENS
+
+    def thinks(self, body: DeepSeekBody) -> bool:
+        if body.thinking is None and body.model in MAX_TOKENS_OF:
+            return body.model == R1
+        return super().thinks(body)
 
     def complaint_of_model(self, model: str, *, for_responses: bool = False, for_gaps: bool = False) -> str | None:
         """What is wrong with the name of a model, if anything."""

@@ -1,13 +1,18 @@
 """Generate content as gateways pass it on: Serevix (New API) with either form of a key, Cloudsway with its own."""
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from emulator.dialects.generate_content import STREAM, GenerateContent, GenerateContentArray
 from emulator.dialects.generate_content_input import GenerateContentBody, prompt_texts
 from emulator.providers.base import Mark, Operation, Price, Provider, SettingsT_co, provider_error
 from emulator.providers.gemini_models import price_of
 from emulator.request import HttpRequest, ModelRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.cloudsway import Cloudsway  # noqa: F401  # a type argument below
+    from emulator.providers.serevix import Serevix  # noqa: F401  # a type argument below
+
 
 CONTENT, ARRAY = GenerateContent.dialect, GenerateContentArray.dialect
 MODEL = "gemini-2.5-flash"
@@ -31,7 +36,7 @@ class ResellsGemini(Provider[SettingsT_co]):
         return price_of(model) if model.startswith("gemini-") else super().price_of(model, moment)
 
 
-class SerevixContent(GenerateContent):
+class SerevixContent(GenerateContent["Serevix"]):
     """`POST /v1/v1beta/models/{model}:generateContent`"""
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
@@ -42,7 +47,7 @@ class SerevixContent(GenerateContent):
         return request
 
 
-class SerevixArray(GenerateContentArray, SerevixContent):
+class SerevixArray(GenerateContentArray["Serevix"], SerevixContent):
     """The same, streamed as an array."""
 
 
@@ -52,7 +57,7 @@ class CloudswayBody(GenerateContentBody):
     model: str | None = None
 
 
-class CloudswayContent(GenerateContent):
+class CloudswayContent(GenerateContent["Cloudsway"]):
     """`POST /v1/ai/{endpointPath}/generateContent`"""
 
     Body: ClassVar[type[GenerateContentBody]] = CloudswayBody
@@ -68,5 +73,5 @@ class CloudswayContent(GenerateContent):
         return super().parse(http_request, key)
 
 
-class CloudswayArray(GenerateContentArray, CloudswayContent):
+class CloudswayArray(GenerateContentArray["Cloudsway"], CloudswayContent):
     """The same, streamed as an array."""

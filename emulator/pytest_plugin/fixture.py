@@ -122,7 +122,7 @@ def _record(app: App, name: str, recorder: Recorder | None) -> None:
 
 
 def _is_scripted_error(error: Exception) -> bool:
-    from emulator.generation.compose import ScriptedError
+    from emulator.generation.needs import ScriptedError
 
     return isinstance(error, ScriptedError)
 

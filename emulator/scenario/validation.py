@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from pydantic_core.core_schema import ErrorType
 
 from emulator.errors import Problem, did_you_mean
+from emulator.plugins import LAZY
 from emulator.scenario.document import Document, Key, KeyPath, hinted, one_line, quote, spell
 
 CoreSchema = Mapping[str, Any]
@@ -163,6 +164,8 @@ class _Walk:
                     schema = schema["lax_schema"]
                 case "json-or-python":
                     schema = schema["python_schema"]
+                case "function-plain" if LAZY in schema.get("metadata", {}):
+                    schema = schema["metadata"][LAZY]()
                 case "chain":
                     schema = schema["steps"][0]
                 case _ if isinstance(schema.get("schema"), Mapping):

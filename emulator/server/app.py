@@ -33,6 +33,7 @@ from emulator.wire import Header, PlannedBody, Playback
 
 if TYPE_CHECKING:
     from emulator.control.api import Peers
+    from emulator.control.stored import Stored
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
     from emulator.state.redis_connection import RedisConnection
@@ -90,7 +91,9 @@ class App:
         self.timing = Timing()
         self.totals = Totals()
         self.peers: Peers | None = None
-        """The workers of this server, this process among them."""
+        """The workers of this server, or its replicas, this process among them."""
+        self.stored: Stored | None = None
+        """What it shares with the other replicas in a store."""
         self.redis: RedisConnection | None = None
         """The connection to the store that this server shares with others."""
         self.on_exchange: Callable[[Exchange], None] | None = None

@@ -65,11 +65,21 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    async def ask(self, message: bytes, *, to_all: bool = True) -> list[bytes]:
-        """The answers of all workers, this one included, in the order of their indices; or of one other that serves, if
-        there is one. Raises Unanswered."""
+    def check(self) -> None:
+        """The other workers can always be asked."""
+
+    async def ask(self, message: bytes, *, is_write: bool = False) -> list[bytes]:
+        """The answers of all workers, this one included, in the order of their indices. They act on all that they are
+        asked in one order. Raises Unanswered."""
+        return await self._ask(message, ALL)
+
+    async def ask_one(self, message: bytes) -> list[bytes]:
+        """The answer of another worker that serves, if there is one. Raises Unanswered."""
+        return await self._ask(message, ANY)
+
+    async def _ask(self, message: bytes, to: int) -> list[bytes]:
         with self._talk.asking() as question:
-            self._send(CALL, ALL if to_all else ANY, question.call, message)
+            self._send(CALL, to, question.call, message)
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await question.done

@@ -135,7 +135,9 @@ class Answers:
 
     def __init__(self, send: Send) -> None:
         self.order = 0
-        """Up to where this process has acted on what went to all."""
+        """Up to where this process has acted on what went to all, what it is acting on included."""
+        self.received = 0
+        """Up to where that has come."""
         self.handle: Handle | None = None
         self._send = send
         self._held: list[Frame] = []
@@ -147,7 +149,7 @@ class Answers:
 
     def serve(self, handle: "Handle", order: int) -> None:
         """Answer from now on; what went to all up to `order` has been taken over already."""
-        self.handle, self.order = handle, order
+        self.handle, self.order, self.received = handle, order, order
         held, self._held = self._held, []
         for frame in held:
             self.on_frame(frame)
@@ -174,16 +176,17 @@ class Answers:
             self._stop(frame)
         elif not frame.order:
             self._act(frame)
-        elif frame.order <= self.order:  # taken over already
+        elif frame.order <= self.received:  # taken over already
             self._send(ANSWER, frame.sender, frame.call, b"")
         else:
-            self.order = frame.order
+            self.received = frame.order
             self._ordered.append(frame)
             if len(self._ordered) == 1:
                 self._do_ordered()
 
     def _do_ordered(self) -> None:
         while self._ordered:
+            self.order = self._ordered[0].order
             task = self._act(self._ordered[0])
             if task is not None:
                 task.add_done_callback(self._go_on)

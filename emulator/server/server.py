@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from emulator.server.channel import Channel, Member
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
+    from emulator.server.sharing import Sharing
     from emulator.state.redis_connection import RedisConnection, StoreAddress
 
 Result = TypeVar("Result")
@@ -58,6 +59,8 @@ CANCEL_AFTER = 1.0
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than in client pools, so that the client closes first."""
 BACKLOG = 2048
+ACCEPTS = 8
+"""How many connections uvloop accepts in a turn of its loop: by itself only one, and turns are long under load."""
 MANUAL_CLOCK = (
     "The clock is manual: streams and delays wait until you advance it. To advance it by 60 seconds: "
     'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
@@ -195,7 +198,8 @@ class Server:
         with self._lock:
             self.app, self.http = app, http
             self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
-        channel = None if member is None else await _joined(app, member)
+        channel = None if member is None or app.redis is not None else await _joined(app, member)
+        sharing = None if app.redis is None else await _sharing(app, app.redis, clock)
         try:
             await http.serve(sock, on_ready)
         finally:
@@ -209,6 +213,8 @@ class Server:
                 await watching
             if self.options.recorder is not None:
                 await self.options.recorder.close()
+            if sharing is not None:
+                await sharing.close()
             if app.redis is not None:
                 await app.redis.close()
             clock.close()
@@ -303,6 +309,15 @@ async def _joined(app: App, member: "Member") -> "Channel":
     return channel
 
 
+async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":
+    """Make a server one of several replicas."""
+    from emulator.server.sharing import Sharing
+
+    sharing = Sharing(app, connection, clock)
+    await sharing.start()
+    return sharing
+
+
 def _do(work: Callable[[], Result], result: "Future[Result]") -> None:
     try:
         result.set_result(work())
@@ -373,7 +388,9 @@ class HttpServer:
         make: Callable[[], asyncio.Protocol] = self._make_connection
         if self._front is not None:
             make = partial(self._front.protocol, make)
-        self.servers.append(await self._loop.create_server(make, sock=sock, backlog=BACKLOG))
+        is_slow = type(self._loop).__module__.partition(".")[0] == "uvloop"
+        for listener in (sock, *[sock.dup() for _ in range(ACCEPTS - 1)]) if is_slow else (sock,):
+            self.servers.append(await self._loop.create_server(make, sock=listener, backlog=BACKLOG))
 
     def _handshake_fault(self, host: str) -> Handshake | None:
         return self.listener_control.breaks_next() or handshake_fault(
@@ -521,7 +538,7 @@ class ListenerControl:
 
     def _shut(self, server: HttpServer) -> list[socket.socket]:
         sockets = [sock for listener in server.servers for sock in listener.sockets]
-        addresses = [(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets]
+        addresses = dict.fromkeys([(*sock.getsockname()[:2], _shares_port(sock)) for sock in sockets])
         for listener in server.servers:
             listener.close()
         server.servers.clear()

@@ -15,15 +15,25 @@ from emulator.state.said import shape_of
 if TYPE_CHECKING:
     from emulator.state.exchanges import Exchange
 
-_SALT = secrets.token_bytes(16)
+_salts = [secrets.token_bytes(16)]
 """New for each process, so that nobody can find a key by trying likely ones against a saved journal."""
+
+
+def salt() -> bytes:
+    """What this process mixes into what tells keys apart."""
+    return _salts[0]
+
+
+def set_salt(salt: bytes) -> None:
+    """Use that of other processes, whose exchanges stand in the same journal."""
+    _salts[0] = salt
 
 
 def key_id(key: str | None) -> str | None:
     """What tells two keys apart without showing either; None when there is no key."""
     if not key:
         return None
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, salt=_SALT).hexdigest()
+    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt()).hexdigest()
 
 
 def leaks(http_request: HttpRequest) -> Iterator[str]:

@@ -32,6 +32,7 @@ from emulator.wire import MAX_MOMENTS, Data, PlannedBody, Playback, Raw, Step
 
 MAX_TEXT = 2048
 """The most characters kept of a model's name, an error or a note."""
+UNEXPLAINED = "unknown: the replica that answered is gone"
 OVERHEAD = 1024
 """Bytes that an exchange takes besides what it carried."""
 IN_EXCHANGE = {"in_exchange": True}
@@ -347,8 +348,9 @@ class Exchange(_Findings):
         """The same with the reasons why nearer rules did not answer."""
         return {**self.summary(), "misses": self.misses}
 
-    def details(self) -> dict[str, Any]:
-        """Everything that is known of the exchange, as plain data, without credentials, bodies cut at 64 KiB."""
+    def details(self, *, explains: bool = True) -> dict[str, Any]:
+        """Everything that is known of the exchange, as plain data, without credentials, bodies cut at 64 KiB. explains:
+        also why rules did not answer, which can take long."""
         request, response = self.request, self.response
         return {
             **self.row(),
@@ -373,8 +375,8 @@ class Exchange(_Findings):
                 "content": response.content,
                 "reasoning": response.reasoning,
             },
-            "misses": self.misses,
-            "because": self.because,
+            "misses": self.misses if explains else [UNEXPLAINED],
+            "because": self.because if explains else [],
             "frames": self.frames,
             **evidence_of(self),
         }

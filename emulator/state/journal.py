@@ -13,6 +13,8 @@ MAX_EXCHANGES = 1000
 """The most exchanges in a journal."""
 MAX_BYTES = 64 * 2**20
 """The most bytes that all journals of a server keep together."""
+SLACK = 64
+"""Exchanges beyond the capacity before some are dropped, where a store keeps them."""
 MAX_UNCUT = 8 * 2**20
 """Bytes of it that may be whole bodies of requests that no rule answered: only they can tell why."""
 GONE = "unknown: the request's body was too large to keep"
@@ -29,6 +31,10 @@ class Shelf:
     ) -> None:
         self.shared = shared
         """What this process has in common with the others that serve, if there are any."""
+        self.numbers: Callable[[], int] | None = None if shared is None else shared.next_number
+        """Gives the numbers of exchanges, if other processes use the same; None: each journal counts for itself."""
+        self.publish: Callable[[Exchange], None] | None = None
+        """What takes each exchange that is over, for a store."""
         self.most_uncut = MAX_UNCUT if most_uncut is None else most_uncut
         self.most_bytes = (MAX_BYTES if most_bytes is None else most_bytes) - self.most_uncut
         self.bytes = 0
@@ -78,7 +84,7 @@ class Journal:
         """Keep an exchange that begins."""
         exchange.is_kept = True
         self._kept[exchange.number] = exchange
-        if len(self._kept) > self.capacity:
+        if len(self._kept) > self.capacity and self.shelf.publish is None:
             self.drop_oldest()
         if self._watchers:
             self._notify(exchange)
@@ -103,6 +109,9 @@ class Journal:
         self.shelf.bytes += size
         if self.shelf.bytes > self.shelf.most_bytes:
             self.shelf.make_room()
+        if self.shelf.publish is not None:
+            self.shelf.publish(exchange)
+            self._drop_ended()
 
     def get(self, number: int) -> Exchange | None:
         """The exchange of that number, if it is still there."""
@@ -128,8 +137,8 @@ class Journal:
 
     def next_number(self) -> int:
         self.count += 1
-        shared = self.shelf.shared
-        return self.count if shared is None else shared.next_number()
+        numbers = self.shelf.numbers
+        return self.count if numbers is None else numbers()
 
     def drop_oldest(self) -> None:
         """Drops the oldest exchange."""
@@ -137,6 +146,15 @@ class Journal:
         oldest.is_kept = False
         self.bytes -= oldest.size
         self.shelf.bytes -= oldest.size
+
+    def _drop_ended(self) -> None:
+        """Drops the oldest exchanges that are over, several at once; those that are open are in no store yet."""
+        over = len(self._kept) - self.capacity
+        if over < SLACK:
+            return
+        for number in [number for number, each in self._kept.items() if each.size][:over]:
+            self._kept.move_to_end(number, last=False)
+            self.drop_oldest()
 
     def clear(self) -> None:
         """Removes all exchanges; numbers continue."""

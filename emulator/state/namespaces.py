@@ -36,7 +36,8 @@ class Namespaces:
         self.given: OrderedDict[str, Namespace] = OrderedDict()
         """The configured namespaces."""
         self._lost: OrderedDict[str, None] = OrderedDict()
-        self._shelf = shelf or Shelf()
+        self.shelf = shelf or Shelf()
+        """What all journals share."""
         self.default = self._made("default", compiled, seed)
 
     def get(self, name: str | None) -> Namespace:
@@ -124,7 +125,7 @@ class Namespaces:
         return 1 + len(self._named) + len(self.given)
 
     def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
-        return Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self._shelf)
+        return Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self.shelf)
 
     def _clock_for(self, kind: ClockMode) -> Clock:
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from emulator.errors import EmulatorError, UsageError
+from emulator.errors import StoreGone, UsageError
 
 logger = logging.getLogger("emulator")
 
@@ -28,10 +28,6 @@ MIN_TTL, MAX_TTL = 60.0, 366 * 86400.0
 PREFIX = "emulator"
 SCHEMES = ("redis", "rediss", "unix", "valkey", "valkeys")
 FORM = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=TEXT&ttl=SECONDS]"
-
-
-class StoreGone(EmulatorError):
-    """The store doesn't answer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from rawhttp import HEAD_TIMEOUT, Connection, Ending, eventually, request, undat
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator, docstrings
-from emulator.faults import KINDS
+from emulator.faults import FAULTS
 from emulator.faults.base import Fault
 from emulator.state.exchanges import Exchange
 
@@ -257,7 +257,7 @@ def seen(answer: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
 
 def of_family(family: str) -> dict[str, type[Fault]]:
     """Every fault of a family by its kind."""
-    return {kind.model_fields["kind"].default: kind for kind in KINDS if kind.family == family}
+    return {kind.model_fields["kind"].default: kind for kind in FAULTS.values() if kind.family == family}
 
 
 def is_described(kind: type[Fault]) -> bool:

@@ -18,7 +18,7 @@ MAX_PATH, MAX_SEGMENTS = 4096, 100
 class Model(BaseModel):
     """A mapping in a scenario file: unknown keys are errors, and types are not coerced."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 def _listed(value: Any) -> Any:

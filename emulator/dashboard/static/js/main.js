@@ -171,8 +171,8 @@ function listen() {
     if (state === "live" && wasLost && all().length) {
       wasLost = false;
       api.get("journal").then((found) => {
-        const last = found.exchanges.at(-1)?.number ?? 0;
-        if (last < all()[0].number) clear();
+        const newest = all()[0].number;
+        if (!found.exchanges.some((row) => row.number === newest)) clear(); // another server, or a journal that moved on
         found.exchanges.forEach(note);
       }).catch(() => {});
     }

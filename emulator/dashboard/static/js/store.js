@@ -31,7 +31,7 @@ export function clear() {
 }
 
 /** Newest first. */
-export const all = () => [...known.values()].sort((a, b) => b.number - a.number);
+export const all = () => [...known.values()].sort((a, b) => b.received - a.received || b.number - a.number);
 export const find = (number) => known.get(number);
 
 export function subscribe(reader) {

@@ -1,0 +1,122 @@
+"""How a replica becomes one of several, and what it then leaves for those who come later."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+import orjson
+
+from emulator.clock import Clock, wait_until
+from emulator.errors import StoreGone
+from emulator.server.conversation import Answers
+from emulator.server.given import Given, Snapshot
+
+logger = logging.getLogger("emulator")
+
+SAVE_INTERVAL = 1.0
+"""Seconds between a change and the snapshot that has it."""
+TAKE_OVER = orjson.dumps({"take_over": True})
+"""Asks a replica for what it was given so far."""
+
+
+class Joining:
+    """One replica's part in what all of them were given."""
+
+    def __init__(self, given: Given, answers: Answers, clock: Clock) -> None:
+        self.word = b""
+        """What is in the store belongs together for as long as this word stays there; empty: not joined yet."""
+        self.has_joined = asyncio.Event()
+        self.ask_others: Callable[[], Awaitable[bytes]] | None = None
+        """What another replica was given; empty if there is none that serves."""
+        self.then: Callable[[bool], Awaitable[None]] | None = None
+        """Called each time this replica has joined; True: the store has lost its data in between."""
+        self._given = given
+        self._answers = answers
+        self._clock = clock
+        self._task: asyncio.Task[None] | None = None
+        self._saving: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """The server ends."""
+        is_to_save = self._saving is not None
+        tasks = [each for each in (self._task, self._saving) if each is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if is_to_save and self.has_joined.is_set():
+            with contextlib.suppress(StoreGone):
+                await self._given.save(self._answers.order, self._taken())
+
+    def soon(self) -> None:
+        """Join, as the store is there."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._join())
+
+    def save_soon(self) -> None:
+        """Something has changed."""
+        if self._saving is None:
+            self._saving = asyncio.create_task(self._save())
+
+    async def look(self) -> None:
+        """Find out whether the store's data is still the same. Raises StoreGone."""
+        if self.word and not await self._given.still(self.word):
+            self.has_joined.clear()
+        if not self.has_joined.is_set():
+            self.soon()
+
+    async def _join(self) -> None:
+        """For the first time, or after the store was gone."""
+        try:
+            word = await self._given.word(self._taken() if self.word else b"")
+            is_first, has_lost = not self.word, word != self.word
+            if is_first:
+                self._adopt(await self._others() or await self._given.snapshot())
+            elif has_lost:
+                await self._agree()
+            elif (snapshot := await self._given.snapshot()).trimmed > self._answers.order:
+                self._adopt(snapshot)
+            self.word = word
+            assert self.then is not None
+            await self.then(has_lost and not is_first)
+            self.has_joined.set()
+        except StoreGone:
+            pass
+        except Exception:
+            logger.exception("Cannot join the other replicas: please report this")
+
+    async def _others(self) -> Snapshot | None:
+        assert self.ask_others is not None
+        answer = await self.ask_others()
+        if not answer:
+            return None
+        found = orjson.loads(answer)
+        return Snapshot(found["order"], orjson.dumps(found["given"]))
+
+    async def _agree(self) -> None:
+        """The store has lost its data: what the first replica that came back has put there counts for all."""
+        self._answers.order = self._answers.received = 0
+        snapshot = await self._given.snapshot()
+        if snapshot.given:
+            self._adopt(snapshot)
+        else:  # a newcomer came first, which was given nothing
+            await self._given.write(0, 0, b'{"adopt":%b}' % self._taken())
+
+    def _adopt(self, snapshot: Snapshot) -> None:
+        assert self._answers.handle is not None
+        if snapshot.given:
+            self._answers.handle(b'{"adopt":%b}' % snapshot.given)
+        self._answers.order = self._answers.received = snapshot.order
+
+    def _taken(self) -> bytes:
+        """What this server was given, as a newcomer takes it over."""
+        assert self._answers.handle is not None
+        taken = self._answers.handle(TAKE_OVER)
+        assert isinstance(taken, bytes)
+        return orjson.dumps(orjson.loads(taken)["given"])
+
+    async def _save(self) -> None:
+        await wait_until(self._clock, self._clock.now() + SAVE_INTERVAL)
+        self._saving = None
+        with contextlib.suppress(StoreGone):
+            await self._given.save(self._answers.order, self._taken())

@@ -1,0 +1,219 @@
+"""The journals of all replicas, as the store keeps them: one stream for each namespace, and totals of everything."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+from emulator.clock import unix_time
+from emulator.server.sent_totals import totals_of
+from emulator.server.stored import reply, shared_key
+from emulator.state.journal import MAX_BYTES, MAX_EXCHANGES
+from emulator.state.redis_connection import RedisConnection
+
+NAME = "journal"
+PAGE = 50
+"""Exchanges with everything about them that are read at once."""
+LIST = """
+local rows = {}
+for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+')) do
+  local fields = entry[2]
+  rows[#rows + 1] = {entry[1], fields[2], fields[4], fields[6]}
+end
+return {rows, redis.call('HGETALL', KEYS[1] .. ':acknowledged')}
+"""
+FIND = """
+local last = '+'
+while true do
+  local entries = redis.call('XREVRANGE', KEYS[1], last, '-', 'COUNT', 50)
+  for _, entry in ipairs(entries) do
+    if entry[2][2] == ARGV[1] then
+      return {entry[1], entry[2], redis.call('HGET', KEYS[1] .. ':acknowledged', ARGV[1])}
+    end
+    last = '(' .. entry[1]
+  end
+  if #entries < 50 then return false end
+end
+"""
+CLEAR = """
+local count = redis.call('XLEN', KEYS[1])
+local bytes = redis.call('ZSCORE', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1], KEYS[1] .. ':acknowledged')
+redis.call('ZREM', KEYS[2], ARGV[1])
+if bytes then redis.call('DECRBY', KEYS[3], bytes) end
+return count
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An exchange that is over, as the store keeps it."""
+
+    number: int
+    arrived: float
+    """When it came, in real Unix seconds."""
+    row: bytes
+    """As it stands in lists, as JSON."""
+    rest: bytes = b""
+    """What else is known of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An exchange in the store."""
+
+    id: bytes
+    """Its place in the stream."""
+    arrived: float
+    row: dict[str, Any]
+    """As it stands in lists; with everything that is known, if that was asked for."""
+
+
+class Journals:
+    """Reads and writes them."""
+
+    def __init__(self, connection: RedisConnection, owner: int) -> None:
+        self._connection = connection
+        self._owner = str(owner)
+        self._key = partial(shared_key, connection)
+        self.word = b""
+        """The word of the store that this replica has joined."""
+        self._watchers: dict[str, set[asyncio.Future[None]]] = {}
+
+    # Writing
+
+    async def commit(self, number: int, totals: Mapping[bytes, str], written: Sequence[tuple[str, Written]]) -> bool:
+        """Write all of this down, once, however often it is tried. `number`: of this batch. False: the store is another
+        one, or was not joined yet, so that nothing was written. Raises StoreGone."""
+        if not self.word:
+            return False
+        address, client = self._connection.address, self._connection.client
+        before, after = address.key("\0", NAME).split("\0")
+        limits = (str(int(address.ttl)), str(MAX_EXCHANGES), str(MAX_BYTES))
+        words: list[Any] = [self._owner, str(number), before, after, *limits, self.word, str(len(totals))]
+        for field, amount in totals.items():
+            words += (field, amount)
+        for namespace, each in written:
+            words += (namespace, str(each.number), repr(each.arrived), each.row, each.rest)
+        keys = [self._key(name) for name in ("batches", "totals", "sizes", "bytes", "word")]
+        return bool(await reply(self._connection, client.eval(script(), len(keys), *keys, *words)) >= 0)
+
+    async def clear(self, namespace: str) -> int:
+        """Remove a journal; returns how many exchanges it had. Raises StoreGone."""
+        keys = (self._journal(namespace), self._key("sizes"), self._key("bytes"))
+        count: int = await reply(self._connection, self._connection.client.eval(CLEAR, 3, *keys, namespace))
+        return count
+
+    async def acknowledge(self, namespace: str, number: int, word: Mapping[str, Any]) -> None:
+        """Keep the client's word on how an exchange ended. Raises StoreGone."""
+        key = f"{self._journal(namespace)}:acknowledged"
+        pipe = self._connection.client.pipeline(transaction=False)
+        pipe.hset(key, str(number), orjson.dumps([word, unix_time()]))
+        pipe.expire(key, int(self._connection.address.ttl))
+        await reply(self._connection, pipe.execute())
+
+    # Reading
+
+    async def rows(self, namespace: str, after: bytes = b"") -> list[Kept]:
+        """As they stand in lists, in the order in which they came there; `after`: only later ones. Raises StoreGone."""
+        start = b"(" + after if after else b"-"
+        client = self._connection.client
+        entries, words = await reply(self._connection, client.eval(LIST, 1, self._journal(namespace), start))
+        said = dict(zip(words[::2], words[1::2], strict=True))
+        return [_kept(id, arrived, row, b"", said.get(number)) for id, number, arrived, row in entries]
+
+    async def details(self, namespace: str) -> list[Kept]:
+        """The same with everything that is known of them. Raises StoreGone."""
+        client, key = self._connection.client, self._journal(namespace)
+        said = await reply(self._connection, client.hgetall(f"{key}:acknowledged"))
+        found: list[Kept] = []
+        start = b"-"
+        while entries := await reply(self._connection, client.xrange(key, start, "+", count=PAGE)):
+            found += [_kept_of(id, fields, said.get(fields[b"n"])) for id, fields in entries]
+            start = b"(" + entries[-1][0]
+        return found
+
+    async def one(self, namespace: str, number: int) -> Kept | None:
+        """Everything about one exchange. Raises StoreGone."""
+        client = self._connection.client
+        found = await reply(self._connection, client.eval(FIND, 1, self._journal(namespace), str(number)))
+        if found is None:
+            return None
+        id, (_, _, _, arrived, _, row, _, rest), word = found
+        return _kept(id, arrived, row, rest, word)
+
+    async def counts(self) -> dict[str, int]:
+        """How many exchanges each namespace has. Raises StoreGone."""
+        client = self._connection.client
+        names = [name.decode() for name in await reply(self._connection, client.zrange(self._key("sizes"), 0, -1))]
+        pipe = client.pipeline(transaction=False)
+        for name in names:
+            pipe.xlen(self._journal(name))
+        return dict(zip(names, await reply(self._connection, pipe.execute()) if names else (), strict=True))
+
+    async def totals(self) -> tuple[dict[str, Any], int]:
+        """The totals of all replicas that there ever were, and the bytes of all journals. Raises StoreGone."""
+        pipe = self._connection.client.pipeline(transaction=False)
+        pipe.hgetall(self._key("totals"))
+        pipe.get(self._key("bytes"))
+        fields, size = await reply(self._connection, pipe.execute())
+        return totals_of(fields), int(size or 0)
+
+    # Following
+
+    def grown(self, namespaces: Sequence[str]) -> None:
+        """These have new exchanges."""
+        for name in namespaces:
+            for future in self._watchers.pop(name, ()):
+                if not future.done():
+                    future.set_result(None)
+
+    def changed(self, namespace: str) -> asyncio.Future[None]:
+        """Done once a journal has new exchanges."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._watchers.setdefault(namespace, set()).add(future)
+        future.add_done_callback(lambda _: self._forget(namespace, future))
+        return future
+
+    def _forget(self, namespace: str, future: asyncio.Future[None]) -> None:
+        watchers = self._watchers.get(namespace)
+        if watchers is not None:
+            watchers.discard(future)
+            if not watchers:
+                del self._watchers[namespace]
+
+    def _journal(self, namespace: str) -> str:
+        return self._connection.address.key(namespace, NAME)
+
+
+@cache
+def script() -> str:
+    """What writes everything down in one step."""
+    return files("emulator.server").joinpath("journals.lua").read_text()
+
+
+def _kept_of(id: bytes, fields: Mapping[bytes, bytes], word: bytes | None) -> Kept:
+    return _kept(id, fields[b"a"], fields[b"r"], fields[b"d"], word)
+
+
+def _kept(id: bytes, arrived: bytes, row: bytes, rest: bytes, word: bytes | None) -> Kept:
+    came = float(arrived)
+    known: dict[str, Any] = orjson.loads(row)
+    if rest:
+        known |= orjson.loads(rest)
+        known["age"] = unix_time() - came
+    if word is not None:
+        known["acknowledged"], moment = orjson.loads(word)
+        if rest:
+            known["acknowledged_after"] = moment - came
+    return Kept(id, came, known)
+
+
+def once(kept: Sequence[Kept]) -> Iterator[Kept]:
+    """Each exchange once, in the order in which they came to the server."""
+    known = {each.row["number"]: each for each in kept}
+    yield from sorted(known.values(), key=lambda each: (each.arrived, each.row["number"]))

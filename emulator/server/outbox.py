@@ -1,0 +1,231 @@
+"""What has ended here and is not in the store yet: written down in batches, beside the way of requests.
+
+A journal keeps its newest exchanges only, so of those that wait too, and under load more of them never need to be
+written. Totals count all. What waits for a store that is gone is bounded, and losses are said."""
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import orjson
+
+from emulator.clock import Clock, wait_until
+from emulator.errors import StoreGone
+from emulator.offload import Pool
+from emulator.server.journals import Journals, Written
+from emulator.server.sent_totals import SentTotals
+from emulator.state.exchanges import Exchange
+from emulator.state.journal import MAX_EXCHANGES, Journal
+from emulator.state.totals import Totals
+
+logger = logging.getLogger("emulator")
+
+MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
+"""The most exchanges of all namespaces that wait, and their bytes."""
+MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
+TURN = 0.001
+"""Seconds of work before the event loop has its turn."""
+SHARE = 5.0
+"""Seconds without work for each second in which exchanges are put into words, unless somebody waits."""
+LARGE = 32 * 1024
+"""Bytes of an exchange that is put into words on a thread."""
+RETRY = 0.1
+POOL = Pool("journal", 1)
+Waiting = tuple[int, "asyncio.Future[None]"]
+
+
+class Outbox:
+    """The outbox of one replica."""
+
+    def __init__(self, journals: Journals, totals: Totals, clock: Clock) -> None:
+        self.told: Callable[[dict[str, int]], None] = lambda _: None
+        """Called with the highest number of each namespace that was written down."""
+        self.lost = 0
+        """How many exchanges are in no journal, because the store was gone for too long."""
+        self._journals = journals
+        self._totals = SentTotals(totals)
+        self._clock = clock
+        self._queues: dict[str, deque[Exchange]] = {}
+        self._bytes = 0
+        self._put, self._done = 0, 0
+        """How many exchanges have come, and how many no longer wait."""
+        self._batch = 0
+        self._losses = 0
+        """How many times the store has lost its data."""
+        self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._waiting: list[Waiting] = []
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Write down what comes."""
+        self._task = asyncio.create_task(self._run())
+
+    async def close(self) -> None:
+        """The server ends: what waits is written, if the store is there."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self.flushed()
+        except (StoreGone, TimeoutError):
+            if waiting := self._put - self._done:
+                logger.warning("%d exchanges were not written to the store.", waiting)
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def put(self, exchange: Exchange) -> None:
+        """An exchange is over."""
+        queue = self._queues.get(exchange.namespace)
+        if queue is None:
+            queue = self._queues[exchange.namespace] = deque()
+        queue.append(exchange)
+        self._put += 1
+        self._bytes += exchange.size
+        if len(queue) > MAX_EXCHANGES:  # the journal would drop it as well
+            self._drop(queue)
+        elif self._put - self._done > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
+            self._drop(max(self._queues.values(), key=len))
+            self.lost += 1
+        self._wake.set()
+
+    def clear(self, namespace: str) -> None:
+        """Nobody wants what has ended there so far."""
+        queue = self._queues.get(namespace)
+        while queue:
+            self._drop(queue)
+
+    async def flushed(self) -> None:
+        """Returns once everything that has ended by now is in the store. Raises StoreGone."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((self._put, future))
+        self._hurry.set()
+        self._wake.set()
+        await future
+
+    def again(self, journals: Iterable[Journal]) -> None:
+        """The store has lost its data: all that is kept here has to be written once more."""
+        self._totals.forget()
+        self._losses += 1
+        for queue in self._queues.values():
+            while queue:
+                self._drop(queue)
+        for journal in journals:
+            for exchange in journal:
+                if exchange.ended is not None:
+                    self.put(exchange)
+        self._wake.set()
+
+    def _drop(self, queue: "deque[Exchange]") -> None:
+        self._bytes -= queue.popleft().size
+        self._done += 1
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._write_down()
+            except Exception as error:
+                logger.exception("The journal could not be written to the store: please report this")
+                self._fail(self._waiting, error)
+                self._waiting = []
+
+    async def _write_down(self) -> None:
+        lost = 0
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            waiting, self._waiting = self._waiting, []
+            started = self._clock.now()
+            written, count = await self._take()
+            busy = self._clock.now() - started
+            await self._commit(written, waiting)
+            if self.lost > lost:
+                logger.error("%d exchanges are missing in the journals: the store was gone.", self.lost - lost)
+                lost = self.lost
+            self._done += count
+            for target, future in waiting:
+                if future.done():
+                    continue
+                if target <= self._done:
+                    future.set_result(None)
+                else:
+                    self._waiting.append((target, future))
+            if any(self._queues.values()) or self._waiting:
+                self._wake.set()
+            if not self._waiting:
+                self._hurry.clear()
+                await self._rest(busy * SHARE)
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(min(seconds, 0.5)):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    async def _take(self) -> tuple[list[tuple[str, Written]], int]:
+        """Some of what waits, in words, and how many exchanges that are."""
+        written: list[tuple[str, Written]] = []
+        size, pause = 0, self._clock.now() + TURN
+        for namespace, queue in tuple(self._queues.items()):
+            while queue and len(written) < MAX_BATCH and size < MAX_BATCH_BYTES:
+                exchange = queue.popleft()
+                self._bytes -= exchange.size
+                each = await POOL.run(in_words, exchange) if exchange.size > LARGE else in_words(exchange)
+                written.append((namespace, each))
+                size += len(each.row) + len(each.rest)
+                if self._clock.now() > pause:
+                    await wait_until(self._clock, self._clock.now() + 1e-6)
+                    pause = self._clock.now() + TURN
+            if not queue:
+                self._queues.pop(namespace, None)
+        return written, len(written)
+
+    async def _commit(self, written: list[tuple[str, Written]], waiting: list[Waiting]) -> None:
+        """Write it down, however long that takes."""
+        added, seen = self._totals.changes()
+        if not added and not written:
+            return
+        self._batch += 1
+        losses = self._losses
+        while True:
+            if self._losses != losses:  # all of it waits once more
+                return
+            try:
+                if await self._journals.commit(self._batch, added, written):
+                    break
+                await wait_until(self._clock, self._clock.now() + RETRY)
+            except StoreGone as error:
+                self._fail(waiting + self._waiting, error)
+                waiting.clear()
+                self._waiting = []
+                await wait_until(self._clock, self._clock.now() + RETRY)
+        self._totals.confirm(seen)
+        highest: dict[str, int] = {}
+        for namespace, each in written:
+            highest[namespace] = max(each.number, highest.get(namespace, 0))
+        if highest:
+            self.told(highest)
+
+    def _fail(self, waiting: list[Waiting], error: Exception) -> None:
+        for _, future in waiting:
+            if not future.done():
+                future.set_exception(error)
+
+
+def in_words(exchange: Exchange) -> Written:
+    """An exchange as the store keeps it."""
+    row = exchange.row()
+    why = exchange.why
+    details = exchange.details(explains=why is None or why.is_quick)
+    rest = {name: value for name, value in details.items() if name not in row}
+    return Written(exchange.number, exchange.arrived, _json(row), _json(rest))
+
+
+def _json(data: Any) -> bytes:
+    try:
+        return orjson.dumps(data, default=str)
+    except TypeError:  # a lone surrogate
+        return json.dumps(data, ensure_ascii=False, default=str).encode("utf-8", "replace")

@@ -1,0 +1,200 @@
+"""This process as one of several replicas: servers that act as one, because they share a store.
+
+What changes something goes to one stream there, and each replica acts on it in the order of the stream, the one that
+was asked included. What only those who live can answer goes to all of them at once, and whoever is gone is not waited
+for. A newcomer takes over what another replica was given or, if there is none, what the last one has left."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import orjson
+
+from emulator.clock import Clock, wait_until
+from emulator.errors import StoreGone
+from emulator.server.broker import ALL, ANSWER, CALL, GONE, JOINED, Frame
+from emulator.server.bus import Bus
+from emulator.server.conversation import Conversation, Question
+from emulator.server.given import Given
+from emulator.server.joining import TAKE_OVER, Joining
+from emulator.state.redis_connection import RedisConnection
+
+if TYPE_CHECKING:
+    from emulator.control.api import Handle
+
+logger = logging.getLogger("emulator")
+
+WRITTEN, ENDED = 32, 33
+"""Kinds of frames beside those of workers: the stream of calls has a new one; journals have new exchanges."""
+BEAT = 0.5
+"""Seconds between two looks at the store."""
+LOOK_INTERVAL = 0.1
+"""Seconds between two looks at who lives, while answers are missing."""
+PATIENCE = 2.0
+"""Seconds that replicas have to answer in; the answer then is that of the others."""
+MAX_JOIN = 5.0
+"""Seconds that a server waits to join before it listens."""
+KEPT = ("calls", "given", "word", "number", "totals", "batches", "sizes", "bytes", "salt")
+
+
+class Replicas:
+    """The replicas of this server, this process among them."""
+
+    def __init__(self, connection: RedisConnection, clock: Clock) -> None:
+        self.on_ended: Callable[[dict[str, int]], None] = lambda _: None
+        """Called with the highest number of each namespace whose journal has grown."""
+        self.on_joined: Callable[[bool], Awaitable[None]] | None = None
+        """Called each time this replica has joined; True: the store has lost its data in between."""
+        self.bus = Bus(connection, clock)
+        self._connection = connection
+        self._clock = clock
+        self._talk = Conversation(self._send)
+        self._given = Given(connection)
+        self.joining = Joining(self._given, self._talk.answers, clock)
+        self.joining.ask_others, self.joining.then = self._ask_others, self._joined
+        self.bus.receive, self.bus.subscribed, self.bus.lost = self._receive, self.joining.soon, self._lost
+        self._live: set[int] = set()
+        self._looking = asyncio.Lock()
+        self._beating: asyncio.Task[None] | None = None
+
+    async def start(self, handle: "Handle") -> None:
+        """Join the others, and have `handle` answer calls. If the store is gone, that is done once it is there."""
+
+        def act(message: bytes) -> "bytes | Awaitable[bytes] | AsyncIterator[bytes]":
+            if message == TAKE_OVER and not self.joining.word:
+                return b'{"order":0,"given":{}}'  # it has taken over nothing itself
+            return handle(message)
+
+        self._talk.answers.handle = act
+        self.bus.start()
+        self._beating = asyncio.create_task(_beat(self, self._connection, self._clock))
+        if not self._connection.is_gone:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MAX_JOIN):
+                    await self.joining.has_joined.wait()
+
+    async def close(self) -> None:
+        """The server ends."""
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
+        await self.joining.close()
+        self._talk.answers.stop()
+        await self.bus.close()
+
+    # Peers
+
+    @property
+    def order(self) -> int:
+        """Up to where this replica has acted on what went to all."""
+        return self._talk.answers.order
+
+    def check(self) -> None:
+        """Raises StoreGone while the store is gone."""
+        if self._connection.is_gone or not self.joining.has_joined.is_set():
+            raise self._connection.gone()
+
+    async def ask(self, message: bytes, *, is_write: bool = False) -> list[bytes]:
+        """The answers of all replicas that live, this one included. What changes something is written down, and all act
+        on it in the same order. Raises StoreGone."""
+        self.check()
+        with self._talk.asking() as question:
+            pipe = self._connection.client.pipeline(transaction=False)
+            if is_write:
+                pipe.xadd(*self._given.written(self.bus.member, question.call, message))
+            self.bus.put(pipe, (WRITTEN if is_write else CALL, ALL, question.call, b"" if is_write else message))
+            question.expected = await self._who_lives(pipe) | {self.bus.member}
+            question.look()
+            await self._answered(question)
+            if is_write:
+                self.joining.save_soon()
+            return question.parts()
+
+    def stream(self, message: bytes) -> AsyncIterator[bytes]:
+        """The parts of all replicas' answers as they come, until the reader leaves. A replica that comes later joins.
+        Raises StoreGone."""
+        self.check()
+        return self._talk.stream(message)
+
+    async def _ask_others(self) -> bytes:
+        """What another replica was given; empty if there is none that serves."""
+        for other in sorted(await self._who_lives() - {self.bus.member}):
+            with self._talk.asking() as question:
+                question.expected = {other}
+                self.bus.send(CALL, other, question.call, TAKE_OVER)
+                await self._answered(question)
+                for part in question.parts():
+                    if orjson.loads(part)["given"]:
+                        return part
+        return b""
+
+    async def _answered(self, question: Question) -> None:
+        """Wait for the answers, for as long as those live who owe one. Raises StoreGone."""
+        due = self._clock.now() + PATIENCE
+        while not question.done.done():
+            try:
+                async with asyncio.timeout(LOOK_INTERVAL):
+                    await asyncio.shield(question.done)
+            except TimeoutError:
+                if self._connection.is_gone:
+                    raise self._connection.gone() from None
+                if self._clock.now() >= due:
+                    names = ", ".join(map(str, question.missing))
+                    logger.warning("Replica %s has not answered within %.0f s; the others have.", names, PATIENCE)
+                    return
+                await self._who_lives()
+
+    async def _who_lives(self, pipe: object = None) -> set[int]:
+        live = await self.bus.who_lives(pipe)
+        for member in self._live - live:
+            self._talk.on_frame(Frame(GONE, ALL, member, 0, 0, b""))
+        self._live = live
+        return set(live)
+
+    def _send(self, kind: int, to: int, call: int, payload: bytes) -> None:
+        if kind == ANSWER and to == self.bus.member:
+            self._talk.on_frame(Frame(kind, to, to, call, 0, payload))
+        else:
+            self.bus.send(kind, to, call, payload)
+
+    # Acting
+
+    async def _receive(self, kind: int, sender: int, call: int, payload: bytes) -> None:
+        if kind == WRITTEN:
+            await self.look()
+        elif kind == ENDED:
+            self.on_ended(orjson.loads(payload))
+        elif kind not in (GONE, JOINED) or sender != self.bus.member:
+            self._talk.on_frame(Frame(kind, ALL, sender, call, 0, payload))
+
+    async def look(self) -> None:
+        """Act on the calls in the stream that are new. Raises StoreGone."""
+        async with self._looking:
+            while self.joining.word and (calls := await self._given.since(self._talk.answers.received)):
+                for each in calls:
+                    self._talk.on_frame(Frame(CALL, ALL, each.sender, each.call, each.order, each.message))
+
+    async def _joined(self, has_lost: bool) -> None:
+        await self.look()
+        if self.on_joined is not None:
+            await self.on_joined(has_lost)
+        for kind in (GONE, JOINED):  # so that all ask once more for what goes on
+            self.bus.send(kind, ALL, 0, b"")
+        self._talk.restart_streams()
+
+    def _lost(self) -> None:
+        self.joining.has_joined.clear()
+        self._talk.answers.stop()
+
+
+async def _beat(replicas: Replicas, connection: RedisConnection, clock: Clock) -> None:
+    """Say that this replica lives, and look for what was missed."""
+    while True:
+        if not connection.is_gone:
+            with contextlib.suppress(StoreGone):
+                await replicas.bus.beat(KEPT)
+                await replicas.joining.look()
+                await replicas.look()
+        await wait_until(clock, clock.now() + BEAT)

