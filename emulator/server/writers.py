@@ -150,9 +150,7 @@ class _Link(asyncio.Protocol):
         self._seen.clear()
         if lost:
             self._keeper.counts.failed += lost
-            self._keeper.say(
-                f"not recorded: the process that writes has ended, {lost} answers too early."
-            )
+            self._keeper.say(f"not recorded: the process that writes has ended, {lost} answers too early.")
         self._settle()
 
     def _settle(self) -> None:
