@@ -30,6 +30,8 @@ TURN = 0.001
 """Seconds of work before the event loop has its turn."""
 SHARE = 5.0
 """Seconds without work for each second in which exchanges are put into words, unless somebody waits."""
+MIN_REST = 0.02
+"""The least of it: each batch is a message to the store, and one to every replica."""
 LARGE = 32 * 1024
 """Bytes of an exchange that is put into words on a thread."""
 RETRY = 0.1
@@ -160,7 +162,7 @@ class Outbox:
 
     async def _rest(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(min(seconds, 0.5)):
+            async with asyncio.timeout(min(max(seconds, MIN_REST), 0.5)):
                 await self._hurry.wait()
         except TimeoutError:
             pass
