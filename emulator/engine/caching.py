@@ -1,4 +1,4 @@
-"""The same question again: an answer that would come out the same is made only once, but for its ids and moments."""
+"""Repeated questions: an answer that would be the same is made only once, except for its ids and times."""
 
 from collections.abc import Sequence
 
@@ -96,7 +96,10 @@ def _note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest,
     match = cached.match
     exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
     exchange.model, exchange.stream = cached.model, cached.stream
+    provider = namespace.compiled.providers[http_request.provider]
     exchange.usage, exchange.cost = cached.usage, cached.cost
+    if provider.prices_move:
+        exchange.cost = provider.cost(cached.usage, cached.model, exchange.received)
     exchange.rule = match.rule.name if match is not None else None
     namespace.use(match)
     exchange.outcome = "reply" if match is not None else "generated"

@@ -1,6 +1,4 @@
-"""What a key may use of a model in a minute, for providers that report it on every answer."""
-
-from dataclasses import replace
+"""Rate limits per key, model and minute, for providers that report them with every answer."""
 
 from emulator.engine.stages import Admitted, Arrived
 from emulator.providers.base import ProviderError
@@ -10,19 +8,18 @@ from emulator.wire import PlannedBody
 
 
 def count(admitted: Admitted) -> None:
-    """Count a request against the limits of its key. Raises ProviderError when they are used up."""
+    """Counts a request against the limits of its key. Raises ProviderError if they are exceeded."""
     limits, request, context = admitted.limits, admitted.request, admitted.context
     if limits is None:
         return
     rates, place, now = context.namespace.rate_limits, _place(request), context.exchange.received
-    left = rates.remaining(place, limits, now)
-    if limits.is_enforced and left.is_used_up:
+    if limits.is_enforced and (left := rates.remaining(place, limits, now)).is_used_up:
         raise ProviderError(context.provider.over_limit(request, left, rates.until_next(place, limits, now)))
     rates.take(place, limits, now, Used(requests=1))
 
 
 def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
-    """The answer with the headers that report what is left of the limits."""
+    """Adds the headers that report what remains of the limits."""
     if not isinstance(stage, Admitted) or stage.limits is None:
         return planned
     limits, context, place = stage.limits, stage.context, _place(stage.request)
@@ -32,7 +29,9 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
         rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
     left = rates.remaining(place, limits, exchange.received)
     headers = context.provider.limit_headers(left, exchange.received)
-    return replace(planned, headers=planned.headers + headers)
+    return PlannedBody(
+        planned.status, planned.headers + headers, planned.runs, planned.streamed, planned.at, planned.exact
+    )
 
 
 def _place(request: ModelRequest) -> tuple[str, str, str]:

@@ -215,6 +215,8 @@ class Provider(Generic[SettingsT_co]):
     """Prompts are cached in units of this many tokens; shorter ones are not."""
     cache_from: ClassVar[int] = 1
     """Shorter prompts are not cached."""
+    prices_move: ClassVar[bool] = False
+    """Whether a price depends on the time of the day."""
     price: ClassVar[Price] = per_million("0", "0", "0")
     """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN

@@ -28,6 +28,8 @@ R1 = "deepseek-reasoner"
 class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
     """Models, prices and efforts of one profile."""
 
+    prices_move = True
+
     def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)
         self.profile = profile_of(self.settings)
