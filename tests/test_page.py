@@ -336,6 +336,35 @@ def test_scenario_with_a_mistake_shows_the_place_and_a_good_one_applies(page: "P
     assert ask(emulator, "hello").json()["choices"][0]["message"]["content"] == "from the page"
 
 
+def test_scenario_that_is_being_edited_stays_and_yaml_needs_no_choice(page: "Page", emulator: Emulator) -> None:
+    page.goto(f"{origin(emulator)}/__emulator/#/scenario")
+    page.wait_for_selector(".rule-row:has-text('greeting')")
+    page.fill("#scenario-text", "version: 1\nrules:\n  - name: x\n    reply: {content: from the draft}\n")
+    page.click("#nav a[data-view=faults]")
+    page.wait_for_selector(".fault-card")
+    page.click("#nav a[data-view=scenario]")
+    page.wait_for_selector("#scenario-text")
+    page.wait_for_function("document.querySelector('#scenario-text').value.includes('from the draft')")
+    page.click("#scenario-apply")
+    page.wait_for_selector(".rule-row:has-text('every request')")
+    assert page.input_value("[aria-label=Format]") == "yaml"
+    assert ask(emulator, "hello").json()["choices"][0]["message"]["content"] == "from the draft"
+
+
+def test_why_something_was_not_done_stays_in_its_card(page: "Page", emulator: Emulator) -> None:
+    page.goto(f"{origin(emulator)}/__emulator/#/control")
+    page.fill("#account-key", "sk-poor")
+    page.fill("#account-balance", "much")
+    page.click("text=Set balance")
+    note = page.locator(".card:has(#account-key) .why-not")
+    note.wait_for()
+    assert "balance" in note.inner_text()
+    page.fill("#account-balance", "1.50")
+    page.click("text=Set balance")
+    page.wait_for_selector("td:has-text('$1.50')")
+    note.wait_for(state="detached")
+
+
 def test_accounts_clock_and_reset_work_from_the_page(page: "Page", emulator: Emulator) -> None:
     page.goto(f"{origin(emulator)}/__emulator/#/control")
     page.select_option("#account-provider", "serevix")
@@ -461,7 +490,7 @@ OUTSIDE = """() => [...document.querySelectorAll("main :is(button, input, select
   const box = each.getBoundingClientRect();
   return box.width && !each.closest(".tabs") && (box.right > innerWidth || box.left < 0);
 }).map((each) => each.outerHTML)"""
-VIEWS = ("", "exchanges/1", "waterfall", "try", "faults", "scenario", "control")
+VIEWS = ("", "exchanges/1", "waterfall", "try", "faults", "scenario", "verdict", "control")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -235,6 +235,16 @@ def test_a_fault_with_times_strikes_so_often_whichever_workers_answer(workers: W
     assert {workers.chat().status_code for _ in range(9)} == {200}
 
 
+def test_the_verdict_is_about_the_requests_of_all_workers(workers: Workers) -> None:
+    workers("POST", "faults", {"fault": "error:status=400"})
+    statuses = [workers.chat("the same again").status_code for _ in range(8)]
+    assert statuses == [400] * 8
+    workers("GET", "journal/wait?count=8&timeout=20")
+    (verdict,) = workers.every("verdict", 6)
+    found = [each["exchanges"] for each in verdict["findings"] if each["code"] == "retried_non_retryable"]
+    assert {number for numbers in found for number in numbers} == set(range(1, 9))
+
+
 def test_figures_are_those_of_all_workers(workers: Workers) -> None:
     workers("PUT", "speed", {"speed": 1000})
     url = f"{workers.origin}/serevix/v1/chat/completions"

@@ -38,14 +38,14 @@ export function control({ providers, onCleared }) {
     const rows = (await api.get("accounts")).accounts;
     const provider = h("select", { id: "account-provider" }, Object.keys(providers).map((name) => h("option", { value: name }, name)));
     const key = h("input", { id: "account-key", placeholder: "sk-demo", autocomplete: "off", required: true });
-    const balance = h("input", { id: "account-balance", placeholder: "1.50, empty: unlimited", inputmode: "decimal" });
+    const balance = h("input", { id: "account-balance", placeholder: "1.50", inputmode: "decimal" });
     put(parts.accounts,
       rows.length ? h("div", { class: "table-box" }, h("table", {}, h("thead", {}, h("tr", {}, ["Provider", "Key", "Balance", ""].map((name) => h("th", { scope: "col" }, name)))), h("tbody", {}, rows.map(accountRow))))
         : h("p", { class: "dim" }, "No account has a balance, so every key is unlimited."),
       h("form", { class: "fields three", onsubmit: (event) => { event.preventDefault(); action(async () => {
         await api.put(`accounts/${encodeURIComponent(provider.value)}/${encodeURIComponent(key.value)}`, { balance: balance.value.trim() || null });
         await accounts();
-      })(event); } }, field("Provider", provider), field("Key", key), field("Balance in USD", balance),
+      })(event); } }, field("Provider", provider), field("Key", key), field("Balance in USD", balance, "Empty: unlimited."),
       h("div", { class: "actions" }, h("button", { type: "submit", class: "button" }, "Set balance"))));
   }
 

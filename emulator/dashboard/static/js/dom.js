@@ -44,15 +44,24 @@ export function toast(text, kind = "ok") {
   toastTimer = setTimeout(() => box.replaceChildren(), kind === "bad" ? 9000 : 4000);
 }
 
-/** Runs what a button does, and says why it failed. */
+/** Why what was asked for in a card was not done stays there until something is. */
+function explain(card, text) {
+  card?.querySelector(":scope > .why-not")?.remove();
+  if (text) card?.append(h("p", { class: "problems why-not" }, text));
+}
+
+/** Runs what a button or a form does, and says why it failed. */
 export function action(what) {
   return async (event) => {
     const button = event?.currentTarget;
+    const card = button?.closest?.(".card");
     if (button instanceof HTMLButtonElement) button.disabled = true;
     try {
       await what(event);
+      explain(card);
     } catch (error) {
       toast(error.message, "bad");
+      explain(card, error.message);
     } finally {
       if (button instanceof HTMLButtonElement) button.disabled = false;
     }

@@ -50,6 +50,7 @@ export function faults({ families, schema }) {
         kind.properties.window && h("fieldset", { class: "fields two window" }, h("legend", {}, "window"), Object.entries(period.properties).map(windowRow)),
         h("div", { class: "actions" }, h("button", { type: "submit", class: "button primary", id: "arm" }, "Add"),
           h("button", { type: "button", class: "button", id: "arm-once", onclick: action(() => arm(1)) }, "Apply once"))));
+    form.scrollTop = 0;
     if (matchMedia("(max-width: 899px)").matches) form.scrollIntoView({ block: "start", behavior: "smooth" });
 
     async function arm(times) {

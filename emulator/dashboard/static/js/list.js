@@ -116,7 +116,7 @@ export function list({ selected, onSelect, onClear }) {
 }
 
 function subtitle(row) {
-  if (row.outcome === "error") return row.message ?? row.error ?? "error";
+  if (row.outcome === "error") return row.message ?? (row.provider ? null : row.notes[0]) ?? row.error ?? "error";
   if (row.rule) return `rule ${row.rule}`;
   if (row.ended && row.ended !== "complete") return format.endings[row.ended] ?? row.ended;
   return row.outcome === "generated" ? "generated answer" : row.path;

@@ -4,6 +4,8 @@ import * as api from "./api.js";
 import { action, editor, h, put, toast } from "./dom.js";
 import * as format from "./format.js";
 
+const draft = { text: null, kind: "json" };
+
 export function scenario() {
   const area = editor({ id: "scenario-text", rows: "26", "aria-label": "Scenario", wrap: "off" });
   const gutter = h("pre", { class: "gutter", "aria-hidden": "true" });
@@ -11,7 +13,8 @@ export function scenario() {
   const rules = h("div", {});
   const kind = h("select", { "aria-label": "Format" }, h("option", { value: "json" }, "JSON"), h("option", { value: "yaml" }, "YAML"));
   const marked = new Set();
-  area.addEventListener("input", () => { marked.clear(); number(); });
+  area.addEventListener("input", () => { marked.clear(); keep(); number(); });
+  kind.addEventListener("change", keep);
   area.addEventListener("scroll", () => { gutter.scrollTop = area.scrollTop; });
 
   function number() {
@@ -20,14 +23,25 @@ export function scenario() {
     gutter.scrollTop = area.scrollTop;
   }
 
+  /** What was edited is there again after a look at another view. */
+  function keep() {
+    draft.text = area.value;
+    draft.kind = kind.value;
+  }
+
   async function load() {
-    const found = await api.get("scenario");
-    kind.value = "json";
-    area.value = JSON.stringify(found, null, 2);
+    const found = draft.text ?? JSON.stringify(await api.get("scenario"), null, 2);
+    kind.value = draft.kind;
+    area.value = found;
     marked.clear();
     put(problems);
     number();
     await loadRules();
+  }
+
+  function forget() {
+    draft.text = null;
+    draft.kind = "json";
   }
 
   async function loadRules() {
@@ -40,9 +54,11 @@ export function scenario() {
   }
 
   async function apply() {
+    if (kind.value === "json" && !/^\s*[{[]/.test(area.value)) kind.value = "yaml"; // it was pasted
     try {
       const done = await api.put("scenario", { text: area.value, format: kind.value });
       marked.clear();
+      forget();
       put(problems);
       toast(`Scenario ${done.name ?? ""} is active`);
       await loadRules();
@@ -71,7 +87,7 @@ export function scenario() {
   h("div", { class: "scenario-grid" },
     h("section", { class: "card" }, h("div", { class: "editor" }, gutter, area), problems,
       h("div", { class: "actions" }, h("button", { type: "button", class: "button primary", id: "scenario-apply", onclick: action(apply) }, "Validate and apply"),
-        h("button", { type: "button", class: "button", onclick: action(load) }, "Revert"), kind)),
+        h("button", { type: "button", class: "button", onclick: action(async () => { forget(); await load(); }) }, "Revert"), kind)),
     h("section", { class: "card" }, h("h2", {}, "Rules in order"), rules)));
   return { element, stop: () => {} };
 }
