@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import uvicorn
-from hits import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rawhttp import Connection, Response, eventually, request
@@ -94,7 +93,7 @@ REQUESTS = st.tuples(
 """A request, in one of the ways in which they come, and where it is split."""
 
 
-@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUESTS, min_size=1, max_size=5), st.integers(1, 4))
 def test_a_client_cannot_tell(
     with_and_without: tuple[Emulator, Emulator], requests: list[tuple[str, str, bool, str, str, float]], times: int

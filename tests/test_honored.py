@@ -11,7 +11,6 @@ from typing import Any
 
 import jsonschema
 import pytest
-from hits import examples
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from talk import DOCUMENTED, KEYS, Ask, Serving, events, question
@@ -925,7 +924,7 @@ CONTROLS = st.builds(
     top_logprobs=st.integers(0, 20),
 )
 CALL = HttpRequest("deepseek", "POST", "/chat/completions", {}, "", b"{}", "chat")
-common_settings = settings(max_examples=examples(120), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+common_settings = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def completed(replies: Sequence[Reply], controls: Controls, **options: Any) -> Completion:

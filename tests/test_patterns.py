@@ -4,7 +4,6 @@ import re
 import time
 
 import pytest
-from hits import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from talk import KEYS, PATHS, question, single
@@ -81,7 +80,7 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
-@settings(max_examples=examples(300))
+@settings(max_examples=300)
 @given(st.lists(PARTS, min_size=1, max_size=5).map("".join), st.text("ab\n é", max_size=6))
 def test_any_pattern_finds_what_it_finds_in_python(source: str, text: str) -> None:
     patterns.allow()

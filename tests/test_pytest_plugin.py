@@ -562,7 +562,8 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
 def test_tests_in_parallel_and_in_any_order_never_cross(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, count: int, workers: str
 ) -> None:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p emulator.pytest_plugin -p xdist.plugin -p pytest_randomly")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "")
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # xdist and the random order are those of this checkout
     project.makepyfile(crossing(count))
     result = run(project, "-n", workers, "--emulator-faults-report=t.xml", is_apart=True)
     result.assert_outcomes(passed=count + 2)
