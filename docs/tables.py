@@ -32,6 +32,7 @@ from emulator.verdict import CHECKS
 ROOT = Path(__file__).parent.parent
 CLIENTS = ROOT / "tests" / "clients_long" / "results.json"
 GRADES = CLIENTS.with_name("grades.json")
+PROGRAMS = "../tests/clients_long/programs"
 CASES = ("chat", "stream", "tools", "structured", "reasoning", "errors", "retries", "embeddings")
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 COMMON = ("probability", "times", "skip", "window")
@@ -201,14 +202,34 @@ def standard() -> Iterator[str]:
 
 
 def grades() -> Iterator[str]:
-    """How clients did in the exam, and what would mend what they failed."""
-    for result in json.loads(GRADES.read_text()).values():
-        levels = [f"{level} {result[level]['passed']} of {result[level]['held']}" for level in ("MUST", "SHOULD")]
-        yield f"\n**{result['client']}** ({result['packages']}): {', '.join(levels)}\n\n"
-        yield "| case | | grade | the fix |\n|---|---|---|---|\n"
-        for case in result["failed"]:
-            yield f"| `{case['name']}` | {case['level']} | {case['grade']} | {cell(case['fix'])} |\n"
+    """How clients did in the exam, as they come and with the fixes."""
+    levels = ("MUST", "SHOULD")
+    yield "| client | as it comes: MUST | SHOULD | with the fixes: MUST | SHOULD |\n|---|:-:|:-:|:-:|:-:|\n"
+    for name, result in json.loads(GRADES.read_text()).items():
+        scores = " | ".join(score(result[run][level]) for run in ("plain", "with_fixes") for level in levels)
+        yield f"| [{name}](#{name}) | {scores} |\n"
+    for name, result in json.loads(GRADES.read_text()).items():
+        plain, mended = (f"{PROGRAMS}/{result[key]}" for key in ("program", "mended"))
+        yield f"\n### {name}\n\n{result['packages']}: the program [as it comes]({plain}) and [mended]({mended}).\n\n"
+        yield "| the fix | MUST | SHOULD |\n|---|---|---|\n"
+        for fix in dict.fromkeys(case["fix"] for case in result["failed"]):
+            cases = [case for case in result["failed"] if case["fix"] == fix]
+            cells = [", ".join(graded(case) for case in cases if case["level"] == level) for level in levels]
+            lead = "" if all(case["then"] == "PASS" for case in cases) else "*Not mended.* "
+            yield f"| {lead}{cell(fix)} | {' | '.join(cells)} |\n"
     yield "\n"
+
+
+def score(level: Mapping[str, int]) -> str:
+    """A share; all of it stands out."""
+    shown = f"{level['passed']} of {level['held']}"
+    return f"**{shown}**" if level["passed"] == level["held"] else shown
+
+
+def graded(case: Mapping[str, str]) -> str:
+    """A case with its grade, and that with the fix if it is not PASS."""
+    then = "" if case["then"] in ("PASS", case["grade"]) else f", then {case['then']}"
+    return f"`{case['name']}` {case['grade']}{then}"
 
 
 def versions() -> Iterator[str]:
