@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.providers.base import Price, Provider
-from emulator.providers.deepseek_chat import EFFORTS, DeepSeekDialect
+from emulator.providers.deepseek_chat import EFFORTS, FINGERPRINT, DeepSeekDialect
 from emulator.providers.deepseek_profiles import (
     CONTEXT_WINDOW,
     MAX_OUTPUT,
@@ -15,6 +15,8 @@ from emulator.providers.deepseek_profiles import (
     retired,
 )
 from emulator.providers.deepseek_settings import DeepSeekSettings
+from emulator.reply import Completion
+from emulator.request import ModelRequest
 
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 
@@ -83,6 +85,18 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
             meant = "current" if served is None or served.is_literal_about_efforts else "earlier"
         mapping = {"ultra": "max", **(EFFORTS if meant == "current" else EARLIER_EFFORTS)}
         return None if effort is None else mapping.get(effort, effort)
+
+    def effort_prompt(self, request: ModelRequest) -> tuple[str | None, int]:
+        effort = request.controls.reasoning_effort or "high"
+        served = self.profile.model(request.model)
+        is_continued = bool(request.messages) and request.messages[-1].prefix  # there it thinks no more
+        if served is None or effort != "high" or is_continued:
+            return effort, 0
+        return ("max", 0) if served.thinks_hard else (effort, served.thinking_prompt)
+
+    def fingerprint(self, completion: Completion) -> str:
+        served = self.profile.model(completion.model)
+        return completion.system_fingerprint or (FINGERPRINT if served is None else served.fingerprint)
 
     def complaint_of_model(self, model: str, *, for_responses: bool = False, for_gaps: bool = False) -> str | None:
         """What is wrong with the name of a model, if anything."""

@@ -37,9 +37,13 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+PROFILE = "2026-04-26"
+"""Of the time of the documents; `test_deepseek_profiles` has what came later."""
+
+
 @pytest.fixture(scope="module")
 def scripted(serving: Serving) -> Emulator:
-    return serving({"rules": RULES, "clock": "virtual"})
+    return serving({"rules": RULES, "clock": "virtual", "providers": {"deepseek": {"profile": PROFILE}}})
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,8 @@ def generating(serving: Serving) -> Emulator:
 
 def free(*, accounts: Any = (), **settings: Any) -> dict[str, Any]:
     """A scenario without rules: every answer is generated."""
-    return {"unmatched": "generate", "providers": {"deepseek": settings}, "accounts": list(accounts)}
+    chosen = {"profile": PROFILE, **settings}
+    return {"unmatched": "generate", "providers": {"deepseek": chosen}, "accounts": list(accounts)}
 
 
 def usage(prompt: int, completion: int, reasoning: int | None = None, cached: int = 0) -> dict[str, Any]:
