@@ -106,6 +106,8 @@ class HttpRequest:
     """Bytes of the request's line and headers."""
     store: ResponseStore | None = field(default=None, repr=False, compare=False)
     """The responses that its namespace keeps."""
+    head: object = field(default=None, repr=False, compare=False)
+    """The same for all requests whose heads differ in nothing but the length of the body; None: nobody knows."""
 
     def routed(
         self, operation: str, dialect: str, parameters: Mapping[str, str], store: ResponseStore | None = None
@@ -126,6 +128,7 @@ class HttpRequest:
             self.sent_path,
             self.head_size,
             store,
+            self.head,
         )
 
 

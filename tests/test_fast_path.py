@@ -80,7 +80,7 @@ FAULTS = (
     "usage",
     "stale_keepalive",
 )
-WAYS = ("whole", "whole", "whole", "split", "two", "list", "chunked", "no JSON")
+WAYS = ("whole", "whole", "head first", "head first", "split", "in three", "two", "list", "chunked", "no JSON")
 PLACES = st.floats(0.01, 0.99)
 REQUESTS = st.tuples(
     st.sampled_from(EVERY_PROVIDER),
@@ -124,6 +124,11 @@ def packets(
         case "split":
             cut = int(len(asked) * place)
             return [(asked[:cut], 0), (asked[cut:], 1)]
+        case "head first":
+            return [(head + b"\r\n\r\n", 0), (body, 1)]
+        case "in three":
+            cut = int(len(body) * place)
+            return [(head + b"\r\n\r\n", 0), (body[:cut], 0), (body[cut:], 1)]
         case "two":
             return [(asked + asked, 2)]
         case "list":
@@ -167,6 +172,65 @@ def test_from_the_second_on_requests_are_not_parsed(provider: str, stream: bool,
         assert taken == [False, True, True, True]
         assert {answer.status for answer in answers} == {200}
         assert len({answer.body for answer in answers}) == 4  # each with an id of its own
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("provider", EVERY_PROVIDER)
+def test_a_body_may_come_after_its_head_and_have_any_length(provider: str, stream: bool, taken: list[bool]) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        for number in range(6):
+            head, _, body = ask(provider, "steady" + "!" * number**3, stream).partition(b"\r\n\r\n")
+            client.send(head + b"\r\n\r\n")
+            eventually(lambda number=number: len(taken) == 2 * number + 1 - (number > 0))  # type: ignore[misc]
+            client.send(body)
+            response = client.response()
+            assert response.status == (200 if number == 0 else 404)  # no rule knows the other prompts
+        sizes = [exchange.request.headers["content-length"] for exchange in emulator.journal]
+        assert sizes == [str(exchange.request.size) for exchange in emulator.journal]
+    assert taken[1:] == [False, True] * 5
+
+
+def test_a_head_whose_body_does_not_come_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ask("serevix", "steady")
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        known(client, asked)
+        monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 0.1)
+        client.send(asked[:-5])
+        assert client.response().status == 408
+        assert client.read_rest() == (b"", "eof")
+        assert len(emulator.journal) == 3
+
+
+def test_a_request_that_has_begun_is_answered_before_the_end() -> None:
+    asked = ask("serevix", "steady")
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        known(client, asked)
+        client.send(asked[:-5])
+        server: Any = emulator._server.http
+        eventually(lambda: any(connection.held for connection in server.server_state.connections))
+        emulator._server.stop(5)
+        eventually(lambda: not any(connection.held for connection in server.server_state.connections))
+        client.send(asked[-5:])
+        assert client.response().status == 200
+
+
+def test_a_client_that_leaves_before_its_body_leaves_nothing() -> None:
+    asked = ask("serevix", "steady")
+    with Emulator(SCENARIO) as emulator:
+        with Connection(emulator.port) as client:
+            known(client, asked)
+            client.send(asked[:-5])
+        server: Any = emulator._server.http
+        eventually(lambda: not server.server_state.connections)
+        assert len(emulator.journal) == 3
+
+
+def test_another_number_is_not_taken_for_the_length(taken: list[bool]) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        for _ in range(3):
+            client.send(ask("serevix", "steady").replace(b"\r\n", b"\r\nx-wavelength: 7\r\n", 1))
+            assert client.response().status == 200
+    assert taken == [False] * 3
 
 
 UNUSUAL: dict[str, Callable[[bytes], bytes]] = {
@@ -374,6 +438,23 @@ def test_a_model_named_like_a_stand_in_keeps_its_name() -> None:
                 body = json.dumps(question("serevix", "Hi") | {"model": model}).encode()
                 client.send(request("/serevix" + PATHS["serevix"], body, **KEYS["serevix"]))
                 assert json.loads(client.response().body)["model"] == model
+
+
+@pytest.mark.parametrize("provider", EVERY_PROVIDER)
+def test_the_journal_shows_what_was_sent_of_a_recalled_answer(provider: str) -> None:
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as connection:
+        answers: list[Response] = []
+        for _ in range(5):
+            connection.send(ask(provider, "steady"))
+            answers.append(connection.response())
+        eventually(lambda: all(exchange.ended for exchange in emulator.journal) and len(emulator.journal) == 5)
+        shown = [exchange.response for exchange in emulator.journal]
+        frames = [[frame["bytes"] for frame in exchange.frames] for exchange in emulator.journal]
+    assert [response.body for response in shown] == [answer.body for answer in answers]
+    assert [response.size for response in shown] == [len(answer.body) for answer in answers]
+    assert [sum(sizes) for sizes in frames] == [len(answer.body) for answer in answers]
+    for response, answer in zip(shown, answers, strict=True):
+        assert response.headers.items() <= answer.headers.items()
 
 
 def test_an_idle_connection_is_kept_from_its_last_answer_on(monkeypatch: pytest.MonkeyPatch) -> None:

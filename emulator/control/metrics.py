@@ -16,7 +16,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from emulator.state.timing import BOUNDS, Histogram, Timing
-from emulator.state.totals import Totals, merged
+from emulator.state.totals import KINDS, Totals, merged
 
 __all__ = ["CONTENT_TYPE", "exposed"]
 
@@ -73,8 +73,10 @@ class _Collector(Collector):
             requests.add_metric(labels, count)
         yield requests
         tokens = CounterMetricFamily("llm_emulator_tokens", "Tokens.", labels=["provider", "model", "kind"])
-        for labels, count in sorted(totals.tokens.items()):
-            tokens.add_metric(labels, count)
+        for labels, counts in sorted(totals.tokens.items()):
+            for kind, count in zip(KINDS, counts, strict=True):
+                if count:
+                    tokens.add_metric((*labels, kind), count)
         yield tokens
         cost = CounterMetricFamily("llm_emulator_cost_usd", "What the answers would have cost.", labels=["provider"])
         for labels, amount in sorted(totals.cost.items()):

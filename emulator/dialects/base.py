@@ -27,7 +27,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import orjson
 import pydantic
@@ -36,7 +36,7 @@ from emulator import seeded, tokens
 from emulator.dialects.turns import Answer, Turn, plain_turns
 from emulator.records import record
 from emulator.reply import Choice, Completion, ErrorReply, Reply, Usage
-from emulator.request import HttpRequest, ModelRequest, ToolCall
+from emulator.request import HttpRequest, Message, ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Header, Part, PlannedBody, single
 
 Mark = Literal["documented", "public", "inferred"]
@@ -91,6 +91,33 @@ class CachePoint:
     """How long it stays there after its last use."""
     least: int = 1
     """Fewer tokens are not cached."""
+
+
+class Plain(NamedTuple):
+    """A body whose conversation is nothing but texts, none of them empty, and whose last word is the user's."""
+
+    messages: tuple[Message, ...]
+    """The conversation, as `parse` reads it."""
+    form: Any
+    """All that else stands in the body, and who speaks when: whatever `parse` may look at."""
+
+
+PLAIN_ROLES = frozenset(["system", "user", "assistant"])
+
+
+def text_turns(turns: Any) -> list[Message] | None:
+    """The turns of a conversation that has nothing but texts; None for any other."""
+    if type(turns) is not list:
+        return None
+    messages: list[Message] = []
+    for turn in turns:
+        if type(turn) is not dict or len(turn) != 2:
+            return None
+        role, text = turn.get("role"), turn.get("content")
+        if type(role) is not str or role not in PLAIN_ROLES or type(text) is not str or not text:
+            return None
+        messages.append(Message(role, text))
+    return messages if messages and messages[-1].role == "user" else None
 
 
 class ProviderError(Exception):
@@ -343,6 +370,13 @@ class Dialect(WireShape):
     """Whether nothing but the id, the time and the request id of an answer is new when the same is asked again."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream, and not a separate event."""
+    weighs_words: ClassVar[bool] = True
+    """Whether what `parse` makes of a request depends on the words of plain messages. False lets `parse` be skipped for
+    a request that differs from an earlier one in these words alone. A subclass has to say so itself."""
+
+    def __init_subclass__(cls, **given: Any) -> None:
+        super().__init_subclass__(**given)
+        cls.weighs_words = cls.__dict__.get("weighs_words", True)
 
     def __init__(self, provider: Vendor) -> None:
         self.provider: Any = provider
@@ -376,6 +410,10 @@ class Dialect(WireShape):
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         """Read a request body. Raises Refused with this provider's own complaint."""
         raise NotImplementedError
+
+    def plain(self, native: Any) -> Plain | None:
+        """A body taken apart, if its conversation is nothing but texts; None for any other."""
+        return None
 
     def model_habits(self) -> Habits:
         """What the models that speak this dialect do to every answer."""

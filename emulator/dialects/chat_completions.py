@@ -12,7 +12,7 @@ import orjson
 from pydantic import ValidationError
 
 from emulator import large, tokens
-from emulator.dialects.base import DONE, PIECE, Dialect, provider_error
+from emulator.dialects.base import DONE, PIECE, Dialect, Plain, provider_error, text_turns
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.chat_input import BodyType, ChatBody, read_message
 from emulator.dialects.chat_shape import ChatShape
@@ -73,6 +73,15 @@ class ChatCompletions(ChatShape, Dialect):
             key=key,
             body=native,
         )
+
+    def plain(self, native: Any) -> Plain | None:
+        if type(native) is not dict or "response_format" in native:  # JSON has to be spoken of
+            return None
+        messages = text_turns(native.get("messages"))
+        if messages is None:
+            return None
+        rest = {**native, "messages": [message.role for message in messages]}
+        return Plain(tuple(messages), rest)
 
     def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         """The typed body and the native one. Raises Refused."""

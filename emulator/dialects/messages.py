@@ -11,7 +11,7 @@ import orjson
 from pydantic import Discriminator, Tag
 
 from emulator import tokens
-from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place
+from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place, Plain, text_turns
 from emulator.dialects.chat_input import Many, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.turns import Answer, Turn, message_answer, message_turns
@@ -198,6 +198,19 @@ class Messages(Dialect):
     """The tokens of output that the first event of a stream reports."""
     pings: ClassVar[bool] = False
     """Whether a stream says that it is alive: once after its first block has begun, and while the client waits."""
+
+    def plain(self, native: Any) -> Plain | None:
+        messages = text_turns(native.get("messages")) if type(native) is dict else None
+        if messages is None or any(message.role == "system" for message in messages):
+            return None
+        rest = {**native, "messages": [message.role for message in messages]}
+        if "system" in native:
+            system = native["system"]
+            if type(system) is not str or not system:
+                return None
+            messages.insert(0, Message("system", system))
+            rest["system"] = "text"
+        return Plain(tuple(messages), rest)
 
     # The answer
 

@@ -7,22 +7,25 @@ thought, whether it keeps what it answered.
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import orjson
 
 from emulator import seeded, tokens
-from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec
+from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec, Plain, text_turns
 from emulator.dialects.chat_completions import logprob_rows
 from emulator.dialects.responses_shape import ResponsesShape
 from emulator.records import record
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, TokenLogprob, Usage
 from emulator.reply import Refusal as Refusing
-from emulator.request import ModelRequest, ToolCall
+from emulator.request import Message, ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Part
 
 INCOMPLETE = {"length": "max_output_tokens", "context_full": "max_output_tokens"}
 """Why a response is incomplete, where it is not the neutral reason itself."""
+GOING_ON = ("previous_response_id", "conversation", "prompt", "text")
+"""The members by which a request depends on more than what it says, or on what its words are."""
 COMPLETE = ("stop", "stop_sequence", "tool_calls", "refusal", "bad_call", "pause")
 FAILED = "insufficient_system_resource"
 ORDER = (
@@ -121,6 +124,23 @@ class Responses(ResponsesShape, Dialect):
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
         """What levels the lengths of the events of a text; None: nothing does."""
         return None
+
+    def plain(self, native: Any) -> Plain | None:
+        if type(native) is not dict or not native.keys().isdisjoint(GOING_ON):
+            return None
+        said = native.get("input")
+        is_text = isinstance(said, str)
+        messages = [Message("user", said)] if said and isinstance(said, str) else text_turns(said)
+        if messages is None or any(pair == ("assistant", "assistant") for pair in pairwise([m.role for m in messages])):
+            return None  # what the model says in two items is one turn
+        rest = {**native, "input": "text" if is_text else [message.role for message in messages]}
+        if "instructions" in native:
+            instructions = native["instructions"]
+            if type(instructions) is not str or not instructions:
+                return None
+            messages.insert(0, Message("system", instructions))
+            rest["instructions"] = "text"
+        return Plain(tuple(messages), rest)
 
     # The answer
 

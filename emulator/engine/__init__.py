@@ -5,11 +5,23 @@ options     how the server as a whole behaves                writing      prompt
 pipeline    the steps, one after another                     rendering    words to a planned body with moments
 endings     refusals and the emulator's own errors           faults       what goes wrong on purpose
 limits      what a key may use in a minute                   explanations why a rule matched or not, asked later
+arrival     the record and the entropy of a new request      recorded     answers of recordings
 """
 
+from emulator.engine.caching import Lookup, look_up, recall_at_once
 from emulator.engine.faults import handshake_fault
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer, misused, refused
 from emulator.engine.stages import PlannedResponse
 
-__all__ = ["Options", "PlannedResponse", "answer", "handshake_fault", "misused", "refused"]
+__all__ = [
+    "Lookup",
+    "Options",
+    "PlannedResponse",
+    "answer",
+    "handshake_fault",
+    "look_up",
+    "misused",
+    "recall_at_once",
+    "refused",
+]

@@ -1,17 +1,32 @@
 """The same question again: an answer that would come out the same is made only once, but for its ids and moments."""
 
+from collections.abc import Sequence
+
 from emulator.completion import complete
+from emulator.engine.arrival import arrive
 from emulator.engine.faults import StruckFaults
+from emulator.engine.options import Options
 from emulator.engine.rendering import pace_of, paced
 from emulator.engine.stages import Admitted, RequestContext
 from emulator.engine.writing import Prompt
 from emulator.faults.selection import HEADER as FAULT_HEADER
 from emulator.faults.selection import KEY as FAULT_KEY
 from emulator.providers.base import ProviderError
+from emulator.records import record
 from emulator.reply import Block, Reply, Search
 from emulator.request import HttpRequest, ToolCall
+from emulator.state.exchanges import Exchange
+from emulator.state.form_answers import CachedAnswer
 from emulator.state.namespace import Namespace
-from emulator.state.response_cache import CREATED, ID, REQUEST_ID, CachedResponse, holds_stand_in
+from emulator.state.response_cache import (
+    CREATED,
+    ID,
+    REQUEST_ID,
+    CachedResponse,
+    Recollection,
+    holds_stand_in,
+    whole_of,
+)
 from emulator.wire import PlannedBody
 
 
@@ -27,43 +42,74 @@ def is_stateless(http_request: HttpRequest, namespace: Namespace) -> bool:
     )
 
 
+@record
+class Lookup:
+    """What is known of a request from those before it."""
+
+    is_stateless: bool
+    cached: CachedResponse | None
+    """The answer to the same question, if it may be given again."""
+
+
+def look_up(http_request: HttpRequest, namespace: Namespace) -> Lookup:
+    """Look a request up among those before it."""
+    stateless = is_stateless(http_request, namespace)
+    return Lookup(stateless, find_cached(http_request, namespace) if stateless else None)
+
+
+def recall_at_once(
+    cached: CachedResponse, http_request: HttpRequest, namespace: Namespace, options: Options
+) -> tuple[Recollection, Exchange]:
+    """What `recalled` does, for a cached answer that is due at once and needs no spelling out."""
+    exchange, provider, entropy, request_id = arrive(http_request, namespace, options, cached.identity)
+    _note(exchange, cached, http_request, namespace)
+    exchange.body_size = len(http_request.body)
+    id = provider.speaking(cached.dialect).make_id(entropy)
+    return Recollection(cached, id, int(exchange.received), request_id), exchange
+
+
 def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:
     """The answer to this very question, if it may be given to whoever asks now."""
     cached = namespace.response_cache.get(http_request)
-    if cached is not None:
+    if cached is not None and cached.asked_with is not http_request.headers:
         try:
             provider = namespace.compiled.providers[http_request.provider]
             namespace.check_key(http_request.provider, provider.speaking(cached.dialect).key_in(http_request))
         except ProviderError:
             return None
+        cached.asked_with = http_request.headers
     return cached
 
 
 def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     """The steps of the way that are not the same each time."""
-    exchange, match = context.exchange, cached.match
-    exchange.reached(context.http_request.routed(cached.operation, cached.dialect, {}))
-    dialect = context.provider.speaking(cached.dialect)
+    exchange, dialect = context.exchange, context.provider.speaking(cached.dialect)
+    _note(exchange, cached, context.http_request, context.namespace)
+    planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
+    if cached.is_at_once:
+        return planned
+    return paced(planned, pace_of(planned.streamed, cached.match, context), dialect, context.entropy)
+
+
+def _note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
+    """Record what is the same each time, and count the use of the rule."""
+    match = cached.match
+    exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
     exchange.model, exchange.stream = cached.model, cached.stream
-    exchange.usage = cached.usage
-    exchange.cost = context.provider.cost(cached.usage, cached.model, exchange.received)
+    exchange.usage, exchange.cost = cached.usage, cached.cost
     exchange.rule = match.rule.name if match is not None else None
-    context.namespace.use(match)
+    namespace.use(match)
     exchange.outcome = "reply" if match is not None else "generated"
     exchange.why, exchange.read_as = cached.why, cached.read_as
     exchange.tokenizer, exchange.is_estimate = cached.tokenizer, cached.is_estimate
     exchange.status = cached.planned.status
-    planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
-    if cached.is_at_once:
-        return planned
-    return paced(planned, pace_of(planned.streamed, match, context), dialect, context.entropy)
 
 
 def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
     """Keep an answer for the same question, if it would come out the same again."""
     if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
         return
-    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
+    context, request = admitted.context, admitted.request
     completion = complete(
         replies,
         request,
@@ -75,9 +121,22 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         seed=context.namespace.seed,
         habits=context.dialect.model_habits(),
     )
+    _keep(context.dialect.render(completion, request), admitted)
+
+
+def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
+    """The same for an answer that every request of a form gets."""
+    if _is_cacheable((), prompt, admitted, struck):
+        _keep(known.gapped.filled(ID, CREATED, REQUEST_ID, prompt.total), admitted)
+
+
+def _keep(body: PlannedBody, admitted: Admitted) -> None:
+    """Keep an answer with stand-ins."""
+    context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
     assert exchange.usage is not None
+    is_at_once = pace_of(request.stream, admitted.match, context).is_at_once
     cached = CachedResponse(
-        context.dialect.render(completion, request),
+        body,
         context.identity,
         context.http_request.operation,
         context.http_request.dialect,
@@ -86,15 +145,17 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
         admitted.match,
         exchange.usage,
         exchange.why,
-        pace_of(request.stream, admitted.match, context).is_at_once,
+        is_at_once,
+        exchange.cost,
         exchange.read_as,
         exchange.tokenizer,
         exchange.is_estimate,
+        whole_of(body) if is_at_once else None,
     )
     context.namespace.response_cache.keep(context.http_request, cached)
 
 
-def _is_cacheable(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
+def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
     """Whether the same request would get the same answer again, but for its ids and moments."""
     context, match = admitted.context, admitted.match
     provider, compiled = context.provider, context.namespace.compiled

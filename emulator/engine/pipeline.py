@@ -4,14 +4,16 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from emulator import large, seeded, tokens
-from emulator.engine.caching import cache, find_cached, is_stateless, recalled
+from emulator.engine.arrival import arrive
+from emulator.engine.caching import Lookup, cache, cache_known, look_up, recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
 from emulator.engine.explanations import why_of
 from emulator.engine.faults import StruckFaults, strike, transformed
+from emulator.engine.forms import given_again, known_answer, read, remember_answer
 from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
 from emulator.engine.recorded import replayed
-from emulator.engine.rendering import listing, pace_of, paced, rendered
+from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import UsageError
@@ -29,14 +31,18 @@ Result = TypeVar("Result")
 
 
 async def answer(
-    http_request: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool] = never
+    http_request: HttpRequest,
+    namespace: Namespace,
+    options: Options,
+    has_left: Callable[[], bool] = never,
+    before: Lookup | None = None,
 ) -> PlannedResponse:
     """The whole way of a request: recalled if the same was asked before, else step by step. Whoever gets the response
-    ends it."""
-    stateless = is_stateless(http_request, namespace)
-    cached = find_cached(http_request, namespace) if stateless else None
+    ends it. `before`: what `look_up` found, if it was called already."""
+    before = before or look_up(http_request, namespace)
+    cached = before.cached
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
-    context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=stateless)
+    context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
         return await _way(Arrived(context)) if cached is None else _recalled(cached, context)
     except BaseException:  # nobody will play it, so nobody will end it
@@ -102,24 +108,29 @@ def authenticate(routed: Routed) -> str:
 async def parse(routed: Routed, key: str) -> Parsed:
     """Read what the request says. Raises ProviderError."""
     context, operation = routed.context, routed.operation
-    reader = context.dialect.parse if operation.has_body else context.provider.listed
-    request = await _read(reader, context.http_request, key, of=context.http_request)
+    form = None
+    if not operation.has_body:
+        request = context.provider.listed(context.http_request, key)
+    elif len(context.http_request.body) > large.LARGE:
+        request = await large.elsewhere(context.dialect.parse, context.http_request, key)
+    else:
+        request, form = read(context, key)
     context.exchange.model, context.exchange.stream = request.model, request.stream
     if request.body:
         context.exchange.accepted(context.dialect.body_of(operation.name), request.body)
-    return Parsed(context, operation, request)
+    return Parsed(context, operation, request, form)
 
 
 async def match(parsed: Parsed) -> Matched:
     """Find the rule whose turn it is, and count it as used."""
-    context, operation, request = parsed.context, parsed.operation, parsed.request
+    context, operation, request, form = parsed.context, parsed.operation, parsed.request, parsed.form
     namespace, exchange = context.namespace, context.exchange
     question = namespace.ask(request, context.identity, context.attempt)
     is_large = len(context.http_request.body) > large.LARGE
     found = await namespace.find_in_large(question) if is_large else namespace.find(question)
     exchange.rule = found.rule.name if found is not None else None
     exchange.why = why_of(question, found, context) if found is not None or operation.is_completion else None
-    return Matched(context, operation, request, question, found)
+    return Matched(context, operation, request, form, question, found)
 
 
 def admit(matched: Matched) -> Admitted:
@@ -130,7 +141,7 @@ def admit(matched: Matched) -> Admitted:
     if matched.operation.is_completion and (most is not None or not quotas.is_empty):
         lease = quotas.open(context.provider, request.key, context.exchange.received, request.model, most)
     limits = context.provider.limits(request)
-    return Admitted(context, matched.operation, request, matched.question, matched.match, lease, limits)
+    return Admitted(context, matched.operation, request, matched.form, matched.question, matched.match, lease, limits)
 
 
 async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
@@ -149,13 +160,20 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
         return await listing(admitted)
     if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
         return await unmatched(admitted)
-    vocabulary = await vocabulary_of(request, context)
+    vocabulary = await vocabulary_of(request, context, admitted.form)
     prompt = await count_prompt(request, context, vocabulary)
     context.dialect.check_prompt(request, prompt.total)
-    replies = await write_replies(admitted, vocabulary)
-    with tokens.counted_by(vocabulary):
-        planned = rendered(replies, prompt, admitted, struck)
-        cache(planned, replies, prompt, admitted, struck)
+    use = cache_use(prompt, admitted)
+    known = known_answer(use, admitted, struck)
+    if known is not None:
+        planned = given_again(known, prompt, admitted)
+        cache_known(known, prompt, admitted, struck)
+    else:
+        replies = await write_replies(admitted, vocabulary)
+        with tokens.counted_by(vocabulary):
+            planned = rendered(replies, prompt, use, admitted, struck)
+            remember_answer(planned, replies, prompt, use, admitted, struck)
+            cache(planned, replies, prompt, admitted, struck)
     if context.dialect.is_immediate(request):
         return planned
     return paced(planned, pace_of(planned.streamed, found, context), context.dialect, context.entropy)
@@ -199,11 +217,7 @@ def _arrived(
     is_stateless: bool = False,
 ) -> RequestContext:
     """A request that has just arrived, with its record and its entropy."""
-    exchange = namespace.begin(http_request)
-    provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
-    attempt = exchange.attempt = namespace.attempt(identity)
-    mixture = seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker)
-    entropy = seeded.hashed(mixture)
+    exchange, provider, entropy, request_id = arrive(http_request, namespace, options, identity)
     return RequestContext(
         http_request,
         namespace,
@@ -212,9 +226,9 @@ def _arrived(
         provider.speaking(""),
         exchange,
         identity,
-        attempt,
+        exchange.attempt,
         entropy,
-        provider.request_id(exchange.received, entropy),
+        request_id,
         has_left,
         is_stateless,
     )

@@ -16,7 +16,9 @@ from emulator.request import ModelRequest
 from emulator.wire import PlannedBody, single
 
 
-def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> PlannedBody:
+def rendered(
+    replies: list[Reply], prompt: Prompt, use: CacheUse, admitted: Admitted, struck: StruckFaults
+) -> PlannedBody:
     """The whole answer, without moments."""
     context, dialect, exchange = admitted.context, admitted.context.dialect, admitted.context.exchange
     exchange.outcome = "reply" if admitted.match else "generated"
@@ -27,7 +29,7 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
         created=int(exchange.received),
         request_id=context.request_id,
         prompt=prompt.total,
-        cache=_cache_use(prompt, admitted),
+        cache=use,
         entropy=context.entropy,
         seed=context.namespace.seed,
         habits=dialect.model_habits(),
@@ -47,7 +49,7 @@ def rendered(replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: S
     return planned
 
 
-def _cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
+def cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
     """What of the prompt is in the provider's cache, and what it leaves there."""
     context, request = admitted.context, admitted.request
     provider, unit = context.provider, context.provider.cache_unit

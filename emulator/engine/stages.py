@@ -1,8 +1,10 @@
 """What is known of a request after each step of its way. A stage never changes: each step makes the next one."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from emulator.dialects.base import Dialect
+from emulator.encodings import EncodingName
 from emulator.engine.options import Options
 from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch
@@ -76,11 +78,26 @@ class Routed(Arrived):
     operation: Operation
 
 
+@dataclass(slots=True, eq=False)
+class Form:
+    """What a provider has made of all of a request but its words."""
+
+    dialect: Dialect
+    request: ModelRequest
+    """The first of the form."""
+    encoding: EncodingName | None
+    """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
+    is_estimate: bool
+    """Whether the model counts in another way."""
+
+
 @record
 class Parsed(Routed):
     """The provider accepts the request."""
 
     request: ModelRequest
+    form: Form | None
+    """What it has in common with others; None: nobody knows."""
 
 
 @record

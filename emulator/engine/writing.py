@@ -9,7 +9,7 @@ from emulator import large, tokens
 from emulator.completion import said
 from emulator.dialects.base import Dialect
 from emulator.encodings import ENCODINGS
-from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
+from emulator.engine.stages import CODE_POOL, POOL, Form, Matched, RequestContext
 from emulator.generation.compose import UNSAID, RenderContext, is_plain, is_quick, write
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
@@ -28,10 +28,14 @@ class Prompt:
     total: int
 
 
-async def vocabulary_of(request: ModelRequest, context: RequestContext) -> tokens.Encoding | None:
+async def vocabulary_of(
+    request: ModelRequest, context: RequestContext, form: Form | None = None
+) -> tokens.Encoding | None:
     """What the answer is counted and cut by; None: the tokens of `tokens` itself. It is read when first needed."""
-    exchange, name = context.exchange, context.provider.encoding_of(request.model)
-    exchange.tokenizer, exchange.is_estimate = name or tokens.NAME, context.provider.estimates(request)
+    exchange, provider = context.exchange, context.provider
+    name = form.encoding if form is not None else provider.encoding_of(request.model)
+    exchange.tokenizer = name or tokens.NAME
+    exchange.is_estimate = form.is_estimate if form is not None else provider.estimates(request)
     if name is None:
         return None
     encoding = ENCODINGS[name]

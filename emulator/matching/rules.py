@@ -147,10 +147,13 @@ class Candidates(NamedTuple):
     """The other rules that require some text in the prompt, each under a part of it that few rules share."""
     unindexed: tuple[Candidate, ...]
     """The remaining rules."""
+    needed: tuple[tuple[str, Candidate], ...]
+    """The other rules, each with the text that it requires in the folded prompt; empty if it requires none."""
 
     def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
         """The rules that this prompt may match, in order; `lowered` is the folded prompt."""
-        exact, others = self.by_prompt.get(prompt, ()), self.others
+        exact: Sequence[Candidate] = self.by_prompt.get(prompt, ())
+        others: Sequence[Candidate] = self.others
         if len(lowered) < len(others) - len(self.unindexed):
             ngrams = {lowered[start : start + NGRAM] for start in range(len(lowered) - NGRAM + 1)}
             likely = [candidate for ngram in ngrams & self.by_ngram.keys() for candidate in self.by_ngram[ngram]]
@@ -158,7 +161,7 @@ class Candidates(NamedTuple):
                 return self.unindexed
             others = (*self.unindexed, *likely)
         elif not exact or not others:
-            return exact or others
+            return exact or [candidate for text, candidate in self.needed if text in lowered]
         return sorted((*exact, *others), key=lambda candidate: candidate.rule.position)
 
 
@@ -213,7 +216,8 @@ class RuleSet:
                 candidate = Candidate(rule, substring, required_substring, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
         exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
-        return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others))
+        needed = tuple([(_needed(candidate), candidate) for candidate in others])
+        return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others), needed)
 
 
 def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:
@@ -229,8 +233,13 @@ def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate
 
 
 def _wanted(candidate: Candidate) -> list[str]:
+    text = _needed(candidate)
+    return [text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1)]
+
+
+def _needed(candidate: Candidate) -> str:
     text = (candidate.substring or candidate.required_substring or "").lower()
-    return [text[start : start + NGRAM] for start in range(len(text) - NGRAM + 1)] if text.isascii() else []
+    return text if text.isascii() else ""
 
 
 def compile_rules(scenario: Scenario, origins: Sequence[str] = ()) -> RuleSet:

@@ -33,6 +33,8 @@ PER_PAGE, MAX_PER_PAGE = 20, 1000
 class AnthropicMessages(ClaudeMessages):
     """`POST /v1/messages`"""
 
+    weighs_words = False
+
     def version(self, http_request: HttpRequest) -> str:
         return str(self.provider.version_of(http_request))
 

@@ -98,6 +98,7 @@ class Cloudsway(
 ):
     """https://genaiapi.cloudsway.net"""
 
+    weighs_words = False
     name = "cloudsway"
     title = "Cloudsway MaaS"
     hosts = ("genaiapi.cloudsway.net",)

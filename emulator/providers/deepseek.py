@@ -41,6 +41,7 @@ BYTES = {"content-type": "application/octet-stream"}
 class DeepSeek(DatedDeepSeek):
     """https://api.deepseek.com"""
 
+    weighs_words = False
     name = "deepseek"
     title = "DeepSeek"
     hosts = ("api.deepseek.com",)

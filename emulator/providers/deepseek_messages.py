@@ -75,6 +75,7 @@ COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice", "thinkin
 class DeepSeekMessages(Messages):
     """`POST /anthropic/v1/messages`"""
 
+    weighs_words = False
     wants_reasoning_back = True
     ignores_as_documented = True
     Body = DeepSeekMessagesBody

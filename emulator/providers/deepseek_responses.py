@@ -90,6 +90,7 @@ class DeepSeekResponsesBody(ResponsesBody):
 class DeepSeekResponses(Responses):
     """`POST /responses`"""
 
+    weighs_words = False
     wants_reasoning_back = True
     ignores_as_documented = True
     Body = DeepSeekResponsesBody

@@ -45,6 +45,7 @@ class MaxTokenSettings(Settings):
 class MaxTokenChat(ChatCompletions):
     """DeepSeek R1's chat completions of 2025."""
 
+    weighs_words = False
     Body = MaxTokenBody
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:

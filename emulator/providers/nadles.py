@@ -126,6 +126,7 @@ class NadlesStream(ChatCompletions):
 class NadlesChat(NadlesStream):
     """Chat completions in an envelope of their own."""
 
+    weighs_words = False
     Body = NadlesBody
     counts = ("usage", "token_info")
     ranges = (Range("temperature", 0, 1, "[0.0, 1.0]"), Range("top_p", 0, 1, "[0.0, 1.0]"))

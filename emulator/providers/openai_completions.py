@@ -47,6 +47,7 @@ FINGERPRINT = "fp_44709d6fcb"
 class OpenAIChat(ChatCompletions):
     """`POST /v1/chat/completions`"""
 
+    weighs_words = False
     deprecated: ClassVar[Mapping[str, str]] = {
         "functions": "send `tools` instead",
         "function_call": "send `tool_choice` instead",

@@ -54,6 +54,7 @@ BOUNDS = (
 class OpenAIResponses(Responses):
     """`/v1/responses`"""
 
+    weighs_words = False
     Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
     final_name: ClassVar[bool] = True
 

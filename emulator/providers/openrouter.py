@@ -248,6 +248,7 @@ class OpenRouterStream(ChatCompletions):
 class OpenRouterChat(OpenRouterStream):
     """Chat completions with OpenRouter's own members."""
 
+    weighs_words = False
     Body = OpenRouterBody
     ranges = (
         Range("temperature", 0, 2, "[0, 2]"),

@@ -60,6 +60,7 @@ class SerevixMessagesBody(ClaudeBody):
 class SerevixMessages(ResoldMessages):
     """`POST /v1/messages` at Serevix"""
 
+    weighs_words = False
     Body: ClassVar[type[ClaudeBody]] = SerevixMessagesBody
     hottest = 2.0
 
@@ -96,6 +97,7 @@ class CloudswayMessagesBody(ClaudeBody):
 class CloudswayMessages(ResoldMessages):
     """Anthropic's body at both of Cloudsway's paths"""
 
+    weighs_words = False
     Body: ClassVar[type[ClaudeBody]] = CloudswayMessagesBody
 
     def read(self, http_request: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:

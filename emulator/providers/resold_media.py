@@ -161,6 +161,8 @@ def check_number(number: int | None) -> None:
 class CloudswayResponses(OpenAIResponses):
     """OpenAI's responses at Cloudsway's endpoints"""
 
+    weighs_words = False
+
     @property
     def refuses_unknown_members(self) -> bool:
         return False

@@ -134,6 +134,7 @@ class Serevix(
 ):
     """https://gateway.serevixai.ai"""
 
+    weighs_words = False
     name = "serevix"
     title = "Serevix"
     hosts = ("gateway.serevixai.ai",)

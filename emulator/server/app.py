@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from emulator.clock import Clock, VirtualClock
 from emulator.control.access import Access
-from emulator.engine import Options, PlannedResponse, answer, misused, refused
+from emulator.engine import Lookup, Options, PlannedResponse, answer, misused, refused
 from emulator.errors import Problem
 from emulator.providers import CREDENTIALS, PROVIDERS
 from emulator.reply import ErrorReply
@@ -177,10 +177,7 @@ class App:
         if exchange.status in (404, 405):
             exchange.notes += self._mend(exchange.request, namespace)
         plan.end()
-        self.totals.note(exchange)
-        namespace.journal.settle(exchange)
-        if self.on_exchange is not None:
-            self.on_exchange(exchange)
+        settle(self, exchange, namespace)
 
     @property
     def speed(self) -> float:
@@ -234,7 +231,11 @@ class App:
         await self._answer(PendingResponse(plan, namespace, namespace.clock, start), scope, send)
 
     async def plan(
-        self, http_request: HttpRequest, namespace: Namespace, has_left: Callable[[], bool]
+        self,
+        http_request: HttpRequest,
+        namespace: Namespace,
+        has_left: Callable[[], bool],
+        before: Lookup | None = None,
     ) -> PlannedResponse:
         """The answer to send. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
@@ -242,7 +243,7 @@ class App:
             if self.replay is not None and (planned := self.replay.take(http_request, namespace)) is not None:
                 return planned
             if not isinstance(clock, VirtualClock):
-                return await answer(http_request, namespace, self.options, has_left)
+                return await answer(http_request, namespace, self.options, has_left, before)
             with clock.working():
                 return await answer(http_request, namespace, self.options, has_left)
         except Exception:
@@ -286,6 +287,14 @@ class App:
 async def answer_with(app: App, plan: PlannedResponse, namespace: Namespace, scope: Scope, send: Send) -> None:
     """Answer with what is known already."""
     await app._answer(PendingResponse(plan, namespace, namespace.clock, namespace.clock.now()), scope, send)
+
+
+def settle(app: App, exchange: Exchange, namespace: Namespace) -> None:
+    """Counts a finished exchange, and reports it."""
+    app.totals.note(exchange)
+    namespace.journal.settle(exchange)
+    if app.on_exchange is not None:
+        app.on_exchange(exchange)
 
 
 def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:

@@ -1,30 +1,33 @@
 """A short-cut for requests whose head came before: they need not be parsed again.
 
-A client says the same head with every request of a kind. So the bytes of a head are remembered with what uvicorn and
-the application made of them, and a packet that begins with them and holds the whole body goes straight to the
-engine. An answer that needs no waiting, neither for work in a thread nor for its pace, is sent on the spot; for every
-other one, a task of the application goes on where the engine has come to.
+A client says the same head with every request of a kind, but for the length of the body. So the bytes of a head are
+remembered with what uvicorn and the application made of them, and a request that begins with them and has come whole
+goes straight to the engine. Many clients send head and body one after the other: then the head waits for its body. An
+answer that needs no waiting, neither for work in a thread nor for its pace, is sent on the spot; for every other one, a
+task of the application goes on where the engine has come to.
 
-Everything unusual goes the long way: a new head, a request in several packets or with others behind it, an answer that
-is still being sent, a client that expects a `100 Continue`, an upgrade, a page of another origin.
+Everything unusual goes the long way: a new head, a request in more than two packets or with others behind it, an answer
+that is still being sent, a client that expects a `100 Continue`, an upgrade, a page of another origin.
 """
 
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Generator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from emulator.clock import Clock
-from emulator.engine import PlannedResponse
+from emulator.engine import PlannedResponse, look_up, recall_at_once
 from emulator.server import uvicorn_adapter
-from emulator.server.app import PENDING, App, PendingResponse
+from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.heads import RequestHead
-from emulator.server.playback import send_in_one
+from emulator.server.playback import send_in_one, send_recollection
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.exchanges import came_on
+from emulator.state.namespace import Namespace
 from emulator.wire import Playback
 
 Result = TypeVar("Result")
@@ -32,7 +35,13 @@ logger = logging.getLogger("emulator")
 
 MAX_HEADS = 256
 MAX_HEAD_LENGTH = 4096
+MAX_LENGTHS = 512
+"""The most lengths of bodies that are remembered for one head."""
+MAX_HELD = 65536
+"""The most bytes of a body that its head waits for."""
 END_OF_HEAD = b"\r\n\r\n"
+LENGTH = b"ength: "
+"""The end of the name of the header that tells the length of the body, however it is capitalized."""
 OF_THE_CONNECTION = ("client", "server", "scheme", "state")
 """What a scope says that is not in the head."""
 TESTED = "0.54."
@@ -50,13 +59,39 @@ def fast_path_for(app: App, protocol_class: type[Any]) -> "FastPath | None":
     return FastPath(app)
 
 
-class Known(NamedTuple):
+@dataclass(slots=True)
+class Known:
     """What was made of a head."""
 
     scope: Scope
+    """As it was with the length with which the head came first."""
     request_head: RequestHead
-    length: int
-    """Bytes of the body that has to follow."""
+    lengths: dict[bytes, RequestHead] = field(default_factory=dict)
+    """The same with other lengths."""
+
+    def of_length(self, length: bytes, namespace: Namespace) -> RequestHead:
+        """The head of a request whose body has this length."""
+        if self.request_head.compiled is not namespace.compiled:  # its provider may look for the key elsewhere
+            self.request_head = self.request_head.within(namespace)
+            self.lengths.clear()
+        found = self.lengths.get(length)
+        if found is None:
+            if len(self.lengths) >= MAX_LENGTHS:
+                self.lengths.clear()
+            found = self.lengths[length] = self.request_head.of_length(length.decode())
+        return found
+
+
+def taken_apart(data: bytes) -> tuple[bytes, bytes, int]:
+    """What a request begins with: the head without the length of the body, that length, and where the body begins.
+    Empty and 0 when the head isn't whole or tells no length."""
+    end = data.find(END_OF_HEAD, 0, MAX_HEAD_LENGTH) + len(END_OF_HEAD)
+    start = data.find(LENGTH, 0, end) + len(LENGTH)
+    if end < len(END_OF_HEAD) or start < len(LENGTH):
+        return b"", b"", 0
+    stop = data.find(b"\r", start)
+    length = data[start:stop]
+    return (data[:start] + data[stop:end], length, end) if length.isdigit() and len(length) < 10 else (b"", b"", 0)
 
 
 class FastPath:
@@ -68,17 +103,18 @@ class FastPath:
         self._compiled = app.namespaces.default.compiled
 
     def learn(self, data: bytes, scope: Scope) -> None:
-        """Remember the head of a request that came whole and alone in one packet, and keeps its connection open."""
+        """Remember the head of a request that came alone, the head in one packet, and keeps its connection open."""
         if self._app.is_recording:
             return
-        end = data.find(END_OF_HEAD, 0, MAX_HEAD_LENGTH) + len(END_OF_HEAD)
-        length = len(data) - end
+        head, length, end = taken_apart(data)
         headers = dict(scope["headers"])
         if (
-            end < len(END_OF_HEAD)
+            not head
             or scope["method"] != "POST"
             or scope["http_version"] != "1.1"
-            or headers.get(b"content-length") != b"%d" % length
+            or [value for name, value in scope["headers"] if name == b"content-length"] != [length]
+            or not head[: head.find(LENGTH)].lower().endswith(b"\r\ncontent-l")
+            or len(data) - end > int(length)
             or any(name == b"connection" and value.lower() != b"keep-alive" for name, value in scope["headers"])
             or not headers.keys().isdisjoint((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
         ):
@@ -88,15 +124,19 @@ class FastPath:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
             shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}
-            self._heads[data[:end]] = Known(shared, request_head, length)
+            self._heads[head] = Known(shared, replace(request_head, kind=object()))
+
+    def awaits(self, data: bytes) -> bool:
+        """Whether this is a known head whose body is still to come."""
+        head, length, end = taken_apart(data)
+        return head in self._heads and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
 
     def take(self, protocol: Any, data: bytes) -> bool:
-        """Answer a packet or let the application do it; False when it has to be parsed."""
-        end = data.find(END_OF_HEAD, 0, MAX_HEAD_LENGTH) + len(END_OF_HEAD)
-        known = self._heads.get(data[:end])
+        """Answer what came or let the application do it; False when it has to be parsed."""
+        head, length, end = taken_apart(data)
+        known = self._heads.get(head)
         if known is None or self._app.is_recording:
             return False
-        scope, request_head, length = known
         app = self._app
         namespaces = app.namespaces
         if namespaces.default.compiled is not self._compiled:  # a provider may now look for the key elsewhere
@@ -104,24 +144,33 @@ class FastPath:
             self._compiled = namespaces.default.compiled
             return False
         handle = protocol.handle
-        if len(data) - end != length or handle.is_full or handle.is_lost or app.players.draining:
+        if len(data) - end != int(length) or handle.is_full or handle.is_lost or app.players.draining:
             return False
-        if namespaces.complaint(request_head.namespace):
+        name = known.request_head.namespace
+        if namespaces.complaint(name):
             return False
-        namespace = namespaces.get(request_head.namespace)
-        if request_head.compiled is not namespace.compiled:  # its provider may look for the key elsewhere
-            request_head = request_head.within(namespace)
-            self._heads[data[:end]] = Known(scope, request_head, length)
+        namespace = namespaces.get(name)
+        request_head = known.of_length(length, namespace)
         clock = namespace.clock
         start = clock.now()
-        plan = started(app.plan(request_head.with_body(data[end:]), namespace, handle.has_left))
+        http_request = request_head.with_body(data[end:])
+        before = None if app.replay is not None else look_up(http_request, namespace)
+        if before is not None and before.cached is not None and before.cached.whole is not None:
+            recollection, exchange = recall_at_once(before.cached, http_request, namespace, app.options)
+            exchange.playback = send_recollection(recollection, before.cached.whole, start, clock, handle)
+            came_on(exchange, handle.record)
+            exchange.end(recollection)
+            settle(app, exchange, namespace)
+            protocol.rest()
+            return True
+        plan = started(app.plan(http_request, namespace, handle.has_left, before))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
             plan.exchange.playback = playback
             came_on(plan.exchange, handle.record)
             app.close(plan, namespace)
             protocol.rest()
         else:
-            protocol.begin({**scope, PENDING: PendingResponse(plan, namespace, clock, start)})
+            protocol.begin({**known.scope, PENDING: PendingResponse(plan, namespace, clock, start)})
         return True
 
 

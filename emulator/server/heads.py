@@ -57,6 +57,13 @@ class RequestHead:
     """The path as it was sent."""
     size: int = 0
     """Bytes of the head."""
+    kind: object = None
+    """The same for all heads that differ in nothing but the length of the body; None: nobody knows."""
+
+    def of_length(self, length: str) -> "RequestHead":
+        """The same head of a request whose body has another length."""
+        headers = {**self.headers, "content-length": length}
+        return replace(self, headers=headers, size=self.size + len(length) - len(self.headers["content-length"]))
 
     def within(self, namespace: Namespace) -> "RequestHead":
         """The same with the credential that the provider finds under the settings of the request's own namespace."""
@@ -79,6 +86,7 @@ class RequestHead:
             faults=target.faults,
             sent_path=self.sent_path,
             head_size=self.size,
+            head=self.kind,
         )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol, cast
 from emulator.clock import Alarm, Clock, WallClock
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
+from emulator.state.response_cache import Recollection, Whole
 from emulator.wire import (
     MAX_MOMENTS,
     Afterwards,
@@ -223,6 +224,38 @@ def send_in_one(
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
+def send_recollection(
+    recollection: Recollection, whole: Whole, start: float, clock: Clock, handle: ConnectionHandle
+) -> Playback:
+    """A recalled answer in one write, on a connection that can take it and stays open."""
+    planned, values = recollection.cached.planned, recollection.values()
+    body = whole.body.filled(values)
+    head = (
+        _status_line(planned.status)
+        + _default_lines.of(handle.protocol.server_state.default_headers)
+        + whole.head.filled(values)
+    )
+    handle.write(_framed(head, body, streamed=planned.streamed))
+    now = clock.now()
+    return Playback("complete", len(body), whole.frames, now, now, now - start)
+
+
+class _DefaultLines:
+    """The lines of the headers that the server puts before all others, which change once a second."""
+
+    def __init__(self) -> None:
+        self._headers: Sequence[Header] = ()
+        self._lines = b""
+
+    def of(self, headers: Sequence[Header]) -> bytes:
+        if headers is not self._headers:
+            self._headers, self._lines = headers, b"".join([b"\r\n%b: %b" % header for header in headers])
+        return self._lines
+
+
+_default_lines = _DefaultLines()
+
+
 def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
     """Whether head and body may go in one write: nothing about the request asks for more."""
     scope = cycle.scope
@@ -243,7 +276,11 @@ def _in_one(planned: PlannedBody, body: bytes, handle: ConnectionHandle) -> byte
     head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
         raise ValueError(f"a header holds a line end: {headers}")
-    if not planned.streamed:
+    return _framed(head, body, streamed=planned.streamed)
+
+
+def _framed(head: bytes, body: bytes, *, streamed: bool) -> bytes:
+    if not streamed:
         return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
     end = b"0\r\n\r\n"
     return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b" % (head, len(body), body, end)

@@ -190,13 +190,16 @@ GONE = _Gone()
 
 
 class FastPath(Protocol):
-    """What may answer a packet before uvicorn parses it."""
+    """What may answer a request before uvicorn parses it."""
+
+    def awaits(self, data: bytes) -> bool:
+        """Whether this is the beginning of a request that it may answer once the rest is there."""
 
     def take(self, protocol: Any, data: bytes) -> bool:
         """Whether that was done."""
 
     def learn(self, data: bytes, scope: Scope) -> None:
-        """A packet was one whole request; this is what it said."""
+        """A packet was one request, or its head and a part of its body; this is what the head said."""
 
 
 class _Limits(UvicornProtocol):
@@ -305,7 +308,43 @@ class _Limits(UvicornProtocol):
             self.give_up(REQUEST_TIMEOUT)
 
 
-class Connection(_Limits):
+class _Held(_Limits):
+    """A known head that waits for its body, and is left to the parser if that does not come."""
+
+    held = b""
+
+    def feed(self, data: bytes) -> None:
+        """Let the parser have what came."""
+        raise NotImplementedError
+
+    def unset_keep_alive(self) -> None:
+        """Let the connection rest for as long as it wants."""
+        self._unset_keepalive_if_required()
+
+    def hold(self, data: bytes) -> None:
+        """Keep a known head until its body is there."""
+        self.held = data
+        self.unset_keep_alive()
+        self.be_patient()
+
+    def let_go(self) -> None:
+        """Let the parser have what was kept."""
+        held, self.held = self.held, b""
+        if held:
+            self.unfinished += len(held)
+            self.feed(held)
+
+    def _run_out(self) -> None:
+        self.let_go()
+        super()._run_out()
+
+    def shutdown(self) -> None:
+        """uvicorn's own: a request that has begun is still answered."""
+        self.let_go()
+        super().shutdown()
+
+
+class Connection(_Held):
     """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
     a `ConnectionHandle` into every request's state."""
 
@@ -317,10 +356,6 @@ class Connection(_Limits):
         self._shortcut = fast_path
         self._answered = 0.0  # when the short-cut last answered, by the loop's time
 
-    def feed(self, data: bytes) -> None:
-        """Let the parser have what came."""
-        raise NotImplementedError
-
     def cycle_for(self, scope: Scope) -> Cycle:
         """uvicorn's record of a request that came whole and needs no parsing."""
         raise NotImplementedError
@@ -328,10 +363,6 @@ class Connection(_Limits):
     def start(self, cycle: Cycle) -> None:
         """Let the application answer."""
         raise NotImplementedError
-
-    def unset_keep_alive(self) -> None:
-        """Let the connection rest for as long as it wants."""
-        self._unset_keepalive_if_required()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -355,8 +386,14 @@ class Connection(_Limits):
         self.handle.stop_waiting()
         before = self.cycle
         short = self._shortcut if not self.unfinished and self._is_between_requests() else None
-        if short is not None and short.take(self, data):
-            return
+        if short is not None:
+            held, self.held = self.held, b""
+            if short.take(self, held + data if held else data):
+                return
+            if not held and short.awaits(data):
+                self.hold(data)
+                return
+            data = held + data
         was_in_body = before is not None and before.more_body
         self.unfinished += len(data)
         self.feed(data)
@@ -368,6 +405,8 @@ class Connection(_Limits):
             or self.unfinished > MAX_HEAD_BYTES
             or self.flow.read_paused
         ):
+            if short is not None and cycle is not before and cycle.more_body and cycle.keep_alive:
+                short.learn(data, cycle.scope)
             self.consider(before, was_in_body)
         else:
             if self.deadline is None:

@@ -76,6 +76,9 @@ class UvicornProtocol(asyncio.Protocol):
         def timeout_keep_alive_handler(self) -> None:
             """The connection was idle for too long."""
 
+        def shutdown(self) -> None:
+            """Close the connection, after the answer that is under way."""
+
         def _unset_keepalive_if_required(self) -> None:
             """Let the connection rest for as long as it wants."""
 

@@ -26,6 +26,7 @@ from emulator.state.recorded import (
     steps_of,
 )
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
+from emulator.state.response_cache import Recollection
 from emulator.state.said import said, shape_of
 from emulator.wire import MAX_MOMENTS, Data, PlannedBody, Playback, Raw, Step
 
@@ -44,7 +45,7 @@ class _Findings:
 
     if TYPE_CHECKING:
         _http_request: HttpRequest
-        _answer: "PlannedBody | RecordedResponse | None"
+        _answer: "PlannedBody | RecordedResponse | Recollection | None"
         _frames: "_Frames | None"
         why: "Why | None"
         faults: tuple[str, ...]
@@ -121,7 +122,8 @@ class _Findings:
         """When each frame was to be sent and when it was, in seconds from the request; `sent` is null for one that was
         not."""
         playback = self.playback or self.underway
-        answer = self.planned or (self._answer if isinstance(self._answer, PlannedBody) else None)
+        kept = self._answer.planned() if isinstance(self._answer, Recollection) else self._answer
+        answer = self.planned or (kept if isinstance(kept, PlannedBody) else None)
         planned = self._frames if answer is None else _frames_of(answer)
         if planned is None:
             return []
@@ -188,7 +190,7 @@ class Exchange(_Findings):
     """Bytes that the journal counts for it; 0 until it is over."""
     is_kept: bool = False
     """Whether the journal still holds it."""
-    _answer: PlannedBody | RecordedResponse | None = field(default=None, repr=False)
+    _answer: PlannedBody | RecordedResponse | Recollection | None = field(default=None, repr=False)
     _frames: "_Frames | None" = field(default=None, repr=False)
     arrived: float = 0.0
     """When the request came, in real Unix seconds, whatever the namespace's clock says."""
@@ -238,6 +240,8 @@ class Exchange(_Findings):
     def response(self) -> RecordedResponse:
         """What was answered; without a body until the answer is over."""
         answer, http_request = self._answer, self._http_request
+        if isinstance(answer, Recollection):
+            answer = answer.planned()
         if isinstance(answer, PlannedBody):
             body = answer.body()
             answer = RecordedResponse(answer.status, readable(answer.headers), body, len(body))
@@ -276,11 +280,13 @@ class Exchange(_Findings):
         if self.body_size > MAX_REQUEST_BYTES:
             self._http_request = replace(http_request, body=http_request.body[:MAX_REQUEST_BYTES])
 
-    def end(self, answer: PlannedBody | Sequence[Step] | None = None) -> None:
+    def end(self, answer: PlannedBody | Recollection | Sequence[Step] | None = None) -> None:
         """It is over, however it went: what the record shows is all that is kept."""
         self.underway = self.planned = None
         playback = self.playback
-        if answer is not None and playback is not None:
+        if isinstance(answer, Recollection):
+            self._answer = answer
+        elif answer is not None and playback is not None:
             sent = playback.bytes_sent
             is_whole = (
                 isinstance(answer, PlannedBody) and playback.ended == "complete" and 0 < sent <= MAX_REQUEST_BYTES

@@ -16,6 +16,9 @@ OTHER = "other"
 MAX_LABEL = 100
 """The most characters of a model's name in a label."""
 
+KINDS = ("prompt", "completion", "reasoning", "cached")
+"""The kinds of tokens."""
+
 Labels = tuple[str, ...]
 
 
@@ -25,8 +28,8 @@ class Totals:
 
     requests: Counter[Labels] = field(default_factory=Counter)
     """By provider, operation, status, outcome and how it ended."""
-    tokens: Counter[Labels] = field(default_factory=Counter)
-    """By provider, model and kind: prompt, completion, reasoning, cached."""
+    tokens: dict[Labels, list[int]] = field(default_factory=dict)
+    """By provider and model, one count for each of KINDS."""
     cost: dict[Labels, Decimal] = field(default_factory=dict)
     """In USD, by provider."""
     faults: Counter[Labels] = field(default_factory=Counter)
@@ -42,15 +45,11 @@ class Totals:
         labels = (provider, exchange.operation or "none", str(exchange.status), exchange.outcome, ended)
         _add(self.requests, labels, 1)
         if usage is not None:
-            model = exchange.model
-            for kind, count in (
-                ("prompt", usage.prompt),
-                ("completion", usage.completion),
-                ("reasoning", usage.reasoning),
-                ("cached", usage.cached),
-            ):
-                if count:
-                    _add(self.tokens, (provider, model, kind), count)
+            counts = self._tokens_of(provider, exchange.model)
+            counts[0] += usage.prompt
+            counts[1] += usage.completion
+            counts[2] += usage.reasoning
+            counts[3] += usage.cached
             if exchange.cost:
                 self.cost[(provider,)] = self.cost.get((provider,), Decimal(0)) + exchange.cost
         if exchange.faults or exchange.skipped:
@@ -61,6 +60,13 @@ class Totals:
             if histogram is None:
                 histogram = self.first[place] = Histogram()
             histogram.add(max(0.0, playback.first_sent - exchange.started))
+
+    def _tokens_of(self, provider: str, model: str) -> list[int]:
+        counts = self.tokens.get((provider, model))
+        if counts is None:
+            labels = (provider, model) if len(self.tokens) < MAX_SERIES else (OTHER, OTHER)
+            counts = self.tokens.setdefault(labels, [0] * len(KINDS))
+        return counts
 
     def _note_faults(self, exchange: Exchange) -> None:
         rows = [(fault, "applied") for fault in exchange.applied]
@@ -73,7 +79,7 @@ class Totals:
         """As plain data, which `merged` takes."""
         return {
             "requests": [[list(labels), count] for labels, count in self.requests.items()],
-            "tokens": [[[p, redacted(m[:MAX_LABEL]), k], count] for (p, m, k), count in self.tokens.items()],
+            "tokens": [[[p, redacted(m[:MAX_LABEL])], counts] for (p, m), counts in self.tokens.items()],
             "cost": [[list(labels), str(cost)] for labels, cost in self.cost.items()],
             "faults": [
                 [[redacted(kind[:MAX_LABEL]), source, result], count]
@@ -93,10 +99,13 @@ def merged(parts: Iterable[dict[str, Any]]) -> Totals:
     """The merged totals of several processes."""
     totals = Totals()
     for part in parts:
-        for name in ("requests", "tokens", "faults"):
+        for name in ("requests", "faults"):
             counts: Counter[Labels] = getattr(totals, name)
             for labels, count in part[name]:
                 counts[tuple(labels)] += count
+        for labels, more in part["tokens"]:
+            known = totals.tokens.get(tuple(labels), (0,) * len(KINDS))
+            totals.tokens[tuple(labels)] = [mine + its for mine, its in zip(known, more, strict=True)]
         for labels, cost in part["cost"]:
             totals.cost[tuple(labels)] = totals.cost.get(tuple(labels), Decimal(0)) + Decimal(cost)
         for labels, dumped in part["first"]:

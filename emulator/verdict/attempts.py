@@ -164,12 +164,6 @@ class _Recorded:
         duration = self.duration
         return self.received + duration if duration is not None else float("inf")
 
-    @property
-    def stayed(self) -> float:
-        """The seconds that the client stayed after the last byte."""
-        end = self.duration if self.duration is not None else self.row.get("age")
-        return max(0.0, float(end or 0.0) - float(self.row["last_sent"] or 0.0))
-
     # How it went
 
     @property
@@ -341,3 +335,9 @@ def gap(earlier: Attempt, later: Attempt) -> float:
     if earlier.is_real:
         return by_clock
     return max(by_clock, later.arrived - earlier.arrived)
+
+
+def stayed(attempt: Attempt) -> float:
+    """The seconds that the client stayed after the last byte."""
+    end = attempt.duration if attempt.duration is not None else attempt.row.get("age")
+    return max(0.0, float(end or 0.0) - float(attempt.row["last_sent"] or 0.0))

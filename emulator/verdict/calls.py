@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from emulator.dialects.turns import Turn
-from emulator.verdict.attempts import Attempt
+from emulator.verdict.attempts import Attempt, stayed
 
 MAX_GAP = 900.0
 """Seconds after which the same conversation is a new call."""
@@ -138,7 +138,7 @@ def _may_be_counted(last: Attempt, attempt: Attempt) -> bool:
         return False
     if not last.is_whole or not _ends_before(last, attempt):
         return True
-    is_given_up = last.ended == "client_closed" and last.stayed >= PATIENCE
+    is_given_up = last.ended == "client_closed" and stayed(last) >= PATIENCE
     return last.connection == attempt.connection or last.acknowledged == "failed" or is_given_up
 
 

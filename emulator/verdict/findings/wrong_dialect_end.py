@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from emulator.verdict.attempts import stayed
 from emulator.verdict.base import Check, Evidence, Found, Open, numbers, seconds
 
 PATIENCE = 2.0
@@ -16,12 +17,12 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
         if not attempt.has_end or attempt.is_refused or attempt.answer.error or not attempt.stream.data:
             continue
         end = "[DONE]" if "[DONE]" in attempt.stream.data else f"{attempt.shape.end_is}, and this dialect has no [DONE]"
-        stayed = attempt.stayed
-        if attempt.is_real and stayed >= PATIENCE:
+        wait = stayed(attempt)
+        if attempt.is_real and wait >= PATIENCE:
             yield Found(
                 numbers(attempt),
                 f"Exchange {attempt.number} had its end ({end}), and the client stayed "
-                f"{seconds(stayed)} more on the open connection.",
+                f"{seconds(wait)} more on the open connection.",
             )
         elif "[DONE]" in attempt.stream.data or attempt.ended != "complete":
             continue

@@ -1,0 +1,20 @@
+"""The arrival of a request: its record, its attempt, and the entropy that its ids and random choices come from."""
+
+from emulator import seeded
+from emulator.engine.options import Options
+from emulator.providers.base import Provider
+from emulator.request import HttpRequest
+from emulator.state.exchanges import Exchange
+from emulator.state.namespace import Namespace
+
+
+def arrive(
+    http_request: HttpRequest, namespace: Namespace, options: Options, identity: bytes
+) -> tuple[Exchange, Provider, bytes, str]:
+    """Record a request that has just arrived. Returns its record, the provider at this moment, its entropy and its
+    request id. `identity`: what makes it the same as another."""
+    exchange = namespace.begin(http_request)
+    provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
+    attempt = exchange.attempt = namespace.attempt(identity)
+    entropy = seeded.hashed(seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker))
+    return exchange, provider, entropy, provider.request_id(exchange.received, entropy)

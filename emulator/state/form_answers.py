@@ -1,0 +1,139 @@
+"""Answers that a rule gives to every request of a form: the same but for ids, moments and the tokens of the prompt.
+
+An answer is kept with gaps in these places. What makes an answer fit for it is decided by the engine; here is only the
+keeping and the filling in.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from emulator.matching.rules import Answer
+from emulator.reply import Usage
+from emulator.state.response_cache import CREATED, ID, MAX_ANSWER_BYTES, REQUEST_ID
+from emulator.wire import FrameRun, Header, PlannedBody
+
+PROMPT = 7_305_418_500_000_000
+"""Stands for the tokens of a prompt. What is added to it or taken from it is less than half a billion, so every sum
+begins alike."""
+_ID = orjson.dumps(ID)[1:-1]
+_CREATED = b"%d" % CREATED
+_REQUEST_ID = REQUEST_ID.encode()
+_STAND_IN = re.compile(b"|".join([re.escape(_ID), _CREATED, rb"7305418\d{9}"]))
+
+
+class _Gapped(bytes):
+    """A text with gaps, as bytes to be formatted."""
+
+
+@dataclass(frozen=True, slots=True)
+class GappedAnswer:
+    """An answer with gaps."""
+
+    planned: PlannedBody
+    sums: tuple[tuple[bytes, int], ...]
+    """What the gaps for numbers are called, and what each adds to the tokens of the prompt."""
+
+    def filled(self, id: str, created: int, request_id: str, prompt: int = 0) -> PlannedBody:
+        """The answer with its own id, time, request id and prompt."""
+        planned = self.planned
+        values: dict[bytes, Any] = {b"id": orjson.dumps(id)[1:-1], b"created": created}
+        for name, number in self.sums:
+            values[name] = prompt + number
+        headers = planned.headers
+        if request_id:
+            headers = tuple([_with(header, request_id.encode()) for header in headers])
+        return PlannedBody(
+            planned.status, headers, tuple([_fill(run, values) for run in planned.runs]), planned.streamed
+        )
+
+
+def gapped(planned: PlannedBody) -> GappedAnswer:
+    """An answer that was made of stand-ins, with gaps in their place."""
+    sums: dict[bytes, int] = {}
+    runs = tuple([_gapped_run(run, sums) for run in planned.runs])
+    return GappedAnswer(replace(planned, runs=runs), tuple(sums.items()))
+
+
+def holds_stand_in(planned: PlannedBody) -> bool:
+    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    texts = [text for run in planned.runs for text in (run.before, run.after, *run.pieces)]
+    texts += [value for _, value in planned.headers]
+    return any(_STAND_IN.search(text) or _REQUEST_ID in text for text in texts)
+
+
+def is_small(planned: PlannedBody) -> bool:
+    """Whether an answer is short enough to be kept."""
+    return sum(map(_size, planned.runs)) <= MAX_ANSWER_BYTES
+
+
+def _gapped_run(run: FrameRun, sums: dict[bytes, int]) -> FrameRun:
+    if run.before or run.after:
+        before, middle, after = (_gapped(text, sums) for text in (run.before, run.middle, run.after))
+        return replace(run, before=before, middle=middle, after=after)
+    return replace(run, pieces=tuple([_gapped(piece, sums) for piece in run.pieces]))
+
+
+def _gapped(text: bytes, sums: dict[bytes, int]) -> bytes:
+    """A text with a gap for each stand-in."""
+    if _STAND_IN.search(text) is None:
+        return text
+
+    def gap(found: re.Match[bytes]) -> bytes:
+        if found[0] in (_ID, _CREATED):
+            return b"%(id)b" if found[0] == _ID else b"%(created)d"
+        number = int(found[0]) - PROMPT
+        name = b"%d" % number
+        sums[name] = number
+        return b"%%(%b)d" % name
+
+    return _Gapped(_STAND_IN.sub(gap, text.replace(b"%", b"%%")))
+
+
+def _with(header: Header, request_id: bytes) -> Header:
+    return (header[0], request_id) if header[1] == _REQUEST_ID else header
+
+
+def _fill(run: FrameRun, values: Mapping[bytes, Any]) -> FrameRun:
+    before, middle, after, pieces = run.before, run.middle, run.after, run.pieces
+    if before or after:
+        if type(before) is _Gapped:
+            before = before % values
+        if type(middle) is _Gapped:
+            middle = middle % values
+        if type(after) is _Gapped:
+            after = after % values
+    else:
+        pieces = tuple([piece % values if type(piece) is _Gapped else piece for piece in pieces])
+    return FrameRun(run.part, before, pieces, after, run.tokens, run.also, run.first, middle)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedAnswer:
+    """What a rule answers to every request of a form."""
+
+    answer: Answer
+    gapped: GappedAnswer
+    usage: Usage
+    """With no prompt."""
+
+    def usage_of(self, prompt: int) -> Usage:
+        """The usage of a request with so many tokens."""
+        known = self.usage
+        return Usage(
+            prompt,
+            known.completion,
+            prompt + known.completion,
+            known.reasoning,
+            known.cached,
+            known.cache_written,
+            known.cache_written_1h,
+        )
+
+
+def _size(run: FrameRun) -> int:
+    around = len(run.before) + len(run.middle) + len(run.after) + (run.first is not None) * 8
+    return len(run.pieces) * around + sum(map(len, run.pieces))
