@@ -47,7 +47,7 @@ class ServesDeepSeek(Provider[SettingsT_co]):
         return super().estimates(request) or FOREIGN.match(request.model) is not None
 
     def effort_prompt(self, request: ModelRequest) -> tuple[str | None, int]:
-        """The effort whose text stands in the prompt of a request that thinks, and tokens of other texts of this kind."""
+        """The effort whose text stands in the prompt of a request that thinks, and the tokens of others like it."""
         return request.controls.reasoning_effort, 0
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
