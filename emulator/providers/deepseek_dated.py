@@ -87,6 +87,8 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
         return None if effort is None else mapping.get(effort, effort)
 
     def effort_prompt(self, request: ModelRequest) -> tuple[str | None, int]:
+        if not self.settings.hidden_prompt:
+            return super().effort_prompt(request)
         effort = request.controls.reasoning_effort or "high"
         served = self.profile.model(request.model)
         is_continued = bool(request.messages) and request.messages[-1].prefix  # there it thinks no more

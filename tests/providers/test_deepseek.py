@@ -889,4 +889,4 @@ def test_the_question_of_cloudsways_document_costs_the_same_tokens_here(document
     path, body = DeepSeek.example
     answer = ask(documented, "deepseek", body, path=path).json()
     assert answer["choices"][0]["message"]["content"] == "Hello! How can I help you today?"
-    assert ordered(answer["usage"]) == ordered(usage(10 + 79, 68, 58))  # and what V4 pro is told of how to think
+    assert ordered(answer["usage"]) == ordered(usage(10, 68, 58))
