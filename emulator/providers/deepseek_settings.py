@@ -59,7 +59,7 @@ class DeepSeekSettings(Settings):
     effort: Literal["profile", "current", "earlier"] = "profile"
     """What efforts mean: now minimal is low, medium and xhigh are high; earlier low and medium were high, xhigh max."""
     hidden_prompt: bool = False
-    """Whether the text counts that the usual effort puts into the prompt since August: 79 tokens, with V4.1 flash 26."""
+    """Whether the text counts that the usual effort puts into the prompt since August: 79 tokens, or 26 (V4.1)."""
     json_schema: Literal["accept", "refuse"] = "accept"
     """Whether `response_format` may be a schema: DeepSeek itself refuses it today, but helpers of SDKs ask for it."""
     context_length: int = CONTEXT_LENGTH
