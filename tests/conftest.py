@@ -1,5 +1,6 @@
 """Running emulators, and a client to talk to them."""
 
+import gc
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,9 @@ from talk import KEYS, PATHS, Ask, Serving
 from emulator import Emulator
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def serving() -> Iterator[Serving]:
-    """`serving(scenario, **options)` gives a running emulator; the same arguments give the same one."""
+    """`serving(scenario, **options)` gives a running emulator; within a file, the same arguments give the same one."""
     running: dict[str, Emulator] = {}
 
     def serve(scenario: Mapping[str, Any] | None = None, **options: Any) -> Emulator:
@@ -29,7 +30,7 @@ def serving() -> Iterator[Serving]:
         list(pool.map(Emulator.stop, running.values()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def documented(serving: Serving) -> Emulator:
     """An emulator with the default scenario. It is shared: do not count on what it has answered before."""
     return serving()
@@ -61,6 +62,12 @@ def ask(http: httpx.Client) -> Ask:
         return http.request(method, url, content=data, headers={"content-type": "application/json", **given})
 
     return post
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: tests that look for garbage need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-COMMAND = (sys.executable, "-m", "emulator", "run")
+import processes
+
+COMMAND = (*processes.COMMAND, "run")
 SET_BY_RUN = ("_BASE_URL", "_API_KEY", "_API_BASE", "_PROXY", "_BUNDLE", "_CERT_FILE")
 ENVIRONMENT = {
     name: value
@@ -29,12 +30,11 @@ class Ran:
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None, timeout: float = 50) -> Ran:
     """`emulator run --json …` to its end. The report has to be the last line of stderr."""
-    done = subprocess.run(
+    done = processes.run(
         [*COMMAND, "--json", *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
-        check=False,
         env={**ENVIRONMENT, **(environment or {})},
     )
     err, _, last = done.stderr.rstrip("\n").rpartition("\n")

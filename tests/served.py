@@ -1,15 +1,15 @@
 """The command `emulator` as a process of its own."""
 
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-COMMAND = (sys.executable, "-m", "emulator")
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EMULATOR_")}
+import processes
+from processes import COMMAND, ENVIRONMENT
+
+__all__ = ["COMMAND", "ENVIRONMENT", "Served", "run", "served"]
 
 
 class Served:
@@ -17,7 +17,7 @@ class Served:
 
     def __init__(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
         self.started = time.monotonic()
-        self.process = subprocess.Popen(
+        self.process = processes.Popen(
             [*COMMAND, "serve", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -70,12 +70,11 @@ def served(*options: str, environment: Mapping[str, str] | None = None) -> Itera
 
 def run(*arguments: str, environment: Mapping[str, str] | None = None) -> tuple[int, str, str]:
     """One command, run to its end: exit code, output, errors."""
-    done = subprocess.run(
+    done = processes.run(
         [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=30,
-        check=False,
         env={**ENVIRONMENT, **(environment or {})},
     )
     return done.returncode, done.stdout, done.stderr

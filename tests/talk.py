@@ -40,6 +40,9 @@ MODELS = {
 NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 """For clients of faults that close a connection later: it must not meet the next request."""
 
+single = httpx.Client(trust_env=False, verify=False, timeout=30, limits=NO_REUSE)
+"""Sends single requests as `httpx` itself does, without reading all certificates of the world for each."""
+
 Serving = Callable[..., Emulator]
 Ask = Callable[..., httpx.Response]
 Events = list[dict[str, Any]]

@@ -17,7 +17,7 @@ RULES: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def all_of_them(serving: Serving) -> Emulator:
     return serving(RULES)
 

@@ -3,9 +3,8 @@
 import re
 from typing import Any
 
-import httpx
 import pytest
-from talk import PATHS, question
+from talk import PATHS, question, single
 
 from emulator import Emulator, UsageError
 
@@ -64,4 +63,4 @@ def test_a_wrong_argument_of_a_method_is_refused_too() -> None:
 def test_one_fault_needs_no_list(faults: Any) -> None:
     with Emulator(HELLO, faults=faults) as emulator:
         url, headers = emulator.url("serevix") + PATHS["serevix"], {"authorization": "Bearer k"}
-        assert httpx.post(url, json=question("serevix"), headers=headers, trust_env=False).status_code == 429
+        assert single.post(url, json=question("serevix"), headers=headers).status_code == 429

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, events, question
+from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, events, question, single
 
 from emulator import Emulator
 from emulator.providers import PROVIDERS
@@ -392,11 +392,10 @@ def test_a_deep_body_disturbs_neither_templates_nor_conditions(
     said = []
     for prompt in ("template", "plain", "unmatched"):
         body = json.dumps(question(provider, prompt))[:-1] + f', "deep": {deep}}}'
-        response = httpx.post(
+        response = single.post(
             emulator.url(provider) + PATHS[provider],
             content=body.encode(),
             headers={**KEYS[provider], "content-type": "application/json"},
-            trust_env=False,
         )
         said.append((response.status_code, response.headers.get("x-emulator-error")))
     assert said == [(200, None), (200, None), (404, "unmatched")]

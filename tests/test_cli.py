@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from served import ENVIRONMENT, run, served
+from talk import single
 
 from emulator import __version__
 from emulator.cli import cli
@@ -202,7 +203,7 @@ def test_an_option_stands_above_its_environment_variable() -> None:
 def test_each_request_is_a_line_of_the_log(style: str) -> None:
     with (
         served("--speed", "max", "--provider", "serevix", "--log", style) as server,
-        httpx.Client(trust_env=False) as http,
+        httpx.Client(trust_env=False, verify=False) as http,
     ):
         assert server.process.stdout is not None
         if style == "pretty":
@@ -481,7 +482,7 @@ def test_paths_with_blanks_are_one_path_in_a_variable(tmp_path: Path) -> None:
             for prompt in ("one two", "three"):
                 body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": prompt}]}
                 url = f"http://127.0.0.1:{server.port}/v1/chat/completions"
-                said.append(content(httpx.post(url, json=body, headers={"authorization": "Bearer k"}).text))
+                said.append(content(single.post(url, json=body, headers={"authorization": "Bearer k"}).text))
             assert said == ["it is one two", "it is three"]
 
 
@@ -499,7 +500,7 @@ def test_a_flag_is_a_variable_both_ways(variables: dict[str, str], is_allowed: b
     with served("--provider", "serevix", "--log", "off", environment=variables) as server:
         url = f"http://127.0.0.1:{server.port}/v1/models"
         headers = {"authorization": "Bearer k", "x-emulator-fault": "error:status=418"}
-        assert httpx.get(url, headers=headers).status_code == (418 if is_allowed else 200)
+        assert single.get(url, headers=headers).status_code == (418 if is_allowed else 200)
 
 
 def test_variables_that_contradict_each_other_or_are_no_truth_values_are_refused() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from rawhttp import Connection, eventually, request
-from talk import KEYS, PATHS, Serving, question
+from talk import KEYS, PATHS, Serving, question, single
 
 from emulator import Emulator, EmulatorError, ScenarioError, UsageError
 from emulator.client import NamespaceClient
@@ -410,7 +410,7 @@ def stopped() -> tuple[Emulator, NamespaceClient]:
         world = emulator.namespace("other")
         for each in (emulator, world):
             url = each.url("serevix") + PATHS["serevix"]
-            httpx.post(url, json=question("serevix", "next"), headers=KEYS["serevix"], trust_env=False, verify=False)
+            single.post(url, json=question("serevix", "next"), headers=KEYS["serevix"])
     return emulator, world
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 from runner import ENVIRONMENT
 from served import run, served
@@ -54,8 +55,8 @@ def test_init_writes_what_works_and_never_over_a_file(tmp_path: Path) -> None:
     written = json.loads(out)["written"]
     assert (code, len(written)) == (0, 5)
     assert all((tmp_path / name).is_file() for name in written)
-    command = [sys.executable, "-m", "emulator", "check", "scenarios/scenario.yaml"]
-    checked = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False)
+    command = [*processes.COMMAND, "check", "scenarios/scenario.yaml"]
+    checked = processes.run(command, capture_output=True, text=True, cwd=tmp_path, env=ENVIRONMENT, check=False)
     assert (checked.returncode, checked.stdout) == (0, "1 file checked, no problems.\n")
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly"],
@@ -101,8 +102,8 @@ def test_completion_prints_a_script(shell: str) -> None:
 
 def test_doctor_finds_nothing_on_a_sound_machine() -> None:
     environment = {"PATH": "/nowhere"}  # Node and curl have tests of their own
-    command = [sys.executable, "-m", "emulator", "doctor", "--port", "28080", "--json"]
-    done = subprocess.run(
+    command = [*processes.COMMAND, "doctor", "--port", "28080", "--json"]
+    done = processes.run(
         command, capture_output=True, text=True, check=False, timeout=55, env={**ENVIRONMENT, **environment}
     )
     facts = json.loads(done.stdout)

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from crowd import streams
 from served import served
+from talk import single
 
 from emulator import Emulator
 from emulator.control.access import access_for
@@ -48,7 +49,7 @@ class Api:
 
 @pytest.fixture
 def api() -> Iterator[Api]:
-    with Emulator(HELLO, unmatched="generate") as emulator, httpx.Client(trust_env=False) as http:
+    with Emulator(HELLO, unmatched="generate") as emulator, httpx.Client(trust_env=False, verify=False) as http:
         yield Api(emulator, http)
 
 
@@ -116,7 +117,7 @@ def test_waiting_ends_with_the_exchange_that_was_waited_for(api: Api) -> None:
     found: list[httpx.Response] = []
 
     def wait() -> None:
-        with httpx.Client(trust_env=False) as http:
+        with httpx.Client(trust_env=False, verify=False) as http:
             url = f"{api.emulator.origin}/__emulator/journal/wait?count=2&timeout=30&rule=hello"
             found.append(http.get(url, timeout=60))
 
@@ -287,7 +288,7 @@ def test_events_tell_what_begins_moves_and_ends(api: Api) -> None:
     with api.http.stream("GET", f"{api.emulator.origin}/__emulator/events", timeout=30) as events:
 
         def stream() -> None:
-            with httpx.Client(trust_env=False, timeout=30) as http:
+            with httpx.Client(trust_env=False, timeout=30, verify=False) as http:
                 Api(api.emulator, http).chat(stream=True)
 
         talk = threading.Thread(target=stream)
@@ -376,7 +377,7 @@ def test_the_servers_own_pages_may_use_it(api: Api) -> None:
 
 
 def test_a_server_that_others_can_reach_asks_for_its_token() -> None:
-    with Emulator(HELLO, host="0.0.0.0") as emulator, httpx.Client(trust_env=False) as http:
+    with Emulator(HELLO, host="0.0.0.0") as emulator, httpx.Client(trust_env=False, verify=False) as http:
         token = emulator.control_token
         assert token is not None
         url = f"http://127.0.0.1:{emulator.port}/__emulator"
@@ -394,7 +395,7 @@ def test_a_server_that_others_can_reach_asks_for_its_token() -> None:
 def test_a_page_of_an_origin_that_was_named_may_use_it() -> None:
     page = "http://localhost:3000"
     asks = {"origin": page, "access-control-request-method": "POST", "sec-fetch-site": "cross-site"}
-    with Emulator(HELLO) as emulator, httpx.Client(trust_env=False) as http:
+    with Emulator(HELLO) as emulator, httpx.Client(trust_env=False, verify=False) as http:
         app = emulator._server.app
         assert app is not None
         app.access = access_for("127.0.0.1", None, (page,))
@@ -488,12 +489,12 @@ def test_no_secret_is_in_the_log(style: str, tmp_path: Path) -> None:
         origin = f"http://127.0.0.1:{server.port}"
         for text, where in (("say it", "serevix"), (f"Remember {prompt}", "serevix"), ("say it", f"nowhere-{path}")):
             body = {"model": f"deepseek-{field}", "api_key": field, "stream": True}
-            httpx.post(
+            single.post(
                 f"{origin}/{where}/v1/chat/completions?api_key={query}",
                 json={**body, "messages": [{"role": "user", "content": text}]},
                 headers={"authorization": f"Bearer {header}"},
             )
-        httpx.get(f"{origin}/__emulator/journal/wait?count=3&timeout=20").raise_for_status()
+        single.get(f"{origin}/__emulator/journal/wait?count=3&timeout=20").raise_for_status()
         server.signal(signal.SIGTERM)
         _, out, err = server.finish()
     assert (out + err).count("404") >= 1  # all three are in the log

@@ -15,6 +15,7 @@ import httpx
 import pytest
 import yaml
 from served import ENVIRONMENT, Served, run, served
+from talk import single
 
 from emulator.cli import serve
 from emulator.cli.options import unknown_variables
@@ -49,7 +50,7 @@ def test_a_server_in_a_container_is_set_up_by_variables_and_prints_a_url_to_clic
     (line,) = [line for line in reachable.lines("/__emulator/") if "open" in line]
     url = line.split()[-1]
     assert url == f"{url_of(reachable)}/__emulator/?token=of-the-test"
-    assert httpx.get(url, trust_env=False).status_code == 200
+    assert single.get(url).status_code == 200
 
 
 def test_its_control_api_asks_for_the_token(reachable: Served, http: httpx.Client) -> None:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from click import Context
 from click.testing import CliRunner
+from talk import single
 
 from emulator import Emulator, patterns
 from emulator.cli import cli
@@ -27,6 +28,7 @@ from emulator.scenario.loading import parse
 from emulator.scenario.models import Match, RuleModel, Scenario
 from emulator.scenario.sources import load
 
+pytest_plugins = ["pytester"]
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCENARIOS = ROOT / "docs" / "scenarios.md"
@@ -110,19 +112,18 @@ def test_scenarios_in_the_documents_can_be_used(block: Block) -> None:
 
 
 @snippets("python")
-def test_python_in_the_documents_runs(block: Block, served: Emulator, tmp_path: Path) -> None:
+def test_python_in_the_documents_runs(
+    block: Block, served: Emulator, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Snippets for a running server get one; those that are tests are run by pytest."""
     code = block.text.replace("http://127.0.0.1:8080", served.origin)
     if "def test_" not in code:
         exec(compile(code, block.page, "exec", dont_inherit=True), {"__name__": "snippet"})
         return
-    path = tmp_path / "test_snippet.py"
-    path.write_text(code)
-    options = ["-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:xdist"]
-    run = subprocess.run(
-        [sys.executable, *options, str(path)], capture_output=True, text=True, timeout=60, cwd=tmp_path, check=False
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makepyfile(test_snippet=code)
+    run = pytester.runpytest_inprocess("-q", "-p", "emulator.pytest_plugin", "-p", "no:cacheprovider")
+    assert run.ret == 0, run.stdout.str()
 
 
 # Commands
@@ -189,14 +190,14 @@ def curl(arguments: list[str], served: Emulator) -> httpx.Response:
         elif not word.startswith("-"):
             url = word
     url = url.replace("http://127.0.0.1:8080", served.origin)
-    return httpx.request("POST" if data else "GET", url, content=data.encode(), headers=headers)
+    return single.request("POST" if data else "GET", url, content=data.encode(), headers=headers)
 
 
 def said_when_nothing_matches(folder: Path) -> str:
     with Emulator(folder / "hello.yaml") as emulator:
         body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "good morning"}]}
         url = emulator.url("serevix") + "/v1/chat/completions"
-        reply = httpx.post(url, json=body, headers={"authorization": "Bearer k"})
+        reply = single.post(url, json=body, headers={"authorization": "Bearer k"})
     message: str = reply.json()["error"]["message"]
     return message
 

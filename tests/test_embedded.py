@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 import httpx
 import pytest
 from rawhttp import Connection, request
-from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
+from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question, single
 
 from emulator import BindError, Emulator, EmulatorError, ScenarioError, UsageError
 from emulator.providers import PROVIDERS
@@ -25,11 +25,10 @@ HELLO: dict[str, Any] = {"rules": [{"name": "hello", "reply": {"content": "Hello
 
 
 def ask(emulator: Emulator, provider: str = "serevix", prompt: str = "Hi", **members: Any) -> httpx.Response:
-    return httpx.post(
+    return single.post(
         emulator.url(provider) + PATHS[provider],
         json=question(provider, prompt, **members),
         headers=KEYS[provider],
-        trust_env=False,
     )
 
 
@@ -130,7 +129,7 @@ def test_it_can_be_stopped_twice_and_started_again_on_the_same_port() -> None:
 
 def test_it_leaves_no_thread_and_no_socket_behind() -> None:
     before = threading.active_count()
-    with Emulator(HELLO) as emulator, httpx.Client(trust_env=False) as client:
+    with Emulator(HELLO) as emulator, httpx.Client(trust_env=False, verify=False) as client:
         client.get(emulator.origin)
         assert threading.active_count() > before
     assert threading.active_count() == before
@@ -197,7 +196,7 @@ def test_two_emulators_in_one_program_know_nothing_of_each_other() -> None:
 
 def test_it_runs_beside_an_event_loop_of_the_program() -> None:
     async def main(emulator: Emulator) -> list[int]:
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=False) as client:
             url = emulator.url("serevix") + PATHS["serevix"]
             posts = [client.post(url, json=question("serevix"), headers=KEYS["serevix"]) for _ in range(20)]
             return [response.status_code for response in await asyncio.gather(*posts)]

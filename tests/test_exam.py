@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import processes
 import pytest
 from click.testing import CliRunner
 from runner import ENVIRONMENT
@@ -25,12 +26,11 @@ CLIENT = (sys.executable, "-S", str(Path(__file__).parent / "exam_clients.py"))
 def exam(
     *arguments: str, client: tuple[str, ...] = CLIENT, code: int | None = None
 ) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "emulator", "exam", *arguments, *(("--", *client) if client else ())],
+    done = processes.run(
+        [*processes.COMMAND, "exam", *arguments, *(("--", *client) if client else ())],
         capture_output=True,
         text=True,
         timeout=170,
-        check=False,
         env=ENVIRONMENT,
     )
     assert code is None or done.returncode == code, done.stdout + done.stderr

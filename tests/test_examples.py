@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import processes
 import pytest
 
 EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
-EMULATOR = (sys.executable, "-m", "emulator", "run", "--")
+EMULATOR = (*processes.COMMAND, "run", "--")
 
 
 def missing(what: str) -> None:
@@ -26,9 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def run(folder: Path, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
     given = {name: value for name, value in os.environ.items() if not name.upper().endswith(("_PROXY", "_BASE_URL"))}
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=170, check=False, cwd=folder, env={**given, **environment}
-    )
+    return processes.run(command, capture_output=True, text=True, timeout=170, cwd=folder, env={**given, **environment})
 
 
 def without_retry(folder: Path, name: str) -> None:

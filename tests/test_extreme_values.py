@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 from served import run
+from talk import single
 
 from emulator import Emulator, ScenarioError
 
@@ -83,7 +83,5 @@ def test_check_says_so_without_a_traceback(tmp_path: Path) -> None:
 @pytest.mark.parametrize("balance", ["1.5", "0.000001", "1e12", "-3", 0.1, 5])
 def test_every_sensible_balance_is_taken(balance: object) -> None:
     with Emulator({"accounts": [{"key": "k", "balance": balance}], "rules": []}) as emulator:
-        response = httpx.get(
-            emulator.url("deepseek") + "/user/balance", headers={"authorization": "Bearer k"}, trust_env=False
-        )
+        response = single.get(emulator.url("deepseek") + "/user/balance", headers={"authorization": "Bearer k"})
     assert response.status_code == 200

@@ -59,7 +59,7 @@ CANARIES = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def started() -> Iterator[Callable[[Http, Loop], Watched]]:
     running: dict[tuple[Http, Loop], Watched] = {}
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from talk import single
 
 from emulator import Emulator
 from emulator.resources import folder
@@ -32,7 +33,7 @@ def started(name: str, clock: str = "virtual") -> Emulator:
 def ask(emulator: Emulator, prompt: str = "hello", *, key: str = "sk-any", **members: Any) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": prompt}], **members}
     url = emulator.url("cloudsway") + "/v1/ai/x/chat/completions"
-    return httpx.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=20)
+    return single.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=20)
 
 
 def until_cut(stream: httpx.Response) -> bytes:
@@ -69,7 +70,7 @@ def test_deepseek_busy_sends_four_empty_lines_or_keep_alives_and_closes() -> Non
         whole = ask(emulator)
         url = emulator.url("deepseek") + "/chat/completions"
         body = {"model": "deepseek-v4-pro", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-        with httpx.stream("POST", url, json=body, headers={"authorization": "Bearer sk-any"}) as stream:
+        with single.stream("POST", url, json=body, headers={"authorization": "Bearer sk-any"}) as stream:
             heard = until_cut(stream)
     assert (whole.status_code, whole.content) == (200, b"\n\n\n\n")
     assert set(heard.split(b"\n\n")) == {b": keep-alive", b""}
@@ -80,7 +81,7 @@ def test_a_spent_month_is_a_429_that_waiting_does_not_help() -> None:
         body = {"model": "claude-haiku-4-5", "max_tokens": 100, "messages": [{"role": "user", "content": "hello"}]}
         headers = {"x-api-key": "sk-ant-any", "anthropic-version": "2023-06-01"}
         url = emulator.url("anthropic") + "/v1/messages"
-        answers = [httpx.post(url, json=body, headers=headers) for _ in range(5)]
+        answers = [single.post(url, json=body, headers=headers) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     error = answers[-1].json()["error"]
     assert (error["type"], error["details"]) == ("rate_limit_error", {"error_code": "enforced_spend_limit_reached"})
@@ -109,7 +110,7 @@ def test_openresty_answers_about_half_of_the_requests_with_a_page() -> None:
 
 def test_a_stream_falls_silent_in_its_reasoning() -> None:
     with started("reasoning_stall") as emulator:
-        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.5) as client:
+        with pytest.raises(httpx.ReadTimeout), httpx.Client(timeout=0.5, verify=False) as client:
             client.post(
                 emulator.url("cloudsway") + "/v1/ai/x/chat/completions",
                 json={"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]},

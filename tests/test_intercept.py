@@ -3,13 +3,13 @@
 import json
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import processes
 import pytest
 from runner import ENVIRONMENT, Ran, python
 
@@ -369,8 +369,8 @@ def test_an_allowed_host_is_reached_and_an_unreachable_one_is_said() -> None:
 
 @contextmanager
 def serving(*options: str) -> Iterator[int]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "emulator", "serve", "--port", "0", "--log", "off", *options],
+    process = processes.Popen(
+        [*processes.COMMAND, "serve", "--port", "0", "--log", "off", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -444,8 +444,8 @@ def given(folder: Path) -> tuple[Path, Path]:
     ],
 )
 def test_serve_says_which_certificate_cannot_be_used(options: tuple[str, ...], words: str) -> None:
-    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", *options]
-    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=30)
+    command = [*processes.COMMAND, "serve", "--port", "0", *options]
+    done = processes.run(command, capture_output=True, text=True, env=ENVIRONMENT, check=False, timeout=30)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr

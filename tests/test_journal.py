@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from talk import EVERY_PROVIDER, KEYS, Ask, Serving, question
+from talk import EVERY_PROVIDER, KEYS, Ask, Serving, question, single
 
 from emulator import Emulator
 from emulator.logs import line
@@ -148,7 +148,7 @@ def test_refusals_are_in_the_journal_too(serving: Serving, ask: Ask) -> None:
 def exchange_of(emulator: Emulator, content: bytes, status: int = 200, **headers: str) -> Exchange:
     given = {"authorization": "Bearer " + CANARY, "content-type": "application/json", **headers}
     url = emulator.namespace("kept").url("serevix") + "/v1/chat/completions?key=secret&a=b"
-    assert httpx.post(url, content=content, headers=given, trust_env=False).status_code == status
+    assert single.post(url, content=content, headers=given).status_code == status
     emulator.wait_until_idle()
     return emulator.namespace("kept").journal[-1]
 
@@ -176,12 +176,11 @@ def test_an_answer_is_kept_as_far_as_it_was_sent() -> None:
     with Emulator({"rules": [{"reply": {"content": words}, "faults": ["close:after_tokens=3"]}]}) as emulator:
         parts: list[bytes] = []
         with (
-            httpx.stream(
+            single.stream(
                 "POST",
                 emulator.url("serevix") + "/v1/chat/completions",
                 json=question("serevix", stream=True),
                 headers=KEYS["serevix"],
-                trust_env=False,
             ) as response,
             contextlib.suppress(httpx.RemoteProtocolError),
         ):

@@ -11,10 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx
 import orjson
 import pytest
 from served import served
+from talk import single
 
 from emulator import Emulator, large
 
@@ -75,7 +75,7 @@ def test_what_is_wrong_far_inside_a_long_list_is_told_with_its_place() -> None:
     messages[4_321] = {"role": "nobody", "content": "hi"}
     with Emulator() as emulator:
         url = f"{emulator.origin}/deepseek/chat/completions"
-        answer = httpx.post(url, content=deepseek(*messages), headers=KEY, timeout=60)
+        answer = single.post(url, content=deepseek(*messages), headers=KEY, timeout=60)
     assert answer.status_code == 400
     assert "messages[4321].role: unknown variant `nobody`" in answer.json()["error"]["message"]
 
@@ -87,7 +87,7 @@ def test_a_large_body_is_answered_by_the_rule_that_it_matches() -> None:
     with Emulator({"rules": [rule, {"reply": {"content": "Too late."}}]}) as emulator:
         url = f"{emulator.origin}/deepseek/chat/completions"
         said = [
-            httpx.post(url, content=body, headers=KEY, timeout=60).json()["choices"][0]["message"]["content"]
+            single.post(url, content=body, headers=KEY, timeout=60).json()["choices"][0]["message"]["content"]
             for _ in range(2)
         ]
     assert said == ["Heard.", "Too late."]
@@ -138,7 +138,7 @@ def test_no_stream_waits_for_a_large_body(body: bytes, tmp_path: Path) -> None:
     with served("--scenario", str(scenario)) as server:
 
         def post() -> None:
-            httpx.post(
+            single.post(
                 f"http://127.0.0.1:{server.port}/deepseek/chat/completions", content=body, headers=KEY, timeout=60
             )
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import httpx
+from talk import single
 
 from emulator import Emulator
 from emulator.logs import line
@@ -21,7 +22,7 @@ RULES = [
 def ask(emulator: Emulator, prompt: str) -> httpx.Response:
     body: dict[str, Any] = {"model": "deepseek-v3", "messages": [{"role": "user", "content": prompt}]}
     url = emulator.url("serevix") + "/v1/chat/completions"
-    return httpx.post(url, json=body, headers={"authorization": "Bearer k"})
+    return single.post(url, json=body, headers={"authorization": "Bearer k"})
 
 
 def test_strict_answers_tell_each_rule_and_why_not_the_nearest_first() -> None:

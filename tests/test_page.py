@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from talk import KEYS, PATHS, question
+from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 
@@ -84,7 +84,7 @@ def origin(emulator: Emulator) -> str:
 
 def ask(emulator: Emulator, prompt: str, provider: str = "serevix", **members: Any) -> httpx.Response:
     url = emulator.url(provider) + PATHS[provider]
-    return httpx.post(url, json=question(provider, prompt, **members), headers=KEYS[provider], timeout=30)
+    return single.post(url, json=question(provider, prompt, **members), headers=KEYS[provider], timeout=30)
 
 
 def open_exchange(page: "Page", number: int) -> None:
@@ -93,14 +93,14 @@ def open_exchange(page: "Page", number: int) -> None:
 
 
 def test_page_is_served_with_its_own_policy_and_nothing_from_elsewhere(emulator: Emulator) -> None:
-    answer = httpx.get(f"{origin(emulator)}/__emulator/")
+    answer = single.get(f"{origin(emulator)}/__emulator/")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert answer.headers["content-security-policy"].startswith("default-src 'self';")
     assert re.findall(r"https?://", answer.text) == []
 
 
 def test_address_without_its_slash_leads_to_the_page(emulator: Emulator) -> None:
-    answer = httpx.get(f"{origin(emulator)}/@team/__emulator?x=1", follow_redirects=True)
+    answer = single.get(f"{origin(emulator)}/@team/__emulator?x=1", follow_redirects=True)
     assert (str(answer.url), answer.status_code) == (f"{origin(emulator)}/@team/__emulator/?x=1", 200)
 
 
@@ -108,16 +108,16 @@ def test_address_without_its_slash_leads_to_the_page(emulator: Emulator) -> None
     "path", ["assets/../__init__.py", "assets/%2e%2e/__init__.py", "assets/js/../../__init__.py", "assets/js/"]
 )
 def test_only_files_of_the_page_are_served(emulator: Emulator, path: str) -> None:
-    with httpx.Client() as client:
+    with httpx.Client(verify=False) as client:
         request = client.build_request("GET", origin(emulator))
         request.url = request.url.copy_with(raw_path=f"/__emulator/{path}".encode())
         assert client.send(request).status_code == 404
 
 
 def test_front_page_links_to_the_page_for_browsers_and_stays_json_for_programs(emulator: Emulator) -> None:
-    html = httpx.get(origin(emulator), headers={"accept": "text/html,*/*"})
+    html = single.get(origin(emulator), headers={"accept": "text/html,*/*"})
     assert 'href="/__emulator/"' in html.text
-    assert set(httpx.get(origin(emulator)).json()["providers"]) >= {"serevix", "deepseek"}
+    assert set(single.get(origin(emulator)).json()["providers"]) >= {"serevix", "deepseek"}
 
 
 def test_page_of_a_server_with_a_token_keeps_it_out_of_the_address(browser: "Browser", emulator: Emulator) -> None:
@@ -157,7 +157,7 @@ def test_opened_exchange_shows_answer_reasons_bytes_and_timeline(page: "Page", e
     page.wait_for_selector("#row-1")
     open_exchange(page, 1)
     page.wait_for_selector(".timeline svg")
-    details = httpx.get(f"{origin(emulator)}/__emulator/journal/1").json()
+    details = single.get(f"{origin(emulator)}/__emulator/journal/1").json()
     sent = [frame for frame in details["frames"] if frame["sent"] is not None]
     assert page.locator(".timeline .tick.hollow").count() == len(details["frames"])
     assert page.locator(".timeline .tick:not(.hollow)").count() == len(sent)
@@ -192,7 +192,7 @@ def test_fault_is_armed_acts_and_is_marked_in_the_timeline(page: "Page", emulato
     page.goto(f"{origin(emulator)}/__emulator/#/exchanges/1")
     page.wait_for_selector(".fault-mark")
     assert page.locator(".fault-mark text").inner_html() == "⚡ stall"
-    assert httpx.get(f"{origin(emulator)}/__emulator/journal/1").json()["applied"][0].startswith("stall")
+    assert single.get(f"{origin(emulator)}/__emulator/journal/1").json()["applied"][0].startswith("stall")
 
 
 def test_fault_is_armed_for_a_window_of_time(page: "Page", emulator: Emulator) -> None:
@@ -203,7 +203,7 @@ def test_fault_is_armed_for_a_window_of_time(page: "Page", emulator: Emulator) -
     page.fill("input[name='window.for']", "60")
     page.click("#arm")
     page.wait_for_selector(".armed-row:has-text('window')")
-    (row,) = httpx.get(f"{origin(emulator)}/__emulator/faults").json()["faults"]
+    (row,) = single.get(f"{origin(emulator)}/__emulator/faults").json()["faults"]
     assert row["fault"] == {"kind": "latency", "seconds": 2.0, "window": {"after": 30.0, "for": 60.0}}
 
 
@@ -307,7 +307,7 @@ def test_exchange_is_edited_and_sent_again(page: "Page", emulator: Emulator) -> 
     page.click("#try-send")
     page.wait_for_selector(".try-status:has-text('done after')")
     assert page.inner_text("#try-answer") == "Good day from the rule, in several tokens."
-    assert httpx.get(f"{origin(emulator)}/__emulator/journal/2").json()["rule"] == "greeting"
+    assert single.get(f"{origin(emulator)}/__emulator/journal/2").json()["rule"] == "greeting"
 
 
 def test_exports_of_one_exchange_hold_that_exchange_alone(page: "Page", emulator: Emulator) -> None:
@@ -347,11 +347,11 @@ def test_accounts_clock_and_reset_work_from_the_page(page: "Page", emulator: Emu
     page.wait_for_selector("td:has-text('$2.50')")
     page.click("text=manual")
     page.wait_for_selector("text=Advance seconds")
-    before = httpx.get(f"{origin(emulator)}/__emulator/clock").json()
+    before = single.get(f"{origin(emulator)}/__emulator/clock").json()
     page.get_by_label("Seconds to advance").fill("90")
     with page.expect_response(lambda response: response.url.endswith("clock?namespace=default")):
         page.click("text=Advance seconds")
-    after = httpx.get(f"{origin(emulator)}/__emulator/clock").json()
+    after = single.get(f"{origin(emulator)}/__emulator/clock").json()
     assert (before["mode"], round(after["now"] - before["now"])) == ("manual", 90)
 
 
@@ -361,7 +361,7 @@ HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script> hello
 def test_what_a_client_sent_is_shown_as_text_only(page: "Page", emulator: Emulator) -> None:
     ask(emulator, HOSTILE, user="<b>user</b>")
     ask(emulator, HOSTILE, model="<img src=x onerror='window.hit=1'>")
-    httpx.post(
+    single.post(
         f"{origin(emulator)}/<svg onload=window.hit=1>",
         json={"a": "<b>"},
         headers={"x-hostile": "<script>window.hit=1</script>"},
@@ -384,10 +384,10 @@ def test_no_secret_reaches_the_page(page: "Page", emulator: Emulator) -> None:
     secrets = [f"sk-canary-{place}-abcdef" for place in ("key", "query", "prompt", "reply")]
     key, query, prompt, reply = secrets
     rule = {"match": {"prompt": {"contains": "canary"}}, "reply": {"content": f"It is {' '.join(['so', reply])}."}}
-    httpx.post(f"{origin(emulator)}/__emulator/rules", json=rule).raise_for_status()
+    single.post(f"{origin(emulator)}/__emulator/rules", json=rule).raise_for_status()
     url = f"{emulator.url('serevix')}{PATHS['serevix']}?api_key={query}"
     body = question("serevix", f"Remember {prompt}", stream=True)
-    httpx.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
+    single.post(url, json=body, headers={"authorization": f"Bearer {key}"}, timeout=30)
     seen = ""
     open_exchange(page, 1)
     for tab in ("Overview", "Request", "Response", "Raw bytes"):
@@ -398,7 +398,7 @@ def test_no_secret_reaches_the_page(page: "Page", emulator: Emulator) -> None:
 
 
 def test_a_thousand_exchanges_keep_few_elements_and_the_newest_in_sight(page: "Page", emulator: Emulator) -> None:
-    with httpx.Client() as client:
+    with httpx.Client(verify=False) as client:
         for number in range(1000):
             client.post(f"{origin(emulator)}/nowhere/{number}", content=b"{}")
     page.wait_for_selector("#row-1000", timeout=60_000)
@@ -494,9 +494,9 @@ def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
 def test_speed_is_changed_from_the_page_for_answers_that_were_kept_too(page: "Page", emulator: Emulator) -> None:
     def planned() -> float:
         ask(emulator, "hello", stream=True)
-        frames = httpx.get(f"{origin(emulator)}/__emulator/journal?limit=1").json()["exchanges"]
+        frames = single.get(f"{origin(emulator)}/__emulator/journal?limit=1").json()["exchanges"]
         number = frames[0]["number"]
-        found = httpx.get(f"{origin(emulator)}/__emulator/journal/{number}").json()["frames"]
+        found = single.get(f"{origin(emulator)}/__emulator/journal/{number}").json()["frames"]
         return round(float(found[0]["planned"]), 3)
 
     page.goto(f"{origin(emulator)}/__emulator/#/control")

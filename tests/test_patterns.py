@@ -3,11 +3,10 @@
 import re
 import time
 
-import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from talk import KEYS, PATHS, question
+from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator, patterns
 from emulator.json_paths import compiled_path
@@ -159,9 +158,9 @@ def test_a_server_answers_at_once_whatever_its_patterns_and_the_prompt(prompt: s
     rules = [{"match": match, "reply": {"content": "hostile"}} for match in [*matches, {"body": bodies}]]
     with Emulator({"rules": [*rules, {"reply": {"content": "served"}}]}) as emulator:
         url = emulator.url("serevix") + PATHS["serevix"]
-        httpx.post(url, json=question("serevix"), headers=KEYS["serevix"], timeout=20)
+        single.post(url, json=question("serevix"), headers=KEYS["serevix"], timeout=20)
         begin = time.monotonic()
-        answer = httpx.post(url, json=question("serevix", prompt), headers=KEYS["serevix"], timeout=20)
+        answer = single.post(url, json=question("serevix", prompt), headers=KEYS["serevix"], timeout=20)
         took = time.monotonic() - begin
     assert answer.json()["choices"][0]["message"]["content"] in ("served", "hostile")
     assert took < 2

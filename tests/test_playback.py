@@ -107,7 +107,7 @@ class Stage:
         return playback.ended, playback.bytes_sent, playback.frames_sent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stages() -> Iterator[Callable[[Http, Loop], Stage]]:
     """A stage of each kind, started when it is first asked for."""
     running: dict[tuple[Http, Loop], Stage] = {}

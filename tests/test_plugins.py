@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from served import run, served
-from talk import ordered
+from talk import ordered, single
 
 from emulator.errors import UsageError
 from emulator.providers import PROVIDERS
@@ -93,7 +93,7 @@ class TestTheProviderThatThePageShows:
                 prompt: str, url: str = f"{base}/acme", model: str = "acme-large", **headers: str
             ) -> httpx.Response:
                 body = {"model": model, "messages": [{"role": "user", "content": prompt}]}
-                return httpx.post(
+                return single.post(
                     f"{url}/v2/chat/completions", json=body, headers={"authorization": "Bearer sk-test", **headers}
                 )
 
@@ -142,7 +142,7 @@ class TestTheProviderThatThePageShows:
 
     def test_can_be_served_alone(self, tmp_path: Path) -> None:
         with served("--provider", "acme", "--speed", "max", environment=documented(tmp_path)) as server:
-            response = httpx.post(
+            response = single.post(
                 f"http://127.0.0.1:{server.port}/v2/chat/completions",
                 json={"model": "acme-large", "messages": [{"role": "user", "content": "Hi"}]},
                 headers={"authorization": "Bearer sk-test"},
@@ -187,7 +187,7 @@ def test_a_provider_with_a_header_and_an_operation_of_its_own_is_matched_and_its
     scenario.write_text("version: 1\nrules:\n  - match: {provider: acme}\n    reply: {content: From the rule.}\n")
     options = ("--scenario", str(scenario), "--strict", "--speed", "max", "--log", "json")
     with served(*options, environment=environment) as server:
-        response = httpx.post(
+        response = single.post(
             f"http://127.0.0.1:{server.port}/acme/converse?session=sk-canary",
             json={"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
             headers={header: "sk-canary", "x-other": "kept"},
@@ -376,7 +376,7 @@ class TestADialectAndAFaultOfOtherDistributions:
 
             def ask(fault: str = "", **members: object) -> str:
                 headers = {"x-acme-secret": "sk-hidden", **({"x-emulator-fault": fault} if fault else {})}
-                return httpx.post(f"{base}/acme/say", json={"ask": "Hi", **members}, headers=headers).text
+                return single.post(f"{base}/acme/say", json={"ask": "Hi", **members}, headers=headers).text
 
             healthy = 'event: word\ndata: {"kind":"word","says":"%s"}\n\n'
             end = 'event: end\ndata: {"kind":"end","why":"said"}\n\n'

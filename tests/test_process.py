@@ -15,6 +15,7 @@ import httpx
 import psutil
 import pytest
 from served import COMMAND, ENVIRONMENT, Served, run, served
+from talk import single
 
 from emulator.logs import LogWriter
 from emulator.resources import DEFAULT_SCENARIO
@@ -46,7 +47,7 @@ def workers_of(server: Served) -> set[int]:
 def answers(server: Served) -> bool:
     try:
         url = f"http://127.0.0.1:{server.port}/__emulator/health"
-        return httpx.get(url, trust_env=False, timeout=5).status_code == 200
+        return single.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -165,7 +166,7 @@ def test_a_reader_that_does_not_read_stops_neither_answers_nor_the_end(style: st
     padding = "x" * 3000
     with (
         served("--log", style, "--speed", "max", "--workers", workers) as server,
-        httpx.Client(trust_env=False, timeout=20) as client,
+        httpx.Client(trust_env=False, timeout=20, verify=False) as client,
     ):
         url = f"http://127.0.0.1:{server.port}/serevix/v1/nothing?{padding}"
         for _ in range(1500 if style == "pretty" else 300):
@@ -202,7 +203,7 @@ def test_json_logs_are_nothing_but_lines_of_json_on_stdout() -> None:
     with served("--log", "json", "--speed", "max", "--fault", "no_done") as server:
         url = f"http://127.0.0.1:{server.port}/serevix/v1/models"
         for _ in range(3):
-            httpx.get(url, trust_env=False, headers={"authorization": "Bearer k"})
+            single.get(url, headers={"authorization": "Bearer k"})
         server.signal(signal.SIGTERM)
         out, _ = server.process.communicate(timeout=20)
     records = [json.loads(line) for line in out.splitlines()]
@@ -230,7 +231,7 @@ def test_a_full_disk_does_not_stop_the_server() -> None:
             "Cannot write the log: No space left on device. Lines are dropped until writing works again.\n"
         )
         url = f"http://127.0.0.1:{port}/serevix/v1/models"
-        assert [httpx.get(url, trust_env=False).status_code for _ in range(3)] == [401, 401, 401]
+        assert [single.get(url).status_code for _ in range(3)] == [401, 401, 401]
         process.send_signal(signal.SIGTERM)
         assert process.communicate(timeout=20)[1] == ""
         assert process.returncode == 0
@@ -254,7 +255,7 @@ def test_closed_descriptors_at_the_start_are_no_obstacle(closed: str, workers: s
 
         def is_answered() -> bool:
             try:
-                return httpx.get(url, trust_env=False).status_code == 401
+                return single.get(url).status_code == 401
             except httpx.HTTPError:
                 return False
 

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 from rawhttp import eventually
+from talk import single
 
 from emulator import Emulator
 
@@ -19,13 +20,13 @@ def scenario(**more: Any) -> dict[str, Any]:
 
 def ask_nadles(emulator: Emulator, key: str = "k") -> httpx.Response:
     body = {"messages": [{"role": "user", "content": "hello"}]}
-    return httpx.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": key}, json=body)
+    return single.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": key}, json=body)
 
 
 def ask(emulator: Emulator, provider: str, key: str = "k") -> httpx.Response:
     body = {"model": "deepseek-r1", "stream": False, "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": f"Bearer {key}"}
-    return httpx.post(f"{emulator.url(provider)}/v1/chat/completions", headers=headers, json=body)
+    return single.post(f"{emulator.url(provider)}/v1/chat/completions", headers=headers, json=body)
 
 
 def test_the_request_that_crosses_a_token_quota_succeeds_and_the_next_gets_429() -> None:
@@ -58,7 +59,7 @@ def test_a_window_of_requests_opens_again_after_the_time_that_retry_after_tells(
 
 def test_only_as_many_answers_are_open_as_the_concurrency_allows() -> None:
     slow = scenario(quotas=[{"concurrency": 1}], defaults={"pace": {"ttft": 5}})
-    with Emulator(slow) as emulator, httpx.Client() as client:
+    with Emulator(slow) as emulator, httpx.Client(verify=False) as client:
         body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
         url = emulator.url("serevix") + "/v1/chat/completions"
         headers = {"authorization": "Bearer k"}
@@ -88,7 +89,7 @@ def test_a_balance_is_spent_and_then_refused_in_the_providers_words(provider: st
 def test_deepseek_tells_the_balance_that_is_left() -> None:
     with Emulator(scenario(accounts=[{"key": "sk-poor", "balance": "1.5"}])) as emulator:
         headers = {"authorization": "Bearer sk-poor"}
-        told = httpx.get(emulator.url("deepseek") + "/user/balance", headers=headers).json()
+        told = single.get(emulator.url("deepseek") + "/user/balance", headers=headers).json()
     left = {"currency": "USD", "total_balance": "1.50", "granted_balance": "0.00", "topped_up_balance": "1.50"}
     assert told == {"is_available": True, "balance_infos": [left]}
 
@@ -96,7 +97,7 @@ def test_deepseek_tells_the_balance_that_is_left() -> None:
 def test_nadles_bills_the_documented_price_for_every_token() -> None:
     with Emulator() as emulator:
         body = {"messages": [{"role": "user", "content": "just respond with a short hi, nothing more"}]}
-        httpx.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": "k"}, json=body)
+        single.post(emulator.url("nadles") + NADLES, headers={"x-billing-token": "k"}, json=body)
         assert str(emulator.journal[-1].cost) == "0.00144420"
 
 
@@ -105,7 +106,7 @@ def test_an_answer_from_before_gives_back_no_slot_of_the_new_quotas(change: str)
     slow = scenario(quotas=[{"concurrency": 1}], defaults={"pace": {"ttft": 5}})
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
     headers = {"authorization": "Bearer k"}
-    with Emulator(slow) as emulator, httpx.Client() as client:
+    with Emulator(slow) as emulator, httpx.Client(verify=False) as client:
         url = emulator.url("serevix") + "/v1/chat/completions"
         with client.stream("POST", url, json=body, headers=headers) as old:
             if change == "reset":
@@ -147,7 +148,7 @@ def test_keys_without_number_do_not_make_an_open_answer_forgotten(monkeypatch: p
     monkeypatch.setattr("emulator.state.quotas.MAX_TALLIES", 4)
     slow = scenario(quotas=[{"concurrency": 1}], defaults={"pace": {"ttft": 5}})
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]}
-    with Emulator(slow) as emulator, httpx.Client() as client:
+    with Emulator(slow) as emulator, httpx.Client(verify=False) as client:
         url = emulator.url("serevix") + "/v1/chat/completions"
         with client.stream("POST", url, json=body, headers={"authorization": "Bearer k"}) as open_answer:
             for number in range(9):

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import httpx
 import pytest
 from served import served
-from talk import KEYS, PATHS, question
+from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 
@@ -44,18 +44,18 @@ class TestAPageOfAnotherSite:
     @pytest.mark.parametrize("kind", ["refuse_connections", "reset_on_accept"])
     @pytest.mark.parametrize("said", FOREIGN)
     def test_cannot_reach_other_clients(self, emulator: Emulator, kind: str, said: str) -> None:
-        response = httpx.get(f"{emulator.origin}/~{kind}/serevix/v1/models", headers=FOREIGN[said])
+        response = single.get(f"{emulator.origin}/~{kind}/serevix/v1/models", headers=FOREIGN[said])
         assert message(response) == error_spec(kind, f"the request has '{said}'")
-        assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
+        assert single.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
 
     def test_cannot_as_an_image_either(self, emulator: Emulator) -> None:
-        response = httpx.get(f"{emulator.origin}/~refuse_connections:seconds=86400/serevix/v1/models")
+        response = single.get(f"{emulator.origin}/~refuse_connections:seconds=86400/serevix/v1/models")
         assert message(response) == error_spec("refuse_connections", "this request carries no key")
-        assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
+        assert single.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
 
     def test_may_break_its_own_answer(self, emulator: Emulator) -> None:
         url = f"{emulator.origin}/~429{PATH}"
-        response = httpx.post(url, json=question("serevix"), headers=FOREIGN["Origin: null"])
+        response = single.post(url, json=question("serevix"), headers=FOREIGN["Origin: null"])
         assert response.status_code == 429
 
 
@@ -70,8 +70,8 @@ class TestAProgramOrTheOwnOrigin:
         url = f"{emulator.origin}/~reset_on_accept:count=1{PATH}"
         for asked in (url, emulator.origin + PATH):  # the request itself, then the next connection
             with pytest.raises(httpx.TransportError):
-                httpx.post(asked, json=question("serevix"), headers={**KEY, **more})
-        assert httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
+                single.post(asked, json=question("serevix"), headers={**KEY, **more})
+        assert single.post(emulator.origin + PATH, json=question("serevix"), headers=KEY).status_code == 200
 
     @pytest.mark.parametrize("kind", ["refuse_connections", "reset_on_accept"])
     @pytest.mark.parametrize("way", ["url", "header", "key"])
@@ -83,7 +83,7 @@ class TestAProgramOrTheOwnOrigin:
             "header": {**KEY, "x-emulator-fault": fault},
             "key": {"authorization": f"Bearer sk-fault-{fault}"},
         }[way]
-        assert message(httpx.post(url, json=question("serevix"), headers=headers)) == (
+        assert message(single.post(url, json=question("serevix"), headers=headers)) == (
             f"The fault '{kind}': seconds: it affects every client, so a request may ask for at most 60. Scenarios, "
             "Python and serve --fault may set more."
         )
@@ -98,19 +98,19 @@ class TestAServerThatTakesNoFaultsFromRequests:
         with Emulator(self.ACCOUNTS, request_faults=False) as emulator:
             url = f"{emulator.origin}{'/~nonsense' if way == 'url' else ''}{PATH}"
             headers = {**KEY, **({"x-emulator-fault": "nonsense"} if way == "header" else {})}
-            assert httpx.post(url, json=question("serevix"), headers=headers).status_code == 200
+            assert single.post(url, json=question("serevix"), headers=headers).status_code == 200
             emulator.wait_until_idle()
             assert emulator.journal[-1].notes == (f"fault nonsense ({way}) was skipped: {OFF}",)
 
     def test_takes_the_key_of_a_fault_for_a_key(self) -> None:
         with Emulator(self.ACCOUNTS, request_faults=False) as emulator:
             headers = {"authorization": "Bearer sk-fault-429"}
-            response = httpx.post(emulator.origin + PATH, json=question("serevix"), headers=headers)
+            response = single.post(emulator.origin + PATH, json=question("serevix"), headers=headers)
             assert (response.status_code, response.json()["error"]["type"]) == (401, "new_api_error")
 
     def test_has_still_its_own(self) -> None:
         with Emulator(self.ACCOUNTS, request_faults=False, faults=["503"]) as emulator:
-            response = httpx.post(emulator.origin + PATH, json=question("serevix"), headers=KEY)
+            response = single.post(emulator.origin + PATH, json=question("serevix"), headers=KEY)
             assert response.status_code == 503
 
     @pytest.mark.parametrize(
@@ -119,15 +119,15 @@ class TestAServerThatTakesNoFaultsFromRequests:
     def test_is_an_option_of_the_command(self, option: str, statuses: tuple[int, int]) -> None:
         with served(option, "--speed", "max") as server:
             origin = f"http://127.0.0.1:{server.port}"
-            by_url = httpx.post(f"{origin}/~429{PATH}", json=question("serevix"), headers=KEY)
-            by_header = httpx.post(origin + PATH, json=question("serevix"), headers={**KEY, "x-emulator-fault": "429"})
+            by_url = single.post(f"{origin}/~429{PATH}", json=question("serevix"), headers=KEY)
+            by_header = single.post(origin + PATH, json=question("serevix"), headers={**KEY, "x-emulator-fault": "429"})
             assert (by_url.status_code, by_header.status_code) == statuses
 
 
 @pytest.mark.parametrize("fault", ["error:name=overloaded,times=2", "no_done:skip=1", "refuse_connections"])
 def test_one_of_several_workers_takes_no_fault_that_counts_or_stops_listening(fault: str) -> None:
     with served("--workers", "2", "--speed", "max") as server:
-        response = httpx.post(
+        response = single.post(
             f"http://127.0.0.1:{server.port}{PATH}",
             json=question("serevix"),
             headers={**KEY, "x-emulator-fault": fault},

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import processes
 import psutil
 import pytest
 from runner import COMMAND, ENVIRONMENT, python, run
@@ -49,7 +50,7 @@ def scenario(tmp_path: Path) -> str:
 
 
 def test_a_command_without_requests_says_so_and_nothing_else() -> None:
-    done = subprocess.run([*COMMAND, "--", "true"], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    done = processes.run([*COMMAND, "--", "true"], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "emulator: no requests\n")
 
 
@@ -157,7 +158,7 @@ def test_the_exit_code_is_the_command_s_own(scenario: str) -> None:
     ],
 )
 def test_what_cannot_be_run_is_said(arguments: tuple[str, ...], code: int, words: str) -> None:
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, check=False)
+    done = processes.run([*COMMAND, *arguments], capture_output=True, text=True, env=ENVIRONMENT, check=False)
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -197,7 +198,7 @@ class started:
     """`emulator run` of a command that prints "ready"."""
 
     def __init__(self, *command: str, options: tuple[str, ...] = ()) -> None:
-        self.process = subprocess.Popen(
+        self.process = processes.Popen(
             [*COMMAND, *options, "--", *command],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -234,7 +235,7 @@ def run_and_end(how: str, folder: Path) -> tuple[int, int]:
     """One run with interception that ends so; gives its exit code and the server's port."""
     waits = "" if how == "true" else "; import signal; signal.pause()"
     program = f"import os; print(os.environ['EMULATOR_URL'], flush=True){waits}"
-    process = subprocess.Popen(
+    process = processes.Popen(
         [*COMMAND, "--intercept", "--", sys.executable, "-c", program],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

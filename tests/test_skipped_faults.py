@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 import pytest
+from talk import single
 
 from emulator import Emulator
 from emulator.faults.base import FaultContext
@@ -17,7 +18,7 @@ NO_CHANGE = "it leaves this answer as it is"
 def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -> httpx.Response:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **members}
     headers = {"x-emulator-fault": fault} | ({"authorization": f"Bearer {key}"} if key else {})
-    return httpx.post(emulator.url("serevix") + "/v1/chat/completions", json=body, headers=headers)
+    return single.post(emulator.url("serevix") + "/v1/chat/completions", json=body, headers=headers)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from served import served
+from talk import single
 
 from emulator import Emulator
 from emulator.spans import make_span
@@ -36,7 +37,7 @@ def asked(emulator: Emulator, *, path: str = "/serevix/v1/chat/completions", **m
     body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}], **members}
     headers = {"authorization": "Bearer sk-secret-0123456789", "traceparent": PARENT, "user-agent": "tests/1"}
     with contextlib.suppress(httpx.HTTPError):  # a fault may cut the answer
-        httpx.post(f"{emulator.origin}{path}", json=body, headers=headers)
+        single.post(f"{emulator.origin}{path}", json=body, headers=headers)
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def spans_of(emulator: Emulator) -> list[ReadableSpan]:
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    httpx.get(f"{emulator.origin}/__emulator/journal/wait?count={len(emulator.journal)}&timeout=20").raise_for_status()
+    single.get(f"{emulator.origin}/__emulator/journal/wait?count={len(emulator.journal)}&timeout=20").raise_for_status()
     for exchange in emulator.journal:
         make_span(provider.get_tracer("emulator"), exchange)
     return list(exporter.get_finished_spans())
@@ -147,7 +148,7 @@ def test_serve_exports_spans_by_otlp() -> None:
         with served("--otel", "--speed", "max", environment=environment) as server:
             url = f"http://127.0.0.1:{server.port}/serevix/v1/chat/completions"
             body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}]}
-            assert httpx.post(url, json=body, headers={"authorization": "Bearer k"}).status_code == 200
+            assert single.post(url, json=body, headers={"authorization": "Bearer k"}).status_code == 200
             server.signal(signal.SIGTERM)
             code, _, errors = server.finish()
         assert (code, errors) == (0, "")

@@ -17,6 +17,7 @@ import httpx
 import pytest
 import yaml
 from served import served
+from talk import single
 
 CONFIGURATION = Path(__file__).parent.parent / "docs" / "deploy" / "nginx.conf"
 SCENARIO = """\
@@ -120,7 +121,7 @@ def wait_for(port: int, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            if httpx.get(f"http://127.0.0.1:{port}/router-health", trust_env=False).text == "ok\n":
+            if single.get(f"http://127.0.0.1:{port}/router-health").text == "ok\n":
                 return
         except httpx.TransportError:
             continue

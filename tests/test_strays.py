@@ -91,7 +91,7 @@ def test_a_wrong_base_url_is_logged_with_the_right_one(emulator: Emulator, http:
 
 
 def test_the_log_of_a_server_shows_both() -> None:
-    with served() as server, httpx.Client(trust_env=False) as http:
+    with served() as server, httpx.Client(trust_env=False, verify=False) as http:
         http.post(f"http://127.0.0.1:{server.port}/v1/chat/completions", json={})
         http.post(f"http://127.0.0.1:{server.port}/serevix/chat/completions", json={})
         lines = server.lines("try …/serevix/v1")

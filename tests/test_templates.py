@@ -8,7 +8,7 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from talk import KEYS, PATHS, question
+from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 from emulator.generation import prose, templates
@@ -357,7 +357,7 @@ def test_a_server_ends_what_would_invent_too_much() -> None:
         url = emulator.url("serevix") + PATHS["serevix"]
 
         def ask(prompt: str) -> httpx.Response:
-            return httpx.post(url, json=question("serevix", prompt), headers=KEYS["serevix"], timeout=30)
+            return single.post(url, json=question("serevix", prompt), headers=KEYS["serevix"], timeout=30)
 
         honest = ask("text")
         begin = time.monotonic()

@@ -1,6 +1,6 @@
 """The server tells how late it ran, from the loop's lag to the length of whole streams."""
 
-import httpx
+from talk import single
 
 from emulator import Emulator
 from emulator.state.timing import Histogram
@@ -23,9 +23,9 @@ def test_paced_answers_are_counted_with_their_lateness_and_length() -> None:
     with Emulator(scenario) as emulator:
         url = emulator.url("serevix") + "/v1/chat/completions"
         for _ in range(3):
-            httpx.post(url, json=body, headers={"authorization": "Bearer k"})
+            single.post(url, json=body, headers={"authorization": "Bearer k"})
         emulator.wait_until_idle()
-        told = httpx.get(f"{emulator.origin}/__emulator/timing").json()
+        told = single.get(f"{emulator.origin}/__emulator/timing").json()
     assert set(told) == {"lateness_ms", "stream_too_long_ms", "loop_lag_ms"}
     assert told["lateness_ms"]["count"] == 3
     assert told["stream_too_long_ms"]["count"] == 3

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from rawhttp import Connection, eventually, request
 from served import served
-from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question
+from talk import EVERY_PROVIDER, KEYS, PATHS, Serving, question, single
 
 from emulator import Emulator
 from emulator.client import NamespaceClient
@@ -444,7 +444,7 @@ def test_later_streams_of_one_world_end_though_their_moments_are_no_round_number
         url = emulator.url("serevix") + "/v1/chat/completions"
         for number in range(12):
             body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": f"question {number}"}]}
-            answer = httpx.post(url, json=body, headers={"authorization": "Bearer k"}, timeout=10)
+            answer = single.post(url, json=body, headers={"authorization": "Bearer k"}, timeout=10)
             assert answer.text.endswith("data: [DONE]\n\n")
 
 
@@ -454,7 +454,10 @@ def test_later_streams_of_one_world_end_though_their_moments_are_no_round_number
 def test_serve_says_that_its_clock_is_manual_and_a_request_moves_it(tmp_path: Path) -> None:
     path = tmp_path / "manual.yaml"
     path.write_text("version: 1\nclock: manual\nrules:\n  - {reply: {content: Hello}, pace: {ttft: 60}}\n")
-    with served("--scenario", str(path)) as server, httpx.Client(trust_env=False, timeout=HEAD_TIMEOUT) as client:
+    with (
+        served("--scenario", str(path)) as server,
+        httpx.Client(trust_env=False, timeout=HEAD_TIMEOUT, verify=False) as client,
+    ):
         origin = f"http://127.0.0.1:{server.port}"
         clock, advance = f"{origin}/__emulator/clock", f"{origin}/__emulator/clock/advance"
         url = f"{origin}/serevix{PATHS['serevix']}"
@@ -482,11 +485,10 @@ def test_serve_says_that_its_clock_is_manual_and_a_request_moves_it(tmp_path: Pa
 
 def test_a_real_clock_is_not_moved_by_a_request(emulator: Emulator) -> None:
     world = emulator.namespace("real-time", {"clock": "real", "rules": []})
-    response = httpx.post(
+    response = single.post(
         f"{emulator.origin}/__emulator/clock/advance",
         params={"namespace": world.name},
         json={"seconds": 1},
-        trust_env=False,
     )
     told = "This clock is real and can't be moved: set `clock: manual` in the scenario."
     assert (response.status_code, response.json()) == (409, {"error": told})

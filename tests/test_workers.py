@@ -6,7 +6,6 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import processes
 import psutil
 import pytest
+from talk import single
 
 from emulator.scenario.sources import load
 from emulator.state.shared import needs_shared_state
@@ -24,8 +25,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a 
 
 
 def serve(*options: str) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", "--log", "off", "--speed", "max", *options]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [*processes.COMMAND, "serve", "--port", "0", "--log", "off", "--speed", "max", *options]
+    return processes.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def origin_of(process: "subprocess.Popen[str]") -> str:
@@ -45,7 +46,7 @@ def test_workers_answer_alike_with_ids_of_their_own_and_end_together() -> None:
         body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "What is a worker?"}]}
         headers = {"authorization": "Bearer k"}
         # Each on a connection of its own, so that the kernel spreads them.
-        answers = [httpx.post(url, json=body, headers=headers).json() for _ in range(24)]
+        answers = [single.post(url, json=body, headers=headers).json() for _ in range(24)]
         texts = {answer["choices"][0]["message"]["content"] for answer in answers}
         assert len(texts) == 1
         assert len({answer["id"] for answer in answers}) == 24
@@ -64,7 +65,7 @@ def test_workers_end_when_their_parent_is_killed() -> None:
     process.kill()
     process.communicate(timeout=10)  # returns once the last worker has closed its end of the pipes
     with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+        single.get(url)
 
 
 def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ class Workers:
 
     def __call__(self, method: str, path: str, body: Any = None) -> Any:
         given = {} if body is None else {"json": body}
-        response = httpx.request(method, f"{self.origin}/__emulator/{path}", trust_env=False, timeout=20, **given)
+        response = single.request(method, f"{self.origin}/__emulator/{path}", timeout=20, **given)
         return response.json() if response.headers["content-type"] == "application/json" else response.text
 
     def every(self, path: str, count: int = 12) -> list[Any]:
@@ -157,7 +158,7 @@ class Workers:
     def chat(self, prompt: str = "Hi", *, prefix: str = "") -> httpx.Response:
         url = f"{self.origin}{prefix}/serevix/v1/chat/completions"
         body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": prompt}]}
-        return httpx.post(url, json=body, headers={"authorization": "Bearer k"}, trust_env=False, timeout=20)
+        return single.post(url, json=body, headers={"authorization": "Bearer k"}, timeout=20)
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children()
@@ -193,7 +194,7 @@ def test_waiting_and_events_see_all_workers(workers: Workers) -> None:
     late = workers("GET", "journal/wait?count=10&timeout=0.2")
     assert late["error"] == "After 0.2 seconds, 9 of 10 matching exchanges have ended."
     seen: set[int] = set()
-    with httpx.stream("GET", f"{workers.origin}/__emulator/events?since=9", trust_env=False, timeout=20) as events:
+    with single.stream("GET", f"{workers.origin}/__emulator/events?since=9", timeout=20) as events:
         lines = events.iter_lines()
         assert next(lines) == ": events of exchanges"
         for number in range(6):
@@ -262,7 +263,7 @@ def test_figures_are_those_of_all_workers(workers: Workers) -> None:
     url = f"{workers.origin}/serevix/v1/chat/completions"
     body = {"model": "deepseek-v3", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
     for _ in range(9):
-        response = httpx.post(url, json=body, headers={"authorization": "Bearer k"}, trust_env=False)
+        response = single.post(url, json=body, headers={"authorization": "Bearer k"})
         assert response.text.endswith("data: [DONE]\n\n")
     assert workers("GET", "journal/wait?count=9&timeout=20")["exchanges"][-1]["number"] == 9
     assert workers("GET", "version")["workers"] == 3

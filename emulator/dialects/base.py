@@ -27,10 +27,11 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
 
 import orjson
 import pydantic
+from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator import seeded, tokens
 from emulator.dialects.turns import Answer, Turn, plain_turns
@@ -147,17 +148,32 @@ class ErrorSpec:
 
 
 class Vendor(Protocol):
-    """What a dialect needs of the provider that speaks it."""
+    """What every dialect asks of the provider that speaks it. A dialect that asks for more names its provider's class,
+    or a protocol of its own, as the type argument of its base class."""
 
-    settings: Any
-    json_headers: ClassVar[tuple[Header, ...]]
-    stream_headers: ClassVar[tuple[Header, ...]]
-    heartbeat_comment: ClassVar[bytes]
-    heartbeat_blank: ClassVar[bytes]
-
+    @property
+    def settings(self) -> pydantic.BaseModel: ...
+    @property
+    def habits(self) -> Habits: ...
+    @property
+    def json_headers(self) -> tuple[Header, ...]: ...
+    @property
+    def stream_headers(self) -> tuple[Header, ...]: ...
+    @property
+    def heartbeat_comment(self) -> bytes: ...
+    @property
+    def heartbeat_blank(self) -> bytes: ...
     def dumps(self, value: Any) -> bytes: ...
+    def authenticate(self, headers: Mapping[str, str]) -> str: ...
+    def listed(self, http_request: HttpRequest, key: str) -> ModelRequest: ...
+    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]: ...
+    def check_context_length(self, request: ModelRequest, prompt: int) -> None: ...
     def response_headers(self, request_id: str) -> tuple[Header, ...]: ...
     def error_body(self, row: ErrorSpec, request_id: str) -> Any: ...
+
+
+VendorT = TypeVar("VendorT", bound=Vendor, default=Vendor)
+"""The provider that speaks a dialect."""
 
 
 @record
@@ -357,7 +373,7 @@ class WireShape:
         return []
 
 
-class Dialect(WireShape):
+class Dialect(WireShape, Generic[VendorT]):
     """The wire of an API family, as one provider speaks it: `Provider.dialects` says which class that is."""
 
     dialect: ClassVar[str]
@@ -378,13 +394,11 @@ class Dialect(WireShape):
         super().__init_subclass__(**given)
         cls.weighs_words = cls.__dict__.get("weighs_words", True)
 
-    def __init__(self, provider: Vendor) -> None:
-        self.provider: Any = provider
-        """Who speaks it: a `Vendor`, whose further members are known to the vendor's own dialects."""
+    def __init__(self, provider: VendorT) -> None:
+        self.provider = provider
 
     def dumps(self, value: Any) -> bytes:
-        dumped: bytes = self.provider.dumps(value)
-        return dumped
+        return self.provider.dumps(value)
 
     # The way in
 
@@ -394,7 +408,7 @@ class Dialect(WireShape):
 
     def key_of(self, headers: Mapping[str, str]) -> str:
         """The key of a request. Raises Refused when it is missing, or not where it has to be."""
-        return str(self.provider.authenticate(headers))
+        return self.provider.authenticate(headers)
 
     def body_of(self, operation: str) -> type[pydantic.BaseModel] | None:
         """What the body of an operation is read as, which also says what becomes of each parameter; None: of nothing
@@ -417,13 +431,11 @@ class Dialect(WireShape):
 
     def model_habits(self) -> Habits:
         """What the models that speak this dialect do to every answer."""
-        habits: Habits = self.provider.habits
-        return habits
+        return self.provider.habits
 
     def prompt_parts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt: fixed tokens, and the texts between them."""
-        counted: tuple[int, Sequence[str]] = self.provider.prompt_texts(request)
-        return counted
+        return self.provider.prompt_texts(request)
 
     def cache_points(self, request: ModelRequest) -> Sequence[CachePoint] | None:
         """Where a request wants its prompt cached; None: the provider caches what it likes."""
@@ -513,7 +525,7 @@ class Dialect(WireShape):
     @property
     def heartbeat(self) -> bytes:
         """What a stream says while it waits; empty for providers that say nothing."""
-        return bytes(self.provider.heartbeat_comment)
+        return self.provider.heartbeat_comment
 
     @property
     def heartbeat_part(self) -> Part:

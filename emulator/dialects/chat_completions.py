@@ -6,23 +6,27 @@ which deltas a stream begins and ends with, where usage stands.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal
 
 import orjson
 from pydantic import ValidationError
+from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator import large, tokens
-from emulator.dialects.base import DONE, PIECE, Dialect, Plain, provider_error, text_turns
+from emulator.dialects.base import DONE, PIECE, Dialect, Plain, VendorT, provider_error, text_turns
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
-from emulator.dialects.chat_input import BodyType, ChatBody, read_message
+from emulator.dialects.chat_input import BodyType, ChatBody, MessageBody, read_message
 from emulator.dialects.chat_shape import ChatShape
 from emulator.dialects.serde import Range, first, not_json, not_of_type, serde
 from emulator.reply import Choice, Completion, Reply, Search, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 from emulator.wire import FrameRun, Part, single
 
+BodyT = TypeVar("BodyT", bound=ChatBody, default=ChatBody)
+"""The body that a vendor reads."""
 
-class ChatCompletions(ChatShape, Dialect):
+
+class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
     """Parses and renders chat completions."""
 
     dialect = "chat_completions"
@@ -34,7 +38,7 @@ class ChatCompletions(ChatShape, Dialect):
         "bad_call": "tool_calls",
     }
 
-    Body: type[ChatBody] = ChatBody
+    Body: type[BodyT] = ChatBody  # type: ignore[assignment]  # right where a subclass names no other
     ranges: ClassVar[tuple[Range, ...]] = ()
     says_no_usage: ClassVar[bool] = False
     """Whether events without the usage say null, when it was asked for."""
@@ -107,21 +111,21 @@ class ChatCompletions(ChatShape, Dialect):
         """A refusal in the sender's own words."""
         return provider_error("bad_request", message)
 
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: BodyT) -> Iterator[str | None]:
         """What may be wrong with a body of the right types, in the order in which the provider looks."""
         for limits in self.ranges:
             if getattr(body, limits.name, None) is not None:
                 yield limits.complaint(body)
 
-    def message_of(self, body: Any) -> Message:
+    def message_of(self, body: MessageBody) -> Message:
         """One message in neutral terms."""
         return read_message(body)
 
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+    def model_of(self, http_request: HttpRequest, body: BodyT) -> str:
         """The name of the model that is asked for."""
         return str(body.model)
 
-    def controls(self, body: Any) -> Controls:
+    def controls(self, body: BodyT) -> Controls:
         """The parameters that shape the answer."""
         return Controls()
 

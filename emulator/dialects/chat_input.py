@@ -1,7 +1,7 @@
 """The body of a chat completion, as providers of this dialect read it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WrapValidator
 
@@ -92,6 +92,9 @@ class ToolBody(Strict):
     function: FunctionBody
 
 
+Form = Literal["text", "json_object", "json_schema"]
+
+
 class ResponseFormat(Strict):
     type: str
     json_schema: dict[str, Any] | None = None
@@ -150,6 +153,14 @@ def read_tool_choice(choice: Any) -> str:
         name = function.get("name") if isinstance(function, Mapping) else None
         return f"name:{name}" if name else "auto"
     return choice if isinstance(choice, str) else "auto"
+
+
+def read_format(form: ResponseFormat | None) -> tuple[Form, dict[str, Any] | None]:
+    """The form of the answer and its schema. Providers reject other types of `response_format` before this."""
+    if form is None:
+        return "text", None
+    schema = (form.json_schema or {}).get("schema")
+    return form.type if form.type in get_args(Form) else "text", schema  # type: ignore[return-value]  # one of Form
 
 
 def read_stop(stop: Any) -> tuple[str, ...]:

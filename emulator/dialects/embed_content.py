@@ -1,11 +1,12 @@
 """Embeddings as Google's clients ask for them: one content, or several requests at a time."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Protocol
 
 from pydantic import BaseModel
 
 from emulator import tokens
+from emulator.dialects.base import Vendor
 from emulator.dialects.chat_input import Many
 from emulator.dialects.embeddings import Embeddings, Tokens, shown, vector
 from emulator.dialects.generate_content_input import ContentBody, Wire, text_of
@@ -31,7 +32,14 @@ class BatchBody(Wire):
     requests: Many[EmbedContentBody] | None = None
 
 
-class EmbedContent(Embeddings):
+class EmbedVendor(Vendor, Protocol):
+    """A provider that names its models for embeddings."""
+
+    def speaking(self, dialect: str) -> Any: ...
+    def model_named(self, name: str, method: str) -> str: ...
+
+
+class EmbedContent(Embeddings[EmbedVendor]):
     """`:embedContent` and `:batchEmbedContents`"""
 
     takes_key_in_url = True
@@ -39,7 +47,8 @@ class EmbedContent(Embeddings):
     plain_dimensions: ClassVar[Mapping[str, int]] = {}
 
     def key_in(self, http_request: HttpRequest) -> str:
-        return str(self.provider.speaking("generate_content").key_in(http_request))
+        key: str = self.provider.speaking("generate_content").key_in(http_request)
+        return key
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         reader = self.provider.speaking("generate_content")

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import sqrt
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal
 
 from emulator import tokens
-from emulator.dialects.base import Dialect
+from emulator.dialects.base import Dialect, VendorT
 from emulator.reply import Completion, Usage
 from emulator.request import ModelRequest
 
@@ -63,7 +63,7 @@ def shown(numbers: Sequence[float]) -> list[float]:
     return [float(f"{number:.9g}") if number else 0.0 for number in struct.unpack(f"<{len(numbers)}f", packed(numbers))]
 
 
-class Embeddings(Dialect):
+class Embeddings(Dialect[VendorT], Generic[VendorT]):
     """Renders embeddings. What is asked for stands in the messages of the request: one for each input."""
 
     dialect = "embeddings"

@@ -7,14 +7,14 @@ think, how its errors look. A stream that does not ask for `alt=sse` is an array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from emulator import large, seeded, tokens
-from emulator.dialects.base import Dialect, ErrorSpec, provider_error
+from emulator.dialects.base import Dialect, ErrorSpec, VendorT, provider_error
 from emulator.dialects.generate_content_input import (
     ENUM,
     NO_CACHE,
@@ -69,7 +69,7 @@ class Piece:
     logprobs: Sequence[TokenLogprob] = field(default=())
 
 
-class GenerateContent(GenerateContentShape, Dialect):
+class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
     """Parses and renders generate content."""
 
     dialect = "generate_content"
@@ -335,7 +335,7 @@ class GenerateContent(GenerateContentShape, Dialect):
         return self.frame(native, "error" if form == "event" else None) if form in ("data", "event", "bare") else None
 
 
-class GenerateContentArray(ArrayShape, GenerateContent):
+class GenerateContentArray(ArrayShape, GenerateContent[VendorT], Generic[VendorT]):
     """The same, streamed as an array of JSON."""
 
     dialect = "generate_content_array"

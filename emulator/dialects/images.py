@@ -8,12 +8,14 @@ import base64
 import binascii
 import struct
 import zlib
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic
 
 from pydantic import BaseModel
+from typing_extensions import TypeVar
 
 from emulator import seeded
-from emulator.dialects.base import Dialect
+from emulator.dialects.base import Dialect, VendorT
 from emulator.dialects.chat_input import Strict
 from emulator.reply import Completion
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
@@ -47,7 +49,11 @@ class ImagesBody(Strict):
     n: int | None = None
 
 
-class Images(Dialect):
+ImagesT = TypeVar("ImagesT", bound=ImagesBody)
+"""The body that a vendor reads."""
+
+
+class Images(Dialect[VendorT], Generic[ImagesT, VendorT]):
     """Renders pictures."""
 
     dialect = "images"
@@ -59,13 +65,13 @@ class Images(Dialect):
             http_request, self.model_of(body), (Message("user", body.prompt),), False, Controls(), key, native
         )
 
-    def read(self, http_request: HttpRequest) -> tuple[Any, Any]:
+    def read(self, http_request: HttpRequest) -> tuple[ImagesT, Mapping[str, Any]]:
         """The typed body and the native one. Raises ProviderError."""
         raise NotImplementedError
 
-    def model_of(self, body: Any) -> str:
+    def model_of(self, body: ImagesT) -> str:
         """The model that is asked for."""
-        return str(body.model)
+        return body.model
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return answer(completion.created, completion.choices[0].content, request)

@@ -5,13 +5,13 @@ errors look, whether it signs thoughts and how.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic
 
 import orjson
 from pydantic import Discriminator, Tag
 
 from emulator import tokens
-from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place, Plain, text_turns
+from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place, Plain, VendorT, text_turns
 from emulator.dialects.chat_input import Many, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING, ignored
 from emulator.dialects.turns import Answer, Turn, message_answer, message_turns
@@ -178,7 +178,7 @@ def read_tool_choice(choice: Mapping[str, Any] | None) -> str:
     return {"any": "required", "none": "none"}.get(str(kind), "auto")
 
 
-class Messages(Dialect):
+class Messages(Dialect[VendorT], Generic[VendorT]):
     """Renders messages, whole and as typed events."""
 
     dialect = "messages"

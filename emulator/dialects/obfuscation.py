@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
@@ -38,7 +39,7 @@ def tail_of(*what: seeded.Entropy) -> str:
     return seeded.alphanumeric(1 + seeded.roll("obfuscation", *what) % STEP, "obfuscation", *what)
 
 
-def leveled(dialect: Dialect, part: Part, native: object, text: str) -> FrameRun:
+def leveled(dialect: Dialect[Any], part: Part, native: object, text: str) -> FrameRun:
     """The events of a text, of which `native` is one: it has `PIECE` where a piece stands and then `TAIL`."""
     pieces = tokens.pieces(text)
     before, _, rest = dialect.frame(native).partition(PIECE_IN_JSON)

@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import orjson
 
 from emulator import seeded, tokens
-from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec, Plain, text_turns
+from emulator.dialects.base import PIECE, PIECE_IN_JSON, Dialect, ErrorSpec, Plain, VendorT, text_turns
 from emulator.dialects.chat_completions import logprob_rows
 from emulator.dialects.responses_shape import ResponsesShape
 from emulator.records import record
@@ -56,7 +56,7 @@ class Outcome:
 class Counted:
     """Writes events in order, each with its number."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect[Any]) -> None:
         self.dialect = dialect
         self.number = 0
 
@@ -85,7 +85,7 @@ class Counted:
         return FrameRun(part, before, escaped, after, pieces.counts, first=first, middle=middle)
 
 
-class Responses(ResponsesShape, Dialect):
+class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
     """Renders responses, whole and as typed events."""
 
     dialect = "responses"

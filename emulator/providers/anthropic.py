@@ -30,13 +30,13 @@ SPENT = "enforced_spend_limit_reached"
 PER_PAGE, MAX_PER_PAGE = 20, 1000
 
 
-class AnthropicMessages(ClaudeMessages):
+class AnthropicMessages(ClaudeMessages["Anthropic"]):
     """`POST /v1/messages`"""
 
     weighs_words = False
 
     def version(self, http_request: HttpRequest) -> str:
-        return str(self.provider.version_of(http_request))
+        return self.provider.version_of(http_request)
 
     def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
         models = self.provider.settings.models
@@ -78,7 +78,7 @@ class Anthropic(AnthropicLimits):
         },
     )
     example_headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"messages": AnthropicMessages}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {"messages": AnthropicMessages}
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "invalid x-api-key", "authentication_error", mark="public"),
         "forbidden": ErrorSpec(

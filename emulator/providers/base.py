@@ -223,7 +223,7 @@ class Provider(Generic[SettingsT_co]):
     """Whether `concurrency_of` may say a number."""
     is_dated: bool = False
     """Whether it changes by itself as time goes by, so that no answer may be given twice."""
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}
     """Its dialects other than its own class, by their names in `operations`."""
     heartbeat_comment: ClassVar[bytes] = b""
     """The keep-alive comment in a stream, every `settings.heartbeat` seconds; empty if the provider sends none."""

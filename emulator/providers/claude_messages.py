@@ -5,13 +5,13 @@ A vendor subclasses `ClaudeMessages` and states what is its own: the key, the ve
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Generic, Literal
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
 from emulator import large, tokens
-from emulator.dialects.base import CachePoint, provider_error
+from emulator.dialects.base import CachePoint, VendorT, provider_error
 from emulator.dialects.chat_input import Many
 from emulator.dialects.messages import (
     MessagesBody,
@@ -85,7 +85,7 @@ class CountBody(ClaudeBody):
 COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice")
 
 
-class ClaudeMessages(ClaudeShape):
+class ClaudeMessages(ClaudeShape[VendorT], Generic[VendorT]):
     """`POST /v1/messages`"""
 
     Body: ClassVar[type[ClaudeBody]] = ClaudeBody

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic
 
 import orjson
 
 from emulator import seeded, tokens
-from emulator.dialects.base import Habits
+from emulator.dialects.base import Habits, VendorT
 from emulator.dialects.messages import Messages, citation_row
 from emulator.providers.claude_signatures import signed
 from emulator.reply import Block, Choice, Citation, Completion, Search, Thought, Usage
@@ -27,7 +27,7 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     return f"toolu_01{base58(seeded.digest('tool_call', entropy, index, number), 22)}"
 
 
-class ClaudeShape(Messages):
+class ClaudeShape(Messages[VendorT], Generic[VendorT]):
     """Renders messages as Claude's models do."""
 
     pings = True

@@ -13,22 +13,19 @@ from uuid import UUID
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.serde import Range
-from emulator.providers import deepseek_vision as vision
 from emulator.providers import fim
 from emulator.providers.base import ErrorSpec, Operation, bearer, provider_error
-from emulator.providers.deepseek_chat import MAX_TOKENS, NO_IMAGES, DeepSeekDialect
-from emulator.providers.deepseek_dated import DatedDeepSeek
+from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.providers.deepseek_dated import R1
+from emulator.providers.deepseek_input import DeepSeekBody
 from emulator.providers.deepseek_messages import DeepSeekMessages
 from emulator.providers.deepseek_responses import DeepSeekResponses
 from emulator.providers.deepseek_settings import DeepSeekSettings, balance_of_account
-from emulator.providers.deepseek_vision import PenaltyBody, SeeingBody
+from emulator.providers.deepseek_vision import PenaltyBody, SeeingBody, SeeingDeepSeek
 from emulator.reply import ErrorReply, Reply
-from emulator.request import HttpRequest, Message, ModelRequest
+from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody
 
-MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
-"""Where it is less than V4's: models of 2025, which are there when a scenario lists them."""
-R1 = "deepseek-reasoner"
 NO_KEY = "Authentication Fails (governor)"
 WRONG_SCHEME = "Authentication Fails (auth header format should be Bearer sk-...)"
 WRONG_TYPE = "Expected request with `Content-Type: application/json`"
@@ -38,7 +35,7 @@ BYTES = {"content-type": "application/octet-stream"}
 """The content type of every 400, except those for unreadable bodies."""
 
 
-class DeepSeek(DatedDeepSeek):
+class DeepSeek(SeeingDeepSeek):
     """https://api.deepseek.com"""
 
     weighs_words = False
@@ -83,7 +80,7 @@ class DeepSeek(DatedDeepSeek):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "gap": fim.Gap,
         "messages": DeepSeekMessages,
         "responses": DeepSeekResponses,
@@ -133,13 +130,6 @@ class DeepSeek(DatedDeepSeek):
         served = self.served_model(request.model)
         return request if served == request.model else replace(request, served=served)
 
-    def message_of(self, body: Any) -> Message:
-        message = super().message_of(body)
-        seen = vision.parts_of(body)
-        if not seen:
-            return message
-        return replace(message, images=len(seen), image_tokens=sum(map(vision.tokens_of, seen)))
-
     def need_json(self, http_request: HttpRequest) -> None:
         """Raises Refused for a body that isn't declared as JSON."""
         if not is_json(http_request.headers.get("content-type", "")):
@@ -148,32 +138,11 @@ class DeepSeek(DatedDeepSeek):
     def not_fitting(self, message: str) -> Exception:
         return provider_error("bad_request", message, headers={"content-type": "application/json"})
 
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: DeepSeekBody) -> Iterator[str | None]:
         yield self.complaint_of_model(body.model)
         yield from super().validation_errors(body)
         if body.model == R1 and self.is_of_2025(R1):
             yield complaint_of_r1(body.messages)
-
-    def complaints_of_images(self, body: Any) -> Iterator[str]:
-        if not self.sees_images(body.model):
-            if any(map(vision.parts_of, body.messages)):
-                yield NO_IMAGES
-            return
-        yield from vision.complaints(body.messages)
-
-    def most_tokens_of(self, body: Any) -> int:
-        return MAX_TOKENS_OF[body.model] if self.is_of_2025(body.model) else MAX_TOKENS
-
-    def is_of_2025(self, model: str) -> bool:
-        """Whether a name stands for what it stood for in 2025, and for no newer model."""
-        return model in MAX_TOKENS_OF and (
-            self.settings.models not in (None, "profile") or model not in self.profile.aliases
-        )
-
-    def thinks(self, body: Any) -> bool:
-        if body.thinking is None and body.model in MAX_TOKENS_OF:
-            return bool(body.model == R1)
-        return super().thinks(body)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Any]:
         if request.http_request.dialect == fim.Gap.dialect:
@@ -203,12 +172,6 @@ class DeepSeek(DatedDeepSeek):
             (b"x-ds-trace-id", request_id.encode()),
             (b"strict-transport-security", b"max-age=31536000; includeSubDomains; preload"),
             (b"x-content-type-options", b"nosniff"),
-        )
-
-    def concurrency_message(self, now: int, limit: int) -> str | None:
-        return (
-            f"Your current concurrency is {now}, which exceeds your concurrency limit of {limit} based on your "
-            "remaining balance. Please top up your balance to restore your concurrency."
         )
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:

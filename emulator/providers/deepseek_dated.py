@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.providers.base import Price, Provider
-from emulator.providers.deepseek_chat import EFFORTS, FINGERPRINT, DeepSeekDialect
+from emulator.providers.deepseek_chat import FINGERPRINT, DeepSeekDialect
+from emulator.providers.deepseek_input import DeepSeekBody
 from emulator.providers.deepseek_profiles import (
     CONTEXT_WINDOW,
     MAX_OUTPUT,
@@ -14,11 +15,16 @@ from emulator.providers.deepseek_profiles import (
     profile_at,
     retired,
 )
+from emulator.providers.deepseek_rules import EFFORTS, MAX_TOKENS, NamesModel
 from emulator.providers.deepseek_settings import DeepSeekSettings
 from emulator.reply import Completion
 from emulator.request import ModelRequest
 
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
+
+MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
+"""The limits of the models of 2025, which a scenario can still list. V4's is higher."""
+R1 = "deepseek-reasoner"
 
 
 class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
@@ -78,6 +84,12 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
         served = self.profile.model(model)
         return served.concurrency if served is not None else None
 
+    def concurrency_message(self, now: int, limit: int) -> str | None:
+        return (
+            f"Your current concurrency is {now}, which exceeds your concurrency limit of {limit} based on your "
+            "remaining balance. Please top up your balance to restore your concurrency."
+        )
+
     def effort_of(self, effort: str | None, model: str) -> str | None:
         meant = self.settings.effort
         if meant == "profile":
@@ -99,6 +111,20 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
     def fingerprint(self, completion: Completion) -> str:
         served = self.profile.model(completion.model)
         return completion.system_fingerprint or (FINGERPRINT if served is None else served.fingerprint)
+
+    def is_of_2025(self, model: str) -> bool:
+        """Whether a name stands for what it stood for in 2025, and for no newer model."""
+        return model in MAX_TOKENS_OF and (
+            self.settings.models not in (None, "profile") or model not in self.profile.aliases
+        )
+
+    def most_tokens_of(self, body: NamesModel) -> int:
+        return MAX_TOKENS_OF[body.model] if self.is_of_2025(body.model) else MAX_TOKENS
+
+    def thinks(self, body: DeepSeekBody) -> bool:
+        if body.thinking is None and body.model in MAX_TOKENS_OF:
+            return body.model == R1
+        return super().thinks(body)
 
     def complaint_of_model(self, model: str, *, for_responses: bool = False, for_gaps: bool = False) -> str | None:
         """What is wrong with the name of a model, if anything."""

@@ -5,7 +5,7 @@ Request and answer are public (api-docs.deepseek.com, create-message); docs/prov
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel
 
@@ -24,9 +24,14 @@ from emulator.dialects.messages import (
 )
 from emulator.dialects.parameters import IGNORED, only
 from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
-from emulator.providers.deepseek_chat import complaint_of_tool_messages, listed
+from emulator.providers.deepseek_reading import listed
+from emulator.providers.deepseek_rules import complaint_of_tool_messages
 from emulator.reply import Citation, Completion, Reply, Search, Text, Thought
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.deepseek import DeepSeek  # noqa: F401  # a type argument below
+
 
 BLOCKS = (
     "text",
@@ -72,7 +77,7 @@ class CountBody(DeepSeekMessagesBody):
 COUNTED = only(CountBody, "messages", "system", "tools", "tool_choice", "thinking", "output_config")
 
 
-class DeepSeekMessages(Messages):
+class DeepSeekMessages(Messages["DeepSeek"]):
     """`POST /anthropic/v1/messages`"""
 
     weighs_words = False
@@ -108,10 +113,10 @@ class DeepSeekMessages(Messages):
         name = body.model.removesuffix(LONG)
         vendor = self.provider
         if name.startswith(OPUS):
-            return str(vendor.served_model("deepseek-v4-pro"))
+            return vendor.served_model("deepseek-v4-pro")
         if name.startswith(CLAUDE) or (not vendor.profile.refuses_unknown_names and vendor.complaint_of_model(name)):
-            return str(vendor.profile.flash.id)
-        return str(vendor.served_model(name))
+            return vendor.profile.flash.id
+        return vendor.served_model(name)
 
     def validation_errors(self, body: DeepSeekMessagesBody, messages: tuple[Message, ...]) -> Iterator[str | None]:
         yield self.complaint_of_blocks(body)
@@ -147,7 +152,7 @@ class DeepSeekMessages(Messages):
     def thinks(self, body: DeepSeekMessagesBody) -> bool:
         """Whether this request is answered in thinking mode."""
         if body.thinking is None:
-            return bool(self.provider.thinking_default)
+            return self.provider.thinking_default
         return body.thinking.type != "disabled"
 
     def controls(self, body: DeepSeekMessagesBody) -> Controls:
@@ -169,7 +174,7 @@ class DeepSeekMessages(Messages):
         return with_search(self.provider.adapt(reply, request), request)
 
     def make_id(self, entropy: bytes) -> str:
-        return str(self.provider.make_id(entropy))
+        return self.provider.make_id(entropy)
 
     def signature(self, thought: Thought, completion: Completion) -> str | None:
         match self.provider.settings.signature:

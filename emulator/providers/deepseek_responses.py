@@ -7,7 +7,7 @@ docs/providers.md.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Discriminator, Tag
 
@@ -27,10 +27,15 @@ from emulator.dialects.responses_input import (
     wants_search,
 )
 from emulator.dialects.serde import Range, first, not_of_type, unknown_variant
-from emulator.providers.deepseek_chat import TOOL_CHOICES, USER_ID, complaint_of_tool_messages, listed
 from emulator.providers.deepseek_messages import with_search
+from emulator.providers.deepseek_reading import TOOL_CHOICES, listed
+from emulator.providers.deepseek_rules import USER_ID, complaint_of_tool_messages
 from emulator.reply import Block, Completion, Reply, Text
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.deepseek import DeepSeek  # noqa: F401  # a type argument below
+
 
 RANGES = (
     Range("temperature", 0, 2, "[0, 2]"),
@@ -87,7 +92,7 @@ class DeepSeekResponsesBody(ResponsesBody):
     stream_options: Annotated[Any, IGNORED] = None
 
 
-class DeepSeekResponses(Responses):
+class DeepSeekResponses(Responses["DeepSeek"]):
     """`POST /responses`"""
 
     weighs_words = False
@@ -150,7 +155,7 @@ class DeepSeekResponses(Responses):
     def thinks(self, body: ResponsesBody) -> bool:
         """Whether this request is answered in thinking mode."""
         if body.reasoning is None or body.reasoning.effort is None:
-            return bool(self.provider.thinking_default)
+            return self.provider.thinking_default
         return body.reasoning.effort != "none"
 
     def controls(self, body: ResponsesBody) -> Controls:
@@ -181,7 +186,7 @@ class DeepSeekResponses(Responses):
 
     @property
     def shows_thought_parts(self) -> bool:
-        return bool(self.provider.settings.reasoning_parts)
+        return self.provider.settings.reasoning_parts
 
     def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
         item = super().opened_item(block, index, completion)

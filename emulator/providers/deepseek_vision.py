@@ -4,14 +4,18 @@ Public: api-docs.deepseek.com, guides/vision. The number of tokens is inferred f
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Tag
 
 from emulator import images
-from emulator.dialects.chat_input import ContentPart, Many, Strict, text_or_list
+from emulator.dialects.chat_input import ContentPart, Many, MessageBody, Strict, text_or_list
 from emulator.dialects.parameters import SAMPLING
-from emulator.providers.deepseek_chat import DeepSeekBody, DeepSeekMessage
+from emulator.providers.deepseek_dated import DatedDeepSeek
+from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekMessage
+from emulator.providers.deepseek_rules import NO_IMAGES
+from emulator.request import Message
 
 MOST_TOKENS = 384
 """What an image costs at most, and where its size is not known."""
@@ -114,3 +118,21 @@ def tokens_of_size(size: images.Size | None) -> int:
         return MOST_TOKENS
     pixels = min(max(size[0] * size[1], SMALLEST), LARGEST)
     return min(MOST_TOKENS, round(pixels / PIXELS_PER_TOKEN))
+
+
+class SeeingDeepSeek(DatedDeepSeek):
+    """DeepSeek's API, some of whose models see images."""
+
+    def message_of(self, body: MessageBody) -> Message:
+        message = super().message_of(body)
+        seen = parts_of(body)
+        if not seen:
+            return message
+        return replace(message, images=len(seen), image_tokens=sum(map(tokens_of, seen)))
+
+    def complaints_of_images(self, body: DeepSeekBody) -> Iterator[str]:
+        if not self.sees_images(body.model):
+            if any(map(parts_of, body.messages)):
+                yield NO_IMAGES
+            return
+        yield from complaints(body.messages)

@@ -7,17 +7,21 @@ but for their choices is inferred.
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from math import isnan, nan
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from emulator import tokens
 from emulator.dialects.base import DONE, PIECE
 from emulator.dialects.chat_completions import ChatCompletions
-from emulator.dialects.chat_input import Stop, StreamOptions, Strict, read_stop
+from emulator.dialects.chat_input import ChatBody, Stop, StreamOptions, Strict, read_stop
 from emulator.dialects.parameters import SAMPLING
 from emulator.dialects.serde import Range, first
 from emulator.reply import Choice, Completion, Reply, TokenLogprob
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 from emulator.wire import FrameRun, single
+
+if TYPE_CHECKING:
+    from emulator.providers.deepseek import DeepSeek  # noqa: F401  # a type argument below
+
 
 MAX_TOKENS = 4096
 MAX_LOGPROBS = 20
@@ -71,7 +75,7 @@ def controls(body: FimBody) -> Controls:
     )
 
 
-class Gap(ChatCompletions):
+class Gap(ChatCompletions[ChatBody, "DeepSeek"]):
     """The texts that fill gaps: chat completions whose choices hold a `text`."""
 
     Body = FimBody  # type: ignore[assignment]  # an endpoint without messages
@@ -98,11 +102,10 @@ class Gap(ChatCompletions):
         )
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        adapted: Reply = self.provider.adapt(reply, request)
-        return adapted
+        return self.provider.adapt(reply, request)
 
     def make_id(self, entropy: bytes) -> str:
-        return str(self.provider.make_id(entropy))
+        return self.provider.make_id(entropy)
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {

@@ -120,7 +120,7 @@ class GeminiSettings(Settings):
     """How many tokens it may use; null: any number."""
 
 
-class GeminiContent(GenerateContent):
+class GeminiContent(GenerateContent["Gemini"]):
     """Generate content with Google's own models, rules and layout of JSON."""
 
     def key_of(self, headers: Mapping[str, str]) -> str:
@@ -134,7 +134,7 @@ class GeminiContent(GenerateContent):
 
     def model_of(self, http_request: HttpRequest, body: GenerateContentBody) -> str:
         method = {STREAM: "streamGenerateContent", "count_tokens": "countTokens"}.get(http_request.operation)
-        return str(self.provider.model_named(http_request.parameters["model"], method or "generateContent"))
+        return self.provider.model_named(http_request.parameters["model"], method or "generateContent")
 
     def thinks(self, model: str, body: GenerateContentBody) -> bool | None:
         thinking = body.config.thinking_config
@@ -144,7 +144,7 @@ class GeminiContent(GenerateContent):
 
     def shows_ids(self, model: str) -> bool:
         wanted = self.provider.settings.call_ids
-        return bool(wanted == "always" or (wanted == "auto" and is_newer(model)))
+        return wanted == "always" or (wanted == "auto" and is_newer(model))
 
     def signs_text(self, model: str) -> bool:
         return is_newer(model)
@@ -165,7 +165,7 @@ class GeminiContent(GenerateContent):
             yield from complaints_of_signatures(body)
 
 
-class GeminiContentArray(GenerateContentArray, GeminiContent):
+class GeminiContentArray(GenerateContentArray["Gemini"], GeminiContent):
     """The same, streamed as an array."""
 
 
@@ -201,7 +201,7 @@ class Gemini(Provider[GeminiSettings]):
         "/v1beta/models/gemini-2.5-flash:generateContent",
         {"contents": [{"role": "user", "parts": [{"text": "Explain how AI works in a few words"}]}]},
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "generate_content": GeminiContent,
         "generate_content_array": GeminiContentArray,
         "embed_content": GeminiEmbeddings,

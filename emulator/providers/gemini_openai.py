@@ -6,13 +6,13 @@ order of members, and errors as a list of one, are public from those who capture
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal
 
 import orjson
-from pydantic import Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from emulator import seeded, tokens
-from emulator.dialects.base import DONE, PIECE, provider_error
+from emulator.dialects.base import DONE, PIECE, VendorT, provider_error
 from emulator.dialects.chat_blocks import call_row
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.dialects.chat_input import (
@@ -36,8 +36,11 @@ from emulator.dialects.parameters import IGNORED, SAMPLING
 from emulator.providers.base import ErrorSpec, Operation, bearer
 from emulator.providers.gemini_models import DIMENSIONS, MAX_OUTPUT, MODELS, model_row, thinks
 from emulator.reply import Choice, Completion, ErrorReply
-from emulator.request import Controls, HttpRequest, Message, ModelRequest
+from emulator.request import Controls, HttpRequest, Message, ModelRequest, ToolCall
 from emulator.wire import FrameRun, single
+
+if TYPE_CHECKING:
+    from emulator.providers.gemini import Gemini
 
 BASE = "/v1beta/openai"
 CHAT, EMBEDDINGS = "chat_completions", "embeddings"
@@ -118,27 +121,19 @@ class GeminiChatBody(ChatBody):
         return (google.thinking_config if google is not None else None) or ThinkingConfig()
 
 
-class GeminiChat(ChatCompletions):
-    """`POST /v1beta/openai/chat/completions`"""
+class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
+    """Chat completions as Google writes them."""
 
-    Body: type[ChatBody] = GeminiChatBody
+    Body = GeminiChatBody
     id_form = "{}"
 
     def dumps(self, value: Any) -> bytes:
         return orjson.dumps(value)
 
-    def key_in(self, http_request: HttpRequest) -> str:
-        return key_of(http_request.headers)
-
     # The way in
 
     def make_id(self, entropy: bytes) -> str:
         return seeded.letters(entropy, 22)
-
-    def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
-        body, native = super().read(http_request, model)
-        check_members(self.provider, native, model)
-        return body, native
 
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
         return self.bad_request("Invalid JSON payload received. Unexpected token.")
@@ -146,7 +141,7 @@ class GeminiChat(ChatCompletions):
     def not_of_type(self, error: ValidationError) -> Exception:
         return misfit(error)
 
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: GeminiChatBody) -> Iterator[str | None]:
         if not body.messages:
             yield "GenerateContentRequest.contents: contents is not specified"
         if body.limit is not None and not 1 <= body.limit <= MAX_OUTPUT:
@@ -156,14 +151,11 @@ class GeminiChat(ChatCompletions):
         if body.reasoning_effort is not None and body.thinking.thinking_budget is not None:
             yield "Expected one of either `reasoning_effort` or custom `thinking_config`; found both."
 
-    def message_of(self, body: Any) -> Message:
+    def message_of(self, body: MessageBody) -> Message:
         message = read_message(body)
         return Message("system", message.content, name=message.name) if body.role == "developer" else message
 
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
-        return str(self.provider.model_named(body.model.removeprefix("models/"), "generateContent"))
-
-    def controls(self, body: Any) -> Controls:
+    def controls(self, body: GeminiChatBody) -> Controls:
         form: Any = body.response_format.type if body.response_format is not None else "text"
         schema = (body.response_format.json_schema or {}) if body.response_format is not None else {}
         budget = 0 if body.reasoning_effort == "none" else body.thinking.thinking_budget
@@ -261,6 +253,21 @@ class GeminiChat(ChatCompletions):
         chunk = self.head(completion, [row], "chat.completion.chunk")
         return {**chunk, "usage": self.usage(completion)} if request.controls.include_usage else chunk
 
+
+class GeminiChat(GoogleChat["Gemini"]):
+    """`POST /v1beta/openai/chat/completions`"""
+
+    def key_in(self, http_request: HttpRequest) -> str:
+        return key_of(http_request.headers)
+
+    def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+        body, native = super().read(http_request, model)
+        check_members(self.provider, native, model)
+        return body, native
+
+    def model_of(self, http_request: HttpRequest, body: GeminiChatBody) -> str:
+        return self.provider.model_named(body.model.removeprefix("models/"), "generateContent")
+
     # Beside chats
 
     def result(self, request: ModelRequest) -> Any:
@@ -283,7 +290,7 @@ class EmbeddingsBody(Strict):
     user: Annotated[str | None, IGNORED] = None
 
 
-class GeminiOpenAIEmbeddings(Embeddings):
+class GeminiOpenAIEmbeddings(Embeddings["Gemini"]):
     """`POST /v1beta/openai/embeddings`"""
 
     Body: ClassVar[type[EmbeddingsBody]] = EmbeddingsBody
@@ -335,7 +342,7 @@ def key_of(headers: Mapping[str, str]) -> str:
     return key
 
 
-def called(call: Any, arguments: str) -> dict[str, Any]:
+def called(call: ToolCall, arguments: str) -> dict[str, Any]:
     """A call with its members in order."""
     row = call_row(call, arguments)
     function = row["function"]
@@ -352,12 +359,10 @@ def listed(name: str) -> dict[str, Any]:
     return {"id": row["name"], "object": "model", "owned_by": "google", "display_name": row["displayName"]}
 
 
-def check_members(provider: Any, native: Mapping[str, Any], model: Any) -> None:
+def check_members(provider: "Gemini", native: Mapping[str, Any], model: type[BaseModel]) -> None:
     """Raises ProviderError for members that Google does not know."""
-    if not getattr(provider.settings, "strict_members", False):
-        return
     unknown = [name for name in native if name not in model.model_fields]
-    if unknown:
+    if unknown and provider.settings.strict_members:
         raise provider_error(
             "bad_request", "\n".join(invalid(f'Unknown name "{name}": Cannot find field.') for name in unknown)
         )

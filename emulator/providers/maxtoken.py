@@ -42,7 +42,7 @@ class MaxTokenSettings(Settings):
     """The HTTP status of a content policy error; its body says "503" either way."""
 
 
-class MaxTokenChat(ChatCompletions):
+class MaxTokenChat(ChatCompletions[MaxTokenBody, "MaxToken"]):
     """DeepSeek R1's chat completions of 2025."""
 
     weighs_words = False
@@ -56,15 +56,15 @@ class MaxTokenChat(ChatCompletions):
 
     @property
     def stream_default(self) -> bool:
-        return bool(self.provider.settings.stream_default)
+        return self.provider.settings.stream_default
 
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: MaxTokenBody) -> Iterator[str | None]:
         if not body.messages:
             yield "messages must not be empty"
         if body.model in SIBLINGS and body.max_tokens is not None and body.max_tokens < 1:
             yield "max_tokens must be at least 1"
 
-    def controls(self, body: Any) -> Controls:
+    def controls(self, body: MaxTokenBody) -> Controls:
         if body.model in SIBLINGS:
             return Controls(thinking=False, max_tokens=body.max_tokens)
         return Controls(thinking=True)
@@ -88,7 +88,7 @@ class MaxToken(ServesDeepSeek[MaxTokenSettings]):
     document = "deepseek-r1 (Text To Text)"
     auth_header = "x-api-key: sk-demo"
     Settings = MaxTokenSettings
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": MaxTokenChat}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {"chat_completions": MaxTokenChat}
     operations = (Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),)
     example = (
         "/v1/chat/completions",

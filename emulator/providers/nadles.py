@@ -81,7 +81,7 @@ class NadlesSettings(Settings):
     """Whether a stream's chunks are bare or inside `{"model_response": …}`."""
 
 
-class NadlesStream(ChatCompletions):
+class NadlesStream(ChatCompletions[NadlesBody, "Nadles"]):
     """The stream, inferred: chunks of the same software, then the rest of the envelope."""
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
@@ -137,10 +137,10 @@ class NadlesChat(NadlesStream):
             raise provider_error("forbidden")
         return super().parse(http_request, key)
 
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+    def model_of(self, http_request: HttpRequest, body: NadlesBody) -> str:
         return http_request.parameters["model_name"]
 
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: NadlesBody) -> Iterator[str | None]:
         if not body.messages:
             yield "messages must not be empty"
         if body.max_tokens < 1 and self.provider.settings.out_of_range == "reject":
@@ -148,7 +148,7 @@ class NadlesChat(NadlesStream):
         if self.provider.settings.out_of_range == "reject":
             yield from super().validation_errors(body)
 
-    def controls(self, body: Any) -> Controls:
+    def controls(self, body: NadlesBody) -> Controls:
         limit = body.max_tokens
         if limit < 1:  # temperature and top_p have no effect on an emulated answer
             limit = 1 if self.provider.settings.out_of_range == "clamp" else MAX_TOKENS
@@ -204,7 +204,7 @@ class Nadles(ServesDeepSeek[NadlesSettings]):
     document = "deadlock: DeepSeek R1 with web search"
     auth_header = "x-billing-token: demo"
     Settings = NadlesSettings
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": NadlesChat}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {"chat_completions": NadlesChat}
     json_options = orjson.OPT_SORT_KEYS  # every object of the document has its keys in alphabetical order
     price = PLANS["metered"][1]  # documented: one price per token, for prompt and answer
     operations = (Operation("chat", "POST", "/{model_name}/completion", "a completion with web search"),)

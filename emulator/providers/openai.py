@@ -107,7 +107,7 @@ class OpenAI(OpenAILimits):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "chat_completions": OpenAIChat,
         "responses": OpenAIResponses,
         "embeddings": OpenAIEmbeddings,

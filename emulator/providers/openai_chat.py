@@ -1,14 +1,15 @@
 """A provider that speaks chat completions, and says in one class where it differs."""
 
-from typing import Any
+from typing import Any, Generic
 
 import orjson
 
-from emulator.dialects.chat_completions import ChatCompletions
+from emulator.dialects.base import Vendor
+from emulator.dialects.chat_completions import BodyT, ChatCompletions
 from emulator.providers.base import Provider, SettingsT_co
 
 
-class ChatDialect(ChatCompletions, Provider[SettingsT_co]):
+class ChatDialect(ChatCompletions[BodyT, Vendor], Provider[SettingsT_co], Generic[SettingsT_co, BodyT]):
     """A provider whose chat completions are its own: the dialect's vendor and the vendor's dialect in one."""
 
     def __init__(self, settings: SettingsT_co | None = None) -> None:

@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import orjson
 from pydantic import ValidationError
 
-from emulator import tokens
-from emulator.dialects.base import PIECE, ProviderError
-from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
-from emulator.dialects.chat_completions import ChatCompletions, logprob_rows
-from emulator.dialects.chat_input import (
-    read_stop,
-)
-from emulator.dialects.obfuscation import TAIL, leveled, tail_of, tails_of
+from emulator.dialects.base import ProviderError
+from emulator.dialects.chat_blocks import annotations, call_row, refused
+from emulator.dialects.chat_input import read_format, read_stop
 from emulator.dialects.responses_input import as_custom
 from emulator.providers import openai_words as words
 from emulator.providers.openai_chat_input import Json, OpenAIBody, read_choice, read_message, read_tools
@@ -24,11 +19,15 @@ from emulator.providers.openai_chat_rules import (
     complaints_of_model,
     complaints_of_tools,
 )
-from emulator.providers.openai_models import is_thinker, thinks
+from emulator.providers.openai_chat_stream import OpenAIChatStream
+from emulator.providers.openai_models import thinks
 from emulator.providers.openai_words import Bounds, wrong
 from emulator.reply import Choice, Completion, Reply
 from emulator.request import Controls, HttpRequest, ModelRequest
-from emulator.wire import FrameRun, Part
+
+if TYPE_CHECKING:
+    from emulator.providers.openai import OpenAI  # noqa: F401  # a type argument below
+
 
 MAX_STOPS = 4
 BOUNDS = (
@@ -41,10 +40,9 @@ BOUNDS = (
     Bounds("max_tokens", 1, float("inf"), "integer"),
     Bounds("max_completion_tokens", 1, float("inf"), "integer"),
 )
-FINGERPRINT = "fp_44709d6fcb"
 
 
-class OpenAIChat(ChatCompletions):
+class OpenAIChat(OpenAIChatStream):
     """`POST /v1/chat/completions`"""
 
     weighs_words = False
@@ -55,11 +53,6 @@ class OpenAIChat(ChatCompletions):
         "user": "send `safety_identifier` and `prompt_cache_key` instead",
     }
     Body = OpenAIBody
-    says_no_usage: ClassVar[bool] = True
-
-    @property
-    def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
-        return "separate"
 
     # The way in
 
@@ -112,8 +105,7 @@ class OpenAIChat(ChatCompletions):
         yield from complaints_of_conversation(body)
 
     def controls_of(self, body: OpenAIBody, model: str) -> Controls:
-        form: Any = body.response_format.type if body.response_format is not None else "text"
-        schema = (body.response_format.json_schema or {}) if body.response_format is not None else {}
+        form, schema = read_format(body.response_format)
         limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
         return Controls(
             max_tokens=limit,
@@ -122,7 +114,7 @@ class OpenAIChat(ChatCompletions):
             logprobs=bool(body.logprobs),
             top_logprobs=body.top_logprobs or 0,
             response_format=form,
-            schema=schema.get("schema"),
+            schema=schema,
             tools=read_tools(body.tools),
             tool_choice=read_choice(body.tool_choice),
             thinking=thinks(model, body.reasoning_effort),
@@ -142,7 +134,7 @@ class OpenAIChat(ChatCompletions):
         return replace(reply, tool_calls=as_custom(reply.tool_calls, offers))
 
     def make_id(self, entropy: bytes) -> str:
-        return str(self.provider.make_id(entropy))
+        return self.provider.make_id(entropy)
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         return {
@@ -150,13 +142,6 @@ class OpenAIChat(ChatCompletions):
             "service_tier": self.tier(request),
             "system_fingerprint": self.fingerprint(completion, request),
         }
-
-    def tier(self, request: ModelRequest) -> str:
-        asked = request.body.get("service_tier")
-        return asked if isinstance(asked, str) and asked != "auto" else "default"
-
-    def fingerprint(self, completion: Completion, request: ModelRequest) -> str | None:
-        return completion.system_fingerprint or (None if is_thinker(request.model) else FINGERPRINT)
 
     def choice(self, choice: Choice, request: ModelRequest) -> Json:
         return {
@@ -173,113 +158,3 @@ class OpenAIChat(ChatCompletions):
         if choice.tool_calls:
             message["tool_calls"] = [call_row(call, call.arguments) for call in choice.tool_calls]
         return {**message, "refusal": refusal, "annotations": annotations(choice)}
-
-    def logprobs(self, choice: Choice) -> Json | None:
-        return None if choice.logprobs is None else {"content": logprob_rows(choice.logprobs), "refusal": None}
-
-    def usage(self, completion: Completion) -> Json:
-        usage = completion.usage
-        return {
-            **super().usage(completion),
-            "prompt_tokens_details": {"cached_tokens": usage.cached, "audio_tokens": 0},
-            "completion_tokens_details": {
-                "reasoning_tokens": usage.reasoning,
-                "audio_tokens": 0,
-                "accepted_prediction_tokens": 0,
-                "rejected_prediction_tokens": 0,
-            },
-        }
-
-    # The stream
-
-    def levels(self, request: ModelRequest) -> bool:
-        """Whether letters level the lengths of events."""
-        asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
-        return bool(self.provider.settings.obfuscation and asked is not False)
-
-    def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
-        thoughts = [tokens.count(choice.reasoning or "") for choice in completion.choices]
-        for run in super().stream(completion, request):
-            # Nobody sees the thoughts, but the answer begins after them.
-            yield replace(run, tokens=(max(thoughts),)) if run.part == "role" and any(thoughts) else run
-
-    def chunk(self, completion: Completion, request: ModelRequest, choice: Choice, delta: Json, **how: Any) -> Json:
-        chunk = super().chunk(completion, request, choice, delta, **how)
-        chunk["service_tier"] = self.tier(request)
-        chunk["system_fingerprint"] = self.fingerprint(completion, request)
-        if self.levels(request):
-            chunk["obfuscation"] = tail_of(str(delta))
-        return in_order(chunk)
-
-    def choice_runs(self, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[FrameRun]:
-        if choice.content:
-            yield from self.text_runs("content", completion, request, choice)
-        refusal = refused(choice)
-        if refusal:
-            native = self.chunk(completion, request, choice, {"refusal": PIECE})
-            yield self.pieces("content", native, refusal)
-        if cited := annotations(choice):
-            yield self.event("frame", self.chunk(completion, request, choice, {"annotations": cited}))
-        for index, call in enumerate(choice.tool_calls):
-            if index or choice.content:
-                delta = {"tool_calls": [{"index": index, **call_row(call, "")}]}
-                yield self.event("tool_calls", self.chunk(completion, request, choice, delta))
-            delta = {"tool_calls": [{"index": index, **call_piece(call)}]}
-            native = self.chunk(completion, request, choice, delta)
-            yield self.pieces("tool_calls", native, call.arguments)
-
-    def text_runs(
-        self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
-    ) -> Iterator[FrameRun]:
-        if choice.logprobs is None:
-            yield self.pieces(part, self.chunk(completion, request, choice, {"content": PIECE}), choice.content)
-            return
-        pieces = tokens.pieces(choice.content)
-        tails = tails_of(choice.content)
-        for number, (text, count, row) in enumerate(zip(pieces.texts, pieces.counts, choice.logprobs, strict=True)):
-            likely = {"content": logprob_rows((row,)), "refusal": None}
-            chunk = self.chunk(completion, request, choice, {"content": text}, logprobs=likely)
-            if "obfuscation" in chunk:
-                chunk["obfuscation"] = tails[number].decode()
-            yield self.event(part, chunk, tokens=count)
-
-    def pieces(self, part: Part, native: Json, text: str) -> FrameRun:
-        """The events of a text, of which `native` is one."""
-        if "obfuscation" in native:
-            return leveled(self, part, {**native, "obfuscation": TAIL}, text)
-        pieces = tokens.pieces(text)
-        before, after = self.around(native)
-        return FrameRun(part, before, pieces.escaped, after, pieces.counts)
-
-    def first_delta(self, choice: Choice) -> Json:
-        if choice.tool_calls and not choice.content:
-            call = {"index": 0, **call_row(choice.tool_calls[0], "")}
-            return {"role": "assistant", "content": None, "tool_calls": [call], "refusal": None}
-        content = None if refused(choice) is not None else ""
-        return {"role": "assistant", "content": content, "refusal": None if content is not None else ""}
-
-    def last_delta(self, choice: Choice) -> Json:
-        return {}
-
-    def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
-        if request.controls.include_usage:
-            chunk = self.chunk_of(completion, [])
-            chunk["service_tier"] = self.tier(request)
-            chunk["system_fingerprint"] = self.fingerprint(completion, request)
-            chunk["usage"] = self.usage(completion)
-            if self.levels(request):
-                chunk["obfuscation"] = tail_of("usage", completion.usage.total)
-            yield self.event("usage", in_order(chunk))
-
-
-ORDER = (
-    "id", "object", "created", "model", "service_tier", "system_fingerprint", "choices", "usage", "obfuscation",
-)  # fmt: skip
-
-
-def in_order(chunk: Json) -> Json:
-    """The members of an event in the order in which they stand."""
-    return {name: chunk[name] for name in ORDER if name in chunk}
-
-
-# What may be wrong

@@ -1,7 +1,7 @@
 """OpenAI's endpoints that look at texts and write none: embeddings and moderations."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -15,6 +15,9 @@ from emulator.providers.openai_models import DIMENSIONS, base_of
 from emulator.providers.openai_words import Bounds, wrong
 from emulator.reply import Completion
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.openai import OpenAI  # a type argument below
 
 MAX_INPUTS, MAX_INPUT_TOKENS = 2048, 8192
 CATEGORIES = (
@@ -42,7 +45,7 @@ class EmbeddingsBody(InputBody):
     user: Annotated[str | None, IGNORED] = None
 
 
-class OpenAIEmbeddings(Embeddings):
+class OpenAIEmbeddings(Embeddings["OpenAI"]):
     """`POST /v1/embeddings`"""
 
     Body: ClassVar[type[EmbeddingsBody]] = EmbeddingsBody
@@ -83,7 +86,7 @@ class OpenAIEmbeddings(Embeddings):
             yield wrong("This model does not support specifying dimensions.", None, "dimensions")
 
 
-class Moderations(Dialect):
+class Moderations(Dialect["OpenAI"]):
     """`POST /v1/moderations`: flags only the categories in a rule's reply, separated by commas."""
 
     Body: ClassVar[type[InputBody]] = InputBody
@@ -127,7 +130,7 @@ class Moderations(Dialect):
         return {"id": id, "model": request.model, "results": rows}
 
 
-def read(provider: Any, http_request: HttpRequest, model: type[BodyType]) -> tuple[dict[str, Any], BodyType]:
+def read(provider: "OpenAI", http_request: HttpRequest, model: type[BodyType]) -> tuple[dict[str, Any], BodyType]:
     """A body that holds an input. Raises ProviderError."""
     native = provider.json_of(http_request)
     if provider.settings.strict_members:

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 from urllib.parse import parse_qs
 
 from pydantic import BaseModel, ValidationError
 
 from emulator import seeded, tokens
-from emulator.dialects.base import ProviderError, provider_error
-from emulator.dialects.obfuscation import tails_of
+from emulator.dialects.base import ProviderError, VendorT, provider_error
 from emulator.dialects.parameters import refused_in
-from emulator.dialects.responses import Json, Outcome, Responses
+from emulator.dialects.responses import Json, Outcome
 from emulator.dialects.responses_input import (
     as_custom,
     read_format,
@@ -22,8 +21,9 @@ from emulator.dialects.responses_input import (
 )
 from emulator.providers import openai_words as words
 from emulator.providers.deepseek_messages import with_search
-from emulator.providers.openai_models import is_thinker, thinks
+from emulator.providers.openai_models import thinks
 from emulator.providers.openai_responses_input import COUNTED, OpenAIResponsesBody
+from emulator.providers.openai_responses_items import OpenAIResponseItems
 from emulator.providers.openai_responses_rules import (
     INCLUDED,
     LONG_ID,
@@ -35,12 +35,15 @@ from emulator.providers.openai_responses_rules import (
     kept,
     previous,
     referred,
-    sealed_of,
 )
 from emulator.providers.openai_words import Bounds, wrong
-from emulator.reply import Block, Completion, Reply, Thought, Usage
+from emulator.reply import Block, Completion, Reply, Thought
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 from emulator.stored import ResponseStore, StoredResponse
+
+if TYPE_CHECKING:
+    from emulator.providers.openai import OpenAI  # noqa: F401  # a type argument below
+
 
 BOUNDS = (
     Bounds("temperature", 0, 2),
@@ -51,27 +54,21 @@ BOUNDS = (
 )
 
 
-class OpenAIResponses(Responses):
-    """`/v1/responses`"""
+class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
+    """Responses that are stored, continued by later requests, and created in the background."""
 
     weighs_words = False
     Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
-    final_name: ClassVar[bool] = True
 
     # What a vendor may say otherwise
 
     def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
         """The body as JSON. Raises ProviderError."""
-        native: dict[str, Any] = self.provider.json_of(http_request)
-        return native
+        raise NotImplementedError
 
     def named_model(self, http_request: HttpRequest, sent: str) -> str:
-        """The model that is asked for. Raises ProviderError."""
-        return str(self.provider.model_of(http_request, sent))
-
-    def is_padded(self) -> bool:
-        """Whether letters level the lengths of events."""
-        return bool(self.provider.settings.obfuscation)
+        """The requested model. Raises ProviderError."""
+        raise NotImplementedError
 
     # The way in
 
@@ -82,8 +79,7 @@ class OpenAIResponses(Responses):
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         if http_request.operation == "cancel_response":
-            listed: ModelRequest = self.provider.listed(http_request, key)
-            return listed
+            return self.provider.listed(http_request, key)
         body, native = self.read(http_request)
         model = self.named_model(http_request, body.model)
         store: ResponseStore | None = http_request.store
@@ -152,85 +148,6 @@ class OpenAIResponses(Responses):
         marked = tuple([_marked(block, is_summed_up, is_sealed) for block in blocks])
         return replace(reply, blocks=marked)
 
-    def make_id(self, entropy: bytes) -> str:
-        return f"resp_{entropy.hex()[:LONG_ID]}"
-
-    def item_id(self, id: str, kind: str, index: int) -> str:
-        return f"{kind}_{seeded.digest('item', id, index).hex()[:LONG_ID]}"
-
-    def thought(self, thought: Thought) -> Json:
-        sealed = {} if thought.encrypted is None else {"encrypted_content": sealed_of(thought.text)}
-        texts = self.thought_events(thought)[2]
-        return {"summary": [{"type": "summary_text", "text": text} for text in texts], **sealed}
-
-    def thought_begun(self) -> Json:
-        return {"summary": []}
-
-    def thought_events(self, thought: Thought) -> tuple[str, str, list[str]]:
-        shown = thought.summary or thought.text
-        texts = [shown] if thought.summary is not None and shown else []
-        return "summary_text", "response.reasoning_summary_text", texts
-
-    def hidden_tokens(self, block: Block) -> int:
-        is_hidden = isinstance(block, Thought) and not self.thought_events(block)[2]
-        return tokens.count(block.text) if is_hidden and isinstance(block, Thought) else 0
-
-    def item(self, block: Block, index: int, completion: Completion, outcome: Outcome) -> Json:
-        item = super().item(block, index, completion, outcome)
-        return without_status(item) if isinstance(block, Thought) else item
-
-    def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
-        item = super().opened_item(block, index, completion)
-        return without_status(item) if isinstance(block, Thought) else item
-
-    def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
-        asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
-        return tails_of(text) if self.is_padded() and asked is not False else None
-
-    def usage(self, usage: Usage) -> Json:
-        return {
-            **super().usage(usage),
-            "input_tokens_details": {"cached_tokens": usage.cached, "cache_write_tokens": usage.cache_written},
-        }
-
-    def openings(self, request: ModelRequest) -> Sequence[tuple[str, str]]:
-        if request.body.get("background"):
-            queued = ("response.created", "queued"), ("response.queued", "queued")
-            return (*queued, ("response.in_progress", "in_progress"))
-        return super().openings(request)
-
-    def echo(self, request: ModelRequest) -> Json:
-        asked = request.body
-        reasoning, text = asked.get("reasoning") or {}, asked.get("text") or {}
-        default_effort = ("medium" if thinks(request.model, None) else "none") if is_thinker(request.model) else None
-        tier = asked.get("service_tier")
-        return {
-            "background": bool(asked.get("background")),
-            "instructions": asked.get("instructions"),
-            "max_output_tokens": asked.get("max_output_tokens"),
-            "max_tool_calls": asked.get("max_tool_calls"),
-            "parallel_tool_calls": asked.get("parallel_tool_calls") is not False,
-            "previous_response_id": asked.get("previous_response_id"),
-            "prompt_cache_key": asked.get("prompt_cache_key"),
-            "prompt_cache_retention": asked.get("prompt_cache_retention"),
-            "reasoning": {
-                "effort": reasoning.get("effort") or default_effort,
-                "summary": reasoning.get("summary") or reasoning.get("generate_summary"),
-            },
-            "safety_identifier": asked.get("safety_identifier"),
-            "service_tier": tier if isinstance(tier, str) and tier != "auto" else "default",
-            "store": asked.get("store") is not False,
-            "temperature": 1.0 if asked.get("temperature") is None else asked["temperature"],
-            "text": {"format": text.get("format") or {"type": "text"}, "verbosity": text.get("verbosity") or "medium"},
-            "tool_choice": asked.get("tool_choice") or "auto",
-            "tools": [offered(tool) for tool in asked.get("tools") or ()],
-            "top_logprobs": asked.get("top_logprobs") or 0,
-            "top_p": 1.0 if asked.get("top_p") is None else asked["top_p"],
-            "truncation": asked.get("truncation") or "disabled",
-            "user": asked.get("user"),
-            "metadata": asked.get("metadata") or {},
-        }
-
     def body(self, completion: Completion, request: ModelRequest) -> Any:
         if self.is_immediate(request):
             return self.response(completion, request, Outcome("queued"), [])
@@ -279,26 +196,25 @@ class OpenAIResponses(Responses):
         return as_of(stored, store.now())
 
 
+class OpenAIResponses(KeptResponses["OpenAI"]):
+    """`/v1/responses`"""
+
+    def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
+        return self.provider.json_of(http_request)
+
+    def named_model(self, http_request: HttpRequest, sent: str) -> str:
+        return self.provider.model_of(http_request, sent)
+
+    def is_padded(self) -> bool:
+        return self.provider.settings.obfuscation
+
+
 def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
     """A thought, shown as the request wants it; the words are those that are left of it in the end."""
     if not isinstance(block, Thought):
         return block
     summary = (block.summary or "") if is_summed_up else None
     return replace(block, summary=summary, encrypted="" if is_sealed else None)
-
-
-def without_status(item: Json) -> Json:
-    return {name: value for name, value in item.items() if name != "status"}
-
-
-def offered(tool: Any) -> Any:
-    """A tool as a response repeats it."""
-    if not isinstance(tool, dict) or tool.get("type") != "function":
-        return tool
-    return {"description": None, "parameters": None, **tool, "strict": tool.get("strict") is not False}
-
-
-# Thoughts that only the provider can read
 
 
 # What is kept

@@ -23,6 +23,7 @@ from emulator.dialects.chat_input import (
     Strict,
     ToolBody,
     ToolChoice,
+    read_format,
     read_stop,
     read_tool_choice,
     read_tools,
@@ -158,7 +159,7 @@ def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
     return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
-class OpenRouterStream(ChatCompletions):
+class OpenRouterStream(ChatCompletions[OpenRouterBody, "OpenRouter"]):
     """A stream whose usage comes last, with or without being asked for, and whose errors are chunks."""
 
     fails_as_a_whole: ClassVar[bool] = True
@@ -179,7 +180,7 @@ class OpenRouterStream(ChatCompletions):
 
     def usage(self, completion: Completion) -> dict[str, Any]:
         usage = completion.usage
-        price: Price = self.provider.settings.price or self.provider.price_of(completion.model, completion.created)
+        price = self.provider.settings.price or self.provider.price_of(completion.model, completion.created)
         answered = usage.completion * price.completion
         cost = price.of(usage)
         return {
@@ -259,8 +260,8 @@ class OpenRouterChat(OpenRouterStream):
 
     # The way in
 
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
-        names = [*([body.model] if body.model else []), *(body.models or ())]
+    def model_of(self, http_request: HttpRequest, body: OpenRouterBody) -> str:
+        names: list[str] = [*([body.model] if body.model else []), *(body.models or ())]
         if body.model == AUTO:  # it chooses one of the others
             names = [*names[1:], DEFAULT]
         if not names:
@@ -269,9 +270,9 @@ class OpenRouterChat(OpenRouterStream):
         found = next((name for name in names if served is None or name.partition(":")[0] in served), None)
         if found is None:
             raise provider_error("model_not_found", f"{names[0]} is not a valid model ID")
-        return str(found)
+        return found
 
-    def validation_errors(self, body: Any) -> Iterator[str | None]:
+    def validation_errors(self, body: OpenRouterBody) -> Iterator[str | None]:
         if not body.messages:
             yield 'Input required: specify "prompt" or "messages"'
         yield from super().validation_errors(body)
@@ -281,8 +282,8 @@ class OpenRouterChat(OpenRouterStream):
         if effort is not None and effort not in EFFORTS:
             yield f"reasoning.effort: expected one of {', '.join(EFFORTS)}"
 
-    def controls(self, body: Any) -> Controls:
-        form = body.response_format
+    def controls(self, body: OpenRouterBody) -> Controls:
+        form, schema = read_format(body.response_format)
         return Controls(
             max_tokens=body.limit,
             stop=read_stop(body.stop),
@@ -291,8 +292,8 @@ class OpenRouterChat(OpenRouterStream):
             tool_choice=read_tool_choice(body.tool_choice),
             logprobs=bool(body.logprobs),
             top_logprobs=body.top_logprobs or 0,
-            response_format=form.type if form is not None else "text",
-            schema=(form.json_schema or {}).get("schema") if form is not None else None,
+            response_format=form,
+            schema=schema,
             thinking=body.thinks,
             reasoning_effort=body.reasoning.effort if body.reasoning is not None and body.thinks else None,
             include_usage=True,
@@ -348,7 +349,7 @@ class OpenRouter(Provider[OpenRouterSettings]):
     cache_from: ClassVar[int] = 1024
     habits: ClassVar[Habits] = Habits(call_id=call_id)
     heartbeat_comment = b": OPENROUTER PROCESSING\n\n"
-    dialects: ClassVar[Mapping[str, type[Dialect]]] = {"chat_completions": OpenRouterChat}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {"chat_completions": OpenRouterChat}
     operations = (
         Operation("chat", "POST", "/api/v1/chat/completions", "a chat completion", "public"),
         Operation("models", "GET", "/api/v1/models", "the list of models", "public", is_completion=False),

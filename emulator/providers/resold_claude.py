@@ -5,17 +5,22 @@ Paths and members are documented by both; errors are documented by neither, see 
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import orjson
 
-from emulator.dialects.base import ErrorSpec
+from emulator.dialects.base import ErrorSpec, VendorT
 from emulator.dialects.chat_input import Many
 from emulator.providers.base import Operation, Price, Provider, SettingsT_co
 from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages, ClaudeTurn
 from emulator.providers.claude_models import claude
 from emulator.providers.claude_words import Asked
 from emulator.request import HttpRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.cloudsway import Cloudsway  # noqa: F401  # a type argument below
+    from emulator.providers.serevix import Serevix  # noqa: F401  # a type argument below
+
 
 CLAUDE = "claude"
 """What the names of Claude's models begin with."""
@@ -37,7 +42,7 @@ class ResellsClaude(Provider[SettingsT_co]):
         return super().cost(usage, model, moment)
 
 
-class ResoldMessages(ClaudeMessages):
+class ResoldMessages(ClaudeMessages[VendorT], Generic[VendorT]):
     """Messages that a gateway passes on."""
 
     @property
@@ -46,7 +51,7 @@ class ResoldMessages(ClaudeMessages):
 
     @property
     def heartbeat(self) -> bytes:
-        return bytes(self.provider.heartbeat_comment)
+        return self.provider.heartbeat_comment
 
 
 class SerevixMessagesBody(ClaudeBody):
@@ -57,7 +62,7 @@ class SerevixMessagesBody(ClaudeBody):
     messages: Many[ClaudeTurn] | None = None  # type: ignore[assignment]
 
 
-class SerevixMessages(ResoldMessages):
+class SerevixMessages(ResoldMessages["Serevix"]):
     """`POST /v1/messages` at Serevix"""
 
     weighs_words = False
@@ -78,8 +83,7 @@ class SerevixMessages(ResoldMessages):
         return (body.model_copy(update={"max_tokens": MAX_TOKENS}) if body.max_tokens is None else body), native
 
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
-        refusal: Exception = self.provider.not_json(error)
-        return refusal
+        return self.provider.not_json(error)
 
     def error_envelope(self, row: ErrorSpec, request_id: str) -> Any:
         if row.type == "new_api_error":
@@ -94,7 +98,7 @@ class CloudswayMessagesBody(ClaudeBody):
     model: str = MODEL
 
 
-class CloudswayMessages(ResoldMessages):
+class CloudswayMessages(ResoldMessages["Cloudsway"]):
     """Anthropic's body at both of Cloudsway's paths"""
 
     weighs_words = False

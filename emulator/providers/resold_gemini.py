@@ -3,19 +3,24 @@ completions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import ValidationError
 
 from emulator.dialects.base import PLAIN, Habits
-from emulator.dialects.chat_input import BodyType, ChatBody
+from emulator.dialects.chat_input import BodyType
 from emulator.dialects.generate_content import STREAM, GenerateContent, GenerateContentArray
 from emulator.dialects.generate_content_input import GenerateContentBody, prompt_texts
 from emulator.dialects.serde import not_of_type, serde
 from emulator.providers.base import Mark, Operation, Price, Provider, SettingsT_co, provider_error
 from emulator.providers.gemini_models import price_of
-from emulator.providers.gemini_openai import GeminiChat, GeminiChatBody
+from emulator.providers.gemini_openai import GeminiChatBody, GoogleChat
 from emulator.request import Controls, HttpRequest, ModelRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.cloudsway import Cloudsway  # noqa: F401  # a type argument below
+    from emulator.providers.serevix import Serevix  # noqa: F401  # a type argument below
+
 
 CONTENT, ARRAY = GenerateContent.dialect, GenerateContentArray.dialect
 GOOGLE_CHAT = "google_chat"
@@ -40,7 +45,7 @@ class ResellsGemini(Provider[SettingsT_co]):
         return price_of(model) if model.startswith("gemini-") else super().price_of(model, moment)
 
 
-class SerevixContent(GenerateContent):
+class SerevixContent(GenerateContent["Serevix"]):
     """`POST /v1/v1beta/models/{model}:generateContent`"""
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
@@ -51,7 +56,7 @@ class SerevixContent(GenerateContent):
         return request
 
 
-class SerevixArray(GenerateContentArray, SerevixContent):
+class SerevixArray(GenerateContentArray["Serevix"], SerevixContent):
     """The same, streamed as an array."""
 
 
@@ -61,7 +66,7 @@ class CloudswayBody(GenerateContentBody):
     model: str | None = None
 
 
-class CloudswayContent(GenerateContent):
+class CloudswayContent(GenerateContent["Cloudsway"]):
     """`POST /v1/ai/{endpointPath}/generateContent`"""
 
     Body: ClassVar[type[GenerateContentBody]] = CloudswayBody
@@ -77,7 +82,7 @@ class CloudswayContent(GenerateContent):
         return super().parse(http_request, key)
 
 
-class CloudswayArray(GenerateContentArray, CloudswayContent):
+class CloudswayArray(GenerateContentArray["Cloudsway"], CloudswayContent):
     """The same, streamed as an array."""
 
 
@@ -87,14 +92,11 @@ class CloudswayChatBody(GeminiChatBody):
     model: str | None = None  # type: ignore[assignment]
 
 
-class CloudswayChat(GeminiChat):
+class CloudswayChat(GoogleChat["Cloudsway"]):
     """`POST /v1/ai/{endpointPath}/google/chat/completions`"""
 
     dialect = GOOGLE_CHAT
-    Body: type[ChatBody] = CloudswayChatBody
-
-    def key_in(self, http_request: HttpRequest) -> str:
-        return self.key_of(http_request.headers)
+    Body = CloudswayChatBody
 
     def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
         self.provider.check_endpoint(http_request)
@@ -106,9 +108,9 @@ class CloudswayChat(GeminiChat):
     def not_of_type(self, error: ValidationError) -> Exception:
         return self.bad_request(not_of_type(serde(error.errors(include_url=False)[0])))
 
-    def model_of(self, http_request: HttpRequest, body: Any) -> str:
+    def model_of(self, http_request: HttpRequest, body: GeminiChatBody) -> str:
         return (body.model or MODEL).removeprefix("models/")
 
-    def controls(self, body: Any) -> Controls:
+    def controls(self, body: GeminiChatBody) -> Controls:
         controls = super().controls(body)  # what is called is checked by no model here, so `validated` is `auto`
         return replace(controls, tool_choice="auto") if controls.tool_choice == "validated" else controls

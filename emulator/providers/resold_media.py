@@ -1,7 +1,7 @@
 """Pictures, vectors and responses as resellers serve them, by their documents."""
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -13,8 +13,13 @@ from emulator.dialects.parameters import IGNORED, ignored
 from emulator.providers.base import Operation
 from emulator.providers.openai_inputs import is_input
 from emulator.providers.openai_models import DIMENSIONS
-from emulator.providers.openai_responses import OpenAIResponses
+from emulator.providers.openai_responses import KeptResponses
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
+
+if TYPE_CHECKING:
+    from emulator.providers.cloudsway import Cloudsway  # noqa: F401  # a type argument below
+    from emulator.providers.serevix import Serevix  # noqa: F401  # a type argument below
+
 
 RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
 SIZES = ("1K", "2K", "4K")
@@ -40,12 +45,12 @@ class SerevixImagesBody(ImagesBody):
     image_size: Annotated[str | None, UNSCALED] = None
 
 
-class SerevixImages(Images):
+class SerevixImages(Images[SerevixImagesBody, "Serevix"]):
     """`POST /v1/images/generations`"""
 
     Body: ClassVar[type[BaseModel]] = SerevixImagesBody
 
-    def read(self, http_request: HttpRequest) -> tuple[Any, Any]:
+    def read(self, http_request: HttpRequest) -> tuple[SerevixImagesBody, Mapping[str, Any]]:
         vendor = self.provider
         vendor.check_media_type(http_request)
         body, native = vendor.read(http_request, SerevixImagesBody)
@@ -71,7 +76,7 @@ class SerevixEmbeddingsBody(Strict):
     dimensions: int | None = None
 
 
-class SerevixEmbeddings(Embeddings):
+class SerevixEmbeddings(Embeddings["Serevix"]):
     """`POST /v1/embeddings`"""
 
     Body: ClassVar[type[BaseModel]] = SerevixEmbeddingsBody
@@ -117,12 +122,12 @@ class CloudswayImagesBody(ImagesBody):
     user: Annotated[str | None, IGNORED] = None
 
 
-class CloudswayImages(Images):
+class CloudswayImages(Images[CloudswayImagesBody, "Cloudsway"]):
     """`POST /v1/ai/{endpointPath}/images/generations`"""
 
     Body: ClassVar[type[BaseModel]] = CloudswayImagesBody
 
-    def read(self, http_request: HttpRequest) -> tuple[Any, Any]:
+    def read(self, http_request: HttpRequest) -> tuple[CloudswayImagesBody, Mapping[str, Any]]:
         vendor = self.provider
         vendor.check_endpoint(http_request)
         body, native = vendor.read(http_request, CloudswayImagesBody)
@@ -132,7 +137,7 @@ class CloudswayImages(Images):
         check_number(body.n)
         return body, native
 
-    def model_of(self, body: Any) -> str:
+    def model_of(self, body: CloudswayImagesBody) -> str:
         return body.model or "gpt-image-1"
 
 
@@ -158,7 +163,7 @@ def check_number(number: int | None) -> None:
         raise provider_error("bad_request", f"Invalid n: {number}, the valid range is [1, {MAX_PICTURES}]")
 
 
-class CloudswayResponses(OpenAIResponses):
+class CloudswayResponses(KeptResponses["Cloudsway"]):
     """OpenAI's responses at Cloudsway's endpoints"""
 
     weighs_words = False
@@ -176,9 +181,6 @@ class CloudswayResponses(OpenAIResponses):
         if "endpointPath" not in http_request.parameters:
             self.provider.check_model(model)
         return model
-
-    def is_padded(self) -> bool:
-        return True
 
     def result(self, request: ModelRequest) -> Any:
         self.provider.check_endpoint(request.http_request)

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+from talk import single
 from test_messages import BROKEN, SILENT
 
 from emulator import Emulator
@@ -37,7 +38,7 @@ class Vendor:
         asked = {**body, "messages": [{"role": "user", "content": prompt}]}
         headers = {"authorization": "Bearer k", "anthropic-version": "2023-06-01"}
         shown = {**headers, **({"x-emulator-fault": fault} if fault else {})}
-        return httpx.post(self.emulator.url(self.name) + PATHS[self.name], json=asked, headers=shown, timeout=20)
+        return single.post(self.emulator.url(self.name) + PATHS[self.name], json=asked, headers=shown, timeout=20)
 
 
 @pytest.fixture(scope="module")

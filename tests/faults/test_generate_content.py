@@ -91,7 +91,7 @@ def laid_out(value: Any) -> str:
 class Content:
     def __init__(self, emulator: Emulator) -> None:
         self.emulator = emulator
-        self.client = httpx.Client(timeout=10, limits=NO_REUSE)
+        self.client = httpx.Client(timeout=10, limits=NO_REUSE, verify=False)
 
     def post(
         self, fault: str = "", prompt: str = "Hi", *, method: str = "streamGenerateContent?alt=sse"

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 from jsonschema import Draft202012Validator
+from talk import single
 
 from emulator import Emulator
 from emulator.cli.app import cli
@@ -23,7 +24,7 @@ def faults_of(emulator: Emulator, path: str = CHAT, key: str = "sk-any", header:
     """The faults that the journal names for one request."""
     headers = {"x-api-key": key} | ({"x-emulator-fault": header} if header else {})
     with contextlib.suppress(httpx.RemoteProtocolError):  # as random data makes it
-        httpx.post(emulator.origin + path, headers=headers, json=BODY)
+        single.post(emulator.origin + path, headers=headers, json=BODY)
     emulator.wait_until_idle()
     return tuple(fault.partition(" (")[0] for fault in emulator.journal[-1].faults)
 

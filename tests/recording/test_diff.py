@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import httpx
+import processes
 import pytest
 from recording_server import recording
 from served import COMMAND
-from talk import KEYS
+from talk import KEYS, single
 
 from emulator import Emulator
 from emulator.recording.wire_file import Segment, WireRecord, read, written
@@ -72,7 +72,7 @@ CASES: dict[str, tuple[WireRecord, int, list[tuple[str, str]]]] = {
 
 
 def diff(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, "diff", *arguments], capture_output=True, text=True, check=False)
+    return processes.run([*COMMAND, "diff", *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_folders_are_compared_by_their_questions(tmp_path: Path) -> None:
     for name, asked in (("old", bodies), ("new", bodies[:1])):
         with Emulator() as upstream, recording(tmp_path / name, {"serevix": upstream.url("serevix")}) as running:
             for body in asked:
-                httpx.post(running.url("serevix") + "/v1/chat/completions", json=body, headers=KEYS["serevix"])
+                single.post(running.url("serevix") + "/v1/chat/completions", json=body, headers=KEYS["serevix"])
     done = diff(str(tmp_path / "old"), str(tmp_path / "new"))
     assert (done.returncode, done.stdout.splitlines()) == (
         0,
@@ -147,7 +147,7 @@ def test_a_recording_of_the_emulator_agrees_with_its_own_rendering_and_a_changed
 ) -> None:
     body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}], "stream": stream}
     with Emulator() as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
-        httpx.post(running.url("serevix") + "/v1/chat/completions", json=body, headers=KEYS["serevix"])
+        single.post(running.url("serevix") + "/v1/chat/completions", json=body, headers=KEYS["serevix"])
     same = diff("--documented", str(tmp_path))
     assert (same.returncode, same.stdout) == (0, "1 answer compared: no difference.\n")
     (file,) = tmp_path.glob("wire/*.wire")

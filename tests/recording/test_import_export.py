@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import processes
 import yaml
 from recording_server import everything_in, recording
 from served import COMMAND
+from talk import single
 
 from emulator import Emulator
 
@@ -18,19 +20,19 @@ URL = "https://api.openai.com/v1/chat/completions"
 
 
 def command(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+    return processes.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
 
 def answer_of(text: str) -> bytes:
     """A real answer, from the emulator."""
     with Emulator({"rules": [{"reply": {"content": text}}]}) as upstream:
-        return httpx.post(upstream.url("openai") + "/v1/chat/completions", json=BODY, headers=KEY).content
+        return single.post(upstream.url("openai") + "/v1/chat/completions", json=BODY, headers=KEY).content
 
 
 def asked(folder: Path, times: int = 1) -> list[httpx.Response]:
     with Emulator(str(folder), unmatched="error") as replay:
         url = replay.url("openai") + "/v1/chat/completions"
-        return [httpx.post(url, json=BODY, headers=KEY) for _ in range(times)]
+        return [single.post(url, json=BODY, headers=KEY) for _ in range(times)]
 
 
 def test_a_cassette_of_vcrpy_becomes_a_recording(tmp_path: Path) -> None:
@@ -108,7 +110,7 @@ def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Pat
         Emulator({"rules": [{"reply": {"content": "Hello"}}]}) as upstream,
         recording(tmp_path, {"openai": upstream.url("openai")}) as running,
     ):
-        answer = httpx.post(running.url("openai") + "/v1/chat/completions", json=BODY, headers=KEY)
+        answer = single.post(running.url("openai") + "/v1/chat/completions", json=BODY, headers=KEY)
     aimock, wiremock = (command("export", str(tmp_path), "--to", form) for form in ("aimock", "wiremock"))
     assert json.loads(aimock.stdout) == {
         "fixtures": [{"match": {"userMessage": "Hi"}, "response": {"content": "Hello"}}]

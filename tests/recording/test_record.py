@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import processes
 import pytest
 import yaml
 from rawhttp import Connection
@@ -40,7 +41,7 @@ def asked(provider: str, *, stream: bool, prompt: str = "Say hello") -> tuple[st
 
 
 def post(url: str, body: dict[str, Any], headers: dict[str, str] | None = None) -> httpx.Response:
-    with httpx.Client(timeout=60) as client:
+    with httpx.Client(timeout=60, verify=False) as client:
         return client.post(url, json=body, headers=headers or {"authorization": "Bearer sk-real-key-1234567890"})
 
 
@@ -207,7 +208,7 @@ def test_many_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
 
 
 def command(*options: str) -> "tuple[subprocess.Popen[str], int]":
-    process = subprocess.Popen(
+    process = processes.Popen(
         [*COMMAND, "record", "--port", "0", *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -231,7 +232,7 @@ def test_the_command_ends_with_0_and_check_finds_nothing_wrong(tmp_path: Path) -
         _, err = process.communicate(timeout=30)
     assert (answer.status_code, other.status_code, process.returncode) == (200, 404, 0)
     assert "1 recorded" in err
-    check = subprocess.run([*COMMAND, "check", str(folder)], capture_output=True, text=True, check=False)
+    check = processes.run([*COMMAND, "check", str(folder)], capture_output=True, text=True, check=False)
     assert (check.returncode, check.stdout) == (0, "1 file checked, no problems.\n")
 
 
@@ -243,7 +244,7 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
         url = f"http://127.0.0.1:{port}/serevix/v1/chat/completions"
         whole = post(url, ASKED).content
         with (
-            httpx.Client() as client,
+            httpx.Client(verify=False) as client,
             client.stream(
                 "POST", url, json={**ASKED, "stream": True}, headers={"authorization": "Bearer sk-1"}
             ) as answer,
@@ -262,7 +263,7 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
 
 
 def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = processes.run(
         [*COMMAND, "record", "--provider", "serevix", "--host", "0.0.0.0", "--into", str(tmp_path)],
         capture_output=True,
         text=True,

@@ -75,7 +75,7 @@ def ask(url: str) -> httpx.Response:
         "api_key": SECRETS["a key in a member"],
         "metadata": {"deep": SECRETS["a path of the user's"], "patient": SECRETS["a name of the user's"]},
     }
-    with httpx.Client() as client:
+    with httpx.Client(verify=False) as client:
         return client.post(
             f"{url}/v1/chat/completions?key={SECRETS['a key in the query']}",
             json=body,

@@ -17,5 +17,5 @@ def server() -> Iterator[Emulator]:
 
 @pytest.fixture
 def client(server: Emulator, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with httpx.Client(trust_env=False) as http:
+    with httpx.Client(trust_env=False, verify=False) as http:
         yield Client(server.namespace(request.node.nodeid), http)

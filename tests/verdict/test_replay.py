@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 from rawhttp import Connection, Response, request, undated
 from served import COMMAND, ENVIRONMENT, run
@@ -36,7 +37,7 @@ def asking(prompt: str, *, stream: bool = True) -> bytes:
 def replayed(path: Path) -> Iterator[int]:
     """The port of `emulator replay`."""
     command = [*COMMAND, "replay", str(path), "--port", "0", "--log", "off"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    process = processes.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
     try:
         assert process.stdout is not None
         found = re.search(r"http://[^ ]+:(\d+)", process.stdout.readline())

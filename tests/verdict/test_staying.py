@@ -38,7 +38,7 @@ def test_an_sdk_that_names_its_timeout_has_one(client: Client) -> None:
 
 def test_silence_on_a_virtual_clock_proves_nothing() -> None:
     scenario = {"clock": "virtual", "rules": [{"match": {}, "reply": {"content": "Hello"}}]}
-    with Emulator(scenario, faults="hang:seconds=3600") as server, httpx.Client(trust_env=False) as http:
+    with Emulator(scenario, faults="hang:seconds=3600") as server, httpx.Client(trust_env=False, verify=False) as http:
         client = Client(server, http)
         client.post()
         assert (client.found(), client.unknown()) == ({}, {"no_read_timeout": [1]})
@@ -88,7 +88,7 @@ def slow(request: pytest.FixtureRequest) -> Iterator[Client]:
         "defaults": {"pace": pace},
         "rules": [{"match": {}, "reply": {"content": "one two three four five six"}}],
     }
-    with Emulator(scenario) as server, httpx.Client(trust_env=False) as http:
+    with Emulator(scenario) as server, httpx.Client(trust_env=False, verify=False) as http:
         yield Client(server, http)
 
 
@@ -125,7 +125,7 @@ def test_an_answer_that_runs_on_beside_the_next_attempt(slow: Client, is_guilty:
 def test_connections_that_are_left_behind(client: Client, is_guilty: bool) -> None:
     with ExitStack() as stack:
         for number in range(3):
-            http = stack.enter_context(httpx.Client(trust_env=False))
+            http = stack.enter_context(httpx.Client(trust_env=False, verify=False))
             Client(client.namespace, http).post(f"Question {number}")
             if not is_guilty:
                 http.close()

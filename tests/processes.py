@@ -1,0 +1,237 @@
+"""Processes of the command `emulator`, forked from one that has loaded it already: loading takes most of their time.
+
+`Popen` and `run` are used like those of `subprocess`. Anything but `python -m emulator …` starts as usual, and so does
+what changes the variables that Python itself reads as it starts.
+"""
+
+import atexit
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from functools import cache
+from threading import Lock
+from typing import Any, NoReturn, TypeAlias
+
+COMMAND = (sys.executable, "-m", "emulator")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("EMULATOR_")}
+NOT_FORKED = ("preexec_fn", "pass_fds", "umask", "user", "group", "process_group")
+MAX_REQUEST = 1 << 20
+ONE_AT_A_TIME = Lock()
+"""Held while the process to fork from is started: tests use threads."""
+Completed: TypeAlias = "subprocess.CompletedProcess[Any]"
+
+
+class Popen(subprocess.Popen[Any]):
+    """A process, whose parent may be the one that it was forked from."""
+
+    _nursery: socket.socket | None = None
+    """Where its end is reported; None for a process of the usual kind."""
+
+    def __init__(self, args: Sequence[str], **options: Any) -> None:
+        self._forks = can_fork(args, options)
+        super().__init__(args, **options)
+
+    def _execute_child(self, args: Sequence[str], *others: Any) -> None:
+        if not self._forks:
+            super()._execute_child(args, *others)  # type: ignore[misc]
+            return
+        cwd, env, pipes, is_apart = others[4], others[5], others[9:15], others[20]
+        stdin, _, _, stdout, _, stderr = pipes
+        asked = {
+            "arguments": [str(each) for each in args[len(COMMAND) :]],
+            "environment": dict(os.environ if env is None else env),
+            "folder": str(cwd or os.getcwd()),
+            "is_apart": is_apart,
+        }
+        own = [mine if mine != -1 else inherited for mine, inherited in ((stdin, 0), (stdout, 1), (stderr, 2))]
+        self._nursery = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with ONE_AT_A_TIME:
+            address = nursery()
+        self._nursery.connect(f"\0{address}")
+        socket.send_fds(self._nursery, [json.dumps(asked).encode()], own)
+        self.pid = int(self._nursery.recv(64))
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *others: Any, **options: Any) -> int | None:
+        if self._nursery is None:
+            polled: int | None = super()._internal_poll(*others, **options)  # type: ignore[misc]
+            return polled
+        return self._ended(0)
+
+    def _wait(self, timeout: float | None) -> int | None:
+        if self._nursery is None:
+            code: int | None = super()._wait(timeout)  # type: ignore[misc]
+            return code
+        if self._ended(timeout) is None:
+            raise subprocess.TimeoutExpired(self.args, timeout or 0.0)
+        return self.returncode
+
+    def _ended(self, timeout: float | None) -> int | None:
+        """The exit code, once the process has ended."""
+        if self.returncode is None and self._nursery is not None and select.select([self._nursery], [], [], timeout)[0]:
+            self.returncode = int(self._nursery.recv(64))
+            self._nursery.close()
+        return self.returncode
+
+
+def run(args: Sequence[str], *, check: bool = False, timeout: float = 60, **options: Any) -> Completed:
+    """Runs a process to its end, as `subprocess.run` does."""
+    if options.pop("capture_output", False):
+        options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    input = options.pop("input", None)
+    if input is not None:
+        options["stdin"] = subprocess.PIPE
+    with Popen(args, **options) as process:
+        try:
+            out, err = process.communicate(input, timeout=timeout)
+        except BaseException:
+            process.kill()
+            raise
+    done: Completed = subprocess.CompletedProcess(args, process.returncode, out, err)
+    if check:
+        done.check_returncode()
+    return done
+
+
+def can_fork(args: Sequence[str], options: Mapping[str, Any]) -> bool:
+    """Whether the process is a command of the emulator, in an interpreter like this one."""
+    environment = os.environ if options.get("env") is None else options["env"]
+    return (
+        sys.platform == "linux"
+        and not isinstance(args, str)
+        and tuple(args[: len(COMMAND)]) == COMMAND
+        and not any(options.get(name) for name in NOT_FORKED)
+        and for_python(environment) == for_python(os.environ)
+    )
+
+
+def for_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """What the interpreter itself reads as it starts."""
+    return {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LC_", "LANG"))}
+
+
+@cache
+def nursery() -> str:
+    """The address of the process that the others are forked from. It ends with this one."""
+    ours, theirs = socket.socketpair()
+    address = f"emulator-tests-{os.getpid()}"
+    command = [sys.executable, __file__, address, str(theirs.fileno())]
+    process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=ENVIRONMENT)
+    theirs.close()
+    atexit.register(process.wait)
+    atexit.register(ours.close)
+    assert ours.recv(1) == b"+", "the process to fork from did not start"
+    return address
+
+
+# In the process that others are forked from
+
+
+class Forked(BaseException):
+    """Raised in the new process, which leaves the loop with it."""
+
+
+def fork_for_all(address: str, parent: socket.socket) -> None:
+    """Forks a process for each request, until the parent ends. Raises Forked in each of the new processes."""
+    woken, waker = os.pipe()
+    os.set_blocking(waker, False)
+    signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listening.bind(f"\0{address}")
+    listening.listen(64)
+    running: dict[int, socket.socket] = {}
+    parent.send(b"+")
+    while True:
+        waited: list[socket.socket | int] = [listening, parent, woken]
+        ready, _, _ = select.select(waited, [], [])
+        if parent in ready:
+            return
+        if woken in ready:
+            os.read(woken, 4096)
+            report_ended(running)
+        if listening not in ready:
+            continue
+        client, _ = listening.accept()
+        data, descriptors, _, _ = socket.recv_fds(client, MAX_REQUEST, 3)
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for each in (*running.values(), client, listening, parent):
+                each.close()
+            os.close(woken)
+            os.close(waker)
+            become(json.loads(data), descriptors)
+            raise Forked
+        running[pid] = client
+        client.send(b"%d" % pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def report_ended(running: dict[int, socket.socket]) -> None:
+    """Tells those who wait for a process that it has ended, and how."""
+    while running:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        with running.pop(pid) as client, contextlib.suppress(OSError):
+            client.send(b"%d" % os.waitstatus_to_exitcode(status))
+
+
+def become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
+    """Makes the new process what was asked for: its environment, folder, arguments and standard streams."""
+    if asked["is_apart"]:
+        os.setsid()
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    for descriptor in set(descriptors) - {0, 1, 2}:
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    sys.argv = ["emulator", *asked["arguments"]]
+    sys.path.insert(0, asked["folder"])
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+
+
+def load() -> None:
+    """Imports what commands import."""
+    from importlib import import_module
+    from pkgutil import walk_packages
+
+    import emulator
+
+    for module in walk_packages(emulator.__path__, "emulator."):
+        if not module.name.endswith("__main__"):
+            with contextlib.suppress(ImportError):
+                import_module(module.name)
+    gc.freeze()
+
+
+def main() -> NoReturn:
+    from emulator.cli import main as command
+
+    load()
+    try:
+        fork_for_all(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
+    except Forked:
+        command()
+    sys.exit()
+
+
+if __name__ == "__main__":
+    del sys.path[0]  # the folder of the tests, which no command looks into
+    main()
