@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.providers.base import Price, Provider
-from emulator.providers.deepseek_chat import FINGERPRINT, DeepSeekDialect
+from emulator.providers.deepseek_build import DeepSeekBuild
 from emulator.providers.deepseek_input import DeepSeekBody
 from emulator.providers.deepseek_profiles import (
     CONTEXT_WINDOW,
@@ -17,8 +17,6 @@ from emulator.providers.deepseek_profiles import (
 )
 from emulator.providers.deepseek_rules import EFFORTS, MAX_TOKENS, NamesModel
 from emulator.providers.deepseek_settings import DeepSeekSettings
-from emulator.reply import Completion
-from emulator.request import ModelRequest
 
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 
@@ -27,8 +25,10 @@ MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
 R1 = "deepseek-reasoner"
 
 
-class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
+class DatedDeepSeek(DeepSeekBuild):
     """Models, prices and efforts of one profile."""
+
+    has_peak_hours = True
 
     def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)
@@ -97,20 +97,6 @@ class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
             meant = "current" if served is None or served.is_literal_about_efforts else "earlier"
         mapping = {"ultra": "max", **(EFFORTS if meant == "current" else EARLIER_EFFORTS)}
         return None if effort is None else mapping.get(effort, effort)
-
-    def effort_prompt(self, request: ModelRequest) -> tuple[str | None, int]:
-        if not self.settings.hidden_prompt:
-            return super().effort_prompt(request)
-        effort = request.controls.reasoning_effort or "high"
-        served = self.profile.model(request.model)
-        is_continued = bool(request.messages) and request.messages[-1].prefix  # there it thinks no more
-        if served is None or effort != "high" or is_continued:
-            return effort, 0
-        return ("max", 0) if served.thinks_hard else (effort, served.thinking_prompt)
-
-    def fingerprint(self, completion: Completion) -> str:
-        served = self.profile.model(completion.model)
-        return completion.system_fingerprint or (FINGERPRINT if served is None else served.fingerprint)
 
     def is_of_2025(self, model: str) -> bool:
         """Whether a name stands for what it stood for in 2025, and for no newer model."""
