@@ -221,6 +221,8 @@ class Provider(Generic[SettingsT_co]):
     """The habits of its models, which affect every answer."""
     watches_concurrency: bool = False
     """Whether `concurrency_of` may say a number."""
+    has_peak_hours: ClassVar[bool] = False
+    """Whether the same answer costs more at some times of the day."""
     is_dated: bool = False
     """Whether it changes by itself as time goes by, so that no answer may be given twice."""
     dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}
