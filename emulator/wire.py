@@ -7,6 +7,7 @@ works on the same answer spelled out as a list of `Step`s (`PlannedBody.steps`),
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain
 from typing import Literal
 
@@ -69,8 +70,20 @@ class FrameRun:
         if not self.pieces:
             return b""
         if self.first is not None:
-            return b"".join(self.frames())
+            number = len(self.pieces)
+            parts = [self.after + self.before] * (4 * number)
+            parts[0] = self.before
+            parts[1::4] = _numbers(self.first, number)
+            parts[2::4] = [self.middle] * number
+            parts[3::4] = self.pieces
+            return b"".join((*parts, self.after))
         return self.before + (self.after + self.before).join(self.pieces) + self.after
+
+
+@lru_cache(maxsize=64)
+def _numbers(first: int, count: int) -> tuple[bytes, ...]:
+    """So many numbers in digits."""
+    return tuple([b"%d" % number for number in range(first, first + count)])
 
 
 def single(part: Part, frame: bytes, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> FrameRun:

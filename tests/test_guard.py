@@ -20,12 +20,12 @@ def test_it_counts_the_same_each_time_and_notices_more(monkeypatch: pytest.Monke
     monkeypatch.setattr(guard, "CASES", {CASE: guard.CASES[CASE]})
     kept = guard.ratios(costs())
     now = guard.ratios(costs())
-    assert now[CASE] == pytest.approx(kept[CASE], rel=0.02)
+    assert now[CASE] == pytest.approx(kept[CASE], rel=0.1)
     assert guard.grown(now, kept) == []
     read = forms.read
 
     def slower(*given: Any) -> Any:
-        for _ in range(600):
+        for _ in range(2000):
             pass
         return read(*given)
 

@@ -384,6 +384,8 @@ class Dialect(WireShape, Generic[VendorT]):
     """What ids look like around 24 random letters and digits."""
     is_repeatable: ClassVar[bool] = True
     """Whether nothing but the id, the time and the request id of an answer is new when the same is asked again."""
+    has_item_ids: ClassVar[bool] = False
+    """Whether what is new besides are further ids: `item_ids`."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream, and not a separate event."""
     weighs_words: ClassVar[bool] = True
@@ -458,6 +460,10 @@ class Dialect(WireShape, Generic[VendorT]):
     def make_id(self, entropy: bytes) -> str:
         """An id in this dialect's form, from 32 random bytes."""
         return self.id_form.format(seeded.letters(entropy, 24))
+
+    def item_ids(self, id: str, choices: Sequence[Choice]) -> list[str]:
+        """The further ids in an answer with this id, each of which is made of it."""
+        return []
 
     def reason(self, choice: Choice) -> str:
         """Why an answer ended, in this dialect's words."""

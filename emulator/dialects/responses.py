@@ -90,6 +90,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
 
     dialect = "responses"
     is_repeatable: ClassVar[bool] = False  # its items have ids of their own
+    has_item_ids: ClassVar[bool] = True
     final_name: ClassVar[bool] = False
     """Whether the event that ends the arguments of a call names the function."""
 
@@ -100,6 +101,9 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
 
     def item_id(self, id: str, kind: str, index: int) -> str:
         return f"{kind}_{seeded.digest('item', id, index)[:16].hex()}"
+
+    def item_ids(self, id: str, choices: Sequence[Choice]) -> list[str]:
+        return [self.item_id(id, kind_of(block)[1], index) for index, block in enumerate(choices[0].blocks)]
 
     def echo(self, request: ModelRequest) -> Json:
         """The members of a response that repeat what was asked for."""

@@ -96,9 +96,9 @@ def _note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest,
     match = cached.match
     exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
     exchange.model, exchange.stream = cached.model, cached.stream
-    exchange.usage, exchange.cost = cached.usage, cached.cost
     provider = namespace.compiled.providers[http_request.provider]
-    if provider.has_peak_hours:
+    exchange.usage, exchange.cost = cached.usage, cached.cost
+    if provider.prices_move:
         exchange.cost = provider.cost(cached.usage, cached.model, exchange.received)
     exchange.rule = match.rule.name if match is not None else None
     namespace.use(match)

@@ -67,8 +67,9 @@ def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> Plan
     exchange.outcome, exchange.status = "reply", known.gapped.planned.status
     exchange.usage = usage = known.usage_of(prompt.total)
     exchange.cost = context.provider.cost(usage, request.model, exchange.received)
-    moment = int(exchange.received)
-    return known.gapped.filled(context.dialect.make_id(context.entropy), moment, context.request_id, prompt.total)
+    id = context.dialect.make_id(context.entropy)
+    item_ids = context.dialect.item_ids(id, known.choices) if known.choices else ()
+    return known.gapped.filled(id, int(exchange.received), context.request_id, prompt.total, item_ids)
 
 
 def remember_answer(
@@ -96,12 +97,13 @@ def remember_answer(
         seed=context.namespace.seed,
         habits=context.dialect.model_habits(),
     )
-    answer = gapped(context.dialect.render(completion, request))
-    made = answer.filled(
-        context.dialect.make_id(context.entropy), int(context.exchange.received), context.request_id, prompt.total
-    )
+    dialect, choices = context.dialect, completion.choices if context.dialect.has_item_ids else ()
+    answer = gapped(dialect.render(completion, request), dialect.item_ids(ID, choices) if choices else ())
+    own_id = dialect.make_id(context.entropy)
+    item_ids = dialect.item_ids(own_id, choices) if choices else ()
+    made = answer.filled(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
     if made == planned:  # else something in it is made of the prompt's tokens in a way of its own
-        known = CachedAnswer(match.answer, answer, completion.usage)
+        known = CachedAnswer(match.answer, answer, completion.usage, choices)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known)
 
 
@@ -115,7 +117,7 @@ def _is_final(replies: list[Reply], admitted: Admitted, struck: StruckFaults) ->
         isinstance(content, ReplyTemplate)
         and is_plain(content, request)
         and not request.controls.logprobs
-        and dialect.is_repeatable
+        and (dialect.is_repeatable or dialect.has_item_ids)
         and not dialect.keeps(request)
         and not any(reply.tool_calls or reply.blocks or reply.sources or reply.usage for reply in replies)
     )

@@ -1,7 +1,5 @@
 """What a key may use of a model in a minute, for providers that report it on every answer."""
 
-from dataclasses import replace
-
 from emulator.engine.stages import Admitted, Arrived
 from emulator.providers.base import ProviderError
 from emulator.request import ModelRequest
@@ -15,8 +13,7 @@ def count(admitted: Admitted) -> None:
     if limits is None:
         return
     rates, place, now = context.namespace.rate_limits, _place(request), context.exchange.received
-    left = rates.remaining(place, limits, now)
-    if limits.is_enforced and left.is_used_up:
+    if limits.is_enforced and (left := rates.remaining(place, limits, now)).is_used_up:
         raise ProviderError(context.provider.over_limit(request, left, rates.until_next(place, limits, now)))
     rates.take(place, limits, now, Used(requests=1))
 
@@ -32,7 +29,9 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
         rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
     left = rates.remaining(place, limits, exchange.received)
     headers = context.provider.limit_headers(left, exchange.received)
-    return replace(planned, headers=planned.headers + headers)
+    return PlannedBody(
+        planned.status, planned.headers + headers, planned.runs, planned.streamed, planned.at, planned.exact
+    )
 
 
 def _place(request: ModelRequest) -> tuple[str, str, str]:

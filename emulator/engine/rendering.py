@@ -53,8 +53,10 @@ def cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
     """What of the prompt is in the provider's cache, and what it leaves there."""
     context, request = admitted.context, admitted.request
     provider, unit = context.provider, context.provider.cache_unit
-    place = f"{provider.name} {request.model} {request.key}"
     points = context.dialect.cache_points(request)
+    if points is not None and not points:
+        return NO_CACHE
+    place = f"{provider.name} {request.model} {request.key}"
     if points is not None:
         return context.namespace.prefix_cache.use(place, prompt.parts, points, context.exchange.received)
     if not provider.shows_cache or prompt.total < max(unit, provider.cache_from):

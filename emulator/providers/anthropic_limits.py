@@ -1,7 +1,7 @@
 """What a key may use of Claude in a minute: requests, tokens of prompts and of answers, as headers report it."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import lru_cache
 from math import ceil
 
 from emulator.providers.anthropic_settings import AnthropicSettings
@@ -41,8 +41,12 @@ class AnthropicLimits(Provider[AnthropicSettings]):
         both = Remaining(
             left.tokens.limit + output.limit, left.tokens.left + output.left, max(left.tokens.reset, output.reset)
         )
-        rows = (("requests", left.requests), ("input-tokens", left.tokens), ("output-tokens", output), ("tokens", both))
-        return tuple([header for name, row in rows for header in _limit_headers(name, row, now)])
+        return (
+            *_limit_headers("requests", left.requests, now),
+            *_limit_headers("input-tokens", left.tokens, now),
+            *_limit_headers("output-tokens", output, now),
+            *_limit_headers("tokens", both, now),
+        )
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
         rows = (("requests", left.requests), ("input tokens", left.tokens), ("output tokens", left.output))
@@ -67,11 +71,17 @@ class AnthropicLimits(Provider[AnthropicSettings]):
         )
 
 
-def _limit_headers(name: str, row: Remaining, now: float) -> Iterator[Header]:
+def _limit_headers(name: str, row: Remaining, now: float) -> tuple[Header, ...]:
     """What is left of one limit; tokens to the nearest thousand."""
     left = row.left
     if name != "requests" and row.limit >= 10_000:
         left = min(row.limit, round(left, -3))
-    reset = datetime.fromtimestamp(ceil(now + row.reset), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    for what, value in (("limit", row.limit), ("remaining", left), ("reset", reset)):
-        yield f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()
+    return _written(name, row.limit, left, ceil(now + row.reset))
+
+
+@lru_cache(maxsize=256)
+def _written(name: str, limit: int, left: int, second: int) -> tuple[Header, ...]:
+    """The same for many requests."""
+    reset = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    rows = (("limit", limit), ("remaining", left), ("reset", reset))
+    return tuple([(f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()) for what, value in rows])

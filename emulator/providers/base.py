@@ -215,14 +215,14 @@ class Provider(Generic[SettingsT_co]):
     """Prompts are cached in units of this many tokens; shorter ones are not."""
     cache_from: ClassVar[int] = 1
     """Shorter prompts are not cached."""
+    prices_move: ClassVar[bool] = False
+    """Whether a price depends on the time of the day."""
     price: ClassVar[Price] = per_million("0", "0", "0")
     """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN
     """The habits of its models, which affect every answer."""
     watches_concurrency: bool = False
     """Whether `concurrency_of` may say a number."""
-    has_peak_hours: ClassVar[bool] = False
-    """Whether the same answer costs more at some times of the day."""
     is_dated: bool = False
     """Whether it changes by itself as time goes by, so that no answer may be given twice."""
     dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}

@@ -28,7 +28,7 @@ R1 = "deepseek-reasoner"
 class DatedDeepSeek(DeepSeekBuild):
     """Models, prices and efforts of one profile."""
 
-    has_peak_hours = True
+    prices_move = True
 
     def __init__(self, settings: DeepSeekSettings | None = None) -> None:
         super().__init__(settings)

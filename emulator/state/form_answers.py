@@ -5,14 +5,14 @@ keeping and the filling in.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 
 from emulator.matching.rules import Answer
-from emulator.reply import Usage
+from emulator.reply import Choice, Usage
 from emulator.state.response_cache import CREATED, ID, MAX_ANSWER_BYTES, REQUEST_ID
 from emulator.wire import FrameRun, Header, PlannedBody
 
@@ -36,26 +36,34 @@ class GappedAnswer:
     planned: PlannedBody
     sums: tuple[tuple[bytes, int], ...]
     """What the gaps for numbers are called, and what each adds to the tokens of the prompt."""
+    open: tuple[int, ...]
+    """The places of the runs that have gaps."""
 
-    def filled(self, id: str, created: int, request_id: str, prompt: int = 0) -> PlannedBody:
-        """The answer with its own id, time, request id and prompt."""
+    def filled(
+        self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()
+    ) -> PlannedBody:
+        """The answer with its own id, time, request id, prompt and further ids."""
         planned = self.planned
         values: dict[bytes, Any] = {b"id": orjson.dumps(id)[1:-1], b"created": created}
         for name, number in self.sums:
             values[name] = prompt + number
+        for number, item_id in enumerate(item_ids):
+            values[b"item%d" % number] = item_id.encode()
         headers = planned.headers
         if request_id:
             headers = tuple([_with(header, request_id.encode()) for header in headers])
-        return PlannedBody(
-            planned.status, headers, tuple([_fill(run, values) for run in planned.runs]), planned.streamed
-        )
+        runs = list(planned.runs)
+        for place in self.open:
+            runs[place] = _fill(runs[place], values)
+        return PlannedBody(planned.status, headers, tuple(runs), planned.streamed)
 
 
-def gapped(planned: PlannedBody) -> GappedAnswer:
-    """An answer that was made of stand-ins, with gaps in their place."""
-    sums: dict[bytes, int] = {}
-    runs = tuple([_gapped_run(run, sums) for run in planned.runs])
-    return GappedAnswer(replace(planned, runs=runs), tuple(sums.items()))
+def gapped(planned: PlannedBody, item_ids: Sequence[str] = ()) -> GappedAnswer:
+    """An answer that was made of stand-ins, with gaps in their place. `item_ids` are the stand-ins for further ids."""
+    making = _Making({item_id.encode(): b"item%d" % number for number, item_id in enumerate(item_ids)})
+    runs = tuple([making.gapped_run(run) for run in planned.runs])
+    gaps = tuple([place for place, run in enumerate(planned.runs) if runs[place] != run])
+    return GappedAnswer(replace(planned, runs=runs), tuple(making.sums.items()), gaps)
 
 
 def holds_stand_in(planned: PlannedBody) -> bool:
@@ -70,27 +78,35 @@ def is_small(planned: PlannedBody) -> bool:
     return sum(map(_size, planned.runs)) <= MAX_ANSWER_BYTES
 
 
-def _gapped_run(run: FrameRun, sums: dict[bytes, int]) -> FrameRun:
-    if run.before or run.after:
-        before, middle, after = (_gapped(text, sums) for text in (run.before, run.middle, run.after))
-        return replace(run, before=before, middle=middle, after=after)
-    return replace(run, pieces=tuple([_gapped(piece, sums) for piece in run.pieces]))
+class _Making:
+    """Puts gaps into an answer."""
 
+    def __init__(self, items: Mapping[bytes, bytes]) -> None:
+        self.items = items
+        self.sums: dict[bytes, int] = {}
+        self.stand_in = re.compile(b"|".join([*map(re.escape, items), _STAND_IN.pattern]))
 
-def _gapped(text: bytes, sums: dict[bytes, int]) -> bytes:
-    """A text with a gap for each stand-in."""
-    if _STAND_IN.search(text) is None:
-        return text
+    def gapped_run(self, run: FrameRun) -> FrameRun:
+        if run.before or run.after:
+            before, middle, after = map(self.gapped, (run.before, run.middle, run.after))
+            return replace(run, before=before, middle=middle, after=after)
+        return replace(run, pieces=tuple([self.gapped(piece) for piece in run.pieces]))
 
-    def gap(found: re.Match[bytes]) -> bytes:
+    def gapped(self, text: bytes) -> bytes:
+        """A text with a gap for each stand-in."""
+        if self.stand_in.search(text) is None:
+            return text
+        return _Gapped(self.stand_in.sub(self._gap, text.replace(b"%", b"%%")))
+
+    def _gap(self, found: re.Match[bytes]) -> bytes:
         if found[0] in (_ID, _CREATED):
             return b"%(id)b" if found[0] == _ID else b"%(created)d"
+        if found[0] in self.items:
+            return b"%%(%b)b" % self.items[found[0]]
         number = int(found[0]) - PROMPT
         name = b"%d" % number
-        sums[name] = number
+        self.sums[name] = number
         return b"%%(%b)d" % name
-
-    return _Gapped(_STAND_IN.sub(gap, text.replace(b"%", b"%%")))
 
 
 def _with(header: Header, request_id: bytes) -> Header:
@@ -119,6 +135,8 @@ class CachedAnswer:
     gapped: GappedAnswer
     usage: Usage
     """With no prompt."""
+    choices: tuple[Choice, ...] = ()
+    """What further ids are made for."""
 
     def usage_of(self, prompt: int) -> Usage:
         """The usage of a request with so many tokens."""
