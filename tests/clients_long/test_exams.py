@@ -45,7 +45,7 @@ class Sitting(NamedTuple):
 def check(reason: str, cut: str) -> str:
     """The fix that helps most."""
     return (
-        f"Look at {reason} at the end: if there is none, the stream broke off or was no answer at all; {cut} say that "
+        f"Look at {reason} at the end. Without it, the stream broke off or was no answer at all; {cut} say that "
         "the answer is not whole."
     )
 
