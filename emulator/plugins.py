@@ -66,3 +66,13 @@ def refused(noun: str, point: EntryPoint, reason: str) -> UsageError:
         f"The {noun} '{point.name}' of the package {distribution(point)} can't be used: {reason}. "
         f"Fix the package{name}."
     )
+
+
+def moved(module: str, name: str, *homes: str) -> Any:
+    """Returns what a module once defined and one of `homes` defines now, for packages that import it by its old path.
+    Raises AttributeError if there is no such name. Meant for a module's `__getattr__`."""
+    for home in homes:
+        found = vars(import_module(home)).get(name)
+        if found is not None and getattr(found, "__module__", home) == home:
+            return found
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")

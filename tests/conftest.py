@@ -64,10 +64,11 @@ def ask(http: httpx.Client) -> Ask:
     return post
 
 
-def pytest_collection_finish() -> None:
-    """What is there by now stays: tests that look for garbage need not go through it each time."""
-    gc.collect()
-    gc.freeze()
+def pytest_runtest_setup() -> None:
+    """Sets what the whole run needs apart from garbage: tests that look for leaks would go through it each time.
+    Hypothesis puts it back after each of its tests."""
+    if not gc.get_freeze_count():
+        gc.freeze()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 
 import httpx
@@ -434,3 +435,26 @@ class TestADialectAndAFaultOfOtherDistributions:
     def test_are_refused_when_an_operation_speaks_what_nobody_does(self, error_spec: ErrorSpec) -> None:
         code = SENTENCES.replace('dialect="sentences"),)', 'dialect="words"),)')
         assert "Vendor has no dialect 'words' for /say: it speaks sentences" in error_spec(code)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "names"),
+    [
+        (
+            "faults.base",
+            "faults.steps",
+            "delayed with_headers need_stream events edited repeated closed deltas",
+        ),
+        ("providers.deepseek_chat", "providers.deepseek_input", "DeepSeekBody DeepSeekMessage DeepSeekPart Thinking"),
+        ("providers.deepseek_chat", "providers.deepseek_rules", "MAX_TOKENS complaint_of_format EFFORTS"),
+        ("providers.deepseek_chat", "providers.deepseek_reading", "Misfit TOOL_CHOICES listed"),
+        ("state.journal", "state.exchanges", "Exchange"),
+        ("dialects.base", "dialects.wire_shape", "WireShape Event Place DONE"),
+    ],
+)
+def test_what_has_moved_is_found_by_its_old_path(old: str, new: str, names: str) -> None:
+    old_home, home = import_module(f"emulator.{old}"), import_module(f"emulator.{new}")
+    for name in names.split():
+        assert getattr(old_home, name) is getattr(home, name)
+    with pytest.raises(AttributeError, match=f"module 'emulator.{old}' has no attribute 'nothing'"):
+        old_home.nothing  # noqa: B018

@@ -1,7 +1,7 @@
 """Chat completions: `choices` of messages and deltas, `data:` lines, `[DONE]`.
 
-A vendor that speaks it subclasses `ChatCompletions` and states its differences: the body it accepts, the order of keys,
-which deltas a stream begins and ends with, where usage stands.
+A vendor subclasses `ChatCompletions` and states its differences: the body that it accepts, the order of keys, the
+deltas that start and end a stream, and where usage is reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -41,16 +41,16 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
     Body: type[BodyT] = ChatBody  # type: ignore[assignment]  # right where a subclass names no other
     ranges: ClassVar[tuple[Range, ...]] = ()
     says_no_usage: ClassVar[bool] = False
-    """Whether events without the usage say null, when it was asked for."""
+    """Whether events without usage have `"usage": null` if the client asked for usage."""
 
     @property
     def stream_default(self) -> bool:
-        """Whether a request that does not say `stream` is streamed."""
+        """Whether a request without `stream` is streamed."""
         return False
 
     @property
     def usage_stands(self) -> Literal["finish", "separate", "nowhere"]:
-        """Where a stream's usage stands: on the last finish event, or in an event of its own for those who ask."""
+        """Where a stream reports usage: on the last finish event, or in a separate event if the client asks for it."""
         return "nowhere"
 
     # The way in
@@ -88,7 +88,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         return Plain(tuple(messages), rest)
 
     def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
-        """The typed body and the native one. Raises Refused."""
+        """Returns the typed body and the parsed JSON. Raises ProviderError."""
         try:
             native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
@@ -99,30 +99,30 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
             raise self.not_of_type(error) from None
 
     def not_json(self, error: orjson.JSONDecodeError) -> Exception:
-        """The refusal of a body that is not JSON."""
+        """Returns the error for a body that is not JSON."""
         reason = f"{str(error).partition(':')[0]} at line {error.lineno} column {error.colno}"
         return self.bad_request(not_json(reason))
 
     def not_of_type(self, error: ValidationError) -> Exception:
-        """The refusal of JSON that has a wrong type somewhere."""
+        """Returns the error for JSON with a value of the wrong type."""
         return self.bad_request(not_of_type(serde(error.errors(include_url=False)[0])))
 
     def bad_request(self, message: str) -> Exception:
-        """A refusal in the sender's own words."""
+        """Returns a `bad_request` error with this message."""
         return provider_error("bad_request", message)
 
     def validation_errors(self, body: BodyT) -> Iterator[str | None]:
-        """What may be wrong with a body of the right types, in the order in which the provider looks."""
+        """Yields the problems of a body of the right types, in the order in which the provider checks."""
         for limits in self.ranges:
             if getattr(body, limits.name, None) is not None:
                 yield limits.complaint(body)
 
     def message_of(self, body: MessageBody) -> Message:
-        """One message in neutral terms."""
+        """Converts a message to neutral terms."""
         return read_message(body)
 
     def model_of(self, http_request: HttpRequest, body: BodyT) -> str:
-        """The name of the model that is asked for."""
+        """The name of the requested model."""
         return str(body.model)
 
     def controls(self, body: BodyT) -> Controls:
@@ -217,7 +217,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
             yield FrameRun("tool_calls", before, pieces.escaped, after, pieces.counts)
 
     def further_runs(self, completion: Completion, request: ModelRequest, choice: Choice) -> Iterator[FrameRun]:
-        """The deltas of what only blocks can say: the words of a refusal, and what texts cite."""
+        """Yields the deltas for what only blocks can express: refusals and citations."""
         refusal = refused(choice)
         if refusal:
             pieces = tokens.pieces(refusal)
@@ -229,7 +229,8 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
     def text_runs(
         self, part: Part, completion: Completion, request: ModelRequest, choice: Choice
     ) -> Iterator[FrameRun]:
-        """Reasoning or content, a token a frame; with log probabilities each frame is its own."""
+        """Yields reasoning or content, one token per frame; with log probabilities, each frame is rendered
+        separately."""
         is_reasoning = part == "reasoning"
         pieces = tokens.pieces((choice.reasoning if is_reasoning else choice.content) or "")
         logprobs = choice.reasoning_logprobs if is_reasoning else choice.logprobs
@@ -257,7 +258,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         is_last: bool = False,
         logprobs: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """The JSON of one event. `finished`: it carries the finish reason; `is_last`: of the last choice."""
+        """Returns the JSON of one event. `finished`: it has the finish reason; `is_last`: it is the last choice's."""
         row = self.chunk_choice(choice, delta, self.reason(choice) if finished else None, logprobs)
         chunk = self.chunk_of(completion, [row])
         if finished and is_last and self.usage_stands == "finish":
@@ -267,7 +268,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         return chunk
 
     def chunk_of(self, completion: Completion, choices: list[dict[str, Any]]) -> dict[str, Any]:
-        """What stands around the choices of every event."""
+        """Returns an event with these choices."""
         return {
             "id": completion.id,
             "object": "chat.completion.chunk",
@@ -303,13 +304,13 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         return {"content": "", "reasoning_content": None}
 
     def tail(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
-        """What follows the finish events, before `[DONE]`."""
+        """Yields what follows the finish events, before `[DONE]`."""
         if self.usage_stands == "separate" and request.controls.include_usage:
             yield self.event("usage", {**self.chunk_of(completion, []), "usage": self.usage(completion)})
 
 
 def interleaved(columns: Sequence[Sequence[FrameRun]]) -> Iterator[FrameRun]:
-    """The frames of several choices in turn, as parallel generation sends them. Only the longest counts as time."""
+    """Interleaves the frames of several choices, as parallel generation does. Only the longest one takes time."""
     flat = [
         [(run.part, frame, count) for run in runs for frame, count in zip(run.frames(), run.tokens, strict=True)]
         for runs in columns
@@ -322,7 +323,7 @@ def interleaved(columns: Sequence[Sequence[FrameRun]]) -> Iterator[FrameRun]:
 
 
 def logprob_rows(rows: Sequence[TokenLogprob] | None) -> list[dict[str, Any]] | None:
-    """Log probabilities as they stand on the wire."""
+    """Log probabilities in wire format."""
     if rows is None:
         return None
     return [

@@ -5,19 +5,16 @@ errors look, whether it signs thoughts and how.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic
 
 import orjson
-from pydantic import Discriminator, Tag
 
 from emulator import tokens
-from emulator.dialects.base import PIECE, Dialect, Edge, ErrorSpec, Meaning, Place, Plain, VendorT, text_turns
-from emulator.dialects.chat_input import Many, Strict, text_or_list
-from emulator.dialects.parameters import SAMPLING, ignored
-from emulator.dialects.turns import Answer, Turn, message_answer, message_turns
+from emulator.dialects.base import PIECE, Dialect, ErrorSpec, Plain, VendorT, text_turns
+from emulator.dialects.messages_shape import MessagesShape
 from emulator.reply import Block, Choice, Citation, Completion, Search, Text, Thought, Usage
 from emulator.reply import Refusal as Refusing
-from emulator.request import Message, ModelRequest, Tool, ToolCall
+from emulator.request import Message, ModelRequest, ToolCall
 from emulator.wire import FrameRun, Part
 
 ERROR_TYPES = {
@@ -39,146 +36,7 @@ ERROR_TYPES = {
 PING = {"type": "ping"}
 
 
-class BlockBody(Strict):
-    """One block of a turn. Which members count depends on its `type`."""
-
-    type: str
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: Any = None
-    tool_use_id: str | None = None
-    content: Any = None
-    is_error: bool | None = None
-    source: Any = None
-
-
-Blocks = Annotated[
-    Annotated[str, Tag("<text>")] | Annotated[Many[BlockBody], Tag("<list>")], Discriminator(text_or_list)
-]
-
-
-class TurnBody(Strict):
-    role: str
-    content: Blocks
-
-
-class ToolBody(Strict):
-    """A function, or a tool that the provider runs itself: then `type` says which."""
-
-    name: str = ""
-    type: str | None = None
-    description: str | None = None
-    input_schema: dict[str, Any] | None = None
-
-
-class Thinking(Strict):
-    type: str
-    budget_tokens: Annotated[int | None, ignored("a thought is as long as it is scripted")] = None
-
-
-class OutputConfig(Strict):
-    effort: str | None = None
-
-
-class MessagesBody(Strict):
-    """The members that every vendor reads; a vendor's own body subclasses it."""
-
-    model: str
-    max_tokens: int
-    messages: Many[TurnBody]
-    system: Blocks | None = None
-    stop_sequences: Many[str] | None = None
-    stream: bool | None = None
-    temperature: Annotated[float | None, SAMPLING] = None
-    top_p: Annotated[float | None, SAMPLING] = None
-    tools: Many[ToolBody] | None = None
-    tool_choice: dict[str, Any] | None = None
-    thinking: Thinking | None = None
-    output_config: OutputConfig | None = None
-
-
-# The way in
-
-
-def read_turns(system: Any, turns: Sequence[TurnBody]) -> tuple[Message, ...]:
-    """The conversation in neutral terms."""
-    messages: list[Message] = []
-    if system:
-        messages.append(Message("system", text_of(system)))
-    for turn in turns:
-        if isinstance(turn.content, str):
-            messages.append(Message(turn.role, turn.content))
-        elif turn.role == "assistant":
-            messages.append(_answered(turn.content))
-        else:
-            messages += _asked(turn.role, turn.content)
-    return tuple(messages)
-
-
-def text_of(content: Any) -> str:
-    """The text of a content: blocks joined, other kinds left out."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts: list[str] = []
-    for block in content:
-        kind, text = (block.get("type"), block.get("text")) if isinstance(block, dict) else (block.type, block.text)
-        if kind == "text" and isinstance(text, str):
-            parts.append(text)
-    return "".join(parts)
-
-
-def _answered(blocks: Sequence[BlockBody]) -> Message:
-    """What the model said before."""
-    thoughts = [block.thinking or "" for block in blocks if block.type == "thinking"]
-    calls = [
-        ToolCall(block.name or "", orjson.dumps({} if block.input is None else block.input).decode(), block.id or "")
-        for block in blocks
-        if block.type == "tool_use"
-    ]
-    return Message(
-        "assistant", text_of(list(blocks)), reasoning="".join(thoughts) if thoughts else None, tool_calls=tuple(calls)
-    )
-
-
-def _asked(role: str, blocks: Sequence[BlockBody]) -> Iterator[Message]:
-    """What the user says: each result of a tool is a message of its own, the rest is one."""
-    for block in blocks:
-        if block.type == "tool_result":
-            yield Message(
-                "tool", text_of(block.content), tool_call_id=block.tool_use_id or "", is_error=bool(block.is_error)
-            )
-    others = [block for block in blocks if block.type != "tool_result"]
-    if others or not blocks:
-        images = sum(block.type == "image" for block in others)
-        yield Message(role, text_of(others), images=images, continues=len(others) < len(blocks))
-
-
-def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
-    """The offered functions in neutral terms, without the tools that the provider runs itself."""
-    functions = [tool for tool in tools or () if tool.type in (None, "custom")]
-    return tuple([Tool(tool.name, tool.description or "", tool.input_schema or {}) for tool in functions])
-
-
-def wants_search(tools: Sequence[ToolBody] | None) -> bool:
-    """Whether the provider may search the Web."""
-    return any((tool.type or "").startswith("web_search") for tool in tools or ())
-
-
-def read_tool_choice(choice: Mapping[str, Any] | None) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
-    kind = choice.get("type") if choice is not None else None
-    if kind == "tool" and choice is not None and isinstance(choice.get("name"), str):
-        return f"name:{choice['name']}"
-    return {"any": "required", "none": "none"}.get(str(kind), "auto")
-
-
-class Messages(Dialect[VendorT], Generic[VendorT]):
+class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
     """Renders messages, whole and as typed events."""
 
     dialect = "messages"
@@ -192,8 +50,6 @@ class Messages(Dialect[VendorT], Generic[VendorT]):
         "pause": "pause_turn",
         "bad_call": "tool_use",
     }
-    terminator = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
-    facts = ("id", "type", "model", "role")
     opening_output: ClassVar[int] = 0
     """The tokens of output that the first event of a stream reports."""
     pings: ClassVar[bool] = False
@@ -387,97 +243,6 @@ class Messages(Dialect[VendorT], Generic[VendorT]):
         if form == "bare":
             return b"data: %b\n\n" % body
         return self.frame(self.error_object(row, row.message)) if form in ("data", "event") else None
-
-    # The shape of the wire
-
-    def turns(self, body: Mapping[str, Any]) -> list[Turn]:
-        return message_turns(body)
-
-    def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
-        return message_answer(natives)
-
-    def event_name(self, native: Any) -> str | None:
-        name = native.get("type")
-        return name if isinstance(name, str) else None
-
-    def places(self, native: dict[str, Any], *meanings: Meaning) -> Iterator[Place]:
-        message = native.get("message") if isinstance(native.get("message"), dict) else None
-        for key, block in self.blocks(native):
-            if "content" in meanings and "text" in block:
-                yield Place(block, "text", "content", key)
-            if "reasoning" in meanings and "thinking" in block:
-                yield Place(block, "thinking", "reasoning", key)
-        if "call_index" in meanings and "index" in native:
-            yield Place(native, "index", "call_index", native["index"])
-        if "finish" in meanings:
-            for holder in (native, native.get("delta")):
-                if isinstance(holder, dict) and "stop_reason" in holder:
-                    yield Place(holder, "stop_reason", "finish")
-        if "usage" in meanings:
-            for holder in (native, message):
-                if isinstance(holder, dict) and "usage" in holder:
-                    yield Place(holder, "usage", "usage")
-
-        if "id" in meanings and isinstance(message, dict) and "id" in message:
-            yield Place(message, "id", "id")
-        if "signature" in meanings:
-            for key, block in self.blocks(native):
-                if "signature" in block:
-                    yield Place(block, "signature", "signature", key)
-
-    block_word: ClassVar[str] = "block"
-
-    def edge_of(self, native: dict[str, Any]) -> Edge | None:
-        edges: Mapping[Any, Edge] = {"content_block_start": "start", "content_block_stop": "stop"}
-        return edges.get(native.get("type"))
-
-    def block_events(self, index: int, kind: str) -> list[dict[str, Any]]:
-        return [
-            {"type": "content_block_start", "index": index, "content_block": {"type": kind}},
-            {"type": "content_block_stop", "index": index},
-        ]
-
-    def add_block(self, native: dict[str, Any], kind: str) -> bool:
-        content = native.get("content")
-        if isinstance(content, list):
-            content.append({"type": kind})
-        return isinstance(content, list)
-
-    def is_hollow(self, native: dict[str, Any]) -> bool:
-        return native.get("delta") == {"type": "signature_delta"}
-
-    def blocks(self, native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-        """The blocks of a whole message, or the block or the delta of an event, each with its index."""
-        content = native.get("content")
-        if isinstance(content, list):
-            return [(index, block) for index, block in enumerate(content) if isinstance(block, dict)]
-        found = (native.get("content_block"), native.get("delta"))
-        return [(native.get("index", 0), block) for block in found if isinstance(block, dict)]
-
-    def objects(self, native: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        yield native
-        if isinstance(native.get("message"), dict):
-            yield native["message"]
-        yield from [block for _, block in self.blocks(native)]
-
-    def without_facts(self, native: dict[str, Any]) -> dict[str, Any]:
-        message = native.get("message") if native.get("type") == "message_start" else native
-        if isinstance(message, dict) and "content" in message:
-            for name in self.facts:
-                message.pop(name, None)
-        return native
-
-    def without_answer(self, native: dict[str, Any], value: Any) -> bool:
-        for holder in (native, native.get("message")):
-            if isinstance(holder, dict) and "content" in holder:
-                holder["content"] = value
-        return not str(native.get("type")).startswith("content_block_")
-
-    def usage_again(self, native: dict[str, Any]) -> dict[str, Any] | None:
-        return native if native.get("type") == "message_delta" else None
-
-    def late_text(self, native: dict[str, Any], text: str) -> dict[str, Any] | None:
-        return {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}}
 
 
 def arguments_of(text: str) -> Any:

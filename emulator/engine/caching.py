@@ -1,4 +1,4 @@
-"""The same question again: an answer that would come out the same is made only once, but for its ids and moments."""
+"""Repeated questions: an answer that would be the same is made only once, except for its ids and times."""
 
 from collections.abc import Sequence
 

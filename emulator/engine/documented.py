@@ -1,4 +1,4 @@
-"""What the emulator itself would have sent in place of a recorded answer, so that a recording can correct it."""
+"""Compares recorded answers with what the emulator itself would have sent, so that recordings can correct it."""
 
 import asyncio
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,8 @@ KEY = "sk-emulator-compares"
 
 
 def compared_with_ours(recorded: Iterable[Recorded]) -> Comparison:
-    """How recorded answers differ from what the emulator renders for the same requests, saying the same."""
+    """Returns how recorded answers differ from what the emulator renders for the same requests with the same
+    content."""
     return asyncio.run(_compared(recorded))
 
 
@@ -41,7 +42,7 @@ async def _compared(recorded: Iterable[Recorded]) -> Comparison:
 
 
 async def rendered_like(wire: WireRecord) -> WireRecord | None:
-    """The emulator's own answer to a recorded request; None for one of no known endpoint."""
+    """Returns the emulator's own answer to a recorded request; None if its endpoint is unknown."""
     if wire.provider not in PROVIDERS or not wire.operation or wire.framing == "raw":
         return None
     said = readable(wire, is_completion=_is_completion(wire))
@@ -72,7 +73,7 @@ async def rendered_like(wire: WireRecord) -> WireRecord | None:
 
 
 def request_of(wire: WireRecord) -> HttpRequest:
-    """A recorded request, with a key of its own."""
+    """Restores a recorded request, with a dummy key."""
     request, provider = wire.request, PROVIDERS[wire.provider]
     headers = {name.lower(): value for name, value in request.get("headers", ())}
     headers |= {name.lower(): value for name, value in provider.example_headers.items() if name.lower() not in headers}
@@ -88,7 +89,7 @@ def request_of(wire: WireRecord) -> HttpRequest:
 
 
 def mark_of(wire: WireRecord) -> str:
-    """Where the emulator has what it renders from: the endpoint's mark, or that of the error."""
+    """Returns the source of the emulator's rendering: the mark of the endpoint or of the error."""
     provider = PROVIDERS[wire.provider]()
     if wire.status >= 400:
         marks = [spec.mark for spec in provider.table.values() if spec.status == wire.status]

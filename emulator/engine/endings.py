@@ -1,4 +1,4 @@
-"""The ways to end early: refusals in the provider's words, and the emulator's own errors, which say so."""
+"""Early endings: error responses in the provider's format, and the emulator's own errors, which are marked as such."""
 
 import logging
 
@@ -26,7 +26,7 @@ def refusal(reply: ErrorReply, context: RequestContext) -> PlannedBody:
 
 
 def own_error(status: int, message: str, kind: str, context: RequestContext) -> PlannedBody:
-    """An error of the emulator itself, not of the provider: marked as such, and not to be retried."""
+    """Returns an error of the emulator itself, marked as such, which clients should not retry."""
     headers = {"x-emulator-error": kind, "x-should-retry": "false"}
     planned = refusal(ErrorReply(status=status, message=message, code=f"emulator_{kind}", headers=headers), context)
     context.exchange.error = kind
@@ -34,7 +34,7 @@ def own_error(status: int, message: str, kind: str, context: RequestContext) -> 
 
 
 def internal_error(context: RequestContext) -> PlannedBody:
-    """The emulator has failed: called while its exception is handled, which is logged."""
+    """Returns the answer for an internal failure and logs its exception. Call it while that is being handled."""
     http_request = context.http_request
     logger.exception("The emulator failed on %s %s: please report this", http_request.method, http_request.path)
     return refusal(ErrorReply(name="server_error", headers={"x-emulator-error": "internal"}), context)
@@ -56,7 +56,7 @@ def unwritten(error: WritingError, stage: Arrived) -> PlannedBody:
 
 
 async def unmatched(matched: Matched) -> PlannedBody:
-    """Strict: an error in the provider's own form that lists each rule and why it does not match."""
+    """Returns an error in the provider's format that lists each rule and why it doesn't match."""
     context = matched.context
     reasons = await misses_of(matched)
     context.exchange.notes = tuple(reasons)

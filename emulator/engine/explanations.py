@@ -1,4 +1,4 @@
-"""Why a rule answered or did not: found out later, and only when somebody asks."""
+"""Explains why a rule answered or didn't, computed only on demand."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from emulator.request import HttpRequest, ModelRequest
 from emulator.state.recorded import MAX_REQUEST_BYTES, Why
 
 FEW_RULES = 50
-"""So many rules are explained at once; more of them in a thread, so that no stream waits for it."""
+"""The most rules to explain on the event loop; more are explained in a thread, so that no stream has to wait."""
 
 
 @record
@@ -26,12 +26,12 @@ class Asked:
     http_request: HttpRequest
     key: str
     seen: tuple[str, int, bytes, int]
-    """State, attempt, identity and seed, as they were."""
+    """The state, attempt, identity and seed at that time."""
     before: int
-    """How many rules were tried in vain."""
+    """The number of rules that were tried and didn't match."""
 
     def question(self) -> MatchContext:
-        """The request as it was matched. Raises ProviderError."""
+        """Returns the request as it was matched. Raises ProviderError."""
         return MatchContext(self.read(self.http_request, self.key), *self.seen)
 
 
@@ -48,7 +48,7 @@ def why_of(question: MatchContext, match: RuleMatch | None, context: RequestCont
 
 
 async def misses_of(matched: Matched) -> list[str]:
-    """Why none of the rules matches."""
+    """Returns the reasons why none of the rules matches."""
     context, rules = matched.context, matched.context.namespace.compiled.rules
     if len(rules.rules) > FEW_RULES or len(context.http_request.body) > MAX_REQUEST_BYTES:
         return await POOL.run(misses, rules, matched.question, has_left=context.has_left)
@@ -56,15 +56,15 @@ async def misses_of(matched: Matched) -> list[str]:
 
 
 def _misses(asked: Asked) -> list[str]:
-    """Why the rules did not answer a request that came before the one that did, or all of them."""
+    """Returns why the rules before the one that answered didn't match; if none answered, why none matched."""
     try:
         return misses(asked.rules, asked.question(), before=asked.before)
-    except ProviderError:  # the response that it goes on from is forgotten meanwhile
+    except ProviderError:  # the response that it continues has been deleted in the meantime
         return []
 
 
 def _explained(asked: Asked) -> list[dict[str, Any]]:
-    """The same condition by condition, with the rule that answered at the end."""
+    """Returns the same, condition by condition, ending with the rule that answered."""
     try:
         return explained(asked.rules, asked.question(), asked.before)
     except ProviderError:

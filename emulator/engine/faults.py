@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: which faults strike a request, and what they do to its answer."""
+"""Selects the faults for a request and applies them to its answer."""
 
 import logging
 from collections.abc import Sequence
@@ -19,23 +19,23 @@ from emulator.wire import Handshake, PlannedBody, Step
 
 logger = logging.getLogger("emulator")
 MAX_STEPS = 200_000
-"""Pieces into which faults may divide one answer."""
+"""The most pieces into which faults may divide an answer."""
 NO_CHANGE = "it leaves this answer as it is"
 
 
 class StruckFaults:
-    """The faults that strike one request, and what each of them has done so far."""
+    """The faults that apply to one request, and what each has done so far."""
 
     __slots__ = ("_acted", "_exchange", "_refusing", "faults")
 
     def __init__(self, faults: Sequence[ActiveFault], exchange: Exchange) -> None:
         self.faults = faults
         self._exchange = exchange
-        self._acted: set[int] = set()  # by identity: has changed something, or the reason why not is given already
+        self._acted: set[int] = set()  # by identity: those that acted, or whose reason not to has been noted
         self._refusing: ActiveFault | None = None
 
     def refusal(self, stage: Arrived) -> ErrorReply | None:
-        """The error that one of them gives instead of an answer: the first that does."""
+        """Returns the error of the first fault that replaces the answer with one."""
         for active in self.faults:
             error = active.fault.refuse(fault_context(stage))
             if error is not None:
@@ -44,7 +44,7 @@ class StruckFaults:
         return None
 
     def mutated(self, completion: Completion, parsed: Parsed) -> tuple[ModelRequest, Completion]:
-        """The request and what is said, as they leave them."""
+        """Applies the faults that change the request and the content of the answer."""
         request = parsed.request
         if not self.faults:
             return request, completion
@@ -64,11 +64,11 @@ class StruckFaults:
         return request, completion
 
     def transformed(self, planned: PlannedBody, stage: Arrived) -> list[Step]:
-        """The steps as they leave them. May run in any thread."""
-        is_whole = any(run.part == "body" for run in planned.runs)  # behind heartbeats, it too goes like a stream
+        """Applies the faults that change the steps. May run in any thread."""
+        is_whole = any(run.part == "body" for run in planned.runs)  # after heartbeats, it is sent like a stream, too
         context = fault_context(stage, streamed=planned.streamed and not is_whole)
         steps = planned.steps()
-        # From what is said to bytes to connections, as in the table of faults: what is text must still be text.
+        # From content to bytes to connections, in the order of the fault table: content faults need intact text.
         for active in sorted(self.faults, key=lambda each: ORDER[each.fault.kind]):
             is_refusing = active is self._refusing
             if not is_refusing and active.fault.refuse(context) is not None:
@@ -92,7 +92,7 @@ class StruckFaults:
             self._acted.add(id(active))
 
     def _skip(self, active: ActiveFault, reason: NotApplicable | str) -> None:
-        self._acted.add(id(active))  # one reason is enough
+        self._acted.add(id(active))  # one reason suffices
         _note_skipped(f"{active.fault.kind} ({active.source})", str(reason), self._exchange)
 
 
@@ -117,7 +117,7 @@ def strike(stage: Arrived) -> StruckFaults:
 
 
 async def transformed(planned: PlannedBody, struck: StruckFaults, stage: Arrived) -> PlannedBody | Sequence[Step]:
-    """The answer after its faults; a thread does what takes long."""
+    """Returns the answer after its faults. Slow ones run in a thread."""
     if not struck.faults:
         return planned.steps() if planned.exact else planned
     is_heavy = any(each.fault.is_heavy for each in struck.faults)
@@ -141,7 +141,7 @@ def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handsh
 
 
 def fault_context(stage: Arrived, *, streamed: bool = False) -> FaultContext:
-    """What faults may know of the answer at this stage."""
+    """What faults may know about the answer at this stage."""
     context = stage.context
     return FaultContext(
         context.provider,
@@ -172,7 +172,7 @@ def _standing(namespace: Namespace, options: Options) -> list[ActiveFault]:
 
 
 def _asked_for(context: RequestContext) -> list[ActiveFault]:
-    """The faults that the request asks for and may ask for; the others are noted as skipped."""
+    """Returns the faults that the request asks for. Those that it may not ask for are noted as skipped."""
     http_request, options = context.http_request, context.options
     asked = asked_by(http_request.headers, http_request.key, http_request.faults)
     for source, text in asked:

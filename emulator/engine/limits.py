@@ -1,4 +1,4 @@
-"""What a key may use of a model in a minute, for providers that report it on every answer."""
+"""Rate limits per key, model and minute, for providers that report them with every answer."""
 
 from emulator.engine.stages import Admitted, Arrived
 from emulator.providers.base import ProviderError
@@ -8,7 +8,7 @@ from emulator.wire import PlannedBody
 
 
 def count(admitted: Admitted) -> None:
-    """Count a request against the limits of its key. Raises ProviderError when they are used up."""
+    """Counts a request against the limits of its key. Raises ProviderError if they are exceeded."""
     limits, request, context = admitted.limits, admitted.request, admitted.context
     if limits is None:
         return
@@ -19,7 +19,7 @@ def count(admitted: Admitted) -> None:
 
 
 def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
-    """The answer with the headers that report what is left of the limits."""
+    """Adds the headers that report what remains of the limits."""
     if not isinstance(stage, Admitted) or stage.limits is None:
         return planned
     limits, context, place = stage.limits, stage.context, _place(stage.request)

@@ -1,4 +1,4 @@
-"""How the server as a whole behaves, where a scenario does not say."""
+"""Server-wide defaults, for whatever a scenario doesn't set."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -10,21 +10,21 @@ from emulator.pace import Pace
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the server as a whole behaves, where a scenario does not say."""
+    """Server-wide defaults, for whatever a scenario doesn't set."""
 
     pace: Pace | None = None
-    """The pace of streams when no file gives one; None: everything at once."""
+    """The pace of streams if no file sets one; None sends everything at once."""
     speed: float = 1.0
-    """All paces are this many times as fast."""
+    """Multiplies all paces."""
     unmatched: Literal["generate", "error"] = "generate"
-    """What a request gets that no rule answers, when no file says."""
+    """What to do with a request that matches no rule, if no file says so."""
     faults: tuple[Fault, ...] = ()
-    """What goes wrong with every answer."""
+    """The faults that apply to every answer."""
     request_faults: frozenset[Source] = frozenset(BY_REQUEST)
-    """Where requests may ask for faults: header, key, url."""
+    """How requests may ask for faults: header, key, url."""
     worker: int = 0
-    """Which of several processes this is: it is part of all ids, so that no two processes make the same."""
+    """The number of this process among several. It is part of all ids, so that processes never produce the same one."""
     allows_code: bool = False
-    """Whether scenarios may name Python functions."""
+    """Whether scenarios may refer to Python functions."""
     speaks_tls: bool = False
-    """Whether clients come by TLS: then faults of handshakes strike there."""
+    """Whether clients connect with TLS, so that faults can break handshakes."""

@@ -1,4 +1,4 @@
-"""The answer that was recorded: as it was sent, at its moments, or paced anew by its tokens."""
+"""Replays a recorded answer, either with its original timing or paced by its tokens."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,11 +16,11 @@ PARTS: tuple[tuple[Meaning, Part], ...] = (
     ("finish", "finish"),
     ("usage", "usage"),
 )
-"""What an event is, by what stands in it: the first that there is, and the others beside it."""
+"""The meaning of an event by what it contains, most important first."""
 
 
 def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
-    """A recorded answer. A pace of the file's own replaces its moments; else the server's speed scales them."""
+    """Returns a recorded answer. A pace in the file replaces its timing; otherwise the server's speed scales it."""
     context, exchange = admitted.context, admitted.context.exchange
     exchange.status = wire.status
     exchange.outcome = "reply" if 200 <= wire.status < 300 else "error"
@@ -46,7 +46,7 @@ def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
 
 
 def headers_of(wire: WireRecord) -> tuple[Header, ...]:
-    """The recorded headers, with the length of a body that has one."""
+    """Returns the recorded headers, with a Content-Length if the body has one."""
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.headers]
     headers = [header for header in headers if header[0] not in (b"content-length", b"transfer-encoding", b"date")]
     if wire.framing == "length":
@@ -56,7 +56,7 @@ def headers_of(wire: WireRecord) -> tuple[Header, ...]:
 
 
 def exact_steps(wire: WireRecord, runs: Sequence[FrameRun], moments: Sequence[float], speed: float) -> Iterator[Step]:
-    """The steps of the answer as it was."""
+    """Yields the steps of the answer as it was recorded."""
     if wire.framing == "raw":
         yield from (Raw(segment.data, at) for segment, at in zip(wire.segments, moments, strict=True))
     else:
@@ -75,7 +75,7 @@ def exact_steps(wire: WireRecord, runs: Sequence[FrameRun], moments: Sequence[fl
 
 
 def events_of(wire: WireRecord, dialect: Dialect) -> tuple[Segment, ...]:
-    """A stream cut into its events, each at the moment when the last of it came."""
+    """Splits a stream into its events, each at the time when its last byte arrived."""
     parts = dialect.split(wire.body)
     frames = [part + b"".join(parts[place + 1 : place + 2]) for place, part in enumerate(parts) if place % 2 == 0]
     ends, position = [], 0
@@ -93,7 +93,7 @@ def events_of(wire: WireRecord, dialect: Dialect) -> tuple[Segment, ...]:
 
 
 def runs_of(segments: Sequence[Segment], dialect: Dialect, *, is_stream: bool) -> Iterator[FrameRun]:
-    """The segments as frames that faults and paces understand."""
+    """Converts segments to frames that faults and paces understand."""
     for segment in segments:
         if not is_stream:
             yield single("body", segment.data)
@@ -103,7 +103,7 @@ def runs_of(segments: Sequence[Segment], dialect: Dialect, *, is_stream: bool) -
 
 
 def meaning_of(data: bytes, dialect: Dialect) -> tuple[Part, int, frozenset[Part]]:
-    """What a frame means, how many tokens it brings, and what else it means."""
+    """Returns a frame's main meaning, its number of tokens, and its other meanings."""
     if not data.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
         return "piece", 0, frozenset()
     found: list[Part] = []

@@ -1,4 +1,4 @@
-"""From words to a planned body: the request is honored, the dialect writes, and every frame gets its moment."""
+"""Turns a reply into a planned body: applies the request's parameters, renders it and schedules every frame."""
 
 from dataclasses import replace
 
@@ -36,7 +36,7 @@ def rendered(
     )
     request, completion = struck.mutated(completion, admitted)
     if admitted.lease is not None and admitted.lease.crosses(completion.usage):
-        refused = refusal(ErrorReply(name="rate_limited"), context)  # in the time that the answer took
+        refused = refusal(ErrorReply(name="rate_limited"), context)  # spread over the duration of the answer
         return replace(refused, runs=(single("body", refused.body(), tokens=delivered(completion)),))
     exchange.usage = completion.usage
     exchange.cost = context.provider.cost(completion.usage, request.model, exchange.received)
@@ -50,7 +50,7 @@ def rendered(
 
 
 def cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
-    """What of the prompt is in the provider's cache, and what it leaves there."""
+    """Returns which part of the prompt is in the provider's cache and which part is added to it."""
     context, request = admitted.context, admitted.request
     provider, unit = context.provider, context.provider.cache_unit
     points = context.dialect.cache_points(request)
@@ -65,7 +65,7 @@ def cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
 
 
 def _keep(completion: Completion, request: ModelRequest, matched: Matched) -> None:
-    """Put the answer where a later request may ask for it."""
+    """Stores the answer for later requests."""
     context = matched.context
     moments = schedule((0, delivered(completion)), pace_of(True, matched.match, context), context.entropy)
     begins, ready = [context.exchange.received + moment for moment in moments or (0.0, 0.0)]
@@ -73,7 +73,7 @@ def _keep(completion: Completion, request: ModelRequest, matched: Matched) -> No
 
 
 async def listing(matched: Matched) -> PlannedBody:
-    """The answer of an operation at which no model answers."""
+    """Returns the answer of an operation without a model's answer."""
     context, request = matched.context, matched.request
     provider, exchange, dialect = context.provider, context.exchange, context.dialect
     balance = context.namespace.quotas.balance(provider.name, request.key)

@@ -1,4 +1,4 @@
-"""What is known of a request after each step of its way. A stage never changes: each step makes the next one."""
+"""What is known about a request after each step. Stages are immutable: each step returns the next one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,35 +18,35 @@ from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step
 
 POOL = Pool("work", 2)
-"""For what would hold up the loop. Its threads take turns with the loop, so there are few of them."""
+"""Runs work that would block the event loop. It has few threads, since they compete with the loop for the GIL."""
 CODE_POOL = Pool("code", 16)
-"""For the user's own functions, which may wait for something."""
+"""Runs users' functions, which may block."""
 
 
 @record
 class RequestContext:
-    """A request and everything around it."""
+    """A request and its environment."""
 
     http_request: HttpRequest
     namespace: Namespace
     options: Options
     provider: Provider
     dialect: Dialect
-    """The provider's own until the endpoint is known."""
+    """The provider's default dialect until the endpoint is known."""
     exchange: Exchange
-    """The record of it, which is filled in on the way."""
+    """Its journal record, which the steps fill in."""
     identity: bytes
     attempt: int
     entropy: bytes
-    """Entropy for ids and random choices; differs per attempt."""
+    """Entropy for ids and random choices; differs for each attempt."""
     request_id: str
     has_left: Callable[[], bool]
-    """Whether the client has gone, so that slow work for it may end."""
+    """Whether the client has disconnected, so that slow work for it can stop."""
     is_stateless: bool
-    """Whether nothing but the request and the scenario bears on the answer."""
+    """Whether the answer depends only on the request and the scenario."""
 
     def routed(self, http_request: HttpRequest, dialect: Dialect) -> "RequestContext":
-        """The same at an endpoint that is known; from here on the record too goes by the routed request."""
+        """Returns the context of a known endpoint. From here on, the journal record uses the routed request, too."""
         self.exchange.reached(http_request)
         return RequestContext(
             http_request,
@@ -66,7 +66,7 @@ class RequestContext:
 
 @record
 class Arrived:
-    """Nothing is known but the request itself."""
+    """The first stage: only the request itself is known."""
 
     context: RequestContext
 
@@ -93,7 +93,7 @@ class Form:
 
 @record
 class Parsed(Routed):
-    """The provider accepts the request."""
+    """The provider has accepted the request."""
 
     request: ModelRequest
     form: Form | None
@@ -102,7 +102,7 @@ class Parsed(Routed):
 
 @record
 class Matched(Parsed):
-    """The rule that answers is known; without one, the answer is generated."""
+    """The rule that answers is known; if there is none, the answer is generated."""
 
     question: MatchContext
     """The request as rules see it."""
@@ -111,12 +111,12 @@ class Matched(Parsed):
 
 @record
 class Admitted(Matched):
-    """The key may ask."""
+    """The key has enough quota."""
 
     lease: Lease | None
-    """What the request took of the key's quotas; `PlannedResponse.end` gives it back."""
+    """What the request reserved of the key's quotas; `PlannedResponse.end` releases it."""
     limits: Limits | None
-    """What the key may use in a minute, where the provider reports that."""
+    """What remains of the key's rate limits, if the provider reports it."""
 
 
 @record
@@ -128,7 +128,7 @@ class PlannedResponse:
     lease: Lease | None = None
 
     def end(self) -> None:
-        """The answer is over, however it went: what it took of quotas is given back, and its record is complete."""
+        """Ends the answer, however it went: releases its quotas and completes its journal record."""
         if self.lease is not None:
             self.lease.close()
         self.exchange.end(self.answer)

@@ -1,4 +1,4 @@
-"""The words of an answer: what the prompt costs, and what the choices say."""
+"""Counts the prompt and writes the choices of an answer."""
 
 import logging
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ logger = logging.getLogger("emulator")
 
 @record
 class Prompt:
-    """The prompt's tokens: the template's own, and those of each text in it."""
+    """The tokens of the prompt: those of the template and those of each text."""
 
     fixed: int
     parts: tuple[tuple[str, int], ...]
@@ -92,7 +92,7 @@ async def write_replies(matched: Matched, vocabulary: tokens.Encoding | None = N
             pool = POOL if template.code is None else CODE_POOL
             work = tokens.by(vocabulary, partial(write, template, request, render_context, context.has_left))
             replies = await pool.run(work, has_left=context.has_left)
-    if request.controls.thinking is False:  # a model with thinking off has no reasoning to show
+    if request.controls.thinking is False:  # a model that doesn't think has no reasoning
         replies = [reply.without_thoughts() for reply in replies]
     replies = [context.dialect.adapt(reply, request) for reply in replies]
     _note_unshown(replies, context)
@@ -103,7 +103,7 @@ async def write_replies(matched: Matched, vocabulary: tokens.Encoding | None = N
 
 
 def _note_unshown(replies: Sequence[Reply], context: RequestContext) -> None:
-    """What the answer holds and this endpoint has no words for is said in the journal."""
+    """Notes in the journal what the answer contains but this endpoint can't express."""
     for kind in dict.fromkeys(kind for reply in replies if reply.blocks for kind in context.dialect.unshown(reply)):
         note = f"this endpoint can't show a block of the answer: {kind}"
         context.exchange.notes += (note,)

@@ -7,13 +7,14 @@ pure; only the server touches sockets.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 from emulator import seeded
 from emulator.dialects.base import Dialect
 from emulator.errors import did_you_mean, shortened
+from emulator.plugins import moved
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
 from emulator.reply import Completion, ErrorReply
@@ -273,3 +274,7 @@ def head_of(steps: Sequence[Step]) -> Head:
     if head is None:
         raise NotApplicable("another fault removed the head of the answer")
     return head
+
+
+def __getattr__(name: str) -> Any:
+    return moved(__name__, name, "emulator.faults.steps")

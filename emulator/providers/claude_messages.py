@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from emulator import large, tokens
 from emulator.dialects.base import CachePoint, VendorT, provider_error
 from emulator.dialects.chat_input import Many
-from emulator.dialects.messages import (
+from emulator.dialects.messages_input import (
     MessagesBody,
     OutputConfig,
     Thinking,

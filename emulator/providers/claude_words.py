@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from emulator.dialects.messages import BlockBody, ToolBody, TurnBody
+from emulator.dialects.messages_input import BlockBody, ToolBody, TurnBody
 from emulator.providers.claude_citations import may_cite
 from emulator.providers.claude_models import EFFORTS, Claude
 from emulator.providers.claude_prompt import MAX_POINTS, controls

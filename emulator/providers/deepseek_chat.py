@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Literal
 
 from emulator.dialects.chat_input import read_format, read_stop, read_tool_choice, read_tools
 from emulator.dialects.serde import Range
+from emulator.plugins import moved
 from emulator.providers.base import ErrorSpec, SettingsT_co
 from emulator.providers.deepseek_input import DeepSeekBodyT
 from emulator.providers.deepseek_models import ServesDeepSeek
@@ -174,3 +175,8 @@ class DeepSeekDialect(
 
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
         return {"error": {"message": row.message, "type": row.type, "param": row.param, "code": row.code}}
+
+
+def __getattr__(name: str) -> Any:
+    homes = ("deepseek_input", "deepseek_reading", "deepseek_rules")
+    return moved(__name__, name, *[f"emulator.providers.{home}" for home in homes])

@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from emulator import tokens
 from emulator.dialects.base import provider_error
 from emulator.dialects.chat_input import Many
-from emulator.dialects.messages import (
-    Messages,
+from emulator.dialects.messages import Messages
+from emulator.dialects.messages_input import (
     MessagesBody,
     Thinking,
     TurnBody,

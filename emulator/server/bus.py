@@ -22,7 +22,7 @@ MAX_PAYLOAD = 256 * 1024
 PAYLOAD_TTL = 60
 MAX_SILENCE = 3.0
 """Seconds after which a replica that says nothing is not waited for, and a subscription is tried."""
-FORGOTTEN = 60
+FORGOTTEN = 3600
 """Seconds after which nobody remembers a replica that is gone."""
 TTL = 7 * 86400
 """Seconds that what the replicas share outlives the last of them."""
@@ -100,7 +100,8 @@ class Bus:
         *_, beats = await reply(self._connection, pipe.execute())
         gone = [member for member, beat in beats.items() if seconds - float(beat) > FORGOTTEN]
         if gone:
-            await reply(self._connection, client.hdel(self._key("beats"), *gone))
+            for name in ("beats", "batches"):
+                await reply(self._connection, client.hdel(self._key(name), *gone))
 
     async def _listen(self) -> None:
         client = self._connection.blocking_client()

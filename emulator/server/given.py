@@ -21,7 +21,8 @@ if not redis.call('SET', KEYS[1], ARGV[1], 'NX') then return redis.call('GET', K
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], 'order', ARGV[3], 'given', ARGV[2], 'trimmed', '0') end
 return ARGV[1]
 """
-BATCH = 200
+BATCH = 20
+"""Calls that are read at once; each may have a whole scenario."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,8 +28,11 @@ MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
 MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
 """Seconds of work before the event loop has its turn."""
-SHARE = 5.0
-"""Seconds without work for each second in which exchanges are put into words, unless somebody waits."""
+SHARE, SHARE_OF_MANY = 15.0, 3.0
+"""Seconds without work for each second in which exchanges are put into words, unless somebody waits; if many do."""
+MANY = 5000
+MIN_REST, MAX_REST = 0.02, 1.0
+"""The least of it, as each batch is a message to the store and one to every replica; and the most."""
 LARGE = 32 * 1024
 """Bytes of an exchange that is put into words on a thread."""
 RETRY = 0.1
@@ -156,11 +159,11 @@ class Outbox:
                 self._wake.set()
             if not self._waiting:
                 self._hurry.clear()
-                await self._rest(busy * SHARE)
+                await self._rest(busy * (SHARE if self._put - self._done < MANY else SHARE_OF_MANY))
 
     async def _rest(self, seconds: float) -> None:
         try:
-            async with asyncio.timeout(min(seconds, 0.5)):
+            async with asyncio.timeout(min(max(seconds, MIN_REST), MAX_REST)):
                 await self._hurry.wait()
         except TimeoutError:
             pass

@@ -124,7 +124,7 @@ SITTING: Mapping[str, Sitting] = {
         {
             check("`rawFinishReason` in `fullStream`", OPENAI_CUT): (*NO_ANSWER, *CUT),
             "Set `timeout: { firstChunkMs: 8000, chunkMs: 8000 }`, and give the provider a `fetch` with a timeout for "
-            "the head of the answer; there is none by default.": SILENT,
+            "the head of the answer; by default, it waits without a limit.": SILENT,
             "The SDK heeds Retry-After up to a minute, and `x-should-retry` not at all. Give the provider a `fetch` "
             "that throws for both.": ("retry_after_long", "no_retry"),
         },

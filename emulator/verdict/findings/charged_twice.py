@@ -75,12 +75,12 @@ def _was_lost(evidence: Evidence, earlier: Attempt, later: Attempt) -> bool:
 CHECK = Check(
     "charged_twice",
     "MUST",
-    "Asks again for an answer that had come in whole, and pays for both.",
+    "Requests an answer again that had arrived completely, and pays for both.",
     "RFC 9110, section 9.2.2",
     "A client SHOULD NOT automatically retry a request with a non-idempotent method unless it has some means to know "
     "that the request semantics are actually idempotent, regardless of the method, or some means to detect that the "
     "original request was never applied.",
-    "Do not retry after an answer has come; find out why it was taken for a failure. Send one Idempotency-Key with all "
-    "attempts of a call.",
+    "Do not retry after a complete answer; find out why it was treated as a failure. Send one Idempotency-Key "
+    "with all attempts of a call.",
     judge,
 )

@@ -56,7 +56,7 @@ def _taken(text: str, said: list[str], between: list[str]) -> str | None:
 CHECK = Check(
     "comment_as_data",
     "MUST",
-    "Takes comments such as `: keep-alive`, or pings, for text of the answer.",
+    "Treats comments such as `: keep-alive`, or pings, as text of the answer.",
     "WHATWG HTML, section 9.2.6",
     "If the line starts with a U+003A COLON character (:), ignore the line.",
     "Skip every line that begins with a colon and every event of an unknown type; use a parser for server-sent events.",

@@ -46,7 +46,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 CHECK = Check(
     "deprecated_or_ignored_parameter",
     "SHOULD",
-    "Sends parameters that the provider has deprecated, or does not read.",
+    "Sends parameters that the provider has deprecated or ignores.",
     "DeepSeek API, “Reasoning Model”",
     "Please note that to ensure compatibility with existing software, setting temperature, top_p, presence_penalty, "
     "frequency_penalty will not trigger an error but will also have no effect.",

@@ -40,10 +40,10 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
 CHECK = Check(
     "error_event_ignored",
     "MUST",
-    "Ignores an error that stands in a stream, or in a body with status 200.",
+    "Ignores an error inside a stream or in a body with status 200.",
     "Anthropic, “Streaming Messages”",
     "We may occasionally send errors in the event stream. For example, during periods of high usage, you may receive "
     "an overloaded_error, which would normally correspond to an HTTP 529 in a non-streaming context.",
-    "Look for `error` in every event and body, also with status 200, and raise it.",
+    "Check every event and body for `error`, even with status 200, and raise it.",
     judge,
 )

@@ -43,7 +43,7 @@ def _goes_on(attempt: Attempt, call: Call) -> bool:
 CHECK = Check(
     "gave_up_on_retryable",
     "SHOULD",
-    "Drops a call after one or two refusals that pass by themselves (429, 5xx, a connection that was cut).",
+    "Gives up after one or two temporary failures (429, 5xx, a dropped connection).",
     "RFC 9110, section 15.6.4",
     "The 503 (Service Unavailable) status code indicates that the server is currently unable to handle the request "
     "due to a temporary overload or scheduled maintenance, which will likely be alleviated after some delay.",

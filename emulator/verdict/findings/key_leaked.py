@@ -17,10 +17,10 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 CHECK = Check(
     "key_leaked",
     "MUST",
-    "Puts a key into the URL or into the body of a request.",
+    "Puts a key into the URL or the body of a request.",
     "RFC 9110, section 17.9",
     "It is therefore unwise to include information within a URI that is sensitive, personally identifiable, or a "
     "risk to disclose.",
-    "Send the key in its header alone (`Authorization`, `x-api-key`), and renew the one that was sent otherwise.",
+    "Send the key in its header alone (`Authorization`, `x-api-key`), and rotate any key that was sent elsewhere.",
     judge,
 )

@@ -45,9 +45,9 @@ def _says_again(earlier: Attempt, later: Attempt) -> bool:
 CHECK = Check(
     "left_open_after_abort",
     "SHOULD",
-    "Does not close the connection of an answer that it has given up, so the model goes on writing (and billing).",
+    "Does not close the connection of an abandoned answer, so the model keeps writing (and billing).",
     "RFC 9112, section 9.5",
     "A client or server that wishes to time out SHOULD issue a graceful close on the connection.",
-    "Close the response when its reader goes or a deadline passes (`finally: response.close()`, an AbortController).",
+    "Close the response when its reader stops or a deadline passes (`finally: response.close()`, an AbortController).",
     judge,
 )

@@ -46,7 +46,7 @@ def _free(attempt: Attempt) -> float:
 CHECK = Check(
     "never_closed",
     "SHOULD",
-    "Opens a connection for each call, and neither uses it again nor closes it.",
+    "Opens a connection for each call, and neither reuses nor closes it.",
     "RFC 9112, section 9.4",
     "A client ought to limit the number of simultaneous open connections that it maintains to a given server.",
     "Keep one client for all calls, so that connections are pooled, or close it after each (`with … as client`).",

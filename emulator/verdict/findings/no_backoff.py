@@ -35,7 +35,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 CHECK = Check(
     "no_backoff",
     "SHOULD",
-    "Does not wait longer from attempt to attempt.",
+    "Does not wait longer before each further attempt.",
     "OpenAI, “Rate limits”",
     "One easy way to avoid rate limit errors is to automatically retry requests with a random exponential backoff.",
     "Wait before each attempt, about twice as long each time: 0.5 s, 1 s, 2 s, …, with jitter.",

@@ -46,9 +46,10 @@ def waiting_for_token(attempt: Attempt) -> tuple[int, float]:
 CHECK = Check(
     "no_first_token_timeout",
     "SHOULD",
-    "Waits without an end for the first token while keep-alives come.",
+    "Waits indefinitely for the first token while keep-alives arrive.",
     "AWS Builders’ Library, “Timeouts, retries, and backoff with jitter”",
     "set a timeout on any remote call, and generally on any call across processes even on the same box",
-    "Beside the read timeout, set a deadline for the first token that comments, pings and blank lines do not extend.",
+    "In addition to the read timeout, set a deadline for the first token that comments, pings and blank lines do "
+    "not extend.",
     judge,
 )

@@ -51,9 +51,9 @@ def _together(retries: list[Retry]) -> Iterator[list[Retry]]:
 CHECK = Check(
     "no_jitter",
     "SHOULD",
-    "Several clients come back within the same 50 ms after a failure that met them together.",
+    "Several clients retry within the same 50 ms after a failure that hit all of them.",
     "AWS Architecture Blog, “Exponential Backoff And Jitter”",
     "The solution isn’t to remove backoff. It’s to add jitter.",
-    "Make each wait random, for example anything between half of the backoff and all of it.",
+    "Randomize each wait, for example between half of the backoff and the full backoff.",
     judge,
 )

@@ -57,9 +57,9 @@ def longest_silence(attempt: Attempt) -> tuple[float, bool, bool]:
 CHECK = Check(
     "no_read_timeout",
     "SHOULD",
-    "Waits without an end when nothing comes any more.",
+    "Waits indefinitely after data stops arriving.",
     "AWS Builders’ Library, “Timeouts, retries, and backoff with jitter”",
     "set a timeout on any remote call, and generally on any call across processes even on the same box",
-    "Set a read timeout, the longest silence between two bytes, for streams too (60 s is plenty).",
+    "Set a read timeout (the longest gap between two bytes) for streams, too; 60 s is plenty.",
     judge,
 )

@@ -37,10 +37,10 @@ def _is_next(earlier: Attempt, later: Attempt) -> bool:
 CHECK = Check(
     "oversized_context_resent",
     "MUST",
-    "Sends a conversation again, as long or longer, that was refused for its length.",
+    "Resends a conversation that was rejected for its length, without shortening it.",
     "RFC 9110, section 15.5.14",
     "The 413 (Content Too Large) status code indicates that the server is refusing to process a request because the "
     "request content is larger than the server is willing or able to process.",
-    "Shorten or summarize the history after such a refusal, or use a model with a larger context.",
+    "Shorten or summarize the history after such an error, or use a model with a larger context.",
     judge,
 )

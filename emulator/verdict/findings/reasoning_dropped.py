@@ -24,9 +24,10 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 CHECK = Check(
     "reasoning_dropped",
     "MUST",
-    "Leaves out the reasoning of a turn that called tools, where the provider wants it back.",
+    "Omits the reasoning of a turn that called tools, although the provider requires it.",
     "DeepSeek API, error 400",
     "The reasoning_content in the thinking mode must be passed back to the API.",
-    "Keep the reasoning with the turn, and send the turn back as it came as long as its tool calls are in the history.",
+    "Keep the reasoning with the turn, and send the turn back unchanged for as long as its tool calls are in the "
+    "history.",
     judge,
 )

@@ -21,10 +21,10 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 CHECK = Check(
     "reasoning_passed_when_refused",
     "MUST",
-    "Sends reasoning back to a provider or model that refuses it.",
+    "Sends reasoning back to a provider or model that rejects it.",
     "DeepSeek API, “Reasoning Model”",
     "If the reasoning_content field is included in the sequence of input messages, the API will return a 400 error.",
-    "Take the reasoning out of the history before it goes to a model that does not take it, above all after a change "
-    "of provider.",
+    "Remove the reasoning from the history before sending it to a model that rejects it, especially after "
+    "switching providers.",
     judge,
 )

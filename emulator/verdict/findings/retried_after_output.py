@@ -59,12 +59,11 @@ def _holds_both(turn: Turn, piece: Attempt, whole: Attempt) -> bool:
 CHECK = Check(
     "retried_after_output",
     "MUST",
-    "Starts a call anew after output had come, and shows, keeps or runs both.",
+    "Restarts a call after output had arrived, and shows, keeps or runs both.",
     "RFC 9110, section 9.2.2",
     "A client SHOULD NOT automatically retry a request with a non-idempotent method unless it has some means to know "
     "that the request semantics are actually idempotent, regardless of the method, or some means to detect that the "
     "original request was never applied.",
-    "Once output has been passed on, do not retry behind its back: raise, or take the output back before the new "
-    "attempt.",
+    "Once output has been passed on, do not retry silently: raise an error, or retract the output first.",
     judge,
 )

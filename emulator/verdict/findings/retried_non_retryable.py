@@ -39,7 +39,7 @@ def _is_final(refused: Attempt, again: Attempt) -> bool:
 CHECK = Check(
     "retried_non_retryable",
     "MUST",
-    "Sends a request again that was refused for good: 401, 402, 403, 404, 422, content policy.",
+    "Retries a request that was rejected permanently: 401, 402, 403, 404, 422, content policy.",
     "RFC 9110, section 15.5",
     "The 4xx (Client Error) class of status code indicates that the client seems to have erred.",
     "Retry only 408, 409, 429 and 5xx; raise everything else at once, or change what was wrong (the key, the model, "

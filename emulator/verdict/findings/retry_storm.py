@@ -25,10 +25,10 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 CHECK = Check(
     "retry_storm",
     "MUST",
-    "Makes more than ten attempts of one call.",
+    "Makes more than ten attempts for one call.",
     "Google SRE Book, “Handling Overload”",
     "First, we implement a per-request retry budget of up to three attempts. If a request has already failed three "
     "times, we let the failure bubble up to the caller.",
-    "Limit the attempts of one call (three is usual) across all layers together, and let only one layer retry.",
+    "Limit the attempts for one call (three is usual) across all layers, and let only one layer retry.",
     judge,
 )

@@ -38,6 +38,6 @@ CHECK = Check(
     "Anthropic, “Extended thinking”",
     "During tool use, you must pass thinking blocks back to the API for the last assistant message. Include the "
     "complete unmodified block back to the API to maintain reasoning continuity.",
-    "Send the blocks or items of a turn back exactly as they came, signatures and encrypted content included.",
+    "Send the blocks or items of a turn back exactly as received, including signatures and encrypted content.",
     judge,
 )

@@ -45,6 +45,6 @@ CHECK = Check(
     "RFC 9112, section 9.5",
     "A client, server, or proxy MAY close the transport connection at any time. For example, a client might have "
     'started to send a new request at the same time that the server has decided to close the "idle" connection.',
-    "Retry once, at once and on a new connection, when a reused one ends before a byte of the answer has come.",
+    "If a reused connection closes before the first byte of the answer, retry once, immediately, on a new one.",
     judge,
 )

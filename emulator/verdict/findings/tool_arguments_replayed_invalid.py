@@ -32,10 +32,11 @@ def _brought(attempt: Attempt, id: str) -> bool:
 CHECK = Check(
     "tool_arguments_replayed_invalid",
     "MUST",
-    "Sends a tool call back whose arguments are cut off, or no JSON.",
+    "Sends back a tool call whose arguments are truncated or not JSON.",
     "OpenAI API reference, “tool_calls.function.arguments”",
     "Note that the model does not always generate valid JSON, and may hallucinate parameters not defined by your "
     "function schema. Validate the arguments in your code before calling your function.",
-    "Parse the arguments before a call enters the history; drop the turn, or ask again, when they are no JSON object.",
+    "Parse the arguments before adding a call to the history; if they are not a JSON object, drop the turn or "
+    "ask again.",
     judge,
 )

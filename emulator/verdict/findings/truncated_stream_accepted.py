@@ -49,11 +49,11 @@ def holds(turn: Turn, piece: Turn) -> bool:
 CHECK = Check(
     "truncated_stream_accepted",
     "MUST",
-    "Takes a stream that broke off for a whole answer.",
+    "Accepts a stream that broke off as a complete answer.",
     "RFC 9112, section 8",
     "A client that receives an incomplete response message, which can occur when a connection is closed prematurely or "
     "when decoding a supposedly chunked transfer coding fails, MUST record the message as incomplete.",
-    "Treat a stream as complete only after its finish reason or last event; otherwise raise, or throw the piece away "
-    "and try again.",
+    "Treat a stream as complete only after its finish reason or last event; otherwise, raise an error, or "
+    "discard the piece and retry.",
     judge,
 )

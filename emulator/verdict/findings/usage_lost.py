@@ -26,10 +26,10 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
 CHECK = Check(
     "usage_lost",
     "SHOULD",
-    "Books nothing, or too little, for an answer that was cancelled or broke off.",
+    "Records no usage, or too little, for an answer that was canceled or broke off.",
     "OpenAI API reference, “stream_options.include_usage”",
     "NOTE: If the stream is interrupted, you may not receive the final usage chunk which contains the total token "
     "usage for the request.",
-    "Ask for usage in streams, and when it does not come, count the prompt and the text so far yourself.",
+    "Request usage in streams; if it does not arrive, count the prompt and the text so far yourself.",
     judge,
 )

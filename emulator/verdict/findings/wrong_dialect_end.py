@@ -48,7 +48,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
 CHECK = Check(
     "wrong_dialect_end",
     "MUST",
-    "Looks for an end of the stream that this dialect does not have, such as `[DONE]`, or stays after it.",
+    "Waits for an end of the stream that this API does not send, such as `[DONE]`, or keeps reading after it.",
     "OpenAI API reference, Chat completions, “stream”",
     "Tokens will be sent as data-only server-sent events as they become available, with the stream terminated by a "
     "data: [DONE] message.",
