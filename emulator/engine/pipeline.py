@@ -156,9 +156,12 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
         return refusal(error, context)
     if found is not None and found.answer.wire is not None:
         return replayed(found.answer.wire, admitted)
+    compiled = context.namespace.compiled
+    is_strict = found is None and (compiled.scenario.unmatched or context.options.unmatched) == "error"
     if found is None and not admitted.operation.is_completion:
-        return await listing(admitted)
-    if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
+        is_missing = is_strict and context.provider.name in compiled.recorded
+        return await (unmatched(admitted) if is_missing else listing(admitted))
+    if is_strict:
         return await unmatched(admitted)
     vocabulary = await vocabulary_of(request, context, admitted.form)
     prompt = await count_prompt(request, context, vocabulary)
