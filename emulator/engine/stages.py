@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from emulator.dialects.base import Dialect
 from emulator.encodings import EncodingName
@@ -11,12 +12,18 @@ from emulator.matching.rules import RuleMatch
 from emulator.offload import Pool
 from emulator.providers.base import Limits, Operation, Provider
 from emulator.records import record
-from emulator.request import HttpRequest, ModelRequest
+from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step
 
+if TYPE_CHECKING:
+    from emulator.engine.prefixes import Prefixes
+    from emulator.state.leases import SharedLease
+    from emulator.state.store import Decision
+
+AnyLease: TypeAlias = "Lease | SharedLease"
 POOL = Pool("work", 2)
 """Runs work that would block the event loop. It has few threads, since they compete with the loop for the GIL."""
 CODE_POOL = Pool("code", 16)
@@ -83,8 +90,11 @@ class Form:
     """What a provider has made of all of a request but its words."""
 
     dialect: Dialect
-    request: ModelRequest
-    """The first of the form."""
+    model: str
+    stream: bool
+    controls: Controls
+    served: str
+    """As in `ModelRequest`."""
     encoding: EncodingName | None
     """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
     is_estimate: bool
@@ -113,10 +123,14 @@ class Matched(Parsed):
 class Admitted(Matched):
     """The key has enough quota."""
 
-    lease: Lease | None
+    lease: "AnyLease | None"
     """What the request reserved of the key's quotas; `PlannedResponse.end` releases it."""
     limits: Limits | None
     """What remains of the key's rate limits, if the provider reports it."""
+    decision: "Decision | None" = None
+    """What a store has decided; None: this process counts alone."""
+    prefixes: "Prefixes | None" = None
+    """The beginnings of the prompt that the store was asked about."""
 
 
 @record
@@ -125,7 +139,7 @@ class PlannedResponse:
 
     answer: PlannedBody | Sequence[Step]
     exchange: Exchange
-    lease: Lease | None = None
+    lease: "AnyLease | None" = None
 
     def end(self) -> None:
         """Ends the answer, however it went: releases its quotas and completes its journal record."""
