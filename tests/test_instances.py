@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
+from jsonschema import Draft4Validator, Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
 
 from emulator.generation.instances import UnsatisfiableSchema, instance
 from emulator.generation.instances.patterns import Pattern
@@ -183,7 +184,7 @@ def rooted(schema: Any) -> Any:
     return {**lift(schema), "$defs": found}
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(500), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(schema=PLAIN, seed=st.integers(0, 99))
 def test_every_schema_without_branches_gets_a_valid_instance(schema: Schema, seed: int) -> None:
     value = instance(schema, seed)
@@ -192,7 +193,7 @@ def test_every_schema_without_branches_gets_a_valid_instance(schema: Schema, see
     assert instance(schema, seed) == value
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(700), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(schema=MIXED.map(rooted), seed=st.integers(0, 99))
 def test_schemas_that_branch_merge_and_refer_get_valid_instances(schema: Schema, seed: int) -> None:
     try:
@@ -215,7 +216,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 @given(pieces=st.lists(PIECES, max_size=5), text=st.text("abc 1\n", max_size=8))
 def test_a_pattern_matches_what_re_matches(pieces: list[str], text: str) -> None:
     source = "".join(dict.fromkeys(pieces))
@@ -459,7 +460,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(sorted({*CHECKS, "then", "else", "minContains", "examples"})), JSON, max_size=4))
 def test_nonsense_is_refused_but_breaks_nothing(schema: Schema) -> None:
     with suppress(UnsatisfiableSchema):
@@ -569,6 +570,25 @@ def test_each_draft_is_followed_in_its_own_words(name: str) -> None:
     for seed in range(20):
         value = json.loads(json.dumps(instance(schema, seed)))
         assert list(CHECKED_BY[template](schema).iter_errors(value)) == []
+
+
+@pytest.mark.parametrize(
+    ("draft", "validator"),
+    [("http://json-schema.org/draft-04/schema#", Draft4Validator), (None, Draft202012Validator)],
+)
+def test_a_keyword_that_the_draft_does_not_know_may_be_heeded_or_not(draft: str | None, validator: Any) -> None:
+    """`const` came after draft 4: for a validator that passes it over, no orientation fits exactly one branch."""
+    schema: Schema = {
+        "type": "object",
+        "properties": {"orientation": {"oneOf": [{"const": "portrait"}, {"const": "landscape"}]}, "name": {}},
+        "required": ["name"],
+    }
+    if draft is not None:
+        schema["$schema"] = draft
+    values = [instance(schema, seed) for seed in range(10)]
+    assert all(map(validator(schema).is_valid, values))
+    assert all(map(Draft202012Validator(schema).is_valid, values))
+    assert any("orientation" in value for value in values) == (draft is None)
 
 
 def test_what_a_dynamic_reference_adds_holds_at_every_level() -> None:
