@@ -72,7 +72,8 @@ def catalog() -> dict[str, Any]:
 
 
 def _described(vendor: type[Provider]) -> dict[str, Any]:
-    _, body = vendor.example
+    path, body = vendor.example
+    named = next((match for each in vendor.operations if (match := each.pattern.fullmatch(path))), None)
     operations = [
         {
             "name": each.name,
@@ -86,7 +87,7 @@ def _described(vendor: type[Provider]) -> dict[str, Any]:
         "title": vendor.title,
         "auth": vendor.auth_header,
         "headers": [f"{name}: {value}" for name, value in vendor.example_headers.items()],
-        "model": body.get("model", ""),
+        "model": body.get("model") or (named.groupdict().get("model", "") if named is not None else ""),
         "operations": operations,
     }
 
