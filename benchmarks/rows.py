@@ -218,7 +218,7 @@ def dialects(target: Target, effort: Effort) -> Figures:
 
 def sdk(target: Target, effort: Effort) -> Figures:
     """What a call costs the server when eight programs with an SDK each stream answers to new prompts."""
-    calls = 40 if effort.is_quick else 120
+    calls = 20 if effort.is_quick else 60
     with Server(target, effort.directory) as server:
         warm_up(server, effort.warm_up)
         base = f"http://127.0.0.1:{server.port}{target.path_of_streams.removesuffix('/chat/completions')}"

@@ -18,14 +18,13 @@ import orjson
 from pydantic import ValidationError
 from pydantic_core import InitErrorDetails
 
-from emulator.offload import Pool
+from emulator.offload import Pool, yielding_often
 
 Result = TypeVar("Result")
 
 LARGE = 1 << 16
 """Bytes. What is shorter takes a few milliseconds at worst, and is read on the loop."""
 _ITEMS = 512
-_SWITCH = 0.0005
 _NEVER = 1 << 30
 
 
@@ -38,13 +37,14 @@ class _Quiet:
     """While the thread works: no full collections, and the lock is offered often."""
 
     def __enter__(self) -> None:
-        self._thresholds, self._interval = gc.get_threshold(), sys.getswitchinterval()
+        self._yielding = yielding_often()
+        self._yielding.__enter__()
+        self._thresholds = gc.get_threshold()
         gc.set_threshold(*self._thresholds[:2], _NEVER)
-        sys.setswitchinterval(min(_SWITCH, self._interval))
 
     def __exit__(self, *raised: object) -> None:
-        sys.setswitchinterval(self._interval)
         gc.set_threshold(*self._thresholds)
+        self._yielding.__exit__(None, None, None)
 
 
 _POOL = Pool("large bodies", 1, _Quiet)

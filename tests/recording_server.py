@@ -1,12 +1,17 @@
 """A recorder in a thread, and upstreams whose every byte is known."""
 
+import re
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import processes
+from processes import COMMAND, ENVIRONMENT
 
 from emulator.cli.record import record_options, recorder_of
 from emulator.engine import Options
@@ -20,6 +25,7 @@ class Recording:
 
     port: int
     recorder: Recorder
+    server: Server
     said: list[str] = field(default_factory=list)
 
     def url(self, provider: str) -> str:
@@ -30,12 +36,12 @@ class Recording:
 def recording(folder: Path, upstreams: Mapping[str, str], **values: Any) -> Iterator[Recording]:
     """`emulator record`, here: when the block is over, everything is written."""
     given = {"mode": "new", "names": (), "paths": (), "regexes": (), "keep_partial": False, **values}
-    recorder = recorder_of(record_options(str(folder), upstreams, given))
+    recorder = recorder_of(record_options(str(folder), upstreams, given), apart=False)
     engine = Options(unmatched="error", request_faults=frozenset())
     server = Server(ServerOptions(compiled_in(recorder.options), engine, recorder=recorder))
     sock = bind("127.0.0.1", 0)
-    running = Recording(sock.getsockname()[1], recorder)
-    recorder._say = running.said.append
+    running = Recording(sock.getsockname()[1], recorder, server)
+    recorder.say = running.said.append
     ready = threading.Event()
     thread = threading.Thread(target=server.run, args=(sock, ready.set), daemon=True)
     thread.start()
@@ -45,6 +51,34 @@ def recording(folder: Path, upstreams: Mapping[str, str], **values: Any) -> Iter
     finally:
         server.stop()
         thread.join(30)
+
+
+@dataclass
+class Command:
+    """`emulator record` as a process of its own."""
+
+    process: "subprocess.Popen[str]"
+    port: int
+    errors: str = ""
+
+    def url(self, provider: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{provider}"
+
+
+def command(*options: str, environment: Mapping[str, str] | None = None, **given: Any) -> Command:
+    """`emulator record` on a free port, running; `given` is for the process."""
+    process = processes.Popen(
+        [*COMMAND, "record", "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**ENVIRONMENT, **(environment or {})},
+        **given,
+    )
+    assert process.stdout is not None
+    found = re.search(r"http://[^ ]+:(\d+)", process.stdout.readline())
+    assert found is not None, process.communicate()
+    return Command(process, int(found[1]))
 
 
 class ByteServer:

@@ -455,9 +455,7 @@ def test_no_header_can_be_put_into_an_answer(
     """Not even by code that lets a line end through: then there is no such answer."""
     server = started("httptools", "uvloop")
 
-    async def answer(
-        http_request: HttpRequest, namespace: Namespace, options: Options, _: object = None
-    ) -> PlannedResponse:
+    async def answer(http_request: HttpRequest, namespace: Namespace, options: Options, *_: object) -> PlannedResponse:
         from emulator.engine import refused
 
         return refused(http_request, namespace, ErrorReply(name="server_error", headers={"x-a": value}))

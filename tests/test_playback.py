@@ -56,7 +56,7 @@ class Stage:
         """From now on it answers what is put on it."""
 
         async def answer(
-            http_request: HttpRequest, namespace: Namespace, options: Options, has_left: Callable[[], bool]
+            http_request: HttpRequest, namespace: Namespace, options: Options, *given: object
         ) -> PlannedResponse:
             return PlannedResponse(self.answers.pop(0), namespace.begin(http_request))
 

@@ -19,7 +19,7 @@ import pytest
 from talk import single
 
 from emulator.scenario.sources import load
-from emulator.state.shared import needs_shared_state
+from emulator.state.shared import counts_requests
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="workers need a system that can fork")
 
@@ -32,8 +32,8 @@ def serve(*options: str) -> "subprocess.Popen[str]":
 def origin_of(process: "subprocess.Popen[str]") -> str:
     """Where it listens, as its banner says."""
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], 30)
-    assert ready, "no banner within 30 s"
+    ready, _, _ = select.select([process.stdout], [], [], 50)
+    assert ready, "no banner within 50 s"
     found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
     assert found is not None
     return found[0]
@@ -68,57 +68,34 @@ def test_workers_end_when_their_parent_is_killed() -> None:
         single.get(url)
 
 
-def test_a_scenario_that_needs_shared_state_is_refused_with_the_reasons(tmp_path: Path) -> None:
-    scenario = tmp_path / "counts.json"
-    rules = [{"name": "flaky", "replies": [{"error": "overloaded"}, {"reply": {"content": "ok"}}]}]
-    scenario.write_text(json.dumps({"version": 1, "quotas": [{"requests": 3}], "rules": rules}))
-    process = serve("--workers", "2", "--scenario", str(scenario))
-    output, errors = process.communicate(timeout=20)
-    assert (process.returncode, output) == (2, "")
-    assert errors.splitlines() == [
-        "--workers 2: workers share no state, but this needs shared state:",
-        "  quotas count all requests",
-        f"  {scenario}:1:55: rule 'flaky' answers in turn",
-    ]
-
-
-def test_the_shipped_default_needs_no_shared_state() -> None:
-    assert needs_shared_state(load({"rules": [{"reply": {"content": "hi"}}]}).scenario) == []
-    counting = {"rules": [{"match": {"any_of": [{"attempt": 2}, {"turn": 1}]}, "reply": {}, "times": 2,
-                           "set_state": "paid", "faults": ["reset:times=1"]}]}  # fmt: skip
-    assert needs_shared_state(load(counting).scenario) == [
-        "rule 'rules[0]' is used up after a number of times",
-        "rule 'rules[0]' sets the state",
-        "rule 'rules[0]' depends on the state or the attempt",
-        "rule 'rules[0]' has faults that count",
-    ]
-
-
 @pytest.mark.parametrize(
-    ("fault", "reason"),
+    ("options", "reason"),
     [
-        (
-            "error:name=overloaded,times=2",
-            "the server's fault 'error' has times or skip, which count all requests",
-        ),
-        (
-            "reset:skip=1",
-            "the server's fault 'reset' has times or skip, which count all requests",
-        ),
-        (
-            "refuse_connections",
-            "faults that stop listening would stop only one of the processes",
-        ),
+        (("--fault", "refuse_connections"), "faults that stop listening would stop only one of the processes"),
+        (("--scenario", "virtual.yaml"), "the clock is virtual, and each process would have its own"),
     ],
 )
-def test_a_fault_of_the_server_that_counts_is_refused(fault: str, reason: str) -> None:
-    process = serve("--workers", "2", "--fault", fault)
-    output, errors = process.communicate(timeout=20)
+def test_what_several_processes_cannot_do_is_refused(tmp_path: Path, options: tuple[str, str], reason: str) -> None:
+    (tmp_path / "virtual.yaml").write_text("{version: 1, clock: virtual}")
+    process = serve("--workers", "2", options[0], options[1].replace("virtual.yaml", str(tmp_path / "virtual.yaml")))
+    output, errors = process.communicate(timeout=60)
     assert (process.returncode, output) == (2, "")
-    assert errors.splitlines() == [
-        "--workers 2: workers share no state, but this needs shared state:",
-        f"  {reason}",
-    ]
+    assert errors == f"--workers 2: several workers can't serve this scenario: {reason}.\n"
+
+
+def test_what_depends_on_other_requests_is_known() -> None:
+    assert not counts_requests(load({"rules": [{"reply": {"content": "hi"}}]}).scenario)
+    for counting in (
+        {"match": {"any_of": [{"attempt": 2}, {"turn": 1}]}}, {"match": {"not": {"state": "paid"}}}, {"times": 2},
+        {"set_state": "paid"}, {"faults": ["reset:times=1"]},
+    ):  # fmt: skip
+        assert counts_requests(load({"rules": [{"reply": {}, **counting}]}).scenario), counting
+    for more in (
+        {"quotas": [{"requests": 3}]},
+        {"faults": ["reset:skip=1"]},
+        {"accounts": [{"key": "k", "balance": 1}]},
+    ):
+        assert counts_requests(load({"rules": [], **more}).scenario), more
 
 
 # The control API of several workers is that of one server
@@ -307,17 +284,9 @@ def test_a_worker_that_takes_the_place_of_another_has_what_that_was_given(worker
 
 
 def test_what_workers_cannot_share_is_refused_with_the_reason(workers: Workers) -> None:
-    refused = "Serve without --workers for this, as workers share no state: "
-    turns = {"rules": [{"name": "t", "replies": [{"reply": {"content": "a"}}, {"reply": {"content": "b"}}]}]}
-    assert workers("PUT", "scenario", turns) == {"error": f"{refused}body:1:11: rule 't' answers in turn."}
-    assert workers("POST", "rules", {"name": "once", "times": 1, "reply": {"content": "a"}}) == {
-        "error": f"{refused}rule 'once' is used up after a number of times."
-    }
+    refused = "Serve without --workers for this: "
     assert workers("POST", "faults", {"fault": "refuse_connections"}) == {
         "error": f"{refused}a fault that stops listening would stop one process alone."
-    }
-    assert workers("PUT", "accounts/deepseek/sk-1", {"balance": "1"}) == {
-        "error": f"{refused}balances are shared by all requests."
     }
     assert workers("PUT", "clock", {"mode": "virtual"}) == {
         "error": f"{refused}the clock is virtual, and each process would have its own."

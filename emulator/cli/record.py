@@ -116,11 +116,11 @@ def record_options(
     )
 
 
-def recorder_of(options: "RecordOptions") -> "Recorder":
-    """A recorder that is ready. Raises UsageError."""
+def recorder_of(options: "RecordOptions", *, apart: bool = True) -> "Recorder":
+    """A recorder that is ready; `apart`: with a process of its own that writes. Raises UsageError."""
     from emulator.server.recorder import prepared
 
-    return prepared(options, lambda line: click.echo(f"emulator: {line}", err=True))
+    return prepared(options, lambda line: click.echo(f"emulator: {line}", err=True), apart=apart)
 
 
 def summary(recorder: "Recorder") -> str:

@@ -133,13 +133,11 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.logs import install
     from emulator.server.server import bind
     from emulator.server.workers import reserve, run, write_lock, write_within
-    from emulator.state.shared import needs_shared_state
+    from emulator.state.shared import why_alone
 
     gc.enable()  # this process only watches the workers
-    reasons = needs_shared_state(options.compiled.scenario, options.compiled.origins, options.engine.faults)
-    if reasons:
-        listed = "\n".join(f"  {reason}" for reason in reasons)
-        raise UsageError(f"--workers {number}: workers share no state, but this needs shared state:\n{listed}")
+    if reasons := why_alone(options.compiled.scenario, options.engine.faults):
+        raise UsageError(f"--workers {number}: several workers can't serve this scenario: {'; '.join(reasons)}.")
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]
@@ -147,7 +145,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     lock = write_lock()
 
     def serve_one(member: "Member", ready: Callable[[], None]) -> None:
-        mine = replace(options, engine=replace(options.engine, worker=member.index), member=member)
+        mine = replace(options, engine=replace(options.engine, worker=member.index, salt=member.index), member=member)
         with _logging(log, lock) as (out, _):
             _run(mine, bind(host, port, shares_port=True), log, out, ready)
 

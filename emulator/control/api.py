@@ -6,7 +6,7 @@ doesn't exist."""
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence, Sized
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
 from decimal import Decimal
 from functools import cache
 from hashlib import blake2b
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel
 
 from emulator.control.access import Access
+from emulator.control.in_store import order_of, stored
 from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
@@ -29,8 +30,11 @@ from emulator.state import exchanges as records
 from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import Journal
+from emulator.state.leases import account_plan
+from emulator.state.memory_store import balance_in
 from emulator.state.namespace import NAME, ClockMode, Namespace
 from emulator.state.namespaces import Namespaces
+from emulator.state.store import LASTING_COUNTS, Change, Store, amount_of, change_of, decimal_of
 from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 
@@ -336,10 +340,11 @@ def plain(model: BaseModel | None) -> dict[str, Any]:
     return said
 
 
-def add_rule(server: Controlled, namespace: str, rule: RuleModel) -> dict[str, Any]:
+def add_rule(server: Controlled, namespace: str, rule: RuleModel) -> Any:
     """Adds a rule, which is tried before all others."""
-    added = server.namespaces.own(namespace).add_rule(rule)
-    return {"id": added.id, "name": added.rule.name}
+    where = server.namespaces.own(namespace)
+    added = where.add_rule(rule)
+    return stored(server, where, {"id": added.id, "name": added.rule.name}, "forget", keys=[f"u:{added.id}"])
 
 
 def remove_rules(server: Controlled, namespace: str) -> dict[str, Any]:
@@ -362,20 +367,21 @@ def scenario(server: Controlled, namespace: str) -> dict[str, Any]:
     return plain(server.namespaces.get(namespace).loaded.scenario)
 
 
-def replace_scenario(server: Controlled, namespace: str, source: Source) -> dict[str, Any]:
+def replace_scenario(server: Controlled, namespace: str, source: Source) -> Any:
     """Replaces the scenario and removes added rules. Raises ScenarioError, and then nothing has changed."""
     return use_scenario(server, namespace, compile_scenario(source))
 
 
-def use_scenario(
-    server: Controlled, namespace: str, compiled: CompiledScenario, *, keeps_rules: bool = False
-) -> dict[str, Any]:
+def use_scenario(server: Controlled, namespace: str, compiled: CompiledScenario, *, keeps_rules: bool = False) -> Any:
     """The same with a scenario that is made ready; rules that were added may stay."""
     where = server.namespaces.own(namespace)
     if not keeps_rules:
         where.remove_rules()
+    limits = where.quotas.defined
     server.namespaces.load(where, compiled)
-    return {"name": compiled.scenario.name, "rules": len(compiled.rules.rules)}
+    result = {"name": compiled.scenario.name, "rules": len(compiled.rules.rules)}
+    renews = where.quotas.defined != limits
+    return stored(server, where, result, "restart", keys=list(LASTING_COUNTS), renews_quotas=renews)
 
 
 # Faults
@@ -394,11 +400,13 @@ def faults(server: Controlled, namespace: str) -> dict[str, Any]:
     return {"faults": rows}
 
 
-def add_fault(server: Controlled, namespace: str, fault: Any, times: int | None = None) -> dict[str, Any]:
+def add_fault(server: Controlled, namespace: str, fault: Any, times: int | None = None) -> Any:
     """Applies a fault to every request from now on, or to a number of them. Raises UsageError."""
     made = fault_with(fault, {} if times is None else {"times": times})
     key = 0 if server.peers is None else server.peers.order
-    return {"id": server.namespaces.own(namespace).fault_registry.add(made, key)}
+    where = server.namespaces.own(namespace)
+    id = where.fault_registry.add(made, key)
+    return stored(server, where, {"id": id}, "forget", keys=[f"f:{id}"])
 
 
 def queue_fault(server: Controlled, namespace: str, fault: Fault) -> dict[str, Any]:
@@ -449,13 +457,32 @@ def _amount(value: Decimal | None) -> str | None:
     return None if value is None else format(value, "f")
 
 
-def accounts(server: Controlled, namespace: str) -> dict[str, Any]:
+def accounts(server: Controlled, namespace: str) -> Any:
     """The accounts of a namespace, with their balances."""
-    rows = [
-        {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
-        for provider, key, balance in server.namespaces.get(namespace).quotas.rows()
-    ]
-    return {"accounts": rows}
+    where = server.namespaces.get(namespace)
+    if where.store is not None:
+        return _accounts_in_store(where, where.store)
+    return _account_rows(where.quotas.rows())
+
+
+async def _accounts_in_store(where: Namespace, store: Store) -> dict[str, Any]:
+    values = (await store.snapshot(where.name))["values"]
+
+    def balance(provider: str | None, key: str) -> Decimal | None:
+        plan = account_plan(where.quotas, provider or "", key, guards=False)
+        amount = balance_in(values, plan)
+        return None if amount is None else decimal_of(amount)
+
+    return _account_rows((provider, key, balance(provider, key)) for provider, key, _ in where.quotas.rows())
+
+
+def _account_rows(rows: Iterable[tuple[str | None, str, Decimal | None]]) -> dict[str, Any]:
+    return {
+        "accounts": [
+            {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
+            for provider, key, balance in rows
+        ]
+    }
 
 
 def _account(where: Namespace, provider: str, key: str) -> str:
@@ -466,15 +493,21 @@ def _account(where: Namespace, provider: str, key: str) -> str:
     return next((known for _, known, _ in where.quotas.rows() if _key_id(known) == key), key)
 
 
-def set_balance(server: Controlled, namespace: str, provider: str, key: str, balance: Decimal | None) -> dict[str, Any]:
+def set_balance(server: Controlled, namespace: str, provider: str, key: str, balance: Decimal | None) -> Any:
     """Sets the balance of an account in USD; None is unlimited. Raises NotFound."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
     where.quotas.give(provider, key, balance)
+    account = account_plan(where.quotas, provider, key, guards=False)
+    amount = None if balance is None else amount_of(balance)
+    return stored(server, where, _balance_row(provider, key, balance), "give", account=account, amount=amount)
+
+
+def _balance_row(provider: str, key: str, balance: Decimal | None) -> dict[str, Any]:
     return {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
 
 
-def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: Decimal) -> dict[str, Any]:
+def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: Decimal) -> Any:
     """Adds to the balance of an account. Raises NotFound, or Conflict if it is unlimited."""
     where = server.namespaces.own(namespace)
     key = _account(where, provider, key)
@@ -483,7 +516,19 @@ def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: 
     balance = where.quotas.balance(provider, key)
     if balance is None:
         raise Conflict("This account is unlimited and can't be topped up.")
+    if where.store is not None:
+        plan = account_plan(where.quotas, provider, key, guards=False)
+        change = change_of("top_up", order_of(server), account=plan, amount=amount_of(amount))
+        return _topped_up(where, where.store, change, (provider, key))
     return set_balance(server, namespace, provider, key, balance + amount)
+
+
+async def _topped_up(where: Namespace, store: Store, change: Change, account: tuple[str, str]) -> dict[str, Any]:
+    """The sum is that of the store, which others use meanwhile."""
+    found = await store.change(where.name, change)
+    balance = None if found is None else decimal_of(found)
+    where.quotas.give(*account, balance)
+    return _balance_row(*account, balance)
 
 
 # Time
@@ -536,7 +581,7 @@ def _namespace_row(where: Namespace) -> dict[str, Any]:
 
 def give_namespace(
     server: Controlled, name: str, compiled: CompiledScenario | None = None, seed: int | None = None
-) -> dict[str, Any]:
+) -> Any:
     """Creates or replaces a namespace, with its own scenario or the server's. Raises UsageError."""
     if not NAME.fullmatch(name):
         raise UsageError(
@@ -544,19 +589,22 @@ def give_namespace(
         )
     if name == "default":
         raise Conflict("The namespace 'default' can't be replaced: PUT its scenario, or reset it.")
-    return _namespace_row(server.namespaces.give(name, compiled or server.namespaces.default.loaded, seed))
+    where = server.namespaces.give(name, compiled or server.namespaces.default.loaded, seed)
+    return stored(server, where, _namespace_row(where), "reset")
 
 
-def remove_namespace(server: Controlled, name: str) -> dict[str, Any]:
+def remove_namespace(server: Controlled, name: str) -> Any:
     """Removes a namespace and everything in it. Raises NotFound, or Conflict for the default one."""
     if name == "default":
         raise Conflict("The namespace 'default' can't be removed: reset it, or PUT another scenario.")
+    where = next((each for each in server.namespaces if each.name == name), None)
     if not server.namespaces.remove(name):
         raise NotFound(f"There is no namespace '{shortened(name)}'.")
-    return {"removed": 1}
+    return {"removed": 1} if where is None else stored(server, where, {"removed": 1}, "reset")
 
 
-def reset(server: Controlled, namespace: str) -> dict[str, Any]:
+def reset(server: Controlled, namespace: str) -> Any:
     """Resets counters, state, faults, added rules, balances and quotas; keeps the journal and the scenario."""
-    server.namespaces.get(namespace).reset()
-    return {"status": "ok"}
+    where = server.namespaces.get(namespace)
+    where.reset()
+    return stored(server, where, {"status": "ok"}, "reset")

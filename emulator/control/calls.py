@@ -92,7 +92,11 @@ async def answered(server: Controlled, call: Call) -> Any:
             if isinstance(done, Awaitable):
                 done = await done
             result = done if call.route.merge is None else call.route.merge([done], asked)
-        return await result if isinstance(result, Awaitable) else result
+        result = await result if isinstance(result, Awaitable) else result
+        store = server.namespaces.store
+        if call.route.in_store is not None and store is not None:
+            result = await call.route.in_store(store, asked.namespace, result)
+        return result
     except Exception as error:
         raise _refused(call.route, error) from None
 
@@ -104,7 +108,7 @@ async def _answered_by_all(server: Controlled, peers: Peers, call: Call, asked: 
         return await _answered_by_replicas(server, server.stored, call, asked)
     if route.alone is not None and (reasons := route.alone(asked)):
         listed = "; ".join(reasons)
-        raise Conflict(f"Serve without --workers for this, as workers share no state: {listed}.")
+        raise Conflict(f"Serve without --workers for this: {listed}.")
     if route.path == "events":
         return Stream(peers.stream(call.encoded()), "text/event-stream")
     if route.path == "journal/wait":

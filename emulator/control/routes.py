@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from emulator.control import api, merging
+from emulator.control import api, in_store, merging
 from emulator.control.api import Controlled
+from emulator.control.in_store import InStore
 from emulator.control.merging import Merge
 from emulator.control.models import (
     AccountRow,
@@ -49,7 +50,7 @@ from emulator.scenario.document import Document, inside
 from emulator.scenario.loading import build, parse
 from emulator.scenario.models import RuleModel, Scenario
 from emulator.state.compiled import CompiledScenario, compile_document
-from emulator.state.shared import needs_shared_state
+from emulator.state.shared import why_alone
 
 PREFIX = "/__emulator"
 
@@ -106,6 +107,8 @@ class ControlRoute:
     """Whether any worker can answer it without asking the others."""
     merge: Merge | None = None
     """Makes one answer, maybe later, of what `do` has given in each worker; None: any of them is the answer."""
+    in_store: InStore | None = None
+    """Adds what a store has counted for all processes."""
     alone: Callable[[Asked], list[str]] | None = None
     """What of a request can be done by a single process alone."""
     pattern: re.Pattern[str] = field(init=False)
@@ -163,23 +166,17 @@ def _events(server: Controlled, asked: Asked) -> Stream:
 
 
 def _alone_scenario(asked: Asked) -> list[str]:
-    compiled = _scenario_from(asked)
-    return needs_shared_state(compiled.scenario, compiled.origins)
+    return why_alone(_scenario_from(asked).scenario)
 
 
 def _alone_namespace(asked: Asked) -> list[str]:
     compiled = _script_of(asked)
-    return [] if compiled is None else needs_shared_state(compiled.scenario, compiled.origins)
+    return [] if compiled is None else why_alone(compiled.scenario)
 
 
 def _alone_fault(asked: Asked) -> list[str]:
     fault = api.fault_with(asked.body.fault, {})
     return ["a fault that stops listening would stop one process alone"] if fault.reaches_beyond_exchange else []
-
-
-def _alone_account(asked: Asked) -> list[str]:
-    is_unlimited = isinstance(asked.body, BalanceBody) and asked.body.balance is None
-    return [] if is_unlimited else ["balances are shared by all requests"]
 
 
 def _alone_clock(asked: Asked) -> list[str]:
@@ -244,12 +241,12 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "GET", "rules", "The rules in the order in which they are tried.",
-        lambda s, a: api.rules(s, a.namespace), Rules, merge=merging.rules,
+        lambda s, a: api.rules(s, a.namespace), Rules, merge=merging.rules, in_store=in_store.rules_in_store,
     ),
     ControlRoute(
         "POST", "rules", "Add a rule that is tried before all others.",
         lambda s, a: api.add_rule(s, a.namespace, a.body), Id, body=RuleModel, status=201,
-        errors=(409,), alone=lambda a: needs_shared_state(Scenario.model_construct(version=1, rules=(a.body,))),
+        errors=(409,), alone=lambda a: why_alone(Scenario.model_construct(version=1, rules=(a.body,))),
     ),
     ControlRoute(
         "DELETE", "rules", "Remove all added rules.",
@@ -267,7 +264,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "GET", "faults", "The added faults.",
-        lambda s, a: api.faults(s, a.namespace), FaultRows, merge=merging.faults,
+        lambda s, a: api.faults(s, a.namespace), FaultRows, merge=merging.faults, in_store=in_store.faults_in_store,
     ),
     ControlRoute(
         "POST", "faults", "Add a fault.",
@@ -286,12 +283,12 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "PUT", "accounts/{provider}/{key}", "Set the balance of an account.",
         lambda s, a: api.set_balance(s, a.namespace, a.path["provider"], a.path["key"], a.body.balance),
-        AccountRow, body=BalanceBody, errors=(404, 409), alone=_alone_account,
+        AccountRow, body=BalanceBody, errors=(404, 409),
     ),
     ControlRoute(
         "POST", "accounts/{provider}/{key}/top-up", "Add to the balance of an account.",
         lambda s, a: api.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
-        AccountRow, body=TopUpBody, errors=(404, 409), alone=_alone_account,
+        AccountRow, body=TopUpBody, errors=(404, 409),
     ),
     ControlRoute(
         "GET", "events", "Follow exchanges live: server-sent events `begin`, `move` and `end`.", _events,
@@ -315,7 +312,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "GET", "namespaces", "All namespaces.",
-        lambda s, a: api.namespaces(s), NamespaceRows, merge=merging.namespaces,
+        lambda s, a: api.namespaces(s), NamespaceRows, merge=merging.namespaces, in_store=in_store.namespaces_in_store,
     ),
     ControlRoute(
         "PUT", "namespaces/{name}", "Create or replace a namespace.", _namespace_from, NamespaceRow, body=NamespaceBody,

@@ -22,6 +22,13 @@ class ChatShape(WireShape):
     facts = ("id", "object", "created", "model")
     counts: ClassVar[tuple[str, ...]] = ("usage",)
     """The members that hold the usage."""
+    counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "prompt": ("prompt_tokens",),
+        "completion": ("completion_tokens", "response_tokens"),
+        "total": ("total_tokens",),
+        "reasoning": ("completion_tokens_details.reasoning_tokens",),
+        "cached": ("prompt_tokens_details.cached_tokens",),
+    }
 
     def turns(self, body: Mapping[str, Any]) -> list[Turn]:
         return chat_turns(body) or super().turns(body)

@@ -20,6 +20,13 @@ class GenerateContentShape(WireShape):
     reason_is_end: ClassVar[bool] = True
     takes_key_in_url: ClassVar[bool] = True
     facts: ClassVar[tuple[str, ...]] = ("responseId", "modelVersion")
+    counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "prompt": ("promptTokenCount", "toolUsePromptTokenCount"),
+        "completion": ("candidatesTokenCount", "thoughtsTokenCount"),
+        "total": ("totalTokenCount",),
+        "reasoning": ("thoughtsTokenCount",),
+        "cached": ("cachedContentTokenCount",),
+    }
 
     def turns(self, body: Mapping[str, Any]) -> list[Turn]:
         return content_turns(body) or super().turns(body)

@@ -12,6 +12,15 @@ class MessagesShape(WireShape):
 
     terminator = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     facts = ("id", "type", "model", "role")
+    counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "prompt": ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"),
+        "completion": ("output_tokens",),
+        "reasoning": ("output_tokens_details.thinking_tokens",),
+        "cached": ("cache_read_input_tokens",),
+        "cache_written": ("cache_creation_input_tokens",),
+        "cache_written_1h": ("cache_creation.ephemeral_1h_input_tokens",),
+        "searches": ("server_tool_use.web_search_requests",),
+    }
 
     def turns(self, body: Mapping[str, Any]) -> list[Turn]:
         return message_turns(body)

@@ -30,6 +30,13 @@ class ResponsesShape(WireShape):
 
     end_is: ClassVar[str] = "the event that tells how the response ended"
     facts: ClassVar[tuple[str, ...]] = ("id", "object", "created_at", "model", "sequence_number")
+    counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "prompt": ("input_tokens",),
+        "completion": ("output_tokens",),
+        "total": ("total_tokens",),
+        "reasoning": ("output_tokens_details.reasoning_tokens",),
+        "cached": ("input_tokens_details.cached_tokens",),
+    }
 
     def event_name(self, native: Any) -> str | None:
         name = native.get("type")

@@ -75,6 +75,8 @@ class WireShape:
     wants_reasoning_back: ClassVar[bool] = False
     """Whether the next request must include the reasoning of a turn that called tools."""
 
+    counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """The numbers of a `Usage`, each with the members of the wire's usage that add up to it."""
     block_word: ClassVar[str] = ""
     """The name for the parts of an answer, if an answer consists of several kinds of parts."""
 

@@ -9,6 +9,7 @@ arrival     the record and the entropy of a new request      recorded     answer
 """
 
 from emulator.engine.caching import Lookup, look_up, recall_at_once
+from emulator.engine.endings import error_message
 from emulator.engine.faults import handshake_fault
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer, misused, refused
@@ -19,6 +20,7 @@ __all__ = [
     "Options",
     "PlannedResponse",
     "answer",
+    "error_message",
     "handshake_fault",
     "look_up",
     "misused",

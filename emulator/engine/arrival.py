@@ -16,5 +16,5 @@ def arrive(
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
-    entropy = seeded.hashed(seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.worker))
+    entropy = seeded.hashed(seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.salt))
     return exchange, provider, entropy, provider.request_id(exchange.received, entropy)

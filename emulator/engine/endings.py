@@ -21,7 +21,7 @@ def refusal(reply: ErrorReply, context: RequestContext) -> PlannedBody:
     planned = context.provider.error(reply, context.http_request, context.request_id)
     exchange = context.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
-    exchange.message = _message_in(planned.body())
+    exchange.message = error_message(planned.body())
     return planned
 
 
@@ -66,7 +66,7 @@ async def unmatched(matched: Matched) -> PlannedBody:
     return own_error(404, message, "unmatched", context)
 
 
-def _message_in(body: bytes) -> str | None:
+def error_message(body: bytes) -> str | None:
     """What an error says, wherever its provider lets that stand."""
     try:
         left = [orjson.loads(body)]

@@ -10,7 +10,7 @@ from emulator.errors import shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, FaultContext, HandshakeFault, NotApplicable
 from emulator.faults.selection import ActiveFault, asked_by, from_request
-from emulator.matching.rules import RuleMatch
+from emulator.matching.rules import Rule
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
 from emulator.state.exchanges import IN_EXCHANGE, Exchange
@@ -104,16 +104,29 @@ def strike(stage: Arrived) -> StruckFaults:
     of_the_scenario = namespace.compiled.scenario.faults or (match is not None and match.rule.faults)
     if context.is_stateless and not of_the_scenario and not options.faults:
         return StruckFaults((), exchange)
-    active = [*_asked_for(context), *namespace.fault_registry.armed(of_handshake=False if options.speaks_tls else None)]
-    active += _of_rule(match)
-    standing = _standing(namespace, options)
-    active += [each for each in standing if not (options.speaks_tls and isinstance(each.fault, HandshakeFault))]
+    before, after = faults_of(context)
+    active = [*before, *(faults_of_rule(match.rule) if match is not None else ()), *after]
     if not active:
         return StruckFaults((), exchange)
     registry, now = namespace.fault_registry, namespace.clock.now()
     selected = registry.select(active, now, namespace.seed, context.identity, context.attempt)
     exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in selected)
     return StruckFaults(selected, exchange)
+
+
+def no_faults(context: RequestContext) -> StruckFaults:
+    """For a request that no fault strikes."""
+    return StruckFaults((), context.exchange)
+
+
+def faults_of(context: RequestContext) -> tuple[list[ActiveFault], list[ActiveFault]]:
+    """The faults that may strike this request: those that go before the rule's, and those after. Asked once, as
+    one-shot faults leave their queue. Raises UsageError."""
+    namespace, options = context.namespace, context.options
+    armed = namespace.fault_registry.armed(of_handshake=False if options.speaks_tls else None)
+    standing = _standing(namespace, options)
+    after = [each for each in standing if not (options.speaks_tls and isinstance(each.fault, HandshakeFault))]
+    return [*_asked_for(context), *armed], after
 
 
 async def transformed(planned: PlannedBody, struck: StruckFaults, stage: Arrived) -> PlannedBody | Sequence[Step]:
@@ -154,11 +167,8 @@ def fault_context(stage: Arrived, *, streamed: bool = False) -> FaultContext:
     )
 
 
-def _of_rule(match: RuleMatch | None) -> list[ActiveFault]:
-    """The faults of the rule that answers."""
-    if match is None:
-        return []
-    rule = match.rule
+def faults_of_rule(rule: Rule) -> list[ActiveFault]:
+    """The faults of a rule that answers."""
     return [ActiveFault(f"{rule.name} {number}", fault, "rule") for number, fault in enumerate(rule.faults)]
 
 

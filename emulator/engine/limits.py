@@ -1,9 +1,11 @@
 """Rate limits per key, model and minute, for providers that report them with every answer."""
 
 from emulator.engine.stages import Admitted, Arrived
-from emulator.providers.base import ProviderError
+from emulator.providers.base import Allowance, Limits, ProviderError
 from emulator.request import ModelRequest
-from emulator.state.rate_limits import Used
+from emulator.state.leases import nothing_used, rate_plan
+from emulator.state.rate_limits import Used, added, allowance
+from emulator.state.store import Decision
 from emulator.wire import PlannedBody
 
 
@@ -24,14 +26,33 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
         return planned
     limits, context, place = stage.limits, stage.context, _place(stage.request)
     rates, exchange = context.namespace.rate_limits, context.exchange
-    if exchange.usage is not None:
-        tokens, output = context.provider.counted(exchange.usage)
-        rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
-    left = rates.remaining(place, limits, exchange.received)
+    if stage.decision is not None:
+        left = _left_in_store(stage, stage.decision, limits)
+    else:
+        if exchange.usage is not None:
+            tokens, output = context.provider.counted(exchange.usage)
+            rates.take(place, limits, exchange.received, Used(tokens=tokens, output=output))
+        left = rates.remaining(place, limits, exchange.received)
     headers = context.provider.limit_headers(left, exchange.received)
     return PlannedBody(
         planned.status, planned.headers + headers, planned.runs, planned.streamed, planned.at, planned.exact
     )
+
+
+def _left_in_store(stage: Admitted, decision: Decision, limits: Limits) -> Allowance:
+    """What is left where a store counts, which is told what the answer uses."""
+    context, store, now = stage.context, stage.context.namespace.store, stage.context.exchange.received
+    used = Used(decision["used"][0], decision["used"][1], now, decision["used"][2])
+    if context.exchange.usage is not None and store is not None:
+        tokens, output = context.provider.counted(context.exchange.usage)
+        used = added(limits, used, Used(tokens=tokens, output=output))
+        settlement = nothing_used(store, now)
+        settlement["rate"], settlement["used"] = (
+            rate_plan(_place(stage.request), limits),
+            [float(tokens), float(output)],
+        )
+        store.settle(context.namespace.name, settlement)
+    return allowance(limits, used)
 
 
 def _place(request: ModelRequest) -> tuple[str, str, str]:

@@ -23,7 +23,9 @@ class Options:
     request_faults: frozenset[Source] = frozenset(BY_REQUEST)
     """How requests may ask for faults: header, key, url."""
     worker: int = 0
-    """The number of this process among several. It is part of all ids, so that processes never produce the same one."""
+    """Which of several processes on one port this is; 0: it is alone there."""
+    salt: int = 0
+    """Part of all ids that this process makes alone, so that no two processes make the same."""
     allows_code: bool = False
     """Whether scenarios may refer to Python functions."""
     speaks_tls: bool = False

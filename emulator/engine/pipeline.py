@@ -6,9 +6,10 @@ from typing import TypeVar
 from emulator import large, seeded, tokens
 from emulator.engine.arrival import arrive
 from emulator.engine.caching import Lookup, cache, cache_known, look_up, recalled
+from emulator.engine.deciding import decide, decide_early, decide_recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
 from emulator.engine.explanations import why_of
-from emulator.engine.faults import StruckFaults, strike, transformed
+from emulator.engine.faults import StruckFaults, no_faults, strike, transformed
 from emulator.engine.forms import given_again, known_answer, read, remember_answer
 from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
@@ -16,15 +17,18 @@ from emulator.engine.recorded import replayed
 from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
-from emulator.errors import UsageError
+from emulator.errors import StoreGone, UsageError
 from emulator.faults.selection import KEY as FAULT_KEY
 from emulator.generation.needs import ScriptedError, WritingError
 from emulator.offload import Abandoned, never
 from emulator.providers.base import ProviderError
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
+from emulator.state.leases import SharedLease
 from emulator.state.namespace import Namespace
 from emulator.state.response_cache import CachedResponse
+from emulator.state.shared import is_counted
+from emulator.state.store import Store
 from emulator.wire import PlannedBody
 
 Result = TypeVar("Result")
@@ -44,7 +48,12 @@ async def answer(
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
     context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
-        return await _way(Arrived(context)) if cached is None else _recalled(cached, context)
+        if cached is None:
+            return await _way(Arrived(context))
+        store = namespace.store
+        if store is not None and store.decides_all:
+            context = await decide_recalled(context, cached.match, store)
+        return _recalled(cached, context)
     except BaseException:  # nobody will play it, so nobody will end it
         context.exchange.end()
         namespace.journal.settle(context.exchange)
@@ -62,13 +71,28 @@ async def _way(arrived: Arrived) -> PlannedResponse:
             stage = routed = route(arrived)
             key = authenticate(routed)
             stage = parsed = await parse(routed, key)
-            stage = matched = await match(parsed)
-            stage = admitted = admit(matched)
-            count(admitted)
-            struck = strike(admitted)
+            store = store_for(parsed)
+            if store is None:
+                stage = matched = await match(parsed)
+                stage = admitted = admit(matched)
+                count(admitted)
+                struck = strike(admitted)
+            else:
+                stage, struck, error = await decide(parsed, store)
+                if error is not None:
+                    raise error
+                assert isinstance(stage, Admitted)
+                admitted = stage
             planned = await respond(admitted, struck)
+            if store is not None and isinstance(admitted.lease, SharedLease):
+                await admitted.lease.until_charged()
         except (ProviderError, ScriptedError) as error:
+            if struck is None and (early := store_for_early(stage)) is not None:
+                stage, struck, _ = await decide_early(stage, early)
             planned = refusal(error.reply, stage.context)
+        except StoreGone as error:
+            struck = no_faults(stage.context)
+            planned = own_error(503, str(error), "store", stage.context)
         except WritingError as error:
             planned = unwritten(error, stage)
         except Abandoned:  # nobody reads it
@@ -84,6 +108,30 @@ async def _way(arrived: Arrived) -> PlannedResponse:
             stage.lease.close()
         raise
     return PlannedResponse(sent, stage.context.exchange, stage.lease if isinstance(stage, Admitted) else None)
+
+
+def store_for(parsed: Parsed) -> Store | None:
+    """What decides about a request together with other processes; None: this one alone. Where the store is in the
+    parent of several workers, it is asked only by requests that share something."""
+    context = parsed.context
+    store = store_for_early(parsed)
+    if store is not None or context.namespace.store is None:
+        return store
+    provider, request = context.provider, parsed.request
+    least = max(provider.cache_unit, provider.cache_from)
+    is_cached = provider.shows_cache and len(context.http_request.body) >= least
+    shares = is_cached or provider.limits(request) is not None or context.dialect.cache_points(request)
+    return context.namespace.store if shares else None
+
+
+def store_for_early(stage: Arrived) -> Store | None:
+    """The same before the provider has accepted the request."""
+    namespace, context = stage.context.namespace, stage.context
+    store = namespace.store
+    if store is None or store.decides_all:
+        return store
+    counts = namespace.needs_store or any(map(is_counted, context.options.faults))
+    return store if counts or not context.is_stateless else None
 
 
 def route(arrived: Arrived) -> Routed:
@@ -156,9 +204,12 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
         return refusal(error, context)
     if found is not None and found.answer.wire is not None:
         return replayed(found.answer.wire, admitted)
+    compiled = context.namespace.compiled
+    is_strict = found is None and (compiled.scenario.unmatched or context.options.unmatched) == "error"
     if found is None and not admitted.operation.is_completion:
-        return await listing(admitted)
-    if found is None and (context.namespace.compiled.scenario.unmatched or context.options.unmatched) == "error":
+        is_missing = is_strict and context.provider.name in compiled.recorded
+        return await (unmatched(admitted) if is_missing else listing(admitted))
+    if is_strict:
         return await unmatched(admitted)
     vocabulary = await vocabulary_of(request, context, admitted.form)
     prompt = await count_prompt(request, context, vocabulary)

@@ -1,12 +1,17 @@
 """Replays a recorded answer, either with its original timing or paced by its tokens."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from emulator import tokens
 from emulator.dialects.base import Dialect, Meaning
+from emulator.dialects.usage import usage_in
+from emulator.engine.endings import error_message
 from emulator.engine.rendering import paced
 from emulator.engine.stages import Admitted
+from emulator.recording.readable import natives_of
 from emulator.recording.wire_file import Segment, WireRecord
+from emulator.reply import Usage
+from emulator.request import ModelRequest
 from emulator.wire import Close, Data, End, FrameRun, Framing, Head, Header, Part, PlannedBody, Raw, Reset, Step, single
 
 PARTS: tuple[tuple[Meaning, Part], ...] = (
@@ -23,7 +28,13 @@ def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
     """Returns a recorded answer. A pace in the file replaces its timing; otherwise the server's speed scales it."""
     context, exchange = admitted.context, admitted.context.exchange
     exchange.status = wire.status
-    exchange.outcome = "reply" if 200 <= wire.status < 300 else "error"
+    exchange.outcome = "error" if wire.status >= 400 else "reply" if admitted.operation.is_completion else "listing"
+    if wire.status >= 400:
+        exchange.message = error_message(wire.body)
+    else:
+        _charge(
+            used_in(wire, context.dialect, admitted.request, is_completion=admitted.operation.is_completion), admitted
+        )
     match, scenario = admitted.match, context.namespace.compiled.scenario
     assert match is not None
     is_cut_anew = scenario.defaults.segments == "events" and wire.is_stream and wire.framing != "raw"
@@ -43,6 +54,28 @@ def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
         planned.streamed,
         exact=tuple(exact_steps(wire, runs, moments, context.options.speed)),
     )
+
+
+def used_in(wire: WireRecord, dialect: Dialect, request: ModelRequest | None, *, is_completion: bool) -> Usage | None:
+    """What an answer says that it used; None where it says nothing of it."""
+    natives = natives_of(wire, dialect)
+    if is_completion or request is None or len(natives) != 1:
+        return usage_in(natives, dialect)
+    try:
+        return dialect.spent(natives[0], request)
+    except (KeyError, TypeError):  # it is not what this provider is known to send
+        return None
+
+
+def _charge(usage: Usage | None, admitted: Admitted) -> None:
+    """The answer costs what it did, or what a scenario says."""
+    if usage is None:
+        return
+    context, exchange = admitted.context, admitted.context.exchange
+    exchange.usage = usage
+    exchange.cost = context.provider.cost(usage, admitted.request.model, exchange.received)
+    if admitted.lease is not None:
+        admitted.lease.charge(usage, exchange.cost, exchange.received)
 
 
 def headers_of(wire: WireRecord) -> tuple[Header, ...]:
@@ -92,29 +125,33 @@ def events_of(wire: WireRecord, dialect: Dialect) -> tuple[Segment, ...]:
     return tuple(made)
 
 
-def runs_of(segments: Sequence[Segment], dialect: Dialect, *, is_stream: bool) -> Iterator[FrameRun]:
-    """Converts segments to frames that faults and paces understand."""
+def runs_of(
+    segments: Sequence[Segment], dialect: Dialect, *, is_stream: bool, count: Callable[[str], int] = tokens.count
+) -> Iterator[FrameRun]:
+    """Converts segments to frames that faults and paces understand. `count` counts the tokens of a text."""
     for segment in segments:
         if not is_stream:
             yield single("body", segment.data)
             continue
-        part, count, also = meaning_of(segment.data, dialect)
-        yield single(part, segment.data, count, also)
+        part, brought, also = meaning_of(segment.data, dialect, count)
+        yield single(part, segment.data, brought, also)
 
 
-def meaning_of(data: bytes, dialect: Dialect) -> tuple[Part, int, frozenset[Part]]:
+def meaning_of(
+    data: bytes, dialect: Dialect, count: Callable[[str], int] = tokens.count
+) -> tuple[Part, int, frozenset[Part]]:
     """Returns a frame's main meaning, its number of tokens, and its other meanings."""
     if not data.endswith((b"\n\n", b"\r\r", b"\r\n\r\n")):
         return "piece", 0, frozenset()
     found: list[Part] = []
-    count = 0
+    brought = 0
     if dialect.terminator is not None and data.strip() == dialect.terminator.strip():
         return "done", 0, frozenset()
     events = [part for part in dialect.split(data)[::2] if part]
     if events and all(event.startswith(b":") for event in events):
         return "comment", 0, frozenset()
     if len(events) > 1:
-        return "packed", sum(meaning_of(event + b"\n\n", dialect)[1] for event in events), frozenset()
+        return "packed", sum(meaning_of(event + b"\n\n", dialect, count)[1] for event in events), frozenset()
     event = dialect.read_frame(events[0]) if events else None
     if event is None:
         return "frame", 0, frozenset()
@@ -123,7 +160,7 @@ def meaning_of(data: bytes, dialect: Dialect) -> tuple[Part, int, frozenset[Part
         if any(value not in (None, "") for value in values):
             found.append(part)
             if part in ("content", "reasoning"):
-                count += sum(tokens.count(value) for value in values if isinstance(value, str))
-    if "tool_calls" in found and not count:
-        count = 1
-    return (found[0], count, frozenset(found[1:])) if found else ("frame", 0, frozenset())
+                brought += sum(count(value) for value in values if isinstance(value, str))
+    if "tool_calls" in found and not brought:
+        brought = 1
+    return (found[0], brought, frozenset(found[1:])) if found else ("frame", 0, frozenset())

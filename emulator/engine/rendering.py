@@ -13,6 +13,7 @@ from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.reply import CacheUse, Completion, ErrorReply, Reply, Usage
 from emulator.request import ModelRequest
+from emulator.state.store import decimal_of
 from emulator.wire import PlannedBody, single
 
 
@@ -52,6 +53,9 @@ def rendered(
 def cache_use(prompt: Prompt, admitted: Admitted) -> CacheUse:
     """Returns which part of the prompt is in the provider's cache and which part is added to it."""
     context, request = admitted.context, admitted.request
+    if admitted.decision is not None:
+        prefixes = admitted.prefixes
+        return NO_CACHE if prefixes is None else prefixes.use(admitted.decision["prefix"])
     provider, unit = context.provider, context.provider.cache_unit
     points = context.dialect.cache_points(request)
     if points is not None and not points:
@@ -72,11 +76,15 @@ def _keep(completion: Completion, request: ModelRequest, matched: Matched) -> No
     context.dialect.keep(completion, request, begins, ready)
 
 
-async def listing(matched: Matched) -> PlannedBody:
+async def listing(matched: Admitted) -> PlannedBody:
     """Returns the answer of an operation without a model's answer."""
     context, request = matched.context, matched.request
     provider, exchange, dialect = context.provider, context.exchange, context.dialect
-    balance = context.namespace.quotas.balance(provider.name, request.key)
+    decision = matched.decision
+    if decision is None:
+        balance = context.namespace.quotas.balance(provider.name, request.key)
+    else:
+        balance = None if decision["balance"] is None else decimal_of(decision["balance"])
 
     vocabulary = await vocabulary_of(request, context) if matched.operation.has_body else None
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
 from emulator.dialects.base import Dialect
 from emulator.encodings import EncodingName
@@ -17,6 +18,12 @@ from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step
 
+if TYPE_CHECKING:
+    from emulator.engine.prefixes import Prefixes
+    from emulator.state.leases import SharedLease
+    from emulator.state.store import Decision
+
+AnyLease: TypeAlias = "Lease | SharedLease"
 POOL = Pool("work", 2)
 """Runs work that would block the event loop. It has few threads, since they compete with the loop for the GIL."""
 CODE_POOL = Pool("code", 16)
@@ -113,10 +120,14 @@ class Matched(Parsed):
 class Admitted(Matched):
     """The key has enough quota."""
 
-    lease: Lease | None
+    lease: "AnyLease | None"
     """What the request reserved of the key's quotas; `PlannedResponse.end` releases it."""
     limits: Limits | None
     """What remains of the key's rate limits, if the provider reports it."""
+    decision: "Decision | None" = None
+    """What a store has decided; None: this process counts alone."""
+    prefixes: "Prefixes | None" = None
+    """The beginnings of the prompt that the store was asked about."""
 
 
 @record
@@ -125,7 +136,7 @@ class PlannedResponse:
 
     answer: PlannedBody | Sequence[Step]
     exchange: Exchange
-    lease: Lease | None = None
+    lease: "AnyLease | None" = None
 
     def end(self) -> None:
         """Ends the answer, however it went: releases its quotas and completes its journal record."""

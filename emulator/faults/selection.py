@@ -111,7 +111,7 @@ class FaultRegistry:
         self._release(id)
         return (self.live.pop(id, None) or self.queue.pop(id, None)) is not None or was_spent
 
-    def _spend(self, id: str) -> None:
+    def spend(self, id: str) -> None:
         """Removes a live fault that is used up."""
         self.live.pop(id, None)
         if len(self._spent) >= MAX_COUNTERS:
@@ -159,10 +159,10 @@ class FaultRegistry:
         """Whether a fault that is counted over all processes applies."""
         assert self.claims is not None
         fault = each.fault
-        hits = _hits(each, seed, identity, attempt)
-        strikes = self.claims.claim(self.keys[each.id], fault.skip, fault.times, hits=hits)
+        may = hits(each, seed, identity, attempt)
+        strikes = self.claims.claim(self.keys[each.id], fault.skip, fault.times, hits=may)
         if strikes is None:  # another process has used it up
-            self._spend(each.id)
+            self.spend(each.id)
         return bool(strikes)
 
     def _counter(self, id: str) -> Counter:
@@ -180,7 +180,7 @@ class FaultRegistry:
         struck = []
         for each in armed:
             fault = each.fault
-            if fault.window is not None and not fault.window.holds(now - self.started):
+            if not is_in_window(fault, now - self.started):
                 continue
             counter = self._counter(each.id)
             counter.seen += 1
@@ -191,16 +191,22 @@ class FaultRegistry:
                 continue
             if counter.seen <= fault.skip or (fault.times is not None and counter.struck >= fault.times):
                 continue
-            if not _hits(each, seed, identity, attempt):
+            if not hits(each, seed, identity, attempt):
                 continue
             counter.struck += 1
             if each.source == "live" and counter.struck == fault.times:
-                self._spend(each.id)
+                self.spend(each.id)
             struck.append(each)
         return struck
 
 
-def _hits(each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:
+def is_in_window(fault: Fault, since: float) -> bool:
+    """Whether it may strike so many seconds after windows begin to count."""
+    return fault.window is None or fault.window.holds(since)
+
+
+def hits(each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:
+    """Whether its probability lets it strike."""
     fault = each.fault
     return fault.probability >= 1 or seeded.fraction(seed, "fault", each.id, identity, attempt) < fault.probability
 
@@ -223,7 +229,7 @@ def from_request(
 ) -> list[ActiveFault]:
     """The faults that a request asks for. Raises UsageError for an unknown or disallowed one.
 
-    is_worker: whether other processes also answer requests, with their own counters and listening sockets."""
+    is_worker: whether other processes also answer requests on this port, with listening sockets of their own."""
     if len(asked) > MAX_PER_REQUEST:
         raise UsageError(f"A request may ask for at most {MAX_PER_REQUEST} faults, not {len(asked)}.")
     found = []
@@ -233,10 +239,10 @@ def from_request(
         fault = fault_of(text)
         if isinstance(fault, ListenerFault):
             _check_reach(fault, headers, sends_key=sends_key)
-        if is_worker and (fault.times is not None or fault.skip or fault.reaches_beyond_exchange):
+        if is_worker and fault.reaches_beyond_exchange:
             raise UsageError(
-                f"The fault '{fault.kind}' needs a single process: workers share neither the counts of times and "
-                "skip nor the listening socket. Serve without --workers."
+                f"The fault '{fault.kind}' needs a single process: it would close only one of the listening sockets. "
+                "Serve without --workers."
             )
         found.append(ActiveFault(f"{source} {text}", fault, source))
     return found

@@ -1,16 +1,12 @@
-"""Follows a response that goes by: where its head, its segments and its end are. Changes nothing, holds no socket."""
+"""Reads a response that has gone by: where its head, its segments and its end are."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 import h11
 
+from emulator.recording.tape import BODILESS, MAX_HEAD, Tape
 from emulator.recording.wire_file import Segment, WireEnd, WireFraming
-
-MAX_HEAD = 2**20
-MAX_KEPT = 64 * 2**20
-"""Bytes of one response that are kept; of a longer one nothing is recorded."""
-BODILESS = (204, 304)
 
 
 @dataclass(slots=True)
@@ -36,21 +32,29 @@ class Followed:
         return self.ended == "complete" and self.is_readable and not self.is_too_long
 
 
+def followed(tape: Tape) -> Followed:
+    """What a response was."""
+    if tape.is_too_long:
+        return Followed(is_too_long=True, ended_at=tape.ended_at)
+    follower = Follower(tape.method)
+    for piece in tape.pieces:
+        follower.feed(piece.data, piece.at)
+    follower.end(tape.ended_at, is_reset=tape.is_reset, is_cut=tape.has_left)
+    return follower.followed
+
+
 class Follower:
-    """Reads one response beside its way to the client."""
+    """Reads one response, piece by piece."""
 
     def __init__(self, method: str) -> None:
         self.followed = Followed()
         self.is_over = False
         """All of the response has come."""
-        self.keeps_alive = False
-        """The connection can take another request."""
         self._method = method
         self._connection: Any = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._connection.send(h11.Request(method=method, target="/", headers=[("host", "upstream")]))
         self._connection.send(h11.EndOfMessage())
         self._raw: list[Segment] = []
-        self._size = 0
         self._chunk: list[bytes] = []
         self._has_head = False
 
@@ -58,21 +62,15 @@ class Follower:
         """What has come, and when."""
         if self.is_over:
             return  # what follows a whole response belongs to nobody
-        self._size += len(data)
-        if self._size > MAX_KEPT:
-            self.followed.is_too_long = True
-            self._raw.clear()
-            self.followed.segments.clear()
-        else:
-            self._raw.append(Segment(at, data))
+        self._raw.append(Segment(at, data))
         if self.followed.is_readable:
             self._read(data, at)
 
-    def end(self, at: float, *, is_reset: bool = False) -> None:
-        """The upstream's side of the connection has ended."""
+    def end(self, at: float, *, is_reset: bool = False, is_cut: bool = False) -> None:
+        """The upstream's side of the connection has ended; `is_cut`: because its client had left."""
         if self.is_over:
             return
-        if not is_reset and self.followed.is_readable and self._raw:
+        if not is_reset and not is_cut and self.followed.is_readable and self._raw:
             self._read(b"", at)  # may be the right end of a body without a length
         if not self.is_over:
             self._finish(at, "reset" if is_reset else "closed")
@@ -114,12 +112,11 @@ class Follower:
             self._take_data(event, at)
         elif isinstance(event, h11.EndOfMessage):
             followed.trailers = _texts(event.headers.raw_items())
-            self.keeps_alive = followed.framing != "close" and self._connection.their_state is h11.DONE
             self._finish(at, "complete")
 
     def _take_data(self, event: Any, at: float) -> None:
         data = bytes(event.data)
-        if self.followed.is_too_long or not data:
+        if not data:
             return
         if self.followed.framing != "chunks":
             self.followed.segments.append(Segment(at, data))

@@ -1,6 +1,7 @@
 """The control channel of several workers: what one of them is asked reaches all of them, in one order.
 
-Each worker has a socket pair with its parent, which passes frames on and reads no more of them than their heads. What
+Each worker has a socket pair with its parent, which passes frames on and reads no more of them than their heads, but
+for those that go to its store: there all workers count together (`emulator.state.store`). What
 goes to all workers gets a number there, and every worker acts on it in this order, the one that sent it included: so
 all of them are given the same things in the same order. A worker that comes later takes over what another was given."""
 
@@ -9,11 +10,15 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from emulator.server.worker_store import owner_of, replied
+from emulator.state.memory_store import MemoryStore
+
 ALL, ANY = 0, 0xFFFF
 """Receivers of a frame besides workers' indices: every worker; one that has been there for longer."""
-CALL, ANSWER, PART, MORE, CANCEL, SENT, GONE, JOINED = range(8)
+CALL, ANSWER, PART, MORE, CANCEL, SENT, GONE, JOINED, STORE = range(9)
 """What is asked; the whole answer; a part of one that goes on; that the next part may come; that no more is wanted;
-which workers a call was passed on to; that a worker is gone; that one has come."""
+which workers a call was passed on to; that a worker is gone; that one has come; what the parent's store is asked, and
+its reply."""
 HEAD = struct.Struct("!IBHHIQ")
 """Bytes of the payload, kind, receiver, sender, number of the call, place in the order of what went to all."""
 MAX_PENDING_BYTES = 512 * 2**20
@@ -66,6 +71,8 @@ class Broker:
     """The parent's part: passes frames on. It never waits; its owner says what can be read and written."""
 
     def __init__(self) -> None:
+        self.store = MemoryStore()
+        """What the workers count together."""
         self._lines: dict[int, _Line] = {}
         self._order = 0
 
@@ -88,6 +95,7 @@ class Broker:
         line = self._lines.pop(index, None)
         if line is not None:
             line.sock.close()
+            self.store.lost(owner_of(index))
             self._send(tuple(self._lines.values()), Frame(GONE, ALL, index, 0, self._order, b""))
 
     def readers(self) -> list[int]:
@@ -124,6 +132,10 @@ class Broker:
 
     def _pass_on(self, source: _Line, frame: Frame) -> None:
         receivers: tuple[_Line, ...]
+        if frame.kind == STORE:
+            reply = replied(self.store, frame.payload)
+            self._send((source,), Frame(STORE, source.index, 0, frame.call, 0, reply))
+            return
         if frame.kind == JOINED:
             source.serves = True
             receivers = self._others(source.index)

@@ -8,14 +8,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from emulator.errors import Unanswered
-from emulator.server.broker import ALL, ANY, CALL, Frame, take_frames
+from emulator.errors import StoreGone, Unanswered
+from emulator.server.broker import ALL, ANY, CALL, STORE, Frame, take_frames
 from emulator.server.conversation import Conversation
 from emulator.state.shared import Shared
 
 if TYPE_CHECKING:
     from emulator.control.api import Handle
 
+STORE_TIMEOUT = 3.0
+"""Seconds that the parent's store has to reply in."""
 ANSWER_TIMEOUT = 10.0
 """Seconds that workers have to answer in."""
 
@@ -43,6 +45,10 @@ class Channel(asyncio.Protocol):
         self._talk = Conversation(self._send)
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
+        self._stored: dict[int, asyncio.Future[bytes]] = {}
+        """The replies of the parent's store that are awaited."""
+        self._last = 0
+        """The number of the last question to it."""
         self._is_closing = False
 
     async def start(self) -> None:
@@ -90,6 +96,22 @@ class Channel(asyncio.Protocol):
                 ) from None
             return question.parts()
 
+    def ask_store(self, message: bytes) -> "asyncio.Future[bytes]":
+        """The reply of the parent's store, or StoreGone."""
+        loop = asyncio.get_running_loop()
+        call = self._last = self._last % 0xFFFFFFFF + 1
+        reply: asyncio.Future[bytes] = loop.create_future()
+        timer = loop.call_later(STORE_TIMEOUT, _is_late, reply)
+
+        def over(_: object) -> None:
+            timer.cancel()
+            del self._stored[call]
+
+        self._stored[call] = reply
+        reply.add_done_callback(over)
+        self._send(STORE, ALL, call, message)
+        return reply
+
     def stream(self, message: bytes) -> AsyncIterator[bytes]:
         """The parts of all workers' answers as they come, until the reader leaves. A worker that comes later joins."""
         return self._talk.stream(message)
@@ -102,7 +124,10 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         for frame in take_frames(self._received):
-            self._talk.on_frame(frame)
+            if frame.kind != STORE:
+                self._talk.on_frame(frame)
+            elif (reply := self._stored.get(frame.call)) is not None and not reply.done():
+                reply.set_result(frame.payload)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._is_closing:  # the parent has given this worker up, or is gone
@@ -111,3 +136,9 @@ class Channel(asyncio.Protocol):
     def _send(self, kind: int, to: int, call: int, payload: bytes = b"") -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(Frame(kind, to, self.index, call, 0, payload).encoded())
+
+
+def _is_late(reply: "asyncio.Future[bytes]") -> None:
+    if not reply.done():
+        words = f"The store in the parent of the workers has not replied within {STORE_TIMEOUT:.0f} s."
+        reply.set_exception(StoreGone(words))

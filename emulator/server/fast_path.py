@@ -155,7 +155,8 @@ class FastPath:
         start = clock.now()
         http_request = request_head.with_body(data[end:])
         before = None if app.replay is not None else look_up(http_request, namespace)
-        if before is not None and before.cached is not None and before.cached.whole is not None:
+        is_alone = namespace.store is None or not namespace.store.decides_all
+        if is_alone and before is not None and before.cached is not None and before.cached.whole is not None:
             recollection, exchange = recall_at_once(before.cached, http_request, namespace, app.options)
             exchange.playback = send_recollection(recollection, before.cached.whole, start, clock, handle)
             came_on(exchange, handle.record)

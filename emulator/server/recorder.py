@@ -1,31 +1,26 @@
-"""Records the real providers: passes requests on, and writes what came back once it is whole."""
+"""Records the real providers: passes requests on, and has what came back kept."""
 
 import asyncio
 import logging
+import os
+import ssl
 from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
-from emulator.clock import unix_time
 from emulator.dialects.base import ProviderError
 from emulator.engine import PlannedResponse, misused
-from emulator.engine.recorded import exact_steps, runs_of
 from emulator.errors import UsageError
-from emulator.providers.base import Operation
-from emulator.recording.capture import captured, cleaned
-from emulator.recording.drift import drifts_in
-from emulator.recording.folder import Recordings
-from emulator.recording.following import Followed
+from emulator.providers import PROVIDERS
 from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction
-from emulator.recording.wire_file import WireFileError, WireRecord, read
 from emulator.request import HttpRequest
 from emulator.scenario.sources import is_scenario
 from emulator.server.app import App, answer_with
+from emulator.server.keeping import Asked, Counts, Keeper, Say, Seen
 from emulator.server.playback import Send, settle
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.relaying import (
@@ -38,15 +33,14 @@ from emulator.server.relaying import (
     request_bytes,
 )
 from emulator.server.uvicorn_adapter import Cycle, Scope
+from emulator.server.writers import ProcessWriter, ThreadWriter, Writer
 from emulator.state.compiled import CompiledScenario, compile_scenario
-from emulator.state.exchanges import came_on
+from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
-from emulator.wire import Step
 
 logger = logging.getLogger("emulator")
 Mode = Literal["none", "new", "all", "drifted"]
 MODES: tuple[Mode, ...] = ("none", "new", "all", "drifted")
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,55 +58,33 @@ class RecordOptions:
     """Whether a stream that broke is kept too."""
 
 
-@dataclass(slots=True)
-class Counts:
-    """What became of the requests so far."""
-
-    recorded: int = 0
-    replayed: int = 0
-    unchanged: int = 0
-    drifted: int = 0
-    dropped: int = 0
-    """Not whole, so not kept."""
-    failed: int = 0
-    """Whole, and yet not written."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request that is passed on."""
-
-    http_request: HttpRequest
-    operation: Operation | None
-    """None: its provider documents no such endpoint."""
-    digest: str
-    number: int
-    """How many times it has come in this session."""
-
-    def __str__(self) -> str:
-        return f"{self.http_request.provider} {self.http_request.method} {self.http_request.path}"
-
-
 class Recorder:
     """One session of recording. `prepare` comes first, `close` last."""
 
     def __init__(self, options: RecordOptions, say: Say = logger.warning) -> None:
         self.options = options
-        self.counts = Counts()
-        self._say = say
-        self._recordings = Recordings(options.folder, options.redaction)
+        self.say = say
+        self._keeper = Keeper(options, lambda line: self.say(line))
         self._known: dict[str, int] = {}
         """How many answers each question had before this session."""
         self._asked: Counter[str] = Counter()
         self._connections = Connections()
-        self._writer = ThreadPoolExecutor(1, "recorder")
-        self._writes: set[asyncio.Future[None]] = set()
+        self._writer: Writer = ThreadWriter(self._keeper)
 
-    def prepare(self) -> None:
-        """Reads what the folder holds. Blocks. Raises OSError."""
+    @property
+    def counts(self) -> Counts:
+        """What became of the requests so far."""
+        return self._keeper.counts
+
+    def prepare(self, *, apart: bool = False) -> None:
+        """Reads what the folder holds. Blocks. Raises OSError. With `apart`, what is to be written is left to a process
+        of its own, for which this one must have no threads yet."""
+        recordings = self._keeper.recordings
         if self.options.mode != "none":
-            self._recordings.prepare()
-        self._known = {digest: len(each.answers) for digest, each in self._recordings.questions.items()}
+            recordings.prepare()
+        self._known = {digest: len(each.answers) for digest, each in recordings.questions.items()}
+        if apart and self.options.mode != "none" and hasattr(os, "fork"):
+            self._writer = ProcessWriter(self._keeper)
 
     async def take(self, app: App, http_request: HttpRequest, namespace: Namespace, scope: Scope, send: Send) -> bool:
         """Pass a request on, or leave it to the engine and what is recorded: then False."""
@@ -129,15 +101,13 @@ class Recorder:
         if self.options.mode == "new" and number <= self._known.get(digest, 0):
             self.counts.replayed += 1
             return False
-        operation, routed = routed_at(http_request, namespace)
-        await self._pass_on(app, Asked(routed, operation, digest, number), namespace, scope, send)
+        asked = asked_at(http_request, namespace, digest, number)
+        await self._pass_on(app, asked, namespace, scope, send)
         return True
 
     async def close(self) -> None:
         """Returns once everything is written."""
-        while self._writes:
-            await asyncio.wait(tuple(self._writes))
-        await asyncio.to_thread(self._writer.shutdown)
+        await self._writer.close()
 
     async def _pass_on(self, app: App, asked: Asked, namespace: Namespace, scope: Scope, send: Send) -> None:
         http_request = asked.http_request
@@ -146,38 +116,29 @@ class Recorder:
         clock = namespace.clock
         start = clock.now()
         upstream = self.options.upstreams.get(http_request.provider) or documented_upstream(http_request.provider)
+        await self._writer.open()
         try:
             connection = await self._connections.get(handle, upstream)
         except (OSError, TimeoutError) as error:
-            reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
-            message = f"{upstream} cannot be reached: {reason}."
-            self._say(message)
+            message = why_not(upstream, error)
+            self.say(message)
             await answer_with(app, misused(http_request, namespace, message, "upstream", 502), namespace, scope, send)
             return
         exchange = namespace.begin(http_request)
+        came_on(exchange, handle.record)
         relay = Relay(handle, http_request.method, clock, start)
         attach(relay, app.players)
-        exchange.underway = relay.playback
+        exchange.underway, exchange.notes = relay.playback, (f"passed on to {upstream}",)
+        relay.keep = lambda: self._writer.take(asked, relay.tape, str(upstream))
         try:
             relay.begin(connection, request_bytes(http_request, scope["headers"], upstream))
-            await relay.whole
-            wire = captured(http_request, relay.followed, str(upstream), stamp())
-            if relay.has_left:
-                self._drop(asked, "the client left before its end", wire)
-            else:
-                self._keep(asked, relay.followed, wire)
             await relay.over
         finally:
             detach(relay, app.players)
-        exchange.status, exchange.outcome = relay.followed.status, "reply"
-        exchange.notes += (f"passed on to {upstream}",)
-        plan = PlannedResponse(steps_of(wire, namespace, http_request), exchange)
-        came_on(exchange, handle.record)
-        exchange.planned = plan.answer
-        exchange.playback = relay.playback
-        exchange.shorten()
-        app.close(plan, namespace)
         await self._leave(relay, cycle)
+        exchange.status, exchange.playback = relay.finder.status, relay.playback
+        assert relay.kept is not None
+        relay.kept.add_done_callback(partial(_note, app, namespace, exchange, asked))
 
     async def _leave(self, relay: Relay, cycle: Cycle) -> None:
         """The connection takes its next request, or is over."""
@@ -187,83 +148,6 @@ class Recorder:
             return
         await settle(cycle)
 
-    # What is written
-
-    def _keep(self, asked: Asked, followed: Followed, wire: WireRecord) -> None:
-        if asked.operation is None:
-            self._say(f"not recorded: {asked}: there is no such documented endpoint.")
-            self.counts.dropped += 1
-        elif followed.is_too_long:
-            self._drop(asked, "it is longer than what is kept", None)
-        elif not followed.is_whole:
-            reason = (
-                "it is no HTTP"
-                if not followed.is_readable
-                else f"the upstream {followed.ended} the connection before its end"
-            )
-            self._drop(asked, reason, wire)
-        else:
-            self._write(asked, wire)
-
-    def _drop(self, asked: Asked, reason: str, wire: WireRecord | None) -> None:
-        """An answer that is not whole: kept only when that is wanted, and said in any case."""
-        if self.options.keeps_partial and wire is not None and asked.operation is not None:
-            self._say(f"kept although it is not whole: {asked}: {reason}.")
-            self._write(asked, wire)
-            return
-        self.counts.dropped += 1
-        self._say(f"not recorded: {asked}: {reason}. --keep-partial keeps what came.")
-
-    def _write(self, asked: Asked, wire: WireRecord) -> None:
-        """Have it written by the one thread that writes."""
-        loop = asyncio.get_running_loop()
-        work = loop.run_in_executor(self._writer, self._written, asked, wire)
-        self._writes.add(work)
-        work.add_done_callback(self._writes.discard)
-
-    def _written(self, asked: Asked, raw: WireRecord) -> None:
-        assert asked.operation is not None
-        try:
-            wire = cleaned(raw, asked.http_request, self.options.redaction)
-            place: int | None = asked.number
-            if self.options.mode == "drifted":
-                if not self._has_drifted(asked, wire):
-                    self.counts.unchanged += 1
-                    return
-            elif self.options.mode == "new":
-                place = None
-            path = self._recordings.add(
-                asked.digest,
-                wire,
-                is_completion=asked.operation.is_completion,
-                place=place,
-                ends=self.options.mode == "all",
-            )
-            self.counts.recorded += 1
-            logger.info("recorded: %s", path)
-        except OSError as error:
-            self.counts.failed += 1
-            self._say(f"not recorded: {self.options.folder} cannot be written: {error.strerror or error}.")
-        except Exception as error:  # nothing is written that is not known to be clean
-            self.counts.failed += 1
-            self._say(f"not recorded: {type(error).__name__}: {error}.")
-
-    def _has_drifted(self, asked: Asked, wire: WireRecord) -> bool:
-        """Whether it has another shape than what is recorded. New answers have."""
-        question = self._recordings.questions.get(asked.digest)
-        wires = question.wires if question is not None else []
-        if asked.number > len(wires):
-            return True
-        try:
-            drifts = drifts_in(read(wires[asked.number - 1]), wire)
-        except (OSError, WireFileError):
-            return True
-        for drift in drifts:
-            self._say(f"{asked}: {drift}")
-        if drifts:
-            self.counts.drifted += 1
-        return bool(drifts)
-
     async def _refuse(
         self, app: App, http_request: HttpRequest, namespace: Namespace, scope: Scope, send: Send
     ) -> None:
@@ -272,11 +156,11 @@ class Recorder:
         await answer_with(app, plan, namespace, scope, send)
 
 
-def prepared(options: RecordOptions, say: Say) -> Recorder:
+def prepared(options: RecordOptions, say: Say, *, apart: bool = False) -> Recorder:
     """A recorder that has read its folder. Raises UsageError."""
     recorder = Recorder(options, say)
     try:
-        recorder.prepare()
+        recorder.prepare(apart=apart)
     except OSError as error:
         raise UsageError(f"{options.folder} cannot be written: {error.strerror or error}") from None
     return recorder
@@ -285,31 +169,47 @@ def prepared(options: RecordOptions, say: Say) -> Recorder:
 def compiled_in(options: RecordOptions) -> CompiledScenario:
     """The scenario that a folder of recordings is; an empty one for an empty folder. Raises ScenarioError."""
     has_some = options.folder.is_dir() and any(is_scenario(path) for path in options.folder.iterdir())
-    return compile_scenario(str(options.folder)) if has_some else compile_scenario({"rules": []})
+    compiled = compile_scenario(str(options.folder) if has_some else {"rules": []})
+    return replace(compiled, recorded=frozenset(PROVIDERS))
 
 
 LARGE = 2**18
 """Bytes of a request whose digest is computed on a thread."""
 
 
-def routed_at(http_request: HttpRequest, namespace: Namespace) -> tuple[Operation | None, HttpRequest]:
-    """The endpoint of a request, if there is one, and the request at it."""
+def asked_at(http_request: HttpRequest, namespace: Namespace, digest: str, number: int) -> Asked:
+    """A request and its endpoint, if there is one."""
     provider = namespace.compiled.providers[http_request.provider]
     try:
         operation, parameters = provider.route(http_request.method, http_request.path)
     except ProviderError:
-        return None, http_request
-    dialect = provider.dialect_of(operation, http_request)
-    return operation, http_request.routed(operation.name, dialect, parameters)
+        return Asked(http_request, None, digest, number)
+    routed = http_request.routed(operation.name, provider.dialect_of(operation, http_request), parameters)
+    return Asked(routed, operation, digest, number)
 
 
-def stamp() -> str:
-    """Now, in ISO 8601."""
-    return datetime.fromtimestamp(unix_time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _note(app: App, namespace: Namespace, exchange: Exchange, asked: Asked, read: "asyncio.Future[Seen]") -> None:
+    """Complete the record of an exchange that is over, and has been read."""
+    if read.cancelled():
+        return
+    seen = read.result()
+    is_model = asked.operation is not None and asked.operation.is_completion
+    exchange.outcome = "error" if exchange.status >= 400 else "reply" if is_model else "listing"
+    exchange.message, exchange.model, exchange.stream = seen.message, seen.model, seen.is_stream
+    if seen.usage is not None:
+        exchange.usage = seen.usage
+        provider = namespace.compiled.providers[asked.http_request.provider]
+        exchange.cost = provider.cost(seen.usage, seen.model, exchange.received)
+    exchange.shorten()
+    app.close(PlannedResponse(seen.steps, exchange), namespace)
 
 
-def steps_of(wire: WireRecord, namespace: Namespace, http_request: HttpRequest) -> list[Step]:
-    """What was sent, for the journal."""
-    dialect: Any = namespace.compiled.providers[http_request.provider].speaking(http_request.dialect)
-    runs = tuple(runs_of(wire.segments, dialect, is_stream=wire.is_stream))
-    return list(exact_steps(wire, runs, [segment.at for segment in wire.segments], 1.0))
+def why_not(upstream: Upstream, error: OSError | TimeoutError) -> str:
+    """Why an upstream gives no answer, and what would help."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"{upstream} is not trusted: {error.verify_message}. If its certificate is from an authority of your own, "
+            "name that authority's file in SSL_CERT_FILE."
+        )
+    reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
+    return f"{upstream} cannot be reached: {reason}."

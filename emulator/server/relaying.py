@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import NamedTuple, cast
@@ -12,8 +12,9 @@ from weakref import WeakKeyDictionary, finalize, ref
 from emulator.clock import Clock
 from emulator.errors import UsageError
 from emulator.providers import PROVIDERS
-from emulator.recording.following import Followed, Follower
+from emulator.recording.tape import EndFinder, Tape
 from emulator.request import HttpRequest
+from emulator.server.keeping import Seen
 from emulator.server.playback import Players
 from emulator.server.protocol import ConnectionHandle
 from emulator.wire import Ended, Header, Playback
@@ -129,12 +130,12 @@ class Relay:
 
     def __init__(self, handle: ConnectionHandle, method: str, clock: Clock, start: float) -> None:
         self.handle = handle
-        self.follower = Follower(method)
+        self.tape = Tape(method)
+        self.finder = EndFinder(method)
         self.playback = Playback()
-        self.has_left = False
-        """The client left before all of the response had come."""
-        self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """All of the response has come, or nothing more will."""
+        self.keep: Callable[[], asyncio.Future[Seen]] | None = None
+        """Called once all of the response has come, or nothing more will."""
+        self.kept: asyncio.Future[Seen] | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """The connection may take its next request, or has ended."""
         self.is_last = False
@@ -149,10 +150,6 @@ class Relay:
         connection.relay = self
         connection.transport.write(request)
 
-    @property
-    def followed(self) -> Followed:
-        return self.follower.followed
-
     def received(self, data: bytes) -> None:
         """Some of the response has come: first of all, it goes on to the client."""
         handle = self.handle
@@ -166,22 +163,26 @@ class Relay:
         playback.frames_sent += 1
         playback.first_sent = now if playback.first_sent is None else playback.first_sent
         playback.last_sent = now
-        self.follower.feed(data, now - self._start)
-        if self.follower.is_over:
-            _set(self.whole)
-            if self.follower.keeps_alive:
+        if self.finder.is_over:
+            return  # what follows a whole response belongs to nobody
+        self.tape.add(data, now - self._start)
+        self.finder.feed(data)
+        if self.finder.is_over:
+            self._hand_over()
+            if self.finder.keeps_alive:
                 self._finish("complete")
 
     def upstream_lost(self, *, is_reset: bool) -> None:
         """The upstream has ended the connection, and the client's ends in the same way."""
-        was_whole = self.follower.is_over
         if not self.handle.is_lost:  # first of all, it reaches the client
             self.handle.reset() if is_reset else self.handle.close()
-        self.follower.end(self._clock.now() - self._start, is_reset=is_reset)
+        is_complete = self.finder.is_over
+        if not is_complete:
+            self.tape.ended_at, self.tape.is_reset = self._clock.now() - self._start, is_reset
+            is_complete = self.finder.ends_by_closing and not is_reset
         self.is_last = True
-        _set(self.whole)
-        complete = was_whole or self.followed.ended == "complete"
-        self._finish("complete" if complete else "reset" if is_reset else "closed")
+        self._hand_over()
+        self._finish("complete" if is_complete else "reset" if is_reset else "closed")
 
     # What the client's connection calls
 
@@ -193,14 +194,14 @@ class Relay:
 
     def lost(self) -> None:
         """The client has gone."""
-        self.has_left = not self.follower.is_over
-        self.follower.end(self._clock.now() - self._start)
+        if not self.finder.is_over and not self.is_last:
+            self.tape.ended_at, self.tape.has_left = self._clock.now() - self._start, True
         self.is_last = True
         if self._connection is not None:
             self._connection.relay = None
             self._connection.abort()
-        _set(self.whole)
-        self._finish("client_closed" if self.has_left else "complete")
+        self._hand_over()
+        self._finish("client_closed" if self.tape.has_left else "complete")
 
     @property
     def is_held(self) -> bool:
@@ -217,6 +218,11 @@ class Relay:
         """Whether it may be over by then: nobody knows."""
         return True
 
+    def _hand_over(self) -> None:
+        if self.keep is not None:
+            keep, self.keep = self.keep, None  # which refers to this object
+            self.kept = keep()
+
     def _finish(self, ended: Ended) -> None:
         if not self.over.done():
             self.playback.ended = ended
@@ -224,11 +230,6 @@ class Relay:
             if self._connection is not None:
                 self._connection.relay = None
             self.over.set_result(None)
-
-
-def _set(future: "asyncio.Future[None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 class Connections:

@@ -5,15 +5,17 @@ import contextlib
 import errno
 import logging
 import os
+import secrets
 import signal
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from functools import partial
+from hashlib import blake2b
 from importlib import import_module
 from itertools import count
 from types import FrameType
@@ -23,7 +25,7 @@ from weakref import WeakSet
 from emulator.clock import WallClock, wait_until
 from emulator.control.access import Access
 from emulator.engine import Options, handshake_fault
-from emulator.errors import BindError, EmulatorError, ScenarioError
+from emulator.errors import BindError, EmulatorError, ScenarioError, StoreGone
 from emulator.scenario.sources import Source
 from emulator.server.app import App
 from emulator.server.fast_path import fast_path_for
@@ -33,8 +35,10 @@ from emulator.server.uvicorn_adapter import ServerState, settings
 from emulator.state.compiled import CompiledScenario
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import MAX_BYTES, MAX_UNCUT, Shelf
+from emulator.state.namespace import Namespace
 from emulator.state.namespaces import Namespaces
 from emulator.state.reloading import fingerprint, watch
+from emulator.state.store import LASTING_COUNTS, Store, change_of
 from emulator.wire import Handshake
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from emulator.server.replaying import Replay
     from emulator.server.sharing import Sharing
     from emulator.state.redis_connection import RedisConnection, StoreAddress
+    from emulator.state.redis_store import RedisStore
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -185,20 +190,31 @@ class Server:
         shelf = None
         if member is not None:
             shelf = Shelf(MAX_BYTES // member.workers, MAX_UNCUT // member.workers, member.shared)
-        namespaces = Namespaces(self.options.compiled, clock, self.options.seed, shelf)
-        app = App(namespaces, self.options.engine, self.options.provider, hosts=self.options.hosts)
+        is_replica = self.options.store is not None
+        channel = None if member is None or is_replica else _channel(member)
+        redis = shared = None
+        store: Store | None = None if channel is None else _worker_store(channel)
+        if self.options.store is not None:
+            redis = await _connected(self.options.store)
+            store = shared = _redis_store(redis)
+        namespaces = Namespaces(self.options.compiled, clock, self.options.seed, shelf, store)
+        engine = self.options.engine
+        if shared is not None:  # ids of what it decides alone are to differ from all others'
+            engine = replace(engine, salt=secrets.randbits(48) + 1)
+        app = App(namespaces, engine, self.options.provider, hosts=self.options.hosts)
         app.on_exchange, app.access = self.options.on_exchange, self.options.access
         app.replay = self.options.replay
         app.recorder, app.is_recording = self.options.recorder, self.options.recorder is not None
         app.timing.watch(clock)
-        app.redis = None if self.options.store is None else await _connected(self.options.store)
+        app.redis = redis
         http = HttpServer(app, self.options.http, clock, self.options.front, self.options.proxy)
         stop = asyncio.Event()
         watching = asyncio.create_task(self._watch(app, stop)) if self.options.sources else None
         with self._lock:
             self.app, self.http = app, http
             self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
-        channel = None if member is None or app.redis is not None else await _joined(app, member)
+        if channel is not None:
+            await _join(app, channel)
         sharing = None if app.redis is None else await _sharing(app, app.redis, clock)
         try:
             await http.serve(sock, on_ready)
@@ -215,13 +231,21 @@ class Server:
                 await self.options.recorder.close()
             if sharing is not None:
                 await sharing.close()
-            if app.redis is not None:
-                await app.redis.close()
+            if shared is not None:
+                await shared.close()
+            if redis is not None:
+                await redis.close()
             clock.close()
 
     async def _watch(self, app: App, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        restarting: set[asyncio.Task[None]] = set()
+
         def deliver(compiled: CompiledScenario) -> None:
-            app.namespaces.reload(compiled)
+            restarts = app.namespaces.reload(compiled)
+            if restarts:
+                restarting.add(task := loop.create_task(_restarted(restarts, compiled)))
+                task.add_done_callback(restarting.discard)
             app.problems = ()
             if compiled.scenario.clock == "manual":
                 logger.warning(MANUAL_CLOCK)
@@ -298,15 +322,46 @@ async def _connected(address: "StoreAddress") -> "RedisConnection":
     return connection
 
 
-async def _joined(app: App, member: "Member") -> "Channel":
-    """Make a server one of several workers."""
-    from emulator.control.calls import join
+def _redis_store(connection: "RedisConnection") -> "RedisStore":
+    from emulator.state.redis_store import RedisStore
+
+    store = RedisStore(connection)
+    store.start()
+    return store
+
+
+def _channel(member: "Member") -> "Channel":
     from emulator.server.channel import Channel
 
-    app.peers = channel = Channel(member)
+    return Channel(member)
+
+
+def _worker_store(channel: "Channel") -> "Store":
+    from emulator.server.worker_store import WorkerStore
+
+    return WorkerStore(channel)
+
+
+async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: CompiledScenario) -> None:
+    """Have the store of several processes begin anew with a scenario: once, although each of them reloads it."""
+    text = await asyncio.to_thread(repr, compiled.scenario)
+    token = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
+    for namespace, renews_quotas in namespaces:
+        change = change_of("restart", 0, token=token, keys=list(LASTING_COUNTS), renews_quotas=renews_quotas)
+        try:
+            assert namespace.store is not None
+            await namespace.store.change(namespace.name, change)
+        except StoreGone as error:
+            logger.error("The rules of namespace %s go on counting after the reload: %s", namespace.name, error)
+
+
+async def _join(app: App, channel: "Channel") -> None:
+    """Make a server one of several workers."""
+    from emulator.control.calls import join
+
+    app.peers = channel
     await channel.start()
     await join(app, channel)
-    return channel
 
 
 async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":

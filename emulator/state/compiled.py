@@ -1,6 +1,6 @@
 """A scenario with all that is derived from it once, for every namespace that uses it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +29,8 @@ class CompiledScenario:
     """The files that it was read from."""
     origins: tuple[str, ...] = ()
     """The position of each rule of the scenario."""
+    recorded: frozenset[str] = frozenset()
+    """The providers whose recordings it holds: where only what a rule says counts, that goes for their lists too."""
 
     @property
     def is_default(self) -> bool:
@@ -64,4 +66,11 @@ def compiled_of(scenario: Scenario, origins: Sequence[str] = (), files: tuple[Pa
         pace=scenario.defaults.pace.to_pace() if scenario.defaults.pace else None,
         files=files,
         origins=tuple(origins),
+        recorded=frozenset(_recorded_in(scenario)),
     )
+
+
+def _recorded_in(scenario: Scenario) -> Iterator[str]:
+    for rule in scenario.rules:
+        if rule.match is not None and rule.match.recorded is not None:
+            yield from rule.match.provider or PROVIDERS

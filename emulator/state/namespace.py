@@ -24,6 +24,8 @@ from emulator.state.prompt_cache import PrefixCache
 from emulator.state.quotas import Quotas, quota_of, quota_of_plan
 from emulator.state.rate_limits import RateLimits
 from emulator.state.response_cache import ResponseCache
+from emulator.state.shared import counts_requests
+from emulator.state.store import Store
 from emulator.stored import ResponseStore
 
 ClockMode = Literal["real", "virtual", "manual"]
@@ -85,6 +87,9 @@ class Namespace:
         """The added rules, in the order in which they are tried."""
         self.added_count = 0
         self.clock_mode = compiled.scenario.clock
+        self.store: Store | None = None
+        """What decides together with other processes; None: this one counts alone."""
+        self._needs_store: tuple[CompiledScenario, bool] | None = None
         self.last_used = 0.0
         self.recorder: Any = None
         """What records for this namespace alone."""
@@ -169,9 +174,27 @@ class Namespace:
         self.compiled = replace(self.loaded, rules=rules, files=()) if added else self.loaded
         self.response_cache.clear()
 
+    def rule_key(self, position: int) -> str:
+        """What the rule at a position is counted under, where others count too: it stays when rules are added."""
+        added = self.added
+        return added[position].id if position < len(added) else f"rule-{position - len(added)}"
+
+    def learn(self, identity: bytes, attempt: int) -> None:
+        """How many times a request has arrived in all processes that share a store."""
+        self._attempts[identity] = attempt
+
     def uses(self, position: int) -> int:
         """How many times the rule at a position has answered."""
         return self._used.get(position, 0)
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether the scenario or an added rule counts requests."""
+        known = self._needs_store
+        if known is None or known[0] is not self.compiled:
+            needs = counts_requests(self.compiled.scenario, [each.model for each in self.added])
+            known = self._needs_store = self.compiled, needs
+        return known[1]
 
     @property
     def seed(self) -> int:
@@ -230,8 +253,8 @@ class Namespace:
                 return self.use(found)
 
     def use(self, found: RuleMatch | None) -> RuleMatch | None:
-        """Counts a use of the rule and sets the state, if the rule does."""
-        if found is not None:
+        """Counts a use of the rule and sets the state, if the rule does, unless a store does so."""
+        if found is not None and (self.store is None or not self.store.decides_all):
             position = found.rule.position
             self._used[position] = self._used.get(position, 0) + 1
             if found.answer.set_state is not None:

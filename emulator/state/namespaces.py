@@ -8,6 +8,7 @@ from emulator.errors import UsageError
 from emulator.state.compiled import CompiledScenario
 from emulator.state.journal import Shelf
 from emulator.state.namespace import ClockMode, Namespace
+from emulator.state.store import Store
 
 MAX_NAMESPACES = 1000
 """The most namespaces created only by requests."""
@@ -26,7 +27,12 @@ class Namespaces:
     longer; once it is dropped, its name gets an error instead of a fresh namespace."""
 
     def __init__(
-        self, compiled: CompiledScenario, clock: Clock, seed: int | None = None, shelf: Shelf | None = None
+        self,
+        compiled: CompiledScenario,
+        clock: Clock,
+        seed: int | None = None,
+        shelf: Shelf | None = None,
+        store: Store | None = None,
     ) -> None:
         self.loaded = compiled
         """The server's own scenario."""
@@ -38,6 +44,8 @@ class Namespaces:
         self._lost: OrderedDict[str, None] = OrderedDict()
         self.shelf = shelf or Shelf()
         """What all journals share."""
+        self.store = store
+        """What all its namespaces share with other processes."""
         self.default = self._made("default", compiled, seed)
 
     def get(self, name: str | None) -> Namespace:
@@ -111,12 +119,18 @@ class Namespaces:
             self.set_clock(namespace, compiled.scenario.clock)
         namespace.replace_scenario(compiled)
 
-    def reload(self, compiled: CompiledScenario) -> None:
-        """Gives a new version of the server's files to every namespace that uses the old one."""
+    def reload(self, compiled: CompiledScenario) -> list[tuple[Namespace, bool]]:
+        """Gives a new version of the server's files to every namespace that uses the old one. Returns those that share
+        a store, each with whether its limits changed: the store must begin anew as well."""
         old, self.loaded = self.loaded, compiled
+        shared: list[tuple[Namespace, bool]] = []
         for namespace in self:
             if namespace.loaded is old:
+                limits = namespace.quotas.defined
                 self.load(namespace, compiled)
+                if namespace.store is not None:
+                    shared.append((namespace, namespace.quotas.defined != limits))
+        return shared
 
     def __iter__(self) -> Iterator[Namespace]:
         return iter((self.default, *self._named.values(), *self.given.values()))
@@ -125,7 +139,9 @@ class Namespaces:
         return 1 + len(self._named) + len(self.given)
 
     def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
-        return Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self.shelf)
+        made = Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self.shelf)
+        made.store = self.store
+        return made
 
     def _clock_for(self, kind: ClockMode) -> Clock:
         return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")

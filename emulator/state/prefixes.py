@@ -23,7 +23,7 @@ class PromptCache:
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
         for text, count in parts[:MAX_PREFIXES]:  # no more are kept
             start, size = 0, len(text)
-            for end in _ends(size):
+            for end in ends_of(size):
                 chain = hash((chain, text[start:end] if end - start < size else text))
                 if (key, chain) in seen:
                     cached = tokens + (count * end // size if size else count)
@@ -37,7 +37,7 @@ class PromptCache:
         return cached - cached % unit
 
 
-def _ends(size: int) -> Iterator[int]:
+def ends_of(size: int) -> Iterator[int]:
     """Where the prefixes of a text end, the whole text last. Texts that begin alike share the ends of what they share;
     steps double with the distance covered, so that a text of any length has few."""
     end, step = PREFIX_STEP, PREFIX_STEP

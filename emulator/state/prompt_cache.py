@@ -3,6 +3,7 @@
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from emulator import seeded
 from emulator.dialects.base import CachePoint
@@ -28,24 +29,16 @@ class PrefixCache:
 
     def use(self, owner: str, parts: Parts, points: Sequence[CachePoint], now: float) -> CacheUse:
         """What a prompt finds in the cache at a moment (Unix time), and leaves there."""
-        marks = list(_marks(owner, parts[: max([point.parts for point in points], default=0)]))
+        marks = marks_of(owner, parts, points)
         read = self._found(marks, points, now)
-        tokens = [0]
-        for _, count in parts:
-            tokens.append(tokens[-1] + count)
-        longest = hour = read
-        for point in points:
-            if tokens[point.parts] >= point.least:
-                self._keep(marks[point.parts], now + point.seconds)
-                longest = max(longest, point.parts)
-                hour = max(hour, point.parts) if point.seconds >= HOUR else hour
-        return CacheUse(tokens[read], tokens[longest] - tokens[read], tokens[hour] - tokens[read])
+        for place, seconds in kept_at(parts, points):
+            self._keep(marks[place], now + seconds)
+        return cache_use(read, parts, points)
 
     def _found(self, marks: Sequence[bytes], points: Sequence[CachePoint], now: float) -> int:
         """After how many texts the longest beginning ends that is in the cache."""
         for place in range(len(marks) - 1, 0, -1):
-            is_near = any(0 <= point.parts - place <= LOOKBACK for point in points)
-            if is_near and self._until.get(marks[place], 0.0) > now:
+            if is_near(place, points) and self._until.get(marks[place], 0.0) > now:
                 return place
         return 0
 
@@ -53,6 +46,37 @@ class PrefixCache:
         self._until[mark] = max(until, self._until.pop(mark, 0.0))
         if len(self._until) > MAX_ENTRIES:
             self._until.popitem(last=False)
+
+
+def marks_of(owner: str, parts: Parts, points: Sequence[CachePoint]) -> list[bytes]:
+    """What tells each beginning of a prompt, up to the last point, from all others."""
+    return list(_marks(owner, parts[: max([point.parts for point in points], default=0)]))
+
+
+def is_near(place: int, points: Sequence[CachePoint]) -> bool:
+    """Whether a beginning of so many texts is looked for."""
+    return any(0 <= point.parts - place <= LOOKBACK for point in points)
+
+
+def kept_at(parts: Parts, points: Sequence[CachePoint]) -> Iterator[tuple[int, float]]:
+    """After how many texts the beginnings end that are left in the cache, and for how many seconds."""
+    tokens = _tokens(parts)
+    return ((point.parts, point.seconds) for point in points if tokens[point.parts] >= point.least)
+
+
+def cache_use(read: int, parts: Parts, points: Sequence[CachePoint]) -> CacheUse:
+    """What a prompt uses whose first `read` texts were found."""
+    tokens = _tokens(parts)
+    longest = hour = read
+    for place, seconds in kept_at(parts, points):
+        longest = max(longest, place)
+        hour = max(hour, place) if seconds >= HOUR else hour
+    return CacheUse(tokens[read], tokens[longest] - tokens[read], tokens[hour] - tokens[read])
+
+
+def _tokens(parts: Parts) -> list[int]:
+    """The tokens of each beginning."""
+    return list(accumulate([count for _, count in parts], initial=0))
 
 
 def _marks(owner: str, parts: Parts) -> Iterator[bytes]:

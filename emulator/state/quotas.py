@@ -9,7 +9,7 @@ from re import Pattern
 
 from emulator.errors import UsageError
 from emulator.matching.conditions.values import glob_pattern
-from emulator.providers.base import Allotment, Provider, provider_error
+from emulator.providers.base import Allotment, Provider, ProviderError, provider_error
 from emulator.reply import Usage
 from emulator.scenario.models import Account, QuotaModel
 
@@ -136,22 +136,20 @@ class Quotas:
         if balance is not None and balance <= 0:
             raise provider_error("insufficient_balance")
         counters = [
-            (quota, self._counter(quota, provider.name, key, now)) for quota in self._covering(provider.name, key)
+            (quota, self._counter(quota, provider.name, key, now)) for quota in self.covering(provider.name, key)
         ]
         own = None
         if concurrency is not None:
             own = self._counter(_OWN, provider.name, model, now)
             if own.open >= concurrency:
-                raise provider_error("rate_limited", provider.concurrency_message(own.open + 1, concurrency))
+                raise too_many_open(provider, own.open, concurrency)
         for quota, counter in counters:
             if quota.concurrency is not None and counter.open >= quota.concurrency:
-                raise provider_error("rate_limited", provider.concurrency_message(counter.open + 1, quota.concurrency))
+                raise too_many_open(provider, counter.open, quota.concurrency)
             over_requests = quota.requests is not None and counter.requests >= quota.requests
             over_tokens = quota.tokens is not None and counter.tokens >= quota.tokens
             if over_requests or over_tokens:
-                words = provider.rate_limit_message(quota.requests, quota.seconds) if over_requests else None
-                wait = {} if isinf(counter.end) else {"retry-after": str(max(1, ceil(counter.end - now)))}
-                raise provider_error("rate_limited", words, headers=wait)
+                raise used_up(provider, quota, counter.end, now, by_requests=over_requests)
         taken = tuple([counter for _, counter in counters] + ([own] if own is not None else []))
         for counter in taken:
             counter.requests += 1
@@ -165,14 +163,14 @@ class Quotas:
 
     def charge(self, provider: str, key: str, usage: Usage, cost: Decimal, now: float) -> None:
         """Records the tokens and the price of an answer."""
-        for quota in self._covering(provider, key):
+        for quota in self.covering(provider, key):
             self._counter(quota, provider, key, now).tokens += usage.total
         if (left := self.given.get((provider, key))) is not None:
             self.given[provider, key] = left - cost
         elif any(account.key == key for account in self.accounts):
             self.spent[key] = self.spent.get(key, Decimal(0)) + cost
 
-    def _covering(self, provider: str, key: str) -> Iterator[Quota]:
+    def covering(self, provider: str, key: str) -> Iterator[Quota]:
         return (quota for quota in self.defined if quota.covers(provider, key))
 
     def _counter(self, quota: Quota, provider: str, key: str, now: float) -> UsageCounter:
@@ -181,9 +179,9 @@ class Quotas:
         if counter is None:
             if len(self._counters) >= MAX_TALLIES:
                 del self._counters[self._oldest()]
-            counter = self._counters[place] = UsageCounter(_end_of_window(quota, now))
+            counter = self._counters[place] = UsageCounter(end_of_window(quota, now))
         elif now >= counter.end:
-            counter.end, counter.requests, counter.tokens = _end_of_window(quota, now), 0, 0
+            counter.end, counter.requests, counter.tokens = end_of_window(quota, now), 0, 0
         return counter
 
     def _oldest(self) -> tuple[int, str, str]:
@@ -219,7 +217,19 @@ class Lease:
             counter.open -= 1
 
 
-def _end_of_window(quota: Quota, now: float) -> float:
+def too_many_open(provider: Provider, now_open: int, most: int) -> ProviderError:
+    """The error for one answer too many at a moment."""
+    return provider_error("rate_limited", provider.concurrency_message(now_open + 1, most))
+
+
+def used_up(provider: Provider, quota: Quota, end: float, now: float, *, by_requests: bool) -> ProviderError:
+    """The error for a quota that is used up until `end`."""
+    words = provider.rate_limit_message(quota.requests, quota.seconds) if by_requests else None
+    wait = {} if isinf(end) else {"retry-after": str(max(1, ceil(end - now)))}
+    return provider_error("rate_limited", words, headers=wait)
+
+
+def end_of_window(quota: Quota, now: float) -> float:
     """A window begins with its first request; a month is a calendar month."""
     if quota.seconds is not None:
         return now + quota.seconds

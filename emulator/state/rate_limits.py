@@ -30,31 +30,17 @@ class RateLimits:
 
     def remaining(self, place: tuple[str, str, str], limits: Limits, now: float) -> Allowance:
         """What is left of the limits."""
-        used = self._drained(place, limits, now)
-        return Allowance(
-            _left(limits.requests, used.requests),
-            _left(limits.tokens, used.tokens),
-            None if limits.output is None else _left(limits.output, used.output),
-        )
+        return allowance(limits, self._drained(place, limits, now))
 
     def until_next(self, place: tuple[str, str, str], limits: Limits, now: float) -> float:
         """Seconds until another request is allowed."""
-        used = self._drained(place, limits, now)
-        rows = [(used.requests, limits.requests), (used.tokens, limits.tokens)]
-        if limits.output is not None:
-            rows.append((used.output, limits.output))
-        return max([MINUTE * max(0.0, amount + 1 - limit) / limit if limit else MINUTE for amount, limit in rows])
+        return seconds_until_next(limits, self._drained(place, limits, now))
 
     def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> None:
         """Counts what a request uses."""
-        used = self._drained(place, limits, now)
+        used = added(limits, self._drained(place, limits, now), taken)
         self._used.pop(place, None)
-        self._used[place] = Used(
-            min(used.requests + taken.requests, limits.requests),
-            min(used.tokens + taken.tokens, limits.tokens),
-            now,
-            min(used.output + taken.output, limits.output or 0),
-        )
+        self._used[place] = used
         if len(self._used) > MAX_BUCKETS:
             del self._used[next(iter(self._used))]
 
@@ -69,6 +55,33 @@ class RateLimits:
             now,
             max(0.0, used.output - share * (limits.output or 0)),
         )
+
+
+def allowance(limits: Limits, used: Used) -> Allowance:
+    """What is left of limits of which so much is used."""
+    return Allowance(
+        _left(limits.requests, used.requests),
+        _left(limits.tokens, used.tokens),
+        None if limits.output is None else _left(limits.output, used.output),
+    )
+
+
+def seconds_until_next(limits: Limits, used: Used) -> float:
+    """Seconds until another request is allowed."""
+    rows = [(used.requests, limits.requests), (used.tokens, limits.tokens)]
+    if limits.output is not None:
+        rows.append((used.output, limits.output))
+    return max([MINUTE * max(0.0, amount + 1 - limit) / limit if limit else MINUTE for amount, limit in rows])
+
+
+def added(limits: Limits, used: Used, taken: Used) -> Used:
+    """What is used after a request has taken something."""
+    return Used(
+        min(used.requests + taken.requests, limits.requests),
+        min(used.tokens + taken.tokens, limits.tokens),
+        used.at,
+        min(used.output + taken.output, limits.output or 0),
+    )
 
 
 def _left(limit: int, used: float) -> Remaining:

@@ -18,8 +18,8 @@ logger = logging.getLogger("emulator")
 
 CONNECT_TIMEOUT = 0.5
 """Seconds to connect."""
-REPLY_TIMEOUT = 1.0
-"""Seconds to wait for a reply."""
+REPLY_TIMEOUT = 3.0
+"""Seconds to wait for a reply, after which the store is gone."""
 RETRY_DELAY = 0.2
 """Seconds between attempts to reach a store that is gone."""
 TTL = 86400.0

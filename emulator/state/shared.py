@@ -1,4 +1,4 @@
-"""State that the processes of a server share, and what they can't share."""
+"""What the processes of a server count together, and which scenarios need that."""
 
 import contextlib
 import mmap
@@ -95,49 +95,42 @@ def _nameless_file() -> int:
         return os.dup(file.fileno())
 
 
-def needs_shared_state(
-    scenario: Scenario, origins: tuple[str, ...] = (), server_faults: Sequence[Fault] = ()
-) -> list[str]:
-    """Why separate processes can't serve a scenario and the server's faults; empty if they can."""
+def why_alone(scenario: Scenario, server_faults: Sequence[Fault] = ()) -> list[str]:
+    """Why several processes on one port can't serve a scenario and the server's faults; empty if they can."""
     reasons = []
-    if scenario.quotas:
-        reasons.append("quotas count all requests")
-    if any(account.balance is not None for account in scenario.accounts):
-        reasons.append("balances are shared by all requests")
     if scenario.clock == "virtual":
         reasons.append("the clock is virtual, and each process would have its own")
-    if any(map(_counts, scenario.faults)):
-        reasons.append("faults with times or skip count all requests")
-    reasons += [
-        f"the server's fault '{fault.kind}' has times or skip, which count all requests"
-        for fault in server_faults
-        if _counts(fault)
-    ]
     everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
     if any(fault.reaches_beyond_exchange for fault in everywhere):
         reasons.append("faults that stop listening would stop only one of the processes")
-    for number, rule in enumerate(scenario.rules):
-        name = rule.name or f"rules[{number}]"
-        where = f"{origins[number]}: " if number < len(origins) else ""
-        reasons += [f"{where}rule '{name}' {why}" for why in _reasons(rule)]
     return reasons
 
 
-def _reasons(rule: RuleModel) -> Iterator[str]:
-    if rule.replies is not None and len(rule.replies) > 1 and not any(item.chance for item in rule.replies):
-        yield "answers in turn"
-    if rule.times is not None:
-        yield "is used up after a number of times"
-    if rule.set_state is not None or any(item.set_state is not None for item in rule.replies or ()):
-        yield "sets the state"
-    if _looks_back(rule.match):
-        yield "depends on the state or the attempt"
-    if any(map(_counts, rule.faults)):
-        yield "has faults that count"
+def counts_requests(scenario: Scenario, added: Sequence[RuleModel] = ()) -> bool:
+    """Whether an answer may depend on other requests, so that processes that share a port must count together."""
+    return (
+        bool(scenario.quotas)
+        or any(account.balance is not None for account in scenario.accounts)
+        or any(map(is_counted, scenario.faults))
+        or any(map(_counts, (*added, *scenario.rules)))
+    )
 
 
-def _counts(fault: Fault) -> bool:
+def is_counted(fault: Fault) -> bool:
+    """Whether a fault counts the requests that it sees."""
     return fault.times is not None or fault.skip > 0
+
+
+def _counts(rule: RuleModel) -> bool:
+    replies = rule.replies or ()
+    return (
+        (len(replies) > 1 and not any(item.chance for item in replies))
+        or rule.times is not None
+        or rule.set_state is not None
+        or any(item.set_state is not None for item in replies)
+        or _looks_back(rule.match)
+        or any(map(is_counted, rule.faults))
+    )
 
 
 def _looks_back(match: Match) -> bool:

@@ -234,9 +234,7 @@ def test_segments_are_really_apart(live: Live, monkeypatch: pytest.MonkeyPatch) 
 def test_segments_are_apart_even_when_the_server_is_late(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[Step] = [Head(200, ()), *(Data(b"x", "piece", gap=0.02) for _ in range(4)), End()]
 
-    async def answer(
-        http_request: HttpRequest, namespace: Namespace, options: Options, _: object = None
-    ) -> PlannedResponse:
+    async def answer(http_request: HttpRequest, namespace: Namespace, options: Options, *_: object) -> PlannedResponse:
         return PlannedResponse(steps, namespace.begin(http_request))
 
     monkeypatch.setattr("emulator.server.app.answer", answer)

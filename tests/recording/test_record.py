@@ -2,10 +2,9 @@
 
 import json
 import os
-import re
 import signal
 import stat
-import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,10 @@ import httpx
 import processes
 import pytest
 import yaml
+from processes import COMMAND
 from rawhttp import Connection
-from recording_server import ByteServer, byte_server, everything_in, recording
-from served import COMMAND, ENVIRONMENT
+from recording_server import ByteServer, byte_server, command, everything_in, recording
+from served import served
 from talk import KEYS, PATHS, question
 
 from emulator import Emulator
@@ -207,25 +207,12 @@ def test_many_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
             assert post(replay.url("serevix") + "/v1/chat/completions", body).content == answers[number]
 
 
-def command(*options: str) -> "tuple[subprocess.Popen[str], int]":
-    process = processes.Popen(
-        [*COMMAND, "record", "--port", "0", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    assert process.stdout is not None
-    found = re.search(r"http://[^ ]+:(\d+)", process.stdout.readline())
-    assert found is not None, process.communicate()
-    return process, int(found[1])
-
-
 def test_the_command_ends_with_0_and_check_finds_nothing_wrong(tmp_path: Path) -> None:
     folder = tmp_path / "out"
     with Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream:
         options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(folder))
-        process, port = command(*options)
+        running = command(*options)
+        process, port = running.process, running.port
         answer = post(f"http://127.0.0.1:{port}/serevix/v1/chat/completions", ASKED)
         other = post(f"http://127.0.0.1:{port}/deepseek/chat/completions", ASKED)
         process.send_signal(signal.SIGINT)
@@ -240,7 +227,8 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
     folder = tmp_path / "out"
     with Emulator(pace=Pace(0.0, 4)) as upstream:
         options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(folder))
-        process, port = command(*options)
+        running = command(*options)
+        process, port = running.process, running.port
         url = f"http://127.0.0.1:{port}/serevix/v1/chat/completions"
         whole = post(url, ASKED).content
         with (
@@ -275,16 +263,78 @@ def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a file system with a size limit")
 def test_a_full_disk_is_said_and_the_client_has_its_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> int:
+    def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     with (
         Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream,
         recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
     ):
-        monkeypatch.setattr("emulator.recording.files.os.write", full)
+        monkeypatch.setattr("emulator.recording.files._write", full)
         answer = post(running.url("serevix") + "/v1/chat/completions", ASKED)
     monkeypatch.undo()
     assert answer.json()["choices"][0]["message"]["content"] == "Paris"
     assert running.said == [f"not recorded: {tmp_path} cannot be written: No space left on device."]
     assert everything_in(tmp_path) == b""
+
+
+def recorded_over_tls(folder: Path, **environment: str) -> tuple[httpx.Response, str]:
+    """An answer of an upstream whose certificate is from an authority of its own, and what the recorder said."""
+    ca = folder / "ca"
+    with served("--tls", str(ca), "--log", "off") as upstream:
+        url = f"https://localhost:{upstream.port}/serevix"
+        given = {name: value.replace("CA", str(ca / "ca.pem")) for name, value in environment.items()}
+        running = command(
+            "--provider", "serevix", "--upstream", url, "--into", str(folder / "out"), environment=given
+        )  # fmt: skip
+        answer = post(running.url("serevix") + "/v1/chat/completions", {**ASKED, "stream": True})
+        running.process.send_signal(signal.SIGINT)
+        _, err = running.process.communicate(timeout=30)
+    return answer, err
+
+
+def test_an_upstream_with_a_certificate_of_an_own_authority_is_recorded(tmp_path: Path) -> None:
+    answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="CA")
+    assert (answer.status_code, answer.content.endswith(b"data: [DONE]\n\n")) == (200, True), err
+    assert "1 recorded" in err
+    with Emulator(str(tmp_path / "out"), unmatched="error") as replay:
+        again = post(replay.url("serevix") + "/v1/chat/completions", {**ASKED, "stream": True})
+    assert again.content == answer.content
+
+
+def test_an_upstream_that_is_not_trusted_gets_nothing_and_the_message_says_what_helps(tmp_path: Path) -> None:
+    answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="")
+    assert answer.status_code == 502
+    assert "is not trusted: " in answer.text
+    assert "name that authority's file in SSL_CERT_FILE." in err
+    assert list((tmp_path / "out").glob("*.yaml")) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit of the size of files")
+def test_what_does_not_fit_on_the_disk_is_said_and_what_fits_is_whole(tmp_path: Path) -> None:
+    import resource
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+
+    rules = [
+        {"match": {"prompt": {"contains": "much"}}, "reply": {"content": "word " * 3000}},
+        {"reply": {"content": "Paris"}},
+    ]
+    with Emulator({"rules": rules}) as upstream:
+        options = ("--provider", "serevix", "--upstream", upstream.url("serevix"), "--into", str(tmp_path / "out"))
+        running = command(*options, "--log", "off", preexec_fn=limit)
+        url = running.url("serevix") + "/v1/chat/completions"
+        answers = [post(url, {**ASKED, "messages": [{"role": "user", "content": text}]}) for text in ("a", "much", "b")]
+        running.process.send_signal(signal.SIGINT)
+        _, err = running.process.communicate(timeout=30)
+    assert [len(answer.json()["choices"][0]["message"]["content"]) for answer in answers] == [5, 15000, 5]
+    assert (running.process.returncode, err.count("cannot be written: File too large")) == (1, 1)
+    assert sorted(path.suffix for path in (tmp_path / "out").rglob("*") if path.is_file()) == [
+        ".wire",
+        ".wire",
+        ".yaml",
+        ".yaml",
+    ]
+    check = processes.run([*COMMAND, "check", str(tmp_path / "out")], capture_output=True, text=True, check=False)
+    assert (check.returncode, check.stdout.splitlines()[-1]) == (0, "2 files checked, no problems.")

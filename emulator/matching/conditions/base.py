@@ -8,6 +8,9 @@ from emulator.records import record
 from emulator.request import ModelRequest
 
 DependsOn = Literal["class", "body", "more"]
+Read = Literal["state", "attempt"]
+READS_ALL: frozenset[Read] = frozenset(("state", "attempt"))
+READS_NOTHING: frozenset[Read] = frozenset()
 KeyPath = tuple[str | int, ...]
 """A position in a match, as a path."""
 Impossible = tuple[KeyPath, str]
@@ -66,6 +69,16 @@ class Condition(ABC, Generic[Value]):
         self.normalize = compiling.normalize
         self.place = compiling.place
         """Its position in its match."""
+
+    @property
+    def reads(self) -> frozenset[Read]:
+        """What it looks at beside the request, and other requests change. A condition that doesn't say may look at all:
+        then it is tried with each state and attempt that there may be."""
+        return READS_ALL if self.depends_on == "more" else READS_NOTHING
+
+    def states(self) -> tuple[str, ...] | None:
+        """The states that it tells from others; None: it doesn't say."""
+        return None if "state" in self.reads else ()
 
     @classmethod
     def each(cls, value: Any, compiling: Compiling) -> Iterator["Condition[Any]"]:

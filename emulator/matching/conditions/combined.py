@@ -1,9 +1,19 @@
 """Conditions that combine others: any_of, all_of, not."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-from emulator.matching.conditions.base import Compiling, Condition, DependsOn, Impossible, KeyPath, MatchContext
+from emulator.matching.conditions.base import (
+    READS_NOTHING,
+    Compiling,
+    Condition,
+    DependsOn,
+    Impossible,
+    KeyPath,
+    MatchContext,
+    Read,
+)
 
 Conditions = tuple[Condition[Any], ...]
 
@@ -19,6 +29,13 @@ class AnyOf(Condition[Any]):
             compiling.inner(part, compiling.normalize, (*compiling.place, number)) for number, part in enumerate(value)
         )
         self.depends_on = depends_on(condition for group in self.groups for condition in group)
+
+    @property
+    def reads(self) -> frozenset[Read]:
+        return reads_of(chain.from_iterable(self.groups))
+
+    def states(self) -> tuple[str, ...] | None:
+        return states_of(chain.from_iterable(self.groups))
 
     def holds(self, ask: MatchContext) -> bool:
         return any(all(condition.holds(ask) for condition in group) for group in self.groups)
@@ -69,6 +86,13 @@ class AllOf(Condition[Any]):
     def each(cls, value: Sequence[Any], compiling: Compiling) -> Iterator[Condition[Any]]:
         yield from cls(value, compiling).parts
 
+    @property
+    def reads(self) -> frozenset[Read]:
+        return reads_of(self.parts)
+
+    def states(self) -> tuple[str, ...] | None:
+        return states_of(self.parts)
+
     def holds(self, ask: MatchContext) -> bool:
         return all(condition.holds(ask) for condition in self.parts)
 
@@ -85,6 +109,13 @@ class Not(Condition[Any]):
         super().__init__(value, compiling)
         self.forbidden = compiling.inner(value, compiling.normalize, compiling.place)
         self.depends_on = depends_on(self.forbidden)
+
+    @property
+    def reads(self) -> frozenset[Read]:
+        return reads_of(self.forbidden)
+
+    def states(self) -> tuple[str, ...] | None:
+        return states_of(self.forbidden)
 
     def holds(self, ask: MatchContext) -> bool:
         return not all(condition.holds(ask) for condition in self.forbidden)
@@ -110,6 +141,17 @@ class Not(Condition[Any]):
 def depends_on(conditions: Iterator[Condition[Any]] | Conditions) -> DependsOn:
     """What a combination of these depends on."""
     return "more" if any(condition.depends_on == "more" for condition in conditions) else "body"
+
+
+def reads_of(conditions: Iterable[Condition[Any]]) -> frozenset[Read]:
+    """What a combination of these looks at beside the request."""
+    return READS_NOTHING.union(*(condition.reads for condition in conditions))
+
+
+def states_of(conditions: Iterable[Condition[Any]]) -> tuple[str, ...] | None:
+    """The states that a combination of these tells from others; None: one of them doesn't say."""
+    found = [condition.states() for condition in conditions]
+    return None if None in found else tuple(state for states in found for state in states or ())
 
 
 def are_same(one: Sequence[Conditions], other: Sequence[Conditions]) -> bool:

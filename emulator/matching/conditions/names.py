@@ -122,6 +122,10 @@ class State(Exactly):
     """The namespace's state."""
 
     key = "state"
+    reads = frozenset(("state",))
+
+    def states(self) -> tuple[str, ...]:
+        return (self.value,)
 
     def found(self, ask: MatchContext) -> str:
         return ask.state

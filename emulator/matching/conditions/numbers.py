@@ -76,6 +76,7 @@ class Attempt(Number):
     key = "attempt"
     least = 1
     depends_on = "more"
+    reads = frozenset(("attempt",))
 
     def count(self, ask: MatchContext) -> int:
         return ask.attempt

@@ -1,6 +1,6 @@
 """The condition that finds a recorded request: by the digest of its redacted form."""
 
-from emulator.matching.conditions.base import Compiling, Condition, MatchContext
+from emulator.matching.conditions.base import READS_NOTHING, Compiling, Condition, MatchContext
 from emulator.matching.conditions.values import RecordedCondition
 from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction, redaction_of
@@ -11,6 +11,7 @@ class Recorded(Condition[RecordedCondition]):
     """The digest of a recorded request, as `emulator record` writes it."""
 
     key = "recorded"
+    reads = READS_NOTHING
 
     def __init__(self, value: RecordedCondition, compiling: Compiling) -> None:
         super().__init__(value, compiling)

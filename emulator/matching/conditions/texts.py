@@ -5,7 +5,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from emulator import patterns
-from emulator.matching.conditions.base import Compiling, Condition, DependsOn, Impossible, KeyPath, MatchContext, shown
+from emulator.matching.conditions.base import (
+    READS_NOTHING,
+    Compiling,
+    Condition,
+    DependsOn,
+    Impossible,
+    KeyPath,
+    MatchContext,
+    shown,
+)
 from emulator.matching.conditions.values import TextCondition, glob_pattern
 from emulator.matching.literals import literal_in
 
@@ -99,6 +108,7 @@ class Key(Text):
 
     key = "key"
     depends_on = "more"
+    reads = READS_NOTHING
 
     @classmethod
     def each(cls, value: TextCondition, compiling: Compiling) -> Iterator[Condition[Any]]:
@@ -115,6 +125,7 @@ class Header(Condition[TextCondition | None]):
     """Request headers by name, not normalized; null means that the header is absent."""
 
     key = "header"
+    reads = READS_NOTHING
 
     def __init__(self, value: TextCondition | None, compiling: Compiling) -> None:
         super().__init__(value, compiling)

@@ -1,0 +1,382 @@
+"""The steps of a request's way that look at what others have done, where a store keeps that for several processes.
+
+Matching, quotas, limits and faults are then one step: what depends on the request alone is found out here, the rest
+goes to the store as a plan, and its decision makes the same stages as the steps of a server alone."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from emulator import large, seeded
+from emulator.engine.explanations import why_of
+from emulator.engine.faults import StruckFaults, fault_context, faults_of, faults_of_rule
+from emulator.engine.prefixes import Prefixes, prefixes_of
+from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, RequestContext
+from emulator.errors import StoreGone
+from emulator.faults.selection import BY_REQUEST, ActiveFault, hits, is_in_window
+from emulator.matching.conditions import MatchContext
+from emulator.matching.residual import Left, Residual, left_of, residuals
+from emulator.matching.rules import Rule, RuleMatch
+from emulator.providers.base import Limits, ProviderError
+from emulator.reply import ErrorReply
+from emulator.state.leases import (
+    SharedLease,
+    account_plan,
+    next_lease,
+    quota_plans,
+    rate_plan,
+    refusal_of,
+)
+from emulator.state.quotas import Quota
+from emulator.state.rate_limits import Used, allowance, seconds_until_next
+from emulator.state.store import OTHER_STATE, Decision, FaultPlan, Plan, QuotaPlan, RulePlan, Store
+
+ATTEMPTS = 16
+"""For how many attempts at once a plan is made, if they matter."""
+MAX_PLANS = 8
+"""The most plans for one request. Another one is needed only when many others just like it come meanwhile."""
+FOR_ALL = range(0, 1)
+NOTED = "answered without the store, which is gone"
+
+
+class Decided(NamedTuple):
+    """How far a request has come with the store's decision."""
+
+    stage: Arrived
+    struck: StruckFaults
+    error: ProviderError | None = None
+    """What the provider refuses it with."""
+
+
+class Faults(NamedTuple):
+    """The faults that may strike a request, whichever rule answers."""
+
+    before: Sequence[ActiveFault]
+    after: Sequence[ActiveFault]
+
+    def with_rule(self, rule: Rule | None) -> list[ActiveFault]:
+        return [*self.before, *(faults_of_rule(rule) if rule is not None else ()), *self.after]
+
+
+class Question(NamedTuple):
+    """All that a plan is made of, but for the attempts."""
+
+    context: RequestContext
+    ask: MatchContext | None
+    left: Sequence[Left]
+    faults: Faults
+    quotas: Sequence[tuple[Quota | None, QuotaPlan]]
+    limits: Limits | None
+    prefixes: Prefixes | None
+    base: Plan
+
+    def is_counted(self, active: ActiveFault) -> bool:
+        """Whether the store has to know of a fault. The others strike as their probability lets them."""
+        fault = active.fault
+        if fault.times is not None or fault.skip or active.source == "live":
+            return True
+        return self.prefixes is not None and fault.probability < 1 and self.refuses(active)
+
+    def refuses(self, active: ActiveFault) -> bool:
+        return active.fault.refuse(fault_context(Arrived(self.context))) is not None
+
+    @property
+    def all_faults(self) -> list[ActiveFault]:
+        return [*self.faults.with_rule(None), *(fault for left in self.left for fault in faults_of_rule(left.rule))]
+
+    @property
+    def needs_attempt(self) -> bool:
+        """Whether the plan differs from attempt to attempt."""
+        return any(left.reads_attempt for left in self.left) or any(
+            active.fault.probability < 1 and self.is_counted(active) for active in self.all_faults
+        )
+
+    @property
+    def needs_store(self) -> bool:
+        """Whether there is no answer without what others have done."""
+        quotas, request = self.context.namespace.quotas, None if self.ask is None else self.ask.request
+        account = request is not None and quotas.balance(request.http_request.provider, request.key) is not None
+        is_counted = any(each.fault.times is not None or each.fault.skip for each in self.all_faults)
+        is_limited = bool(self.quotas) or (self.limits is not None and self.limits.is_enforced)
+        return account or is_counted or is_limited or any(_counts(left) for left in self.left)
+
+
+def _counts(left: Left) -> bool:
+    rule = left.rule
+    is_in_turn = len(rule.answers) > 1 and not left.is_drawn
+    sets = any(answer.set_state is not None for answer in rule.answers)
+    return bool(left.conditions) or rule.times is not None or is_in_turn or sets
+
+
+async def decide(parsed: Parsed, store: Store) -> Decided:
+    """Match the request, take what it needs of quotas and limits, and find the faults that strike it. Raises
+    StoreGone."""
+    context, request = parsed.context, parsed.request
+    namespace = context.namespace
+    rules = namespace.compiled.rules
+    ask = MatchContext(request, namespace.state, context.attempt, context.identity, namespace.seed)
+    is_large = len(context.http_request.body) > large.LARGE
+    left = await large.elsewhere(left_of, rules, ask) if is_large else left_of(rules, ask)
+    faults = Faults(*faults_of(context))
+    prefixes = await prefixes_of(parsed) if parsed.operation.is_completion else None
+    if prefixes is not None and any(_surely_refuses(each, context) for each in faults.with_rule(None)):
+        prefixes = None
+    question = _question(parsed, ask, left, faults, prefixes, store)
+    decision = await _decision(question, store)
+    context = numbered(context, decision)
+    ask = replace(ask, state=decision["state"], attempt=decision["attempt"])
+    found = None
+    if decision["rule"] >= 0:
+        rule = left[decision["rule"]].rule
+        found = RuleMatch(rule, rule.answers[decision["reply"]])
+    exchange = context.exchange
+    exchange.rule = found.rule.name if found is not None else None
+    exchange.why = why_of(ask, found, context) if found is not None or parsed.operation.is_completion else None
+    matched = Matched(context, parsed.operation, request, parsed.form, ask, found)
+    struck = _struck(question, decision, found, context)
+    return _admitted(matched, question, decision, struck, store)
+
+
+async def decide_early(stage: Arrived, store: Store) -> Decided:
+    """The number of its attempt, and its faults, for a request that is refused before it is matched. It needs no
+    store."""
+    question = _early(stage.context, Faults(*faults_of(stage.context)))
+    decision = await _decision(question, store, is_optional=True)
+    context = numbered(stage.context, decision)
+    return Decided(replace(stage, context=context), _struck(question, decision, None, context))
+
+
+async def decide_recalled(context: RequestContext, match: RuleMatch | None, store: Store) -> RequestContext:
+    """The number of its attempt, for a request whose answer is known."""
+    question = _early(context, Faults((), ()))
+    if match is not None:
+        question.base["rules"] = [_rule_plan(context, Residual(match.rule, {}, []), question, FOR_ALL)]
+    return numbered(context, await _decision(question, store, is_optional=True))
+
+
+def numbered(context: RequestContext, decision: Decision) -> RequestContext:
+    """The same request with the number of its attempt among all processes, and what comes of it: its ids are those that
+    a server alone would give."""
+    attempt, salt = decision["attempt"], decision.get("salt", 0)
+    context.exchange.attempt = attempt
+    context.namespace.learn(context.identity, attempt)
+    mixture = seeded.mixed_before(context.namespace.seed, "id") + seeded.mixed(context.identity, attempt, salt)
+    entropy = seeded.hashed(mixture)
+    request_id = context.provider.request_id(context.exchange.received, entropy)
+    return replace(context, attempt=attempt, entropy=entropy, request_id=request_id)
+
+
+# The plan
+
+
+def _early(context: RequestContext, faults: Faults) -> Question:
+    return Question(context, None, (), faults, (), None, None, _base(context))
+
+
+def _base(context: RequestContext) -> Plan:
+    return Plan(
+        now=context.exchange.received, identity=context.identity.hex()[:32], first=0, last=0, rules=[], account=None,
+        quotas=[], lease="", rate=None, faults=[], prefixes=None,
+    )  # fmt: skip
+
+
+def _question(
+    parsed: Parsed, ask: MatchContext, left: Sequence[Left], faults: Faults, prefixes: Prefixes | None, store: Store
+) -> Question:
+    context, request = parsed.context, parsed.request
+    provider, quotas, now = context.provider, context.namespace.quotas, context.exchange.received
+    limits = provider.limits(request)
+    base = _base(context)
+    counting: Sequence[tuple[Quota | None, QuotaPlan]] = ()
+    is_completion = parsed.operation.is_completion
+    base["account"] = account_plan(quotas, provider.name, request.key, guards=is_completion)
+    if is_completion:
+        most = provider.concurrency_of(request.model)
+        counting = quota_plans(quotas, provider.name, request.key, request.model, most, now)
+        base["quotas"] = [plan for _, plan in counting]
+        if any(plan["concurrency"] >= 0 for plan in base["quotas"]):
+            base["lease"] = next_lease(store)
+    if limits is not None:
+        base["rate"] = rate_plan((provider.name, request.key, request.model), limits)
+    if prefixes is not None:
+        base["prefixes"] = prefixes.plan
+    return Question(context, ask, left, faults, counting, limits, prefixes, base)
+
+
+def _surely_refuses(active: ActiveFault, context: RequestContext) -> bool:
+    """Whether a fault that nothing counts gives an error in any case, so that no prompt is cached."""
+    fault, namespace = active.fault, context.namespace
+    if fault.times is not None or fault.skip or fault.probability < 1:
+        return False
+    is_in_time = is_in_window(fault, namespace.clock.now() - namespace.fault_registry.started)
+    return is_in_time and fault.refuse(fault_context(Arrived(context))) is not None
+
+
+def _plan(question: Question, guess: int) -> Plan:
+    attempts = range(guess, guess + ATTEMPTS) if question.needs_attempt else FOR_ALL
+    plan = question.base.copy()
+    if question.needs_attempt:
+        plan["first"], plan["last"] = attempts[0], attempts[-1]
+    plan["faults"] = [
+        _fault_plan(question, each, attempts) for each in _counted(question, question.faults.with_rule(None))
+    ]
+    if question.ask is not None:
+        rules = question.context.namespace.compiled.rules
+        rows = residuals(question.left, rules, question.ask, attempts)
+        plan["rules"] = [_rule_plan(question.context, row, question, attempts) for row in rows]
+    return plan
+
+
+def _counted(question: Question, faults: Sequence[ActiveFault]) -> list[ActiveFault]:
+    """Those of them that the store counts now."""
+    namespace = question.context.namespace
+    since = namespace.clock.now() - namespace.fault_registry.started
+    return [each for each in faults if question.is_counted(each) and is_in_window(each.fault, since)]
+
+
+def _fault_plan(question: Question, active: ActiveFault, attempts: range) -> FaultPlan:
+    fault, context = active.fault, question.context
+    seed, identity = context.namespace.seed, context.identity
+    mask = ""
+    if fault.probability < 1:
+        mask = "".join("1" if hits(active, seed, identity, attempt) else "0" for attempt in attempts)
+    return FaultPlan(
+        key=active.id,
+        is_loose=active.source in BY_REQUEST,
+        skip=fault.skip,
+        times=-1 if fault.times is None else fault.times,
+        hits=mask,
+        refuses=question.prefixes is not None and question.refuses(active),
+    )
+
+
+def _rule_plan(context: RequestContext, row: Residual, question: Question, attempts: range) -> RulePlan:
+    rule, answers = row.rule, row.rule.answers
+    states = [answer.set_state for answer in answers]
+    faults = _counted(question, faults_of_rule(rule))
+    return RulePlan(
+        key=context.namespace.rule_key(rule.position),
+        when={OTHER_STATE if state is None else f"={state}": mask for state, mask in row.when.items()},
+        drawn=row.drawn,
+        replies=len(answers),
+        then=rule.then,
+        times=-1 if rule.times is None else rule.times,
+        sets=states if any(state is not None for state in states) else [],
+        errors=[place for place, answer in enumerate(answers) if _is_error(answer)],
+        faults=[_fault_plan(question, each, attempts) for each in faults],
+    )
+
+
+def _is_error(answer: Any) -> bool:
+    return isinstance(answer.content, ErrorReply) or answer.wire is not None
+
+
+# The decision
+
+
+async def _decision(question: Question, store: Store, *, is_optional: bool = False) -> Decision:
+    """Raises StoreGone when the store is gone and the request needs it."""
+    guess = question.context.attempt
+    is_needed = not is_optional and question.needs_store
+    for _ in range(MAX_PLANS):
+        plan = _plan(question, guess) if question.ask is not None or question.faults.with_rule(None) else question.base
+        try:
+            decision = await store.decide(question.context.namespace.name, plan, is_needed=is_needed)
+        except StoreGone:
+            if is_needed:
+                raise
+            decision = _without(question, store)
+        if not decision["again"]:
+            return decision
+        guess = decision["attempt"]
+    raise StoreGone(f"The {store.name} could not number this request: too many like it come at once. Try again.")
+
+
+def _without(question: Question, store: Store) -> Decision:
+    """The decision of this process alone. Its ids must differ from those that others give."""
+    fallback, name = store.fallback, question.context.namespace.name
+    plan = _plan(question, 1) if question.ask is not None or question.faults.with_rule(None) else question.base
+    decision = fallback.decide(name, plan)
+    if decision["again"]:
+        decision = fallback.decide(name, _plan(question, decision["attempt"]))
+    decision["salt"] = question.context.options.salt
+    exchange = question.context.exchange
+    exchange.notes += (NOTED,)
+    return decision
+
+
+def _struck(question: Question, decision: Decision, found: RuleMatch | None, context: RequestContext) -> StruckFaults:
+    """The faults that strike, in their order."""
+    namespace, rule = context.namespace, None if found is None else found.rule
+    registry, now, exchange = namespace.fault_registry, namespace.clock.now(), context.exchange
+    of_rule = faults_of_rule(rule) if rule is not None else []
+    actives = [*question.faults.before, *of_rule, *question.faults.after]
+    if not actives:
+        return StruckFaults((), exchange)
+    counted = [*_counted(question, question.faults.with_rule(None)), *_counted(question, of_rule)]
+    rows = {id(each): row for each, row in zip(counted, decision["faults"], strict=True)}
+    struck = []
+    for active in actives:
+        row = rows.get(id(active))
+        if row is not None:
+            if row[2]:
+                struck.append(active)
+            if active.source == "live" and active.fault.times is not None and row[1] >= active.fault.times:
+                registry.spend(active.id)
+        elif is_in_window(active.fault, now - registry.started) and hits(
+            active, namespace.seed, context.identity, context.attempt
+        ):
+            struck.append(active)
+    exchange.faults = tuple(f"{each.fault.kind} ({each.source})" for each in struck)
+    return StruckFaults(struck, exchange)
+
+
+def _admitted(matched: Matched, question: Question, decision: Decision, struck: StruckFaults, store: Store) -> Decided:
+    context, request = matched.context, matched.request
+    provider, now = context.provider, context.exchange.received
+    error = refusal_of(decision, provider, question.quotas, now)
+    if error is not None:
+        return Decided(matched, struck, error)
+    lease = _lease(matched, question, decision, store) if matched.operation.is_completion else None
+    admitted = Admitted(
+        context, matched.operation, request, matched.form, matched.question, matched.match, lease, question.limits,
+        decision, question.prefixes,
+    )  # fmt: skip
+    if decision["refused"] == "rate":
+        assert question.limits is not None
+        used = used_of(decision, now)
+        left, wait = allowance(question.limits, used), seconds_until_next(question.limits, used)
+        return Decided(admitted, struck, ProviderError(provider.over_limit(request, left, wait)))
+    return Decided(admitted, struck)
+
+
+def used_of(decision: Decision, now: float) -> Used:
+    """What a key has used of its limits per minute."""
+    requests, tokens, output = decision["used"]
+    return Used(requests, tokens, now, output)
+
+
+def _lease(matched: Matched, question: Question, decision: Decision, store: Store) -> SharedLease | None:
+    context, request, account = matched.context, matched.request, question.base["account"]
+    namespace, provider, quotas = context.namespace, context.provider, question.quotas
+    if account is not None and decision["balance"] is None and not account["spent"]:
+        account = None  # nothing is charged for
+    if not quotas and account is None:
+        return None
+    most = provider.concurrency_of(request.model)
+    return SharedLease(
+        store=store,
+        namespace=namespace.name,
+        name=question.base["lease"],
+        account=account,
+        plan=lambda now: [
+            plan for _, plan in quota_plans(namespace.quotas, provider.name, request.key, request.model, most, now)
+        ],
+        waits="salt" not in decision,
+        leased=[plan["key"] for _, plan in quotas if plan["concurrency"] >= 0],
+        hard=[
+            (quota.tokens, used)
+            for (quota, _), used in zip(quotas, decision["tokens"], strict=True)
+            if quota is not None and quota.refuses_crossing and quota.tokens is not None
+        ],
+    )

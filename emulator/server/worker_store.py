@@ -1,0 +1,69 @@
+"""The store of several workers: their parent keeps it, and they ask it on the control channel."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from emulator.state.memory_store import MemoryStore
+from emulator.state.store import Amount, Change, Decision, Plan, Settlement, Snapshot
+
+if TYPE_CHECKING:
+    from emulator.server.channel import Channel
+
+logger = logging.getLogger("emulator")
+
+
+def owner_of(index: int) -> str:
+    """The name of a worker in what it holds."""
+    return f"worker-{index}"
+
+
+def replied(store: MemoryStore, message: bytes) -> bytes:
+    """What the parent replies to a worker's message."""
+    action, namespace, argument = orjson.loads(message)
+    return orjson.dumps(getattr(store, action)(namespace, *argument))
+
+
+class WorkerStore:
+    """A worker's way to the store in its parent."""
+
+    decides_all = False
+    name = "store in the parent of the workers"
+
+    def __init__(self, channel: "Channel") -> None:
+        self._channel = channel
+        self.owner = owner_of(channel.index)
+        self.fallback = MemoryStore()
+
+    async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
+        """Raises StoreGone."""
+        decision: Decision = await self._ask("decide", namespace, plan)
+        return decision
+
+    def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
+        """Without waiting."""
+        confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def confirm(reply: "asyncio.Future[bytes]") -> None:
+            if (error := reply.exception()) is not None:
+                logger.error("What an answer has used may not be counted: %s", error)
+            if not confirmed.done():
+                confirmed.set_result(None)
+
+        self._channel.ask_store(orjson.dumps(["settle", namespace, [settlement]])).add_done_callback(confirm)
+        return confirmed
+
+    async def change(self, namespace: str, change: Change) -> Amount | None:
+        """Raises StoreGone."""
+        balance: Amount | None = await self._ask("change", namespace, change)
+        return balance
+
+    async def snapshot(self, namespace: str) -> Snapshot:
+        """Raises StoreGone."""
+        snapshot: Snapshot = await self._ask("snapshot", namespace)
+        return snapshot
+
+    async def _ask(self, action: str, namespace: str, *argument: Any) -> Any:
+        return orjson.loads(await self._channel.ask_store(orjson.dumps([action, namespace, argument])))

@@ -1,0 +1,370 @@
+"""A store in this process: what the parent of several workers keeps for them, and what a server falls back on."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import floor
+from typing import Generic, TypeVar
+
+from emulator.state.store import (
+    LEASE_SECONDS,
+    MAX_RECENT,
+    MAX_TALLIES,
+    OTHER_STATE,
+    AccountPlan,
+    Amount,
+    Change,
+    Decision,
+    FaultPlan,
+    Plan,
+    PrefixPlan,
+    QuotaPlan,
+    RatePlan,
+    Refusal,
+    RulePlan,
+    Settlement,
+    Snapshot,
+    limbs,
+    read,
+    units_of,
+    written,
+)
+
+MAX_SPACES = 11_000
+"""The most namespaces; the least recently used is dropped first."""
+MINUTE = 60.0
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """Values of late by key, in two generations: when one is full, it replaces the older one. What is used again in
+    time stays."""
+
+    __slots__ = ("_limit", "_new", "_old")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._new: dict[str, Value] = {}
+        self._old: dict[str, Value] = {}
+
+    def get(self, key: str) -> Value | None:
+        found = self._new.get(key)
+        return self._old.get(key) if found is None else found
+
+    def put(self, key: str, value: Value) -> None:
+        self._new[key] = value
+        if len(self._new) > self._limit:
+            self._old, self._new = self._new, {}
+
+    def drop(self, beginning: str) -> None:
+        """Drops all whose keys begin so."""
+        for values in (self._new, self._old):
+            for key in [key for key in values if key.startswith(beginning)]:
+                del values[key]
+
+
+@dataclass(slots=True)
+class _Space:
+    """What one namespace has."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    attempts: Recent[int] = field(default_factory=lambda: Recent(MAX_RECENT))
+    prefixes: Recent[float] = field(default_factory=lambda: Recent(MAX_RECENT))
+    tallies: Recent[list[float]] = field(default_factory=lambda: Recent(MAX_TALLIES))
+    leases: dict[str, dict[str, float]] = field(default_factory=dict)
+    """By quota: until when each lease is held."""
+    order: int = 0
+
+
+class MemoryStore:
+    """The counters of all namespaces. Every method is one step. Leases end with their owners, by `lost`."""
+
+    def __init__(self) -> None:
+        self._spaces: OrderedDict[str, _Space] = OrderedDict()
+
+    def decide(self, namespace: str, plan: Plan, now: float = 0.0) -> Decision:
+        """Counts a request. `now`: the real time, by which leases that nobody renews end."""
+        space = self._space(namespace)
+        attempt = (space.attempts.get(plan["identity"]) or 0) + 1
+        state = space.values.get("state", "start")
+        decision = _undecided(attempt, state)
+        if plan["first"] and not plan["first"] <= attempt <= plan["last"]:
+            decision["again"] = True
+            return decision
+        place = attempt - plan["first"] if plan["first"] else 0
+        rule = _find(space, plan["rules"], state, place, decision)
+        decision["balance"] = balance = balance_in(space.values, plan["account"])
+        if plan["account"] is not None and plan["account"]["guards"] and balance is not None and units_of(balance) <= 0:
+            decision["refused"] = "balance"
+        if not decision["refused"]:
+            _admit(space, plan, decision, now)
+        if plan["rate"] is not None and not decision["refused"]:
+            _rate(space, plan["rate"], plan["now"], decision)
+        faults = [*plan["faults"], *(rule["faults"] if rule is not None else ())]
+        decision["faults"] = [_count_fault(space, fault, place) for fault in faults]
+        if plan["prefixes"] is not None:
+            breaks = any(row[2] and fault["refuses"] for row, fault in zip(decision["faults"], faults, strict=True))
+            is_error = rule is not None and decision["reply"] in rule["errors"]
+            keeps = not (decision["refused"] or is_error or breaks)
+            decision["prefix"] = _look_up(space, plan["prefixes"], plan["now"], keeps=keeps)
+        if plan["identity"]:
+            space.attempts.put(plan["identity"], attempt)
+        return decision
+
+    def settle(self, namespace: str, settlement: Settlement) -> None:
+        """Records what a request has used."""
+        space, owner = self._space(namespace), f"x:{settlement['owner']}"
+        last = space.tallies.get(owner)
+        if last is not None and settlement["number"] <= last[0]:
+            return
+        space.tallies.put(owner, [settlement["number"]])
+        if settlement["account"] is not None:
+            _charge(space, settlement["account"], units_of(settlement["cost"]))
+        if settlement["tokens"]:
+            for quota in settlement["quotas"]:
+                if _is_windowed(quota):
+                    end, requests, tokens = _tally(space, quota, settlement["now"])
+                    space.tallies.put(f"q:{quota['key']}", [end, requests, tokens + settlement["tokens"]])
+        if settlement["rate"] is not None:
+            _take(space, settlement["rate"], settlement["now"], 0.0, *settlement["used"])
+        for key in settlement["closes"]:
+            space.leases.get(key, {}).pop(settlement["lease"], None)
+
+    def change(self, namespace: str, change: Change) -> Amount | None:
+        """Does what the control API asks for, unless it was done already. The balance after it, if it is about one."""
+        space, account, order = self._space(namespace), change["account"], change["order"]
+        if not order or order > space.order:
+            space.order = max(order, space.order)
+            self._do(namespace, space, change)
+            space = self._space(namespace)
+        return None if account is None else balance_in(space.values, account)
+
+    def _do(self, namespace: str, space: _Space, change: Change) -> None:
+        account, amount, values = change["account"], change["amount"], space.values
+        match change["kind"]:
+            case "reset":
+                self._spaces[namespace] = _Space(order=space.order)
+            case "restart":
+                _restart(space, change)
+            case "give":
+                assert account is not None
+                values[account["given"]] = "-" if amount is None else written(amount)
+            case "top_up":
+                assert account is not None
+                assert amount is not None
+                balance = balance_in(space.values, account)
+                if balance is not None:
+                    values[account["given"]] = _text(units_of(balance) + units_of(amount))
+            case "forget":
+                for key in change["keys"]:
+                    values.pop(key, None)
+
+    def snapshot(self, namespace: str) -> Snapshot:
+        """What the control API shows."""
+        return Snapshot(values=dict(self._space(namespace).values))
+
+    def lost(self, owner: str) -> None:
+        """A process is gone: what it held is free again."""
+        for space in self._spaces.values():
+            for held in space.leases.values():
+                for lease in [lease for lease in held if lease.startswith(f"{owner}:")]:
+                    del held[lease]
+
+    def _space(self, namespace: str) -> _Space:
+        space = self._spaces.get(namespace)
+        if space is None:
+            space = self._spaces[namespace] = _Space()
+            if len(self._spaces) > MAX_SPACES:
+                self._spaces.popitem(last=False)
+        else:
+            self._spaces.move_to_end(namespace)
+        return space
+
+
+def _undecided(attempt: int, state: str) -> Decision:
+    return Decision(
+        again=False, attempt=attempt, state=state, rule=-1, reply=0, refused="", quota=-1, open=0, end=0.0,
+        balance=None, tokens=[], used=[], faults=[], prefix=0,
+    )  # fmt: skip
+
+
+def _find(space: _Space, rules: list[RulePlan], state: str, place: int, decision: Decision) -> RulePlan | None:
+    """The first rule that matches and is not used up, counted as used."""
+    values = space.values
+    for number, rule in enumerate(rules):
+        when = rule["when"]
+        if when:
+            mask = when.get(f"={state}", when.get(OTHER_STATE, ""))
+            if mask[place : place + 1] != "1":
+                continue
+        key = f"u:{rule['key']}"
+        used = int(values.get(key, "0"))
+        reply = _reply(rule, used, place)
+        if reply < 0:
+            continue
+        values[key] = str(used + 1)
+        decision["rule"], decision["reply"] = number, reply
+        new = rule["sets"][reply] if rule["sets"] else None
+        if new is not None:
+            values["state"] = new
+        return rule
+    return None
+
+
+def _reply(rule: RulePlan, used: int, place: int) -> int:
+    """The place of the reply for use number `used`; -1: the rule is used up."""
+    if 0 <= rule["times"] <= used:
+        return -1
+    if rule["drawn"]:
+        return rule["drawn"][place]
+    if used < rule["replies"]:
+        return used
+    if rule["then"] == "cycle":
+        return used % rule["replies"]
+    return rule["replies"] - 1 if rule["then"] == "repeat_last" else -1
+
+
+def balance_in(values: Mapping[str, str], account: AccountPlan | None) -> Amount | None:
+    """What is left of an account; None: unlimited, or no such account."""
+    if account is None:
+        return None
+    given = values.get(account["given"])
+    if given is not None:
+        return None if given == "-" else read(given)
+    if account["balance"] is None:
+        return None
+    spent = values.get(account["spent"], "0 0")
+    return limbs(units_of(account["balance"]) - units_of(read(spent)))
+
+
+def _charge(space: _Space, account: AccountPlan, cost: int) -> None:
+    values, given = space.values, space.values.get(account["given"])
+    if given is not None and given != "-":
+        values[account["given"]] = _text(units_of(read(given)) - cost)
+    elif account["spent"]:
+        values[account["spent"]] = _text(units_of(read(values.get(account["spent"], "0 0"))) + cost)
+
+
+def _text(units: int) -> str:
+    return written(limbs(units))
+
+
+def _is_windowed(quota: QuotaPlan) -> bool:
+    return quota["requests"] >= 0 or quota["tokens"] >= 0
+
+
+def _tally(space: _Space, quota: QuotaPlan, now: float) -> tuple[float, float, float]:
+    """The end of the window, and what was used in it."""
+    found = space.tallies.get(f"q:{quota['key']}")
+    if found is None or now >= found[0]:
+        return quota["end"], 0, 0
+    return found[0], found[1], found[2]
+
+
+def _admit(space: _Space, plan: Plan, decision: Decision, now: float) -> None:
+    """Takes what the request needs of its quotas, or says which one refuses."""
+    quotas, tallies = plan["quotas"], []
+    for number, quota in enumerate(quotas):
+        tally = _tally(space, quota, plan["now"])
+        tallies.append(tally)
+        refused: Refusal = ""
+        if quota["concurrency"] >= 0:
+            held = space.leases.setdefault(quota["key"], {})
+            for lease in [lease for lease, until in held.items() if until <= now]:
+                del held[lease]
+            decision["open"] = len(held)
+            if decision["open"] >= quota["concurrency"]:
+                refused = "concurrency"
+        if not refused and 0 <= quota["requests"] <= tally[1]:
+            refused = "requests"
+        if not refused and 0 <= quota["tokens"] <= tally[2]:
+            refused = "tokens"
+        if refused:
+            decision["refused"], decision["quota"], decision["end"] = refused, number, tally[0]
+            return
+    decision["tokens"] = [int(tally[2]) for tally in tallies]
+    for quota, (end, requests, tokens) in zip(quotas, tallies, strict=True):
+        if _is_windowed(quota):
+            space.tallies.put(f"q:{quota['key']}", [end, requests + 1, tokens])
+        if quota["concurrency"] >= 0:
+            space.leases[quota["key"]][plan["lease"]] = now + LEASE_SECONDS
+
+
+def _drained(space: _Space, rate: RatePlan, now: float) -> tuple[float, float, float]:
+    found = space.tallies.get(f"r:{rate['key']}")
+    if found is None:
+        return 0.0, 0.0, 0.0
+    share = max(0.0, now - found[2]) / MINUTE
+    return (
+        max(0.0, found[0] - share * rate["requests"]),
+        max(0.0, found[1] - share * rate["tokens"]),
+        max(0.0, found[3] - share * max(0, rate["output"])),
+    )
+
+
+def _take(space: _Space, rate: RatePlan, now: float, requests: float, tokens: float, output: float) -> list[float]:
+    used = _drained(space, rate, now)
+    requests = min(used[0] + requests, rate["requests"])
+    tokens = min(used[1] + tokens, rate["tokens"])
+    output = min(used[2] + output, max(0, rate["output"]))
+    space.tallies.put(f"r:{rate['key']}", [requests, tokens, now, output])
+    return [requests, tokens, output]
+
+
+def _rate(space: _Space, rate: RatePlan, now: float, decision: Decision) -> None:
+    used = _drained(space, rate, now)
+    limits = (rate["requests"], rate["tokens"], rate["output"])
+    is_used_up = any(
+        limit >= 0 and floor(limit - amount + 1e-6) < 1 for limit, amount in zip(limits, used, strict=True)
+    )
+    if rate["is_enforced"] and is_used_up:
+        decision["refused"], decision["used"] = "rate", list(used)
+    else:
+        decision["used"] = _take(space, rate, now, 1.0, 0.0, 0.0)
+
+
+def _count_fault(space: _Space, fault: FaultPlan, place: int) -> list[int]:
+    key = f"f:{fault['key']}"
+    if fault["is_loose"]:
+        loose = space.tallies.get(key)
+        seen, struck = (int(loose[0]), int(loose[1])) if loose is not None else (0, 0)
+    else:
+        seen, struck = map(int, space.values.get(key, "0 0").split(" "))
+    strikes = (
+        seen >= fault["skip"]
+        and not 0 <= fault["times"] <= struck
+        and (not fault["hits"] or fault["hits"][place : place + 1] == "1")
+    )
+    seen, struck = seen + 1, struck + strikes
+    if fault["is_loose"]:
+        space.tallies.put(key, [seen, struck])
+    else:
+        space.values[key] = f"{seen} {struck}"
+    return [seen, struck, int(strikes)]
+
+
+def _look_up(space: _Space, prefixes: PrefixPlan, now: float, *, keeps: bool) -> int:
+    found = 0
+    for number, mark in enumerate(prefixes["look"], 1):
+        until = space.prefixes.get(mark)
+        if until is not None and until > now:
+            found = number
+    if keeps:
+        for mark, until in prefixes["keep"]:
+            space.prefixes.put(mark, max(until, space.prefixes.get(mark) or 0.0))
+    return found
+
+
+def _restart(space: _Space, change: Change) -> None:
+    """Rules and faults of a scenario count from the beginning."""
+    values, token = space.values, change["token"]
+    if token and values.get("scenario") == token:
+        return
+    stays = tuple(change["keys"])
+    for key in [key for key in values if key[:2] in ("u:", "f:") and not key.startswith(stays)]:
+        del values[key]
+    values["scenario"] = token
+    if change["renews_quotas"]:
+        space.tallies.drop("q:")
+        for key in [key for key in values if key.startswith("g:")]:
+            del values[key]

@@ -1,0 +1,173 @@
+"""What is replayed: at its own moments or at others, cut anew, with faults on top, counted and charged as it was."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from operations import every_request
+from rawhttp import Connection
+from recording_server import byte_server, recording
+from talk import KEYS
+
+from emulator import Emulator
+from emulator.pace import Pace
+from emulator.providers import PROVIDERS
+
+PATH = "/serevix/v1/chat/completions"
+WORDS = ["One ", "two ", "three ", "four."]
+ASKED = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Count"}], "stream": True}
+
+
+def event(text: str) -> bytes:
+    delta = {"id": "x", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}]}
+    return b"data: " + json.dumps(delta).encode() + b"\n\n"
+
+
+EVENTS = [*map(event, WORDS), b"data: [DONE]\n\n"]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path) -> Path:
+    """A recorded stream whose chunks are cut without regard to its events."""
+    body = b"".join(EVENTS)
+    pieces = [body[:20], body[20:150], body[150:]]
+    with (
+        byte_server([HEAD, *map(chunk, pieces), b"0\r\n\r\n"]) as upstream,
+        recording(tmp_path / "recordings", {"serevix": upstream.url}) as running,
+    ):
+        httpx.post(running.url("serevix") + "/v1/chat/completions", json=ASKED, headers=KEYS["serevix"])
+    return tmp_path
+
+
+def beside(folder: Path, **defaults: Any) -> str:
+    """A file beside the recordings, with defaults of its own."""
+    file = folder / "replay.json"
+    file.write_text(json.dumps({"version": 1, "include": "recordings/*.yaml", "defaults": defaults}))
+    return str(file)
+
+
+def chunks(emulator: Emulator) -> tuple[bytes, ...]:
+    with Connection(emulator.port) as client:
+        body = json.dumps(ASKED).encode()
+        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-type: application/json\r\n"
+        client.send(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        return client.response().chunks
+
+
+def planned(emulator: Emulator) -> list[float]:
+    """When each frame of the last answer was due."""
+    emulator.wait_for(1)
+    return [frame["planned"] for frame in emulator.journal[-1].frames]
+
+
+def test_segments_are_as_they_were_or_one_for_each_event(recorded: Path) -> None:
+    body = b"".join(EVENTS)
+    with Emulator(str(recorded / "recordings")) as replay:
+        assert chunks(replay) == (body[:20], body[20:150], body[150:])
+    with Emulator(beside(recorded, segments="events")) as replay:
+        assert chunks(replay) == tuple(EVENTS)
+
+
+def test_moments_are_scaled_or_paced_anew_by_tokens(recorded: Path) -> None:
+    moments = {}
+    for speed in (1.0, 4.0):
+        with Emulator(beside(recorded, segments="events"), speed=speed) as replay:
+            assert chunks(replay) == tuple(EVENTS)
+            moments[speed] = planned(replay)
+    assert moments[4.0] == pytest.approx([moment / 4 for moment in moments[1.0]])
+    with Emulator(beside(recorded, segments="events", pace={"ttft": 0.2, "tokens_per_second": 100})) as replay:
+        assert b"".join(chunks(replay)) == b"".join(EVENTS)  # the last two are due together
+        due = planned(replay)
+    assert due == pytest.approx([0.21, 0.23, 0.25, 0.27, 0.27])  # each word is two tokens
+    assert moments[1.0] != due
+
+
+def test_faults_strike_what_is_replayed(recorded: Path) -> None:
+    scenario = beside(recorded, segments="events")
+    with Emulator(scenario, faults=["no_done"]) as replay:
+        assert chunks(replay) == tuple(EVENTS[:-1])
+    with Emulator(scenario, faults=["duplicate_chunk"]) as replay:
+        assert chunks(replay) == (*[each for each in EVENTS[:-1] for _ in range(2)], EVENTS[-1])
+    with Emulator(scenario, faults=["reset:after_tokens=2"]) as replay, pytest.raises((ConnectionError, EOFError)):
+        chunks(replay)
+    with Emulator(scenario, faults=["error:status=503,times=1"]) as replay:
+        url = replay.url("serevix") + "/v1/chat/completions"
+        statuses = [httpx.post(url, json=ASKED, headers=KEYS["serevix"]).status_code for _ in range(2)]
+    assert statuses == [503, 200]
+
+
+@pytest.mark.parametrize("provider", list(PROVIDERS))
+def test_the_journal_counts_and_charges_what_is_replayed_as_what_was_recorded(provider: str, tmp_path: Path) -> None:
+    wanted = [each for each in every_request(provider) if each.is_completion]
+
+    def ask(url: str) -> None:
+        for each in wanted:
+            httpx.request(each.method, url + each.path, json=each.body, headers=KEYS[provider], timeout=60)
+
+    seen: dict[str, list[Any]] = {}
+
+    def note(name: str, emulator: Emulator) -> None:
+        seen[name] = [(each.usage, each.cost, each.model, each.outcome) for each in emulator.journal]
+
+    with Emulator({"rules": [{"reply": {"content": "Hello there.", "reasoning": "A greeting."}}]}) as upstream:
+        with recording(tmp_path, {provider: upstream.url(provider)}, mode="all") as running:
+            ask(running.url(provider))
+            assert running.server.app is not None
+            journal = running.server.app.namespaces.default.journal
+        note("recorded", upstream)
+        passed = [(each.usage, each.cost, each.model, each.outcome) for each in journal]
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        ask(replay.url(provider))
+        note("replayed", replay)
+    assert seen["replayed"] == passed
+    for (usage, cost, model, was), (shown, paid, asked, outcome) in zip(seen["recorded"], passed, strict=True):
+        assert (asked, outcome) == (model, was)
+        if shown is not None:  # some streams say nothing of it unless they are asked to
+            counted = (shown.prompt, shown.completion, shown.total, shown.cached)
+            assert counted == (usage.prompt, usage.completion, usage.total, usage.cached)
+            assert paid == cost
+    assert any(usage is not None for usage, *_ in passed)
+
+
+def test_lists_that_were_not_recorded_are_missing_too(tmp_path: Path) -> None:
+    with Emulator() as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        httpx.post(running.url("serevix") + "/v1/chat/completions", json=ASKED, headers=KEYS["serevix"])
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        missing = httpx.get(replay.url("serevix") + "/v1/models", headers=KEYS["serevix"])
+        other = httpx.get(replay.url("openai") + "/v1/models", headers=KEYS["openai"])
+        assert (missing.status_code, missing.headers["x-emulator-error"]) == (404, "unmatched")
+        assert other.status_code == 200  # of that provider, nothing is recorded
+    with Emulator(str(tmp_path), unmatched="generate") as replay, recording(tmp_path, {}, mode="none") as none:
+        generated = httpx.get(replay.url("serevix") + "/v1/models", headers=KEYS["serevix"])
+        alone = httpx.get(none.url("openai") + "/v1/models", headers=KEYS["openai"])
+    assert (generated.status_code, alone.status_code) == (200, 404)
+
+
+def test_lists_are_recorded_and_replayed(tmp_path: Path) -> None:
+    with Emulator() as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        listed = httpx.get(running.url("serevix") + "/v1/models", headers=KEYS["serevix"])
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        again = httpx.get(replay.url("serevix") + "/v1/models", headers=KEYS["serevix"])
+        replay.wait_for(1)
+        assert [each.outcome for each in replay.journal] == ["listing"]
+    assert again.content == listed.content
+
+
+def test_a_stream_of_an_own_pace_keeps_its_bytes(tmp_path: Path) -> None:
+    with (
+        Emulator(pace=Pace(0.01, 500)) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        through = httpx.post(running.url("serevix") + "/v1/chat/completions", json=ASKED, headers=KEYS["serevix"])
+    file = tmp_path / "paced.json"
+    file.write_text(json.dumps({"version": 1, "include": "*.yaml", "defaults": {"pace": {"tokens_per_second": 5000}}}))
+    with Emulator(str(file), unmatched="error") as replay:
+        again = httpx.post(replay.url("serevix") + "/v1/chat/completions", json=ASKED, headers=KEYS["serevix"])
+    assert again.content == through.content
