@@ -8,7 +8,7 @@ A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; NAME is one
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -32,6 +32,7 @@ from emulator.verdict import CHECKS
 ROOT = Path(__file__).parent.parent
 CLIENTS = ROOT / "tests" / "clients_long" / "results.json"
 GRADES = CLIENTS.with_name("grades.json")
+PROGRAMS = "../tests/clients_long/programs"
 CASES = ("chat", "stream", "tools", "structured", "reasoning", "errors", "retries", "embeddings")
 SECTION = re.compile(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- /table -->)", re.DOTALL)
 COMMON = ("probability", "times", "skip", "window")
@@ -201,14 +202,38 @@ def standard() -> Iterator[str]:
 
 
 def grades() -> Iterator[str]:
-    """How clients did in the exam, and what would mend what they failed."""
-    for result in json.loads(GRADES.read_text()).values():
-        levels = [f"{level} {result[level]['passed']} of {result[level]['held']}" for level in ("MUST", "SHOULD")]
-        yield f"\n**{result['client']}** ({result['packages']}): {', '.join(levels)}\n\n"
-        yield "| case | | grade | the fix |\n|---|---|---|---|\n"
-        for case in result["failed"]:
-            yield f"| `{case['name']}` | {case['level']} | {case['grade']} | {cell(case['fix'])} |\n"
+    """How clients did in the exam, by default and with the fixes."""
+    levels = ("MUST", "SHOULD")
+    results = json.loads(GRADES.read_text())
+    yield "| client | MUST | SHOULD | MUST, fixed | SHOULD, fixed |\n|---|:-:|:-:|:-:|:-:|\n"
+    for name, result in results.items():
+        scores = " | ".join(score(result[run][level]) for run in ("plain", "with_fixes") for level in levels)
+        yield f"| [{name}](#{name}) | {scores} |\n"
+    for name, result in results.items():
+        plain, mended = (f"{PROGRAMS}/{result[key]}" for key in ("program", "mended"))
+        yield f"\n### {name}\n\n{result['packages']}: [the program]({plain}), [with the fixes]({mended}).\n\n"
+        yield "| fix | MUST cases | SHOULD cases |\n|---|---|---|\n"
+        for fix in dict.fromkeys(case["fix"] for case in sorted(result["failed"], key=lambda case: case["level"])):
+            cases = [case for case in result["failed"] if case["fix"] == fix]
+            lead = "" if all(case["then"] == "PASS" for case in cases) else "*Not fixed:* "
+            yield f"| {lead}{cell(fix)} | {' | '.join(graded(cases, level) for level in levels)} |\n"
     yield "\n"
+
+
+def score(level: Mapping[str, int]) -> str:
+    """A share; all of it stands out."""
+    shown = f"{level['passed']} of {level['held']}"
+    return f"**{shown}**" if level["passed"] == level["held"] else shown
+
+
+def graded(cases: Sequence[Mapping[str, str]], level: str) -> str:
+    """The cases of a level by their grades, and those with the fix where they are not PASS."""
+    names: dict[str, list[str]] = {}
+    for case in cases:
+        if case["level"] == level:
+            then = "" if case["then"] in ("PASS", case["grade"]) else f" → {case['then']}"
+            names.setdefault(f"{case['grade']}{then}", []).append(f"`{case['name']}`")
+    return "<br>".join(f"{grade}: {' '.join(shown)}" for grade, shown in names.items())
 
 
 def versions() -> Iterator[str]:

@@ -16,7 +16,7 @@ from runner import ENVIRONMENT
 
 from emulator.cli.exam import command
 from emulator.exam.cases import CASES, MUST, SHOULD, Case, Expected
-from emulator.exam.grading import ANSWER, CITIES, Grade, Request, Run, grade, is_doubled, is_whole
+from emulator.exam.grading import ANSWER, CITIES, Grade, Request, Run, grade, is_doubled, is_whole, last_line
 from emulator.faults import fault_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -149,6 +149,21 @@ def test_grades(expected: Expected, result: Run, wanted: Grade) -> None:
 def test_grades_of_waiting(result: Run, wanted: Grade, said: str) -> None:
     verdict = grade(case_for(Expected.WAIT, wait=0.95), result, ANSWER)
     assert (verdict.grade, verdict.said) == (wanted, said)
+
+
+@pytest.mark.parametrize(
+    ("err", "said"),
+    [
+        ("", ""),
+        ("it failed\n", "it failed"),
+        ("SyntaxError: Unexpected end\n    at parse (x.js:1)\n\nNode.js v20.20.2\n", "SyntaxError: Unexpected end"),
+        ("AI_APICallError [AI_APICallError]: busy\n  cause: undefined\n}\n", "AI_APICallError [AI_APICallError]: busy"),
+        (SAID, "openai.APIError: busy"),
+        ("error: busy\nsee the log", "error: busy"),
+    ],
+)
+def test_what_a_client_says_of_its_end(err: str, said: str) -> None:
+    assert last_line(err) == said
 
 
 def test_text_of_a_fault_is_no_answer() -> None:

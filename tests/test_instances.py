@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
-from jsonschema import Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
+from jsonschema import Draft4Validator, Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
 
 from emulator.generation.instances import UnsatisfiableSchema, instance
 from emulator.generation.instances.patterns import Pattern
@@ -569,6 +569,25 @@ def test_each_draft_is_followed_in_its_own_words(name: str) -> None:
     for seed in range(20):
         value = json.loads(json.dumps(instance(schema, seed)))
         assert list(CHECKED_BY[template](schema).iter_errors(value)) == []
+
+
+@pytest.mark.parametrize(
+    ("draft", "validator"),
+    [("http://json-schema.org/draft-04/schema#", Draft4Validator), (None, Draft202012Validator)],
+)
+def test_a_keyword_that_the_draft_does_not_know_may_be_heeded_or_not(draft: str | None, validator: Any) -> None:
+    """`const` came after draft 4: for a validator that passes it over, no orientation fits exactly one branch."""
+    schema: Schema = {
+        "type": "object",
+        "properties": {"orientation": {"oneOf": [{"const": "portrait"}, {"const": "landscape"}]}, "name": {}},
+        "required": ["name"],
+    }
+    if draft is not None:
+        schema["$schema"] = draft
+    values = [instance(schema, seed) for seed in range(10)]
+    assert all(map(validator(schema).is_valid, values))
+    assert all(map(Draft202012Validator(schema).is_valid, values))
+    assert any("orientation" in value for value in values) == (draft is None)
 
 
 def test_what_a_dynamic_reference_adds_holds_at_every_level() -> None:

@@ -404,7 +404,37 @@ ROUTED = {
         }.items()
     },
 }
+THOUGHTS = {"google": {"thinking_config": {"include_thoughts": True}}}
+GOOGLE_CHAT: Mapping[str, Probe] = {
+    **{name: probe for name, probe in CHAT.items() if "." not in name or name.split(".")[0] != "thinking"},
+    "model": Probe({"model": "gemini-2.5-pro"}),
+    "reasoning_effort": Probe({"reasoning_effort": "none"}),
+    "tool_choice": Probe({"tool_choice": "required"}, {**chat(ASK), "tools": [FUNCTION]}),
+    "extra_body.google.thinking_config.thinking_budget": Probe(
+        {"extra_body": {"google": {"thinking_config": {"thinking_budget": 0}}}}
+    ),
+    "extra_body.google.thinking_config.thinking_level": Probe(
+        {"extra_body": {"google": {"thinking_config": {"thinking_level": "MINIMAL"}}}}
+    ),
+    "extra_body.google.thinking_config.include_thoughts": Probe({"extra_body": THOUGHTS}),
+    "extra_body.google.cached_content": Probe({"extra_body": {"google": {"cached_content": "cachedContents/one"}}}),
+    "extra_body.google.safety_settings": Probe({"extra_body": {"google": {"safety_settings": []}}}),
+    **{
+        name: Probe({name: value})
+        for name, value in {
+            "audio": {"voice": "x"},
+            "metadata": {"a": "b"},
+            "modalities": ["text"],
+            "parallel_tool_calls": True,
+            "service_tier": "auto",
+            "store": True,
+            "user": "somebody",
+        }.items()
+    },
+}
 SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
+    ("gemini", "chat"): GOOGLE_CHAT,
+    ("gemini", "embeddings"): {"model": Probe({"model": "gemini-embedding-2"})},
     ("openai", "chat"): OPENAI_CHAT,
     ("openai", "responses"): OF_RESPONSES,
     ("openai", "input_tokens"): {
@@ -436,6 +466,7 @@ SPECIAL: Mapping[tuple[str, str], Mapping[str, Probe]] = {
     },
     ("deepseek", "chat"): {"tool_choice": Probe({"tool_choice": "required"}, THOUGHTLESS)},
     ("cloudsway", "chat"): {"tool_choice": Probe({"tool_choice": "required"}, THOUGHTLESS)},
+    ("cloudsway", "google_chat"): GOOGLE_CHAT,
 }
 """Where a vendor needs another."""
 CLAUDES = ("anthropic", "serevix", "cloudsway")
@@ -445,9 +476,11 @@ MODELS = {
     "openai": "gpt-4o",
     "deepseek": "deepseek-v4-pro",
     "maxtoken": "deepseek-r1",
+    "gemini": "gemini-2.5-flash",
 }
 BASES: Mapping[str, Json] = {
     "chat_completions": chat(COUNT),
+    "google_chat": chat(COUNT),
     "responses": said(COUNT),
     "messages": {**chat(COUNT), "max_tokens": 100},
     "gap": {"prompt": COUNT},
@@ -472,8 +505,8 @@ def operations() -> Iterator[tuple[str, Operation, Any]]:
         seen = set()
         for operation in provider.operations:
             body = provider().speaking(operation.dialect).body_of(operation.name) if operation.has_body else None
-            if body is not None and operation.name not in seen:
-                seen.add(operation.name)
+            if body is not None and (operation.name, operation.dialect) not in seen:
+                seen.add((operation.name, operation.dialect))
                 yield name, operation, body
 
 
@@ -482,7 +515,9 @@ WHERE = [(name, operation) for name, operation, _ in operations()]
 
 
 def identified(value: Any) -> str:
-    return "-".join([value.provider, value.operation.name, value.parameter.name])
+    operation = value.operation
+    name = operation.name if operation.dialect != "google_chat" else operation.dialect
+    return "-".join([value.provider, name, value.parameter.name])
 
 
 @pytest.fixture(scope="module")
@@ -502,7 +537,9 @@ def request_of(provider: str, operation: Operation, probe: Probe, members: Json)
     if operation.dialect == "chat_completions":
         body["stream"] = False
     if operation.dialect == "embeddings":
-        body["model"] = "text-embedding-3-small"
+        body["model"] = "text-embedding-3-small" if provider != "gemini" else "gemini-embedding-001"
+    if operation.dialect == "google_chat":
+        body["model"] = MODELS["gemini"]
     if operation.dialect == "messages" and provider in CLAUDES:
         body["model"] = "claude-sonnet-4-6"
     if operation.dialect == "responses" and provider == "cloudsway":
@@ -534,7 +571,8 @@ def answer_of(response: httpx.Response) -> Any:
 
 
 def probe_of(case: Case) -> Probe:
-    special = SPECIAL.get((case.provider, case.operation.name), {})
+    name = case.operation.name if case.operation.dialect != "google_chat" else case.operation.dialect
+    special = SPECIAL.get((case.provider, name), {})
     return special.get(case.parameter.name) or PROBES[case.operation.dialect][case.parameter.name]
 
 

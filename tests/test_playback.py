@@ -76,8 +76,8 @@ class Stage:
         return server.server_state
 
     def is_idle(self) -> bool:
-        """Every request is done with."""
-        return not self._state.tasks
+        """Every request is done with, and none has begun."""
+        return not self._state.tasks and not any(protocol.held for protocol in self.protocols())
 
     def is_alone(self) -> bool:
         """Nobody is connected, and every request is done with."""

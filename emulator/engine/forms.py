@@ -42,12 +42,13 @@ def read(context: RequestContext, key: str) -> tuple[ModelRequest, Form | None]:
     form: Form | None = forms.get(place)
     if form is None or form.dialect is not dialect:
         request = dialect.parse(http_request, key)
-        form = Form(dialect, request, context.provider.encoding_of(request.model), context.provider.estimates(request))
+        encoding, is_estimate = context.provider.encoding_of(request.model), context.provider.estimates(request)
+        said = request.model, request.stream, request.controls, request.served
+        form = Form(dialect, *said, encoding, is_estimate)
         forms.keep(place, form)
         return request, form
-    known = form.request
     request = ModelRequest(
-        http_request, known.model, plain.messages, known.stream, known.controls, key, native, known.served
+        http_request, form.model, plain.messages, form.stream, form.controls, key, native, form.served
     )
     return request, form
 

@@ -12,7 +12,7 @@ from emulator.matching.rules import RuleMatch
 from emulator.offload import Pool
 from emulator.providers.base import Limits, Operation, Provider
 from emulator.records import record
-from emulator.request import HttpRequest, ModelRequest
+from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
@@ -90,8 +90,11 @@ class Form:
     """What a provider has made of all of a request but its words."""
 
     dialect: Dialect
-    request: ModelRequest
-    """The first of the form."""
+    model: str
+    stream: bool
+    controls: Controls
+    served: str
+    """As in `ModelRequest`."""
     encoding: EncodingName | None
     """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
     is_estimate: bool

@@ -27,6 +27,8 @@ INTERNAL = re.compile(
     re.MULTILINE,
 )
 """The last words of a program that has not thought of a case: no caller catches these by intent."""
+NAMED = re.compile(r"(?:Uncaught )?[\w.]*(?:Error|Exception|Warning|Timeout)\b(?: \[[^\]]*\])?: ?\S|(?:error|panic): ")
+"""A line that names an error; the last line may belong to its details, or to the runtime."""
 SAYS_CUT = re.compile(r"length|truncat|cut|incomplete|partial|filter|unfinished|max.?tokens|error|fail", re.IGNORECASE)
 
 
@@ -109,9 +111,10 @@ def foreign(case: Case, out: str, usual: str) -> str | None:
 
 
 def last_line(err: str) -> str:
-    """What a program said last, in one line."""
+    """What a program said last, in one line: the error, if it names one."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
-    return _cut(lines[-1]) if lines else ""
+    named = [line for line in lines[-12:] if NAMED.match(line)]
+    return _cut([*lines, *named[-1:]][-1]) if lines else ""
 
 
 def _cut(line: str) -> str:

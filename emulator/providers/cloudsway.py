@@ -50,6 +50,13 @@ class Cloudsway(
         *resold_media.CLOUDSWAY,
         *resold_claude.CLOUDSWAY,
         *resold_gemini.operations("/v1/ai/{endpointPath}/"),
+        Operation(
+            "chat",
+            "POST",
+            "/v1/ai/{endpointPath}/google/chat/completions",
+            "a chat completion of Gemini's",
+            dialect=resold_gemini.GOOGLE_CHAT,
+        ),
     )
     dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
         "messages": resold_claude.CloudswayMessages,
@@ -57,6 +64,7 @@ class Cloudsway(
         "images": resold_media.CloudswayImages,
         resold_gemini.CONTENT: resold_gemini.CloudswayContent,
         resold_gemini.ARRAY: resold_gemini.CloudswayArray,
+        resold_gemini.GOOGLE_CHAT: resold_gemini.CloudswayChat,
     }
     example = (
         "/v1/ai/sVUARttwSjilLOZY/chat/completions",

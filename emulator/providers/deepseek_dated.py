@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from emulator.providers.base import Price, Provider
-from emulator.providers.deepseek_chat import DeepSeekDialect
+from emulator.providers.deepseek_build import DeepSeekBuild
 from emulator.providers.deepseek_input import DeepSeekBody
 from emulator.providers.deepseek_profiles import (
     CONTEXT_WINDOW,
@@ -25,7 +25,7 @@ MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
 R1 = "deepseek-reasoner"
 
 
-class DatedDeepSeek(DeepSeekDialect[DeepSeekSettings]):
+class DatedDeepSeek(DeepSeekBuild):
     """Models, prices and efforts of one profile."""
 
     prices_move = True

@@ -46,16 +46,21 @@ class ServesDeepSeek(Provider[SettingsT_co]):
     def estimates(self, request: ModelRequest) -> bool:
         return super().estimates(request) or FOREIGN.match(request.model) is not None
 
+    def effort_prompt(self, request: ModelRequest) -> tuple[str | None, int]:
+        """The effort whose text stands in the prompt of a request that thinks, and the tokens of others like it."""
+        return request.controls.reasoning_effort, 0
+
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         """What a request costs as a prompt, in DeepSeek's chat template."""
         controls = request.controls
         is_forced = bool(controls.tools) and controls.tool_choice not in ("auto", "none")
         extra = (FORCED if is_forced else 0) + (JSON_MODE if controls.response_format == "json_object" else 0)
+        effort, more = self.effort_prompt(request) if controls.thinking else (None, 0)
         fixed, texts = tokens.prompt_texts(
             request.messages,
             thinking=bool(controls.thinking),
             tools=() if controls.tool_choice == "none" else controls.tools,
-            effort=controls.reasoning_effort,
+            effort=effort,
             schema=controls.schema,
         )
-        return fixed + extra + sum(map(cost_of_images, request.messages)), texts
+        return fixed + extra + more + sum(map(cost_of_images, request.messages)), texts

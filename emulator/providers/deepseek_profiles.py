@@ -44,6 +44,13 @@ class Model:
     """Whether `/responses` knows it."""
     is_literal_about_efforts: bool = True
     """Whether low means low and xhigh high; before, low meant high and xhigh max."""
+    fingerprint: str = ""
+    """What answers are signed with, as those tell who captured some."""
+    thinks_hard: bool = False
+    """Whether the usual effort, high, puts the text into the prompt that only max put there before August: 79 tokens,
+    as prompts of known length show."""
+    thinking_prompt: int = 0
+    """Tokens of another text that the usual effort puts there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +101,20 @@ def _rates(*prices: str) -> Rates:
     return Rates(*[per_million(miss, output, hit) for hit, miss, output in each])
 
 
-_FLASH = Model("deepseek-v4-flash", "DeepSeek-V4-Flash", _rates("0.028 / 0.14 / 0.28"), 2500)
+_FLASH = Model(
+    "deepseek-v4-flash",
+    "DeepSeek-V4-Flash",
+    _rates("0.028 / 0.14 / 0.28"),
+    2500,
+    fingerprint="fp_8b330d02d0_prod0820_fp8_kvcache_20260402",
+)
 _PRO = Model(
     "deepseek-v4-pro",
     "DeepSeek-V4-Pro",
     _rates("0.03625 / 0.435 / 0.87"),  # with the discount of 75 percent that its preview had
     500,
     is_literal_about_efforts=False,
+    fingerprint="fp_9954b31ca7_prod0820_fp8_kvcache_20260402",
 )
 _OLD = {"deepseek-chat": Alias("deepseek-v4-flash", False), "deepseek-reasoner": Alias("deepseek-v4-flash", True)}
 
@@ -119,14 +133,31 @@ _JULY_31 = replace(
     _JULY_24,
     name="2026-07-31",
     began=datetime(2026, 7, 31, tzinfo=UTC),
-    models=(replace(_JULY_24.models[0], has_responses=True), _JULY_24.models[1]),
+    models=(
+        replace(
+            _JULY_24.models[0],
+            has_responses=True,
+            fingerprint="fp_a18b46594c_prod0820_fp8_kvcache_20260402",
+            thinks_hard=True,
+        ),
+        _JULY_24.models[1],
+    ),
     has_responses=True,
 )
 _AUGUST_13 = replace(
     _JULY_31,
     name="2026-08-13",
     began=datetime(2026, 8, 13, tzinfo=UTC),
-    models=(_JULY_31.models[0], replace(_JULY_31.models[1], has_responses=True, is_literal_about_efforts=True)),
+    models=(
+        replace(_JULY_31.models[0], fingerprint="a26a7955944dc5c60445bff77fac9c8e"),
+        replace(
+            _JULY_31.models[1],
+            has_responses=True,
+            is_literal_about_efforts=True,
+            fingerprint="a307abda487cd1b463329ccb945ce396",
+            thinks_hard=True,
+        ),
+    ),
 )
 _AUGUST_16 = replace(
     _AUGUST_13,
@@ -161,6 +192,8 @@ _SEPTEMBER_10 = Profile(
             2500,
             sees_images=True,
             has_responses=True,
+            fingerprint="aeb56401ca74e127821c4f9126dcb669",
+            thinking_prompt=26,
         ),
         _AUGUST_16.models[1],
     ),

@@ -58,6 +58,8 @@ class DeepSeekSettings(Settings):
     """The mode of a request that does not say `thinking`."""
     effort: Literal["profile", "current", "earlier"] = "profile"
     """What efforts mean: now minimal is low, medium and xhigh are high; earlier low and medium were high, xhigh max."""
+    hidden_prompt: bool = False
+    """Whether the text counts that the usual effort puts into the prompt since August: 79 tokens, or 26 (V4.1)."""
     json_schema: Literal["accept", "refuse"] = "accept"
     """Whether `response_format` may be a schema: DeepSeek itself refuses it today, but helpers of SDKs ask for it."""
     context_length: int = CONTEXT_LENGTH

@@ -27,7 +27,8 @@ from emulator.dialects.generate_content import (
 )
 from emulator.dialects.generate_content_input import JSON, GenerateContentBody, prompt_texts
 from emulator.dialects.generate_content_words import is_signature
-from emulator.providers.base import Allowance, ErrorSpec, Limits, NameList, Operation, Price, Provider, Settings
+from emulator.providers import gemini_openai
+from emulator.providers.base import Allowance, ErrorSpec, Limits, NameList, Operation, Price, Provider, Settings, bearer
 from emulator.providers.gemini_models import (
     CONTEXT,
     DIMENSIONS,
@@ -192,7 +193,10 @@ class Gemini(Provider[GeminiSettings]):
     cache_unit: ClassVar[int] = 256
     cache_from: ClassVar[int] = 1024
     habits: ClassVar[Habits] = Habits(call_id=call_id)
-    operations = tuple([operation for version in ("v1beta", "v1") for operation in operations_of(version)])
+    operations = (
+        *[operation for version in ("v1beta", "v1") for operation in operations_of(version)],
+        *gemini_openai.operations(),
+    )
     example = (
         "/v1beta/models/gemini-2.5-flash:generateContent",
         {"contents": [{"role": "user", "parts": [{"text": "Explain how AI works in a few words"}]}]},
@@ -201,6 +205,8 @@ class Gemini(Provider[GeminiSettings]):
         "generate_content": GeminiContent,
         "generate_content_array": GeminiContentArray,
         "embed_content": GeminiEmbeddings,
+        gemini_openai.CHAT: gemini_openai.GeminiChat,
+        gemini_openai.EMBEDDINGS: gemini_openai.GeminiOpenAIEmbeddings,
     }
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(
@@ -250,10 +256,10 @@ class Gemini(Provider[GeminiSettings]):
         return operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
-        return google_key(headers, query)
+        return google_key(headers, query) or bearer(headers)
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
-        return headers.get(KEY_HEADER)
+        return headers.get(KEY_HEADER) or bearer(headers)
 
     def model_named(self, name: str, method: str) -> str:
         """The model of a name in a URL. Raises ProviderError."""
@@ -313,6 +319,8 @@ class Gemini(Provider[GeminiSettings]):
 
     def listing(self, request: ModelRequest, balance: Any = None) -> Any:
         http_request = request.http_request
+        if http_request.dialect in gemini_openai.DIALECTS:
+            return super().listing(request, balance)
         names = MODELS if self.settings.models is None else self.settings.models
         if http_request.operation == "models":
             return page(names, parse_qs(http_request.query))
@@ -329,6 +337,8 @@ class Gemini(Provider[GeminiSettings]):
         row = self.error_spec(reply)
         if reply.body is None:
             reply = replace(reply, body=refusal_of(row, model_in(http_request)))
+        if http_request is not None and http_request.dialect in gemini_openai.DIALECTS:
+            return super().error(gemini_openai.in_list(reply, row), http_request, request_id)
         if http_request is None or http_request.operation != STREAM or isinstance(reply.body, str):
             return super().error(reply, http_request, request_id)
         if row.status == 200:  # a blocked prompt: an answer that has one event

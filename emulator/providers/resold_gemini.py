@@ -1,13 +1,21 @@
-"""Generate content as gateways pass it on: Serevix (New API) with either form of a key, Cloudsway with its own."""
+"""Gemini as gateways pass it on: Serevix (New API) with either form of a key, Cloudsway with its own, and also as chat
+completions."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from pydantic import ValidationError
+
+from emulator.dialects.base import PLAIN, Habits
+from emulator.dialects.chat_input import BodyType
 from emulator.dialects.generate_content import STREAM, GenerateContent, GenerateContentArray
 from emulator.dialects.generate_content_input import GenerateContentBody, prompt_texts
+from emulator.dialects.serde import not_of_type, serde
 from emulator.providers.base import Mark, Operation, Price, Provider, SettingsT_co, provider_error
 from emulator.providers.gemini_models import price_of
-from emulator.request import HttpRequest, ModelRequest
+from emulator.providers.gemini_openai import GeminiChatBody, GoogleChat
+from emulator.request import Controls, HttpRequest, ModelRequest
 
 if TYPE_CHECKING:
     from emulator.providers.cloudsway import Cloudsway  # noqa: F401  # a type argument below
@@ -15,6 +23,7 @@ if TYPE_CHECKING:
 
 
 CONTENT, ARRAY = GenerateContent.dialect, GenerateContentArray.dialect
+GOOGLE_CHAT = "google_chat"
 MODEL = "gemini-2.5-flash"
 """What answers where neither the URL nor the body names a model."""
 
@@ -29,7 +38,7 @@ class ResellsGemini(Provider[SettingsT_co]):
     """A provider of Google's models beside others: their tokens and prices are Google's."""
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
-        is_native = request.http_request.dialect in (CONTENT, ARRAY)
+        is_native = request.http_request.dialect in (CONTENT, ARRAY, GOOGLE_CHAT)
         return prompt_texts(request) if is_native else super().prompt_texts(request)
 
     def price_of(self, model: str, moment: float) -> Price:
@@ -75,3 +84,33 @@ class CloudswayContent(GenerateContent["Cloudsway"]):
 
 class CloudswayArray(GenerateContentArray["Cloudsway"], CloudswayContent):
     """The same, streamed as an array."""
+
+
+class CloudswayChatBody(GeminiChatBody):
+    """The path names an endpoint, so the body may name the model."""
+
+    model: str | None = None  # type: ignore[assignment]
+
+
+class CloudswayChat(GoogleChat["Cloudsway"]):
+    """`POST /v1/ai/{endpointPath}/google/chat/completions`"""
+
+    dialect = GOOGLE_CHAT
+    Body = CloudswayChatBody
+
+    def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
+        self.provider.check_endpoint(http_request)
+        return super().read(http_request, model)
+
+    def model_habits(self) -> Habits:
+        return PLAIN
+
+    def not_of_type(self, error: ValidationError) -> Exception:
+        return self.bad_request(not_of_type(serde(error.errors(include_url=False)[0])))
+
+    def model_of(self, http_request: HttpRequest, body: GeminiChatBody) -> str:
+        return (body.model or MODEL).removeprefix("models/")
+
+    def controls(self, body: GeminiChatBody) -> Controls:
+        controls = super().controls(body)  # what is called is checked by no model here, so `validated` is `auto`
+        return replace(controls, tool_choice="auto") if controls.tool_choice == "validated" else controls

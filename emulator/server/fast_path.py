@@ -35,7 +35,7 @@ logger = logging.getLogger("emulator")
 
 MAX_HEADS = 256
 MAX_HEAD_LENGTH = 4096
-MAX_LENGTHS = 512
+MAX_LENGTHS = 64
 """The most lengths of bodies that are remembered for one head."""
 MAX_HELD = 65536
 """The most bytes of a body that its head waits for."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from emulator.providers import PROVIDERS
 from emulator.providers.base import bearer
+from emulator.records import record
 from emulator.request import HttpRequest
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.compiled import CompiledScenario
@@ -38,7 +39,7 @@ class Target:
     """Namespace and faults as they stand in the URL."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RequestHead:
     """What the head of a request says: all that is to be known before its body is read."""
 
@@ -62,8 +63,19 @@ class RequestHead:
 
     def of_length(self, length: str) -> "RequestHead":
         """The same head of a request whose body has another length."""
-        headers = {**self.headers, "content-length": length}
-        return replace(self, headers=headers, size=self.size + len(length) - len(self.headers["content-length"]))
+        return RequestHead(
+            self.target,
+            self.method,
+            {**self.headers, "content-length": length},
+            self.query,
+            self.key,
+            self.compiled,
+            self.namespace,
+            self.complaint,
+            self.sent_path,
+            self.size + len(length) - len(self.headers["content-length"]),
+            self.kind,
+        )
 
     def within(self, namespace: Namespace) -> "RequestHead":
         """The same with the credential that the provider finds under the settings of the request's own namespace."""

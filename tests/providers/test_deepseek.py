@@ -37,9 +37,13 @@ RULES: list[dict[str, Any]] = [
 ]
 
 
+PROFILE = "2026-04-26"
+"""Of the time of the documents; `test_deepseek_profiles` has what came later."""
+
+
 @pytest.fixture(scope="module")
 def scripted(serving: Serving) -> Emulator:
-    return serving({"rules": RULES, "clock": "virtual"})
+    return serving({"rules": RULES, "clock": "virtual", "providers": {"deepseek": {"profile": PROFILE}}})
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +53,8 @@ def generating(serving: Serving) -> Emulator:
 
 def free(*, accounts: Any = (), **settings: Any) -> dict[str, Any]:
     """A scenario without rules: every answer is generated."""
-    return {"unmatched": "generate", "providers": {"deepseek": settings}, "accounts": list(accounts)}
+    chosen = {"profile": PROFILE, **settings}
+    return {"unmatched": "generate", "providers": {"deepseek": chosen}, "accounts": list(accounts)}
 
 
 def usage(prompt: int, completion: int, reasoning: int | None = None, cached: int = 0) -> dict[str, Any]:
@@ -151,7 +156,7 @@ class TestAWholeAnswer:
         assert thinks(idle, thinking=THINKING)
 
     def test_costs_more_prompt_with_the_highest_effort(self, serving: Serving, ask: Ask) -> None:
-        current, earlier = serving(free()), serving(free(effort="earlier"))
+        current, earlier = serving(free(effort="current")), serving(free(effort="earlier"))
 
         def prompt(emulator: Emulator, effort: str) -> int:
             body = ask(emulator, "deepseek", question("deepseek", reasoning_effort=effort)).json()
@@ -305,7 +310,7 @@ SCHEMA = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type":
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown model": (
         {"model": "gpt-5"},
-        "The supported API model names are deepseek-flash or deepseek-v4-pro, but you passed gpt-5.",
+        "The supported API model names are deepseek-v4-flash or deepseek-v4-pro, but you passed gpt-5.",
     ),
     "max_tokens 0": ({"max_tokens": 0}, "Invalid max_tokens value, the valid range of max_tokens is [1, 393216]"),
     "max_tokens": ({"max_tokens": 393217}, "Invalid max_tokens value, the valid range of max_tokens is [1, 393216]"),
@@ -526,14 +531,14 @@ MISFITS = {
     ),
     "kind of part": (
         '{"model":"m","messages":[{"role":"user","content":[{"type":"clip"}]}]}',
-        "messages[0]: unknown variant `clip`, expected one of `text`, `image_url`, `file` at line 1 column 69",
+        "messages[0]: unknown variant `clip`, expected `text` or `image_url` at line 1 column 69",
     ),
     "messages missing": ('{"model":"m"}', "missing field `messages` at line 1 column 13"),
     "model missing": ('{"messages":[]}', "missing field `model` at line 1 column 15"),
     "effort": (
         '{"model":"m","reasoning_effort":"x","messages":[]}',
         "reasoning_effort: unknown variant `x`, expected one of `none`, `minimal`, `low`, `medium`, `high`, `xhigh`, "
-        "`max`, `ultra` at line 1 column 35",
+        "`max` at line 1 column 35",
     ),
     "thinking": (
         '{"model":"m","messages":[],"thinking":{"type":"x"}}',
@@ -768,7 +773,7 @@ class TestATextWithAGap:
         [
             (
                 {"model": "x"},
-                "The supported API model names are deepseek-flash or deepseek-v4-pro, but you passed x.",
+                "The supported API model names are deepseek-v4-flash or deepseek-v4-pro, but you passed x.",
             ),
             ({"max_tokens": 4097}, "Invalid max_tokens value, the valid range of max_tokens is [1, 4096]"),
             ({"logprobs": 21}, "Invalid logprobs value, the valid range of logprobs is [0, 20]"),
@@ -845,7 +850,7 @@ class TestThePromptCache:
     LONG = "The sea is wide and deep. " * 40
 
     def test_knows_a_prompt_that_the_same_key_sent_before(self, serving: Serving, ask: Ask) -> None:
-        emulator = serving({"name": "cache", "rules": RULES})
+        emulator = serving({"name": "cache", "rules": RULES, "providers": {"deepseek": {"profile": PROFILE}}})
         body = question("deepseek", self.LONG)
 
         def cached(key: str) -> tuple[int, int, int]:

@@ -279,6 +279,61 @@ def test_efforts_mean_what_they_meant(world: Made, settings: Json, model: str, e
     assert (asked > plain) == is_max
 
 
+@pytest.mark.parametrize(
+    ("profile", "model", "effort", "tokens"),
+    [
+        ("2026-07-24", "deepseek-v4-flash", "high", 6),
+        ("2026-07-31", "deepseek-v4-flash", "high", 85),  # as captured on 5 August
+        ("2026-07-31", "deepseek-v4-flash", "low", 6),
+        ("2026-07-31", "deepseek-v4-pro", "none", 6),
+        ("2026-08-13", "deepseek-v4-pro", "high", 85),
+        ("2026-11", "deepseek-v4-pro", "max", 85),
+        ("2026-11", "deepseek-flash", "high", 32),
+        ("2026-11", "deepseek-flash", "none", 6),
+    ],
+)
+def test_thinking_puts_a_text_into_the_prompt(world: Made, profile: str, model: str, effort: str, tokens: int) -> None:
+    here = world([{"reply": {"content": "Hi"}}], profile=profile, hidden_prompt=True)
+    question = [{"role": "user", "content": "Say hi"}]
+    assert here.chat(model, messages=question, reasoning_effort=effort).json()["usage"]["prompt_tokens"] == tokens
+    if effort == "high":  # which is the usual one
+        assert here.chat(model, messages=question).json()["usage"]["prompt_tokens"] == tokens
+
+
+def test_without_the_setting_thinking_costs_nothing(world: Made) -> None:
+    here = world([{"reply": {"content": "Hi"}}])
+    question = [{"role": "user", "content": "Say hi"}]
+    for model in ("deepseek-flash", "deepseek-v4-pro"):
+        assert here.chat(model, messages=question).json()["usage"]["prompt_tokens"] == 6
+
+
+def test_the_prompts_of_captured_answers_cost_what_they_did(world: Made) -> None:
+    def cost(profile: str, model: str, text: str) -> int:
+        here = world([{"reply": {"content": "Hi"}}], profile=profile, hidden_prompt=True)
+        answer = here.chat(model, messages=[{"role": "user", "content": text}]).json()
+        count: int = answer["usage"]["prompt_tokens"]
+        return count
+
+    assert cost("2026-08-21", "deepseek-v4-pro", "从 1 数到 10") == 91
+    assert cost("2026-08-21", "deepseek-v4-pro", "用一句话介绍你自己") == 87
+    assert cost("2026-09-10", "deepseek-flash", "Reply with exactly: hi") == 35
+
+
+@pytest.mark.parametrize(
+    ("profile", "flash", "pro"),
+    [
+        ("2026-04-26", "fp_8b330d02d0_prod0820_fp8_kvcache_20260402", "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"),
+        ("2026-07-31", "fp_a18b46594c_prod0820_fp8_kvcache_20260402", "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"),
+        ("2026-08-16", "a26a7955944dc5c60445bff77fac9c8e", "a307abda487cd1b463329ccb945ce396"),
+        ("2026-11", "aeb56401ca74e127821c4f9126dcb669", "a307abda487cd1b463329ccb945ce396"),
+    ],
+)
+def test_each_build_signs_its_answers(world: Made, profile: str, flash: str, pro: str) -> None:
+    here = world(profile=profile)
+    names = ("deepseek-v4-flash", "deepseek-v4-pro")
+    assert [here.chat(name).json()["system_fingerprint"] for name in names] == [flash, pro]
+
+
 def test_ultra_is_no_effort_before_september(world: Made) -> None:
     assert world(profile="2026-08-21").chat(reasoning_effort="ultra").status_code == 400
 

@@ -160,7 +160,7 @@ class _Maker:
             try:
                 value = self._attempt(schema, place, attempt, choices)
                 self.document.scope = list(place.scope)
-                broken = self.document.fault(schema, value)
+                broken = self.document.fault(schema, value) or self.document.fault_by_the_letter(schema, value)
                 if broken is None:
                     return value
                 miss = Miss(f"none of {attempt + 1} values that were tried satisfies '{broken}'", final=False)

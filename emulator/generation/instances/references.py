@@ -13,6 +13,15 @@ ONE = ("additionalItems", "additionalProperties", "contains", "contentSchema", "
 SEVERAL = ("allOf", "anyOf", "oneOf", "prefixItems", "items")
 NAMED = ("$defs", "definitions", "dependentSchemas", "dependencies", "patternProperties", "properties")
 LEGACY = ("draft-07", "draft-06", "draft-04", "draft-03")
+SINCE: Mapping[str, tuple[str, ...]] = {
+    "draft-06": ("const", "contains", "propertyNames"),
+    "draft-07": ("if", "then", "else"),
+    "2019-09": ("dependentRequired", "dependentSchemas", "maxContains", "minContains", "unevaluatedItems",
+                "unevaluatedProperties", "$recursiveRef"),
+    "2020-12": ("prefixItems", "$dynamicRef"),
+}  # fmt: skip
+"""The keywords that each draft brought."""
+DRAFTS = ("draft-03", "draft-04", *SINCE)
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
@@ -24,6 +33,8 @@ class References:
         dialect = root.get("$schema") if isinstance(root, Mapping) else None
         self.is_legacy = isinstance(dialect, str) and any(template in dialect for template in LEGACY)
         """Up to draft 7 a `$ref` hides what stands beside it."""
+        self.newer = newer_than(dialect)
+        """The keywords that its draft does not know: some validators heed them all the same, others do not."""
         self.contains_counts = not (isinstance(dialect, str) and "2019-09" in dialect)
         """Whether `contains` evaluates items, as it does since draft 2020-12."""
         self._bases: dict[int, str] | None = None
@@ -112,6 +123,15 @@ class References:
     def _known(self) -> set[str]:
         definitions = self.root if isinstance(self.root, Mapping) else {}
         return {f"#/{place}/{name}" for place in ("$defs", "definitions") for name in definitions.get(place) or ()}
+
+
+def newer_than(dialect: Any) -> frozenset[str]:
+    """The keywords that came after the draft that `$schema` names; none for the newest, or for an unknown one."""
+    named = [draft for draft in DRAFTS if isinstance(dialect, str) and draft in dialect]
+    if not named:
+        return frozenset()
+    later = DRAFTS[DRAFTS.index(named[0]) + 1 :]
+    return frozenset(keyword for draft in later for keyword in SINCE.get(draft, ()))
 
 
 def _is_recursive(schema: Any) -> bool:

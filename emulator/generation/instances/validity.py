@@ -30,6 +30,9 @@ class SchemaDocument:
         self.scope: list[str] = [self.references.base_of(root) or ""]
         self.depth = 0
         self.listed: dict[int, frozenset[Any]] = {}
+        self.unheeded: frozenset[str] = frozenset()
+        """The keywords that are passed over."""
+        self.newer = self.references.newer if uses(root, self.references.newer, fuel) else frozenset()
 
     def entered(self, schema: JsonSchema, scope: list[str]) -> str:
         """The base of the schema, which is now the innermost of the dynamic scope."""
@@ -68,10 +71,22 @@ class SchemaDocument:
             del self.scope[before:]
         return None
 
+    def fault_by_the_letter(self, schema: JsonSchema, value: Any) -> str | None:
+        """The same for validators that pass over what its draft does not know."""
+        if not self.newer:
+            return None
+        self.unheeded = self.newer
+        try:
+            return self.fault(schema, value)
+        finally:
+            self.unheeded = frozenset()
+
     def heeded(self, schema: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
         """The keywords that count: up to draft 7 a `$ref` stands alone."""
         if self.references.is_legacy and "$ref" in schema:
             return (("$ref", schema["$ref"]),)
+        if self.unheeded:
+            return [(keyword, argument) for keyword, argument in schema.items() if keyword not in self.unheeded]
         return schema.items()
 
     def evaluated(self, schema: JsonSchema, value: Any, parts_of: Evaluated) -> set[Any]:
@@ -134,6 +149,21 @@ def size_of(value: Any, fuel: Fuel) -> int:
         elif isinstance(part, Mapping):
             waiting += part.values()
     return count
+
+
+def uses(schema: JsonSchema, keywords: frozenset[str], fuel: Fuel) -> bool:
+    """Whether one of the keywords stands anywhere in a schema."""
+    waiting: list[Any] = [schema] if keywords else []
+    while waiting:
+        part = waiting.pop()
+        fuel.burn(5)
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, Mapping):
+            if not keywords.isdisjoint(part):
+                return True
+            waiting += part.values()
+    return False
 
 
 def is_writable(value: Any, fuel: Fuel) -> bool:
