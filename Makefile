@@ -61,8 +61,8 @@ endef
 clients: $(DEV_STAMP) ## Run real clients (Node, Python, agents), each in an environment of its own; writes docs/clients.md
 	@$(BIN)/python -m pytest -m clients tests/clients_long -p no:randomly $(ARGS); status=$$?; $(BIN)/python docs/tables.py && exit $$status
 
-soak: $(DEV_STAMP) ## Run the long tests
-	@$(BIN)/python -m pytest -m soak tests $(ARGS)
+soak: $(DEV_STAMP) ## Run the long tests, and all examples of the property tests
+	@EMULATOR_EXAMPLES=1 $(BIN)/python -m pytest -m "soak or hypothesis" tests $(ARGS)
 
 coverage: $(DEV_STAMP) ## Run the tests and fail if line and branch coverage is too low
 	@$(BIN)/python -m pytest -n auto --cov $(ARGS)

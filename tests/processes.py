@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from threading import Lock
 from typing import Any, NoReturn, TypeAlias
 
@@ -53,7 +54,7 @@ class Popen(subprocess.Popen[Any]):
         own = [mine if mine != -1 else inherited for mine, inherited in ((stdin, 0), (stdout, 1), (stderr, 2))]
         self._nursery = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with ONE_AT_A_TIME:
-            address = nursery()
+            address = nursery("PYTHONPATH" in asked["environment"])
         self._nursery.connect(f"\0{address}")
         socket.send_fds(self._nursery, [json.dumps(asked).encode()], own)
         self.pid = int(self._nursery.recv(64))
@@ -114,16 +115,19 @@ def can_fork(args: Sequence[str], options: Mapping[str, Any]) -> bool:
 
 
 def for_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the interpreter itself reads as it starts."""
-    return {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LC_", "LANG"))}
+    """What the interpreter itself reads as it starts. Of the path, only what runs at once counts."""
+    read = {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LC_", "LANG"))}
+    folders = read.pop("PYTHONPATH", "").split(os.pathsep)
+    return {**read, "site": str([each for each in folders if each and Path(each, "sitecustomize.py").exists()])}
 
 
 @cache
-def nursery() -> str:
-    """The address of the process that the others are forked from. It ends with this one."""
+def nursery(is_extended: bool) -> str:
+    """The address of the process that the others are forked from. It ends with this one. Where the path of Python is
+    extended by packages that may hold plugins, the process has loaded only what the emulator depends on."""
     ours, theirs = socket.socketpair()
-    address = f"emulator-tests-{os.getpid()}"
-    command = [sys.executable, __file__, address, str(theirs.fileno())]
+    address = f"emulator-tests-{os.getpid()}-{is_extended:d}"
+    command = [sys.executable, __file__, address, str(theirs.fileno()), *(["extended"] if is_extended else [])]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=ENVIRONMENT)
     theirs.close()
     atexit.register(process.wait)
@@ -200,16 +204,17 @@ def become(asked: dict[str, Any], descriptors: Sequence[int]) -> None:
     os.environ.update(asked["environment"])
     os.chdir(asked["folder"])
     sys.argv = ["emulator", *asked["arguments"]]
-    sys.path.insert(0, asked["folder"])
+    path = os.environ.get("PYTHONPATH", "")
+    sys.path[:0] = [asked["folder"], *filter(None, path.split(os.pathsep))]
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
 
 
-def load() -> None:
-    """Imports what commands import."""
-    from importlib import import_module
+def load(*, is_extended: bool) -> None:
+    """Imports what commands import, or only what that depends on."""
+    from importlib import import_module, invalidate_caches
     from pkgutil import walk_packages
 
     import emulator
@@ -218,16 +223,20 @@ def load() -> None:
         if not module.name.endswith("__main__"):
             with contextlib.suppress(ImportError):
                 import_module(module.name)
+    if is_extended:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "emulator"]:
+            del sys.modules[name]
+        invalidate_caches()
     gc.freeze()
 
 
 def main() -> NoReturn:
-    from emulator.cli import main as command
-
-    load()
+    load(is_extended=len(sys.argv) > 3)
     try:
         fork_for_all(sys.argv[1], socket.socket(fileno=int(sys.argv[2])))
     except Forked:
+        from emulator.cli import main as command
+
         command()
     sys.exit()
 

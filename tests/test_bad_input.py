@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hits import examples, sampled
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from talk import EVERY_PROVIDER, KEYS, PATHS, Ask, Serving, events, question, single
@@ -95,6 +96,8 @@ NOT_JSON = {
     "utf-16": '{"model": "x"}'.encode("utf-16"),
     "invalid utf-8": b'{"model": "\xff\xfe"}',
     "nul": b"\x00",
+}
+DEEP = {
     "deep lists": b"[" * 100_000,
     "deep closed lists": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 100_000,
@@ -129,6 +132,11 @@ ODD_NUMBERS = {
     "hex": "0x10",
     "bare point": "1.",
 }
+
+
+@pytest.mark.parametrize(("kind", "provider"), sampled(DEEP, EVERY_PROVIDER))
+def test_a_body_is_refused_that_is_deep_and_not_json(kind: str, provider: str, documented: Emulator, ask: Ask) -> None:
+    assert_refused(ask(documented, provider, DEEP[kind]), provider)
 
 
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
@@ -364,7 +372,7 @@ def mutated(draw: st.DrawFn, provider: str) -> bytes:
 
 
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_mutated_request_is_answered_or_refused(
     provider: str, serving: Serving, ask: Ask, data: st.DataObject

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import HealthCheck, given, reject, settings
 from hypothesis import strategies as st
 from jsonschema import Draft4Validator, Draft7Validator, Draft201909Validator, Draft202012Validator, FormatChecker
@@ -183,7 +184,7 @@ def rooted(schema: Any) -> Any:
     return {**lift(schema), "$defs": found}
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(500), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(schema=PLAIN, seed=st.integers(0, 99))
 def test_every_schema_without_branches_gets_a_valid_instance(schema: Schema, seed: int) -> None:
     value = instance(schema, seed)
@@ -192,7 +193,7 @@ def test_every_schema_without_branches_gets_a_valid_instance(schema: Schema, see
     assert instance(schema, seed) == value
 
 
-@settings(max_examples=700, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=examples(700), deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(schema=MIXED.map(rooted), seed=st.integers(0, 99))
 def test_schemas_that_branch_merge_and_refer_get_valid_instances(schema: Schema, seed: int) -> None:
     try:
@@ -215,7 +216,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=examples(500), deadline=None, derandomize=True)
 @given(pieces=st.lists(PIECES, max_size=5), text=st.text("abc 1\n", max_size=8))
 def test_a_pattern_matches_what_re_matches(pieces: list[str], text: str) -> None:
     source = "".join(dict.fromkeys(pieces))
@@ -459,7 +460,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=examples(400), deadline=None, derandomize=True)
 @given(st.dictionaries(st.sampled_from(sorted({*CHECKS, "then", "else", "minContains", "examples"})), JSON, max_size=4))
 def test_nonsense_is_refused_but_breaks_nothing(schema: Schema) -> None:
     with suppress(UnsatisfiableSchema):

@@ -1,5 +1,7 @@
 """Three replicas and a real Redis are one server: for journals, metrics, rules, faults, namespaces, whoever dies."""
 
+import asyncio
+import contextlib
 import json
 import re
 import threading
@@ -11,6 +13,8 @@ from typing import Any
 import httpx
 import pytest
 from replicas import HEADERS, PATH, Fleet, Replica, running_fleet, scenario_of, until
+
+from emulator.server.stored import stop
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -411,3 +415,19 @@ def test_workers_of_one_server_are_replicas_as_well() -> None:
         rows = fleet[0].journal()
         assert len(rows) == len(set(numbers(rows))) == 10
         assert fleet[0].get("version")["workers"] == 2
+
+
+def test_a_task_ends_although_a_library_takes_its_cancellation_for_something_else() -> None:
+    async def run() -> bool:
+        async def works() -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(works())
+        await asyncio.wait([task], timeout=0.01)  # it has begun
+        async with asyncio.timeout(20):
+            await stop([task, None])
+        return task.cancelled()
+
+    assert asyncio.run(run())

@@ -320,6 +320,7 @@ def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
             assert (answer.status_code, answer.headers["x-emulator-error"]) == (503, "store")
             assert f"The store {redis_server.url} does not answer: " in answer.text
             assert chat(origin, "plain", "k").status_code == 503  # a balance is at stake
+            assert content(chat(origin, "plain", "free", "deepseek")) == "plain"
             unknown = CLIENT.post(f"{origin}/serevix/v1/nothing")
             assert unknown.status_code == 404
     refused = CLIENT.post(f"{origins[0]}/__emulator/reset", json={})
@@ -364,7 +365,8 @@ def test_keys_are_of_one_slot_for_each_namespace_and_expire(
         keys = redis_server.command("KEYS", "*").decode().split("\r\n")[2::2]
         assert keys
         assert {key.partition(":")[0] for key in keys if key} == {"team"}
-        counted = [key for key in keys if key.startswith("team:{mine}:")]
+        names = ("values", "attempts", "tallies", "leases", "lease:")
+        counted = [key for key in keys if key.startswith(tuple(f"team:{{mine}}:{name}" for name in names))]
         assert len(counted) > 2
         for key in counted:
             left = int(redis_server.command("TTL", key)[1:])

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from hits import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from talk import EVERY_PROVIDER, KEYS, Ask, Events, Serving, events, question
@@ -166,7 +167,7 @@ CONTENTS = st.one_of(
 
 
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(100), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(content=CONTENTS, reasoning=st.one_of(st.none(), CONTENTS))
 def test_any_text_arrives_whole(provider: str, serving: Serving, ask: Ask, content: str, reasoning: str | None) -> None:
     assert_same(ask, serving(ECHO), provider, content, reasoning)

@@ -97,7 +97,9 @@ class Question(NamedTuple):
         quotas, request = self.context.namespace.quotas, None if self.ask is None else self.ask.request
         account = request is not None and quotas.balance(request.http_request.provider, request.key) is not None
         is_counted = any(each.fault.times is not None or each.fault.skip for each in self.all_faults)
-        is_limited = bool(self.quotas) or (self.limits is not None and self.limits.is_enforced)
+        is_limited = any(quota is not None for quota, _ in self.quotas) or (
+            self.limits is not None and self.limits.is_enforced
+        )
         return account or is_counted or is_limited or any(_counts(left) for left in self.left)
 
 
@@ -295,6 +297,7 @@ async def _decision(question: Question, store: Store, *, is_optional: bool = Fal
 def _without(question: Question, store: Store) -> Decision:
     """The decision of this process alone. Its ids must differ from those that others give."""
     fallback, name = store.fallback, question.context.namespace.name
+    question.base["quotas"] = []  # only what the provider itself allows of a model: the whole account has it
     plan = _plan(question, 1) if question.ask is not None or question.faults.with_rule(None) else question.base
     decision = fallback.decide(name, plan)
     if decision["again"]:
@@ -358,7 +361,8 @@ def used_of(decision: Decision, now: float) -> Used:
 
 def _lease(matched: Matched, question: Question, decision: Decision, store: Store) -> SharedLease | None:
     context, request, account = matched.context, matched.request, question.base["account"]
-    namespace, provider, quotas = context.namespace, context.provider, question.quotas
+    is_alone = "salt" in decision
+    namespace, provider, quotas = context.namespace, context.provider, () if is_alone else question.quotas
     if account is not None and decision["balance"] is None and not account["spent"]:
         account = None  # nothing is charged for
     if not quotas and account is None:
@@ -372,7 +376,7 @@ def _lease(matched: Matched, question: Question, decision: Decision, store: Stor
         plan=lambda now: [
             plan for _, plan in quota_plans(namespace.quotas, provider.name, request.key, request.model, most, now)
         ],
-        waits="salt" not in decision,
+        waits=not is_alone,
         leased=[plan["key"] for _, plan in quotas if plan["concurrency"] >= 0],
         hard=[
             (quota.tokens, used)

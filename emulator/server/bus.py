@@ -11,7 +11,7 @@ from typing import Any
 from emulator.clock import Clock, wait_until
 from emulator.errors import StoreGone
 from emulator.server.broker import ALL
-from emulator.server.stored import reply, shared_key
+from emulator.server.stored import reply, shared_key, stop
 from emulator.state.redis_connection import RedisConnection
 
 MAX_MEMBER = 8_000_000
@@ -55,9 +55,7 @@ class Bus:
 
     async def close(self) -> None:
         """The server ends."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await stop(self._tasks)
 
     def send(self, kind: int, to: int, call: int, payload: bytes) -> None:
         """Say something soon; what is said while the store is gone is dropped."""

@@ -11,6 +11,7 @@ from emulator.clock import Clock, wait_until
 from emulator.errors import StoreGone
 from emulator.server.conversation import Answers
 from emulator.server.given import Given, Snapshot
+from emulator.server.stored import stop
 
 logger = logging.getLogger("emulator")
 
@@ -40,10 +41,7 @@ class Joining:
     async def close(self) -> None:
         """The server ends."""
         is_to_save = self._saving is not None
-        tasks = [each for each in (self._task, self._saving) if each is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await stop((self._task, self._saving))
         if is_to_save and self.has_joined.is_set():
             with contextlib.suppress(StoreGone):
                 await self._given.save(self._answers.order, self._taken())

@@ -17,6 +17,7 @@ from emulator.errors import StoreGone
 from emulator.offload import Pool
 from emulator.server.journals import Journals, Written
 from emulator.server.sent_totals import SentTotals
+from emulator.server.stored import stop
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import MAX_EXCHANGES, Journal
 from emulator.state.totals import Totals
@@ -75,9 +76,7 @@ class Outbox:
         except (StoreGone, TimeoutError):
             if waiting := self._put - self._done:
                 logger.warning("%d exchanges were not written to the store.", waiting)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await stop([self._task])
 
     def put(self, exchange: Exchange) -> None:
         """An exchange is over."""

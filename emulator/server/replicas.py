@@ -19,6 +19,7 @@ from emulator.server.bus import Bus
 from emulator.server.conversation import Conversation, Question
 from emulator.server.given import Given
 from emulator.server.joining import TAKE_OVER, Joining
+from emulator.server.stored import stop
 from emulator.state.redis_connection import RedisConnection
 
 if TYPE_CHECKING:
@@ -77,9 +78,7 @@ class Replicas:
 
     async def close(self) -> None:
         """The server ends."""
-        if self._beating is not None:
-            self._beating.cancel()
-            await asyncio.gather(self._beating, return_exceptions=True)
+        await stop([self._beating])
         await self.joining.close()
         self._talk.answers.stop()
         await self.bus.close()

@@ -1,6 +1,7 @@
 """How replicas ask the store: the names of what all namespaces share there, and one error when it is gone."""
 
-from collections.abc import Awaitable
+import asyncio
+from collections.abc import Awaitable, Iterable
 from typing import Any, TypeVar
 
 from redis.exceptions import RedisError
@@ -22,3 +23,13 @@ async def reply(connection: RedisConnection, work: Awaitable[Any]) -> Any:
         return await work
     except (RedisError, OSError, TimeoutError) as error:
         raise connection.lost(error) from None
+
+
+async def stop(tasks: Iterable["asyncio.Task[None] | None"]) -> None:
+    """Ends tasks that talk to the store. A cancellation that comes with a reply may get lost on the way, so it is
+    repeated."""
+    left = {task for task in tasks if task is not None and not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.1)

@@ -245,7 +245,9 @@ class RedisStore:
                 leased = list(dict.fromkeys(key for key, _ in held))
                 words = self._words(namespace, "renew", [list(each) for each in held], leased)
                 if not self._connection.is_gone:
-                    self._steps.append(_Step(words, asyncio.get_running_loop().create_future()))
+                    renewed = asyncio.get_running_loop().create_future()
+                    renewed.add_done_callback(_forget)
+                    self._steps.append(_Step(words, renewed))
                     self._wake.set()
 
 
@@ -256,3 +258,9 @@ def _text(data: bytes) -> str:
 def _give_up(done: "asyncio.Future[Any]", complaint: str) -> None:
     if not done.done():
         done.set_exception(StoreGone(complaint))
+
+
+def _forget(done: "asyncio.Future[Any]") -> None:
+    """Nobody waits for it: whether the store is gone is known anyway."""
+    if not done.cancelled():
+        done.exception()
