@@ -8,6 +8,8 @@ from functools import cache
 from math import ceil
 from pathlib import Path
 
+from simulation import Costs, simulate
+
 PERFORMANCE = Path(__file__).parent / "performance.md"
 RATE = 50
 """Tokens a second of one stream."""
@@ -18,6 +20,11 @@ HEADERS = 14 + 20 + 32
 EXACT, DENSE = 1000, 2000
 """Streams of a replica, as they were measured."""
 FLEETS = (10_000, 100_000, 1_000_000)
+STORED = Costs(request=125, packet=82, step=23, store_packet=17)
+"""With a store, for the same whole answer again and again: fitted to one replica with 1 and with 8 clients, as
+tests/soak/test_soak_scale.py does."""
+STREAM_SECONDS = 10
+"""How long a stream lasts, which says how often a new one needs the store."""
 
 
 @cache
@@ -100,3 +107,19 @@ def scale() -> Iterator[str]:
 def memory_per_stream() -> float:
     """MB of an open stream."""
     return paced(EXACT, "MB per 1,000 streams") / 1000
+
+
+def stored() -> Iterator[str]:
+    """What a store costs fleets of streams, if each request travels in a packet of its own."""
+    alone = simulate(1, 1, STORED)
+    yield f"| open streams, each for {STREAM_SECONDS} s | {' | '.join(f'{each:,}' for each in FLEETS)} |\n"
+    yield f"|---|{'---:|' * len(FLEETS)}\n"
+    begun = [each / STREAM_SECONDS for each in FLEETS]
+    rows = [
+        ("streams that begin in a second", [f"{each:,.0f}" for each in begun]),
+        ("the store's CPU time, cores", [rounded(each * alone.store / 1e6) for each in begun]),
+        ("**stores**, each half busy", [f"{ceil(each * alone.store / 1e6 / 0.5):,}" for each in begun]),
+        ("CPU time of all replicas to begin them, cores", [rounded(each * alone.replicas / 1e6) for each in begun]),
+    ]
+    for name, cells in rows:
+        yield f"| {name} | {' | '.join(cells)} |\n"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel
-from scale import scale, sizing
+from scale import scale, sizing, stored
 
 from emulator import docstrings
 from emulator.cli.faults import fault_facts
@@ -276,6 +276,7 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
     "client-versions": versions,
     "sizing": sizing,
     "scale": scale,
+    "stored": stored,
 }
 
 

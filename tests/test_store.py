@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from redis_server import RedisServer, running_redis
 
+from emulator.errors import StoreGone
 from emulator.state.memory_store import MemoryStore
-from emulator.state.redis_connection import RedisConnection, store_address
-from emulator.state.redis_store import RedisStore
+from emulator.state.redis_connection import RETRY_DELAY, RedisConnection, store_address
+from emulator.state.redis_store import RedisStore, _Step
 from emulator.state.store import Amount, amount_of, decimal_of, limbs, units_of
 
 NAMESPACES = count(1)
@@ -163,6 +164,28 @@ def test_redis_decides_like_memory(redis: RedisServer, seed: int) -> None:
 
     for run, there in zip(runs, asyncio.run(in_redis(runs, redis.url)), strict=True):
         assert there == in_memory(run), run
+
+
+def test_nobody_waits_for_a_store_that_others_have_found_gone(redis: RedisServer) -> None:
+    async def asked() -> float:
+        connection = RedisConnection(store_address(redis.url))
+        store = RedisStore(connection)
+        store.start()
+        plan: Any = {**Maker(1).decide(), "quotas": []}
+        asking = asyncio.ensure_future(store.decide("gone", plan))
+        started = asyncio.get_running_loop().time()
+        connection.lost(OSError("closed"))
+        store._steps.append(_Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
+        store._wake.set()
+        for each in (asking, waiting):
+            with pytest.raises(StoreGone, match="does not answer: closed"):
+                await each
+        taken = asyncio.get_running_loop().time() - started
+        await store.close()
+        await connection.close()
+        return taken
+
+    assert asyncio.run(asked()) < RETRY_DELAY * 5
 
 
 @pytest.mark.parametrize("text", ["0", "1", "-1", "5.00", "0.000000000000000001", "-0.000002", "123456789012.5"])

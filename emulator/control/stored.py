@@ -75,7 +75,7 @@ class Stored(Protocol):
 
     async def flushed(self) -> None: ...
 
-    def clear(self, namespace: str) -> None: ...
+    def clear(self, namespace: str) -> int: ...
 
 
 # What each replica answers
@@ -116,9 +116,9 @@ async def _own_measurements(server: Controlled, stored: Stored) -> Any:
 async def _clear(server: Controlled, stored: Stored, namespace: str) -> Any:
     is_open = len(_open(server, namespace))
     server.namespaces.get(namespace).journal.clear()
-    stored.clear(namespace)
+    not_stored = stored.clear(namespace)
     await stored.flushed()
-    return is_open
+    return is_open + not_stored
 
 
 async def _acknowledge(server: Controlled, stored: Stored, namespace: str, word: Row) -> Any:

@@ -8,6 +8,7 @@ import orjson
 from emulator.clock import WallClock
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer
+from emulator.engine.provenance import mark_of
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Operation
 from emulator.recording.comparing import Comparison, Recorded, Row
@@ -36,8 +37,9 @@ async def _compared(recorded: Iterable[Recorded]) -> Comparison:
         if ours is None:
             continue
         result.compared += 1
-        mark = mark_of(each.wire)
-        result.rows += [Row(drift, each.name, str(each.path), mark) for drift in drifts_in(ours, each.wire)]
+        result.rows += [
+            Row(drift, each.name, str(each.path), mark_of(drift, each.wire)) for drift in drifts_in(ours, each.wire)
+        ]
     return result
 
 
@@ -86,15 +88,6 @@ def request_of(wire: WireRecord) -> HttpRequest:
     query = request.get("query", "")
     key = provider().credential_in(headers, query)
     return HttpRequest(wire.provider, request["method"], request["path"], headers, query, data, key=key)
-
-
-def mark_of(wire: WireRecord) -> str:
-    """Returns the source of the emulator's rendering: the mark of the endpoint or of the error."""
-    provider = PROVIDERS[wire.provider]()
-    if wire.status >= 400:
-        marks = [spec.mark for spec in provider.table.values() if spec.status == wire.status]
-        return marks[0] if marks else "inferred"
-    return next((str(each.mark) for each in provider.operations if each.name == wire.operation), "")
 
 
 def _is_completion(wire: WireRecord) -> bool:

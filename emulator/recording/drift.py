@@ -86,6 +86,13 @@ def _event(frame: bytes, reader: WireShape) -> tuple[str, Any]:
     return f"the chunk with {' and '.join(said)}" if said else "the chunk without text", native
 
 
+def members_of(native: Any) -> dict[str, set[str]]:
+    """Returns the path of each member in JSON, with the types of its values."""
+    types: dict[str, set[str]] = {}
+    _note(native, types)
+    return types
+
+
 def _note(native: Any, types: dict[str, set[str]], path: str = "$") -> None:
     types.setdefault(path, set()).add(type_of(native))
     if isinstance(native, dict):

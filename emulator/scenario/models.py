@@ -319,7 +319,9 @@ class QuotaModel(Model):
 
 
 # One key per provider, with its settings.
-_SETTINGS: dict[str, Any] = {name: (provider.Settings, provider.Settings()) for name, provider in PROVIDERS.items()}
+_SETTINGS: dict[str, Any] = {
+    name: (provider.Settings, provider.Settings.model_construct()) for name, provider in PROVIDERS.items()
+}
 ProviderSettings: Any = create_model("ProviderSettings", __base__=Model, **_SETTINGS)
 
 

@@ -93,11 +93,13 @@ class Outbox:
             self.lost += 1
         self._wake.set()
 
-    def clear(self, namespace: str) -> None:
-        """Nobody wants what has ended there so far."""
+    def clear(self, namespace: str) -> int:
+        """Nobody wants what has ended there so far. Returns how many exchanges of it were not written down."""
         queue = self._queues.get(namespace)
+        count = len(queue or ())
         while queue:
             self._drop(queue)
+        return count
 
     async def flushed(self) -> None:
         """Returns once everything that has ended by now is in the store. Raises StoreGone."""

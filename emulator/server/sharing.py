@@ -58,9 +58,9 @@ class Sharing:
             raise self._connection.gone()
         await self._outbox.flushed()
 
-    def clear(self, namespace: str) -> None:
-        """Nobody wants what has ended here so far."""
-        self._outbox.clear(namespace)
+    def clear(self, namespace: str) -> int:
+        """Nobody wants what has ended here so far. Returns how many exchanges of it are not in the store."""
+        return self._outbox.clear(namespace)
 
     def _tell_ended(self, highest: dict[str, int]) -> None:
         self.replicas.bus.send(ENDED, ALL, 0, orjson.dumps(highest))

@@ -179,6 +179,8 @@ class RedisStore:
                 if self._steps:
                     self._wake.set()
                 await self._send_batch(batch)
+            if self._connection.is_gone:  # as somebody else may have found out meanwhile: nobody is to wait for it
+                self._failed([], self._connection.gone())
 
     async def _send_batch(self, batch: list[_Step]) -> None:
         from redis.exceptions import NoScriptError, RedisError

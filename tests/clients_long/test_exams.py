@@ -103,9 +103,14 @@ SITTING: Mapping[str, Sitting] = {
         "litellm",
         "exam_litellm.py",
         {
-            check("`finish_reason`", OPENAI_CUT): (*NO_ANSWER, *CUT),
+            "Check that there is text: litellm reports `stop` for an answer that never came.": (
+                *("captive_portal", "error_200", "empty_200", "blank_then_close", "other_form"),
+            ),
+            f"Look at `finish_reason`: {OPENAI_CUT} say that the answer is not whole.": CUT,
+            "Catch `Exception`: errors of litellm, openai and httpx come through.": (
+                *("truncated", "empty_choices", "bad_event"),
+            ),
             f"Set `timeout=8`: {WAITS}.": SILENT,
-            "Catch `Exception`: errors of litellm, openai and httpx come through.": ("bad_event",),
         },
         {"The SDK below takes an event without data for JSON, and fails.": ("ids_and_pings", "event_blocks")},
     ),

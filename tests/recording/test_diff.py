@@ -11,9 +11,11 @@ import processes
 import pytest
 from recording_server import recording
 from served import COMMAND
-from talk import KEYS, single
+from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
+from emulator.engine.documented import compared_with_ours
+from emulator.recording.comparing import recorded_at
 from emulator.recording.wire_file import Segment, WireRecord, read, written
 
 CHUNK = {"id": "a", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}], "created": 1}
@@ -157,5 +159,51 @@ def test_a_recording_of_the_emulator_agrees_with_its_own_rendering_and_a_changed
     other = diff("--documented", str(tmp_path))
     assert other.returncode == 1
     assert "error: $.created" in other.stdout
-    assert "was number and is string [documented]" in other.stdout
+    mark = "inferred" if stream else "documented"  # the document shows no stream
+    assert f"was number and is string [{mark}]" in other.stdout
     assert "info: $.was_created" in other.stdout
+
+
+CHAT = b'"role":"assistant"', b'"role":["assistant"]'
+FACTS: dict[str, tuple[tuple[bytes, bytes], dict[str, str]]] = {
+    "serevix": (CHAT, {"$.choices[].message.role": "documented"}),
+    "cloudsway": (CHAT, {"$.choices[].message.role": "documented"}),
+    "nadles": (CHAT, {"$.model_response.choices[].message.role": "documented"}),
+    "maxtoken": (CHAT, {"$.choices[].message.role": "inferred"}),  # its document shows no answer
+}
+"""What is changed in an answer, and the marks of the facts that are contradicted then."""
+
+
+@pytest.mark.parametrize("provider", list(FACTS))
+def test_each_fact_that_is_contradicted_has_its_mark(provider: str, tmp_path: Path) -> None:
+    body = question(provider, "Hi")
+    with Emulator() as upstream, recording(tmp_path, {provider: upstream.url(provider)}) as running:
+        single.post(running.url(provider) + PATHS[provider], json=body, headers=KEYS[provider])
+    (recorded,) = recorded_at(tmp_path)
+    assert compared_with_ours([recorded]).rows == []
+    (old, new), wanted = FACTS[provider]
+    data = recorded.wire.body
+    assert old in data
+    end = b'"a_new_member":1}'
+    wire = replace(recorded.wire, segments=(Segment(0.0, data.replace(old, new).rstrip()[:-1] + b"," + end),))
+    wire = replace(wire, headers=(*wire.headers, ("x-request-id-of-theirs-request-id", "1")))
+    rows = compared_with_ours([replace(recorded, wire=wire)]).rows
+    whole = "inferred" if provider == "maxtoken" else "documented"
+    assert {row.drift.path: row.mark for row in rows} == {
+        **wanted,
+        "$.a_new_member": whole,
+        "header x-request-id-of-theirs-request-id": "inferred",
+    }
+
+
+def test_a_documented_error_is_contradicted_as_documented(tmp_path: Path) -> None:
+    scenario = {"rules": [{"match": {"prompt": "Hi"}, "error": "insufficient_balance"}, {"error": "invalid_token"}]}
+    with Emulator(scenario) as upstream, recording(tmp_path, {"maxtoken": upstream.url("maxtoken")}) as running:
+        for text in ("Hi", "Ho"):
+            url = running.url("maxtoken") + PATHS["maxtoken"]
+            single.post(url, json=question("maxtoken", text), headers=KEYS["maxtoken"])
+    marks = {}
+    for each in recorded_at(tmp_path):
+        wire = replace(each.wire, segments=(Segment(0.0, each.wire.body.replace(b'"type":"403"', b'"type":403')),))
+        marks[each.name] = [(row.drift.path, row.mark) for row in compared_with_ours([replace(each, wire=wire)]).rows]
+    assert marks == {"Hi": [("$.error.type", "documented")], "Ho": [("$.error.type", "public")]}

@@ -9,14 +9,17 @@ import litellm
 
 
 def main(prompt: str) -> None:
-    reason = None
+    reason, has_text = None, False
     question = [{"role": "user", "content": prompt}]
     # The timeout: seconds without a byte; the default is ten minutes.
     for part in litellm.completion(model="openai/gpt-4o-mini", messages=question, stream=True, timeout=8):
         print(part.choices[0].delta.content or "", end="", flush=True)
+        has_text = has_text or bool(part.choices[0].delta.content)
         reason = part.choices[0].finish_reason or reason
-    if reason in (None, "length", "content_filter"):  # None: it broke off, or it was no answer at all
+    if reason in ("length", "content_filter"):
         sys.exit(f"error: the answer is incomplete: {reason}")
+    if not has_text:  # then, too, litellm reports the reason `stop`
+        sys.exit("error: there is no text in the answer")
 
 
 try:

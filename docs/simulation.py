@@ -1,0 +1,89 @@
+"""A simulation of replicas that share a store: where the time goes when several requests travel in one packet.
+
+Clients of a closed loop ask again as soon as they are answered. A replica takes what has come, in turn; what its
+requests need of the store goes there in one packet, and so do the replies. The store is one server, first come, first
+served."""
+
+from collections import deque
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+
+@dataclass(frozen=True)
+class Costs:
+    """CPU in µs."""
+
+    request: float
+    """Of a request, in its replica."""
+    packet: float
+    """Of a packet to the store and back, in the replica."""
+    step: float
+    """Of a request, in the store."""
+    store_packet: float
+    """Of a packet, in the store."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What it cost, in µs for each request."""
+
+    replicas: float
+    store: float
+    batch: float
+    """Requests in a packet, on average."""
+    wall: float
+    """Of time."""
+
+
+class _Replica:
+    def __init__(self) -> None:
+        self.waiting = 0
+        """Requests that have come."""
+        self.replies: deque[int] = deque()
+        """The sizes of packets that came back."""
+        self.is_busy = False
+
+
+def simulate(replicas: int, clients: int, costs: Costs, requests: int = 5000) -> Outcome:
+    """Lets so many clients of each replica ask, until so many requests are answered."""
+    fleet = [_Replica() for _ in range(replicas)]
+    for number in range(clients):
+        fleet[number % replicas].waiting += 1
+    events: list[tuple[float, int, int, int]] = []
+    """When which replica is done with a packet of so many requests; or gets it back from the store."""
+    now = store_free = busy = store_busy = 0.0
+    answered = packets = serial = 0
+
+    def turn(number: int) -> None:
+        """A replica does what is there, then sends one packet."""
+        nonlocal busy, serial, answered
+        one = fleet[number]
+        if one.is_busy or not (one.waiting or one.replies):
+            return
+        back = sum(one.replies)
+        one.replies.clear()
+        answered += back
+        taken = one.waiting + back  # who is answered asks again
+        one.waiting, one.is_busy = 0, True
+        spent = taken * costs.request + costs.packet
+        busy += spent
+        serial += 1
+        heappush(events, (now + spent, serial, number, taken))
+
+    for number in range(replicas):
+        turn(number)
+    while answered < requests:
+        now, _, number, size = heappop(events)
+        one = fleet[number]
+        if size > 0:  # sent to the store
+            one.is_busy = False
+            packets += 1
+            spent = size * costs.step + costs.store_packet
+            store_busy += spent
+            store_free = max(store_free, now) + spent
+            serial += 1
+            heappush(events, (store_free, serial, number, -size))
+        else:
+            one.replies.append(-size)
+        turn(number)
+    return Outcome(busy / answered, store_busy / answered, answered / packets, now / answered)
