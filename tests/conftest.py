@@ -64,11 +64,20 @@ def ask(http: httpx.Client) -> Ask:
     return post
 
 
-def pytest_runtest_setup() -> None:
-    """Sets what the whole run needs apart from garbage: tests that look for leaks would go through it each time.
-    Hypothesis puts it back after each of its tests."""
-    if not gc.get_freeze_count():
+THAWED = pytest.StashKey[bool]()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Sets what the whole run needs apart from garbage: tests that look for leaks would go through it each time."""
+    if item.session.stash.get(THAWED, True):
+        item.session.stash[THAWED] = False
         gc.freeze()
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """Hypothesis puts it back after each of its tests. (To ask for the count would go through all of it.)"""
+    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        item.session.stash[THAWED] = True
 
 
 @pytest.fixture
