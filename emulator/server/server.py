@@ -64,7 +64,7 @@ CANCEL_AFTER = 1.0
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than in client pools, so that the client closes first."""
 BACKLOG = 2048
-ACCEPTS = 8
+ACCEPTS = 4
 """How many connections uvloop accepts in a turn of its loop: by itself only one, and turns are long under load."""
 MANUAL_CLOCK = (
     "The clock is manual: streams and delays wait until you advance it. To advance it by 60 seconds: "
