@@ -82,7 +82,8 @@ def upstream(folder: Path) -> Iterator[int]:
     scenario = folder / "upstream.yaml"
     slow = "match: {prompt: {contains: slowly}}, pace: {ttft: 0.2, tokens_per_second: 40}"
     answer = f"reply: {{content: '{WORDS}'}}"
-    scenario.write_text(f"version: 1\nrules:\n- {{{slow}, {answer}}}\n- {{{answer}}}\n")
+    fast = "pace: {ttft: 0, tokens_per_second: 100000}"
+    scenario.write_text(f"version: 1\nrules:\n- {{{slow}, {answer}}}\n- {{{fast}, {answer}}}\n")
     with served("--log", "off", "--scenario", str(scenario)) as running:
         yield running.port
 
@@ -120,6 +121,8 @@ def test_the_recorder_adds_less_than_two_milliseconds(is_stream: bool, backgroun
         finally:
             stop.set()
             crowd.join(60)
+            for line in lines.values():
+                line.socket.close()
     rounds.sort(key=lambda taken: percentile([whole for _, whole in taken["direct"]], 0.99))
     found = []
     for place, what in enumerate(("first byte", "last byte")):
