@@ -68,6 +68,7 @@ class ProcessWriter:
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._link: _Link | None = None
+        self._opening = asyncio.Lock()
         self._socket, far = socket.socketpair()
         self._pid = os.fork()
         if self._pid == 0:
@@ -77,9 +78,12 @@ class ProcessWriter:
         self._socket.setblocking(False)
 
     async def open(self) -> None:
-        if self._link is None:
-            loop = asyncio.get_running_loop()
-            _, self._link = await loop.create_connection(lambda: _Link(self._keeper), sock=self._socket)
+        if self._link is not None:
+            return
+        async with self._opening:  # the first requests may come together
+            if self._link is None:
+                loop = asyncio.get_running_loop()
+                _, self._link = await loop.create_connection(lambda: _Link(self._keeper), sock=self._socket)
 
     def take(self, asked: Asked, tape: Tape, upstream: str) -> "asyncio.Future[Seen]":
         assert self._link is not None
