@@ -42,14 +42,14 @@ def usage_metadata(usage: Usage, thought: int, spoken: int, request: ModelReques
         "totalTokenCount": usage.total if is_whole else usage.prompt + thought + spoken,
         "cachedContentTokenCount": usage.cached,
     }
-    told: dict[str, Any] = {name: count for name, count in counts.items() if count}
+    metadata: dict[str, Any] = {name: count for name, count in counts.items() if count}
     modalities = (("TEXT", usage.prompt - images), ("IMAGE", images))
-    told["promptTokensDetails"] = [{"modality": name, "tokenCount": count} for name, count in modalities if count]
+    metadata["promptTokensDetails"] = [{"modality": name, "tokenCount": count} for name, count in modalities if count]
     if usage.cached:
-        told["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.cached}]
+        metadata["cacheTokensDetails"] = [{"modality": "TEXT", "tokenCount": usage.cached}]
     if thought:
-        told["thoughtsTokenCount"] = thought
-    return told
+        metadata["thoughtsTokenCount"] = thought
+    return metadata
 
 
 # Sources
@@ -65,7 +65,7 @@ def grounding(choice: Choice, completion: Completion, request: ModelRequest) -> 
     titles = {source.url: "" for source in found if source.error is None}
     titles |= {citation.url: citation.title for _, citation in cited}
     urls = list(titles)
-    told: dict[str, Any] = {
+    metadata: dict[str, Any] = {
         "webSearchQueries": [search.query for search in searches] or [request.prompt[:200]],
         "searchEntryPoint": {"renderedContent": "<div></div>"},
         "groundingChunks": [
@@ -78,7 +78,7 @@ def grounding(choice: Choice, completion: Completion, request: ModelRequest) -> 
     ]
     if not cited and urls and choice.content:
         supports = [_support(choice.content, choice.content, list(range(len(urls))))]
-    return {**told, "groundingSupports": supports} if supports else told
+    return {**metadata, "groundingSupports": supports} if supports else metadata
 
 
 def _support(text: str, content: str, places: list[int]) -> dict[str, Any]:

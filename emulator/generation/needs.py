@@ -1,4 +1,4 @@
-"""What an answer needs to be complete: told without loading what would write it."""
+"""What an answer needs to be complete, found without loading the code that would write it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

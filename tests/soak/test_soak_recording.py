@@ -169,6 +169,7 @@ def test_a_recorder_that_is_killed_under_load_keeps_every_whole_answer(tmp_path:
         recording.process.communicate()
         stop.set()
         crowd.join(60)
+        line.socket.close()
     names = [path.name for path in (tmp_path / "out").glob("*.yaml")]
     kept = [number for number in range(100) if any(f"whole-{number}-" in name for name in names)]
     lost = [number for number in range(100) if number not in kept]
