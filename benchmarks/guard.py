@@ -23,6 +23,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from benchmarks import servers
 from benchmarks.floors import empty_app
 from benchmarks.scenario import PROMPT, SYSTEM
 from emulator import tokens
@@ -41,26 +42,7 @@ C_CALL = 5
 WARM_UP, COUNTED = 60, 9
 """Requests."""
 FLOOR = "floor"
-HEADERS = {
-    "Host": "127.0.0.1:8080",
-    "Accept-Encoding": "gzip, deflate",
-    "Connection": "keep-alive",
-    "Accept": "application/json",
-    "Content-Type": "application/json",
-    "User-Agent": "OpenAI/Python 3.50.0",
-    "X-Stainless-Lang": "python",
-    "X-Stainless-Package-Version": "3.50.0",
-    "X-Stainless-OS": "Linux",
-    "X-Stainless-Arch": "x64",
-    "X-Stainless-Runtime": "CPython",
-    "X-Stainless-Runtime-Version": "3.11.7",
-    "Authorization": "Bearer sk-bench",
-    "X-Api-Key": "sk-bench",
-    "anthropic-version": "2023-06-01",
-    "X-Stainless-Async": "false",
-    "x-stainless-retry-count": "0",
-    "x-stainless-read-timeout": "600",
-}
+HEADERS = {"Host": "127.0.0.1:8080", **servers.HEADERS}
 """A head as an SDK sends it."""
 
 

@@ -78,9 +78,9 @@ class PartBody(Wire):
     @property
     def is_empty(self) -> bool:
         """Whether it holds nothing that could be said."""
-        told = (self.text, self.inline_data, self.file_data, self.function_call, self.function_response)
+        said = (self.text, self.inline_data, self.file_data, self.function_call, self.function_response)
         run = (self.executable_code, self.code_execution_result, self.tool_call, self.tool_response)
-        return all(each is None for each in told + run)
+        return all(each is None for each in said + run)
 
 
 Parts = Annotated[Many[PartBody], BeforeValidator(_listed)]

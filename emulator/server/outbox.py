@@ -45,7 +45,7 @@ class Outbox:
     """The outbox of one replica."""
 
     def __init__(self, journals: Journals, totals: Totals, clock: Clock) -> None:
-        self.told: Callable[[dict[str, int]], None] = lambda _: None
+        self.on_written: Callable[[dict[str, int]], None] = lambda _: None
         """Called with the highest number of each namespace that was written down."""
         self.lost = 0
         """How many exchanges are in no journal, because the store was gone for too long."""
@@ -211,7 +211,7 @@ class Outbox:
         for namespace, each in written:
             highest[namespace] = max(each.number, highest.get(namespace, 0))
         if highest:
-            self.told(highest)
+            self.on_written(highest)
 
     def _fail(self, waiting: list[Waiting], error: Exception) -> None:
         for _, future in waiting:

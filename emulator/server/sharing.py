@@ -30,7 +30,7 @@ class Sharing:
         self.journals = Journals(connection, member)
         self._numbers = Numbers(connection, member)
         self._outbox = Outbox(self.journals, app.totals, clock)
-        self._outbox.told = self._tell_ended
+        self._outbox.on_written = self._tell_ended
         self.replicas.on_ended, self.replicas.on_joined = self._on_ended, self._on_joined
         shelf = app.namespaces.shelf
         shelf.numbers, shelf.publish = self._numbers.next, self._outbox.put

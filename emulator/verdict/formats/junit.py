@@ -24,12 +24,12 @@ def _case(code: str, verdict: Verdict) -> Iterator[str]:
     name = f'<testcase classname="emulator.verdict" name="{code}"'
     if findings:
         text = "\n".join(f"exchanges {', '.join(map(str, each.exchanges))}: {each.explanation}" for each in findings)
-        told = f"{text}\n{CHECKS[code].rule}\n{CHECKS[code].fix}"
+        details = f"{text}\n{CHECKS[code].rule}\n{CHECKS[code].fix}"
         if findings[0].severity == "MUST":
             message = quoteattr(_clean(findings[0].explanation))
-            yield f'{name}>\n<failure type="MUST" message={message}>{escape(_clean(told))}</failure>\n</testcase>\n'
+            yield f'{name}>\n<failure type="MUST" message={message}>{escape(_clean(details))}</failure>\n</testcase>\n'
         else:
-            yield f"{name}>\n<system-out>SHOULD: {escape(_clean(told))}</system-out>\n</testcase>\n"
+            yield f"{name}>\n<system-out>SHOULD: {escape(_clean(details))}</system-out>\n</testcase>\n"
     elif unknown:
         yield f"{name}>\n<skipped message={quoteattr(_clean(f'unknown: needs {unknown[0].needs}'))}/>\n</testcase>\n"
     else:

@@ -9,7 +9,7 @@ from emulator.verdict.base import Finding, Unknown, Verdict
 MAX_WIDTH = 100
 MIN_WIDTH = 50
 MAX_SHOWN = 3
-"""Occurrences of one code that are told one by one."""
+"""Occurrences of one code that are shown one by one."""
 MAX_CHAIN = 6
 """Exchanges that are named one by one."""
 COLORS = {"MUST": "1;31", "SHOULD": "1;33", "unknown": "36", "ok": "1;32", "dim": "2", "bold": "1"}
