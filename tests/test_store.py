@@ -14,7 +14,8 @@ from redis_server import RedisServer, running_redis
 from emulator.errors import StoreGone
 from emulator.state.memory_store import MemoryStore
 from emulator.state.redis_connection import RETRY_DELAY, RedisConnection, store_address
-from emulator.state.redis_store import RedisStore, _Step
+from emulator.state.redis_packets import Step
+from emulator.state.redis_store import RedisStore
 from emulator.state.store import Amount, Counted, Counting, amount_of, decimal_of, limbs, units_of
 
 NAMESPACES = count(1)
@@ -209,7 +210,7 @@ def test_nobody_waits_for_a_store_that_others_have_found_gone(redis: RedisServer
         asking = asyncio.ensure_future(store.decide("gone", plan))
         started = asyncio.get_running_loop().time()
         connection.lost(OSError("closed"))
-        store._put(_Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
+        store._packets.put(Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
         for each in (asking, waiting):
             with pytest.raises(StoreGone, match="does not answer: closed"):
                 await each

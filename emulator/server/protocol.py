@@ -189,13 +189,6 @@ class _Gone:
 GONE = _Gone()
 
 
-class Awaiting(Protocol):
-    """A request that waits for the store."""
-
-    def hand_over(self) -> None:
-        """Leave it to a task."""
-
-
 class FastPath(Protocol):
     """What may answer a request before uvicorn parses it."""
 
@@ -319,7 +312,7 @@ class _Held(_Limits):
     """A known head that waits for its body, and is left to the parser if that does not come."""
 
     held = b""
-    awaiting: Awaiting | None = None
+    awaiting: Any = None
     """A request of the short-cut that waits for the store."""
 
     def feed(self, data: bytes) -> None:
