@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import sys
 import threading
@@ -22,6 +23,8 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
+from emulator.server.keeping import Counts
+from emulator.server.writers import packed, serve
 
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 STREAMS = 60
@@ -248,6 +251,32 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 2
     with Emulator(str(folder), unmatched="error") as replay:
         assert post(replay.url("serevix") + "/v1/chat/completions", ASKED).content == whole
+
+
+def test_the_writer_takes_over_at_once_what_it_has_no_time_to_write_yet() -> None:
+    """What is still in the recorder would be lost if it were killed."""
+    near, far = socket.socketpair()
+    may_work, worked = threading.Event(), []
+
+    class Slow:
+        counts = Counts()
+
+        def work(self, asked: Any, tape: Any, upstream: str, note: Any) -> None:
+            assert may_work.wait(60)
+            worked.append((asked, len(tape)))
+
+    thread = threading.Thread(target=serve, args=(far, Slow()))
+    thread.start()
+    near.settimeout(60)
+    for number in range(100):
+        near.sendall(packed((number, number, b"x" * 100_000, "")))  # blocks where nobody takes it
+    near.shutdown(socket.SHUT_WR)
+    assert worked == []
+    may_work.set()
+    thread.join(60)
+    near.close()
+    far.close()
+    assert worked == [(number, 100_000) for number in range(100)]
 
 
 def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
