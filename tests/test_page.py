@@ -137,7 +137,7 @@ def test_exchange_appears_in_the_list_as_it_happens(page: "Page", emulator: Emul
     row = page.locator(".row")
     row.wait_for()
     assert row.locator(".status").inner_text() == "200"
-    assert "rule greeting" in row.inner_text()
+    assert "rule greeting · hello there" in row.inner_text()
 
 
 def test_filter_keeps_what_fits(page: "Page", emulator: Emulator) -> None:
@@ -150,6 +150,10 @@ def test_filter_keeps_what_fits(page: "Page", emulator: Emulator) -> None:
     page.fill("#filter", "-provider:deepseek")
     page.wait_for_selector("#row-2", state="detached")
     assert page.locator(".row").evaluate_all("rows => rows.map(row => row.dataset.number)") == ["1"]
+    ask(emulator, "good evening")
+    page.fill("#filter", "evening")
+    page.wait_for_selector("#row-3")
+    assert page.locator(".row").evaluate_all("rows => rows.map(row => row.dataset.number)") == ["3"]
 
 
 def test_opened_exchange_shows_answer_reasons_bytes_and_timeline(page: "Page", emulator: Emulator) -> None:
