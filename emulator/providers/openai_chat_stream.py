@@ -1,4 +1,4 @@
-"""How OpenAI streams a chat completion: members and their order, usage, letters that level the lengths of events."""
+"""OpenAI's streams of chat completions: the members and their order, usage, obfuscation."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,14 +57,14 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
         }
 
     def levels(self, request: ModelRequest) -> bool:
-        """Whether letters level the lengths of events."""
+        """Whether letters pad the events."""
         asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
         return self.provider.settings.obfuscation and asked is not False
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         thoughts = [tokens.count(choice.reasoning or "") for choice in completion.choices]
         for run in super().stream(completion, request):
-            # Nobody sees the thoughts, but the answer begins after them.
+            # The thoughts are hidden, but the answer begins after them.
             yield replace(run, tokens=(max(thoughts),)) if run.part == "role" and any(thoughts) else run
 
     def chunk(self, completion: Completion, request: ModelRequest, choice: Choice, delta: Json, **how: Any) -> Json:
@@ -108,7 +108,7 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
             yield self.event(part, chunk, tokens=count)
 
     def pieces(self, part: Part, native: Json, text: str) -> FrameRun:
-        """The events of a text, of which `native` is one."""
+        """Returns the events of a text; `native` is one of them."""
         if "obfuscation" in native:
             return leveled(self, part, {**native, "obfuscation": TAIL}, text)
         pieces = tokens.pieces(text)
@@ -137,5 +137,5 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
 
 
 def in_order(chunk: Json) -> Json:
-    """The members of an event in the order in which they stand."""
+    """Puts the members of an event in order."""
     return {name: chunk[name] for name in ORDER if name in chunk}
