@@ -340,8 +340,8 @@ class Cache(Generic[K, V]):
     Two generations stand for an order of use: when the newer one has half of the capacity, the older one is forgotten.
     """
 
-    def __init__(self, provider: int, weigh: Callable[[K], int]) -> None:
-        self._half, self._weigh, self._lock = provider // 2, weigh, Lock()
+    def __init__(self, capacity: int, weigh: Callable[[K], int]) -> None:
+        self._half, self._weigh, self._lock = capacity // 2, weigh, Lock()
         self._new: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._used = 0
@@ -453,10 +453,10 @@ class _Tokenizer:
         rest = [byte for byte in range(256) if byte not in printable]
         self._letters = {byte: chr(256 + index) for index, byte in enumerate(rest)}
         self._known: dict[str, _Word] = {}
-        self._room = 1 << 20
+        self._space = 1 << 20
         self._chunks: dict[str, int] = {}
         """The tokens of what stands between two blanks, the blank before it included."""
-        self._chunk_room = 1 << 20
+        self._chunk_space = 1 << 20
 
     @cached_property
     def _find(self) -> re.Pattern[str]:
@@ -509,9 +509,9 @@ class _Tokenizer:
         """The tokens of a chunk; None for one that does not end where a word ends, or is too long to be kept."""
         if not chunk or chunk[-1].isspace() or len(chunk) > _LONGEST_CHUNK:
             return None
-        self._chunk_room -= len(chunk) + 32
-        if self._chunk_room < 0:
-            self._chunks, self._chunk_room = {}, 1 << 20
+        self._chunk_space -= len(chunk) + 32
+        if self._chunk_space < 0:
+            self._chunks, self._chunk_space = {}, 1 << 20
         count = self._chunks[chunk] = self.count(f" {chunk}")
         return count
 
@@ -531,9 +531,9 @@ class _Tokenizer:
                 counts.append(held)
                 start, held, total = end, 0, total + held
         learned = (total, tuple(texts), tuple(counts))
-        self._room -= len(word) + 32
-        if self._room < 0:
-            self._known, self._room = {}, 1 << 20
+        self._space -= len(word) + 32
+        if self._space < 0:
+            self._known, self._space = {}, 1 << 20
         self._known[word] = learned
         return learned
 

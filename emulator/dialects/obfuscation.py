@@ -39,7 +39,7 @@ def tail_of(*what: seeded.Entropy) -> str:
     return seeded.alphanumeric(1 + seeded.roll("obfuscation", *what) % STEP, "obfuscation", *what)
 
 
-def leveled(dialect: Dialect[Any], part: Part, native: object, text: str) -> FrameRun:
+def padded(dialect: Dialect[Any], part: Part, native: object, text: str) -> FrameRun:
     """Returns the events of a text. `native` is one of them, with `PIECE` for its piece and, after that, `TAIL`."""
     pieces = tokens.pieces(text)
     before, _, rest = dialect.frame(native).partition(PIECE_IN_JSON)

@@ -47,7 +47,7 @@ def answer(
     note = "" if kind == "greet" else phrases.gap + _note(random, phrases, high)
     if count(note) * 2 > target:
         note = ""
-    page.provider -= count(note)
+    page.space -= count(note)
     sentences = _sentences(random, phrases, question)
     if style == "markdown" and high >= 40:
         heading = question.topic if question.is_phrase else phrases.both.join(question.terms[:2])
@@ -78,7 +78,7 @@ def thoughts(
     ready = phrases.gap + phrases.ready
     if count(ready) * 4 > high:
         ready = ""
-    page.provider -= count(ready)
+    page.space -= count(ready)
     asked = phrases.unclear
     if question.topic:
         asked = _about(phrases.asked if question.is_phrase else phrases.asked_question, question, phrases)
@@ -92,8 +92,8 @@ def thoughts(
     fresh = [*random.sample([*phrases.thoughts[:-1], *keyed], len(phrases.thoughts) - 1 + len(keyed))]
     fresh.insert(0 if question.kind == "greet" else random.randint(0, len(fresh)), phrases.thoughts[-1])
     added = True
-    while added and page.provider > 0:  # more than once only where the text is to be longer than there are thoughts
-        added = sum(map(page.add, fresh)) > 0 and page.provider > 60
+    while added and page.space > 0:  # more than once only where the text is to be longer than there are thoughts
+        added = sum(map(page.add, fresh)) > 0 and page.space > 60
     return page.finished(ready)
 
 
@@ -121,11 +121,11 @@ def _list(page: Page, random: Random, question: Question) -> None:
     phrases = page.phrases
     _introduce(page, random, question, phrases.lists)
     page.breaks = True
-    page.provider += page.spare  # that all points are there, and not too tersely, counts for more than the target
+    page.space += page.spare  # that all points are there, and not too tersely, counts for more than the target
     for block in _lists(random, phrases, question.number, question.number or random.randint(3, 5)):
         if page.add(block, alone=True):
             break
-    page.provider -= page.spare
+    page.space -= page.spare
 
 
 def _lists(random: Random, phrases: Phrases, numbered: int | None, size: int) -> Iterator[str]:
@@ -151,14 +151,14 @@ def _table(page: Page, random: Random, question: Question) -> None:
     else:
         _introduce(page, random, question, phrases.tables)
     page.breaks = True
-    page.provider += page.spare
+    page.space += page.spare
     aspects = random.sample(phrases.aspects, len(phrases.aspects))
     head = phrases.heads if not question.sides else (phrases.heads[0], *map(_capital, question.sides))
     for rows in range(min(question.number or random.randint(3, 5), len(aspects)), 1, -1):
         cells = [(each.title, each.one, each.other)[: len(head)] for each in aspects[:rows]]
         if page.add("\n".join(map(_row, [head, ("---",) * len(head), *cells])), alone=True):
             break
-    page.provider -= page.spare
+    page.space -= page.spare
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -252,7 +252,7 @@ def _sections(page: Page, random: Random, question: Question, sentences: Iterato
         page.add("\n".join(map(_row, rows)), alone=True)
     for at in numbers():
         aspect = phrases.aspects[at % len(phrases.aspects)]
-        if page.provider < 90 or not page.add(f"## {aspect.title}{PARAGRAPH}{aspect.sentence}", alone=True):
+        if page.space < 90 or not page.add(f"## {aspect.title}{PARAGRAPH}{aspect.sentence}", alone=True):
             break
         page.breaks = False
         for _ in range(random.randint(2, 4)):
@@ -266,7 +266,7 @@ def _paragraphs(page: Page, random: Random, question: Question, sentences: Itera
         return
     left = random.randint(3, 4)
     misses = 0
-    while misses < 3 and page.provider > 4:
+    while misses < 3 and page.space > 4:
         if left == 0:
             page.breaks, left = True, random.randint(3, 5)
         if page.add(next(sentences)):

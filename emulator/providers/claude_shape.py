@@ -65,7 +65,7 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
                 "ephemeral_1h_input_tokens": usage.cache_written_1h,
             },
             "output_tokens": usage.completion,
-            **told_apart(usage),
+            **usage_details(usage),
             "service_tier": "standard",
         }
 
@@ -73,8 +73,8 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
         return self.usage(replace(usage, reasoning=0, searches=0))
 
     def last_usage(self, usage: Usage) -> dict[str, Any]:
-        told = self.usage(usage)
-        return {name: value for name, value in told.items() if name not in ("cache_creation", "service_tier")}
+        row = self.usage(usage)
+        return {name: value for name, value in row.items() if name not in ("cache_creation", "service_tier")}
 
     def rows(self, block: Block, completion: Completion) -> list[dict[str, Any]]:
         if isinstance(block, Thought) and block.encrypted is None and block.summary is not None:
@@ -117,14 +117,14 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
         return passage_row(citation)
 
 
-def told_apart(usage: Usage) -> dict[str, Any]:
+def usage_details(usage: Usage) -> dict[str, Any]:
     """Returns the details of the usage, if there are any."""
-    told: dict[str, Any] = {}
+    row: dict[str, Any] = {}
     if usage.reasoning:
-        told["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+        row["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     if usage.searches:
-        told["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
-    return told
+        row["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
+    return row
 
 
 def stop_details(reason: Any) -> dict[str, Any] | None:

@@ -17,15 +17,15 @@ from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekMessage
 from emulator.providers.deepseek_rules import NO_IMAGES
 from emulator.request import Message
 
-MOST_TOKENS = 384
+MAX_TOKENS = 384
 """The maximum tokens of an image, also used if its size is unknown."""
-SMALLEST, LARGEST = 384 * 384, 800 * 800
+MIN_PIXELS, MAX_PIXELS = 384 * 384, 800 * 800
 """An image is scaled to a number of pixels in this range."""
 PIXELS_PER_TOKEN = 1667
 LOW = (512, 512)
 """The size of an image with low detail."""
-MOST_IMAGES = 600
-MOST_URL = 8192
+MAX_IMAGES = 600
+MAX_URL = 8192
 ONLY_USERS = "Images are only supported in user messages"
 
 
@@ -91,23 +91,23 @@ def complaints(messages: Sequence[object]) -> Iterator[str]:
                     yield "image_url must have url"
                 elif not part.image_url.url.startswith(("data:", "http://", "https://")):
                     yield "Invalid image_url: it must be a data URL or a link"
-                elif not part.image_url.url.startswith("data:") and len(part.image_url.url) > MOST_URL:
-                    yield f"Invalid image_url: a link may have {MOST_URL} characters"
+                elif not part.image_url.url.startswith("data:") and len(part.image_url.url) > MAX_URL:
+                    yield f"Invalid image_url: a link may have {MAX_URL} characters"
             else:
                 file = part.given_file
                 if file.file_id is None and file.file_data is None:
                     yield "file must have file_id or file_data"
                 if file.file_id is not None and file.file_data is not None:
                     yield "file cannot have both file_id and file_data"
-    if number > MOST_IMAGES:
-        yield f"Too many images: {number}, the limit is {MOST_IMAGES}"
+    if number > MAX_IMAGES:
+        yield f"Too many images: {number}, the limit is {MAX_IMAGES}"
 
 
 def tokens_of(part: SeenPart) -> int:
     """Returns the tokens of an image or a file in the prompt."""
     if part.type == "file":
         data = part.given_file.file_data
-        return tokens_of_size(images.size_of_url(data) or images.size_of_base64(data)) if data else MOST_TOKENS
+        return tokens_of_size(images.size_of_url(data) or images.size_of_base64(data)) if data else MAX_TOKENS
     assert part.image_url is not None
     return tokens_of_size(LOW if part.image_url.detail == "low" else images.size_of_url(part.image_url.url))
 
@@ -115,9 +115,9 @@ def tokens_of(part: SeenPart) -> int:
 def tokens_of_size(size: images.Size | None) -> int:
     """Returns the tokens of an image of this size."""
     if size is None:
-        return MOST_TOKENS
-    pixels = min(max(size[0] * size[1], SMALLEST), LARGEST)
-    return min(MOST_TOKENS, round(pixels / PIXELS_PER_TOKEN))
+        return MAX_TOKENS
+    pixels = min(max(size[0] * size[1], MIN_PIXELS), MAX_PIXELS)
+    return min(MAX_TOKENS, round(pixels / PIXELS_PER_TOKEN))
 
 
 class SeeingDeepSeek(DatedDeepSeek):

@@ -432,8 +432,8 @@ def page(names: Sequence[str], query: Mapping[str, Sequence[str]]) -> dict[str, 
 
     size = min(number("pageSize", 50) or 50, 1000)
     start = number("pageToken", 0)
-    told: dict[str, Any] = {"models": [model_row(name) for name in names[start : start + size]]}
-    return {**told, "nextPageToken": str(start + size)} if start + size < len(names) else told
+    shown: dict[str, Any] = {"models": [model_row(name) for name in names[start : start + size]]}
+    return {**shown, "nextPageToken": str(start + size)} if start + size < len(names) else shown
 
 
 def complaints_of_thinking(model: str, body: GenerateContentBody) -> Iterator[str]:

@@ -8,7 +8,7 @@ from emulator import tokens
 from emulator.dialects.base import PIECE
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.chat_completions import ChatCompletions, logprob_rows
-from emulator.dialects.obfuscation import TAIL, leveled, tail_of, tails_of
+from emulator.dialects.obfuscation import TAIL, padded, tail_of, tails_of
 from emulator.providers.openai_chat_input import Json, OpenAIBody
 from emulator.providers.openai_models import is_thinker
 from emulator.reply import Choice, Completion
@@ -56,7 +56,7 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
             },
         }
 
-    def levels(self, request: ModelRequest) -> bool:
+    def pads(self, request: ModelRequest) -> bool:
         """Whether letters pad the events."""
         asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
         return self.provider.settings.obfuscation and asked is not False
@@ -71,7 +71,7 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
         chunk = super().chunk(completion, request, choice, delta, **how)
         chunk["service_tier"] = self.tier(request)
         chunk["system_fingerprint"] = self.fingerprint(completion, request)
-        if self.levels(request):
+        if self.pads(request):
             chunk["obfuscation"] = tail_of(str(delta))
         return in_order(chunk)
 
@@ -110,7 +110,7 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
     def pieces(self, part: Part, native: Json, text: str) -> FrameRun:
         """Returns the events of a text; `native` is one of them."""
         if "obfuscation" in native:
-            return leveled(self, part, {**native, "obfuscation": TAIL}, text)
+            return padded(self, part, {**native, "obfuscation": TAIL}, text)
         pieces = tokens.pieces(text)
         before, after = self.around(native)
         return FrameRun(part, before, pieces.escaped, after, pieces.counts)
@@ -131,7 +131,7 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
             chunk["service_tier"] = self.tier(request)
             chunk["system_fingerprint"] = self.fingerprint(completion, request)
             chunk["usage"] = self.usage(completion)
-            if self.levels(request):
+            if self.pads(request):
                 chunk["obfuscation"] = tail_of("usage", completion.usage.total)
             yield self.event("usage", in_order(chunk))
 

@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 
 MAX_VALUES = 200_000
 """The search ends after this many values, about a quarter of a second."""
-DEEPEST = 127
+MAX_DEPTH = 127
 """The maximum depth of serde_json."""
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
@@ -50,7 +50,7 @@ def spans(data: bytes, wanted: Collection[Path]) -> Mapping[Path, Span]:
     """Returns the spans of the values at the `wanted` paths, as far as they are found. Raises Malformed."""
     reader = _Reader(data, frozenset(wanted))
     try:
-        reader.value(DEEPEST)
+        reader.value(MAX_DEPTH)
         reader.end()
     except _Enough:
         pass

@@ -33,8 +33,8 @@ T = TypeVar("T")
 Seed = int | str
 RECURSIONS = 3
 """How often one reference may occur on the way from the root to a value: trees of at most four levels."""
-DEEPEST = 60
-WIDEST = 1_000
+MAX_DEPTH = 60
+MAX_WIDTH = 1_000
 """Items of an array, and properties of an object."""
 PLENTY = 200
 """Values after which only what is required is made."""
@@ -175,8 +175,8 @@ class _Maker:
             self.fuel.burn(200)
 
     def _attempt(self, schema: JsonSchema, place: Place, attempt: int, choices: _Choices) -> Any:
-        if place.level > DEEPEST:
-            raise Miss(f"the value would nest deeper than {DEEPEST} levels")
+        if place.level > MAX_DEPTH:
+            raise Miss(f"the value would nest deeper than {MAX_DEPTH} levels")
         flat = self._flat(schema, place, choices)
         random = seeded.generator(self.seed, place.path, attempt)
         path = f"{place.path}~{attempt}" if attempt else place.path
@@ -283,11 +283,11 @@ class _Maker:
     def _array(self, flat: Flat, place: Place, random: Random) -> list[Any]:
         prefix: list[JsonSchema] = flat.get("prefixItems", [])
         rest, held = part(flat, "items"), part(flat, "contains")
-        wanted_items = [held] * (int(min(flat.get("minContains", 1), WIDEST)) if "contains" in flat else 0)
+        wanted_items = [held] * (int(min(flat.get("minContains", 1), MAX_WIDTH)) if "contains" in flat else 0)
         wanted_items += flat.get(MORE_CONTAINS, [])
         holding = len(wanted_items)
         low = max(flat.get("minItems", 0), holding)
-        high = min(flat.get("maxItems", WIDEST), len(prefix) if rest is False else WIDEST)
+        high = min(flat.get("maxItems", MAX_WIDTH), len(prefix) if rest is False else MAX_WIDTH)
         _check_size("items", low, high)
         wanted = (
             low
@@ -331,7 +331,7 @@ class _Maker:
 
     def _object(self, flat: Flat, place: Place, attempt: int, random: Random) -> dict[str, Any]:
         own = flat.get("properties", {})
-        low, high = flat.get("minProperties", 0), flat.get("maxProperties", WIDEST * 10)
+        low, high = flat.get("minProperties", 0), flat.get("maxProperties", MAX_WIDTH * 10)
         _check_size("properties", low, high)
         must = _with_dependents(flat.get("required", ()), flat)
         if len(must) > high:
@@ -371,7 +371,7 @@ class _Maker:
             missing = max(missing, 0 if self._is_enough([rest], place) else random.randint(1, 3))
         if attempt > 3 and attempt % 3 == 0:  # what is wanted of an unknown property may be what is missing
             missing = max(missing, 1)
-        missing = min(missing, int(flat.get("maxProperties", WIDEST)) - len(value))
+        missing = min(missing, int(flat.get("maxProperties", MAX_WIDTH)) - len(value))
         for turn in range(4 * missing + 20 if missing > 0 else 0):
             name = self._new_name(flat, patterns, place, turn, random)
             schema = property_schema(flat, name, self.fuel)
@@ -410,8 +410,8 @@ def _kind(flat: Flat, choices: _Choices) -> str:
 
 
 def _check_size(what: str, low: float, high: float) -> None:
-    if low > WIDEST:
-        raise Miss(f"at least {low} {what} are required; at most {WIDEST} are supported")
+    if low > MAX_WIDTH:
+        raise Miss(f"at least {low} {what} are required; at most {MAX_WIDTH} are supported")
     if low > high:
         raise Miss(f"at least {low} and at most {high} {what} are required")
 

@@ -13,7 +13,7 @@ from emulator.generation.instances.patterns import pattern_of
 from emulator.generation.instances.search import Fuel, Miss
 from emulator.generation.instances.validity import FORMATS, is_multiple
 
-MAX_ADVANCE = 4_096
+MAX_LENGTH = 4_096
 """Characters; a string that must be longer is refused."""
 WIDEST_NUMBER = 4_096
 """Bits of a whole number, about 1,200 digits; every float has at most 1,024 before the point."""
@@ -22,9 +22,9 @@ MAX_FLOAT = Fraction(sys.float_info.max)
 
 def make_string(schema: Mapping[str, Any], name: str, random: Random, fuel: Fuel, attempt: int) -> str:
     """A string of the right length that has the pattern and the format. Raises Miss when none is found."""
-    low, high = int(schema.get("minLength", 0)), int(min(schema.get("maxLength", MAX_ADVANCE), MAX_ADVANCE))
-    if low > MAX_ADVANCE:
-        raise Miss(f"minLength is {low}; strings are made up to {MAX_ADVANCE}")
+    low, high = int(schema.get("minLength", 0)), int(min(schema.get("maxLength", MAX_LENGTH), MAX_LENGTH))
+    if low > MAX_LENGTH:
+        raise Miss(f"minLength is {low}; strings are made up to {MAX_LENGTH}")
     if low > high:
         raise Miss(f"minLength {low} is above maxLength {high}")
     fuel.burn(low)

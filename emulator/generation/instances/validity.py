@@ -17,7 +17,7 @@ from emulator.generation.instances.patterns import pattern_of
 from emulator.generation.instances.references import REFERENCES, JsonSchema, References
 from emulator.generation.instances.search import Fuel, Miss
 
-DEEPEST = 150
+MAX_DEPTH = 150
 Evaluated = Callable[["SchemaDocument", Mapping[str, Any], Any], set[Any]]
 
 
@@ -56,7 +56,7 @@ class SchemaDocument:
         self.fuel.burn(10)
         if isinstance(schema, bool):
             return None if schema else "false"
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             raise Miss("the schema nests too deeply, or refers to itself without end")
         self.depth += 1
         before = len(self.scope)
@@ -94,7 +94,7 @@ class SchemaDocument:
         self.fuel.burn(10)
         if isinstance(schema, bool):
             return set()
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             raise Miss("the schema nests too deeply, or refers to itself without end")
         self.depth += 1
         before = len(self.scope)
