@@ -222,7 +222,7 @@ class Faked:
         self._source = source
         self._left = MAX_FAKES
         self.error: Exception | None = None
-        """The error from a place that can't raise."""
+        """The error, for places that can't raise it."""
 
     def __getattr__(self, name: str) -> "_Word":
         if name.startswith("_"):
