@@ -30,7 +30,7 @@ class Answer:
     chance: float | None = None
     set_state: str | None = None
     wire: WireRecord | None = None
-    """The recorded answer that is given byte for byte in place of the content."""
+    """The recorded answer, which is replayed byte for byte instead of the content."""
 
 
 @record
@@ -258,8 +258,9 @@ def compile_added(
     scenario: Scenario,
     functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
 ) -> Rule:
-    """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none; `functions`
-    give its answers, by their places, in place of what the model says there."""
+    """Compiles a rule that is added while the server runs. `name` is its default name. `functions` return its
+    answers, by position, instead of what the model says there.
+    """
     rule = _compiled(model, name, 0, scenario)
     if functions:
         answers = (_given_by(functions.get(place), answer) for place, answer in enumerate(rule.answers))
@@ -275,8 +276,9 @@ def _given_by(function: Callable[[ModelRequest], Any] | None, answer: Answer) ->
 
 
 def with_added(book: RuleSet, added: Sequence[Rule]) -> RuleSet:
-    """The same rules after added ones, which are tried first: newer before older, unless their priorities say
-    otherwise. The priorities of the scenario's own rules count only among themselves."""
+    """Returns the rules with added ones before them: newer before older, unless their priorities say otherwise. The
+    priorities of the scenario's own rules apply only among themselves.
+    """
     rules = (*added, *book.rules)
     return RuleSet(tuple(replace(rule, position=position) for position, rule in enumerate(rules)))
 

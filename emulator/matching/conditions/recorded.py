@@ -27,7 +27,7 @@ class Recorded(Condition[RecordedCondition]):
 
     def mismatch(self, ask: MatchContext) -> str:
         found = _digest(ask.request.http_request, self.redaction)
-        return f"the request is not the recorded one: its digest is {found[:8]}…, not {self.value.digest[:8]}…"
+        return f"the request differs from the recorded one: its digest is {found[:8]}…, not {self.value.digest[:8]}…"
 
     def differences(self, ask: MatchContext, recorded: Mapping[str, Any]) -> list[str]:
         """How a request differs from the recorded one, as its wire file holds it; empty if they are the same."""
@@ -35,7 +35,7 @@ class Recorded(Condition[RecordedCondition]):
 
 
 _latest: list[tuple[HttpRequest, Redaction, str]] = []
-"""The last digest: every recorded rule asks for that of the same request."""
+"""Caches the last digest: every recorded rule needs that of the same request."""
 
 
 def _digest(http_request: HttpRequest, redaction: Redaction) -> str:
