@@ -221,8 +221,9 @@ class Packets:
         for each, answer in zip(sent, answers, strict=True):
             each.reply(self, answer)
         self._since = self._loop.time()
-        if self._steps or self._counts:
-            self._soon()
+        # Clients that are answered now ask again: the next packet waits for them, for one more turn of the loop.
+        self._is_due = True
+        self._loop.call_soon(self._loop.call_soon, self._send)
 
     def _load(self, answers: list[Any], missing: list[Step | Counts]) -> None:
         """Gives Redis the scripts, and asks again what it could not do without them."""
