@@ -23,6 +23,7 @@ logger = logging.getLogger("emulator")
 
 PATIENCE = 0.8
 """Seconds to wait for a reply that a request can do without."""
+SCRIPTS = ("store", "count", "responses")
 MAX_BATCH = 256
 """The most steps in one packet."""
 MAX_UNSENT = 100_000
@@ -227,7 +228,7 @@ class Packets:
 
     def _load(self, answers: list[Any], missing: list[Step | Counts]) -> None:
         """Gives Redis the scripts, and asks again what it could not do without them."""
-        loads: list[Command] = [("SCRIPT", "LOAD", script(name)[0]) for name in ("store", "count")]
+        loads: list[Command] = [("SCRIPT", "LOAD", script(name)[0]) for name in SCRIPTS]
 
         def done(replies: list[Any]) -> None:
             again = iter(replies[len(loads) :])

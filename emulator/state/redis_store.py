@@ -19,6 +19,7 @@ from emulator.state.redis_packets import PATIENCE, Counts, Packets, Step, forget
 from emulator.state.store import (
     LEASE_SECONDS,
     MAX_RECENT,
+    MAX_STORED_BYTES,
     Amount,
     Change,
     Counted,
@@ -30,9 +31,12 @@ from emulator.state.store import (
     decision_of,
     read,
 )
+from emulator.stored import MAX_STORED
 
 NAMES = ("values", "attempts", "attempts-before", "prefixes", "prefixes-before", "tallies", "tallies-before", "leases")
 """The keys of a namespace, in the order of the scripts."""
+STORED = ("responses", "responses-order", "responses-items")
+"""The keys of its stored responses."""
 TOUCH_SHARE = 20
 """All keys of a namespace that is used live on again after this part of their time."""
 MAX_KNOWN = 1000
@@ -111,7 +115,7 @@ class RedisStore:
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         """Raises StoreGone."""
-        balance = orjson.loads(await self._ask(self._words(namespace, "change", change, ())))
+        balance = orjson.loads(await self._ask(self._words(namespace, "change", change, (), STORED)))
         return read(balance) if balance else None
 
     async def snapshot(self, namespace: str) -> Snapshot:
@@ -120,6 +124,21 @@ class RedisStore:
         fields = await self._ask(("HGETALL", key))
         texts = iter(map(text_of, fields))
         return Snapshot(values=dict(zip(texts, texts, strict=True)))
+
+    async def save(self, namespace: str, documents: Sequence[tuple[str, str]]) -> None:
+        """Raises StoreGone."""
+        texts = [text for document in documents for text in document]
+        await self._ask(self._about_responses(namespace, "save", MAX_STORED, MAX_STORED_BYTES, *texts))
+
+    async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """Raises StoreGone."""
+        return [document.decode() for document in await self._ask(self._about_responses(namespace, "load", *ids))]
+
+    def _about_responses(self, namespace: str, action: str, *arguments: str | int) -> Command:
+        address = self._connection.address
+        keys = [address.key(namespace, name) for name in STORED]
+        name, ttl = script("responses")[1], int(address.ttl * 1000)
+        return ("EVALSHA", name, len(keys), *keys, action, ttl, *arguments)
 
     async def _ask(self, words: Command, patience: float | None = None) -> Any:
         """The reply. It may run outside of a task."""
@@ -136,9 +155,12 @@ class RedisStore:
         finally:
             timer.cancel()
 
-    def _words(self, namespace: str, action: str, argument: Any, leased: Sequence[str]) -> Command:
+    def _words(
+        self, namespace: str, action: str, argument: Any, leased: Sequence[str], more: Sequence[str] = ()
+    ) -> Command:
         known, key = self._namespace(namespace), self._connection.address.key
         keys = [*known.keys, *[key(namespace, f"lease:{each}") for each in leased]]
+        keys += [key(namespace, each) for each in more]
         ttl, touches = self._lifetime(known)
         name = script()[1]
         return ("EVALSHA", name, len(keys), *keys, action, orjson.dumps(argument), ttl, touches, *leased)
