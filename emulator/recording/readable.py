@@ -35,7 +35,7 @@ def natives_of(wire: WireRecord, shape: WireShape) -> list[dict[str, Any]]:
 
 def readable(wire: WireRecord, *, is_completion: bool) -> dict[str, Any]:
     """`{"reply": …}` or `{"error": …}`; empty when a scenario has no words for it, so that the wire alone answers."""
-    if wire.framing == "raw":
+    if wire.framing == "raw" or (wire.status < 300 and not is_completion):
         return {}
     if wire.status == 200 and is_completion:
         shape = shape_of(wire.provider, wire.dialect)
