@@ -87,10 +87,10 @@ def prompt_of(wire: WireRecord) -> str:
     body = request.get("body")
     if vendor is None or not isinstance(body, dict):
         return ""
-    provider = vendor()
+    provider, given = vendor(), request.get("headers", ())
     try:
         operation, parameters = provider.route(request["method"], request["path"])
-        headers = {name.lower(): value for name, value in request.get("headers", ())}
+        headers = {name.lower(): value for name, value in (*vendor.example_headers.items(), *given)}
         asked = HttpRequest(
             wire.provider, request["method"], request["path"], headers, request.get("query", ""), orjson.dumps(body)
         ).routed(operation.name, wire.dialect, parameters)
