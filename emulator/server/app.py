@@ -210,7 +210,8 @@ class App:
         """Suggests a path, for one that the provider doesn't have."""
         if not request.provider or request.operation:
             return ()
-        return (without_endpoint(request, namespace.compiled.providers[request.provider]),)
+        mended = without_endpoint(request, namespace.compiled.providers[request.provider])
+        return (mended,) if mended else ()
 
     def _stray(
         self, http_request: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
