@@ -4,7 +4,6 @@ what another one has made."""
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import httpx
