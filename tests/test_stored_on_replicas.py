@@ -14,7 +14,6 @@ from served import served
 pytestmark = pytest.mark.timeout(120)
 SCENARIO = {
     "version": 1,
-    "clock": "manual",
     "rules": [
         {"match": {"prompt": {"contains": "slow"}}, "pace": {"ttft": 1000}, "reply": {"content": "At last."}},
         {"match": {"prompt": {"contains": "second"}}, "reply": {"content": "turn {{ turn }}"}},
@@ -75,10 +74,9 @@ def origins(
 
 def test_a_conversation_goes_on_wherever_it_is_asked(origins: Origins) -> None:
     first = origins.make("the first")
-    for _ in range(6):
-        second = origins.make("the second", previous_response_id=first["id"])
-        assert second["output"][0]["content"][0]["text"] == "turn 2"
-    third = origins.make("second again", previous_response_id=second["id"])
+    seconds = [origins.make("the second", previous_response_id=first["id"]) for _ in range(6)]
+    assert [each["output"][0]["content"][0]["text"] for each in seconds] == ["turn 2"] * 6
+    third = origins.make("second again", previous_response_id=seconds[0]["id"])
     assert third["output"][0]["content"][0]["text"] == "turn 3"
     by_item = origins.make([{"type": "item_reference", "id": first["output"][0]["id"]}, message("the second")])
     assert by_item["output"][0]["content"][0]["text"] == "turn 2"

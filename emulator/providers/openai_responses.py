@@ -181,6 +181,8 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         body = super().body(completion, request)
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)
+        if not (body["background"] or request.stream):
+            begins = ready = 0.0  # nobody knows its id before all of it is sent
         choice = completion.choices[0]
         instructions = 1 if request.body.get("instructions") else 0
         answer = Message("assistant", choice.content, choice.reasoning, choice.tool_calls)
