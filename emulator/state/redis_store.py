@@ -1,4 +1,4 @@
-"""The store in Redis: each step is one run of a script, and what several requests need at once goes in one packet."""
+"""The store in Redis: each step is one run of a script, and the steps of concurrent requests share one packet."""
 
 import asyncio
 import logging
@@ -32,30 +32,30 @@ from emulator.state.store import (
 logger = logging.getLogger("emulator")
 
 PATIENCE = 0.8
-"""Seconds to wait for a reply that a request can do without."""
+"""Seconds to wait for a reply that a request doesn't need."""
 MAX_BATCH = 256
 """The most steps in one packet."""
 MAX_UNSENT = 100_000
-"""The most settlements that wait for a store that is gone; the oldest is dropped first, and the log says so."""
+"""The most settlements to keep while the store is gone; the oldest is dropped first, with a log message."""
 NAMES = ("values", "attempts", "attempts-before", "prefixes", "prefixes-before", "tallies", "tallies-before", "leases")
 """The keys of a namespace, in the order of the script."""
 
 
 @cache
 def script() -> tuple[str, str]:
-    """The script, and the name under which Redis keeps it."""
+    """The script, and its SHA-1 hash in Redis."""
     text = files("emulator.state").joinpath("store.lua").read_text()
     return text, sha1(text.encode()).hexdigest()
 
 
 @dataclass(slots=True, eq=False)
 class _Step:
-    """A run of the script that is waited for, or must come to its end."""
+    """A run of the script, either awaited or to be completed in any case."""
 
     words: Sequence[Any]
     done: "asyncio.Future[Any]"
     is_settlement: bool = False
-    """Whether it is sent again until Redis has it."""
+    """Whether it is sent again until Redis confirms it."""
 
 
 class RedisStore:
@@ -70,21 +70,21 @@ class RedisStore:
         self.name = f"store {connection.address.shown}"
         self._steps: deque[_Step] = deque()
         self._settlements: deque[_Step] = deque()
-        """Those that Redis has not confirmed, in their order."""
+        """The settlements that Redis has not confirmed, in order."""
         self._dropped = 0
         self._wake = asyncio.Event()
         self._held: dict[str, dict[tuple[str, str], None]] = {}
-        """The open leases by namespace, each as its quota and its name."""
+        """The open leases by namespace, each as its quota and name."""
         self._tasks: list[asyncio.Task[None]] = []
         connection.on_back(self._wake.set)
 
     def start(self) -> None:
-        """Begins to send."""
+        """Starts sending."""
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._send()), loop.create_task(self._renew())]
 
     async def close(self) -> None:
-        """Ends, once everything that waits was sent, if the store is there."""
+        """Stops once everything has been sent, if the store is reachable."""
         if self._settlements and not self._connection.is_gone:
             flushed = asyncio.get_running_loop().create_future()
             self._steps.append(_Step(("PING",), flushed))
@@ -97,13 +97,13 @@ class RedisStore:
             logger.error("%d settlements were not sent to the %s.", len(self._settlements), self.name)
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
-        """Raises StoreGone: sooner for a request that can do without."""
+        """Raises StoreGone, sooner for a request that doesn't need the store."""
         leased = [quota["key"] for quota in plan["quotas"] if quota["concurrency"] >= 0]
         words = self._words(namespace, "decide", plan, leased)
         try:
             answer = await self._ask(words, None if is_needed else PATIENCE)
         except BaseException:
-            if leased:  # it may have been decided, and nobody has heard of it
+            if leased:  # it may have been decided, but the reply was lost
                 settlement = nothing_used(self, 0.0)
                 settlement["lease"], settlement["closes"] = plan["lease"], leased
                 self.settle(namespace, settlement)
@@ -116,7 +116,9 @@ class RedisStore:
         return decision
 
     def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
-        """Without waiting. It is sent before whatever is asked later, and again until Redis has it."""
+        """Queues a settlement without waiting. It is sent before any later command, and again until Redis confirms
+        it.
+        """
         held = self._held.get(namespace)
         for key in settlement["closes"]:
             if held is not None:
@@ -129,7 +131,7 @@ class RedisStore:
         if len(self._settlements) > MAX_UNSENT:
             self._settlements.popleft()
             if not self._dropped:
-                logger.error("More than %d settlements wait for the %s: the oldest are lost.", MAX_UNSENT, self.name)
+                logger.error("More than %d settlements wait for the %s: the oldest are dropped.", MAX_UNSENT, self.name)
             self._dropped += 1
         self._steps.append(step)
         self._wake.set()
@@ -147,7 +149,7 @@ class RedisStore:
         return Snapshot(values={_text(name): _text(value) for name, value in fields.items()})
 
     async def _ask(self, words: Sequence[Any], patience: float | None = None) -> Any:
-        """The reply. It may run outside of a task."""
+        """Returns the reply. May run outside of a task."""
         connection, loop = self._connection, asyncio.get_running_loop()
         if connection.is_gone:
             raise connection.gone()
@@ -169,7 +171,7 @@ class RedisStore:
         return ("EVALSHA", script()[1], len(keys), *keys, action, orjson.dumps(argument), ttl, *leased)
 
     async def _send(self) -> None:
-        """Sends what is there, again and again: while one packet is answered, the next one gathers."""
+        """Sends packets forever: while one is answered, the next one fills."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -179,7 +181,7 @@ class RedisStore:
                 if self._steps:
                     self._wake.set()
                 await self._send_batch(batch)
-            if self._connection.is_gone:  # as somebody else may have found out meanwhile: nobody is to wait for it
+            if self._connection.is_gone:  # something else may have detected it in the meantime: don't let callers wait
                 self._failed([], self._connection.gone())
 
     async def _send_batch(self, batch: list[_Step]) -> None:
@@ -188,7 +190,7 @@ class RedisStore:
         try:
             answers = await self._answers(batch)
             missing = [step for step, answer in zip(batch, answers, strict=True) if isinstance(answer, NoScriptError)]
-            if missing:  # Redis has just been started; what the others did is done
+            if missing:  # Redis has just been started; the other steps are done
                 await self._connection.client.execute_command("SCRIPT LOAD", script()[0])
                 again = iter(await self._answers(missing))
                 answers = [next(again) if isinstance(answer, NoScriptError) else answer for answer in answers]
@@ -207,7 +209,7 @@ class RedisStore:
         async with asyncio.timeout(REPLY_TIMEOUT):
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
         for answer in answers:
-            if isinstance(answer, Disconnected):  # it is still loading, or about to end
+            if isinstance(answer, Disconnected):  # it is still loading, or shutting down
                 raise answer
         return answers
 
@@ -227,7 +229,7 @@ class RedisStore:
                 done.set_result(answer)
 
     def _failed(self, batch: list[_Step], error: StoreGone) -> None:
-        """Nobody waits any more; settlements are sent again once the store is back, in their order."""
+        """Fails all waiting calls; settlements are sent again in order once the store is back."""
         for step in (*batch, *self._steps):
             if not step.is_settlement and not step.done.done():
                 step.done.set_exception(error)
@@ -263,6 +265,6 @@ def _give_up(done: "asyncio.Future[Any]", complaint: str) -> None:
 
 
 def _forget(done: "asyncio.Future[Any]") -> None:
-    """Nobody waits for it: whether the store is gone is known anyway."""
+    """Retrieves the exception, which is otherwise unused: the connection already knows that the store is gone."""
     if not done.cancelled():
         done.exception()

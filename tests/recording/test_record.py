@@ -80,7 +80,7 @@ def test_the_same_question_gets_its_answers_in_turn(tmp_path: Path) -> None:
         missing = post(replay.url("serevix") + "/v1/chat/completions", {**ASKED, "temperature": 0.5})
     assert [each["choices"][0]["message"]["content"] for each in answers] == ["one", "two", "three"]
     assert missing.status_code == 404
-    assert "it is another request than the recorded one" in missing.text
+    assert "the request differs from the recorded one" in missing.text
 
 
 def test_an_edited_reply_answers_as_it_is_written(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "--host 0.0.0.0: a recorder listens on loopback only, such as 127.0.0.1.\n"
+    assert done.stderr == "--host 0.0.0.0: a recorder listens only on loopback addresses, such as 127.0.0.1.\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a file system with a size limit")
