@@ -5,6 +5,7 @@ options     how the server as a whole behaves                writing      prompt
 pipeline    the steps, one after another                     rendering    words to a planned body with moments
 endings     refusals and the emulator's own errors           faults       what goes wrong on purpose
 limits      what a key may use in a minute                   explanations why a rule matched or not, asked later
+deciding    what a store decides, for several processes      recalling    the same for cached answers
 arrival     the record and the entropy of a new request      recorded     answers of recordings
 """
 
@@ -13,6 +14,7 @@ from emulator.engine.endings import error_message
 from emulator.engine.faults import handshake_fault
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer, misused, refused
+from emulator.engine.recalling import recall_counted
 from emulator.engine.stages import PlannedResponse
 
 __all__ = [
@@ -25,5 +27,6 @@ __all__ = [
     "look_up",
     "misused",
     "recall_at_once",
+    "recall_counted",
     "refused",
 ]

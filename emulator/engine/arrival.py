@@ -16,5 +16,10 @@ def arrive(
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
-    entropy = seeded.hashed(seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.salt))
+    entropy = entropy_of(namespace.seed, identity, attempt, options.salt)
     return exchange, provider, entropy, provider.request_id(exchange.received, entropy)
+
+
+def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
+    """What the ids and random choices of a request come from."""
+    return seeded.hashed(seeded.mixed_before(seed, "id") + seeded.mixed(identity, attempt, salt))

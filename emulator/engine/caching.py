@@ -62,7 +62,7 @@ def recall_at_once(
 ) -> tuple[Recollection, Exchange]:
     """What `recalled` does, for a cached answer that is due at once and needs no spelling out."""
     exchange, provider, entropy, request_id = arrive(http_request, namespace, options, cached.identity)
-    _note(exchange, cached, http_request, namespace)
+    note(exchange, cached, http_request, namespace)
     exchange.body_size = len(http_request.body)
     id = provider.speaking(cached.dialect).make_id(entropy)
     return Recollection(cached, id, int(exchange.received), request_id), exchange
@@ -84,14 +84,14 @@ def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedRespon
 def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     """The steps of the way that are not the same each time."""
     exchange, dialect = context.exchange, context.provider.speaking(cached.dialect)
-    _note(exchange, cached, context.http_request, context.namespace)
+    note(exchange, cached, context.http_request, context.namespace)
     planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
     if cached.is_at_once:
         return planned
     return paced(planned, pace_of(planned.streamed, cached.match, context), dialect, context.entropy)
 
 
-def _note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
+def note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
     """Record what is the same each time, and count the use of the rule."""
     match = cached.match
     exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
