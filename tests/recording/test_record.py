@@ -332,7 +332,7 @@ def test_the_banner_says_what_is_recorded_from_where_and_how_to_use_it(tmp_path:
         f"  replay    emulator serve --strict --scenario '{folder}'",
         f"  live page {url}/__emulator/",
     ]
-    assert err == f"{folder}: nothing asked.\n"
+    assert err == f"{folder}: no requests.\n"
 
 
 def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
