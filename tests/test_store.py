@@ -188,7 +188,7 @@ def test_what_comes_at_once_is_counted_as_if_it_came_one_by_one(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also beyond the limit of what is kept of late, in one packet and in several."""
-    for module in ("memory_store", "redis_store"):
+    for module in ("memory_store", "redis_commands"):
         monkeypatch.setattr(f"emulator.state.{module}.MAX_RECENT", 3)
     chance = random.Random(7)
     turns = [[f"{chance.randrange(9):02x}" for _ in range(chance.choice([1, 1, 4]))] for _ in range(60)]
