@@ -16,5 +16,12 @@ def arrive(
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
-    entropy = seeded.hashed(seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.salt))
+    before, after = seeded.mixed_before(namespace.seed, "id"), seeded.mixed_before(attempt, options.salt)
+    entropy = seeded.hashed(before + seeded.mixed_bytes(identity) + after)
     return exchange, provider, entropy, provider.request_id(exchange.received, entropy)
+
+
+def identity_of(http_request: HttpRequest) -> bytes:
+    """What makes this request the same as another."""
+    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
+    return seeded.hashed(place + seeded.mixed_bytes(http_request.body))

@@ -18,7 +18,7 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from emulator.clock import Clock
-from emulator.engine import PlannedResponse, look_up, recall_at_once
+from emulator.engine import PlannedResponse, look_up, recall
 from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.heads import RequestHead
@@ -155,16 +155,16 @@ class FastPath:
         start = clock.now()
         http_request = request_head.with_body(data[end:])
         before = None if app.replay is not None else look_up(http_request, namespace)
-        is_alone = namespace.store is None or not namespace.store.decides_all
-        if is_alone and before is not None and before.cached is not None and before.cached.whole is not None:
-            recollection, exchange = recall_at_once(before.cached, http_request, namespace, app.options)
-            exchange.playback = send_recollection(recollection, before.cached.whole, start, clock, handle)
+        recalled = None if before is None else recall(http_request, namespace, app.options, before)
+        if recalled is not None and recalled.is_at_once:
+            exchange = recalled.exchange
+            exchange.playback = send_recollection(recalled.recollection, start, clock, handle)
             came_on(exchange, handle.record)
-            exchange.end(recollection)
+            exchange.end(recalled.recollection)
             settle(app, exchange, namespace)
             protocol.rest()
             return True
-        plan = started(app.plan(http_request, namespace, handle.has_left, before))
+        plan = recalled.response() if recalled else started(app.plan(http_request, namespace, handle.has_left, before))
         if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
             plan.exchange.playback = playback
             came_on(plan.exchange, handle.record)

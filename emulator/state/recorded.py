@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,22 +95,33 @@ class RecordedResponse(_Body):
         return self.said.reasoning if self.said is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
 class Why:
     """Finds out why no rule answered, from the original request; done on demand, because it can take long."""
 
-    find: Callable[[], list[str]]
-    body: bytes
-    """The body that it looks at."""
-    rules: int = 0
-    """How many rules it asks."""
-    explain: Callable[[], list[dict[str, Any]]] | None = None
-    """Finds out for each rule and each of its conditions whether it holds."""
+    __slots__ = ()
+
+    @property
+    def body(self) -> bytes:
+        """The body that it looks at."""
+        return b""
+
+    @property
+    def tried(self) -> int:
+        """How many rules it asks."""
+        return 0
+
+    def find(self) -> list[str]:
+        """The reasons, those of the nearest rules first."""
+        raise NotImplementedError
+
+    def explain(self) -> list[dict[str, Any]]:
+        """For each rule and each of its conditions whether it holds."""
+        return []
 
     @property
     def is_quick(self) -> bool:
         """Whether it costs so little that the log may ask too."""
-        return self.rules <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
+        return self.tried <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
 
 
 def steps_of(answer: PlannedBody | Sequence[Step]) -> Sequence[Step]:
