@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import UsageError, did_you_mean
-from emulator.journal_text import MAX_LINES, counted, is_unmatched, lines, outcome, place, prompt_of, reasons, shown
+from emulator.journal_text import MAX_LINES, counted, is_unmatched, lines, outcome, place, reasons, shown
 from emulator.state.exchanges import Exchange
 
 MAX_VALUE = 80
@@ -136,7 +136,7 @@ def _money(amount: Decimal) -> str:
 
 
 def _row(exchange: Exchange) -> str:
-    prompt = prompt_of(exchange)
+    prompt = exchange.prompt
     asked = f"  {shown(prompt)}" if prompt else ""
     return f"#{exchange.number}  {place(exchange)}  {exchange.model or '-'}{asked}  {outcome(exchange)}"
 
@@ -160,8 +160,8 @@ def _differences(
         for name, value in wanted.items()
         if name != "prompt" and facts[name] != value
     ]
-    if "prompt" in wanted and str(wanted["prompt"]) not in prompt_of(exchange):
-        found.append(f"prompt: {_value(prompt_of(exchange))} does not contain {_value(wanted['prompt'])}")
+    if "prompt" in wanted and str(wanted["prompt"]) not in exchange.prompt:
+        found.append(f"prompt: {_value(exchange.prompt)} does not contain {_value(wanted['prompt'])}")
     if isinstance(body_contains, str):
         found += _text_missing(exchange, body_contains)
     elif body_contains is not None:

@@ -326,7 +326,9 @@ def test_wrong_rules_and_replies_say_what_would_do(project: pytest.Pytester) -> 
     )
     result = run(project, "-p", "no:randomly")
     result.assert_outcomes(passed=5, errors=4)
-    result.stdout.fnmatch_lines(["*gave float: give a text, a mapping*", "*AssertionError: what the function says*"])
+    result.stdout.fnmatch_lines(
+        ["*returned float; expected a text, a mapping*", "*AssertionError: what the function says*"]
+    )
 
 
 def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:

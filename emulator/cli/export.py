@@ -28,4 +28,4 @@ def command(paths: tuple[str, ...], form: str) -> None:
     result = (as_aimock if form == "aimock" else as_wiremock)(scenario)
     click.echo(json.dumps(result.document, indent=2, ensure_ascii=False))
     for sentence in result.unsaid:
-        click.echo(f"{form} cannot say: {sentence}", err=True)
+        click.echo(f"{form} can't express: {sentence}", err=True)

@@ -63,10 +63,12 @@ def command(
     Exit code 0: stopped by a signal; 1: an answer could not be written; 2: bad usage; 3: the port is taken."""
     import sys
 
+    from emulator.cli.banner import record_banner
     from emulator.cli.serve import serve_alone
     from emulator.engine import Options
     from emulator.errors import BindError, EmulatorError
     from emulator.server.recorder import compiled_in
+    from emulator.server.relaying import documented_upstream
     from emulator.server.server import ServerOptions
 
     try:
@@ -79,7 +81,9 @@ def command(
             Options(unmatched="error", request_faults=frozenset()),
             recorder=recorder,
         )
-        serve_alone(options, host, port, log)
+        real = str(recorder.options.upstreams.get(provider) or documented_upstream(provider))
+        mode = recorder.options.mode
+        serve_alone(options, host, port, log, lambda url: record_banner(url, provider, real, folder, mode))
     except BindError as error:
         fail(str(error), CANNOT_BIND)
     except EmulatorError as error:

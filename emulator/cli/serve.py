@@ -113,13 +113,16 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
     return TlsFront(HOSTS, context=given_context(certificate, key))
 
 
-def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") -> None:
-    """One server in this process."""
+def serve_alone(
+    options: "ServerOptions", host: str, port: int, log: "Style", shown: Callable[[str], str] | None = None
+) -> None:
+    """One server in this process; `shown` makes its banner from its URL."""
     from emulator.server.server import bind
 
     with _named(host, port):
         sock = bind(host, port)
-    text = banner(origin(host, sock, options), options.provider, options.access.token)
+    url = origin(host, sock, options)
+    text = shown(url) if shown is not None else banner(url, options.provider, options.access.token)
     with _logging(log) as (out, err):
         _run(options, sock, log, out, lambda: (err if log == "json" else out).write(text))
 

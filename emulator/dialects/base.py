@@ -94,7 +94,7 @@ class Dialect(WireShape, Generic[VendorT]):
     def dumps(self, value: Any) -> bytes:
         return self.provider.dumps(value)
 
-    # The way in
+    # Requests
 
     def key_in(self, http_request: HttpRequest) -> str:
         """Returns the key of a request. Raises ProviderError if it is missing or in the wrong place."""

@@ -16,8 +16,7 @@ def arrive(
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
-    before, after = seeded.mixed_before(namespace.seed, "id"), seeded.mixed_before(attempt, options.salt)
-    entropy = seeded.hashed(before + seeded.mixed_bytes(identity) + after)
+    entropy = entropy_of(namespace.seed, identity, attempt, options.salt)
     return exchange, provider, entropy, provider.request_id(exchange.received, entropy)
 
 
@@ -25,3 +24,9 @@ def identity_of(http_request: HttpRequest) -> bytes:
     """What makes this request the same as another."""
     place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
     return seeded.hashed(place + seeded.mixed_bytes(http_request.body))
+
+
+def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
+    """Returns what the ids and random choices of a request come from."""
+    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(attempt, salt)
+    return seeded.hashed(before + seeded.mixed_bytes(identity) + after)

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from emulator import large, seeded
+from emulator import large
+from emulator.engine.arrival import entropy_of
 from emulator.engine.explanations import why_of
 from emulator.engine.faults import StruckFaults, fault_context, faults_of, faults_of_rule
 from emulator.engine.prefixes import Prefixes, prefixes_of
@@ -29,7 +30,17 @@ from emulator.state.leases import (
 )
 from emulator.state.quotas import Quota
 from emulator.state.rate_limits import Used, allowance, seconds_until_next
-from emulator.state.store import OTHER_STATE, Decision, FaultPlan, Plan, QuotaPlan, RulePlan, Store
+from emulator.state.store import (
+    OTHER_STATE,
+    Counting,
+    Decision,
+    FaultPlan,
+    Plan,
+    QuotaPlan,
+    RulePlan,
+    Store,
+    undecided,
+)
 
 ATTEMPTS = 16
 """For how many attempts at once a plan is made, if they matter."""
@@ -126,7 +137,7 @@ async def decide(parsed: Parsed, store: Store) -> Decided:
     question = _question(parsed, ask, left, faults, prefixes, store)
     decision = await _decision(question, store)
     context = numbered(context, decision)
-    ask = replace(ask, state=decision["state"], attempt=decision["attempt"])
+    ask = MatchContext(request, decision["state"], context.attempt, context.identity, ask.seed)
     found = None
     if decision["rule"] >= 0:
         rule = left[decision["rule"]].rule
@@ -150,22 +161,19 @@ async def decide_early(stage: Arrived, store: Store) -> Decided:
 
 async def decide_recalled(context: RequestContext, match: RuleMatch | None, store: Store) -> RequestContext:
     """The number of its attempt, for a request whose answer is known."""
+    rule = "" if match is None else _counter(context, match.rule)
     question = _early(context, Faults((), ()))
-    if match is not None:
-        question.base["rules"] = [_rule_plan(context, Residual(match.rule, {}, []), question, FOR_ALL)]
-    return numbered(context, await _decision(question, store, is_optional=True))
+    return numbered(context, await _counted_alone(question, Counting(question.base["identity"], rule, ""), store))
 
 
 def numbered(context: RequestContext, decision: Decision) -> RequestContext:
     """The same request with the number of its attempt among all processes, and what comes of it: its ids are those that
     a server alone would give."""
-    attempt, salt = decision["attempt"], decision.get("salt", 0)
+    attempt = decision["attempt"]
     context.exchange.attempt = attempt
     context.namespace.learn(context.identity, attempt)
-    mixture = seeded.mixed_before(context.namespace.seed, "id") + seeded.mixed(context.identity, attempt, salt)
-    entropy = seeded.hashed(mixture)
-    request_id = context.provider.request_id(context.exchange.received, entropy)
-    return replace(context, attempt=attempt, entropy=entropy, request_id=request_id)
+    entropy = entropy_of(context.namespace.seed, context.identity, attempt, decision.get("salt", 0))
+    return context.numbered(attempt, entropy, context.provider.request_id(context.exchange.received, entropy))
 
 
 # The plan
@@ -278,6 +286,10 @@ def _is_error(answer: Any) -> bool:
 
 async def _decision(question: Question, store: Store, *, is_optional: bool = False) -> Decision:
     """Raises StoreGone when the store is gone and the request needs it."""
+    if (counting := _counting(question)) is not None:
+        decision = await _counted_alone(question, counting, store)
+        if decision["attempt"]:
+            return decision
     guess = question.context.attempt
     is_needed = not is_optional and question.needs_store
     for _ in range(MAX_PLANS):
@@ -292,6 +304,40 @@ async def _decision(question: Question, store: Store, *, is_optional: bool = Fal
             return decision
         guess = decision["attempt"]
     raise StoreGone(f"The {store.name} could not number this request: too many like it come at once. Try again.")
+
+
+def _counting(question: Question) -> Counting | None:
+    """What there is to count, if that is only the number of the attempt and a use of the one rule that can answer. Most
+    requests are such; all others need a plan."""
+    base, left, account = question.base, question.left, question.base["account"]
+    has_balance = account is not None and (account["spent"] or account["balance"] is not None)
+    if has_balance or base["quotas"] or base["rate"] is not None or base["prefixes"] is not None or len(left) > 1:
+        return None
+    rule = ""
+    if left:
+        only = left[0]
+        answers = only.rule.answers
+        if not only.is_certain or len(answers) > 1 or answers[0].set_state is not None:
+            return None
+        rule = _counter(question.context, only.rule)
+    if any(map(question.is_counted, question.all_faults)):
+        return None
+    return Counting(base["identity"], rule, account["given"] if account is not None else "")
+
+
+def _counter(context: RequestContext, rule: Rule) -> str:
+    return f"u:{context.namespace.rule_key(rule.position)}"
+
+
+async def _counted_alone(question: Question, counting: Counting, store: Store) -> Decision:
+    """The decision for a request that can do without the store. Attempt 0: it needs a plan."""
+    try:
+        attempt, state = await store.count(question.context.namespace.name, counting)
+    except StoreGone:
+        return _without(question, store)
+    decision = undecided(attempt, state)
+    decision["rule"] = 0 if question.left else -1
+    return decision
 
 
 def _without(question: Question, store: Store) -> Decision:

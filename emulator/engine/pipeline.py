@@ -13,9 +13,9 @@ from emulator.engine.faults import StruckFaults, no_faults, strike, transformed
 from emulator.engine.forms import given_again, known_answer, read, remember_answer
 from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
-from emulator.engine.recalling import recall
 from emulator.engine.recorded import replayed
 from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
+from emulator.engine.short_way import recall
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import StoreGone, UsageError

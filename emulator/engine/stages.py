@@ -69,6 +69,23 @@ class RequestContext:
             self.is_stateless,
         )
 
+    def numbered(self, attempt: int, entropy: bytes, request_id: str) -> "RequestContext":
+        """Returns the context with another number of its attempt, and what comes of it."""
+        return RequestContext(
+            self.http_request,
+            self.namespace,
+            self.options,
+            self.provider,
+            self.dialect,
+            self.exchange,
+            self.identity,
+            attempt,
+            entropy,
+            request_id,
+            self.has_left,
+            self.is_stateless,
+        )
+
 
 @record
 class Arrived:

@@ -1,4 +1,4 @@
-"""Responses as OpenAI itself speaks them: kept and gone on from, made in the background, their thoughts hidden."""
+"""OpenAI's own responses: stored, continued by later requests, created in the background, with hidden thoughts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -60,17 +60,17 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
     weighs_words = False
     Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
 
-    # What a vendor may say otherwise
+    # What vendors override
 
     def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
-        """The body as JSON. Raises ProviderError."""
+        """Returns the body as parsed JSON. Raises ProviderError."""
         raise NotImplementedError
 
     def named_model(self, http_request: HttpRequest, sent: str) -> str:
-        """The requested model. Raises ProviderError."""
+        """Returns the requested model. Raises ProviderError."""
         raise NotImplementedError
 
-    # The way in
+    # Requests
 
     def body_of(self, operation: str) -> type[BaseModel] | None:
         if operation == "cancel_response":
@@ -99,7 +99,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         return ModelRequest(http_request, model, messages, bool(body.stream), controls_of(body, model), key, native)
 
     def read(self, http_request: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
-        """The typed body and the native one. Raises ProviderError."""
+        """Returns the typed body and the parsed JSON. Raises ProviderError."""
         native = self.json_of(http_request)
         if self.refuses_unknown_members:
             for name in native:
@@ -113,7 +113,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
     def complaints(
         self, body: OpenAIResponsesBody, model: str, store: ResponseStore | None
     ) -> Iterator[ProviderError | None]:
-        """What may be wrong with a body of the right types."""
+        """Yields the problems of a body whose types are right."""
         if body.input is None and body.previous_response_id is None and body.prompt is None:
             yield wrong(
                 "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided.",
@@ -210,7 +210,7 @@ class OpenAIResponses(KeptResponses["OpenAI"]):
 
 
 def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
-    """A thought, shown as the request wants it; the words are those that are left of it in the end."""
+    """Marks how a thought is shown: with a summary or encrypted content, if the request asks for them."""
     if not isinstance(block, Thought):
         return block
     summary = (block.summary or "") if is_summed_up else None
@@ -221,7 +221,7 @@ def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
 
 
 def as_of(stored: StoredResponse, now: float) -> Json:
-    """A response as it is at a moment."""
+    """Returns a stored response as it is at a time."""
     if stored.canceled:
         status = "cancelled"
     elif now >= stored.ready:
@@ -233,7 +233,7 @@ def as_of(stored: StoredResponse, now: float) -> Json:
 
 
 def input_items(input: Any, id: str) -> Iterator[Json]:
-    """What a request said, as items."""
+    """Yields the input of a request as items."""
     items = [{"role": "user", "content": input}] if isinstance(input, str) else input or []
     for index, item in enumerate(items):
         kind = item.get("type") or "message"
@@ -249,7 +249,7 @@ def input_items(input: Any, id: str) -> Iterator[Json]:
 
 
 def page(items: Sequence[Json], query: Mapping[str, list[str]]) -> Json:
-    """One page of a list, the newest first unless the query says otherwise."""
+    """Returns a page of a list, newest first unless the query says otherwise."""
     ordered = list(items) if query.get("order", ["desc"])[0] == "asc" else list(reversed(items))
     after = query.get("after", [""])[0]
     start = next((place + 1 for place, item in enumerate(ordered) if item["id"] == after), 0)
@@ -265,11 +265,11 @@ def page(items: Sequence[Json], query: Mapping[str, list[str]]) -> Json:
     }
 
 
-# What is asked for
+# Parameters
 
 
 def controls_of(body: OpenAIResponsesBody, model: str) -> Controls:
-    """The parameters that shape the answer."""
+    """Returns the parameters that shape the answer."""
     form, schema = read_format(body.format)
     effort = body.reasoning.effort if body.reasoning is not None else None
     return Controls(
@@ -286,4 +286,4 @@ def controls_of(body: OpenAIResponsesBody, model: str) -> Controls:
     )
 
 
-# What may be wrong
+# Validation

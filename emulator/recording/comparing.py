@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,12 @@ def summed_up(result: Comparison) -> str:
 def as_json(result: Comparison) -> str:
     """Everything as JSON."""
     rows: list[dict[str, Any]] = [
-        {**asdict(row.drift), "name": row.name, "file": row.file, **({"mark": row.mark} if row.mark else {})}
+        {
+            **{name: getattr(row.drift, name) for name in ("level", "path", "message", "where")},
+            "name": row.name,
+            "file": row.file,
+            **({"mark": row.mark} if row.mark else {}),
+        }
         for row in result.rows
     ]
     return json.dumps({"compared": result.compared, "differences": rows}, indent=2, ensure_ascii=False)

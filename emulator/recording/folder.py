@@ -16,8 +16,8 @@ from emulator.recording.wire_file import FOLDER, SUFFIX, WireFileError, WireReco
 MAX_SLUG = 60
 HEADER = """\
 # Recorded from {upstream} on {day}.
-# `recorded` finds the request by its digest; each `wire` file holds an answer as it was sent. An answer that is edited
-# here is given as it is written, and its wire file no longer counts.
+# `recorded` is the digest of the request, and each `wire` file holds an answer byte for byte. If you edit an answer
+# here, clients get what you wrote, and its wire file is ignored.
 """
 
 

@@ -37,8 +37,8 @@ def followed(tape: Tape) -> Followed:
     if tape.is_too_long:
         return Followed(is_too_long=True, ended_at=tape.ended_at)
     follower = Follower(tape.method)
-    for piece in tape.pieces:
-        follower.feed(piece.data, piece.at)
+    for data, at in zip(tape.pieces, tape.moments, strict=True):
+        follower.feed(data, at)
     follower.end(tape.ended_at, is_reset=tape.is_reset, is_cut=tape.has_left)
     return follower.followed
 

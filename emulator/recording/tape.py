@@ -1,12 +1,11 @@
 """Keeps a response as it goes by, and notices its end: no more than what the next request has to wait for."""
 
 import re
+from array import array
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import h11
-
-from emulator.recording.wire_file import Segment
 
 MAX_HEAD = 2**20
 MAX_KEPT = 64 * 2**20
@@ -122,10 +121,13 @@ class EndFinder:
 
 @dataclass(slots=True)
 class Tape:
-    """A response as it came: every piece with its moment, and how it ended."""
+    """A response as it came: every piece with its moment, and how it ended.
+
+    Pieces and moments are apart: then Python's search for garbage has nothing to look at in them."""
 
     method: str
-    pieces: list[Segment] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+    moments: "array[float]" = field(default_factory=lambda: array("d"))
     size: int = 0
     ended_at: float = 0.0
     is_reset: bool = False
@@ -141,5 +143,7 @@ class Tape:
         if self.size > MAX_KEPT:
             self.is_too_long = True
             self.pieces.clear()
+            del self.moments[:]
         else:
-            self.pieces.append(Segment(at, data))
+            self.pieces.append(data)
+            self.moments.append(at)

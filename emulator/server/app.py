@@ -151,7 +151,7 @@ class App:
 
     async def _answer(self, pending: PendingResponse, scope: Scope, send: Send) -> None:
         plan, namespace = pending.plan, pending.namespace
-        self._open += 1
+        began(self)
         try:
             if not isinstance(plan, PlannedResponse):
                 plan = await plan
@@ -167,9 +167,7 @@ class App:
             finally:
                 self.close(plan, namespace)
         finally:
-            self._open -= 1
-            if not self._open:
-                self._tell_idle()
+            ended(self)
 
     def close(self, plan: PlannedResponse, namespace: Namespace) -> None:
         """Records a finished answer."""
@@ -200,17 +198,12 @@ class App:
             self._idle.append(future)
             await future
 
-    def _tell_idle(self) -> None:
-        for future in self._idle:
-            if not future.done():
-                future.set_result(None)
-        self._idle.clear()
-
     def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
         """Suggests a path, for one that the provider doesn't have."""
         if not request.provider or request.operation:
             return ()
-        return (without_endpoint(request, namespace.compiled.providers[request.provider]),)
+        mended = without_endpoint(request, namespace.compiled.providers[request.provider])
+        return (mended,) if mended else ()
 
     def _stray(
         self, http_request: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
@@ -285,6 +278,21 @@ class App:
 
             self._control = ControlApp(self)
         await self._control(scope, receive, send)
+
+
+def began(app: App) -> None:
+    """An answer is under way."""
+    app._open += 1
+
+
+def ended(app: App) -> None:
+    """It no longer is."""
+    app._open -= 1
+    if not app._open:
+        for future in app._idle:
+            if not future.done():
+                future.set_result(None)
+        app._idle.clear()
 
 
 async def answer_with(app: App, plan: PlannedResponse, namespace: Namespace, scope: Scope, send: Send) -> None:

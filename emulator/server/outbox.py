@@ -29,10 +29,10 @@ MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
 MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
 """Seconds of work before the event loop has its turn."""
-SHARE, SHARE_OF_MANY = 15.0, 3.0
+SHARE, SHARE_OF_MANY = 31.0, 3.0
 """Seconds without work for each second in which exchanges are put into words, unless somebody waits; if many do."""
 MANY = 5000
-MIN_REST, MAX_REST = 0.02, 1.0
+MIN_REST, MAX_REST = 0.02, 2.0
 """The least of it, as each batch is a message to the store and one to every replica; and the most."""
 LARGE = 32 * 1024
 """Bytes of an exchange that is put into words on a thread."""

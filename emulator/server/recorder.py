@@ -70,6 +70,8 @@ class Recorder:
         self._asked: Counter[str] = Counter()
         self._connections = Connections()
         self._writer: Writer = ThreadWriter(self._keeper)
+        self._unreachable = ""
+        """Why the upstream was not reached last; empty if it was."""
 
     @property
     def counts(self) -> Counts:
@@ -121,9 +123,10 @@ class Recorder:
             connection = await self._connections.get(handle, upstream)
         except (OSError, TimeoutError) as error:
             message = why_not(upstream, error)
-            self.say(message)
+            self._say_once(message)
             await answer_with(app, misused(http_request, namespace, message, "upstream", 502), namespace, scope, send)
             return
+        self._unreachable = ""
         exchange = namespace.begin(http_request)
         came_on(exchange, handle.record)
         relay = Relay(handle, http_request.method, clock, start)
@@ -139,6 +142,13 @@ class Recorder:
         exchange.status, exchange.playback = relay.finder.status, relay.playback
         assert relay.kept is not None
         relay.kept.add_done_callback(partial(_note, app, namespace, exchange, asked))
+
+    def _say_once(self, message: str) -> None:
+        """Report why the upstream is not reached, once until it is reached again: each request that needs it is in the
+        log anyway."""
+        if message != self._unreachable:
+            self.say(message)
+        self._unreachable = message
 
     async def _leave(self, relay: Relay, cycle: Cycle) -> None:
         """The connection takes its next request, or is over."""

@@ -81,9 +81,11 @@ def without_provider(method: str, path: str, prefix: str, providers: Mapping[str
 
 
 def without_endpoint(call: RecordedRequest, provider: Provider) -> str:
-    """Suggests a path, for one that this provider doesn't have."""
+    """Suggests a path, for one that this provider doesn't have; empty if it has it, and refused for another reason."""
     path = call.path or "/"
     methods = [operation.method for operation in provider.operations if operation.pattern.fullmatch(call.path)]
+    if call.method in methods:
+        return ""
     if methods:
         return f"{call.provider} has {call.path} for {' and '.join(methods)}, not for {call.method}"
     operation = _nearest(provider, call.method, call.path)

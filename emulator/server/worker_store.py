@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from emulator.state.memory_store import MemoryStore
-from emulator.state.store import Amount, Change, Decision, Plan, Settlement, Snapshot
+from emulator.state.store import Amount, Change, Counted, Counting, Decision, Plan, Settlement, Snapshot
 
 if TYPE_CHECKING:
     from emulator.server.channel import Channel
@@ -23,7 +23,7 @@ def owner_of(index: int) -> str:
 def replied(store: MemoryStore, message: bytes) -> bytes:
     """What the parent replies to a worker's message."""
     action, namespace, argument = orjson.loads(message)
-    return orjson.dumps(getattr(store, action)(namespace, *argument))
+    return orjson.dumps(getattr(store, action)(namespace, *argument), default=list)
 
 
 class WorkerStore:
@@ -36,6 +36,21 @@ class WorkerStore:
         self._channel = channel
         self.owner = owner_of(channel.index)
         self.fallback = MemoryStore()
+
+    def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
+        """The future raises StoreGone."""
+        counted: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
+
+        def over(reply: "asyncio.Future[bytes]") -> None:
+            if counted.done():
+                return
+            if (error := reply.exception()) is not None:
+                counted.set_exception(error)
+            else:
+                counted.set_result(Counted(*orjson.loads(reply.result())))
+
+        self._channel.ask_store(orjson.dumps(["count", namespace, [list(counting)]])).add_done_callback(over)
+        return counted
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
         """Raises StoreGone."""

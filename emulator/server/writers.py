@@ -6,8 +6,11 @@ import os
 import pickle
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Protocol, cast
 
 from emulator.offload import yielding_often
@@ -16,6 +19,8 @@ from emulator.server.keeping import Asked, Keeper, Seen
 
 LENGTH = 8
 """Bytes in which the length of a message stands before it."""
+NICE = 10
+"""How far the writing process steps back behind streams that are passed on, where the processor has too much to do."""
 
 
 class Writer(Protocol):
@@ -187,25 +192,40 @@ def _write(line: socket.socket, keeper: Keeper) -> None:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
         os.setpgid(0, 0)  # a signal for all processes of the recorder is not meant for what it has handed over
-        _serve(line, keeper)
+        os.nice(NICE)
+        with yielding_often():
+            serve(line, keeper)
         code = 0
     finally:
         os._exit(code)
 
 
-def _serve(line: socket.socket, keeper: Keeper) -> None:
+def serve(line: socket.socket, keeper: Keeper) -> None:
+    """What the writing process does: has the keeper work on each response that comes over the line, until its other end
+    is closed and nothing is left to be done."""
+
     def tell(kind: str, number: int, value: Any) -> None:
         with contextlib.suppress(OSError):  # nobody listens any more
             line.sendall(packed((kind, number, value)))
 
     keeper.say = lambda text: tell("say", 0, text)
     keeper.on_recorded = lambda path: tell("recorded", 0, path)
-    reader = line.makefile("rb")
-    while len(head := reader.read(LENGTH)) == LENGTH:
-        size = int.from_bytes(head, "big")
-        message = reader.read(size)
-        if len(message) < size:
-            return  # the other end was killed while it handed this over
+    messages: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(line, messages.put), daemon=True).start()
+    while (message := messages.get()) is not None:
         number, asked, tape, upstream = pickle.loads(message)
         keeper.work(asked, tape, upstream, partial(tell, "seen", number))
         tell("done", number, keeper.counts.taken())
+
+
+def _read(line: socket.socket, put: Callable[[bytes | None], None]) -> None:
+    """Take over at once what is handed over, however much is still to be written: the other end may be killed."""
+    reader = line.makefile("rb", buffering=2**20)
+    with contextlib.suppress(OSError):
+        while len(head := reader.read(LENGTH)) == LENGTH:
+            size = int.from_bytes(head, "big")
+            message = reader.read(size)
+            if len(message) < size:
+                break  # the other end was killed while it handed this over
+            put(message)
+    put(None)

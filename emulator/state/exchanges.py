@@ -31,6 +31,8 @@ from emulator.state.said import said, shape_of
 from emulator.wire import MAX_MOMENTS, Data, PlannedBody, Playback, Raw, Step
 
 MAX_TEXT = 2048
+MAX_PROMPT = 160
+"""Characters of a prompt in lists."""
 """The most characters kept of a model's name, an error or a note."""
 UNEXPLAINED = "unknown: the replica that answered is gone"
 OVERHEAD = 1024
@@ -115,6 +117,17 @@ class _Findings:
         body = self.request.json
         found = body.get("messages", body.get("input", body.get("contents"))) if isinstance(body, dict) else None
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+    @property
+    def prompt(self) -> str:
+        """The text of the user's last message; empty if there is none, or the body was cut."""
+        body = self.request.json
+        if not isinstance(body, dict):
+            return ""
+        for message in reversed(self.messages):
+            if message.get("role", "user") == "user":
+                return _text_of(message.get("content", message.get("parts", "")))
+        return _text_of(body.get("prompt", body.get("input", "")))
 
     @property
     def frames(self) -> list[dict[str, Any]]:
@@ -307,6 +320,7 @@ class Exchange(_Findings):
             "method": http_request.method,
             "path": http_request.path,
             "model": self.model,
+            "prompt": " ".join(self.prompt[: 2 * MAX_PROMPT].split())[:MAX_PROMPT],
             "stream": self.stream,
             "rule": self.rule,
             "outcome": self.outcome,
@@ -404,6 +418,14 @@ def _clean(value: Any, key: str | None) -> Any:
     if isinstance(value, dict):
         return {name: _clean(item, key) for name, item in value.items()}
     return [_clean(item, key) for item in value] if isinstance(value, list) else value
+
+
+def _text_of(content: Any) -> str:
+    """The text of a message's content: a string, or the text parts of a list."""
+    if isinstance(content, list):
+        parts = [each.get("text", "") if isinstance(each, dict) else each for each in content]
+        return "\n".join(part for part in parts if isinstance(part, str) and part)
+    return content if isinstance(content, str) else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 
@@ -32,6 +33,7 @@ def next_lease(store: Store) -> str:
     return f"{store.owner}:{next(_NUMBERS)}"
 
 
+@lru_cache(4096)
 def key_digest(*parts: str) -> str:
     """Stands for a key, as a store that others can read is no place for credentials."""
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

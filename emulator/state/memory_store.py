@@ -1,7 +1,7 @@
 """A store in this process: what the parent of several workers keeps for them, and what a server falls back on."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 from typing import Generic, TypeVar
@@ -14,6 +14,8 @@ from emulator.state.store import (
     AccountPlan,
     Amount,
     Change,
+    Counted,
+    Counting,
     Decision,
     FaultPlan,
     Plan,
@@ -26,6 +28,7 @@ from emulator.state.store import (
     Snapshot,
     limbs,
     read,
+    undecided,
     units_of,
     written,
 )
@@ -82,12 +85,24 @@ class MemoryStore:
     def __init__(self) -> None:
         self._spaces: OrderedDict[str, _Space] = OrderedDict()
 
+    def count(self, namespace: str, counting: Sequence[str]) -> Counted:
+        """Counts a request that needs only the number of its attempt."""
+        space, (identity, rule, given) = self._space(namespace), Counting(*counting)
+        state = space.values.get("state", "start")
+        if given and given in space.values:
+            return Counted(0, state)
+        attempt = (space.attempts.get(identity) or 0) + 1
+        space.attempts.put(identity, attempt)
+        if rule:
+            space.values[rule] = str(int(space.values.get(rule, "0")) + 1)
+        return Counted(attempt, state)
+
     def decide(self, namespace: str, plan: Plan, now: float = 0.0) -> Decision:
         """Counts a request. `now`: the real time, by which leases that nobody renews end."""
         space = self._space(namespace)
         attempt = (space.attempts.get(plan["identity"]) or 0) + 1
         state = space.values.get("state", "start")
-        decision = _undecided(attempt, state)
+        decision = undecided(attempt, state)
         if plan["first"] and not plan["first"] <= attempt <= plan["last"]:
             decision["again"] = True
             return decision
@@ -179,13 +194,6 @@ class MemoryStore:
         else:
             self._spaces.move_to_end(namespace)
         return space
-
-
-def _undecided(attempt: int, state: str) -> Decision:
-    return Decision(
-        again=False, attempt=attempt, state=state, rule=-1, reply=0, refused="", quota=-1, open=0, end=0.0,
-        balance=None, tokens=[], used=[], faults=[], prefix=0,
-    )  # fmt: skip
 
 
 def _find(space: _Space, rules: list[RulePlan], state: str, place: int, decision: Decision) -> RulePlan | None:

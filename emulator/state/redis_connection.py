@@ -177,10 +177,11 @@ def _sentence(error: BaseException) -> str:
 
 
 def check_installed() -> None:
-    """Raises UsageError if redis-py is missing."""
-    if find_spec("redis") is None:
+    """Raises UsageError if redis-py or hiredis is missing."""
+    missing = [name for name in ("redis", "hiredis") if find_spec(name) is None]
+    if missing:
         raise UsageError(
-            "--store needs redis-py, which is not installed. "
+            f"--store needs {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed. "
             "Install it with: pip install 'llm-provider-emulator[redis]'"
         )
 

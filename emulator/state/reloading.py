@@ -18,8 +18,8 @@ Result = TypeVar("Result")
 
 DEBOUNCE_MS = 50
 """Changes within this time are one change, unless nothing happens for `STEP_MS`: editors write in several steps."""
-STEP_MS = 10
-LOOK_MS = 250
+STEP_MS = 20
+LOOK_MS = 1000
 """How often files are checked without a notification: some file systems send none, and links further up in a
 path may be turned elsewhere."""
 REST = 50

@@ -10,7 +10,7 @@ A server alone needs no plan: its namespaces count in their own memory.
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -166,6 +166,24 @@ class Decision(TypedDict):
     """How many of the beginnings are cached: the place of the longest, from 1."""
 
 
+class Counting(NamedTuple):
+    """What is counted of a request that needs only the number of its attempt."""
+
+    identity: str
+    rule: str
+    """The counter of the rule that answers; may be empty."""
+    given: str
+    """The counter of a balance that its account must not have; may be empty."""
+
+
+class Counted(NamedTuple):
+    """What the store has counted."""
+
+    attempt: int
+    """0: nothing was counted, as the account has a balance: the request needs a plan."""
+    state: str
+
+
 class Settlement(TypedDict):
     """What a request has used, once that is known."""
 
@@ -235,6 +253,10 @@ class Store(Protocol):
         """Whether every request asks it, also one that shares nothing but the number of its attempt."""
         ...
 
+    def count(self, namespace: str, counting: Counting) -> "Future[Counted]":
+        """Counts a request that can do without the store. The future raises StoreGone."""
+        ...
+
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
         """Raises StoreGone: sooner for a request that can do without."""
         ...
@@ -285,6 +307,14 @@ def written(amount: Sequence[int]) -> str:
 def read(text: str) -> Amount:
     high, low = text.split(" ")
     return [int(high), int(low)]
+
+
+def undecided(attempt: int, state: str) -> Decision:
+    """A decision for what needs none but the number of its attempt."""
+    return Decision(
+        again=False, attempt=attempt, state=state, rule=-1, reply=0, refused="", quota=-1, open=0, end=0.0,
+        balance=None, tokens=[], used=[], faults=[], prefix=0,
+    )  # fmt: skip
 
 
 def decision_of(raw: Mapping[str, Any]) -> Decision:

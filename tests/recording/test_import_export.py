@@ -116,8 +116,8 @@ def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Pat
         "fixtures": [{"match": {"userMessage": "Hi"}, "response": {"content": "Hello"}}]
     }
     assert aimock.stderr == (
-        "aimock cannot say: Hi: match.recorded: the prompt stands for the whole request; "
-        "wire: the bytes and their moments\n"
+        "aimock can't express: Hi: match.recorded: only the prompt is matched, not the whole request; "
+        "wire: the exact bytes and times\n"
     )
     (mapping,) = json.loads(wiremock.stdout)["mappings"]
     assert mapping["request"] == {

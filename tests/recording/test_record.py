@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import sys
 import threading
@@ -22,6 +23,8 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
+from emulator.server.keeping import Counts
+from emulator.server.writers import packed, serve
 
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 STREAMS = 60
@@ -80,7 +83,39 @@ def test_the_same_question_gets_its_answers_in_turn(tmp_path: Path) -> None:
         missing = post(replay.url("serevix") + "/v1/chat/completions", {**ASKED, "temperature": 0.5})
     assert [each["choices"][0]["message"]["content"] for each in answers] == ["one", "two", "three"]
     assert missing.status_code == 404
-    assert "it is another request than the recorded one" in missing.text
+    assert missing.json()["error"]["message"].splitlines()[1:] == [
+        "  Capital of France?: the request differs from the recorded one: "
+        "temperature is 0.5, which is not in the recording"
+    ]
+
+
+def test_a_missing_recording_is_explained_by_what_differs_from_the_nearest_one(tmp_path: Path) -> None:
+    def body(text: str, **members: Any) -> dict[str, Any]:
+        return {**ASKED, "messages": [{"role": "user", "content": text}], **members}
+
+    key = "sk-real-key-1234567890"
+    with (
+        Emulator({"rules": [{"reply": {"content": "Yes"}}]}) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        for asked_for in (body("Far", seed=7, stop=["a", "b"], user="u"), body(f"Near {key}", max_tokens=5)):
+            post(running.url("serevix") + "/v1/chat/completions", asked_for)
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        url = replay.url("serevix") + "/v1/chat/completions"
+        missing = post(url, body(f"Nearer {key}")).json()["error"]["message"]
+        (file,) = tmp_path.glob("*far*.yaml")
+    assert missing.splitlines() == [
+        "No rule matches this serevix request. Rules tried:",
+        "  Near [redacted]: the request differs from the recorded one: "
+        "messages[0].content is 'Nearer [redacted]', recorded was 'Near [redacted]'; there is no max_tokens, "
+        "recorded was 5",
+        "  Far: the request differs from the recorded one: messages[0].content is 'Nearer [redacted]', recorded was "
+        "'Far'; there is no seed, recorded was 7; there is no stop, recorded was ['a', 'b']; and 1 more difference",
+    ]
+    file.write_text(file.read_text().replace("content: 'Yes'", "content: 'No'"))
+    with Emulator(str(file), unmatched="error") as replay:  # an edited answer has no request beside it
+        missing = post(replay.url("serevix") + "/v1/chat/completions", ASKED).json()["error"]["message"]
+    assert "  Far: the request differs from the recorded one: its digest is " in missing
 
 
 def test_an_edited_reply_answers_as_it_is_written(tmp_path: Path) -> None:
@@ -154,13 +189,14 @@ def test_what_is_no_http_passes_through_as_it_is(tmp_path: Path) -> None:
     assert running.said[0].startswith("not recorded: serevix GET /v1/models: it is no HTTP")
 
 
-def test_an_upstream_that_is_not_there_is_a_502(tmp_path: Path) -> None:
+def test_an_upstream_that_is_not_there_is_a_502_and_said_once(tmp_path: Path) -> None:
     server = ByteServer()
     server.close()
     with recording(tmp_path, {"serevix": server.url}) as running:
-        answer = post(running.url("serevix") + "/v1/chat/completions", ASKED)
-    assert answer.status_code == 502
-    assert "cannot be reached" in answer.text
+        answers = [post(running.url("serevix") + "/v1/chat/completions", ASKED) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [502] * 3
+    assert all("cannot be reached" in answer.text for answer in answers)
+    assert running.said == [f"{server.url} cannot be reached: Connection refused."]
     assert list(tmp_path.glob("*.yaml")) == []
 
 
@@ -248,6 +284,55 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
     assert len([path for path in folder.rglob("*") if path.is_file()]) == 2
     with Emulator(str(folder), unmatched="error") as replay:
         assert post(replay.url("serevix") + "/v1/chat/completions", ASKED).content == whole
+
+
+def test_the_writer_takes_over_at_once_what_it_has_no_time_to_write_yet() -> None:
+    """What is still in the recorder would be lost if it were killed."""
+    near, far = socket.socketpair()
+    may_work, worked = threading.Event(), []
+
+    class Slow:
+        counts = Counts()
+
+        def work(self, asked: Any, tape: Any, upstream: str, note: Any) -> None:
+            assert may_work.wait(60)
+            worked.append((asked, len(tape)))
+
+    thread = threading.Thread(target=serve, args=(far, Slow()))
+    thread.start()
+    near.settimeout(60)
+    for number in range(100):
+        near.sendall(packed((number, number, b"x" * 100_000, "")))  # blocks where nobody takes it
+    near.shutdown(socket.SHUT_WR)
+    assert worked == []
+    may_work.set()
+    thread.join(60)
+    near.close()
+    far.close()
+    assert worked == [(number, 100_000) for number in range(100)]
+
+
+def test_the_banner_says_what_is_recorded_from_where_and_how_to_use_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my recordings"
+    running = command("--provider", "anthropic", "--into", str(folder), "--log", "off")
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.stdout is not None
+    out = running.process.stdout.read()  # with what is in its buffer
+    _, err = running.process.communicate(timeout=30)
+    url = f"http://127.0.0.1:{running.port}"
+    assert (running.first_line + out).splitlines() == [
+        f"The emulator is listening on {url}. Press Ctrl-C to stop it.",
+        "",
+        "Recording Anthropic",
+        "  upstream  https://api.anthropic.com",
+        f"  folder    {folder}  (mode new: replays what is there, records everything else)",
+        f"  base URL  {url}/anthropic",
+        "  SDK       for Anthropic's SDKs: base_url is the provider's own URL",
+        "  auth      x-api-key: <your own key, which no file will hold>",
+        f"  replay    emulator serve --strict --scenario '{folder}'",
+        f"  live page {url}/__emulator/",
+    ]
+    assert err == f"{folder}: nothing asked.\n"
 
 
 def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from talk import KEYS, MODELS
 
 from emulator import Emulator
 from emulator.dialects.chat_completions import ChatCompletions
-from emulator.engine import forms, recalling
+from emulator.engine import forms, short_way
 from emulator.engine.forms import Known
 from emulator.state.forms import PATIENCE
 from emulator.state.recent import Recent
@@ -69,7 +69,7 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
         patch.setattr("emulator.server.server.fast_path_for", lambda *_: None)
         without.start()
     with pytest.MonkeyPatch.context() as patch, without, Emulator(SCENARIO) as usual:
-        patch.setattr(recalling, "known", counted)
+        patch.setattr(short_way, "known", counted)
         yield usual, without
     assert sum(each is not None for each in recalls) > 100
 
