@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from emulator.cli import BAD_USE, FINDINGS
-from emulator.cli.output import fail
+from emulator.cli.output import fail, is_colored
 
 
 @click.command("diff")
@@ -30,7 +30,7 @@ def command(paths: tuple[str, ...], documented: bool, form: str, as_json: bool) 
     wanted = 1 if documented else 2
     if len(paths) != wanted:
         words = "one recording" if documented else "two recordings, the older one first"
-        fail(f"{len(paths)} paths given: give {words}.", BAD_USE)
+        fail(f"{len(paths)} {'path' if len(paths) == 1 else 'paths'} given: give {words}.", BAD_USE)
     try:
         first, *others = [comparing.recorded_at(Path(path)) for path in paths]
         if documented:
@@ -41,6 +41,10 @@ def command(paths: tuple[str, ...], documented: bool, form: str, as_json: bool) 
             result = comparing.compared(first, others[0])
     except EmulatorError as error:
         fail(str(error), BAD_USE)
-    shown = {"text": comparing.as_text, "json": comparing.as_json, "github": comparing.as_github}
-    click.echo(shown["json" if as_json else form](result))
+    if as_json or form == "json":
+        click.echo(comparing.as_json(result))
+    elif form == "github":
+        click.echo(comparing.as_github(result))
+    else:
+        click.echo(comparing.as_text(result, is_colored=is_colored(1)))
     sys.exit(FINDINGS if result.has_errors else 0)

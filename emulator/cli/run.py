@@ -102,7 +102,8 @@ def _run(
     origin, server, end = _serve(options, port, log, writer, report, stack)
     gc.freeze()
     gc.enable()
-    changes = base_urls(origin, PROVIDERS, values["provider"], os.environ)
+    recorded = [*recorder.options.upstreams, "openai"] if recorder else sorted(options.compiled.recorded)
+    changes = base_urls(origin, PROVIDERS, values["provider"], os.environ, preferred=recorded)
     if proxy is not None:
         changes.set |= _interception(proxy, stack)
     report.kept = changes.kept

@@ -39,7 +39,7 @@ async def _compared(recorded: Iterable[Recorded]) -> Comparison:
         if drifts is None:
             continue
         result.compared += 1
-        result.rows += [Row(drift, each.name, str(each.path), mark_of(drift, each.wire)) for drift in drifts]
+        result.rows += [Row(drift, each.title, str(each.path), mark_of(drift, each.wire)) for drift in drifts]
     return result
 
 

@@ -58,9 +58,10 @@ def unwritten(error: WritingError, stage: Arrived) -> PlannedBody:
 async def unmatched(matched: Matched) -> PlannedBody:
     """Returns an error in the provider's format that lists each rule and why it doesn't match."""
     context = matched.context
-    reasons = await misses_of(matched)
+    reasons, compiled = await misses_of(matched), context.namespace.compiled
     context.exchange.notes = tuple(reasons)
-    tried = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
+    nothing = "nothing is recorded yet: mode `new` records it" if compiled.recorded else "there are no rules"
+    tried = "\n".join(f"  {reason}" for reason in reasons or [nothing])
     message = f"No rule matches this {context.http_request.provider} request. Rules tried:\n{tried}"
     logger.warning("%s", message, extra=IN_EXCHANGE)
     return own_error(404, message, "unmatched", context)

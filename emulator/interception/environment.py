@@ -74,11 +74,18 @@ class Changes:
 
 
 def base_urls(
-    origin: str, providers: Iterable[str], alone: str | None, environment: Mapping[str, str], *, keys: bool = True
+    origin: str,
+    providers: Iterable[str],
+    alone: str | None,
+    environment: Mapping[str, str],
+    *,
+    keys: bool = True,
+    preferred: Sequence[str] = (),
 ) -> Changes:
     """The base URLs and keys for clients of a server at `origin`.
 
-    alone: the provider at the server's root, if it serves only one."""
+    alone: the provider at the server's root, if it serves only one.
+    preferred: the providers to choose where a variable may lead to several, in order."""
     changes = Changes({"EMULATOR_URL": origin})
     names = [alone] if alone is not None else list(providers)
 
@@ -86,7 +93,8 @@ def base_urls(
         return origin if alone is not None else f"{origin}/{name}"
 
     for variable, candidates in BASE_URLS.items():
-        found = next((each for each in candidates if each[0] in names), None)
+        ordered = sorted(candidates, key=lambda each: [*preferred, each[0]].index(each[0]))
+        found = next((each for each in ordered if each[0] in names), None)
         if found is not None:
             changes.offer(variable, url_of(found[0]) + found[1], environment)
     for name in names:

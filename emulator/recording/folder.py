@@ -14,6 +14,9 @@ from emulator.recording.redaction import Redaction
 from emulator.recording.wire_file import FOLDER, SUFFIX, WireFileError, WireRecord, read, written
 
 MAX_SLUG = 60
+OTHER_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+NOT_IN_BLOCKS = re.compile(r"[ \t]\n|\r|[^\x20-\x7e\n\xa0-\ud7ff\ue000-\ufefe]")
+"""What a block of several lines cannot hold."""
 HEADER = """\
 # Recorded from {upstream} on {day}.
 # `recorded` is the digest of the request, and each `wire` file holds an answer byte for byte. If you edit an answer
@@ -125,15 +128,23 @@ def slug(text: str) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks."""
+    """Writes texts of several lines as blocks, and escapes what only some readers take for the end of a line."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> Any:
-    style = "|" if "\n" in text and not re.search(r"[ \t]\n|\r|[^\x20-\x7e\n\xa0-\ud7ff\ue000-\ufefe]", text) else None
+    if OTHER_LINE_ENDS.search(text):
+        style: str | None = '"'
+    else:
+        style = "|" if "\n" in text and not NOT_IN_BLOCKS.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
+
+
+def dumped(document: Any) -> str:
+    """A document as readable YAML."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _text_of(question: Question, wire: WireRecord) -> str:
@@ -142,5 +153,4 @@ def _text_of(question: Question, wire: WireRecord) -> str:
         rule |= question.answers[0]
     else:
         rule["replies"] = question.answers
-    body = yaml.dump({"version": 1, "rules": [rule]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return HEADER.format(upstream=wire.upstream, day=wire.recorded[:10]) + body
+    return HEADER.format(upstream=wire.upstream, day=wire.recorded[:10]) + dumped({"version": 1, "rules": [rule]})

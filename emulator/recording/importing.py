@@ -14,7 +14,7 @@ from emulator.providers import PROVIDERS
 from emulator.recording.capture import captured, cleaned
 from emulator.recording.exchanges import Exchange, Unreadable, in_cassette, in_har
 from emulator.recording.files import write_whole
-from emulator.recording.folder import Recordings, slug
+from emulator.recording.folder import Recordings, dumped, slug
 from emulator.recording.keys import digest_of
 from emulator.recording.readable import MARKUP
 from emulator.recording.redaction import Redaction, redacted_json
@@ -76,6 +76,8 @@ def imported(path: Path, into: Path, form: str | None, provider: str | None) -> 
         else:
             rules = list((_fixture_rules if form == "aimock" else _line_rules)(text, provider, result))
             _write_rules(rules, path, into, result)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise UsageError(
             f"{path}: this is no {form} file, or not all of one: {type(error).__name__}: {error}."
@@ -110,8 +112,8 @@ def _write_rules(rules: list[dict[str, Any]], path: Path, into: Path, result: Im
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     clean = redacted_json(rules, Redaction(), None)
     document = {"version": 1, "name": path.stem, "rules": clean}
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-    write_whole(into / f"{slug(path.stem)}.yaml", f"# Imported from {path.name}.\n{text}".encode())
+    text = f"# Imported from {path.name}.\n{dumped(document)}"
+    write_whole(into / f"{slug(path.stem)}.yaml", text.encode("utf-8", "backslashreplace"))
     result.answers = len(rules)
 
 
@@ -208,11 +210,16 @@ def _pace(profile: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _line_rules(text: str, provider: str | None, result: Imported) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    start = 0
+    for number, line in enumerate(text.split("\n"), 1):  # no other line end: JSON may hold those
+        row = _row_at(text, start, start + len(line))
+        start += len(line) + 1
+        messages = row.get("messages") if isinstance(row, dict) else None
         if not line.strip():
             continue
-        row = json.loads(line)
-        messages = row["messages"]
+        if not messages:
+            result.left_out.append(f"line {number}: it has no `messages`")
+            continue
         asked = [turn for turn in messages if turn["role"] == "user"]
         last = messages[-1]
         if last["role"] != "assistant" or not asked or not isinstance(asked[-1]["content"], str):
@@ -234,3 +241,11 @@ def _line_rules(text: str, provider: str | None, result: Imported) -> Iterator[d
         if provider is not None:
             match["provider"] = provider
         yield {"name": asked[-1]["content"][:72], "match": match, "reply": reply}
+
+
+def _row_at(text: str, start: int, end: int) -> Any:
+    """The JSON on a line. Raises JSONDecodeError, with its place in the whole text."""
+    try:
+        return json.loads(text[start:end] or "null")
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(error.msg, text, start + error.pos) from None

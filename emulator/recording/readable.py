@@ -35,7 +35,7 @@ def natives_of(wire: WireRecord, shape: WireShape) -> list[dict[str, Any]]:
 
 def readable(wire: WireRecord, *, is_completion: bool) -> dict[str, Any]:
     """`{"reply": …}` or `{"error": …}`; empty when a scenario has no words for it, so that the wire alone answers."""
-    if wire.framing == "raw":
+    if wire.framing == "raw" or (wire.status < 300 and not is_completion):
         return {}
     if wire.status == 200 and is_completion:
         shape = shape_of(wire.provider, wire.dialect)
@@ -87,10 +87,10 @@ def prompt_of(wire: WireRecord) -> str:
     body = request.get("body")
     if vendor is None or not isinstance(body, dict):
         return ""
-    provider = vendor()
+    provider, given = vendor(), request.get("headers", ())
     try:
         operation, parameters = provider.route(request["method"], request["path"])
-        headers = {name.lower(): value for name, value in request.get("headers", ())}
+        headers = {name.lower(): value for name, value in (*vendor.example_headers.items(), *given)}
         asked = HttpRequest(
             wire.provider, request["method"], request["path"], headers, request.get("query", ""), orjson.dumps(body)
         ).routed(operation.name, wire.dialect, parameters)

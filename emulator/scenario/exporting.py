@@ -42,7 +42,9 @@ def as_aimock(scenario: Scenario) -> Exported:
             if len(rule.answers()) > 1:
                 match["sequenceIndex"] = place
             response = _aimock_response(answer, unsaid)
-            if response is not None:
+            if rule.match.recorded is not None and "userMessage" not in match:
+                unsaid.append("a recorded request without a prompt")
+            elif response is not None:
                 fixture: dict[str, Any] = {"match": match, "response": response}
                 if rule.pace is not None:
                     pace = rule.pace

@@ -17,7 +17,7 @@ from talk import KEYS, PATHS, question, single
 from emulator import Emulator
 from emulator.engine.documented import compared_with_ours
 from emulator.providers import PROVIDERS
-from emulator.recording.comparing import Recorded, recorded_at
+from emulator.recording.comparing import Recorded, as_text, compared, recorded_at
 from emulator.recording.wire_file import Segment, WireRecord, read, written
 
 CHUNK = {"id": "a", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}], "created": 1}
@@ -103,8 +103,6 @@ def files(tmp_path: Path) -> Callable[[WireRecord, WireRecord], tuple[str, str]]
 def test_each_difference_has_its_tier_and_its_path(
     case: str, files: Callable[[WireRecord, WireRecord], tuple[str, str]]
 ) -> None:
-    from emulator.recording.comparing import compared, recorded_at
-
     wire, code, wanted = CASES[case]
     old, new = files(OLD, wire)
     result = compared(recorded_at(Path(old)), recorded_at(Path(new)))
@@ -120,8 +118,7 @@ def test_the_command_names_the_member_and_exits_with_1_for_errors_only(
     assert (text.returncode, github.returncode, as_json.returncode) == (1, 1, 1)
     assert text.stdout.splitlines() == [
         "new.wire",
-        "  error: $.created in the chunk with content was number and is string",
-        "  error: $.created in the chunk with finish was number and is string",
+        "  error: $.created in the chunk with content and the chunk with finish was number and is string",
         "",
         "1 answer compared: 2 errors.",
     ]
@@ -164,6 +161,21 @@ def test_an_order_counts_among_what_both_have_and_where_it_is_always_another(
         for names in ({"x": 1, "y": 2}, {"y": "2", "x": 1}, {"z": None})
     ]  # the model's own choice
     assert {diff(*files(args[0], other)).stdout for other in args[1:]} == {"1 answer compared: no difference.\n"}
+
+
+def test_what_is_the_same_in_many_kinds_of_events_is_one_line_of_text() -> None:
+    def messages(**more: Any) -> WireRecord:
+        kinds = ("message_start", "content_block_delta", "message_delta", "message_stop")
+        return stream(*(b"event: %b\n" % kind.encode() + frame({"type": kind, **more}) for kind in kinds))
+
+    path = Path("new.wire")
+    old, new = (Recorded("", "Hi", number, path, messages(**more)) for number, more in ((1, {}), (2, {"x": 1})))
+    result = compared([old], [new])
+    assert as_text(result) == ("Hi (answer 2)\n  info: $.x in 4 kinds of events is new\n\n1 answer compared: 4 info.")
+    assert as_text(result, is_colored=True).splitlines()[:2] == [
+        "\x1b[1mHi (answer 2)\x1b[0m",
+        "  \x1b[36minfo\x1b[0m: $.x in 4 kinds of events is new",
+    ]
 
 
 def test_folders_are_compared_by_their_questions(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
+from emulator.scenario.sources import load
 from emulator.server.keeping import Counts
 from emulator.server.writers import packed, serve
 
@@ -116,6 +117,25 @@ def test_a_missing_recording_is_explained_by_what_differs_from_the_nearest_one(t
     with Emulator(str(file), unmatched="error") as replay:  # an edited answer has no request beside it
         missing = post(replay.url("serevix") + "/v1/chat/completions", ASKED).json()["error"]["message"]
     assert "  Far: the request differs from the recorded one: its digest is " in missing
+
+
+@pytest.mark.parametrize(
+    "character", ["\u2028", "\u2029", "\x85", "\ufeff", "\x07", "\x7f", "\xa0", "\r", "\u200b", "😀"]
+)
+def test_an_answer_may_hold_any_character(character: str, tmp_path: Path) -> None:
+    texts = [f"a{character}b", f"{character}a\n {character}\nb{character}"]
+    rules = [{"match": {"prompt": {"equals": text}}, "reply": {"content": text}} for text in texts]
+    with Emulator({"rules": rules}) as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        for text in texts:
+            post(
+                running.url("serevix") + "/v1/chat/completions",
+                {**ASKED, "messages": [{"role": "user", "content": text}]},
+            )
+    loaded = load(str(tmp_path)).scenario.rules
+    assert [rule.reply.content for rule in loaded if rule.reply is not None] in (
+        texts,
+        texts[::-1],
+    )  # by the names of files
 
 
 def test_an_edited_reply_answers_as_it_is_written(tmp_path: Path) -> None:
