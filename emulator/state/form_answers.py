@@ -1,7 +1,7 @@
-"""Answers that a rule gives to every request of a form: the same but for ids, moments and the tokens of the prompt.
+"""Answers that a rule gives to every request of a form: the same except for ids, times and the prompt's tokens.
 
-An answer is kept with gaps in these places. What makes an answer fit for it is decided by the engine; here is only the
-keeping and the filling in.
+An answer is stored with placeholders for these. The engine decides which answers qualify; this module only stores them
+and fills them in.
 """
 
 import re
@@ -17,8 +17,9 @@ from emulator.state.response_cache import CREATED, ID, MAX_ANSWER_BYTES, REQUEST
 from emulator.wire import FrameRun, Header, PlannedBody
 
 PROMPT = 7_305_418_500_000_000
-"""Stands for the tokens of a prompt. What is added to it or taken from it is less than half a billion, so every sum
-begins alike."""
+"""A placeholder for the prompt's tokens. Sums differ from it by less than half a billion, so all of them have the
+same first digits.
+"""
 _ID = orjson.dumps(ID)[1:-1]
 _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
@@ -26,23 +27,23 @@ _STAND_IN = re.compile(b"|".join([re.escape(_ID), _CREATED, rb"7305418\d{9}"]))
 
 
 class _Gapped(bytes):
-    """A text with gaps, as bytes to be formatted."""
+    """A text with placeholders, as a bytes format string."""
 
 
 @dataclass(frozen=True, slots=True)
 class GappedAnswer:
-    """An answer with gaps."""
+    """An answer with placeholders."""
 
     planned: PlannedBody
     sums: tuple[tuple[bytes, int], ...]
-    """What the gaps for numbers are called, and what each adds to the tokens of the prompt."""
+    """The names of the placeholders for numbers, and what each adds to the prompt's tokens."""
     open: tuple[int, ...]
-    """The places of the runs that have gaps."""
+    """The indexes of the runs with placeholders."""
 
     def filled(
         self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()
     ) -> PlannedBody:
-        """The answer with its own id, time, request id, prompt and further ids."""
+        """Returns the answer with its own id, time, request id, prompt tokens and further ids."""
         planned = self.planned
         values: dict[bytes, Any] = {b"id": orjson.dumps(id)[1:-1], b"created": created}
         for name, number in self.sums:
@@ -59,7 +60,9 @@ class GappedAnswer:
 
 
 def gapped(planned: PlannedBody, item_ids: Sequence[str] = ()) -> GappedAnswer:
-    """An answer that was made of stand-ins, with gaps in their place. `item_ids` are the stand-ins for further ids."""
+    """Returns an answer whose stand-ins are replaced with placeholders. `item_ids` are the stand-ins for further
+    ids.
+    """
     making = _Making({item_id.encode(): b"item%d" % number for number, item_id in enumerate(item_ids)})
     runs = tuple([making.gapped_run(run) for run in planned.runs])
     gaps = tuple([place for place, run in enumerate(planned.runs) if runs[place] != run])
@@ -67,19 +70,19 @@ def gapped(planned: PlannedBody, item_ids: Sequence[str] = ()) -> GappedAnswer:
 
 
 def holds_stand_in(planned: PlannedBody) -> bool:
-    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    """Whether an answer itself contains something that looks like a stand-in, so that it can't be cached."""
     texts = [text for run in planned.runs for text in (run.before, run.after, *run.pieces)]
     texts += [value for _, value in planned.headers]
     return any(_STAND_IN.search(text) or _REQUEST_ID in text for text in texts)
 
 
 def is_small(planned: PlannedBody) -> bool:
-    """Whether an answer is short enough to be kept."""
+    """Whether an answer is short enough to be cached."""
     return sum(map(_size, planned.runs)) <= MAX_ANSWER_BYTES
 
 
 class _Making:
-    """Puts gaps into an answer."""
+    """Puts placeholders into an answer."""
 
     def __init__(self, items: Mapping[bytes, bytes]) -> None:
         self.items = items
@@ -93,7 +96,7 @@ class _Making:
         return replace(run, pieces=tuple([self.gapped(piece) for piece in run.pieces]))
 
     def gapped(self, text: bytes) -> bytes:
-        """A text with a gap for each stand-in."""
+        """Returns a text with a placeholder for each stand-in."""
         if self.stand_in.search(text) is None:
             return text
         return _Gapped(self.stand_in.sub(self._gap, text.replace(b"%", b"%%")))
@@ -129,17 +132,17 @@ def _fill(run: FrameRun, values: Mapping[bytes, Any]) -> FrameRun:
 
 @dataclass(frozen=True, slots=True)
 class CachedAnswer:
-    """What a rule answers to every request of a form."""
+    """The answer of a rule to every request of a form."""
 
     answer: Answer
     gapped: GappedAnswer
     usage: Usage
-    """With no prompt."""
+    """The usage without the prompt."""
     choices: tuple[Choice, ...] = ()
-    """What further ids are made for."""
+    """The choices, from which further ids are made."""
 
     def usage_of(self, prompt: int) -> Usage:
-        """The usage of a request with so many tokens."""
+        """Returns the usage for a prompt with this many tokens."""
         known = self.usage
         return Usage(
             prompt,

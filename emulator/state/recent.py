@@ -1,4 +1,4 @@
-"""What was used last, bounded in number."""
+"""A cache of recently used values, bounded in number."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -10,7 +10,7 @@ MAX_ENTRIES = 512
 
 
 class Recent(Generic[Value]):
-    """The values of late, least lately used forgotten first."""
+    """Recently used values; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Value] = OrderedDict()

@@ -1,7 +1,7 @@
-"""Remembers answers that would come out the same again but for their ids and moments, so that they are made only once.
+"""Caches answers that would be the same again except for their ids and times, so that they are made only once.
 
-The answer is kept with stand-ins where its id, its time and its request id belong. The engine decides which answers
-may be kept; this module only keeps them and fills them in.
+An answer is stored with stand-ins for its id, time and request id. The engine decides which answers are cacheable; this
+module only stores them and fills them in.
 """
 
 import re
@@ -33,14 +33,15 @@ _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
 _STAND_INS = re.compile(b"(%b|%b|%b)" % (re.escape(_ID), _CREATED, _REQUEST_ID))
 MAX_BLANKS = 8
-"""The most stand-ins that are filled in as one text; an answer with more of them, such as a stream, is filled in run by
-run."""
+"""The most stand-ins in an answer that is filled in as one text; with more, as in a stream, each run is filled in
+separately.
+"""
 MAX_WHOLE = 60_000
-"""Bytes of the largest answer that is filled in as one text."""
+"""The size limit in bytes of an answer that is filled in as one text."""
 
 
 def holds_stand_in(planned: PlannedBody) -> bool:
-    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    """Whether an answer itself contains something that looks like a stand-in, so that it can't be cached."""
     texts = [text for run in planned.runs for text in (run.before, run.after, *run.pieces)]
     texts += [value for _, value in planned.headers]
     return any(sign in text for text in texts for sign in (_ID, _CREATED, _REQUEST_ID))
@@ -51,21 +52,21 @@ Key = tuple[str, str, str, str, str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with blanks, each of which is one part of it."""
+    """A text with blanks; each blank is one of its parts."""
 
     parts: tuple[bytes, ...]
     blanks: tuple[tuple[int, int], ...]
-    """The place of each blank, and which of the values belongs there."""
+    """The index of each blank, and the index of its value."""
 
     @classmethod
     def of(cls, text: bytes) -> "Template":
-        """The template for a text with stand-ins."""
+        """Returns the template for a text with stand-ins."""
         parts = tuple(_STAND_INS.split(text))
         order = (_ID, _CREATED, _REQUEST_ID)
         return cls(parts, tuple([(place, order.index(parts[place])) for place in range(1, len(parts), 2)]))
 
     def filled(self, values: tuple[bytes, bytes, bytes]) -> bytes:
-        """The text with an id as it stands in JSON, a time and a request id."""
+        """Returns the text with an id (escaped for JSON), a time and a request id."""
         parts = list(self.parts)
         for place, which in self.blanks:
             parts[place] = values[which]
@@ -74,17 +75,17 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """An answer whose head and body go out together, ready to be filled in."""
+    """An answer whose head and body are sent together, ready to be filled in."""
 
     head: Template
-    """The lines of the answer's own headers, each with a line end before it."""
+    """The lines of the answer's own headers, each after a line end."""
     body: Template
     frames: int
 
 
 @dataclass(slots=True, eq=False)
 class CachedResponse:
-    """An answer with stand-ins, and what its journal entry says."""
+    """An answer with stand-ins, and the data for its journal entries."""
 
     planned: PlannedBody
     identity: bytes
@@ -96,18 +97,18 @@ class CachedResponse:
     usage: Usage
     why: Why | None
     is_at_once: bool
-    """Whether all of it is due when it is asked for."""
+    """Whether all of it is due immediately."""
     cost: Decimal
     read_as: type[BaseModel] | None = None
     tokenizer: str = ""
     is_estimate: bool = False
     whole: Whole | None = None
-    """The same as text, for an answer that is due at once and small."""
+    """The same as text, for a small answer that is due immediately."""
     asked_with: Mapping[str, str] | None = None
-    """The headers with which it was given last, whose key may ask."""
+    """The headers of the last request that got it, whose key is accepted."""
 
     def filled(self, id: str, created: int, request_id: str) -> PlannedBody:
-        """The answer with its own id, time and request id."""
+        """Returns the answer with its own id, time and request id."""
         planned = self.planned
         shown = orjson.dumps(id)[1:-1]
         moment = b"%d" % created
@@ -121,7 +122,7 @@ class CachedResponse:
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """A cached answer with its own id, time and request id. It is spelled out only for those who look at it."""
+    """A cached answer with its own id, time and request id. It is filled in only when needed."""
 
     cached: CachedResponse
     id: str
@@ -129,16 +130,16 @@ class Recollection:
     request_id: str
 
     def values(self) -> tuple[bytes, bytes, bytes]:
-        """What belongs into the blanks of a template."""
+        """Returns the values for the blanks of a template."""
         return orjson.dumps(self.id)[1:-1], b"%d" % self.created, self.request_id.encode()
 
     def planned(self) -> PlannedBody:
-        """The answer, spelled out."""
+        """Returns the answer, filled in."""
         return self.cached.filled(self.id, self.created, self.request_id)
 
 
 def whole_of(planned: PlannedBody) -> Whole | None:
-    """The answer as text; None if it is too large for one write or has too many stand-ins."""
+    """Returns the answer as text; None if it is too large for one write or has too many stand-ins."""
     body = planned.body()
     if len(body) > MAX_WHOLE or planned.at or planned.exact:
         return None
@@ -165,14 +166,14 @@ def _fill(run: FrameRun, id: bytes, created: bytes) -> FrameRun:
 
 
 class ResponseCache:
-    """The answers of one namespace to the requests of late, least lately used forgotten first."""
+    """The answers of one namespace to recent requests; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[Key, CachedResponse] = OrderedDict()
         self.forms: Recent[Any] = Recent()
-        """What was made of all of a request but its words."""
+        """The parsed requests without their texts."""
         self.answers: Recent[Any] = Recent()
-        """What rules answer to every request of a form."""
+        """The answers of rules to every request of a form."""
 
     def get(self, http_request: HttpRequest) -> CachedResponse | None:
         if len(http_request.body) > MAX_REQUEST_BYTES:
