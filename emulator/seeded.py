@@ -30,7 +30,7 @@ def mixed(*ingredients: Entropy) -> bytes:
 
 
 def mixed_bytes(data: bytes) -> bytes:
-    """The same for one value in bytes."""
+    """Returns the same for one value in bytes."""
     return b"%d:%b" % (len(data), data)
 
 

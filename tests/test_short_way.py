@@ -1,4 +1,4 @@
-"""Requests that bring nothing but new words: a client cannot tell that nothing else of them was read."""
+"""Requests in which only the last text is new: a client can't tell that nothing else was parsed."""
 
 import contextlib
 import itertools

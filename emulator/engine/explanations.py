@@ -65,7 +65,7 @@ def why_of(question: MatchContext, match: RuleMatch | None, context: RequestCont
 
 
 def asked_later(question: MatchContext, match: RuleMatch | None, namespace: Namespace, dialect: Dialect) -> Why | None:
-    """The same for a request without a context."""
+    """Returns the same for a request without a context."""
     compiled, request = namespace.compiled, question.request
     http_request = request.http_request
     before = len(compiled.rules.rules) if match is None else match.rule.position

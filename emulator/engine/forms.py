@@ -35,9 +35,9 @@ from emulator.wire import PlannedBody
 MAX_MOULDS = 8
 """The most moulds for one head."""
 WORDS = f"words {secrets.token_hex(16)}"
-"""Stands for the words of a request. It is random, so no request can contain it."""
+"""The stand-in for the last text of a request. It is random, so no request can contain it."""
 ENTRY = 1024
-"""Bytes that a form or a mould takes beside its texts."""
+"""The size of a form or a mould without its texts."""
 
 
 class Known(NamedTuple):
@@ -46,7 +46,7 @@ class Known(NamedTuple):
     form: Form
     request: ModelRequest
     prompt: int
-    """Its tokens."""
+    """The number of its prompt tokens."""
 
 
 def read(context: RequestContext, operation: Operation, key: str) -> tuple[ModelRequest, Form | None]:
@@ -69,7 +69,7 @@ def read(context: RequestContext, operation: Operation, key: str) -> tuple[Model
 
 
 def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
-    """A request that fits a mould and can be counted at once."""
+    """Returns a request that fits a mould, if its tokens can be counted quickly."""
     for mould in cache.moulds.get(http_request.head) or ():
         words = mould.words_of(http_request.body)
         if words is not None:
@@ -81,7 +81,7 @@ def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
 
 
 def _taken_apart(http_request: HttpRequest, context: RequestContext) -> tuple[Any, Plain | None, bytes]:
-    """The body as data, its words, and all the rest of it."""
+    """Returns the parsed body, its texts, and everything else in it."""
     try:
         native = orjson.loads(http_request.body)
         plain = context.dialect.plain(native)
@@ -91,7 +91,7 @@ def _taken_apart(http_request: HttpRequest, context: RequestContext) -> tuple[An
 
 
 def _form_of(request: ModelRequest, operation: Operation, context: RequestContext) -> Form:
-    """What a request that the provider has accepted has in common with others."""
+    """Returns the form of a request that the provider has accepted."""
     http_request, dialect, provider = context.http_request, context.dialect, context.provider
     points = dialect.cache_points(request)
     if points is None:
@@ -125,13 +125,13 @@ def _request_of(form: Form, http_request: HttpRequest, plain: Plain, native: Any
 
 
 def _count_of(texts: list[str], form: Form) -> int | None:
-    """The tokens of some texts; None when counting them takes long."""
+    """Returns the number of tokens; None if counting them takes long."""
     with tokens.counted_by(ENCODINGS[form.encoding] if form.encoding is not None else None):
         return sum([tokens.count(text) for text in texts]) if tokens.is_quick(texts) else None
 
 
 def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
-    """Make a mould of a body, unless those made before were of no use."""
+    """Makes a mould of a body, unless earlier ones were not used."""
     body, words = http_request.body, orjson.dumps(plain.messages[-1].content)
     if not form.patience or body.count(words) != 1:
         return
@@ -165,7 +165,7 @@ def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> Cac
 
 
 def answer_of(form: Form, answer: Any, use: CacheUse, cache: ResponseCache) -> CachedAnswer | None:
-    """What an answer of a rule became for a form."""
+    """Returns the cached answer of a rule to a form."""
     found: CachedAnswer | None = cache.answers.get((form, id(answer), use))
     return found if found is not None and found.answer is answer else None
 

@@ -33,7 +33,7 @@ def headers_after(
 
 
 def allows(limits: Limits, request: ModelRequest, namespace: Namespace) -> bool:
-    """Whether the key may ask now."""
+    """Whether the limits of the key allow a request now."""
     left = namespace.rate_limits.remaining(_place(request), limits, namespace.clock.time())
     return not (limits.is_enforced and left.is_used_up)
 

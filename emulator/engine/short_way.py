@@ -1,8 +1,8 @@
-"""The short way, for requests that bring nothing new, or nothing but their words.
+"""The short way, for requests in which nothing is new, or nothing but their last text.
 
-The same question gets the same answer, and a request of a known form the one that its rule gives to all of the form;
-only ids, moments and the tokens of the prompt are new. Whatever else could make a difference sends a request the long
-way, before anything has been counted.
+A repeated request gets the same answer again, and a request of a known form the answer that its rule gives to every
+request of that form, with new ids, times and token counts. If anything else could matter, the request goes through the
+pipeline instead; nothing has been counted by then.
 """
 
 from emulator.completion import NO_CACHE
@@ -28,12 +28,12 @@ from emulator.state.namespace import Namespace
 from emulator.state.response_cache import CachedResponse
 
 OFTEN = 3
-"""How many times a request comes before it is kept as a whole, though its form is known."""
+"""The attempt at which a request of a known form is cached as a whole."""
 
 
 @record
 class Recalled:
-    """An answer that was given before, and its new record."""
+    """A cached answer, and the new exchange."""
 
     recollection: Recollection
     exchange: Exchange
@@ -43,17 +43,17 @@ class Recalled:
 
     @property
     def is_at_once(self) -> bool:
-        """Whether it may go out in one write."""
+        """Whether it can be sent in one write."""
         return self.pace is AT_ONCE and self.recollection.answer.is_at_once
 
     def response(self) -> PlannedResponse:
-        """The same, spelled out and with the moments of its frames."""
+        """Returns the answer filled in, with the times of its frames."""
         planned = paced(self.recollection.planned(), self.pace, self.dialect, self.entropy)
         return PlannedResponse(planned, self.exchange)
 
 
 def recall(http_request: HttpRequest, namespace: Namespace, options: Options, before: Lookup) -> Recalled | None:
-    """The answer to a request of which all is known; None: it has to go the long way."""
+    """Returns the answer to a known request; None if it has to go through the pipeline."""
     store = namespace.store
     if not before.is_stateless or (store is not None and store.decides_all):
         return None
@@ -67,7 +67,7 @@ def recall(http_request: HttpRequest, namespace: Namespace, options: Options, be
 
 
 def _to_the_same(cached: CachedResponse, http_request: HttpRequest, namespace: Namespace, options: Options) -> Recalled:
-    """The answer to a question that was asked before."""
+    """Returns the answer to a repeated request."""
     exchange, provider, entropy, request_id = arrive(http_request, namespace, options, cached.identity)
     note(exchange, cached, http_request, namespace)
     exchange.body_size = len(http_request.body)
@@ -80,7 +80,7 @@ def _to_the_same(cached: CachedResponse, http_request: HttpRequest, namespace: N
 
 
 def _to_a_form(asked: Known, namespace: Namespace, options: Options) -> Recalled | None:
-    """The answer to a request of a known form; None: its rule has not given one yet, or something is in the way."""
+    """Returns the answer to a request of a known form; None if it isn't cached or something else matters."""
     found = _found(asked, namespace)
     if found is None:
         return None
@@ -105,7 +105,7 @@ def _to_a_form(asked: Known, namespace: Namespace, options: Options) -> Recalled
 
 
 def _found(asked: Known, namespace: Namespace) -> tuple[CachedAnswer, RuleMatch, MatchContext, Limits | None] | None:
-    """The answer, its rule, the question as rules see it and the limits of the key. Counts nothing."""
+    """Returns the answer, its rule, the request as rules see it and the limits of the key. Counts nothing."""
     form, request, prompt = asked
     http_request, store = request.http_request, namespace.store
     provider = namespace.compiled.providers[http_request.provider]
@@ -114,7 +114,7 @@ def _found(asked: Known, namespace: Namespace) -> tuple[CachedAnswer, RuleMatch,
     identity = identity_of(http_request)
     attempt = namespace.attempts(identity) + 1
     if attempt == OFTEN and form.spoken.is_repeatable:
-        return None  # it will come again, and is then known as a whole
+        return None  # it will probably be repeated
     question = namespace.ask(request, identity, attempt)
     match = find(namespace.compiled.rules, question, namespace.used)
     if match is None or match.rule.faults:

@@ -1,7 +1,7 @@
-"""Answers with blanks: the same for many requests but for ids, moments and the tokens of the prompt.
+"""Answers with blanks: the same for many requests except for their ids, times and prompt tokens.
 
-Such an answer is rendered once with stand-ins where these belong, cut up at the stand-ins, and filled in for each
-request. What makes an answer fit for it is decided by the engine.
+Such an answer is rendered once, with stand-ins for these values. It is cut at the stand-ins and filled in for each
+request. The engine decides which answers are suitable.
 """
 
 import re
@@ -14,49 +14,49 @@ from emulator.wire import FrameRun, Header, PlannedBody
 
 MAX_ANSWER_BYTES = 262_144
 MAX_AT_ONCE = 60_000
-"""Bytes of the largest answer that goes out in one write."""
+"""The size limit in bytes of an answer that is sent in one write."""
 FEW = 4
-"""Frames of a run that are filled in together with those around it, as one text."""
+"""A run with at most so many frames is filled in together with its neighbors, as one text."""
 
 ID = "\x1fid\x1f"
 CREATED = 9_007_199_254_740_881
 REQUEST_ID = "stand-in-for-a-request-id"
 PROMPT = 7_305_418_500_000_000
-"""Stands for the tokens of a prompt. What is added to it or taken from it is less than half a billion, so every sum
-begins alike."""
+"""The stand-in for the number of prompt tokens. What is added or subtracted is less than half a billion, so every sum
+has the same first digits."""
 _ID = orjson.dumps(ID)[1:-1]
 _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
 _ALWAYS = (_ID, _CREATED, _REQUEST_ID)
-"""The values that every answer has, in their order."""
+"""The values that every answer has, in order."""
 _STAND_IN = re.compile(b"|".join([*map(re.escape, _ALWAYS), rb"7305418\d{9}"]))
 
 Values = tuple[bytes, ...]
-"""What is filled in, as bytes: id, time, request id, then numbers, then further ids."""
+"""What is filled in, as bytes: id, time, request id, then numbers, then other ids."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A text with blanks, each of which is one part of it."""
+    """A text with blanks; each blank is one of its parts."""
 
     parts: tuple[bytes, ...]
     blanks: tuple[tuple[int, int], ...]
-    """The place of each blank, and which of the values belongs there."""
+    """The index of each blank, and the index of its value."""
 
     def pieces(self, values: Values) -> list[bytes]:
-        """The text in pieces."""
+        """Returns the text in pieces."""
         parts = list(self.parts)
         for place, which in self.blanks:
             parts[place] = values[which]
         return parts
 
     def filled(self, values: Values) -> bytes:
-        """The text."""
+        """Returns the text."""
         return b"".join(self.pieces(values)) if self.blanks else self.parts[0]
 
     @property
     def size(self) -> int:
-        """Bytes of it besides what is filled in."""
+        """Its size in bytes without the values."""
         return sum(map(len, self.parts))
 
 
@@ -69,10 +69,10 @@ class BlankRun:
     middle: Template
     after: Template
     many: tuple[Template, ...]
-    """The pieces, where they have blanks themselves."""
+    """The pieces, if they have blanks themselves."""
 
     def filled(self, values: Values) -> FrameRun:
-        """The frames, filled in."""
+        """Returns the frames, filled in."""
         run = self.run
         return FrameRun(
             run.part,
@@ -86,12 +86,12 @@ class BlankRun:
         )
 
     def pieces(self, values: Values) -> list[bytes]:
-        """The frames as one text, in pieces."""
+        """Returns the frames as one text, in pieces."""
         return [self.filled(values).joined()]
 
     @property
     def size(self) -> int:
-        """Bytes of it besides what is filled in."""
+        """Its size in bytes without the values."""
         around = self.before.size + self.middle.size + self.after.size + (self.run.first is not None) * 8
         return len(self.run.pieces) * around + sum(map(len, self.run.pieces))
 
@@ -103,19 +103,19 @@ class BlankAnswer:
     planned: PlannedBody
     """The answer with stand-ins."""
     head: Template
-    """The lines of its own headers, each with a line end before it."""
+    """The lines of its own headers, each after a line end."""
     body: tuple[Template | BlankRun, ...]
     runs: tuple[BlankRun, ...]
     numbers: tuple[int, ...]
-    """What each blank for a number adds to the tokens of the prompt."""
+    """What each blank for a number adds to the number of prompt tokens."""
     frames: int
     size: int
-    """Bytes of the body besides what is filled in."""
+    """The size of the body in bytes without the values."""
     is_at_once: bool
-    """Whether head and body may go in one write, unless it is paced."""
+    """Whether head and body can be sent in one write, unless it is paced."""
 
     def values(self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()) -> Values:
-        """What belongs into the blanks: the answer's own id, time, request id, tokens of the prompt and further ids."""
+        """Returns the values for the blanks: the id, time, request id, prompt tokens and other ids of one answer."""
         always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode())
         if not self.numbers and not item_ids:
             return always
@@ -123,7 +123,7 @@ class BlankAnswer:
         return (*always, *numbers, *[item_id.encode() for item_id in item_ids])
 
     def pieces(self, values: Values) -> list[bytes]:
-        """The whole body, in pieces."""
+        """Returns the whole body, in pieces."""
         first, *others = self.body
         pieces = first.pieces(values)
         for each in others:
@@ -131,7 +131,7 @@ class BlankAnswer:
         return pieces
 
     def filled(self, values: Values) -> PlannedBody:
-        """The answer, spelled out."""
+        """Returns the answer, filled in."""
         planned = self.planned
         headers = planned.headers
         if values[2]:
@@ -141,33 +141,33 @@ class BlankAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Recollection:
-    """An answer with blanks and what belongs there. It is spelled out only for those who look at it."""
+    """An answer with blanks and its values. It is filled in only when it is read."""
 
     answer: BlankAnswer
     values: Values
     headers: tuple[Header, ...] = ()
-    """Further headers, after the answer's own."""
+    """More headers, after the answer's own."""
 
     def planned(self) -> PlannedBody:
-        """The answer, spelled out."""
+        """Returns the answer, filled in."""
         planned = self.answer.filled(self.values)
         return replace(planned, headers=planned.headers + self.headers) if self.headers else planned
 
 
 def holds_stand_in(planned: PlannedBody) -> bool:
-    """Whether an answer says by itself what would be taken for a stand-in: then it cannot be remembered."""
+    """Whether an answer itself contains something that looks like a stand-in, so that it can't be cached."""
     texts = [text for run in planned.runs for text in (run.before, run.middle, run.after, *run.pieces)]
     texts += [value for _, value in planned.headers]
     return any(_STAND_IN.search(text) for text in texts)
 
 
 def is_small(planned: PlannedBody) -> bool:
-    """Whether an answer is short enough to be kept."""
+    """Whether an answer is small enough to be cached."""
     return sum(map(_size, planned.runs)) <= MAX_ANSWER_BYTES
 
 
 def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
-    """An answer that was made of stand-ins, with blanks in their place. `item_ids`: the stand-ins for further ids."""
+    """Returns an answer with blanks, from one with stand-ins. `item_ids` are the stand-ins for other ids."""
     cutting = _Cutting([item_id.encode() for item_id in item_ids], planned)
     runs = tuple([cutting.run(run) for run in planned.runs])
     lines = b"".join([b"\r\n%b: %b" % header for header in planned.headers])
@@ -187,7 +187,7 @@ def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
 
 
 def _together(runs: Sequence[BlankRun], cutting: "_Cutting") -> Iterator[Template | BlankRun]:
-    """The frames, short runs in one text with those around them."""
+    """Yields the frames; short runs are joined with their neighbors."""
     text = b""
     for blank_run in runs:
         if len(blank_run.run.pieces) <= FEW:
@@ -202,7 +202,7 @@ def _together(runs: Sequence[BlankRun], cutting: "_Cutting") -> Iterator[Templat
 
 
 class _Cutting:
-    """Cuts up the texts of an answer."""
+    """Cuts the texts of an answer at their stand-ins."""
 
     def __init__(self, items: Sequence[bytes], planned: PlannedBody) -> None:
         self.stand_in = re.compile(b"(%b)" % b"|".join([*map(re.escape, items), _STAND_IN.pattern]))
@@ -213,12 +213,12 @@ class _Cutting:
         self.order = {each: place for place, each in enumerate((*_ALWAYS, *self.numbers, *items))}
 
     def template(self, text: bytes) -> Template:
-        """The template for a text with stand-ins."""
+        """Returns the template for a text with stand-ins."""
         parts = tuple(self.stand_in.split(text))
         return Template(parts, tuple([(place, self.order[parts[place]]) for place in range(1, len(parts), 2)]))
 
     def run(self, run: FrameRun) -> BlankRun:
-        """The same for frames."""
+        """Returns the same for frames."""
         before, middle, after = map(self.template, (run.before, run.middle, run.after))
         is_plain = run.before or run.after or not any(map(self.stand_in.search, run.pieces))
         return BlankRun(run, before, middle, after, () if is_plain else tuple(map(self.template, run.pieces)))

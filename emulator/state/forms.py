@@ -1,4 +1,4 @@
-"""What is remembered of requests of one form, which differ in their words alone, and of the answers to them."""
+"""Forms of requests that differ only in their texts, and the cached answers to them."""
 
 import re
 from collections.abc import Mapping
@@ -18,21 +18,21 @@ from emulator.request import Controls, HttpRequest, Message, ModelRequest
 from emulator.state.blanks import BlankAnswer
 
 MAX_SPENT = 256
-"""The most counts of tokens whose usage and cost are remembered for an answer."""
+"""The most token counts for which the usage and cost of an answer are cached."""
 PATIENCE = 4
-"""How many moulds may be made of a form's requests before one is of use."""
+"""The most moulds that are made of a form's requests before one of them is used."""
 _WORDS = re.compile(rb'[^"\\\x00-\x1f]+')
-"""A text that stands in JSON as it is."""
+"""A text that is the same in JSON, without escapes."""
 
 
 @dataclass(slots=True, eq=False)
 class Form:
-    """What a provider has made of all of a request but its words."""
+    """A parsed request without its texts."""
 
     spoken: Dialect
     operation: str
     dialect: str
-    """The name under which the endpoint speaks it."""
+    """Its name in the provider's table of operations."""
     parameters: Mapping[str, str]
     model: str
     stream: bool
@@ -42,20 +42,20 @@ class Form:
     """As in `ModelRequest`."""
     tokenizer: str
     encoding: EncodingName | None
-    """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
+    """The encoding for its tokens; None: that of `tokens` itself."""
     is_estimate: bool
-    """Whether the model counts in another way."""
+    """Whether the token counts are estimates."""
     read_as: type[BaseModel] | None
     is_immediate: bool
-    """Whether the answer is sent at once, whatever the pace."""
+    """Whether the answer is sent immediately, whatever the pace."""
     cached_from: float
-    """Prompts of so many tokens are looked up in the provider's own cache."""
+    """The number of prompt tokens from which the provider looks a prompt up in its own cache."""
     patience: int = PATIENCE
-    """How many more may be made."""
+    """How many more moulds may be made."""
 
 
 class UnreadRequest(ModelRequest):
-    """A request of a form whose words are known: its body is read for those who look at it."""
+    """A request of a known form. Its body is parsed only when it is read."""
 
     __slots__ = ("_native",)
 
@@ -76,18 +76,18 @@ class UnreadRequest(ModelRequest):
 
 @dataclass(slots=True, eq=False)
 class CachedAnswer:
-    """What a rule answers to every request of a form."""
+    """The answer of a rule to every request of a form."""
 
     answer: Answer
     blank: BlankAnswer
     usage: Usage
-    """With no prompt."""
+    """The usage without the prompt."""
     choices: tuple[Choice, ...] = ()
-    """What further ids are made for."""
+    """The choices for which other ids are made."""
     _spent: dict[int, tuple[Usage, Decimal]] = field(default_factory=dict)
 
     def usage_of(self, prompt: int) -> Usage:
-        """The usage of a request with so many tokens."""
+        """Returns the usage of a request with this number of prompt tokens."""
         known = self.usage
         return Usage(
             prompt,
@@ -100,7 +100,7 @@ class CachedAnswer:
         )
 
     def spent(self, prompt: int, provider: Provider, model: str, moment: float) -> tuple[Usage, Decimal]:
-        """The usage and the cost of a request with so many tokens at this moment."""
+        """Returns the usage and the cost of a request with this number of prompt tokens, at this time."""
         found = self._spent.get(prompt)
         if found is not None and not provider.prices_move:
             return found
@@ -113,21 +113,21 @@ class CachedAnswer:
 
 @dataclass(slots=True, eq=False)
 class Mould:
-    """A body of a form but for its last text: whatever words are put there, the rest means the same."""
+    """A body of a form without its last text: any text can be put there, and the rest keeps its meaning."""
 
     form: Form
     before: bytes
     after: bytes
     messages: tuple[Message, ...]
-    """Those before the last."""
+    """The messages before the last."""
     tokens: int
-    """Those of the prompt without the text into which the words go."""
+    """The tokens of the prompt without the text that contains the last one."""
     lead: str
     tail: str
-    """What stands around the words in that text."""
+    """What precedes and follows the last text in that one."""
 
     def words_of(self, body: bytes) -> str | None:
-        """The words of a body that fits."""
+        """Returns the last text of a body; None if the body differs otherwise, or the text is escaped."""
         before, after = len(self.before), len(body) - len(self.after)
         if not body.startswith(self.before) or not body.endswith(self.after):
             return None
@@ -139,7 +139,7 @@ class Mould:
             return None
 
     def filled(self, http_request: HttpRequest, words: str) -> ModelRequest:
-        """A request with these words."""
+        """Returns a request with this text."""
         form = self.form
         if not http_request.operation:
             http_request = http_request.routed(form.operation, form.dialect, form.parameters)

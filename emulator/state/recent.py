@@ -1,4 +1,4 @@
-"""What was used last, bounded in number and in bytes."""
+"""A cache of recently used values, bounded in number and in bytes."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -11,14 +11,14 @@ MAX_BYTES = 2**22
 
 
 class Recent(Generic[Value]):
-    """The values of late, least lately used forgotten first."""
+    """Recently used values; the least recently used is dropped first."""
 
     def __init__(self, most_entries: int = MAX_ENTRIES, most_bytes: int = MAX_BYTES) -> None:
         self._kept: OrderedDict[Hashable, tuple[Value, int]] = OrderedDict()
         self._most_entries = most_entries
         self._most_bytes = most_bytes
         self.bytes = 0
-        """What all of them take, as those say who keep them."""
+        """The size of all values, as stated in `keep`."""
 
     def get(self, key: Hashable) -> Value | None:
         found = self._kept.get(key)
@@ -28,7 +28,7 @@ class Recent(Generic[Value]):
         return found[0]
 
     def keep(self, key: Hashable, value: Value, size: int) -> None:
-        """Keep a value that takes about so many bytes, unless that is too much."""
+        """Adds a value of this approximate size in bytes, unless it is too large."""
         before = self._kept.pop(key, None)
         self.bytes -= before[1] if before is not None else 0
         if size > self._most_bytes:

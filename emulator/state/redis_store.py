@@ -1,6 +1,6 @@
-"""The store in Redis: each step is one run of a script, and what several requests need at once goes in one packet.
+"""The store in Redis: each step is one run of a script, and the steps of concurrent requests share one packet.
 
-Most requests need only the number of their attempt: those that come in one turn of the loop are counted together."""
+Most requests need only the number of their attempt: those that arrive in one turn of the loop are counted together."""
 
 import asyncio
 import secrets
@@ -34,18 +34,18 @@ from emulator.state.store import (
 NAMES = ("values", "attempts", "attempts-before", "prefixes", "prefixes-before", "tallies", "tallies-before", "leases")
 """The keys of a namespace, in the order of the scripts."""
 TOUCH_SHARE = 20
-"""All keys of a namespace that is used live on again after this part of their time."""
+"""All keys of a namespace in use are renewed after this fraction of their lifetime."""
 MAX_KNOWN = 1000
-"""The most namespaces whose keys are remembered."""
+"""The most namespaces whose keys are cached."""
 
 
 @dataclass(slots=True)
 class _Known:
-    """What is remembered of a namespace."""
+    """The cached data of a namespace."""
 
     keys: tuple[str, ...]
     touched: float = float("-inf")
-    """When all its keys were used, by the loop's time."""
+    """When all its keys were last renewed, by the loop's time."""
 
 
 class RedisStore:
@@ -60,34 +60,36 @@ class RedisStore:
         self.name = f"store {connection.address.shown}"
         self._known: dict[str, _Known] = {}
         self._held: dict[str, dict[tuple[str, str], None]] = {}
-        """The open leases by namespace, each as its quota and its name."""
+        """The open leases by namespace, each as its quota and name."""
         self._packets = Packets(connection, self.name, self._words_of)
         self._loop = asyncio.get_running_loop()
         self._renewing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to renew what open answers hold."""
+        """Starts renewing the leases of open answers."""
         self._renewing = self._loop.create_task(self._renew())
 
     async def close(self) -> None:
-        """Ends, once everything that waits was sent, if the store is there."""
+        """Stops once everything has been sent, if the store is reachable."""
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
         await self._packets.close()
 
     def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
-        """The number of a request's attempt. The future raises StoreGone, and soon: the request can do without."""
+        """Counts a request's attempt. The future raises StoreGone, and soon, since the request doesn't need the
+        store.
+        """
         return self._packets.count(namespace, counting)
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
-        """Raises StoreGone: sooner for a request that can do without."""
+        """Raises StoreGone, sooner for a request that doesn't need the store."""
         leased = [quota["key"] for quota in plan["quotas"] if quota["concurrency"] >= 0]
         words = self._words(namespace, "decide", plan, leased)
         try:
             answer = await self._ask(words, None if is_needed else PATIENCE)
         except BaseException:
-            if leased:  # it may have been decided, and nobody has heard of it
+            if leased:  # it may have been decided, but the reply was lost
                 settlement = nothing_used(self, 0.0)
                 settlement["lease"], settlement["closes"] = plan["lease"], leased
                 self.settle(namespace, settlement)
@@ -100,7 +102,9 @@ class RedisStore:
         return decision
 
     def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
-        """Without waiting. It is sent before whatever is asked later, and again until Redis has it."""
+        """Queues a settlement without waiting. It is sent before any later command, and again until Redis confirms
+        it.
+        """
         held = self._held.get(namespace)
         for key in settlement["closes"]:
             if held is not None:
@@ -122,7 +126,7 @@ class RedisStore:
         return Snapshot(values=dict(zip(texts, texts, strict=True)))
 
     async def _ask(self, words: Command, patience: float | None = None) -> Any:
-        """The reply. It may run outside of a task."""
+        """Returns the reply. May run outside of a task."""
         connection, loop = self._connection, self._loop
         if connection.is_gone:
             raise connection.gone()
@@ -158,7 +162,7 @@ class RedisStore:
         return known
 
     def _lifetime(self, known: _Known) -> tuple[int, int]:
-        """Milliseconds that keys are kept, and whether that begins anew for all of them."""
+        """Returns the lifetime of keys in milliseconds, and whether to renew all of them."""
         ttl, now = self._connection.address.ttl, self._loop.time()
         touches = now - known.touched >= ttl / TOUCH_SHARE
         if touches:

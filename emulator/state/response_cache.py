@@ -1,6 +1,6 @@
-"""Remembers answers that would come out the same again but for their ids and moments, so that they are made only once.
+"""Caches answers that would be the same again except for their ids and times, so that they are made only once.
 
-The engine decides which answers may be kept; this module only keeps them.
+The engine decides which answers are cacheable; this module only stores them.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,16 @@ from emulator.state.recorded import Why
 
 MAX_REQUEST_BYTES = 16_384
 MAX_BYTES = 2**24
-"""Bytes of all cached answers of a namespace, with their questions."""
+"""The size limit of all cached answers of a namespace and their requests."""
 ENTRY = 2048
-"""Bytes that an entry takes beside the texts in it."""
+"""The size of an entry without its texts."""
 
 Key = tuple[str, str, str, str, str, bytes]
 
 
 @dataclass(slots=True, eq=False)
 class CachedResponse:
-    """An answer with blanks, and what its journal entry says."""
+    """An answer with blanks, and the data for its journal entries."""
 
     answer: BlankAnswer
     identity: bytes
@@ -40,26 +40,26 @@ class CachedResponse:
     usage: Usage
     why: Why | None
     is_at_once: bool
-    """Whether all of it is due when it is asked for."""
+    """Whether all of it is due immediately."""
     cost: Decimal
     read_as: type[BaseModel] | None = None
     tokenizer: str = ""
     is_estimate: bool = False
     asked_with: Mapping[str, str] | None = None
-    """The headers with which it was given last, whose key may ask."""
+    """The headers of the last request that got it, whose key is accepted."""
 
 
 class ResponseCache:
-    """The answers of one namespace to the requests of late, least lately used forgotten first."""
+    """The answers of one namespace to recent requests; the least recently used is dropped first."""
 
     def __init__(self) -> None:
         self._kept: Recent[CachedResponse] = Recent(most_bytes=MAX_BYTES)
         self.forms: Recent[Any] = Recent()
-        """What was made of all of a request but its words."""
+        """The parsed requests without their texts."""
         self.answers: Recent[Any] = Recent()
-        """What rules answer to every request of a form."""
+        """The answers of rules to every request of a form."""
         self.moulds: Recent[Any] = Recent()
-        """Bodies of these forms but for their last texts, by the heads that they came with."""
+        """Bodies of these forms without their last texts, by their heads."""
 
     def get(self, http_request: HttpRequest) -> CachedResponse | None:
         if len(http_request.body) > MAX_REQUEST_BYTES:
