@@ -133,7 +133,8 @@ def test_replicas_that_are_killed_and_restarted_under_traffic() -> None:
         answered_in_all = sum(len(each) for each in traffic.answered.values())
         assert answered_in_all - CLIENTS * periods <= counted <= total
         print(
-            f"{time.monotonic() - started_at:.0f} s, {periods} replicas killed, {latest:.1f} s late at most, {total} requests, {answered_in_all} answered, "
+            f"{time.monotonic() - started_at:.0f} s, {periods} replicas killed, {latest:.1f} s late at most; "
+            f"{total} requests, {answered_in_all} answered, "
             f"{traffic.broken} cut off, {counted:.0f} counted, slowest {traffic.slowest:.1f} s; "
             f"Redis {memory[0]:.1f} to {memory[-1]:.1f} MiB, connections {min(clients)} to {max(clients)}"
         )
