@@ -16,6 +16,7 @@ import httpx
 import processes
 import psutil
 import pytest
+from redis_server import RedisServer
 from talk import single
 
 from emulator.scenario.sources import load
@@ -71,7 +72,6 @@ def test_workers_end_when_their_parent_is_killed() -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (("--fault", "refuse_connections"), "faults that stop listening would stop only one of the processes"),
         (("--scenario", "virtual.yaml"), "the clock is virtual, and each process would have its own"),
     ],
 )
@@ -295,9 +295,60 @@ def test_a_worker_that_takes_the_place_of_another_has_what_that_was_given(worker
 
 def test_what_workers_cannot_share_is_refused_with_the_reason(workers: Workers) -> None:
     refused = "Serve without --workers for this: "
-    assert workers("POST", "faults", {"fault": "refuse_connections"}) == {
-        "error": f"{refused}a fault that stops listening would stop only one process."
-    }
     assert workers("PUT", "clock", {"mode": "virtual"}) == {
         "error": f"{refused}the clock is virtual, and each process would have its own."
     }
+
+
+# Faults of the port are those of all workers
+
+
+def fails(workers: Workers, prefix: str = "") -> bool:
+    try:
+        return workers.chat(prefix=prefix).status_code != 200
+    except httpx.TransportError:
+        return True
+
+
+@pytest.fixture(params=["workers", "workers with a store"])
+def ports(request: pytest.FixtureRequest, redis_server: RedisServer) -> "Iterator[Workers]":
+    process = serve("--workers", "3", *(["--store", redis_server.url] if "store" in request.param else []))
+    try:
+        yield Workers(process, origin_of(process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+
+
+def test_a_port_that_refuses_connections_is_closed_by_all_workers(ports: Workers) -> None:
+    assert not any(fails(ports) for _ in range(12))
+    assert fails(ports, "/~refuse_connections:seconds=3")
+    closed = time.monotonic()
+    while not all(fails(ports) for _ in range(4)):
+        assert time.monotonic() - closed < 1
+    while time.monotonic() < closed + 2.5:
+        assert fails(ports)
+    while fails(ports):
+        assert time.monotonic() - closed < 15
+    deadline = time.monotonic() + 10
+    while any(fails(ports) for _ in range(12)):
+        assert time.monotonic() < deadline
+
+
+def test_connections_are_reset_as_often_as_a_fault_says_by_all_workers_together(ports: Workers) -> None:
+    assert fails(ports, "/~reset_on_accept:count=7")
+    assert sum(fails(ports) for _ in range(40)) == 7
+
+
+def test_handshakes_break_as_often_as_a_fault_says_in_all_workers_together(tmp_path: Path) -> None:
+    process = serve("--workers", "3", "--tls", str(tmp_path / "tls"), "--fault", "tls_reset:times=5")
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"https://[\d.]+:\d+", line)
+        assert found is not None, line
+        workers = Workers(process, found[0])
+        assert sum(fails(workers) for _ in range(30)) == 5
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)

@@ -139,7 +139,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from emulator.state.shared import why_alone
 
     gc.enable()  # this process only watches the workers
-    if reasons := why_alone(options.compiled.scenario, options.engine.faults):
+    if reasons := why_alone(options.compiled.scenario):
         raise UsageError(f"--workers {number}: several workers can't serve this scenario: {'; '.join(reasons)}.")
     with _named(host, port):
         reserved = reserve(host, port)

@@ -183,6 +183,9 @@ def perform(server: Controlled, message: bytes) -> "bytes | Awaitable[bytes] | A
     if message.startswith(b'{"adopt"'):
         adopt(server, orjson.loads(message)["adopt"])
         return b""
+    if message.startswith(b'{"listener"'):
+        server.act_on_listener(orjson.loads(message)["listener"])
+        return b""
     if message == TAKE_OVER:
         assert server.peers is not None
         return orjson.dumps({"order": server.peers.order, "given": taken(server)})

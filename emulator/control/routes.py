@@ -174,11 +174,6 @@ def _alone_namespace(asked: Asked) -> list[str]:
     return [] if compiled is None else why_alone(compiled.scenario)
 
 
-def _alone_fault(asked: Asked) -> list[str]:
-    fault = api.fault_with(asked.body.fault, {})
-    return ["a fault that stops listening would stop only one process"] if fault.reaches_beyond_exchange else []
-
-
 def _alone_clock(asked: Asked) -> list[str]:
     return ["the clock is virtual, and each process would have its own"] if asked.body.mode == "virtual" else []
 
@@ -269,7 +264,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "faults", "Add a fault.",
         lambda s, a: api.add_fault(s, a.namespace, a.body.fault, a.body.times), Id, body=FaultBody,
-        status=201, errors=(409,), alone=_alone_fault,
+        status=201,
     ),
     ControlRoute("DELETE", "faults", "Remove all faults.", lambda s, a: api.remove_faults(s, a.namespace), Removed),
     ControlRoute(

@@ -146,6 +146,9 @@ def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handsh
     active = [each for each in active if isinstance(each.fault, HandshakeFault)]
     if not active:
         return None
+    for each in active:
+        if each.source in ("scenario", "server"):
+            namespace.fault_registry.count_together(each)
     identity = seeded.hashed(seeded.mixed_before("handshake", host))
     attempt = namespace.attempt(identity)
     selected = namespace.fault_registry.select(active, namespace.clock.now(), namespace.seed, identity, attempt)
@@ -190,7 +193,7 @@ def _asked_for(context: RequestContext) -> list[ActiveFault]:
             reason = "the server doesn't let requests ask for it that way"
             _note_skipped(f"{shortened(text)} ({source})", reason, context.exchange)
     permitted = [each for each in asked if each[0] in options.request_faults]
-    return from_request(permitted, http_request.headers, sends_key=bool(http_request.key), is_worker=options.worker > 0)
+    return from_request(permitted, http_request.headers, sends_key=bool(http_request.key))
 
 
 def _note_skipped(fault: str, reason: str, exchange: Exchange) -> None:

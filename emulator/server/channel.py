@@ -97,6 +97,11 @@ class Channel(asyncio.Protocol):
                 ) from None
             return question.parts()
 
+    def tell(self, message: bytes) -> None:
+        """Has all workers act on a message, including this one, in the order of all that they are asked. Nobody
+        waits."""
+        self._send(CALL, ALL, 0, message)
+
     def ask_store(self, message: bytes) -> "asyncio.Future[bytes]":
         """Returns the reply of the parent's store. Raises StoreGone."""
         loop = asyncio.get_running_loop()

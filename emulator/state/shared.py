@@ -95,15 +95,9 @@ def _nameless_file() -> int:
         return os.dup(file.fileno())
 
 
-def why_alone(scenario: Scenario, server_faults: Sequence[Fault] = ()) -> list[str]:
-    """Why several processes on one port can't serve a scenario and the server's faults; empty if they can."""
-    reasons = []
-    if scenario.clock == "virtual":
-        reasons.append("the clock is virtual, and each process would have its own")
-    everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
-    if any(fault.reaches_beyond_exchange for fault in everywhere):
-        reasons.append("faults that stop listening would stop only one of the processes")
-    return reasons
+def why_alone(scenario: Scenario) -> list[str]:
+    """Returns why several processes on one port can't serve a scenario; empty if they can."""
+    return ["the clock is virtual, and each process would have its own"] if scenario.clock == "virtual" else []
 
 
 def counts_requests(scenario: Scenario, added: Sequence[RuleModel] = ()) -> bool:
