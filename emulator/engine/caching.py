@@ -44,15 +44,15 @@ def is_stateless(http_request: HttpRequest, namespace: Namespace) -> bool:
 
 @record
 class Lookup:
-    """What is known of a request from those before it."""
+    """What is known about a request from earlier ones."""
 
     is_stateless: bool
     cached: CachedResponse | None
-    """The answer to the same question, if it may be given again."""
+    """The cached answer, if it may be reused."""
 
 
 def look_up(http_request: HttpRequest, namespace: Namespace) -> Lookup:
-    """Look a request up among those before it."""
+    """Looks a request up among earlier ones."""
     stateless = is_stateless(http_request, namespace)
     return Lookup(stateless, find_cached(http_request, namespace) if stateless else None)
 
@@ -60,7 +60,7 @@ def look_up(http_request: HttpRequest, namespace: Namespace) -> Lookup:
 def recall_at_once(
     cached: CachedResponse, http_request: HttpRequest, namespace: Namespace, options: Options
 ) -> tuple[Recollection, Exchange]:
-    """What `recalled` does, for a cached answer that is due at once and needs no spelling out."""
+    """Does the same as `recalled` for a cached answer that is due immediately and is sent as text."""
     exchange, provider, entropy, request_id = arrive(http_request, namespace, options, cached.identity)
     note(exchange, cached, http_request, namespace)
     exchange.body_size = len(http_request.body)
@@ -69,7 +69,7 @@ def recall_at_once(
 
 
 def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:
-    """The answer to this very question, if it may be given to whoever asks now."""
+    """Returns the cached answer, if this client may have it."""
     cached = namespace.response_cache.get(http_request)
     if cached is not None and cached.asked_with is not http_request.headers:
         try:
@@ -82,7 +82,7 @@ def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedRespon
 
 
 def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
-    """The steps of the way that are not the same each time."""
+    """The steps that differ for each request."""
     exchange, dialect = context.exchange, context.provider.speaking(cached.dialect)
     note(exchange, cached, context.http_request, context.namespace)
     planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
@@ -92,7 +92,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
 
 
 def note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
-    """Record what is the same each time, and count the use of the rule."""
+    """Records what is the same for each request, and counts the use of the rule."""
     match = cached.match
     exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
     exchange.model, exchange.stream = cached.model, cached.stream
@@ -109,7 +109,7 @@ def note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, 
 
 
 def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
-    """Keep an answer for the same question, if it would come out the same again."""
+    """Caches an answer, if the same request would get the same one."""
     if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
         return
     context, request = admitted.context, admitted.request
@@ -128,13 +128,13 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
 
 
 def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
-    """The same for an answer that every request of a form gets."""
+    """The same for an answer to every request of a form."""
     if _is_cacheable((), prompt, admitted, struck):
         _keep(known.gapped.filled(ID, CREATED, REQUEST_ID, prompt.total), admitted)
 
 
 def _keep(body: PlannedBody, admitted: Admitted) -> None:
-    """Keep an answer with stand-ins."""
+    """Caches an answer with stand-ins."""
     context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
     assert exchange.usage is not None
     is_at_once = pace_of(request.stream, admitted.match, context).is_at_once
@@ -159,11 +159,11 @@ def _keep(body: PlannedBody, admitted: Admitted) -> None:
 
 
 def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
-    """Whether the same request would get the same answer again, but for its ids and moments."""
+    """Whether the same request would get the same answer again, except for ids and times."""
     context, match = admitted.context, admitted.match
     provider, compiled = context.provider, context.namespace.compiled
     return (
-        context.attempt > 1  # most requests never come again
+        context.attempt > 1  # most requests are never repeated
         and not struck.faults
         and context.is_stateless
         and context.dialect.is_repeatable

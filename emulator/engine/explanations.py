@@ -18,8 +18,9 @@ FEW_RULES = 50
 
 @record
 class Asked:
-    """What it takes to find out why a rule matched or not. The request is read once more for it: only few are ever
-    asked about."""
+    """The data for explaining why a rule matched or not. The request is parsed again for that, since it is rarely
+    needed.
+    """
 
     rules: RuleSet
     read: Callable[[HttpRequest, str], ModelRequest]
@@ -36,7 +37,7 @@ class Asked:
 
 
 def why_of(question: MatchContext, match: RuleMatch | None, context: RequestContext) -> Why | None:
-    """What can say later why the rules before the one that answered did not, or all of them."""
+    """Returns what can later explain why the rules before the answering one, or all of them, did not match."""
     compiled, http_request = context.namespace.compiled, context.http_request
     before = len(compiled.rules.rules) if match is None else match.rule.position
     if match is None and (not before or compiled.is_default):

@@ -20,7 +20,7 @@ from emulator.wire import PlannedBody, single
 def rendered(
     replies: list[Reply], prompt: Prompt, use: CacheUse, admitted: Admitted, struck: StruckFaults
 ) -> PlannedBody:
-    """The whole answer, without moments."""
+    """Returns the whole answer, without times."""
     context, dialect, exchange = admitted.context, admitted.context.dialect, admitted.context.exchange
     exchange.outcome = "reply" if admitted.match else "generated"
     completion = complete(
@@ -102,8 +102,9 @@ async def listing(matched: Admitted) -> PlannedBody:
 
 
 def pace_of(streamed: bool, match: RuleMatch | None, context: RequestContext) -> Pace:
-    """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
-    stream asks for no show."""
+    """Returns the pace of an answer. A pace in a file also applies to whole bodies, the server's default only to
+    streams.
+    """
     options = context.options
     given = match.rule.pace if match else context.namespace.compiled.pace
     pace = given or (options.pace if streamed else None)
@@ -111,7 +112,7 @@ def pace_of(streamed: bool, match: RuleMatch | None, context: RequestContext) ->
 
 
 def paced(planned: PlannedBody, pace: Pace, dialect: Dialect, entropy: bytes) -> PlannedBody:
-    """The same with a moment for every frame."""
+    """Returns the same with a time for every frame."""
     if pace.is_at_once:
         return planned
     moments = schedule(planned.tokens(), pace, entropy)

@@ -71,7 +71,7 @@ class RequestContext:
         )
 
     def numbered(self, attempt: int, entropy: bytes, request_id: str) -> "RequestContext":
-        """Returns the context with another number of its attempt, and what comes of it."""
+        """Returns the context with another number of its attempt, and everything that depends on it."""
         return RequestContext(
             self.http_request,
             self.namespace,
@@ -90,7 +90,7 @@ class RequestContext:
 
 @record
 class Arrived:
-    """The first stage: only the request itself is known."""
+    """Returns the first stage: only the request itself is known."""
 
     context: RequestContext
 
@@ -104,7 +104,7 @@ class Routed(Arrived):
 
 @dataclass(slots=True, eq=False)
 class Form:
-    """What a provider has made of all of a request but its words."""
+    """A parsed request without its texts."""
 
     dialect: Dialect
     model: str
@@ -113,9 +113,9 @@ class Form:
     served: str
     """As in `ModelRequest`."""
     encoding: EncodingName | None
-    """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
+    """The vocabulary for its answers; None: the default one."""
     is_estimate: bool
-    """Whether the model counts in another way."""
+    """Whether counts are estimates, because the model's own tokenizer is not known."""
 
 
 @record
@@ -124,7 +124,7 @@ class Parsed(Routed):
 
     request: ModelRequest
     form: Form | None
-    """What it has in common with others; None: nobody knows."""
+    """What it has in common with other requests; None if unknown."""
 
 
 @record
@@ -145,9 +145,9 @@ class Admitted(Matched):
     limits: Limits | None
     """What remains of the key's rate limits, if the provider reports it."""
     decision: "Decision | None" = None
-    """What a store has decided; None: this process counts alone."""
+    """A store's decision; None: this process counts alone."""
     prefixes: "Prefixes | None" = None
-    """The beginnings of the prompt that the store was asked about."""
+    """The prefixes of the prompt that the store looked up."""
 
 
 @record
@@ -159,7 +159,7 @@ class PlannedResponse:
     lease: "AnyLease | None" = None
 
     def end(self) -> None:
-        """Ends the answer, however it went: releases its quotas and completes its journal record."""
+        """Ends the answer in any case: releases its quotas and completes its journal record."""
         if self.lease is not None:
             self.lease.close()
         self.exchange.end(self.answer)
