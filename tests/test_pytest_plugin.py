@@ -606,7 +606,7 @@ def test_table(emulator_faults):
 def test_the_markers_are_listed(project: pytest.Pytester) -> None:
     listed = said(project.runpytest_subprocess("--markers"))
     assert (
-        "@pytest.mark.emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): configures"
+        "@pytest.mark.emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): "
         in listed
     )
     assert "@pytest.mark.emulator_faults(*faults, providers=()): runs the test" in listed
