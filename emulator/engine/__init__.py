@@ -11,32 +11,35 @@ faults        injected faults
 endings       error responses, and the emulator's own errors
 caching       repeated questions
 forms         requests that differ from earlier ones only in their texts
+short_way     answers without the pipeline's steps
 prefixes      prompt caching with a store
 deciding      the store's decisions, for several processes
 recalling     the same for cached answers
 recorded      recorded answers
-documented    recorded answers compared with the emulator's own, with the sources (provenance, facts)
+documented    recorded answers compared with the emulator's own (sources: provenance, facts)
 explanations  why a rule matched or not, computed on demand
 """
 
-from emulator.engine.caching import Lookup, look_up, recall_at_once
+from emulator.engine.caching import Lookup, look_up
 from emulator.engine.endings import error_message
 from emulator.engine.faults import handshake_fault
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer, misused, refused
 from emulator.engine.recalling import recall_counted
+from emulator.engine.short_way import Recalled, recall
 from emulator.engine.stages import PlannedResponse
 
 __all__ = [
     "Lookup",
     "Options",
     "PlannedResponse",
+    "Recalled",
     "answer",
     "error_message",
     "handshake_fault",
     "look_up",
     "misused",
-    "recall_at_once",
+    "recall",
     "recall_counted",
     "refused",
 ]
