@@ -20,6 +20,13 @@ def arrive(
     return exchange, provider, entropy, provider.request_id(exchange.received, entropy)
 
 
+def identity_of(http_request: HttpRequest) -> bytes:
+    """What makes this request the same as another."""
+    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
+    return seeded.hashed(place + seeded.mixed_bytes(http_request.body))
+
+
 def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
-    """What the ids and random choices of a request come from."""
-    return seeded.hashed(seeded.mixed_before(seed, "id") + seeded.mixed(identity, attempt, salt))
+    """Returns what the ids and random choices of a request come from."""
+    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(attempt, salt)
+    return seeded.hashed(before + seeded.mixed_bytes(identity) + after)

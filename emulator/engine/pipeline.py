@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-from emulator import large, seeded, tokens
-from emulator.engine.arrival import arrive
+from emulator import large, tokens
+from emulator.engine.arrival import arrive, identity_of
 from emulator.engine.caching import Lookup, cache, cache_known, look_up, recalled
 from emulator.engine.deciding import decide, decide_early, decide_recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
@@ -15,6 +15,7 @@ from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
 from emulator.engine.recorded import replayed
 from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
+from emulator.engine.short_way import recall
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import StoreGone, UsageError
@@ -42,17 +43,20 @@ async def answer(
     before: Lookup | None = None,
 ) -> PlannedResponse:
     """The whole way of a request: recalled if the same was asked before, else step by step. Whoever gets the response
-    ends it. `before`: what `look_up` found, if it was called already."""
-    before = before or look_up(http_request, namespace)
+    ends it. `before`: what `look_up` found, for a request that could not be recalled."""
+    if before is None:
+        before = look_up(http_request, namespace)
+        known = recall(http_request, namespace, options, before)
+        if known is not None:
+            return known.response()
     cached = before.cached
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
     context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
         if cached is None:
             return await _way(Arrived(context))
-        store = namespace.store
-        if store is not None and store.decides_all:
-            context = await decide_recalled(context, cached.match, store)
+        if namespace.store is not None:
+            context = await decide_recalled(context, cached.match, namespace.store)
         return _recalled(cached, context)
     except BaseException:  # nobody will play it, so nobody will end it
         context.exchange.end()
@@ -162,7 +166,7 @@ async def parse(routed: Routed, key: str) -> Parsed:
     elif len(context.http_request.body) > large.LARGE:
         request = await large.elsewhere(context.dialect.parse, context.http_request, key)
     else:
-        request, form = read(context, key)
+        request, form = read(context, operation, key)
     context.exchange.model, context.exchange.stream = request.model, request.stream
     if request.body:
         context.exchange.accepted(context.dialect.body_of(operation.name), request.body)
@@ -251,12 +255,6 @@ def misused(
     context = _arrived(http_request, namespace, Options(), identity_of(http_request))
     context.exchange.shorten()
     return PlannedResponse(own_error(status, complaint, kind, context), context.exchange)
-
-
-def identity_of(http_request: HttpRequest) -> bytes:
-    """What makes this request the same as another."""
-    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
-    return seeded.hashed(place + seeded.mixed(http_request.body))
 
 
 def _arrived(

@@ -7,12 +7,14 @@ from emulator.completion import NO_CACHE, complete
 from emulator.dialects.base import Dialect, delivered
 from emulator.engine.endings import refusal
 from emulator.engine.faults import StruckFaults
+from emulator.engine.options import Options
 from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
 from emulator.engine.writing import Prompt, vocabulary_of
 from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.reply import CacheUse, Completion, ErrorReply, Reply, Usage
 from emulator.request import ModelRequest
+from emulator.state.compiled import CompiledScenario
 from emulator.state.store import decimal_of
 from emulator.wire import PlannedBody, single
 
@@ -102,10 +104,14 @@ async def listing(matched: Admitted) -> PlannedBody:
 
 
 def pace_of(streamed: bool, match: RuleMatch | None, context: RequestContext) -> Pace:
+    """The pace of an answer."""
+    return pace_under(context.namespace.compiled, context.options, streamed, match)
+
+
+def pace_under(compiled: CompiledScenario, options: Options, streamed: bool, match: RuleMatch | None) -> Pace:
     """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
     stream asks for no show."""
-    options = context.options
-    given = match.rule.pace if match else context.namespace.compiled.pace
+    given = match.rule.pace if match else compiled.pace
     pace = given or (options.pace if streamed else None)
     return pace.at_speed(options.speed) if pace is not None else AT_ONCE
 

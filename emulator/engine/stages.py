@@ -1,19 +1,18 @@
 """What is known about a request after each step. Stages are immutable: each step returns the next one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from emulator.dialects.base import Dialect
-from emulator.encodings import EncodingName
 from emulator.engine.options import Options
 from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch
 from emulator.offload import Pool
 from emulator.providers.base import Limits, Operation, Provider
 from emulator.records import record
-from emulator.request import Controls, HttpRequest, ModelRequest
+from emulator.request import HttpRequest, ModelRequest
 from emulator.state.exchanges import Exchange
+from emulator.state.forms import Form
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step
@@ -100,22 +99,6 @@ class Routed(Arrived):
     """The endpoint is known."""
 
     operation: Operation
-
-
-@dataclass(slots=True, eq=False)
-class Form:
-    """What a provider has made of all of a request but its words."""
-
-    dialect: Dialect
-    model: str
-    stream: bool
-    controls: Controls
-    served: str
-    """As in `ModelRequest`."""
-    encoding: EncodingName | None
-    """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
-    is_estimate: bool
-    """Whether the model counts in another way."""
 
 
 @record

@@ -9,12 +9,13 @@ from emulator import large, tokens
 from emulator.completion import said
 from emulator.dialects.base import Dialect
 from emulator.encodings import ENCODINGS
-from emulator.engine.stages import CODE_POOL, POOL, Form, Matched, RequestContext
+from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
 from emulator.generation.needs import UNSAID, RenderContext, is_plain, is_quick
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
 from emulator.state.exchanges import IN_EXCHANGE
+from emulator.state.forms import Form
 
 logger = logging.getLogger("emulator")
 

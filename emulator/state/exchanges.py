@@ -14,6 +14,7 @@ from emulator.clock import unix_time
 from emulator.dialects.parameters import ignored_in
 from emulator.reply import Usage
 from emulator.request import HttpRequest
+from emulator.state.blanks import Recollection
 from emulator.state.connections import ConnectionRecord
 from emulator.state.evidence import evidence_of
 from emulator.state.recorded import (
@@ -26,7 +27,6 @@ from emulator.state.recorded import (
     steps_of,
 )
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
-from emulator.state.response_cache import Recollection
 from emulator.state.said import said, shape_of
 from emulator.wire import MAX_MOMENTS, Data, PlannedBody, Playback, Raw, Step
 
@@ -74,9 +74,7 @@ class _Findings:
     @property
     def because(self) -> list[dict[str, Any]]:
         """For each rule that was tried, whether each of its conditions holds; the rule that answered is last."""
-        if self.why is None or self.why.explain is None:
-            return []
-        rows: list[dict[str, Any]] = _clean(self.why.explain(), self._http_request.key)
+        rows: list[dict[str, Any]] = [] if self.why is None else _clean(self.why.explain(), self._http_request.key)
         return rows
 
     @property

@@ -62,7 +62,16 @@ class Shelf:
             oldest.why = FORGOTTEN
 
 
-FORGOTTEN = Why(lambda: [GONE], b"")
+class Forgotten(Why):
+    """Nobody can tell any more."""
+
+    __slots__ = ()
+
+    def find(self) -> list[str]:
+        return [GONE]
+
+
+FORGOTTEN = Forgotten()
 
 
 @dataclass(slots=True, eq=False)

@@ -264,6 +264,15 @@ class Namespace:
                 self.state = found.answer.set_state
         return found
 
+    @property
+    def used(self) -> Mapping[int, int]:
+        """How many times the rule at each position has answered."""
+        return self._used
+
+    def attempts(self, identity: bytes) -> int:
+        """How many times this exact request has arrived before."""
+        return self._attempts.get(identity, 0)
+
     def attempt(self, identity: bytes) -> int:
         """How many times this exact request has arrived, including now."""
         attempts = self._attempts

@@ -2,7 +2,7 @@
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,22 +95,33 @@ class RecordedResponse(_Body):
         return self.said.reasoning if self.said is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
 class Why:
     """Explains why no rule answered, from the original request, on demand because it can be slow."""
 
-    find: Callable[[], list[str]]
-    body: bytes
-    """The body that it examines."""
-    rules: int = 0
-    """The number of rules that it tries."""
-    explain: Callable[[], list[dict[str, Any]]] | None = None
-    """Returns whether each condition of each rule holds."""
+    __slots__ = ()
+
+    @property
+    def body(self) -> bytes:
+        """The body that it examines."""
+        return b""
+
+    @property
+    def tried(self) -> int:
+        """The number of rules that it tries."""
+        return 0
+
+    def find(self) -> list[str]:
+        """Returns the reasons, those of the nearest rules first."""
+        raise NotImplementedError
+
+    def explain(self) -> list[dict[str, Any]]:
+        """Returns whether each condition of each rule holds."""
+        return []
 
     @property
     def is_quick(self) -> bool:
         """Whether it is fast enough for the log."""
-        return self.rules <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
+        return self.tried <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
 
 
 def steps_of(answer: PlannedBody | Sequence[Step]) -> Sequence[Step]:
