@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from emulator import large, tokens
+from emulator.engine import stored
 from emulator.engine.arrival import arrive, identity_of
 from emulator.engine.caching import Lookup, cache, cache_known, look_up, recalled
 from emulator.engine.deciding import decide, decide_early, decide_recalled
@@ -74,6 +75,9 @@ async def _way(arrived: Arrived) -> PlannedResponse:
         try:
             stage = routed = route(arrived)
             key = authenticate(routed)
+            shared = shares_stored(routed)
+            if shared is not None:
+                await stored.fetch(routed.context, shared)
             stage = parsed = await parse(routed, key)
             store = store_for(parsed)
             if store is None:
@@ -88,6 +92,8 @@ async def _way(arrived: Arrived) -> PlannedResponse:
                 assert isinstance(stage, Admitted)
                 admitted = stage
             planned = await respond(admitted, struck)
+            if shared is not None:
+                await stored.keep(admitted.context, shared)
             if store is not None and isinstance(admitted.lease, SharedLease):
                 await admitted.lease.until_charged()
         except (ProviderError, ScriptedError) as error:
@@ -144,8 +150,14 @@ def route(arrived: Arrived) -> Routed:
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
     spoken = provider.dialect_of(operation, http_request)
-    routed = http_request.routed(operation.name, spoken, parameters, context.namespace.stored)
-    return Routed(context.routed(routed, provider.speaking(spoken)), operation)
+    dialect = provider.speaking(spoken)
+    kept = context.namespace.stored_for_one() if dialect.has_stored else context.namespace.stored
+    return Routed(context.routed(http_request.routed(operation.name, spoken, parameters, kept), dialect), operation)
+
+
+def shares_stored(routed: Routed) -> Store | None:
+    """Where responses are stored that this request may be about, if other processes see them too."""
+    return routed.context.namespace.store if routed.context.dialect.has_stored else None
 
 
 def authenticate(routed: Routed) -> str:
