@@ -9,7 +9,7 @@ from emulator.engine.stages import POOL, Arrived, Matched, Parsed, RequestContex
 from emulator.errors import shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, FaultContext, HandshakeFault, NotApplicable
-from emulator.faults.selection import ActiveFault, asked_by, from_request
+from emulator.faults.selection import ActiveFault, asked_by, count_together, from_request
 from emulator.matching.rules import Rule
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
@@ -151,7 +151,7 @@ def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handsh
         return None
     for each in active:
         if each.source in ("scenario", "server"):
-            namespace.fault_registry.count_together(each)
+            count_together(namespace.fault_registry, each)
     identity = seeded.hashed(seeded.mixed_before("handshake", host))
     attempt = namespace.attempt(identity)
     selected = namespace.fault_registry.select(active, namespace.clock.now(), namespace.seed, identity, attempt)

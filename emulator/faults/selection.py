@@ -107,14 +107,6 @@ class FaultRegistry:
         """Adds the faults that another process has, with the same ids."""
         self.live, self.keys, self.last_id = dict(live), dict(keys), last_id
 
-    def count_together(self, each: ActiveFault) -> None:
-        """Counts a fault of the scenario or the server over several processes. All of them find the same key."""
-        fault = each.fault
-        if self.claims is not None and each.id not in self.standing and (fault.times is not None or fault.skip):
-            key = int.from_bytes(seeded.digest("fault", each.id, repr(fault))[:7])
-            self.standing[each.id] = key
-            self.claims.open(key)
-
     def forget_scenario(self) -> None:
         """The faults of another scenario count from the beginning."""
         self.counters = {id: counter for id, counter in self.counters.items() if id.startswith(LASTING)}
@@ -217,6 +209,15 @@ class FaultRegistry:
                 self.spend(each.id)
             struck.append(each)
         return struck
+
+
+def count_together(registry: FaultRegistry, each: ActiveFault) -> None:
+    """Counts a fault of the scenario or the server over several processes. All of them find the same key."""
+    fault = each.fault
+    if registry.claims is not None and each.id not in registry.standing and (fault.times is not None or fault.skip):
+        key = int.from_bytes(seeded.digest("fault", each.id, repr(fault))[:7])
+        registry.standing[each.id] = key
+        registry.claims.open(key)
 
 
 def is_in_window(fault: Fault, since: float) -> bool:

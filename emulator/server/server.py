@@ -377,7 +377,9 @@ async def _join(app: App, channel: "Channel", *, is_replica: bool) -> None:
 
 def _tell_workers(channel: "Channel", order: dict[str, Any]) -> None:
     """Has all workers act on their listening sockets."""
-    channel.tell(orjson.dumps({"listener": order}))
+    from emulator.server.broker import ALL, CALL
+
+    channel.send(CALL, ALL, 0, orjson.dumps({"listener": order}))
 
 
 async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":

@@ -15,6 +15,7 @@ from replicas import HEADERS, PATH, Fleet, running_fleet, scenario_of
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(SECONDS + 300)]
+NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 KILL_INTERVAL = 5.0
 CLIENTS = 6
 PAUSE = 0.05
@@ -51,6 +52,7 @@ class Traffic:
 
     def _run(self, number: int) -> None:
         chance = random.Random(number)
+        client = httpx.Client(trust_env=False, verify=False, timeout=MAX_CALL, limits=NO_REUSE)
         while not self._stop.wait(PAUSE):
             namespace = self.namespace
             replica = self.fleet[chance.randrange(3)]
@@ -59,9 +61,7 @@ class Traffic:
                 self.started[namespace] += 1
             body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": f"turn {chance.random()}"}]}
             try:
-                response = httpx.post(
-                    f"{replica.url}/@{namespace}{PATH}", json=body, headers=HEADERS, trust_env=False, timeout=MAX_CALL
-                )
+                response = client.post(f"{replica.url}/@{namespace}{PATH}", json=body, headers=HEADERS)
                 answer = response.json()
             except (httpx.TransportError, ValueError):
                 self.broken += 1
@@ -97,9 +97,10 @@ def test_replicas_that_are_killed_and_restarted_under_traffic() -> None:
         latest = 0.0
         clients: list[int] = []
         periods, started_at = 0, time.monotonic()
+        until = started_at + SECONDS
         with Traffic(fleet) as traffic, ThreadPoolExecutor(1) as pool:
             known: dict[int, dict[str, Any]] = {}
-            while (due := started_at + KILL_INTERVAL * (periods + 1)) < started_at + SECONDS:
+            while (due := started_at + KILL_INTERVAL * (periods + 1)) < until and time.monotonic() < until:
                 time.sleep(max(0.0, due - time.monotonic()))
                 latest = max(latest, time.monotonic() - due)
                 victim = chance.randrange(3)
