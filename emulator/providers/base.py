@@ -282,7 +282,9 @@ class Provider(Generic[SettingsT_co]):
         raise provider_error("not_found")
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
-        """Returns the dialect of a request, for operations where it depends on more than the path."""
+        """Returns the dialect of a request, for operations where it depends on more than the path: the query or the
+        headers, never the body.
+        """
         return operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
