@@ -1,4 +1,4 @@
-"""The arrival of a request: its record, its attempt, and the entropy that its ids and random choices come from."""
+"""The arrival of a request: its record, its attempt, and the entropy for its ids and random choices."""
 
 from emulator import seeded
 from emulator.engine.options import Options
@@ -11,8 +11,9 @@ from emulator.state.namespace import Namespace
 def arrive(
     http_request: HttpRequest, namespace: Namespace, options: Options, identity: bytes
 ) -> tuple[Exchange, Provider, bytes, str]:
-    """Record a request that has just arrived. Returns its record, the provider at this moment, its entropy and its
-    request id. `identity`: what makes it the same as another."""
+    """Records a request that has just arrived. Returns its record, the provider as of now, its entropy and its
+    request id. `identity` is the same for equal requests.
+    """
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
@@ -21,7 +22,7 @@ def arrive(
 
 
 def identity_of(http_request: HttpRequest) -> bytes:
-    """What makes this request the same as another."""
+    """Returns a digest that is the same for equal requests."""
     place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
     return seeded.hashed(place + seeded.mixed_bytes(http_request.body))
 

@@ -35,21 +35,21 @@ def is_stateless(http_request: HttpRequest, namespace: Namespace) -> bool:
 
 @record
 class Lookup:
-    """What is known of a request from those before it."""
+    """What is known about a request from earlier ones."""
 
     is_stateless: bool
     cached: CachedResponse | None
-    """The answer to the same question, if it may be given again."""
+    """The cached answer, if it may be reused."""
 
 
 def look_up(http_request: HttpRequest, namespace: Namespace) -> Lookup:
-    """Look a request up among those before it."""
+    """Looks a request up among earlier ones."""
     stateless = is_stateless(http_request, namespace)
     return Lookup(stateless, find_cached(http_request, namespace) if stateless else None)
 
 
 def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:
-    """The answer to this very question, if it may be given to whoever asks now."""
+    """Returns the cached answer, if this client may have it."""
     cached = namespace.response_cache.get(http_request)
     if cached is not None and cached.asked_with is not http_request.headers:
         try:
@@ -62,7 +62,7 @@ def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedRespon
 
 
 def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
-    """The steps of the way that are not the same each time."""
+    """The steps that differ for each request."""
     exchange, dialect = context.exchange, context.provider.speaking(cached.dialect)
     note(exchange, cached, context.http_request, context.namespace)
     blank = cached.answer
@@ -75,7 +75,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
 
 
 def note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
-    """Record what is the same each time, and count the use of the rule."""
+    """Records what is the same for each request, and counts the use of the rule."""
     match = cached.match
     if http_request.operation != cached.operation:
         exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
@@ -93,7 +93,7 @@ def note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, 
 
 
 def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
-    """Keep an answer for the same question, if it would come out the same again."""
+    """Caches an answer, if the same request would get the same one."""
     if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
         return
     context, request = admitted.context, admitted.request
@@ -112,14 +112,14 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
 
 
 def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
-    """The same for an answer that every request of a form gets."""
+    """The same for an answer to every request of a form."""
     if _is_cacheable((), prompt, admitted, struck):
         blank = known.blank
         _keep(blank.filled(blank.values(ID, CREATED, REQUEST_ID, prompt.total)), admitted)
 
 
 def _keep(body: PlannedBody, admitted: Admitted) -> None:
-    """Keep an answer with stand-ins."""
+    """Caches an answer with stand-ins."""
     if not is_small(body):
         return
     context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
@@ -144,11 +144,11 @@ def _keep(body: PlannedBody, admitted: Admitted) -> None:
 
 
 def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
-    """Whether the same request would get the same answer again, but for its ids and moments."""
+    """Whether the same request would get the same answer again, except for ids and times."""
     context, match = admitted.context, admitted.match
     provider, compiled = context.provider, context.namespace.compiled
     return (
-        context.attempt > 1  # most requests never come again
+        context.attempt > 1  # most requests are never repeated
         and not struck.faults
         and context.is_stateless
         and context.dialect.is_repeatable

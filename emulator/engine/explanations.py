@@ -19,8 +19,9 @@ FEW_RULES = 50
 
 @record
 class Asked(Why):
-    """Why the rules before the one that answered a request did not, or all of them. The request is read once more to
-    find out: only few are ever asked about."""
+    """Why the rules before the answering one, or all of them, did not match. The request is parsed again to find
+    out, since this is rarely needed.
+    """
 
     rules: RuleSet
     read: Callable[[HttpRequest, str], ModelRequest]
@@ -54,13 +55,13 @@ class Asked(Why):
             return []
 
     def _question(self) -> MatchContext:
-        """The request as it was matched. Raises ProviderError."""
+        """Returns the request as it was matched. Raises ProviderError."""
         request = self.read(self.http_request, self.key)
         return MatchContext(request, self.state, self.attempt, self.identity, self.seed)
 
 
 def why_of(question: MatchContext, match: RuleMatch | None, context: RequestContext) -> Why | None:
-    """What can say later why the rules before the one that answered did not, or all of them."""
+    """Returns what can later explain why the rules before the answering one, or all of them, did not match."""
     return asked_later(question, match, context.namespace, context.dialect)
 
 

@@ -58,7 +58,7 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
 
 
 def _left_in_store(stage: Admitted, decision: Decision, limits: Limits) -> Allowance:
-    """What is left where a store counts, which is told what the answer uses."""
+    """What is left of limits that a store counts; the store gets the answer's usage."""
     context, store, now = stage.context, stage.context.namespace.store, stage.context.exchange.received
     used = Used(decision["used"][0], decision["used"][1], now, decision["used"][2])
     if context.exchange.usage is not None and store is not None:

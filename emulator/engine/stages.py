@@ -70,7 +70,7 @@ class RequestContext:
         )
 
     def numbered(self, attempt: int, entropy: bytes, request_id: str) -> "RequestContext":
-        """Returns the context with another number of its attempt, and what comes of it."""
+        """Returns the context with another number of its attempt, and everything that depends on it."""
         return RequestContext(
             self.http_request,
             self.namespace,
@@ -89,7 +89,7 @@ class RequestContext:
 
 @record
 class Arrived:
-    """The first stage: only the request itself is known."""
+    """Returns the first stage: only the request itself is known."""
 
     context: RequestContext
 
@@ -107,7 +107,7 @@ class Parsed(Routed):
 
     request: ModelRequest
     form: Form | None
-    """What it has in common with others; None: nobody knows."""
+    """What it has in common with other requests; None if unknown."""
 
 
 @record
@@ -128,9 +128,9 @@ class Admitted(Matched):
     limits: Limits | None
     """What remains of the key's rate limits, if the provider reports it."""
     decision: "Decision | None" = None
-    """What a store has decided; None: this process counts alone."""
+    """A store's decision; None: this process counts alone."""
     prefixes: "Prefixes | None" = None
-    """The beginnings of the prompt that the store was asked about."""
+    """The prefixes of the prompt that the store looked up."""
 
 
 @record
@@ -142,7 +142,7 @@ class PlannedResponse:
     lease: "AnyLease | None" = None
 
     def end(self) -> None:
-        """Ends the answer, however it went: releases its quotas and completes its journal record."""
+        """Ends the answer in any case: releases its quotas and completes its journal record."""
         if self.lease is not None:
             self.lease.close()
         self.exchange.end(self.answer)

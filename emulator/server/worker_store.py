@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -79,6 +80,15 @@ class WorkerStore:
         """Raises StoreGone."""
         snapshot: Snapshot = await self._ask("snapshot", namespace)
         return snapshot
+
+    async def save(self, namespace: str, documents: Sequence[tuple[str, str]]) -> None:
+        """Raises StoreGone."""
+        await self._ask("save", namespace, documents)
+
+    async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """Raises StoreGone."""
+        documents: list[str] = await self._ask("load", namespace, ids)
+        return documents
 
     async def _ask(self, action: str, namespace: str, *argument: Any) -> Any:
         return orjson.loads(await self._channel.ask_store(orjson.dumps([action, namespace, argument])))

@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 from emulator.state.store import (
     LEASE_SECONDS,
     MAX_RECENT,
+    MAX_STORED_BYTES,
     MAX_TALLIES,
     OTHER_STATE,
     AccountPlan,
@@ -32,6 +33,7 @@ from emulator.state.store import (
     units_of,
     written,
 )
+from emulator.stored import MAX_STORED
 
 MAX_SPACES = 11_000
 """The most namespaces; the least recently used is dropped first."""
@@ -78,6 +80,11 @@ class _Space:
     leases: dict[str, dict[str, float]] = field(default_factory=dict)
     """When each lease ends, by quota."""
     order: int = 0
+    responses: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """Stored responses by id, oldest first."""
+    holders: dict[str, str] = field(default_factory=dict)
+    """The response of each item."""
+    response_bytes: int = 0
 
 
 class MemoryStore:
@@ -183,6 +190,23 @@ class MemoryStore:
         """Returns what the control API shows."""
         return Snapshot(values=dict(self._space(namespace).values))
 
+    def save(self, namespace: str, documents: Sequence[Sequence[str]]) -> None:
+        """Keeps stored responses; an empty one is deleted."""
+        space = self._space(namespace)
+        for id, document in documents:
+            _drop_response(space, id)
+            if document:
+                space.responses[id] = document
+                space.response_bytes += len(document.encode())
+                space.holders.update(dict.fromkeys(_items_of(document), id))
+        while len(space.responses) > MAX_STORED or space.response_bytes > MAX_STORED_BYTES:
+            _drop_response(space, next(iter(space.responses)))
+
+    def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """The stored responses with these ids, or with items that have them; empty where there is none."""
+        space = self._space(namespace)
+        return [space.responses.get(id) or space.responses.get(space.holders.get(id, ""), "") for id in ids]
+
     def lost(self, owner: str) -> None:
         """Releases everything that a process held, since it is gone."""
         for space in self._spaces.values():
@@ -199,6 +223,19 @@ class MemoryStore:
         else:
             self._spaces.move_to_end(namespace)
         return space
+
+
+def _items_of(document: str) -> list[str]:
+    return document.partition("\n")[0].split()
+
+
+def _drop_response(space: _Space, id: str) -> None:
+    document = space.responses.pop(id, None)
+    if document is not None:
+        space.response_bytes -= len(document.encode())
+        for item in _items_of(document):
+            if space.holders.get(item) == id:
+                del space.holders[item]
 
 
 def _find(space: _Space, rules: list[RulePlan], state: str, place: int, decision: Decision) -> RulePlan | None:

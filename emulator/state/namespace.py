@@ -186,6 +186,10 @@ class Namespace:
         """Returns how many times a request has arrived in all processes that share a store."""
         self._attempts[identity] = attempt
 
+    def stored_for_one(self) -> ResponseStore:
+        """The stored responses for one request: where others share them, they are fetched, and changes written back."""
+        return self.stored if self.store is None else ResponseStore(self.stored.now, changed={})
+
     def uses(self, position: int) -> int:
         """How many times the rule at a position has answered."""
         return self._used.get(position, 0)

@@ -24,6 +24,7 @@ logger = logging.getLogger("emulator")
 
 PATIENCE = 0.8
 """Seconds to wait for a reply that a request doesn't need."""
+SCRIPTS = ("store", "count", "responses")
 MAX_BATCH = 256
 """The most steps in one packet."""
 MAX_UNSENT = 100_000
@@ -222,12 +223,13 @@ class Packets:
         for each, answer in zip(sent, answers, strict=True):
             each.reply(self, answer)
         self._since = self._loop.time()
-        if self._steps or self._counts:
-            self._soon()
+        # Clients that are answered now ask again: the next packet waits for them, for one more turn of the loop.
+        self._is_due = True
+        self._loop.call_soon(self._loop.call_soon, self._send)
 
     def _load(self, answers: list[Any], missing: list[Step | Counts]) -> None:
         """Loads the scripts into Redis, and repeats the commands that failed without them."""
-        loads: list[Command] = [("SCRIPT", "LOAD", script(name)[0]) for name in ("store", "count")]
+        loads: list[Command] = [("SCRIPT", "LOAD", script(name)[0]) for name in SCRIPTS]
 
         def done(replies: list[Any]) -> None:
             again = iter(replies[len(loads) :])

@@ -31,6 +31,8 @@ FOREVER = 1e300
 """The end of a window without an end."""
 LEASE_SECONDS = 15.0
 """Seconds after which a lease that is not renewed ends, since its owner was killed."""
+MAX_STORED_BYTES = 32 * 2**20
+"""The most bytes of stored responses in one namespace; the oldest are dropped first."""
 LASTING_COUNTS = ("u:added-", "f:live-", "f:queue-", "f:server ")
 """The prefixes of the counters that outlive a scenario."""
 OTHER_STATE = "*"
@@ -275,6 +277,16 @@ class Store(Protocol):
 
     async def snapshot(self, namespace: str) -> Snapshot:
         """Raises StoreGone."""
+        ...
+
+    async def save(self, namespace: str, documents: Sequence[tuple[str, str]]) -> None:
+        """Keeps stored responses, each an id and a text whose first line has the ids of its items; an empty one is
+        deleted. Raises StoreGone."""
+        ...
+
+    async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """The stored responses with these ids, or with items that have them; empty where there is none. Raises
+        StoreGone."""
         ...
 
 

@@ -128,9 +128,9 @@ def test_github(client: Client) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "journal.jsonl:1: this is no JSON."),
-        ('{"number": 1}', "journal.jsonl:1: this is no exchange, or not all of it: path is missing."),
-        ("[]", "journal.jsonl:1: this is no exchange"),
+        ("{", "journal.jsonl:1: this is not JSON."),
+        ('{"number": 1}', "journal.jsonl:1: this is not a complete exchange: path is missing."),
+        ("[]", "journal.jsonl:1: this is not a complete exchange"),
     ],
 )
 def test_what_is_no_journal(text: str, message: str, tmp_path: Path) -> None:
