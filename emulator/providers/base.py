@@ -17,6 +17,7 @@ from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
 from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
+from emulator.providers.spoken import Spoken
 from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
@@ -227,7 +228,8 @@ class Provider(Generic[SettingsT_co]):
     is_dated: bool = False
     """Whether it changes over time, so that answers can't be reused."""
     dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}
-    """Its dialects by their names in `operations`, except its own class."""
+    """Its dialects by their names in `operations`, except its own class: as a rule `Lazy`, so that a dialect is loaded
+    when a request speaks it."""
     heartbeat_comment: ClassVar[bytes] = b""
     """The keep-alive comment in a stream, every `settings.heartbeat` seconds; empty if the provider sends none."""
     heartbeat_blank: ClassVar[bytes] = b""
@@ -235,8 +237,7 @@ class Provider(Generic[SettingsT_co]):
 
     def __init__(self, settings: SettingsT_co | None = None) -> None:
         self.settings = settings if settings is not None else cast(SettingsT_co, self.Settings())
-        own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
-        self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
+        self.spoken: Mapping[str, Dialect] = Spoken(self, self.dialects)
 
     def served_names(self) -> Sequence[str] | None:
         """Returns the names of the models that these settings allow; None: any."""
@@ -249,7 +250,8 @@ class Provider(Generic[SettingsT_co]):
 
     def speaking(self, dialect: str) -> Dialect:
         """Returns this provider's version of a dialect; for an unknown name, its own."""
-        return self.spoken.get(dialect) or next(iter(self.spoken.values()))
+        spoken = self.spoken
+        return spoken[dialect if dialect in spoken else next(iter(spoken))]
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
