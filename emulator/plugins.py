@@ -1,6 +1,7 @@
 """Tables of classes that are imported when they are named, and plugins from other packages, found by entry points."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -39,7 +40,13 @@ class Lazy(Mapping[str, Class]):
 
 def points(group: str) -> Sequence[EntryPoint]:
     """Returns the entry points of a group, sorted by name."""
-    return sorted(entry_points(group=group), key=lambda point: (point.name, distribution(point)))
+    return sorted(_every().select(group=group), key=lambda point: (point.name, distribution(point)))
+
+
+@cache
+def _every() -> Any:
+    """The entry points of all groups: to look for one reads a file of every installed package."""
+    return entry_points()
 
 
 def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint], str | None]) -> Any:
