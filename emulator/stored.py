@@ -32,12 +32,15 @@ class ResponseStore:
     now: Callable[[], float]
     """Returns the namespace's time (Unix time)."""
     limit: int = MAX_STORED
+    changed: dict[str, None] | None = None
+    """The ids of those that were put, canceled or deleted; None: nobody wants to know."""
     _kept: OrderedDict[str, StoredResponse] = field(default_factory=OrderedDict)
     _items: dict[str, tuple[dict[str, Any], str | None]] = field(default_factory=dict)
     """Every item by id, with the id of the thought that led to it."""
 
     def put(self, stored: StoredResponse) -> None:
         """Stores a response."""
+        self._note(stored.body["id"])
         self._kept[stored.body["id"]] = stored
         thought: str | None = None
         for item in stored.body["output"]:
@@ -59,10 +62,21 @@ class ResponseStore:
 
     def delete(self, id: str) -> bool:
         """Deletes a response. Returns whether there was one."""
+        self._note(id)
         stored = self._kept.pop(id, None)
         for item in stored.body["output"] if stored is not None else ():
             self._items.pop(item["id"], None)
         return stored is not None
+
+    def cancel(self, stored: StoredResponse) -> None:
+        """Ends a response that is in progress."""
+        if not stored.canceled and self.now() < stored.ready:
+            stored.canceled = True
+            self._note(stored.body["id"])
+
+    def _note(self, id: str) -> None:
+        if self.changed is not None:
+            self.changed[id] = None
 
     def clear(self) -> None:
         self._kept.clear()

@@ -117,8 +117,19 @@ class Maker:
     def count(self) -> Counting:
         return Counting(self.pick(["01", "02"]), self.pick(["", "u:a", "u:b"]), self.pick(["", "g:p:a"]))
 
+    def save(self) -> list[tuple[str, str]]:
+        def document() -> str:
+            items = " ".join(self.some(lambda: self.pick(["i1", "i2", "i3"]), 2))
+            return self.pick(["", f"{items}\n{self.pick(NAMES) * self.chance.randint(1, 40)}"])
+
+        return self.some(lambda: (self.pick(["r1", "r2", "r3", "r4"]), document()), 3)
+
+    def load(self) -> list[str]:
+        return ["r1", "r2", "r3", "r4", "i1", "i2", "i3", "none"]
+
     def steps(self) -> list[tuple[str, Any]]:
-        actions = [self.pick(["decide", "decide", "decide", "count", "count", "settle", "change"]) for _ in range(12)]
+        kinds = ["decide", "decide", "decide", "count", "count", "settle", "change", "save", "load"]
+        actions = [self.pick(kinds) for _ in range(14)]
         return [(action, getattr(self, action)()) for action in actions]
 
 
@@ -162,8 +173,11 @@ async def one_in_redis(doing: list[tuple[str, Any]], store: RedisStore) -> list[
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", range(6))
-def test_redis_decides_like_memory(redis: RedisServer, seed: int) -> None:
+def test_redis_decides_like_memory(redis: RedisServer, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steps of a failing seed are printed by `Maker(seed).steps()`."""
+    for module in ("memory_store", "redis_store"):
+        monkeypatch.setattr(f"emulator.state.{module}.MAX_STORED", 3)
+        monkeypatch.setattr(f"emulator.state.{module}.MAX_STORED_BYTES", 60)
     runs = [Maker(1000 * seed + number).steps() for number in range(40)]
 
     for run, there in zip(runs, asyncio.run(in_redis(runs, redis.url)), strict=True):
@@ -174,7 +188,7 @@ def test_what_comes_at_once_is_counted_as_if_it_came_one_by_one(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also beyond the limit of what is kept of late, in one packet and in several."""
-    for module in ("memory_store", "redis_store"):
+    for module in ("memory_store", "redis_commands"):
         monkeypatch.setattr(f"emulator.state.{module}.MAX_RECENT", 3)
     chance = random.Random(7)
     turns = [[f"{chance.randrange(9):02x}" for _ in range(chance.choice([1, 1, 4]))] for _ in range(60)]

@@ -15,7 +15,7 @@ MODES = {
 
 
 def banner(origin: str, provider: str | None = None, token: str | None = None) -> str:
-    """What `serve` prints once it listens: how to reach each provider, and a command to paste."""
+    """Returns what `serve` prints once it listens: how to reach each provider, and a command to paste."""
     from emulator.providers import PROVIDERS
 
     query = "" if token is None else f"?token={token}"
@@ -67,5 +67,5 @@ def record_banner(origin: str, provider: str, upstream: str, folder: str, mode: 
 
 
 def reachable(origin: str) -> str:
-    """The URL by which this machine reaches a server that listens on all its addresses: browsers refuse 0.0.0.0."""
+    """Returns the URL by which this machine reaches a server that listens on all addresses: browsers refuse 0.0.0.0."""
     return origin.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

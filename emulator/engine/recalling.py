@@ -6,16 +6,17 @@ from emulator.engine.deciding import NOTED
 from emulator.engine.options import Options
 from emulator.errors import StoreGone
 from emulator.request import HttpRequest
+from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
 from emulator.state.namespace import Namespace
-from emulator.state.response_cache import CachedResponse, Recollection
+from emulator.state.response_cache import CachedResponse
 from emulator.state.store import Counting, Store
 
 
 async def recall_counted(
     cached: CachedResponse, http_request: HttpRequest, namespace: Namespace, options: Options, store: Store
 ) -> tuple[Recollection, Exchange]:
-    """What `recall_at_once` does, once the store has counted the request. May run outside of a task."""
+    """What `recall` does, once the store has counted the request. May run outside of a task."""
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     note(exchange, cached, http_request, namespace)
@@ -36,5 +37,5 @@ async def recall_counted(
     namespace.learn(identity, attempt)
     entropy = entropy_of(namespace.seed, identity, attempt, salt)
     request_id = provider.request_id(exchange.received, entropy)
-    id = provider.speaking(cached.dialect).make_id(entropy)
-    return Recollection(cached, id, int(exchange.received), request_id), exchange
+    id, blank = provider.speaking(cached.dialect).make_id(entropy), cached.answer
+    return Recollection(blank, blank.values(id, int(exchange.received), request_id)), exchange

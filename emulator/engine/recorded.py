@@ -50,12 +50,12 @@ def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
 
 
 def _paced_anew(wire: WireRecord, runs: tuple[FrameRun, ...], pace: Pace, context: RequestContext) -> PlannedBody:
-    """Returns a recorded answer at other moments. What is due together stays apart, as it was sent."""
+    """Returns a recorded answer with other timing. Segments that are due together remain separate."""
     is_open = wire.is_stream or wire.framing == "chunks"
     planned = paced(PlannedBody(wire.status, (), runs, is_open), pace, context.dialect, context.entropy)
     steps = planned.steps()
     first, datas, end = steps[0], steps[1:-1], steps[-1]
-    if wire.framing == "length" and len(datas) > len(runs):  # heartbeats, which its length does not count
+    if wire.framing == "length" and len(datas) > len(runs):  # heartbeats, which its length does not include
         wire = replace(wire, framing="chunks")
     assert wire.framing != "raw"
     head = Head(wire.status, headers_of(wire), first.at, wire.framing)
@@ -63,7 +63,7 @@ def _paced_anew(wire: WireRecord, runs: tuple[FrameRun, ...], pace: Pace, contex
 
 
 def used_in(wire: WireRecord, dialect: Dialect, request: ModelRequest | None, *, is_completion: bool) -> Usage | None:
-    """What an answer says that it used; None where it says nothing of it."""
+    """Returns the usage that an answer reports; None if it reports none."""
     natives = natives_of(wire, dialect)
     if is_completion or request is None or len(natives) != 1:
         return usage_in(natives, dialect)
@@ -74,7 +74,7 @@ def used_in(wire: WireRecord, dialect: Dialect, request: ModelRequest | None, *,
 
 
 def _charge(usage: Usage | None, admitted: Admitted) -> None:
-    """The answer costs what it did, or what a scenario says."""
+    """Records the usage of the answer: the recorded one, or a scenario's."""
     if usage is None:
         return
     context, exchange = admitted.context, admitted.context.exchange
@@ -89,7 +89,7 @@ def headers_of(wire: WireRecord) -> tuple[Header, ...]:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.headers]
     headers = [header for header in headers if header[0] not in (b"content-length", b"transfer-encoding", b"date")]
     if wire.framing == "length":
-        declared = len(wire.body) + (0 if wire.ended == "complete" else 1)  # one that broke owes something
+        declared = len(wire.body) + (0 if wire.ended == "complete" else 1)  # an interrupted one is incomplete
         headers.append((b"content-length", b"%d" % declared))
     return tuple(headers)
 

@@ -58,6 +58,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
     """Responses that are stored, continued by later requests, and created in the background."""
 
     weighs_words = False
+    has_stored = True
     Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
 
     # What vendors override
@@ -155,6 +156,18 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
 
     # What is kept
 
+    def stored_ids(self, http_request: HttpRequest) -> Sequence[str]:
+        if (id := http_request.parameters.get("response_id")) is not None:
+            return (id,)
+        if b'_id"' not in http_request.body and b'"id"' not in http_request.body:
+            return ()
+        try:
+            body, _ = self.read(http_request)
+        except ProviderError:
+            return ()
+        named = [body.previous_response_id, *[item.id for item in body.items]]
+        return tuple(dict.fromkeys(id for id in named if id))
+
     def is_immediate(self, request: ModelRequest) -> bool:
         return bool(request.body.get("background")) and not request.stream
 
@@ -168,6 +181,8 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         body = super().body(completion, request)
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)
+        if not (body["background"] or request.stream):
+            begins = ready = 0.0  # nobody knows its id before all of it is sent
         choice = completion.choices[0]
         instructions = 1 if request.body.get("instructions") else 0
         answer = Message("assistant", choice.content, choice.reasoning, choice.tool_calls)
@@ -190,7 +205,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
             case "cancel_response":
                 if not stored.body["background"]:
                     raise wrong("Cannot cancel a synchronous response.")
-                stored.canceled = stored.canceled or store.now() < stored.ready
+                store.cancel(stored)
             case "input_items":
                 return page(stored.items, parse_qs(http_request.query))
         return as_of(stored, store.now())

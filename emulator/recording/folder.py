@@ -1,4 +1,4 @@
-"""A folder of recordings: a scenario file for each question, and the wire files of its answers beside it."""
+"""A folder of recordings: a scenario file for each question, next to the wire files of its answers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ HEADER = """\
 
 @dataclass(slots=True)
 class Question:
-    """One recorded request, and its answers in turn."""
+    """One recorded request, and its answers in order."""
 
     path: Path
     rule: dict[str, Any]
@@ -39,7 +39,7 @@ class Question:
 
 
 class Recordings:
-    """What a folder holds. Its writing methods block: a thread calls them, one at a time."""
+    """The contents of a folder. Its writing methods block, so a thread calls them, one at a time."""
 
     def __init__(self, folder: Path, redaction: Redaction | None = None) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Recordings:
         self.questions: dict[str, Question] = {}
 
     def prepare(self) -> None:
-        """Makes the folder, and reads what it holds. Raises OSError."""
+        """Creates the folder if necessary, and reads it. Raises OSError."""
         for folder in (self.folder, self.folder / FOLDER):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             sweep(folder)
@@ -56,8 +56,9 @@ class Recordings:
     def add(
         self, digest: str, wire: WireRecord, *, is_completion: bool, place: int | None = None, ends: bool = False
     ) -> Path:
-        """Writes an answer to a question: one more, or in place of that of a number from 1, which `ends` them. Raises
-        OSError; then nothing has changed."""
+        """Writes an answer to a question: a further one, or the one with this number (from 1), which is the last if
+        `ends`. Raises OSError, and then nothing has changed.
+        """
         name = name_of(wire)
         known = self.questions.get(digest)
         path = self.folder / f"{slug(f'{wire.provider} {name}')}-{digest[:8]}.yaml" if known is None else known.path
@@ -90,7 +91,7 @@ class Recordings:
 
 
 def questions_in(folder: Path) -> Iterator[tuple[str, Question]]:
-    """The recordings of a folder, or of one file, by their digests; what is none is passed over."""
+    """Returns the recordings of a folder or a file by their digests; other files are ignored."""
     for path in [folder] if folder.is_file() else sorted(folder.glob("*.yaml")):
         try:
             document = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -113,7 +114,7 @@ def _question(path: Path, rule: dict[str, Any]) -> Question:
 
 
 def wires_in(folder: Path) -> Iterator[tuple[str, int, WireRecord]]:
-    """Every recorded answer of a folder: the digest of its question, its number from 1, and the exchange."""
+    """Yields every recorded answer of a folder: the digest of its question, its number from 1, and the exchange."""
     for digest, question in questions_in(folder):
         for number, path in enumerate(question.wires, 1):
             try:
@@ -123,7 +124,7 @@ def wires_in(folder: Path) -> Iterator[tuple[str, int, WireRecord]]:
 
 
 def slug(text: str) -> str:
-    """A text as the name of a file."""
+    """Converts a text to a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:MAX_SLUG].strip("-") or "question"
 
 

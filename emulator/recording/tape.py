@@ -1,4 +1,4 @@
-"""Keeps a response as it goes by, and notices its end: no more than what the next request has to wait for."""
+"""Keeps a response as it is relayed, and detects its end, but does no other work while the next request may wait."""
 
 import re
 from array import array
@@ -9,7 +9,7 @@ import h11
 
 MAX_HEAD = 2**20
 MAX_KEPT = 64 * 2**20
-"""Bytes of one response that are kept; of a longer one nothing is recorded."""
+"""The maximum bytes of a response; a longer one is not recorded."""
 MAX_LINE = 65536
 BODILESS = (204, 304)
 HEAD_END = re.compile(rb"\n\r?\n")
@@ -17,26 +17,26 @@ SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?\r?", re.DOTALL)
 
 
 class EndFinder:
-    """Finds the end of a response in its bytes. What is no HTTP ends with its connection."""
+    """Finds the end of a response in its bytes. Anything but HTTP ends with its connection."""
 
     def __init__(self, method: str) -> None:
         self.status = 0
         self.is_over = False
-        """All of the response has come."""
+        """Whether the response is complete."""
         self.keeps_alive = False
-        """The connection can take another request."""
+        """Whether the connection can take another request."""
         self.ends_by_closing = False
-        """The end of the connection is the right end of the response."""
+        """Whether the end of the connection is the regular end of the response."""
         self._state: Literal["head", "length", "chunks", "trailers", "rest"] = "head"
         self._has_body = method != "HEAD"
         self._pending = b""
-        """The beginning of a head or of a line."""
+        """The beginning of an incomplete head or line."""
         self._left = 0
         self._connection: Any = None
         self._method = method
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the response."""
+        """Handles the next bytes of the response."""
         if self._state == "head":
             data = self._read_head(self._pending + data)
         if self._state == "length":
@@ -46,7 +46,7 @@ class EndFinder:
             self._read_chunks(data)
 
     def _read_head(self, data: bytes) -> bytes:
-        """What follows the head, once all of it is there."""
+        """Handles the complete head, and returns what follows it."""
         while (found := HEAD_END.search(data)) is not None:
             head, data = data[: found.end()], data[found.end() :]
             try:
@@ -103,7 +103,7 @@ class EndFinder:
                 return
 
     def _take_line(self, line: bytes) -> bool:
-        """A line between chunks; whether more is to come."""
+        """Handles a line between chunks. Returns whether more is expected."""
         if self._state == "trailers":
             self.is_over = line in (b"", b"\r")
             return not self.is_over
@@ -113,7 +113,7 @@ class EndFinder:
             return False
         length = int(found[1], 16)
         if length:
-            self._left = length + 2  # and the end of its line
+            self._left = length + 2  # and its line end
         else:
             self._state = "trailers"
         return True
@@ -121,9 +121,9 @@ class EndFinder:
 
 @dataclass(slots=True)
 class Tape:
-    """A response as it came: every piece with its moment, and how it ended.
-
-    Pieces and moments are apart: then Python's search for garbage has nothing to look at in them."""
+    """A response as it arrived: every piece with its time, and the ending. Pieces and times are in separate lists,
+    which Python's garbage collector can skip.
+    """
 
     method: str
     pieces: list[bytes] = field(default_factory=list)
@@ -131,13 +131,13 @@ class Tape:
     size: int = 0
     ended_at: float = 0.0
     is_reset: bool = False
-    """The upstream reset the connection."""
+    """Whether the upstream reset the connection."""
     has_left: bool = False
-    """The client left before all of it had come."""
+    """Whether the client left before it was complete."""
     is_too_long: bool = False
 
     def add(self, data: bytes, at: float) -> None:
-        """What has come, and when."""
+        """Yields the pieces with their times."""
         self.size += len(data)
         self.ended_at = at
         if self.size > MAX_KEPT:

@@ -8,8 +8,8 @@ from typing import Any
 
 from emulator.engine import PlannedResponse
 from emulator.server.app import App, began, ended
+from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
-from emulator.state.response_cache import Recollection
 
 Result = PlannedResponse | tuple[Recollection, Exchange]
 """What to send; a cached answer need not be spelled out."""

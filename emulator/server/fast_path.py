@@ -19,7 +19,7 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from emulator.clock import Clock
-from emulator.engine import PlannedResponse, look_up, recall_at_once, recall_counted
+from emulator.engine import PlannedResponse, look_up, recall, recall_counted
 from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.awaiting import Awaiting, Result
@@ -28,9 +28,9 @@ from emulator.server.playback import send_in_one, send_recollection
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
+from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
-from emulator.state.response_cache import Recollection
 from emulator.wire import Playback
 
 Value = TypeVar("Value")
@@ -158,18 +158,20 @@ class FastPath:
         start = clock.now()
         http_request = request_head.with_body(data[end:])
         before = None if app.replay is not None else look_up(http_request, namespace)
-        store = namespace.store
-        cached = None if before is None or before.cached is None or before.cached.whole is None else before.cached
-        if cached is not None and (store is None or not store.decides_all):
-            recollection, exchange = recall_at_once(cached, http_request, namespace, app.options)
-            self.recollect(recollection, exchange, protocol, namespace, start)
+        recalled = None if before is None else recall(http_request, namespace, app.options, before)
+        if recalled is not None and recalled.is_at_once:
+            self.recollect(recalled.recollection, recalled.exchange, protocol, namespace, start)
             return True
+        begun = _Begun(self, protocol, known.scope, namespace, clock, start)
+        if recalled is not None:
+            begun.finish(recalled.response())
+            return True
+        store, cached = namespace.store, None if before is None else before.cached
         coroutine: Coroutine[Any, Any, Result]
-        if cached is not None and store is not None:
+        if store is not None and cached is not None and cached.is_at_once and cached.answer.is_at_once:
             coroutine = recall_counted(cached, http_request, namespace, app.options, store)
         else:
             coroutine = app.plan(http_request, namespace, handle.has_left, before)
-        begun = _Begun(self, protocol, known.scope, namespace, clock, start)
         try:
             awaited = coroutine.send(None)
         except StopIteration as stop:
@@ -196,9 +198,8 @@ class FastPath:
         self, recollection: Recollection, exchange: Exchange, protocol: Any, namespace: Namespace, start: float
     ) -> None:
         """Send a cached answer."""
-        handle, whole = protocol.handle, recollection.cached.whole
-        assert whole is not None
-        exchange.playback = send_recollection(recollection, whole, start, namespace.clock, handle)
+        handle = protocol.handle
+        exchange.playback = send_recollection(recollection, start, namespace.clock, handle)
         came_on(exchange, handle.record)
         exchange.end(recollection)
         settle(self._app, exchange, namespace)

@@ -1,6 +1,7 @@
-"""What a server asks of Redis, in packets: while one is answered, the next one gathers.
+"""A server's commands to Redis, in packets: while one is answered, the next one fills.
 
-Whoever asks has a future. Settlements are sent again until Redis has them; all else fails once the store is gone."""
+Callers get a future. Settlements are sent again until Redis confirms them; everything else fails once the store is
+gone."""
 
 import asyncio
 import logging
@@ -22,31 +23,32 @@ from emulator.state.store import Counted, Counting
 logger = logging.getLogger("emulator")
 
 PATIENCE = 0.8
-"""Seconds to wait for a reply that a request can do without."""
+"""Seconds to wait for a reply that a request doesn't need."""
+SCRIPTS = ("store", "count", "responses")
 MAX_BATCH = 256
 """The most steps in one packet."""
 MAX_UNSENT = 100_000
-"""The most settlements that wait for a store that is gone; the oldest is dropped first, and the log says so."""
+"""The most settlements to keep while the store is gone; the oldest is dropped first, with a log message."""
 
 
 @cache
 def script(name: str = "store") -> tuple[str, str]:
-    """A script, and the name under which Redis keeps it."""
+    """A script, and its SHA-1 hash in Redis."""
     text = files("emulator.state").joinpath(f"{name}.lua").read_text()
     return text, sha1(text.encode()).hexdigest()
 
 
 @dataclass(slots=True, eq=False)
 class Step:
-    """A command that is waited for, or must come to its end."""
+    """A command, either awaited or to be completed in any case."""
 
     words: Command
     done: "asyncio.Future[Any]"
     is_settlement: bool = False
-    """Whether it is sent again until Redis has it."""
+    """Whether it is sent again until Redis confirms it."""
 
     def reply(self, packets: "Packets", answer: Any) -> None:
-        """Redis has replied."""
+        """Handles the reply."""
         done = self.done
         if self.is_settlement:
             packets.confirm(self)
@@ -61,13 +63,13 @@ class Step:
                 done.set_result(answer)
 
     def fail(self, error: StoreGone) -> None:
-        """Nobody waits any more, unless it must come to its end."""
+        """Fails, unless it must be completed."""
         if not self.is_settlement and not self.done.done():
             self.done.set_exception(error)
 
 
 class Counts:
-    """Requests of one namespace that are counted together, by what is counted."""
+    """Requests of one namespace that are counted together, by their counters."""
 
     __slots__ = ("kinds", "words")
 
@@ -76,7 +78,7 @@ class Counts:
         self.words: Command = ()
 
     def reply(self, packets: "Packets", answer: Any) -> None:
-        """Redis has replied."""
+        """Handles the reply."""
         if isinstance(answer, ReplyError):
             self.fail(StoreGone(f"The {packets.name} failed: {answer}."))
             return
@@ -87,7 +89,7 @@ class Counts:
                     future.set_result(Counted(attempt if before >= 0 else 0, state))
 
     def fail(self, error: StoreGone) -> None:
-        """Nobody waits any more."""
+        """Fails."""
         for waiting in self.kinds.values():
             for future in waiting:
                 if not future.done():
@@ -98,30 +100,30 @@ class Packets:
     """The packets of one server."""
 
     def __init__(self, connection: RedisConnection, name: str, words_of: Callable[[str, "Counts"], Command]) -> None:
-        """`words_of`: the command that counts requests of a namespace."""
+        """`words_of` returns the command that counts requests of a namespace."""
         self.name = name
         self._connection = connection
         self._words_of = words_of
         self._steps: deque[Step] = deque()
         self._counts: dict[str, Counts] = {}
-        """Those that are counted in the next packet, by namespace."""
+        """The requests to count in the next packet, by namespace."""
         self._sent: list[Step | Counts] = []
-        """What the packet under way is for."""
+        """The steps of the current packet."""
         self._settlements: deque[Step] = deque()
-        """Those that Redis has not confirmed, in their order."""
+        """The settlements that Redis has not confirmed, in order."""
         self._dropped = 0
         self._link = RedisLink(connection, self._lost)
         self._loop = asyncio.get_running_loop()
         self._is_due = self._is_closed = False
-        """Whether a packet goes at the end of this turn; whether none goes any more."""
+        """Whether a packet will be sent at the end of this turn; whether no more will be sent."""
         self._since = 0.0
-        """Since when nothing has come of requests that can do without, by the loop's time."""
+        """The time (of the loop) since which no reply has arrived for requests that don't need the store."""
         self._patience: asyncio.TimerHandle | None = None
         self._opening: asyncio.Task[None] | None = None
         connection.on_back(self._soon)
 
     async def close(self) -> None:
-        """Ends, once everything that waits was sent, if the store is there."""
+        """Stops once everything has been sent, if the store is reachable."""
         if self._settlements and not self._connection.is_gone:
             flushed = self._loop.create_future()
             self.put(Step(("PING",), flushed))
@@ -143,20 +145,20 @@ class Packets:
         self._soon()
 
     def settle(self, words: Command) -> "asyncio.Future[None]":
-        """The same, and again until Redis has it."""
+        """The same, and sends it again until Redis confirms it."""
         confirmed: asyncio.Future[None] = self._loop.create_future()
         step = Step(words, confirmed, is_settlement=True)
         self._settlements.append(step)
         if len(self._settlements) > MAX_UNSENT:
             self._settlements.popleft()
             if not self._dropped:
-                logger.error("More than %d settlements wait for the %s: the oldest are lost.", MAX_UNSENT, self.name)
+                logger.error("More than %d settlements wait for the %s: the oldest are dropped.", MAX_UNSENT, self.name)
             self._dropped += 1
         self.put(step)
         return confirmed
 
     def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
-        """Counts a request, together with all that come until the next packet goes."""
+        """Counts a request, together with all that arrive until the next packet is sent."""
         future: asyncio.Future[Counted] = self._loop.create_future()
         if self._connection.is_gone:
             future.set_exception(self._connection.gone())
@@ -173,7 +175,7 @@ class Packets:
         return future
 
     def _soon(self) -> None:
-        """Sends what is there at the end of this turn of the loop, or once the packet under way is answered."""
+        """Sends what has gathered at the end of this turn of the loop, or once the current packet is answered."""
         if not self._is_due and not self._sent:
             self._is_due = True
             self._loop.call_soon(self._send)
@@ -182,7 +184,7 @@ class Packets:
         self._is_due = False
         if self._sent or self._is_closed or not (self._steps or self._counts):
             return
-        if self._connection.is_gone:  # as somebody else may have found out meanwhile: nobody is to wait for it
+        if self._connection.is_gone:  # something else may have detected it in the meantime: don't let callers wait
             self._failed(self._connection.gone())
         elif not self._link.is_open:
             if self._opening is None:
@@ -214,19 +216,20 @@ class Packets:
                 self._lost(ConnectionError(str(loading)))
                 return
             missing = [step for step, answer in zip(self._sent, answers, strict=True) if _says(answer, "NOSCRIPT")]
-            if missing and not is_loaded:  # Redis has just been started; what the others did is done
+            if missing and not is_loaded:  # Redis has just been started; the other steps are done
                 self._load(answers, missing)
                 return
         sent, self._sent = self._sent, []
         for each, answer in zip(sent, answers, strict=True):
             each.reply(self, answer)
         self._since = self._loop.time()
-        if self._steps or self._counts:
-            self._soon()
+        # Clients that are answered now ask again: the next packet waits for them, for one more turn of the loop.
+        self._is_due = True
+        self._loop.call_soon(self._loop.call_soon, self._send)
 
     def _load(self, answers: list[Any], missing: list[Step | Counts]) -> None:
-        """Gives Redis the scripts, and asks again what it could not do without them."""
-        loads: list[Command] = [("SCRIPT", "LOAD", script(name)[0]) for name in ("store", "count")]
+        """Loads the scripts into Redis, and repeats the commands that failed without them."""
+        loads: list[Command] = [("SCRIPT", "LOAD", script(name)[0]) for name in SCRIPTS]
 
         def done(replies: list[Any]) -> None:
             again = iter(replies[len(loads) :])
@@ -239,12 +242,12 @@ class Packets:
         self._failed(self._connection.lost(error))
 
     def confirm(self, step: Step) -> None:
-        """Redis has this settlement."""
+        """Removes a confirmed settlement."""
         if self._settlements and self._settlements[0] is step:
             self._settlements.popleft()
 
     def _failed(self, error: StoreGone) -> None:
-        """Nobody waits any more; settlements are sent again once the store is back, in their order."""
+        """Fails all waiting calls; settlements are sent again in order once the store is back."""
         self._link.close()
         failed = [*self._sent, *self._steps, *self._counts.values()]
         self._sent, self._counts = [], {}
@@ -254,7 +257,7 @@ class Packets:
             each.fail(error)
 
     def _look_at_counts(self) -> None:
-        """Requests that can do without the store wait no longer than for this."""
+        """Fails requests that don't need the store and have waited for too long."""
         counts = [*[each for each in self._sent if isinstance(each, Counts)], *self._counts.values()]
         left = self._since + PATIENCE - self._loop.time()
         if counts and left <= 0:
@@ -266,12 +269,12 @@ class Packets:
 
 
 def text_of(data: bytes) -> str:
-    """Text as it came, bytes that are none included."""
+    """Decodes text, keeping invalid bytes."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def forget(done: "asyncio.Future[Any]") -> None:
-    """Nobody waits for it: whether the store is gone is known anyway."""
+    """Retrieves the exception, which is otherwise unused: the connection already knows that the store is gone."""
     if done.done() and not done.cancelled():
         done.exception()
 

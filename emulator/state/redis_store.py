@@ -1,11 +1,10 @@
-"""The store in Redis: each step is one run of a script, and what several requests need at once goes in one packet.
+"""The store in Redis: each step is one run of a script, and the steps of concurrent requests share one packet.
 
-Most requests need only the number of their attempt: those that come in one turn of the loop are counted together."""
+Most requests need only the number of their attempt: those that arrive in one turn of the loop are counted together."""
 
 import asyncio
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -13,12 +12,13 @@ import orjson
 from emulator.errors import StoreGone
 from emulator.state.leases import nothing_used
 from emulator.state.memory_store import MemoryStore
+from emulator.state.redis_commands import STORED, VALUES, Commands
 from emulator.state.redis_connection import RedisConnection
 from emulator.state.redis_link import Command
-from emulator.state.redis_packets import PATIENCE, Counts, Packets, Step, forget, script, text_of
+from emulator.state.redis_packets import PATIENCE, Packets, Step, forget, text_of
 from emulator.state.store import (
     LEASE_SECONDS,
-    MAX_RECENT,
+    MAX_STORED_BYTES,
     Amount,
     Change,
     Counted,
@@ -30,22 +30,7 @@ from emulator.state.store import (
     decision_of,
     read,
 )
-
-NAMES = ("values", "attempts", "attempts-before", "prefixes", "prefixes-before", "tallies", "tallies-before", "leases")
-"""The keys of a namespace, in the order of the scripts."""
-TOUCH_SHARE = 20
-"""All keys of a namespace that is used live on again after this part of their time."""
-MAX_KNOWN = 1000
-"""The most namespaces whose keys are remembered."""
-
-
-@dataclass(slots=True)
-class _Known:
-    """What is remembered of a namespace."""
-
-    keys: tuple[str, ...]
-    touched: float = float("-inf")
-    """When all its keys were used, by the loop's time."""
+from emulator.stored import MAX_STORED
 
 
 class RedisStore:
@@ -58,36 +43,38 @@ class RedisStore:
         self.fallback = MemoryStore()
         self.owner = secrets.token_hex(6)
         self.name = f"store {connection.address.shown}"
-        self._known: dict[str, _Known] = {}
         self._held: dict[str, dict[tuple[str, str], None]] = {}
-        """The open leases by namespace, each as its quota and its name."""
-        self._packets = Packets(connection, self.name, self._words_of)
+        """The open leases by namespace, each as its quota and name."""
+        self._commands = Commands(connection.address)
+        self._packets = Packets(connection, self.name, self._commands.count)
         self._loop = asyncio.get_running_loop()
         self._renewing: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begins to renew what open answers hold."""
+        """Starts renewing the leases of open answers."""
         self._renewing = self._loop.create_task(self._renew())
 
     async def close(self) -> None:
-        """Ends, once everything that waits was sent, if the store is there."""
+        """Stops once everything has been sent, if the store is reachable."""
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
         await self._packets.close()
 
     def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
-        """The number of a request's attempt. The future raises StoreGone, and soon: the request can do without."""
+        """Counts a request's attempt. The future raises StoreGone, and soon, since the request doesn't need the
+        store.
+        """
         return self._packets.count(namespace, counting)
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
-        """Raises StoreGone: sooner for a request that can do without."""
+        """Raises StoreGone, sooner for a request that doesn't need the store."""
         leased = [quota["key"] for quota in plan["quotas"] if quota["concurrency"] >= 0]
-        words = self._words(namespace, "decide", plan, leased)
+        words = self._commands.step(namespace, "decide", plan, leased)
         try:
             answer = await self._ask(words, None if is_needed else PATIENCE)
         except BaseException:
-            if leased:  # it may have been decided, and nobody has heard of it
+            if leased:  # it may have been decided, but the reply was lost
                 settlement = nothing_used(self, 0.0)
                 settlement["lease"], settlement["closes"] = plan["lease"], leased
                 self.settle(namespace, settlement)
@@ -100,29 +87,40 @@ class RedisStore:
         return decision
 
     def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
-        """Without waiting. It is sent before whatever is asked later, and again until Redis has it."""
+        """Queues a settlement without waiting. It is sent before any later command, and again until Redis confirms
+        it.
+        """
         held = self._held.get(namespace)
         for key in settlement["closes"]:
             if held is not None:
                 held.pop((key, settlement["lease"]), None)
         if held is not None and not held:
             del self._held[namespace]
-        return self._packets.settle(self._words(namespace, "settle", settlement, settlement["closes"]))
+        return self._packets.settle(self._commands.step(namespace, "settle", settlement, settlement["closes"]))
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         """Raises StoreGone."""
-        balance = orjson.loads(await self._ask(self._words(namespace, "change", change, ())))
+        balance = orjson.loads(await self._ask(self._commands.step(namespace, "change", change, (), STORED)))
         return read(balance) if balance else None
 
     async def snapshot(self, namespace: str) -> Snapshot:
         """Raises StoreGone."""
-        key = self._connection.address.key(namespace, NAMES[0])
+        key = self._connection.address.key(namespace, VALUES)
         fields = await self._ask(("HGETALL", key))
         texts = iter(map(text_of, fields))
         return Snapshot(values=dict(zip(texts, texts, strict=True)))
 
+    async def save(self, namespace: str, documents: Sequence[tuple[str, str]]) -> None:
+        """Raises StoreGone."""
+        texts = [text for document in documents for text in document]
+        await self._ask(self._commands.responses(namespace, "save", MAX_STORED, MAX_STORED_BYTES, *texts))
+
+    async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """Raises StoreGone."""
+        return [document.decode() for document in await self._ask(self._commands.responses(namespace, "load", *ids))]
+
     async def _ask(self, words: Command, patience: float | None = None) -> Any:
-        """The reply. It may run outside of a task."""
+        """Returns the reply. May run outside of a task."""
         connection, loop = self._connection, self._loop
         if connection.is_gone:
             raise connection.gone()
@@ -136,35 +134,6 @@ class RedisStore:
         finally:
             timer.cancel()
 
-    def _words(self, namespace: str, action: str, argument: Any, leased: Sequence[str]) -> Command:
-        known, key = self._namespace(namespace), self._connection.address.key
-        keys = [*known.keys, *[key(namespace, f"lease:{each}") for each in leased]]
-        ttl, touches = self._lifetime(known)
-        name = script()[1]
-        return ("EVALSHA", name, len(keys), *keys, action, orjson.dumps(argument), ttl, touches, *leased)
-
-    def _words_of(self, namespace: str, counts: Counts) -> Command:
-        known = self._namespace(namespace)
-        kinds = [word for kind, waiting in counts.kinds.items() for word in (*kind, len(waiting))]
-        return ("EVALSHA", script("count")[1], len(NAMES), *known.keys, *self._lifetime(known), MAX_RECENT, *kinds)
-
-    def _namespace(self, namespace: str) -> _Known:
-        known = self._known.get(namespace)
-        if known is None:
-            if len(self._known) >= MAX_KNOWN:
-                self._known.clear()
-            key = self._connection.address.key
-            known = self._known[namespace] = _Known(tuple([key(namespace, name) for name in NAMES]))
-        return known
-
-    def _lifetime(self, known: _Known) -> tuple[int, int]:
-        """Milliseconds that keys are kept, and whether that begins anew for all of them."""
-        ttl, now = self._connection.address.ttl, self._loop.time()
-        touches = now - known.touched >= ttl / TOUCH_SHARE
-        if touches:
-            known.touched = now
-        return int(ttl * 1000), int(touches)
-
     async def _renew(self) -> None:
         """Renews the leases of open answers before they end."""
         never = asyncio.Event()
@@ -176,7 +145,7 @@ class RedisStore:
                 pass
             for namespace, held in tuple(self._held.items()):
                 leased = list(dict.fromkeys(key for key, _ in held))
-                words = self._words(namespace, "renew", [list(each) for each in held], leased)
+                words = self._commands.step(namespace, "renew", [list(each) for each in held], leased)
                 if not self._connection.is_gone:
                     renewed = self._loop.create_future()
                     renewed.add_done_callback(forget)

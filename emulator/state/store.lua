@@ -1,6 +1,7 @@
 -- The store in Redis: what emulator/state/memory_store.py does, line for line, in one step on the server.
 --
--- KEYS  1 values  2 3 attempts  4 5 prefixes  6 7 tallies (each with the generation before it)  8 names of leases  9 … leases
+-- KEYS  1 values  2 3 attempts  4 5 prefixes  6 7 tallies (each with the generation before it)  8 names of leases
+--       9 … leases; for `change` the stored responses (responses.lua)
 -- ARGV  1 what to do  2 its argument as JSON  3 milliseconds until the namespace is forgotten  4 whether that begins anew for
 --       all its keys  5 … the quotas of the leases
 --
@@ -52,7 +53,7 @@ local function milliseconds()
 end
 
 local lease_key = {}
-for place = 9, #KEYS do lease_key[ARGV[place - 4]] = KEYS[place] end
+for place = 5, #ARGV do lease_key[ARGV[place]] = KEYS[place + 4] end
 
 local function balance_of(account)
   if not is_table(account) then return nil end
@@ -337,7 +338,7 @@ end
 
 local function reset(order)
   for _, key in ipairs(call('SMEMBERS', LEASES)) do call('DEL', key) end
-  for place = 1, 8 do call('DEL', KEYS[place]) end
+  for place = 1, #KEYS do call('DEL', KEYS[place]) end
   if order > 0 then call('HSET', VALUES, 'order', whole(order)) end
 end
 

@@ -52,7 +52,7 @@ def test_a_cassette_of_vcrpy_becomes_a_recording(tmp_path: Path) -> None:
     done = command("import", str(cassette), "--into", str(tmp_path / "out"))
     assert (done.returncode, done.stdout) == (0, f"{cassette}: 2 answers from vcr into {tmp_path / 'out'}\n")
     assert done.stderr == (
-        f"{cassette}: left out: example.com is the host of no provider: --provider NAME says whose it is\n"
+        f"{cassette}: left out: example.com is not the host of any provider: name one with --provider NAME\n"
     )
     assert [answer.content for answer in asked(tmp_path / "out", 2)] == [first, second]
     assert b"secret-cookie" not in everything_in(tmp_path / "out")
@@ -102,7 +102,7 @@ def test_fixtures_and_lines_become_rules_with_what_was_left_out(tmp_path: Path) 
     wrong.write_text("[]")
     failed = command("import", str(wrong))
     assert failed.returncode == 2
-    assert failed.stderr.startswith(f"{wrong}: this is no file that can be imported.")
+    assert failed.stderr.startswith(f"{wrong}: the format of this file is not recognized.")
 
 
 def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Path) -> None:

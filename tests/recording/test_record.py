@@ -192,7 +192,7 @@ def test_a_stream_that_broke_passes_on_and_is_kept_only_when_asked_for(ending: s
             post(running.url("serevix") + "/v1/chat/completions", ASKED)
         assert len(list(folder.glob("*.yaml"))) == keeps
         (line,) = running.said
-        assert line.startswith("kept although it is not whole" if keeps else "not recorded")
+        assert line.startswith("kept, but incomplete" if keeps else "not recorded")
     with Emulator(str(folder), unmatched="error") as replay, pytest.raises(httpx.TransportError):
         post(replay.url("serevix") + "/v1/chat/completions", ASKED)
 
@@ -206,7 +206,7 @@ def test_what_is_no_http_passes_through_as_it_is(tmp_path: Path) -> None:
         client.send(b"GET /serevix/v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.read_exactly(17) == b"SSH-2.0-nothing\r\n"
         assert client.read() == b""
-    assert running.said[0].startswith("not recorded: serevix GET /v1/models: it is no HTTP")
+    assert running.said[0].startswith("not recorded: serevix GET /v1/models: it is not valid HTTP")
 
 
 def test_an_upstream_that_is_not_there_is_a_502_and_said_once(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_the_banner_says_what_is_recorded_from_where_and_how_to_use_it(tmp_path:
         f"  replay    emulator serve --strict --scenario '{folder}'",
         f"  live page {url}/__emulator/",
     ]
-    assert err == f"{folder}: nothing asked.\n"
+    assert err == f"{folder}: no requests.\n"
 
 
 def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
@@ -363,7 +363,7 @@ def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "--host 0.0.0.0: a recorder listens on loopback only, such as 127.0.0.1.\n"
+    assert done.stderr == "--host 0.0.0.0: a recorder listens only on loopback addresses, such as 127.0.0.1.\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a file system with a size limit")
@@ -411,7 +411,7 @@ def test_an_upstream_that_is_not_trusted_gets_nothing_and_the_message_says_what_
     answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="")
     assert answer.status_code == 502
     assert "is not trusted: " in answer.text
-    assert "name that authority's file in SSL_CERT_FILE." in err
+    assert "set SSL_CERT_FILE to that authority's file." in err
     assert list((tmp_path / "out").glob("*.yaml")) == []
 
 

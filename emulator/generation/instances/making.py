@@ -7,6 +7,7 @@ added. A failed attempt moves on to the next branch. If a place has finally fail
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
@@ -27,7 +28,7 @@ from emulator.generation.instances.names import WORDS
 from emulator.generation.instances.patterns import pattern_of
 from emulator.generation.instances.references import REFERENCES, JsonSchema
 from emulator.generation.instances.scalars import make_number, make_string
-from emulator.generation.instances.search import Exhausted, Fuel, Miss
+from emulator.generation.instances.search import NO_VALUE, Exhausted, Fuel, Miss
 from emulator.generation.instances.validity import SchemaDocument, frozen, is_writable
 
 T = TypeVar("T")
@@ -40,6 +41,8 @@ MAX_WIDTH = 1_000
 PLENTY = 200
 """After this many values, only required ones are made."""
 TRIES = 24
+MAX_GUESSED = 3
+"""With more `if`s at a place than this, a guess at which of them hold is seldom right, so they are settled at once."""
 PRESENCE = (0.9, 1.0, 0.5, 0.0)
 """The probability of an optional property, by attempt; it varies so that `not`, `oneOf` and `maxProperties` are met
 sooner or later.
@@ -114,8 +117,10 @@ class Place:
 class _Choices:
     """Which branch to take at each fork of a place: attempts go through all combinations, mixed with random ones."""
 
-    def __init__(self, seed: Seed, place: Place, attempt: int, fuel: Fuel) -> None:
-        self.fuel = fuel
+    def __init__(
+        self, seed: Seed, place: Place, attempt: int, fuel: Fuel, holding: frozenset[int] | None = None
+    ) -> None:
+        self.fuel, self.holding = fuel, holding
         self.seed, self.path, self.attempt = seed, place.path, attempt
         self.rest = attempt // 2 if attempt % 2 == 0 else None
         self.forks = 0
@@ -123,6 +128,15 @@ class _Choices:
         self.scope = list(place.scope)
         self.refs: list[str] = []
         """The references that were followed at this place."""
+        self.conditions: list[JsonSchema] = []
+        """The `if`s at this place. `holding` has the ids of those that are taken to hold; None: chance decides."""
+
+    def branch(self, condition: JsonSchema, then: JsonSchema, otherwise: JsonSchema) -> JsonSchema:
+        """Returns what has to hold besides at an `if`."""
+        self.conditions.append(condition)
+        if self.holding is None:
+            return self.pick([both(condition, then), otherwise], lambda branch: 0)
+        return both(condition, then) if id(condition) in self.holding else otherwise
 
     def pick(self, options: list[T], rank: Callable[[T], int]) -> T:
         """Returns one of the options: at the first attempt one of rank 0 or, one time in ten, of rank 1."""
@@ -161,26 +175,59 @@ class _Maker:
         while True:
             choices = _Choices(self.seed, place, attempt, self.fuel)
             try:
-                value = self._attempt(schema, place, attempt, choices)
-                self.document.scope = list(place.scope)
-                broken = self.document.fault(schema, value) or self.document.fault_by_the_letter(schema, value)
-                if broken is None:
-                    return value
-                miss = Miss(f"none of {attempt + 1} values that were tried satisfies '{broken}'", final=False)
+                return self._valid(schema, place, attempt, choices)
             except Miss as error:
                 miss = error
-            miss.pointer = miss.pointer or place.pointer
-            self.last_miss = miss.pointer, str(miss)
+            if choices.conditions and (attempt < len(PRESENCE) or attempt % 8 == 0):
+                with suppress(Miss):
+                    return self._settled(schema, place, attempt)
             attempt += 1
             if (miss.final and choices.options == 1) or attempt >= min(200, max(TRIES, 6 * choices.options)):
                 miss.final = True
                 raise miss
             self.fuel.burn(200)
 
+    def _valid(self, schema: JsonSchema, place: Place, attempt: int, choices: _Choices) -> Any:
+        """Returns a value of one attempt. Raises Miss, with the value if one was made."""
+        miss = None
+        try:
+            value = self._attempt(schema, place, attempt, choices)
+            self.document.scope = list(place.scope)
+            broken = self.document.fault(schema, value) or self.document.fault_by_the_letter(schema, value)
+            if broken is None:
+                return value
+            miss = Miss(f"none of {attempt + 1} values that were tried satisfies '{broken}'", final=False)
+            miss.value = value
+        except Miss as error:
+            miss = error
+        miss.pointer = miss.pointer or place.pointer
+        self.last_miss = miss.pointer, str(miss)
+        raise miss
+
+    def _settled(self, schema: JsonSchema, place: Place, attempt: int) -> Any:
+        """Returns a value whose `if`s are what they turn out to be: made as if none held, then as if those held that
+        the value satisfies, until that changes nothing. Raises Miss."""
+        holding: frozenset[int] = frozenset()
+        while True:
+            choices = _Choices(self.seed, place, attempt, self.fuel, holding)
+            try:
+                return self._valid(schema, place, attempt, choices)
+            except Miss as miss:
+                before, value = holding, miss.value
+                if value is NO_VALUE:
+                    raise
+                self.document.scope = list(place.scope)
+                met = [id(each) for each in choices.conditions if self.document.allows(each, value)]
+                holding = before.union(met)
+                if holding == before:
+                    raise
+
     def _attempt(self, schema: JsonSchema, place: Place, attempt: int, choices: _Choices) -> Any:
         if place.level > MAX_DEPTH:
             raise Miss(f"the value would nest deeper than {MAX_DEPTH} levels")
         flat = self._flat(schema, place, choices)
+        if choices.holding is None and attempt == 0 and len(choices.conditions) > MAX_GUESSED:
+            raise Miss("its conditions depend on each other", final=False)
         random = seeded.generator(self.seed, place.path, attempt)
         path = f"{place.path}~{attempt}" if attempt else place.path
         # A reference is the better location for what is inside it, even if one of its siblings may be the cause.
@@ -248,7 +295,7 @@ class _Maker:
             if keyword in schema:
                 yield choices.pick(list(schema[keyword]), lambda branch: self._rank(branch, place))
         if "if" in schema and ("then" in schema or "else" in schema):
-            yield choices.pick([both(schema["if"], part(schema, "then")), part(schema, "else")], lambda branch: 0)
+            yield choices.branch(schema["if"], part(schema, "then"), part(schema, "else"))
         dependent = {name: each for name, each in schema.get("dependencies", {}).items() if not isinstance(each, list)}
         for name, demanded in {**dependent, **schema.get("dependentSchemas", {})}.items():
             branches: list[JsonSchema] = [both({"required": [name]}, demanded), {"properties": {name: False}}]

@@ -11,6 +11,9 @@ ROUND = 20_000
 """Units of work after which the search checks whether the client is still there."""
 
 
+NO_VALUE = object()
+
+
 class Miss(Exception):
     """No value was found here. `final`: other attempts at the same place would also fail."""
 
@@ -19,6 +22,8 @@ class Miss(Exception):
         self.final = final
         self.pointer = ""
         """The place in the schema, set by the innermost caller that knows it."""
+        self.value: Any = NO_VALUE
+        """The value that was made and is not valid."""
 
 
 class Exhausted(Exception):
