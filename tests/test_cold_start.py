@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from rawhttp import Connection, request
@@ -100,7 +101,7 @@ assert "emulator.providers.claude_messages" in sys.modules and "emulator.provide
 
 @pytest.mark.parametrize("name", list(PROVIDERS))
 def test_a_provider_speaks_what_its_table_and_its_operations_say(name: str) -> None:
-    provider = PROVIDERS[name]()
+    provider: Any = PROVIDERS[name]()
     assert {operation.dialect for operation in provider.operations} <= {*provider.spoken, "chat_completions"}
     for dialect, made in provider.spoken.items():
         assert isinstance(made, Dialect)
