@@ -224,8 +224,8 @@ class Faults:
     Write a fault as in a scenario, `"reset:after_tokens=5"` or `{"kind": "reset", "after_tokens": 5}`, or as
     `add("reset", after_tokens=5)`. Raises UsageError if there is no such fault."""
 
-    def __init__(self, world: NamespaceClient) -> None:
-        self._world = world
+    def __init__(self, namespace: NamespaceClient) -> None:
+        self._namespace = namespace
 
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
         """Applies a fault to every request from now on; returns its id, for `remove`."""
@@ -250,8 +250,8 @@ class Faults:
         self._disarm(lambda app: api.remove_faults(app, self._world.name))
 
     def _disarm(self, work: Callable[[App], Result]) -> Result:
-        world = self._world  # works even after the server has stopped, when tests clean up
-        return world._server.call(lambda: work(world._app()))
+        namespace = self._namespace  # works even after the server has stopped, when tests clean up
+        return namespace._server.call(lambda: work(namespace._app()))
 
 
 def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple["Selection", float]:

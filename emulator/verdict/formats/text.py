@@ -51,7 +51,7 @@ def summary(verdict: Verdict, paint: Painter | None = None) -> str:
     parts = [paint(f"{musts} MUST", "MUST")] if musts else []
     parts += [paint(f"{shoulds} SHOULD", "SHOULD")] if shoulds else []
     if not parts:
-        parts.append(paint("✓ nothing to say against the client", "ok"))
+        parts.append(paint("✓ no findings about the client", "ok"))
     if verdict.unknown:
         parts.append(paint(f"{len(verdict.unknown)} unknown", "unknown"))
     return f"{', '.join(parts)} {among}"
