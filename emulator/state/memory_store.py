@@ -203,7 +203,7 @@ class MemoryStore:
             _drop_response(space, next(iter(space.responses)))
 
     def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
-        """The stored responses with these ids, or with items that have them; empty where there is none."""
+        """The stored responses with these ids, or with items that have them; empty if there are none."""
         space = self._space(namespace)
         return [space.responses.get(id) or space.responses.get(space.holders.get(id, ""), "") for id in ids]
 

@@ -285,8 +285,9 @@ class Store(Protocol):
         ...
 
     async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
-        """The stored responses with these ids, or with items that have them; empty where there is none. Raises
-        StoreGone."""
+        """The stored responses with these ids, or with items that have them; empty if there are none. Raises
+        StoreGone.
+        """
         ...
 
 

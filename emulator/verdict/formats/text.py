@@ -58,8 +58,8 @@ def summary(verdict: Verdict, paint: Painter | None = None) -> str:
 
 
 def failure(verdict: Verdict) -> str:
-    """What an assertion says: every finding with its code and the statuses of its exchanges; empty when there is "
-    "none."""
+    """Returns the message of an assertion: every finding with its code and the statuses of its exchanges; empty if there are
+    none."""
     if not verdict.findings:
         return ""
     lines = [summary(verdict)]
