@@ -58,8 +58,7 @@ def summary(verdict: Verdict, paint: Painter | None = None) -> str:
 
 
 def failure(verdict: Verdict) -> str:
-    """Returns the message of an assertion: every finding with its code and the statuses of its exchanges; empty if there are
-    none."""
+    """Returns an assertion's message: the findings with their codes and the statuses of exchanges; empty if none."""
     if not verdict.findings:
         return ""
     lines = [summary(verdict)]
