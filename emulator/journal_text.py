@@ -21,8 +21,7 @@ def shown(text: str, most: int = MAX_PROMPT) -> str:
 
 def is_unmatched(exchange: Exchange, *, also_generated: bool = False) -> bool:
     """Whether a request matched no rule or reached no endpoint. also_generated: whether generated answers also
-    count.
-    """
+    count."""
     if exchange.error in ("unmatched", "provider", "namespace"):
         return True
     if exchange.request.method != "OPTIONS" and not exchange.operation and exchange.status in (404, 405):

@@ -1,6 +1,5 @@
 """The table of parameters is correct: each one is sent, at every operation of every vendor, and has the stated
-effect.
-"""
+effect."""
 
 import json
 from collections.abc import Iterator, Mapping

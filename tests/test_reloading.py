@@ -1,6 +1,5 @@
 """Files are reloaded while the server runs: valid versions are used, broken ones are reported, and no request
-notices.
-"""
+notices."""
 
 import asyncio
 import itertools

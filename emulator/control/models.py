@@ -190,8 +190,7 @@ class AcknowledgeBody(Given):
     id: Name | None = None
     """The id in the response's body or headers, or the request's idempotency key."""
     outcome: Name
-    """How it ended for the client: `complete`, `partial` or `failed`; other values, such as `gave_up`, are also
-    kept.
+    """How it ended for the client: `complete`, `partial` or `failed`; other values, such as `gave_up`, are also kept.
     """
     text: Annotated[str, Field(max_length=65536)] | None = None
     """The text that the client received."""

@@ -1,6 +1,5 @@
-"""Finds out which values in the emulator's answers are facts of a provider, rather than of a request, a text or a
-time.
-"""
+"""Finds out which values in the emulator's answers are facts of a provider, rather than of a request, a text or
+a time."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

@@ -200,8 +200,7 @@ class Staged(Fault):
 
     def cut(self, steps: Sequence[Step]) -> tuple[list[Step], list[Step], float]:
         """The steps before the point where the fault acts, the steps after it, and the time at which it acts. A body
-        that
-        is too short for the point is cut at its end, before the end is sent."""
+        that is too short for the point is cut at its end, before the end is sent."""
         if self.after_seconds is not None:
             before: list[Step] = [
                 step for step in steps if step.at <= self.after_seconds and not isinstance(step, ENDS)

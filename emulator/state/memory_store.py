@@ -156,9 +156,8 @@ class MemoryStore:
             space.leases.get(key, {}).pop(settlement["lease"], None)
 
     def change(self, namespace: str, change: Change) -> Amount | None:
-        """Makes a change for the control API, unless it was already made. Returns the new balance, if it is about
-        one.
-        """
+        """Makes a change for the control API, unless it was already made. Returns the new balance, if it is
+        about one."""
         space, account, order = self._space(namespace), change["account"], change["order"]
         if not order or order > space.order:
             space.order = max(order, space.order)

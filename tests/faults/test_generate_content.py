@@ -1,6 +1,5 @@
 """The effect of each fault on an answer in the dialect `generate_content`: the same as for a chat, in its own
-format.
-"""
+format."""
 
 import json
 from collections.abc import Callable, Iterator
