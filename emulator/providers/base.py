@@ -255,9 +255,8 @@ class Provider(Generic[SettingsT_co]):
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
-        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works with
-        it.
-        """
+        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works
+        with it."""
         path, _ = cls.example
         return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
@@ -372,8 +371,7 @@ class Provider(Generic[SettingsT_co]):
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """Returns the message of a 429 for too many requests in `seconds` (None: a month); None: the default
-        message.
-        """
+        message."""
         return None
 
     def concurrency_of(self, model: str) -> int | None:
