@@ -86,8 +86,7 @@ class RequestHead:
 
     def within(self, namespace: Namespace) -> "RequestHead":
         """Returns the head with the credential that the provider finds under the settings of the request's
-        namespace.
-        """
+        namespace."""
         if namespace.compiled is self.compiled or not self.target.provider:
             return self
         provider = namespace.compiled.providers[self.target.provider]
