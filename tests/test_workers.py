@@ -1,4 +1,4 @@
-"""Several workers on one port: they answer alike, end together, and act as one server."""
+"""Several workers on one port: they give the same answers, end together, and act as one server."""
 
 import json
 import os
