@@ -66,7 +66,7 @@ LATER = (
     "starlette",
     "tomllib",
 )
-"""What takes long to load and is not needed for an answer in final words."""
+"""Modules that are slow to load and not needed for a literal answer."""
 BODY = {"model": "MaaS_Deepseek_V4_pro_20260424", "messages": [{"role": "user", "content": "Hi"}]}
 
 

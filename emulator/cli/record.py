@@ -57,9 +57,8 @@ def command(
 
     Clients use this server like `emulator serve`: http://127.0.0.1:8080/NAME and the documented path, with their real
     key. Responses are streamed through as they arrive. Each question becomes a scenario file in FOLDER, with a wire
-    file
-    for each answer; keys, cookies and account ids are redacted before anything is written. To replay it: emulator serve
-    --scenario FOLDER
+    file for each answer; keys, cookies and account ids are redacted before anything is written. To replay it: emulator
+    serve --scenario FOLDER
 
     Exit code 0: stopped by a signal; 1: an answer couldn't be written; 2: bad usage; 3: the port is taken."""
     import sys

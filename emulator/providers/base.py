@@ -255,9 +255,8 @@ class Provider(Generic[SettingsT_co]):
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
-        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works with
-        it.
-        """
+        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works
+        with it."""
         path, _ = cls.example
         return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
@@ -284,7 +283,9 @@ class Provider(Generic[SettingsT_co]):
         raise provider_error("not_found")
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
-        """Returns the dialect of a request, for operations where it depends on more than the path."""
+        """Returns the dialect of a request, for operations where it depends on more than the path: the query or the
+        headers, never the body.
+        """
         return operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
@@ -372,8 +373,7 @@ class Provider(Generic[SettingsT_co]):
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """Returns the message of a 429 for too many requests in `seconds` (None: a month); None: the default
-        message.
-        """
+        message."""
         return None
 
     def concurrency_of(self, model: str) -> int | None:

@@ -23,8 +23,7 @@ from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 PER_MESSAGE, PER_ANSWER, PER_IMAGE = 4, 3, 85
-"""The tokens around each message (including the role), before the answer, and for each image, as OpenAI documents
-them.
+"""The tokens around each message (including the role), before the answer, and for each image, as OpenAI documents them.
 """
 CREATED = 1_700_000_000
 QUOTA = (

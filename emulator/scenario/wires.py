@@ -32,8 +32,7 @@ def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scen
 
 def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Document]:
     """Checks a scenario that isn't a file. Raises ScenarioError if it names wire files, which are relative to a
-    file.
-    """
+    file."""
     problems = [
         document.problem(("rules", number, *key_path), "wire works only in a file: it is relative to the file's folder")
         for number, rule in enumerate(scenario.rules)
