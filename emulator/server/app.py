@@ -96,6 +96,8 @@ class App:
         """Its part of the store that the replicas share."""
         self.redis: RedisConnection | None = None
         """The connection to the store that this server shares with others."""
+        self.act_on_listener: Callable[[Mapping[str, Any]], None] = lambda _: None
+        """Does to the listening sockets what another worker was asked for."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()
@@ -323,8 +325,7 @@ def opened(answer: Any) -> Any:
 
 def preflight(headers: Mapping[str, str]) -> PlannedBody:
     """Returns the answer to a CORS preflight request. It lists the headers, because `*` does not cover
-    Authorization.
-    """
+    Authorization."""
     wanted = headers.get("access-control-request-headers", ALLOWED_HEADERS)
     return PlannedBody(
         204,
