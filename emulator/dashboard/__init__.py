@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from emulator.dialects.generate_content import STREAM
+from emulator.dialects.generate_content_urls import STREAM
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import VARIABLE, Operation, Provider

@@ -20,8 +20,9 @@ file:
    the vendor's own.
 7. `make_id` if ids have a particular form, and `heartbeat` for what is sent while the client waits.
 
-Put a vendor's differences into a subclass in the vendor's file and list it in `Provider.dialects`. For an operation
-without a model's answer, such as embeddings, override `result` and set `is_completion=False`.
+Put a vendor's differences into a subclass and list it in `Provider.dialects`. In a file of its own, listed by `Lazy`,
+it is loaded when a request speaks it. For an operation without a model's answer, such as embeddings, override `result`
+and set `is_completion=False`.
 """
 
 import secrets

@@ -1,10 +1,10 @@
 """Requests of a known form: most requests differ from earlier ones only in their texts.
 
 A client sends the same head and the same members again and again, with other texts. What a provider makes of such a
-request (checks, model, parameters) depends on everything but the texts, as long as these are plain. So it is cached, and
-the next request of the form contributes only its messages. If only the last of these is new, the bytes around its text
-are a mould: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form get the
-same one, except for ids, times and the tokens of their prompts.
+request (checks, model, parameters) depends on everything but the texts, as long as these are plain. So it is cached,
+and the next request of the form contributes only its messages. If only the last of these is new, the bytes around its
+text are a mould: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form
+get the same one, except for ids, times and the tokens of their prompts.
 
 Everything that is not plain, not small, not accepted or not from a known head is processed completely each time.
 """

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulator.errors import Problem, ScenarioError
-from emulator.recording.readable import said_digest
-from emulator.recording.wire_file import WireFileError, WireRecord, read
 from emulator.scenario.document import Document, KeyPath
 from emulator.scenario.models import AnswerModel, RuleModel, Scenario
+
+if TYPE_CHECKING:
+    from emulator.recording.wire_file import WireRecord
 
 
 def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scenario, Document]:
@@ -41,8 +43,11 @@ def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Doc
     return scenario, document
 
 
-def wire_of(answer: AnswerModel) -> WireRecord | None:
+def wire_of(answer: AnswerModel) -> "WireRecord | None":
     """Returns the recorded answer; None if the reply next to it has been edited. Raises ScenarioError."""
+    from emulator.recording.readable import said_digest  # only for scenarios with recordings
+    from emulator.recording.wire_file import WireFileError, read
+
     assert answer.wire is not None
     try:
         wire = read(Path(answer.wire))
@@ -67,6 +72,8 @@ def _wires(rule: RuleModel) -> Iterator[tuple[KeyPath, str]]:
 def _wrong_with(folder: Path, wire: str) -> str:
     if "\0" in wire or os.path.isabs(wire) or ".." in Path(wire).parts:
         return "must be a path inside this file's folder"
+    from emulator.recording.wire_file import WireFileError, read
+
     try:
         read(folder / wire)
     except FileNotFoundError:

@@ -29,6 +29,7 @@ from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.blanks import Recollection
+from emulator.state.compiled import CompiledScenario
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
 from emulator.wire import Playback
@@ -42,6 +43,8 @@ MAX_LENGTHS = 64
 """The most body lengths that are cached for one head."""
 MAX_HELD = 65536
 """The most bytes of a body for which its head waits."""
+MAX_DIGITS = 9
+"""The most digits of a length."""
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = b"ength: "
 """The end of the name of the Content-Length header, in any capitalization."""
@@ -71,13 +74,18 @@ class Known:
     scope: Scope
     """The head with the body length of its first request."""
     request_head: RequestHead
+    before: bytes
+    after: bytes
+    """The bytes of the head on both sides of the length."""
+    compiled: CompiledScenario
+    """The default namespace's scenario at that time, which may decide where the key is."""
     lengths: dict[bytes, RequestHead] = field(default_factory=dict)
     """The head with other body lengths."""
 
     def of_length(self, length: bytes, namespace: Namespace) -> RequestHead:
         """Returns the head of a request whose body has this length."""
         if self.request_head.compiled is not namespace.compiled:  # its provider may take the key from elsewhere
-            self.request_head = self.request_head.within(namespace)
+            self.request_head = self.request_head.within(namespace).routed()
             self.lengths.clear()
         found = self.lengths.get(length)
         if found is None:
@@ -97,7 +105,11 @@ def taken_apart(data: bytes) -> tuple[bytes, bytes, int]:
         return b"", b"", 0
     stop = data.find(b"\r", start)
     length = data[start:stop]
-    return (data[:start] + data[stop:end], length, end) if length.isdigit() and len(length) < 10 else (b"", b"", 0)
+    return (
+        (data[:start] + data[stop:end], length, end)
+        if length.isdigit() and len(length) <= MAX_DIGITS
+        else (b"", b"", 0)
+    )
 
 
 class FastPath:
@@ -106,7 +118,6 @@ class FastPath:
     def __init__(self, app: App) -> None:
         self._app = app
         self._heads: dict[bytes, Known] = {}
-        self._compiled = app.namespaces.default.compiled
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Caches the head of a request that arrived alone, with its head in one packet, and keeps its
@@ -131,26 +142,40 @@ class FastPath:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
             shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}
-            self._heads[head] = Known(shared, replace(request_head, kind=object()))
+            start, compiled = head.find(LENGTH) + len(LENGTH), self._app.namespaces.default.compiled
+            request_head = replace(request_head, kind=object()).routed()
+            self._heads[head] = Known(shared, request_head, head[:start], head[start:], compiled)
 
-    def awaits(self, data: bytes) -> bool:
+    def awaits(self, protocol: Any, data: bytes) -> bool:
         """Whether this is a known head whose body has not arrived yet."""
+        known, length, end = self._known(protocol.handle, data)
+        return known is not None and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
+
+    def _known(self, handle: ConnectionHandle, data: bytes) -> tuple[Known | None, bytes, int]:
+        """The head that a request begins with, the length of the body, and where that begins. As a rule it is the head
+        that came last on the connection."""
+        known: Known | None = handle.known
+        if known is not None and data.startswith(known.before):
+            start = len(known.before)
+            stop = data.find(b"\r", start, start + MAX_DIGITS + 1)
+            length = data[start:stop]
+            if length.isdigit() and data.startswith(known.after, stop):
+                return known, length, stop + len(known.after)
         head, length, end = taken_apart(data)
-        return head in self._heads and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
+        handle.known = self._heads.get(head)
+        return handle.known, length, end
 
     def take(self, protocol: Any, data: bytes) -> bool:
         """Answers a request or lets the application do so. Returns False if it must be parsed."""
-        head, length, end = taken_apart(data)
-        known = self._heads.get(head)
-        if known is None or self._app.is_recording:
+        handle, app = protocol.handle, self._app
+        known, length, end = self._known(handle, data)
+        if known is None or app.is_recording:
             return False
-        app = self._app
         namespaces = app.namespaces
-        if namespaces.default.compiled is not self._compiled:  # a provider may now take the key from elsewhere
+        if namespaces.default.compiled is not known.compiled:  # a provider may now take the key from elsewhere
             self._heads.clear()
-            self._compiled = namespaces.default.compiled
+            handle.known = None
             return False
-        handle = protocol.handle
         if len(data) - end != int(length) or handle.is_full or handle.is_lost or app.players.draining:
             return False
         name = known.request_head.namespace

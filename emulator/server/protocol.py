@@ -1,5 +1,4 @@
-"""The connection protocol: additions to both of uvicorn's protocol classes, so that an answer can use the socket
-itself.
+"""The connection protocol: additions to both of uvicorn's protocol classes, so that an answer can use the socket.
 
 It lets a stream write past ASGI, where every token would cost a coroutine, lets a fault do what HTTP forbids, notices
 when the client is gone, and gives every request limits: for the size of its head, and for the time it may take.
@@ -30,14 +29,13 @@ logger.addFilter(_is_no_cancellation)
 
 HANDLE = "emulator.connection"
 HEAD_TIMEOUT = 10.0
-"""Seconds within which the head of a request must arrive, and each `LEAST_IN_TIME` bytes of its body."""
+"""Seconds within which the head of a request must arrive, and each `MIN_BODY_PROGRESS` bytes of its body."""
 MIN_BODY_PROGRESS = 65536
 MAX_HEAD_BYTES = 65536
 DISCARD_TIMEOUT = 2.0
 MAX_DISCARDED = 2**24
-"""After an answer that was sent before its request was complete, this many seconds and bytes of the request are
-still read and discarded. Closing immediately would be a reset, and the client could lose its answer.
-"""
+"""How long, and how many bytes of, an incomplete request are still read and discarded after its answer. Closing
+immediately would be a reset, and the client could lose its answer."""
 MAX_PIPELINED = 1000
 MAX_BACKLOG = 2**20
 """The most pipelined data to keep: requests with httptools, bytes with h11."""
@@ -73,7 +71,7 @@ class Listener(Protocol):
     """The events of a connection while an answer is sent."""
 
     is_held: bool
-    """Called when the client reads too slowly."""
+    """Whether the client reads too slowly."""
 
     def wake(self) -> None:
         """Called when the client can take more data again."""
@@ -89,6 +87,7 @@ class ConnectionHandle:
         "__weakref__",
         "idle",
         "is_met",
+        "known",
         "listener_control",
         "next",
         "player",
@@ -105,11 +104,11 @@ class ConnectionHandle:
         """Notified when the connection is lost, and when the client reads too slowly."""
         self.next: Literal["answer", "close", "reset", "discard"] = "answer"
         """What the next request gets. It is set with the last byte of an answer, since a fast client's next request
-        may arrive before the answer's task runs again.
-        """
+        may arrive before the answer's task runs again."""
         self.is_met = False
         """Whether the next request arrived before the connection was done with the answer."""
         self.idle: Alarm | None = None
+        self.known: Any = None  # the form of the last head on the fast path
         self.was_cut = False
         """Whether the server stopped before the answer ended."""
 
@@ -173,8 +172,7 @@ class ConnectionHandle:
 
 class _Gone:
     """Replaces the protocol of a lost connection. Otherwise, protocol and handle would keep each other in memory
-    until a garbage collection, which stops every stream for a while.
-    """
+    until a garbage collection, which stops every stream for a while."""
 
     keeps_no_state = write_paused = False
 
@@ -196,7 +194,7 @@ GONE = _Gone()
 class FastPath(Protocol):
     """May answer a request before uvicorn parses it."""
 
-    def awaits(self, data: bytes) -> bool:
+    def awaits(self, protocol: Any, data: bytes) -> bool:
         """Whether this is the beginning of a request that it can answer once the rest has arrived."""
 
     def take(self, protocol: Any, data: bytes) -> bool:
@@ -357,9 +355,7 @@ class _Held(_Limits):
 
 
 class Connection(_Held):
-    """The common part of the connections with both parsers: a mixin for uvicorn's protocol classes that puts a
-    `ConnectionHandle` into every request's state.
-    """
+    """A mixin for both of uvicorn's protocol classes that puts a `ConnectionHandle` into every request's state."""
 
     def __init__(self, listener_control: ListenerControl, fast_path: FastPath | None, **given: Any) -> None:
         super().__init__(**given)
@@ -405,7 +401,7 @@ class Connection(_Held):
             held, self.held = self.held, b""
             if short.take(self, held + data if held else data):
                 return
-            if not held and short.awaits(data):
+            if not held and short.awaits(self, data):
                 self.hold(data)
                 return
             data = held + data
@@ -458,9 +454,7 @@ class Connection(_Held):
             self.timeout_keep_alive_handler()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Closes an idle connection. uvicorn sets a timer for each answer; for the fast path, this one is set again
-        if it was too early.
-        """
+        """Closes an idle connection. For the fast path, the timer is set again if it was too early."""
         self.stop_awaiting()
         left = self._answered + self.timeout_keep_alive - self.loop.time()
         if left > 0:
