@@ -61,8 +61,10 @@ def command(
     serve --scenario FOLDER
 
     Exit code 0: stopped by a signal; 1: an answer couldn't be written; 2: bad usage; 3: the port is taken."""
+    import gc
     import sys
 
+    gc.disable()  # until everything is loaded: imports create no garbage
     from emulator.cli.banner import record_banner
     from emulator.cli.serve import serve_alone
     from emulator.engine import Options
