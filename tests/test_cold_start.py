@@ -1,14 +1,16 @@
 """What a server loads before its first answer, and what it does not."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rawhttp import Connection, request
-from served import served
+from served import ENVIRONMENT, served
 
 from emulator.dialects.base import Dialect
 from emulator.faults import OWN
@@ -158,3 +160,35 @@ assert gc.get_freeze_count() > 10_000
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--no-reload", "--allow-code"])
+def test_plugins_of_pydantic_are_left_to_code_of_the_user(option: str, tmp_path: Path) -> None:
+    """To look for them reads a file of every installed package."""
+    information = tmp_path / "loud-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[pydantic]\nloud = loud:plugin\n")
+    program = """
+import os
+
+class Plugin:
+    def new_schema_validator(self, *given):
+        return None, None, None
+
+os.write(2, b"loaded\\n")
+plugin = Plugin()
+"""
+    (tmp_path / "loud.py").write_text(program)
+    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", "--log", "off", option]
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        assert "listening" in process.stdout.readline()
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert errors == ("loaded\n" if option == "--allow-code" else "")
