@@ -4,6 +4,8 @@ import gc
 import json
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 import httpx
@@ -12,6 +14,12 @@ from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
 from emulator import Emulator
+
+# httpx imports them late. If a run of pytester did, it would forget them at its end, and httpx would then not know the
+# errors of the copy that comes next.
+for late in ("httpcore", "httpcore2"):
+    with suppress(ImportError):
+        import_module(late)
 
 
 @pytest.fixture(scope="module")
