@@ -24,6 +24,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",
 )
 PATIENT = 20_000
 """Milliseconds that a loaded machine may take for anything."""
@@ -493,8 +494,15 @@ OUTSIDE = """() => [...document.querySelectorAll("main :is(button, input, select
 VIEWS = ("", "exchanges/1", "waterfall", "try", "faults", "scenario", "verdict", "control")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.soak),
+        pytest.param(390, "light", marks=pytest.mark.soak),
+    ],
+)
 def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
     page: "Page", emulator: Emulator, width: int, scheme: Any
 ) -> None:
