@@ -476,6 +476,15 @@ def test_keys_move_open_filter_and_go_back(page: "Page", emulator: Emulator) -> 
     page.wait_for_selector(".fault-card")
 
 
+def test_nothing_moves_for_whoever_prefers_that(page: "Page", emulator: Emulator) -> None:
+    ask(emulator, "hello there")
+    page.wait_for_selector("#row-1")
+    moving = "document.getAnimations().map(each => each.animationName)"
+    assert page.evaluate(moving) == []
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(moving) == ["pulse"]
+
+
 def test_dark_mode_follows_the_system_and_the_button(page: "Page", emulator: Emulator) -> None:
     theme = "document.documentElement.dataset.theme"
     assert page.evaluate(theme) == "light"
