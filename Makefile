@@ -53,7 +53,7 @@ define test_with
 $(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv-$(1)
 $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --upgrade --resolution $(2) \
 	pyproject.toml --output-file .venv-$(1)/requirements.txt
-$(BIN)/uv pip install --quiet --python .venv-$(1) --constraints .venv-$(1)/requirements.txt --editable '.[dev]'
+$(BIN)/uv pip install --quiet --python .venv-$(1) --constraints .venv-$(1)/requirements.txt --editable '.[dev]' --group build
 echo "with the $(1): $$(grep -oE '^[a-z0-9-]+==[^ ]+' .venv-$(1)/requirements.txt | tr '\n' ' ')"
 .venv-$(1)/bin/python -m pytest -n auto $(ARGS)
 endef

@@ -23,14 +23,14 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Imports names on first use: `emulator --help` and the pytest plugin need hardly any."""
+    """Imports names on first use: `emulator --help` and the pytest plugin need hardly any of them."""
     if name not in _HOMES:
         raise AttributeError(f"module 'emulator' has no attribute '{name}'")
     import gc
     from importlib import import_module
 
     is_collecting = gc.isenabled()
-    gc.disable()  # nothing that is loaded is garbage, and looking for it takes a tenth of the time
+    gc.disable()  # imports create no garbage, and collecting takes a tenth of the time
     try:
         return getattr(import_module(_HOMES[name]), name)
     finally:

@@ -1,4 +1,4 @@
-"""What a test may claim of the requests in a namespace. Each claim that fails says what came instead."""
+"""Assertions about the requests in a namespace. A failed one shows the actual requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import UsageError, did_you_mean
-from emulator.journal_text import MAX_LINES, counted, is_unmatched, lines, outcome, place, prompt_of, reasons, shown
+from emulator.journal_text import MAX_LINES, counted, is_unmatched, lines, outcome, place, reasons, shown
 from emulator.state.exchanges import Exchange
 
 MAX_VALUE = 80
-"""Characters of a value in a message."""
+"""The maximum characters of a value in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class RuleUse:
 
 
 class Assertions:
-    """The claims. Each raises AssertionError, whose traceback ends in the test."""
+    """The assertions. Each raises AssertionError, whose traceback ends in the test."""
 
     if TYPE_CHECKING:
 
@@ -36,11 +36,11 @@ class Assertions:
     def assert_called(
         self, times: int | None = None, *, body_contains: str | Mapping[str, Any] | None = None, **wanted: Any
     ) -> tuple[Exchange, ...]:
-        """Requests came, exactly so many if `times` is given; the answer is those that fit.
+        """Asserts that matching requests arrived, exactly `times` if given, and returns them.
 
-        body_contains: a text that the body holds, or a part of its JSON. Others: `provider`, `operation`, `model`,
-        `rule`, `status`, `outcome`, `stream` as in the journal, and `prompt`, a text that the last message of the user
-        contains."""
+        body_contains: a text in the body, or a part of its JSON. Others: `provider`, `operation`, `model`, `rule`,
+        `status`,
+        `outcome` and `stream` as in the journal, and `prompt`, a text in the user's last message."""
         __tracebackhide__ = True
         _check(times, wanted)
         exchanges = self.journal
@@ -59,12 +59,12 @@ class Assertions:
         raise AssertionError("\n".join(message) if exchanges else f"{said}{with_what} expected, none came")
 
     def assert_not_called(self, **wanted: Any) -> None:
-        """No such request came."""
+        """Asserts that no matching request arrived."""
         __tracebackhide__ = True
         self.assert_called(0, **wanted)
 
     def assert_all_rules_used(self) -> None:
-        """Every rule has answered at least once."""
+        """Asserts that every rule has answered at least once."""
         __tracebackhide__ = True
         rules = self.rules_used()
         unused = [each for each in rules if not each.used]
@@ -80,8 +80,9 @@ class Assertions:
         raise AssertionError("\n".join(message))
 
     def assert_no_unmatched(self, *, also_generated: bool = False) -> None:
-        """Every request met a rule and an endpoint. Where no rule is required, generated answers are all right, unless
-        `also_generated` is True."""
+        """Asserts that every request matched a rule and reached an endpoint. Generated answers count as matched if
+        the scenario allows them, unless `also_generated` is True.
+        """
         __tracebackhide__ = True
         unmatched = [each for each in self.journal if is_unmatched(each, also_generated=also_generated)]
         if not unmatched:
@@ -93,7 +94,7 @@ class Assertions:
         raise AssertionError("\n".join(message))
 
     def assert_spend(self, max: Decimal | float | str, *, provider: str | None = None) -> Decimal:
-        """All requests together cost no more, in USD; the answer is what they cost."""
+        """Asserts that all requests together cost at most `max` USD, and returns their cost."""
         __tracebackhide__ = True
         limit = _amount(max)
         exchanges = [each for each in self.journal if provider is None or each.place[0] == provider]
@@ -115,7 +116,7 @@ _FACTS = ("provider", "operation", "model", "rule", "status", "outcome", "stream
 
 def _check(times: int | None, wanted: Mapping[str, Any]) -> None:
     if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 0):
-        raise UsageError(f"times is {times!r}. Give a whole number from 0.")
+        raise UsageError(f"times is {times!r}. Give a whole number, 0 or more.")
     for name in wanted:
         if name not in _FACTS:
             known = ["times", "body_contains", *_FACTS]
@@ -136,7 +137,7 @@ def _money(amount: Decimal) -> str:
 
 
 def _row(exchange: Exchange) -> str:
-    prompt = prompt_of(exchange)
+    prompt = exchange.prompt
     asked = f"  {shown(prompt)}" if prompt else ""
     return f"#{exchange.number}  {place(exchange)}  {exchange.model or '-'}{asked}  {outcome(exchange)}"
 
@@ -144,7 +145,7 @@ def _row(exchange: Exchange) -> str:
 def _differences(
     exchange: Exchange, body_contains: str | Mapping[str, Any] | None, wanted: Mapping[str, Any]
 ) -> list[str]:
-    """In what an exchange is not what was wanted; nothing when it is."""
+    """Yields the differences between an exchange and the expectation; none if it matches."""
     provider, _, _ = exchange.place
     facts = {
         "provider": provider or None,
@@ -160,8 +161,8 @@ def _differences(
         for name, value in wanted.items()
         if name != "prompt" and facts[name] != value
     ]
-    if "prompt" in wanted and str(wanted["prompt"]) not in prompt_of(exchange):
-        found.append(f"prompt: {_value(prompt_of(exchange))} does not contain {_value(wanted['prompt'])}")
+    if "prompt" in wanted and str(wanted["prompt"]) not in exchange.prompt:
+        found.append(f"prompt: {_value(exchange.prompt)} does not contain {_value(wanted['prompt'])}")
     if isinstance(body_contains, str):
         found += _text_missing(exchange, body_contains)
     elif body_contains is not None:
@@ -184,7 +185,7 @@ def _text_missing(exchange: Exchange, wanted: str) -> list[str]:
 
 
 def _texts(value: Any) -> list[str]:
-    """All texts in JSON: keys and values."""
+    """Yields all texts in JSON: keys and values."""
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
@@ -193,7 +194,9 @@ def _texts(value: Any) -> list[str]:
 
 
 def _missing(path: str, found: Any, wanted: Any) -> list[str]:
-    """Where JSON does not hold what is wanted: mappings may have more members, lists may not have more items."""
+    """Yields where JSON doesn't contain the expected data: mappings may have more members, lists may not have more
+    items.
+    """
     if isinstance(wanted, Mapping):
         if not isinstance(found, Mapping):
             return [f"{path}: {_value(found)}, expected a mapping"]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Found = tuple[Exchange, ...]
 SETTLE_TIME = 0.2
-"""Seconds to wait for answers that are about to end, before a verdict."""
+"""Seconds to wait for answers that are about to end before a verdict."""
 
 
 class NamespaceClient(Assertions):
@@ -48,7 +48,7 @@ class NamespaceClient(Assertions):
         return f"{self._base.origin}/@{self.name}"
 
     def url(self, provider: str) -> str:
-        """A provider's base URL, to which its documented path is added."""
+        """Returns a provider's base URL, to which its documented path is added."""
         if arguments.text("provider", provider) not in PROVIDERS:
             hint = did_you_mean(provider, list(PROVIDERS))
             raise UsageError(f"There is no provider '{provider}'.{hint} Providers: {', '.join(PROVIDERS)}")
@@ -66,22 +66,22 @@ class NamespaceClient(Assertions):
 
     @property
     def last(self) -> Exchange:
-        """The newest exchange. Raises AssertionError when there is none."""
+        """The newest exchange. Raises AssertionError if there is none."""
         __tracebackhide__ = True
         exchanges = self.journal
         if not exchanges:
-            raise AssertionError("no request has come yet")
+            raise AssertionError("no request has arrived yet")
         return exchanges[-1]
 
     def clear(self) -> None:
-        """Forget all exchanges; the next ones are numbered on."""
+        """Removes all exchanges; numbers continue."""
         self._server.call(lambda: self._namespace().journal.clear())
 
     def wait_for(self, count: int = 1, *, timeout: float = 10.0, **wanted: Any) -> tuple[Exchange, ...]:
-        """Return once so many requests are answered, and give their exchanges. Blocks: in a coroutine, use
-        `wait_for_async`. Raises AssertionError after `timeout` seconds.
-
-        Others: `provider`, `rule`, `status`, `outcome`, `model`, to count only such requests."""
+        """Waits until `count` requests have been answered, and returns their exchanges. Blocks: in a coroutine, use
+        `wait_for_async`. Raises AssertionError after `timeout` seconds. `provider`, `rule`, `status`, `outcome` and
+        `model` restrict which requests count.
+        """
         __tracebackhide__ = True
         selection, seconds = _wanted(count, timeout, wanted)
         try:
@@ -90,7 +90,7 @@ class NamespaceClient(Assertions):
             raise AssertionError(self._not_come(count, seconds, selection)) from None
 
     async def wait_for_async(self, count: int = 1, **options: Any) -> tuple[Exchange, ...]:
-        """The same for a coroutine, which lets others run meanwhile."""
+        """The same for coroutines, without blocking."""
         return await asyncio.to_thread(self.wait_for, count, **options)
 
     def _over(self, selection: "Selection", count: int, seconds: float) -> Callable[[App], Coroutine[Any, Any, Found]]:
@@ -108,7 +108,7 @@ class NamespaceClient(Assertions):
         return "\n".join([f"{said}; these came:", *lines(exchanges)]) if exchanges else f"{said}; none came"
 
     def rule(self, rule: str | Mapping[str, Any] | None = None, /, **options: Any) -> str:
-        """Try a rule before all others from now on; the answer is its name.
+        """Adds a rule that is tried before all others, and returns its name.
 
             emulator.rule("weather", reply="Sunny.")               # the prompt contains this text
             emulator.rule(model="deepseek-*", error=429, times=2)
@@ -116,8 +116,8 @@ class NamespaceClient(Assertions):
             emulator.rule({"match": {...}, "reply": {...}})        # as in a scenario
 
         options: the keys of a rule, and those of its `match`. A reply is a text, a mapping as in a scenario, a status,
-        an `emulator.reply.Reply`, or a function, also an async one: it gets the request, an
-        `emulator.request.ModelRequest`, and returns one of these. Raises UsageError and ScenarioError."""
+        an `emulator.reply.Reply`, or a function (sync or async) that takes the request, an
+        `emulator.request.ModelRequest`, and returns one of these. Raises UsageError or ScenarioError."""
         __tracebackhide__ = True
         made = written(rule, options)
         functions = {place: self._watched(function) for place, function in made.functions.items()}
@@ -125,11 +125,11 @@ class NamespaceClient(Assertions):
         return self._change(lambda app: app.namespaces.own(self.name).add_rule(made.model, functions, origin).rule.name)
 
     def _watched(self, function: Function) -> Function:
-        """A function that gives replies, as the server calls it."""
+        """Returns the function for a reply, as the server calls it."""
         return function
 
     def rules_used(self) -> list[RuleUse]:
-        """How often each rule has answered, in the order of trying; the examples that come along are not listed."""
+        """How often each rule has answered, in the order in which they are tried, without the default examples."""
 
         def read() -> list[RuleUse]:
             where = self._namespace()
@@ -145,8 +145,9 @@ class NamespaceClient(Assertions):
         return self._server.call(lambda: self._namespace().state)
 
     def load(self, scenario: ScenarioSource) -> None:
-        """Replaces the scenario: its rules and faults count from the beginning, and everything else stays, except the
-        clock if the scenario sets another one. Raises ScenarioError, and then nothing has changed."""
+        """Replaces the scenario and resets the counters of its rules and faults. Everything else stays, except the
+        clock if the scenario sets another one. Raises ScenarioError, and then nothing has changed.
+        """
         compiled = compile_scenario(arguments.source(scenario))
         self._change(lambda app: api.use_scenario(app, self.name, compiled, keeps_rules=True))
 
@@ -164,32 +165,33 @@ class NamespaceClient(Assertions):
         self._server.call_async(lambda app: app.until_idle(), arguments.number("timeout", timeout))
 
     def acknowledge(self, exchange: int, outcome: str, **words: Any) -> None:
-        """Say how an exchange ended for the client: `complete`, `partial` or `failed`; also `text`, what it understood,
-        `error`, what it raised, and `usage`, the tokens that it has booked. Raises EmulatorError."""
+        """Reports how an exchange ended for the client: `complete`, `partial` or `failed`; also the `text` it
+        received, the `error` it raised, and the `usage` (tokens) it counted. Raises EmulatorError.
+        """
         from emulator.control.models import AcknowledgeBody
 
         try:
             word = AcknowledgeBody(exchange=exchange, outcome=outcome, **words)
         except ValueError as error:
-            raise UsageError(f"This is no acknowledgement: {error}") from None
+            raise UsageError(f"This is not a valid acknowledgement: {error}") from None
         self._change(lambda app: api.acknowledge(app, self.name, word))
 
     def verdict(self, *, silence: float = 60.0, first_token: float = 120.0) -> "Verdict":
-        """What the journal shows of the client that made these requests.
+        """Returns what the journal shows about the client that made these requests.
 
         silence: seconds without a byte after which it should have given up.
-        first_token: seconds without a token after which it should have given up, whatever else came."""
+        first_token: seconds without a token after which it should have given up, even if it received other bytes."""
         from emulator.verdict import Limits, judge
 
         limits = Limits(arguments.number("silence", silence), arguments.number("first_token", first_token))
         with suppress(TimeoutError, EmulatorError):
-            self.wait_until_idle(SETTLE_TIME)  # what has just ended for the client may not have ended for the server
+            self.wait_until_idle(SETTLE_TIME)  # for the server, answers may end later than for the client
         return judge([exchange.details() for exchange in self.journal], limits)
 
     def assert_no_findings(
         self, *, allow: Iterable[str] = (), silence: float = 60.0, first_token: float = 120.0
     ) -> None:
-        """Raises AssertionError with every finding, but for those whose codes are allowed."""
+        """Raises AssertionError with all findings, except for those with allowed codes."""
         __tracebackhide__ = True
         from emulator.verdict.formats.text import failure
 
@@ -244,11 +246,11 @@ class Faults:
         return True
 
     def clear(self) -> None:
-        """Removes all of them."""
+        """Removes all faults."""
         self._disarm(lambda app: api.remove_faults(app, self._world.name))
 
     def _disarm(self, work: Callable[[App], Result]) -> Result:
-        world = self._world  # works even after the server has stopped: tests clean up then
+        world = self._world  # works even after the server has stopped, when tests clean up
         return world._server.call(lambda: work(world._app()))
 
 

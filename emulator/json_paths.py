@@ -16,7 +16,7 @@ _DOT = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|\.", re.DOTALL)
 
 
 def compiled_path(path: str) -> Any:
-    """The compiled path. Raises jsonpath's JSONPathError."""
+    """Compiles a path. Raises jsonpath's JSONPathError."""
     return _environment().compile(path)
 
 
@@ -42,7 +42,7 @@ def _environment() -> Any:
 
 
 def patterns_in(path: str) -> Iterator[str]:
-    """The patterns that a path gives to `match` and `search`."""
+    """Yields the patterns that a path passes to `match` and `search`."""
     waiting: list[Any] = [compiled_path(path)]
     while waiting:
         part = waiting.pop()
@@ -58,7 +58,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def as_regex(pattern: str) -> str:
-    """An I-Regexp as Python writes it: a dot stands for no line end."""
+    """Converts an I-Regexp to Python's syntax: a dot doesn't match a line end."""
     return _DOT.sub(lambda found: r"[^\n\r]" if found[0] == "." else found[0], pattern)
 
 

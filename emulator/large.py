@@ -1,10 +1,9 @@
-"""Large bodies, off the event loop: read, checked and let go of in slices, so that no stream waits for one.
+"""Large bodies, off the event loop: parsed, validated and freed in slices, so that no stream waits for one.
 
-A thread of its own is not enough. One call into C holds the interpreter lock to its end, and half a million messages
-are three such calls of a tenth of a second and more: reading the JSON, collecting garbage, and freeing what was read.
-So JSON is read in slices, lists are checked in slices, what was read is frozen out of the garbage collector's sight,
-and whoever drops it last leaves the freeing to the thread. While the thread works, it offers the lock ten times as
-often.
+A thread alone is not enough. A call into C holds the GIL until it returns, and half a million messages take three such
+calls of a tenth of a second or more: parsing the JSON, collecting garbage, and freeing the objects. So JSON is parsed
+in slices, lists are validated in slices, the objects are hidden from the garbage collector with `gc.freeze`, and the
+thread frees them once nothing refers to them. While the thread works, the GIL changes hands ten times as often.
 """
 
 import gc
@@ -23,18 +22,18 @@ from emulator.offload import Pool, yielding_often
 Result = TypeVar("Result")
 
 LARGE = 1 << 16
-"""Bytes. What is shorter takes a few milliseconds at worst, and is read on the loop."""
+"""Bytes. Shorter bodies take a few milliseconds at most, and are parsed on the event loop."""
 _ITEMS = 512
 _NEVER = 1 << 30
 
 
 async def elsewhere(work: Callable[..., Result], *arguments: object) -> Result:
-    """Do it on the thread for large bodies, one after another. Nothing begins for a client that has left."""
+    """Runs work on the thread for large bodies, one piece at a time. Work for a client that has left is not started."""
     return await _POOL.run(work, *arguments)
 
 
 class _Quiet:
-    """While the thread works: no full collections, and the lock is offered often."""
+    """While the thread works: no full garbage collections, and the GIL changes hands often."""
 
     def __enter__(self) -> None:
         self._yielding = yielding_often()
@@ -50,13 +49,13 @@ class _Quiet:
 _POOL = Pool("large bodies", 1, _Quiet)
 
 
-# What is kept of a large body, and letting go of it
+# The objects of a large body, and how they are freed
 
 _alive = 0
 
 
 class _Kept:
-    """Something large. Its garbage is not looked for, and its end is the thread's."""
+    """A large object. The garbage collector does not examine it, and the thread frees it."""
 
     def __init__(self) -> None:
         global _alive
@@ -99,7 +98,9 @@ def _dismantle(values: list[Any]) -> None:
 
 
 def free(values: Any) -> None:
-    """Empty a list, if it is one, and the large lists in it that nothing else refers to, a slice at a time."""
+    """Empties a list, and the large lists in it that nothing else refers to, one slice at a time. Ignores other
+    values.
+    """
     stack = [values] if isinstance(values, list) else []
     del values
     while stack:
@@ -109,7 +110,7 @@ def free(values: Any) -> None:
             del holder[-_ITEMS:]
             while part:
                 item = part.pop()
-                # Two references are those of this frame: the name, and the argument of getrefcount.
+                # This frame has two references: the name, and the argument of getrefcount.
                 if type(item) is list and len(item) > 1 and sys.getrefcount(item) == 2:
                     stack.append(item)
                 elif type(item) is dict and len(item) > 1 and sys.getrefcount(item) == 2:
@@ -117,11 +118,11 @@ def free(values: Any) -> None:
         del holder
 
 
-# Checking
+# Validation
 
 
 def in_slices(values: Any, check: Callable[[Any], Any]) -> Any:
-    """Check a list of a body with pydantic's own `check`, a slice at a time when it is long."""
+    """Validates a list in a body with pydantic's `check`, one slice at a time if it is long."""
     if not isinstance(values, list) or len(values) <= _ITEMS:
         return check(values)
     checked: list[Any] = []
@@ -146,24 +147,24 @@ def _moved(error: ValidationError, start: int) -> ValidationError:
     return ValidationError.from_exception_data(error.title, details)
 
 
-# Reading
+# Parsing
 
 _SLICE = 1 << 15
 _DEEPEST = 1024
-"""Deeper than that orjson does not read either."""
+"""The maximum depth of orjson."""
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{},]', re.DOTALL)
 _SCALAR = re.compile(rb'[^ \t\r\n,\[\]{}":]+')
 _BLANK = re.compile(rb"[ \t\r\n]*")
 
 
 def loads(data: bytes) -> Any:
-    """What `orjson.loads` gives, and raises, without holding the interpreter lock for long."""
+    """Returns and raises the same as `orjson.loads`, without holding the GIL for long."""
     if len(data) <= LARGE:
         return orjson.loads(data)
     try:
         text = data.decode()
     except UnicodeDecodeError:
-        return orjson.loads(data)  # which looks for that first
+        return orjson.loads(data)  # which checks this first
     reader = _Reader(data)
     try:
         return reader.read()
@@ -172,21 +173,21 @@ def loads(data: bytes) -> Any:
 
 
 class _Lost(Exception):
-    """What stands here is no JSON, or none that can be read in slices."""
+    """This is not JSON, or can't be parsed in slices."""
 
 
 class _Reader:
-    """Reads containers that are larger than a slice member by member, and what fits into a slice with orjson.
+    """Parses containers larger than a slice member by member, and whatever fits into a slice with orjson.
 
-    `at` is always the beginning of a member, or right after one: so text up to a comma that orjson accepts between
-    brackets is whole members, whatever the comma is a part of.
+    `at` is always at the beginning of a member or right after one. So if orjson accepts the text up to a comma between
+    brackets, that text consists of whole members, even if the comma is inside one of them.
     """
 
     def __init__(self, data: bytes) -> None:
         self.data, self.at = data, 0
         self.open: list[Any] = []
         self.is_fresh = True
-        """Whether nothing has been read of the innermost container yet."""
+        """Whether nothing of the innermost container has been parsed yet."""
         self.is_after = False
         """Whether `at` is right after a member."""
 
@@ -204,7 +205,7 @@ class _Reader:
         return root
 
     def _enter(self, at: int) -> Any:
-        """Go into a container; None when there is none."""
+        """Enters a container, and returns it; None if there is none."""
         opening = self.data[at : at + 1]
         if opening not in (b"{", b"["):
             return None
@@ -214,7 +215,7 @@ class _Reader:
         return container
 
     def _go_on(self) -> None:
-        """Past the comma or the bracket that follows a member."""
+        """Moves past the comma or bracket after a member."""
         at = _blank(self.data, self.at)
         following = self.data[at : at + 1]
         if following == b",":
@@ -229,7 +230,7 @@ class _Reader:
         return b"}" if type(self.open[-1]) is dict else b"]"
 
     def _members(self) -> None:
-        """As many whole members as a slice holds; of one that is larger, its beginning."""
+        """Parses as many whole members as a slice holds, or the beginning of a larger one."""
         data, at = self.data, self.at
         if len(self.open) > _DEEPEST:
             raise _Lost
@@ -249,11 +250,13 @@ class _Reader:
             self._begin()
 
     def _slice(self) -> int:
-        """What is looked at in one go: little where it is deep, as each level looks again."""
+        """The number of bytes to examine at once: fewer at depth, since every level examines them again."""
         return _SLICE if len(self.open) <= 32 else min(_SLICE, 1024)
 
     def _survey(self) -> tuple[int | None, int | None]:
-        """The last comma of the innermost container within a slice, and where the container ends, if it does."""
+        """Returns the last comma of the innermost container within a slice, and the end of the container; None if
+        absent.
+        """
         depth, comma = 0, None
         for found in _TOKEN.finditer(self.data, self.at, self.at + self._slice()):
             token = found[0]
@@ -266,21 +269,21 @@ class _Reader:
                 if not depth:
                     return comma, found.start()
                 depth -= 1
-            elif token == b'"':  # a text that is longer than the slice
+            elif token == b'"':  # a string longer than the slice
                 break
         return comma, None
 
     def _take(self, end: int) -> bool:
-        """Read the members up to `end`; False when they are none."""
+        """Parses the members up to `end`. Returns False if they are not valid."""
         part, container = self.data[self.at : end], self.open[-1]
-        above = len(self.open) - 1  # so that orjson sees how deep it is
+        above = len(self.open) - 1  # so that orjson checks the depth
         both = b"{%b}" if type(container) is dict else b"[%b]"
         try:
             value = orjson.loads(b"[" * above + both % part + b"]" * above)
         except orjson.JSONDecodeError:
             return False
         for _ in range(above):
-            if len(value) > 1:  # the part has brackets that close and open these
+            if len(value) > 1:  # brackets in the part close and reopen these
                 return False
             value = value[0]
         if not value:
@@ -293,7 +296,7 @@ class _Reader:
         return True
 
     def _begin(self) -> None:
-        """A member that is larger than a slice: go into it, or read a long text."""
+        """Begins a member larger than a slice: enters it, or parses a long string."""
         container, start, key = self.open[-1], self.at, None
         at = _blank(self.data, start)
         try:
@@ -318,7 +321,7 @@ class _Reader:
             container.append(value)
 
     def read_at_once(self, text: str) -> Any:
-        """Raises what orjson says of the whole, found out from where the reading in slices ended."""
+        """Raises orjson's error for the whole body, found by parsing from where the slices ended."""
         opening = b"".join(b'{"":' if type(each) is dict else b"[" for each in self.open)
         if self.open and not self.is_after:
             opening = opening[:-3] if type(self.open[-1]) is dict else opening
@@ -337,19 +340,19 @@ class _Reader:
 
 
 def _blank(data: bytes, at: int) -> int:
-    """Where the white space ends that begins at `at`."""
+    """Returns the end of the whitespace that begins at `at`."""
     found = _BLANK.match(data, at)
     return found.end() if found else at
 
 
 def _scalar_end(data: bytes, at: int) -> int:
-    """The end of the text, number or word that begins at `at`."""
+    """Returns the end of the string, number or word that begins at `at`."""
     found = _SCALAR.match(data, at)
     return found.end() if found else _text_end(data, at)
 
 
 def _text_end(data: bytes, at: int) -> int:
-    """The end of the text that begins at `at`."""
+    """Returns the end of the string that begins at `at`."""
     if data[at : at + 1] != b'"':
         raise _Lost
     quote = data.find(b'"', at + 1)

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 Result = TypeVar("Result")
 Job = Callable[[], None]
 SWITCH_INTERVAL = 0.0005
-"""Seconds after which a thread that yields often lets the loop's go on: a tenth of the usual."""
+"""The switch interval in seconds while a thread yields often: a tenth of the default."""
 _yielding: list[float] = []
-"""The usual interval, once for each thread that yields often at the moment."""
+"""The default interval, once for each thread that currently yields often."""
 _yielding_lock = threading.Lock()
 
 
@@ -27,13 +27,13 @@ class Abandoned(Exception):
 
 
 def never() -> bool:
-    """The client that stays: the default."""
+    """The default: a client that never leaves."""
     return False
 
 
 @contextmanager
 def yielding_often() -> Iterator[None]:
-    """While it lasts, no thread keeps the interpreter lock for long from one that waits for it."""
+    """Within this context, no thread holds the GIL for long while another one waits for it."""
     with _yielding_lock:
         _yielding.append(_yielding[0] if _yielding else sys.getswitchinterval())
         sys.setswitchinterval(min(SWITCH_INTERVAL, _yielding[0]))
@@ -49,7 +49,7 @@ def yielding_often() -> Iterator[None]:
 class Pool:
     """At most `size` threads, started when first needed. All event loops of a process may share it.
 
-    `while_working` makes a context in which each piece of work is done."""
+    `while_working` returns the context in which each piece of work runs."""
 
     def __init__(
         self, name: str, size: int, while_working: Callable[[], AbstractContextManager[object]] = nullcontext
@@ -61,21 +61,23 @@ class Pool:
 
     def _reset(self) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
-        self._lock = threading.RLock()  # what is dropped within `put` may come back to it
+        self._lock = threading.RLock()  # objects freed within `put` may call it again
         self._threads = 0
         self._busy = 0
 
     async def run(
         self, work: Callable[..., Result], *arguments: object, has_left: Callable[[], bool] = never
     ) -> Result:
-        """The result of `work(*arguments)`. Raises Abandoned, without working, if `has_left()` says so by then."""
+        """Returns the result of `work(*arguments)`. Raises Abandoned, without running it, if `has_left()` is True by
+        then.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Result] = loop.create_future()
         self.put(partial(_do, loop, future, partial(work, *arguments), has_left))
         return await future
 
     def put(self, job: Job) -> None:
-        """Runs it at some point; nothing waits for it. It must not raise. Any thread may call this at any time."""
+        """Runs a job at some point; nothing waits for it. The job must not raise. This is thread-safe."""
         with self._lock:
             self._busy += 1
             if self._busy > self._threads and self._threads < self.size:
@@ -88,7 +90,7 @@ class Pool:
             job = self._jobs.get()
             with self.while_working():
                 job()
-            del job  # or what it refers to lives until the next one comes
+            del job  # or what it refers to would live until the next job
             with self._lock:
                 self._busy -= 1
 
@@ -105,11 +107,11 @@ def _do(
         if future.cancelled() or has_left():
             raise Abandoned
         result = work()
-    except StopIteration as error:  # a future takes no such exception
+    except StopIteration as error:  # a future does not accept StopIteration
         failure = RuntimeError(f"the work raised {error!r}")
     except BaseException as error:
         failure = error
-    with suppress(RuntimeError):  # the loop is closed: its server has ended
+    with suppress(RuntimeError):  # the loop is closed: its server has stopped
         loop.call_soon_threadsafe(_deliver, future, result, failure)
 
 

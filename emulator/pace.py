@@ -1,4 +1,4 @@
-"""When each frame is due: a pure function from tokens to times."""
+"""Computes when each frame is due: a pure function from tokens to times."""
 
 from array import array
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ class Pace:
         return self.ttft <= 0 and self.tokens_per_second == inf
 
     def at_speed(self, speed: float) -> "Pace":
-        """The same pace, multiplied by `speed`; infinity removes all delays."""
+        """Returns the pace multiplied by `speed`; infinity removes all delays."""
         if speed == 1:
             return self
         if speed == inf:
@@ -67,7 +67,7 @@ MAX_KEPT = 4096
 
 
 def schedule(tokens: Iterable[int], pace: Pace, *entropy: seeded.Entropy) -> Sequence[float]:
-    """The time of every frame, in seconds from the start, for frames with `tokens` each.
+    """Returns the time of every frame in seconds from the start, for frames with `tokens` each.
 
     The first token is due at `ttft`, token k at `ttft + k / tokens_per_second`: absolute times, so lateness never
     adds up. A frame with several tokens is due with its last one, a frame without tokens together with the one before
@@ -97,4 +97,4 @@ def _evenly(tokens: tuple[int, ...], ttft: float, gap: float) -> Sequence[float]
 
 
 _even = lru_cache(maxsize=256)(_evenly)
-"""All streams of the same text at the same pace have the same times."""
+"""Cached: all streams of the same text at the same pace have the same times."""

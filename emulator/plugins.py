@@ -10,11 +10,11 @@ from emulator.errors import UsageError
 Class = TypeVar("Class")
 
 LAZY = "emulator_lazy"
-"""In the metadata of a core schema of pydantic's: what makes the schema behind it, which is only needed for errors."""
+"""The key in a pydantic core schema's metadata for a function that makes the actual schema, which only errors need."""
 
 
 class Lazy(Mapping[str, Class]):
-    """A table of classes by name, each given as `module:Class` and imported when it is first named."""
+    """A table of classes by name, each given as `module:Class` and imported on first use."""
 
     def __init__(self, places: Mapping[str, str]) -> None:
         self._places = places
@@ -38,7 +38,7 @@ class Lazy(Mapping[str, Class]):
 
 
 def points(group: str) -> Sequence[EntryPoint]:
-    """The entry points of a group, sorted by name."""
+    """Returns the entry points of a group, sorted by name."""
     return sorted(entry_points(group=group), key=lambda point: (point.name, distribution(point)))
 
 
@@ -55,12 +55,12 @@ def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint
 
 
 def distribution(point: EntryPoint) -> str:
-    """The package that provides an entry point, with its version."""
+    """Returns the package that provides an entry point, with its version."""
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown package"
 
 
 def refused(noun: str, point: EntryPoint, reason: str) -> UsageError:
-    """An error that names the package. `noun` is the kind of plugin, such as `provider`."""
+    """Returns an error that names the package. `noun` is the kind of plugin, such as `provider`."""
     name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
     return UsageError(
         f"The {noun} '{point.name}' of the package {distribution(point)} can't be used: {reason}. "

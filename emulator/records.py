@@ -1,7 +1,5 @@
-"""Records that never change.
-
-A frozen dataclass pays for it with every field of every instance: a tenth of a request's way. These are frozen for the
-type checker, and ordinary at run time.
+"""Immutable records. A frozen dataclass has a cost for each field of each instance: a tenth of a request's time. These
+are frozen for the type checker and ordinary at run time.
 """
 
 from dataclasses import dataclass, field
@@ -12,5 +10,5 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[T]) -> type[T]:
-    """Like `dataclass(frozen=True, slots=True)`, and many of them are made for each request."""
+    """Like `dataclass(frozen=True, slots=True)`, for records that are created many times per request."""
     return dataclass(slots=True, unsafe_hash=True)(cls)

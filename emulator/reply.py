@@ -1,4 +1,4 @@
-"""What is answered: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request makes of a reply."""
+"""Answers as data: a scripted `Reply` or `ErrorReply`, and the `Completion` that a request turns a reply into."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
@@ -10,7 +10,7 @@ from emulator.request import ModelRequest, ToolCall
 
 @record
 class Source:
-    """One source that a web search found. `error` is None when it could be read."""
+    """One source that a web search found. `error` is None if it could be read."""
 
     url: str
     summary: str | None
@@ -20,19 +20,19 @@ class Source:
 
 @record
 class Passage:
-    """A place in something that the client sent along: from `start` up to `end`, in what `kind` names."""
+    """A passage in something that the client sent: from `start` up to `end`, in the unit `kind`."""
 
     kind: Literal["characters", "pages", "blocks", "results"]
-    """`results`: the blocks of a search result that the client found itself."""
+    """`results`: the blocks of a search result that the client sent."""
     index: int
-    """Which of the client's documents, or of its search results."""
+    """The index of the client's document or search result."""
     start: int
     end: int
 
 
 @record
 class Citation:
-    """Where a text comes from. `start` and `end` are its place in the text, in characters."""
+    """A citation. `start` and `end` are its position in the text, in characters."""
 
     url: str
     title: str = ""
@@ -40,25 +40,25 @@ class Citation:
     start: int | None = None
     end: int | None = None
     passage: Passage | None = None
-    """The place in a document of the client's; None: it was found on the Web."""
+    """The passage in one of the client's documents; None if the source is on the web."""
 
 
 @record
 class Thought:
-    """What the model thinks. An empty text is a thought too, in dialects that show one."""
+    """A thought of the model. An empty text is also a thought, in dialects that show one."""
 
     text: str
     signature: str | None = None
-    """What proves that the model thought this; the dialect makes one when it is None and needed."""
+    """Proves that the model thought this; if it is None, the dialect makes one when needed."""
     encrypted: str | None = None
-    """The thought in a form that only the provider can read."""
+    """The thought, encrypted for the provider."""
     summary: str | None = None
-    """What is shown in its place."""
+    """What is shown instead of the thought."""
 
 
 @record
 class Text:
-    """What the model says."""
+    """Text of the answer."""
 
     text: str
     citations: tuple[Citation, ...] = ()
@@ -66,14 +66,14 @@ class Text:
 
 @record
 class Refusal:
-    """The model refuses, in these words."""
+    """A refusal by the model, with its text."""
 
     text: str
 
 
 @record
 class Search:
-    """A search that the provider ran itself."""
+    """A search that the provider ran."""
 
     query: str
     results: tuple[Source, ...] = ()
@@ -82,11 +82,13 @@ class Search:
 
 
 Block = Thought | Text | Refusal | ToolCall | Search
-"""One part of an answer; an answer is several of them, in the order in which they were made."""
+"""One part of an answer. An answer has several blocks, in order."""
 
 
 class CacheUse(NamedTuple):
-    """The tokens of a prompt that were in the cache, and those that were put there; some of these for an hour."""
+    """The prompt's tokens that were read from the cache, and those that were written to it, some of them for an
+    hour.
+    """
 
     read: int = 0
     written: int = 0
@@ -103,32 +105,32 @@ class Usage:
     reasoning: int = 0
     cached: int = 0
     cache_written: int = 0
-    """Tokens of the prompt that were put into the cache."""
+    """Prompt tokens written to the cache."""
     cache_written_1h: int = 0
-    """Those of them that stay there for an hour."""
+    """Those of them that are cached for an hour."""
     searches: int = 0
-    """How many searches the provider ran."""
+    """The number of searches that the provider ran."""
     images: int = 0
-    """Tokens of the prompt's images."""
+    """The tokens of the prompt's images."""
 
 
 @record
 class Reply:
-    """An answer in its final words, before the request's own wishes are honored.
+    """An answer with its final text, before the request's parameters are applied.
 
-    As a rule it thinks, speaks, then calls tools. `blocks` says otherwise: then the three members before are unused."""
+    The usual order is reasoning, text, tool calls. If `blocks` is set, it replaces these three members."""
 
     content: str = ""
     reasoning: str | None = None
     tool_calls: tuple[ToolCall, ...] = ()
     blocks: tuple[Block, ...] = ()
     sources: tuple[Source, ...] | None = None
-    """What a web search found, for providers that report it beside the answer."""
+    """The results of a web search, for providers that report them next to the answer."""
     usage: Mapping[str, int] = field(default_factory=dict)
     """Counts that replace the computed ones: prompt, completion, total, reasoning, cached."""
     finish_reason: str | None = None
     native_reason: str | None = None
-    """The same in the model's own words, for providers that report both."""
+    """The model's own finish reason, for providers that report both."""
     id: str | None = None
     created: int | None = None
     model: str | None = None
@@ -136,21 +138,22 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def without_thoughts(self) -> "Reply":
-        """The same from a model that does not think."""
+        """Returns the reply without thoughts."""
         if self.blocks:
             return replace(self, blocks=tuple([block for block in self.blocks if not isinstance(block, Thought)]))
         return self if self.reasoning is None else replace(self, reasoning=None)
 
     def with_thought(self) -> "Reply":
-        """The same with a thought, if an empty one."""
+        """Returns the reply with a thought, which may be empty."""
         if not self.blocks:
             return self if self.reasoning is not None else replace(self, reasoning="")
         thinks = any(isinstance(block, Thought) for block in self.blocks)
         return self if thinks else replace(self, blocks=(Thought(""), *self.blocks))
 
     def flat(self) -> "Reply":
-        """The same without blocks, for who has no words for them: thoughts, words and refusals, then calls. What was
-        searched is among the sources."""
+        """Returns the reply without blocks, for dialects that have none: reasoning, text and refusals, tool calls.
+        The results of searches become sources.
+        """
         if not self.blocks:
             return self
         thoughts = [block.text for block in self.blocks if isinstance(block, Thought)]
@@ -167,7 +170,7 @@ class Reply:
         )
 
     def in_order(self) -> tuple[Block, ...]:
-        """Everything that it says, in order."""
+        """Returns all blocks, in order."""
         if self.blocks:
             return self.blocks
         text = (Text(self.content),) if self.content else ()
@@ -177,14 +180,15 @@ class Reply:
 
 @record
 class ReplyTemplate:
-    """An answer as a scenario states it: its texts may be templates, and the gaps are filled in for each request.
+    """An answer as a scenario states it: its texts may be templates, and missing parts are generated for each request.
 
-    `reply` holds the given parts; the rest says what to generate, as in `emulator.scenario.replies.ReplyModel`."""
+    `reply` has the given parts; the other members say what to generate, as in
+    `emulator.scenario.replies.ReplyModel`."""
 
     reply: Reply
     alternatives: tuple[str, ...] = ()
     arguments: tuple[Mapping[str, Any] | str, ...] = ()
-    """Those of the tool calls, as data where they were given as data: their texts are rendered one by one."""
+    """The arguments of the tool calls, as data if they were given as data: each of their strings is rendered."""
     is_templated: bool = False
     writes_content: bool = False
     writes_reasoning: bool | None = None
@@ -192,7 +196,7 @@ class ReplyTemplate:
     style: Literal["plain", "markdown", "code"] = "plain"
     locale: str | None = None
     code: str | Callable[[ModelRequest], Any] | None = None
-    """What gives the answer: `python:module:function`, or a function of the program that the emulator runs in."""
+    """The source of the answer: `python:module:function`, or a function of the program in which the emulator runs."""
 
 
 @record
@@ -208,12 +212,12 @@ class ErrorReply:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
-    """The whole body: a string is sent as it is, anything else as JSON."""
+    """Replaces the whole body: a string is sent as it is, anything else as JSON."""
 
 
 @record
 class TokenLogprob:
-    """The log probability of one piece of a stream (as a rule a token) and of its likeliest rivals."""
+    """The log probability of one piece of a stream (usually a token) and of its likeliest alternatives."""
 
     token: str
     logprob: float
@@ -222,17 +226,20 @@ class TokenLogprob:
 
 @record
 class Choice:
-    """One of the `n` answers, as it will be sent. `content`, `reasoning` and `tool_calls` are views of its blocks."""
+    """One of the `n` choices, as it will be sent. `content`, `reasoning` and `tool_calls` are derived from its
+    blocks.
+    """
 
     index: int
     blocks: tuple[Block, ...]
     finish_reason: str
-    """Neutral: `stop`, `stop_sequence`, `length`, `tool_calls`, …; dialects have words of their own for these, and
-    say any other as it is."""
+    """Neutral: `stop`, `stop_sequence`, `length`, `tool_calls`, …; dialects translate these and send any other
+    unchanged.
+    """
     native_reason: str | None = None
-    """The model's own words for it, where they are not the dialect's."""
+    """The model's own finish reason, if it differs from the dialect's."""
     stopped_by: str | None = None
-    """The stop string that was met."""
+    """The stop string at which the text ends."""
     logprobs: tuple[TokenLogprob, ...] | None = None
     reasoning_logprobs: tuple[TokenLogprob, ...] | None = None
     content: str = field(init=False)
@@ -254,14 +261,14 @@ class Choice:
         object.__setattr__(self, "tool_calls", calls)
 
     def with_calls(self, calls: Sequence[ToolCall]) -> tuple[Block, ...]:
-        """The blocks with other tool calls, one for each."""
+        """Replaces the tool calls, one for one."""
         following = iter(calls)
         return tuple([next(following) if isinstance(block, ToolCall) else block for block in self.blocks])
 
 
 @record
 class Completion:
-    """A reply after the request was honored: everything a dialect needs to render it, in either form."""
+    """A reply after the request's parameters were applied: everything a dialect needs to render it, streamed or not."""
 
     id: str
     created: int

@@ -1,4 +1,4 @@
-"""What a client asks for, read once into plain data that matching, generation and rendering share."""
+"""Requests as plain data, parsed once and shared by matching, generation and rendering."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -13,20 +13,20 @@ Role = str
 
 @record
 class ToolCall:
-    """One call of a tool, asked for by the model. `arguments` is JSON text, as on the wire."""
+    """One tool call by the model. `arguments` is JSON text, as on the wire."""
 
     name: str
     arguments: str
     id: str = ""
     kind: Literal["function", "custom", "server"] = "function"
-    """`custom`: the arguments are plain text; `server`: the provider runs the tool itself."""
+    """`custom`: the arguments are plain text; `server`: the provider runs the tool."""
     is_data: bool = field(default=False, compare=False)
-    """Whether the arguments were given as data, so that each model may write them with blanks of its own."""
+    """Whether the arguments were given as data, so that each model may write them with its own whitespace."""
 
 
 @record
 class Message:
-    """One message of the conversation; `content` is its text, list parts joined."""
+    """One message of the conversation; `content` is its text, with list parts joined."""
 
     role: Role
     content: str = ""
@@ -36,13 +36,13 @@ class Message:
     name: str | None = None
     prefix: bool = False
     images: int = 0
-    """How many images it holds."""
+    """The number of images in it."""
     image_tokens: int | None = None
-    """What they cost, where that is known."""
+    """Their tokens, if known."""
     is_error: bool = False
-    """Whether it is the result of a tool that failed."""
+    """Whether it is the result of a failed tool call."""
     continues: bool = False
-    """Whether it stands in one turn with the message before, as a text beside the results of tools."""
+    """Whether it belongs to the same turn as the message before it, for example a text next to tool results."""
 
 
 @record
@@ -56,7 +56,7 @@ class Tool:
 
 @record
 class Controls:
-    """The parameters that shape an answer, after each provider's defaults. None: not asked for."""
+    """The parameters that shape an answer, with each provider's defaults applied. None: not requested."""
 
     max_tokens: int | None = None
     stop: tuple[str, ...] = ()
@@ -67,20 +67,20 @@ class Controls:
     schema: Mapping[str, Any] | None = None
     tools: tuple[Tool, ...] = ()
     tool_choice: str = "auto"
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    """`none`, `auto`, `required` or `name:FUNCTION`."""
     thinking: bool | None = None
-    """True or False: the model should think or not; None: the provider has no such switch."""
+    """Whether the model should think; None if the provider has no such option."""
     reasoning_effort: str | None = None
     include_thoughts: bool = False
-    """Whether thoughts are to be shown, where they are hidden otherwise."""
+    """Whether to show thoughts that are otherwise hidden."""
     include_usage: bool = False
     searches: bool = False
-    """Whether the provider is to search the Web first."""
+    """Whether the provider searches the web first."""
 
 
 @record
 class HttpRequest:
-    """An HTTP request to a provider, and everything it carried. What routing finds out makes another one: `routed`."""
+    """An HTTP request to a provider. Routing adds to it by making another one (`routed`)."""
 
     provider: str
     method: str
@@ -91,28 +91,28 @@ class HttpRequest:
     query: str
     body: bytes
     key: str | None = None
-    """The credential, wherever the provider lets it stand; None when there is none."""
+    """The credential, from any place that the provider accepts; None if there is none."""
     operation: str = ""
-    """Which endpoint it is; empty when there is none at this path."""
+    """The name of the operation; empty if the path has none."""
     dialect: str = ""
-    """The dialect that the endpoint speaks; empty when it speaks none."""
+    """The operation's dialect; empty if it has none."""
     faults: tuple[str, ...] = ()
-    """The faults that the URL asks for, as they stand there."""
+    """The faults in the URL, as they are written there."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """The variable parts of the path, such as `model_name`."""
     sent_path: str = ""
     """The path as it was sent."""
     head_size: int = 0
-    """Bytes of the request's line and headers."""
+    """The bytes of the request line and headers."""
     store: ResponseStore | None = field(default=None, repr=False, compare=False)
-    """The responses that its namespace keeps."""
+    """The stored responses of its namespace."""
     head: object = field(default=None, repr=False, compare=False)
-    """The same for all requests whose heads differ in nothing but the length of the body; None: nobody knows."""
+    """The same object for all requests whose heads differ only in the length of the body; None if that is unknown."""
 
     def routed(
         self, operation: str, dialect: str, parameters: Mapping[str, str], store: ResponseStore | None = None
     ) -> "HttpRequest":
-        """The same request at an endpoint that is known."""
+        """Returns the request with its operation, dialect and parameters."""
         return HttpRequest(
             self.provider,
             self.method,
@@ -134,7 +134,7 @@ class HttpRequest:
 
 @record
 class ModelRequest:
-    """A `HttpRequest` that the provider accepted: its meaning in neutral terms, and the native body beside it."""
+    """An `HttpRequest` that the provider accepted: its meaning in neutral terms, and the native body."""
 
     http_request: HttpRequest
     model: str
@@ -146,10 +146,10 @@ class ModelRequest:
     body: Mapping[str, Any]
     """The native body as sent."""
     served: str = ""
-    """The model that answers to the name that was sent, where that is another one."""
+    """The model that serves the requested name, if it differs."""
 
     prompt: str = field(init=False)
-    """The text of the last user message, or nothing."""
+    """The text of the last user message; empty if there is none."""
 
     def __post_init__(self) -> None:
         prompt = ""
@@ -161,5 +161,5 @@ class ModelRequest:
 
     @property
     def turn(self) -> int:
-        """1 for the first answer of a conversation, 2 for the second, …"""
+        """1 for the first answer in a conversation, 2 for the second, …"""
         return 1 + sum(message.role == "assistant" for message in self.messages)

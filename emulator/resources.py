@@ -1,4 +1,4 @@
-"""Where the files are that travel with the package: scenarios and fixtures."""
+"""Finds the files that come with the package: scenarios and fixtures."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ _PACKAGE = Path(__file__).parent
 
 
 def folder(name: str) -> Path:
-    """The folder `scenarios` or `fixtures`: inside an installed package, or beside it in a checkout."""
+    """Returns the folder `scenarios` or `fixtures`: inside an installed package, or next to it in a checkout."""
     installed = _PACKAGE / f"_{name}"
     return installed if installed.is_dir() else _PACKAGE.parent / name
 
@@ -15,12 +15,14 @@ DEFAULT_SCENARIO = folder("scenarios") / "documented.yaml"
 
 
 def scenario_names() -> list[str]:
-    """The names of the scenarios that travel with the package, such as `incidents/deepseek_busy`."""
+    """Returns the names of the package's scenarios, such as `incidents/deepseek_busy`."""
     root = folder("scenarios")
     return sorted(path.relative_to(root).with_suffix("").as_posix() for path in root.rglob("*.yaml"))
 
 
 def scenario_named(name: str) -> Path | None:
-    """The file of a scenario that travels with the package, named with or without its ending; None for other names."""
+    """Returns the file of one of the package's scenarios, by its name with or without extension; None for other
+    names.
+    """
     plain = name.removesuffix(".yaml")
     return folder("scenarios") / f"{plain}.yaml" if plain in scenario_names() else None

@@ -1,4 +1,4 @@
-"""Rules that a Python program writes: their short forms, and functions that give the reply."""
+"""Rules defined in Python: their short forms, and functions that return the reply."""
 
 import asyncio
 import inspect
@@ -27,9 +27,9 @@ from emulator.scenario.replies import ReplyModel
 M = TypeVar("M", bound=BaseModel)
 Function = Callable[[ModelRequest], Any]
 BUSY = 0.5
-"""Seconds in which the test's own event loop has to begin with an async reply; a loop that is blocked gets none."""
+"""Seconds within which the test's own event loop must start an async reply; otherwise it counts as blocked."""
 STAND_IN = "python:emulator:function"
-"""What stands in the rule where a function gives the reply that cannot be named."""
+"""A placeholder in the rule for a function that has no importable name."""
 NAMED = re.compile(r"[A-Za-z_][\w.]*")
 RULE_KEYS = tuple(RuleModel.model_fields)
 MATCH_KEYS = tuple(field.alias or name for name, field in Match.model_fields.items())
@@ -37,14 +37,14 @@ MATCH_KEYS = tuple(field.alias or name for name, field in Match.model_fields.ite
 
 @dataclass(frozen=True, slots=True)
 class WrittenRule:
-    """A rule, and the functions that give its answers, by their places."""
+    """A rule, and the functions that return its answers, by position."""
 
     model: RuleModel
     functions: Mapping[int, Function]
 
 
 def written(given: str | Mapping[str, Any] | None, options: Mapping[str, Any]) -> WrittenRule:
-    """The rule that `NamespaceClient.rule` is called for. Raises UsageError and ScenarioError."""
+    """Builds the rule for a call of `NamespaceClient.rule`. Raises UsageError or ScenarioError."""
     data: dict[str, Any] = {}
     if isinstance(given, Mapping):
         data |= given
@@ -71,7 +71,7 @@ def written(given: str | Mapping[str, Any] | None, options: Mapping[str, Any]) -
 
 
 def caller() -> str:
-    """Where the program stands that calls the emulator, as `path:line`."""
+    """Returns the position of the caller in the user's program, as `path:line`."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "emulator":
         frame = frame.f_back
@@ -83,7 +83,7 @@ def caller() -> str:
 
 
 def _spell_out(data: dict[str, Any], functions: dict[int, Function]) -> None:
-    """Write the short forms of a rule's answers as a scenario does."""
+    """Expands the short forms of a rule's answers into a scenario's form."""
     if "reply" in data:
         answer = _answer(data["reply"], 0, functions)
         del data["reply"]
@@ -95,7 +95,7 @@ def _spell_out(data: dict[str, Any], functions: dict[int, Function]) -> None:
 
 
 def _answer(given: Any, place: int, functions: dict[int, Function]) -> dict[str, Any]:
-    """One answer as an item of `replies`."""
+    """Returns one answer as an item of `replies`."""
     if isinstance(given, str):
         return {"reply": {"content": given}}
     if isinstance(given, int) and not isinstance(given, bool):
@@ -120,14 +120,16 @@ def _error(given: Any) -> Any:
 
 
 def _name_of(function: Any) -> str:
-    """Its name as a scenario has it, as far as it has one."""
+    """Returns the function's name in a scenario, or the placeholder."""
     module, name = getattr(function, "__module__", None), getattr(function, "__qualname__", None)
     is_named = isinstance(module, str) and isinstance(name, str) and NAMED.fullmatch(module) and name.isidentifier()
     return f"python:{module}:{name}" if is_named else STAND_IN
 
 
 def _function(given: Callable[..., Any]) -> Function:
-    """The function as the emulator calls it, in a thread. What is async runs in the caller's loop when there is one."""
+    """Wraps a function for the emulator, which calls it in a thread. Async functions run in the caller's loop, if
+    any.
+    """
     try:
         loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:
@@ -144,8 +146,9 @@ def _function(given: Callable[..., Any]) -> Function:
 
 
 def _awaited(said: Awaitable[Any], loop: asyncio.AbstractEventLoop | None) -> Any:
-    """The result of what a function awaits: in the loop of the test, where its own objects live, unless that is
-    blocked or gone; then in a loop of its own."""
+    """Returns the result of an awaitable. It runs in the test's loop, which owns the test's objects, or in a new
+    loop if that one is blocked or closed.
+    """
     if loop is not None and loop.is_running():
         begun: Future[None] = Future()
 
@@ -159,7 +162,7 @@ def _awaited(said: Awaitable[Any], loop: asyncio.AbstractEventLoop | None) -> An
         try:
             begun.result(BUSY)
         except TimeoutError:
-            if begun.cancel():  # it has not begun, and will not
+            if begun.cancel():  # it has not started, and will not
                 return asyncio.run(_whole(said))
         return running.result()
     return asyncio.run(_whole(said))
@@ -173,7 +176,7 @@ def _whole(said: Awaitable[Any]) -> Coroutine[Any, Any, Any]:
 
 
 def _as_answer(said: Any, request: ModelRequest | None = None) -> Reply:
-    """What a function gives, word for word, as a reply. Raises ScriptedError for an error, and UsageError."""
+    """Converts a function's result to a literal reply. Raises ScriptedError for an error, and UsageError."""
     if isinstance(said, str):
         return Reply(content=said)
     if isinstance(said, Reply):
@@ -183,7 +186,7 @@ def _as_answer(said: Any, request: ModelRequest | None = None) -> Reply:
     is_status = isinstance(said, int) and not isinstance(said, bool)
     if not is_status and not isinstance(said, Mapping):
         raise UsageError(
-            f"gave {type(said).__name__}: give a text, a mapping as under `reply:` in a scenario, or a Reply"
+            f"returned {type(said).__name__}; expected a text, a mapping as under `reply:` in a scenario, or a Reply"
         )
     if isinstance(said, Mapping) and "error" not in said:
         inner = said.get("reply", said)
@@ -194,7 +197,7 @@ def _as_answer(said: Any, request: ModelRequest | None = None) -> Reply:
 
 
 def _as_reply(said: Mapping[str, Any]) -> Reply:
-    """A mapping as a reply. Its texts are no templates: they may repeat what anyone wrote."""
+    """Converts a mapping to a reply. Its texts are not templates, since they may contain text from clients."""
     texts = {name: said[name] for name in ("content", "reasoning") if isinstance(said.get(name), str)}
     rest = {name: value for name, value in said.items() if name not in texts}
     calls = rest.get("tool_calls")
@@ -212,11 +215,13 @@ def _json(value: Any) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError as error:
-        raise UsageError(f"gave arguments of a tool call that cannot be written as JSON: {error}") from None
+        raise UsageError(f"returned tool call arguments that can't be written as JSON: {error}") from None
 
 
 def _checked(model: type[M], data: Any) -> M:
     try:
         return build(model, Document("the reply", data))
     except ScenarioError as error:
-        raise UsageError(f"gave a wrong reply: {'; '.join(problem.message for problem in error.problems)}") from None
+        raise UsageError(
+            f"returned an invalid reply: {'; '.join(problem.message for problem in error.problems)}"
+        ) from None

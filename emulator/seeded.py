@@ -11,7 +11,7 @@ Entropy = str | int | bytes
 
 
 def digest(*ingredients: Entropy) -> bytes:
-    """32 bytes that depend on all values and their order."""
+    """Returns 32 bytes that depend on all values and their order."""
     return hashed(mixed(*ingredients))
 
 
@@ -29,27 +29,32 @@ def mixed(*ingredients: Entropy) -> bytes:
     return b"".join(parts)
 
 
+def mixed_bytes(data: bytes) -> bytes:
+    """Returns the same for one value in bytes."""
+    return b"%d:%b" % (len(data), data)
+
+
 mixed_before = lru_cache(maxsize=1024)(mixed)
-"""The same, cached, for values that recur often."""
+"""The same, cached, for values that are used often."""
 
 
 def hashed(mixture: bytes) -> bytes:
-    """The digest of what was mixed."""
+    """Returns the digest of mixed values."""
     return blake2b(mixture, digest_size=32).digest()
 
 
 def roll(*ingredients: Entropy) -> int:
-    """A whole number in [0, 2**64)."""
+    """Returns an integer in [0, 2**64)."""
     return int.from_bytes(digest(*ingredients)[:8], "big")
 
 
 def fraction(*ingredients: Entropy) -> float:
-    """A number in [0, 1)."""
+    """Returns a number in [0, 1)."""
     return (roll(*ingredients) >> 11) / (1 << 53)
 
 
 def generator(*ingredients: Entropy) -> random.Random:
-    """A separate generator for work that needs many numbers, such as generating a text."""
+    """Returns a separate generator, for work that needs many numbers, such as generating a text."""
     return random.Random(roll(*ingredients))
 
 
@@ -59,10 +64,10 @@ _ALPHANUMERIC = bytes(
 
 
 def letters(entropy: bytes, length: int) -> str:
-    """Letters and digits from random bytes, at most one per byte."""
+    """Returns letters and digits from random bytes, at most one per byte."""
     return entropy[:length].translate(_ALPHANUMERIC).decode()
 
 
 def alphanumeric(length: int, *ingredients: Entropy) -> str:
-    """`length` (at most 32) letters and digits, for ids."""
+    """Returns `length` (at most 32) letters and digits, for ids."""
     return letters(digest(*ingredients), length)

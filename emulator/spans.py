@@ -1,7 +1,7 @@
-"""OpenTelemetry: a server span with the GenAI attributes for each exchange. Needs the extra `otel`; loaded by it alone.
+"""OpenTelemetry: a server span with the GenAI attributes for each exchange. Needs the extra `otel`.
 
-Spans are made once an exchange is over, by a thread, so they cost an answer nothing but a place in a queue. No prompt
-and no answer is in them."""
+A thread makes the spans after exchanges have ended, so an answer costs only an entry in a queue. Spans contain neither
+prompts nor answers."""
 
 import contextlib
 import os
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Tracer, TracerProvider
 
 MAX_QUEUED = 10_000
-"""Exchanges that wait for their spans; those beyond them get none."""
+"""The maximum number of exchanges that wait for their spans; others get none."""
 CLOSE_TIMEOUT = 5.0
-"""Seconds that spans have to be exported in at the end."""
+"""Seconds for exporting the remaining spans at the end."""
 NANOSECONDS = 1_000_000_000
 OPERATIONS: Mapping[str, str] = {
     "chat": "chat",
@@ -31,7 +31,7 @@ OPERATIONS: Mapping[str, str] = {
     "generate_content": "generate_content",
     "stream_generate_content": "generate_content",
 }
-"""What GenAI's conventions call the operations; others keep their names."""
+"""The operations' names in the GenAI conventions; others keep their names."""
 REQUESTED: Mapping[str, str] = {
     "temperature": "gen_ai.request.temperature",
     "top_p": "gen_ai.request.top_p",
@@ -47,7 +47,7 @@ REQUESTED: Mapping[str, str] = {
 
 
 class Spans:
-    """Gives each exchange that is over a span."""
+    """Makes a span for each exchange that has ended."""
 
     def __init__(self, provider: "TracerProvider", on_close: Callable[[], None] = lambda: None) -> None:
         self._tracer: Tracer = provider.get_tracer("emulator")
@@ -61,7 +61,7 @@ class Spans:
             self._queue.put_nowait(exchange)
 
     def close(self) -> None:
-        """Make the spans that are still to be made, and export them."""
+        """Makes and exports the remaining spans."""
         self._queue.put(None)
         self._thread.join(CLOSE_TIMEOUT)
         self._on_close()
@@ -72,7 +72,7 @@ class Spans:
 
 
 def check_installed() -> None:
-    """Raises UsageError without the packages of the extra."""
+    """Raises UsageError if the packages of the extra are not installed."""
     try:
         import opentelemetry.exporter.otlp.proto.http.trace_exporter
         import opentelemetry.sdk.trace.export  # noqa: F401 - whether it can be imported
@@ -81,7 +81,7 @@ def check_installed() -> None:
 
 
 def exported() -> Spans:
-    """Spans that go where the OTEL_… variables say, by OTLP over HTTP."""
+    """Exports spans by OTLP over HTTP, as the OTEL_… variables say."""
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -96,7 +96,7 @@ def exported() -> Spans:
 
 
 def make_span(tracer: "Tracer", exchange: Exchange) -> None:
-    """The span of an exchange that is over. Its parent is the one that the client named in `traceparent`."""
+    """Makes the span of an exchange. Its parent is the one in the client's `traceparent` header."""
     from opentelemetry.propagate import extract
     from opentelemetry.trace import SpanKind, Status, StatusCode
 
@@ -123,7 +123,7 @@ def make_span(tracer: "Tracer", exchange: Exchange) -> None:
 
 
 def attributes_of(exchange: Exchange) -> dict[str, Any]:
-    """What a span says of an exchange, without a prompt or an answer."""
+    """Returns the attributes of a span, without prompt and answer."""
     provider, method, path = exchange.place
     request, key = exchange.request, exchange.key
     host, _, port = request.headers.get("host", "").partition(":")
@@ -175,7 +175,7 @@ def _requested(body: Any) -> dict[str, Any]:
 
 
 def _answered(exchange: Exchange) -> dict[str, Any]:
-    """The id and the finish reasons, as they stand in the answer."""
+    """Returns the id and the finish reasons in the answer."""
     said = exchange.response.said
     return {
         "gen_ai.request.stream": exchange.stream or None,

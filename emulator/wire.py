@@ -1,7 +1,7 @@
-"""An answer on its way, as data: what is sent, in which pieces and when. No sockets and no clocks here.
+"""An answer as data before it is sent: which bytes, in which pieces, and when. No sockets and no clocks here.
 
 A dialect renders a `PlannedBody`: the head and the runs of a healthy answer, which playback sends as they are. A fault
-works on the same answer spelled out as a list of `Step`s (`PlannedBody.steps`), and may put anything in it.
+works on the same answer as a list of `Step`s (`PlannedBody.steps`), which it may change in any way.
 """
 
 from array import array
@@ -29,20 +29,21 @@ Part = Literal[
     "piece",
     "packed",
 ]
-"""What a frame means. `role` opens the stream, `frame` begins or ends a block of it, `ping` is an event that says
-nothing. Faults make two more kinds: `piece`, bytes whose event ends in a later frame, and `packed`, what counts as an
-event and is none that could be read: the last piece of one, several together, or a compressed one."""
+"""The meaning of a frame. `role` opens the stream, `frame` begins or ends a block, `ping` is an event without
+content. Faults add two kinds: `piece`, bytes whose event ends in a later frame, and `packed`, which counts as an
+event but can't be parsed as one: the last piece of an event, several events together, or a compressed one.
+"""
 NOTHING_ELSE: frozenset[Part] = frozenset()
 Framing = Literal["chunks", "length", "close", "none"]
-"""How the client learns where a body ends: chunks, a Content-Length, the end of the connection; or there is no body."""
+"""How the end of a body is marked: chunks, a Content-Length, the end of the connection; `none`: there is no body."""
 
 
 @record
 class FrameRun:
     """Frames that differ only in their middle: frame k is `before + pieces[k] + after`.
 
-    A stream of 200 tokens is one run over pieces that were cut and escaped once for all requests. `tokens[k]` is how
-    many tokens frame k delivers: the pace counts them; a frame of 0 travels together with its neighbour."""
+    A stream of 200 tokens is one run over pieces that were split and escaped once for all requests. `tokens[k]` is the
+    number of tokens in frame k, for the pace; a frame without tokens is sent together with its neighbor."""
 
     part: Part
     before: bytes
@@ -50,12 +51,12 @@ class FrameRun:
     after: bytes
     tokens: Sequence[int]
     also: frozenset[Part] = NOTHING_ELSE
-    """What else each frame means: one event may bring the finish reason, the usage and the end."""
+    """Further meanings of each frame: one event may have the finish reason, the usage and the end."""
     first: int | None = None
-    """The number of the first frame, for streams whose events are counted: frame k is
+    """The number of the first frame, for streams with numbered events: frame k is
     `before + str(first + k) + middle + pieces[k] + after`."""
     middle: bytes = b""
-    """What stands between the number and the piece."""
+    """The bytes between the number and the piece."""
 
     def frames(self) -> Iterator[bytes]:
         if self.first is not None:
@@ -66,7 +67,7 @@ class FrameRun:
             yield self.before + piece + self.after
 
     def joined(self) -> bytes:
-        """All frames in one piece, in one pass over memory."""
+        """Returns all frames joined, in one pass over memory."""
         if not self.pieces:
             return b""
         if self.first is not None:
@@ -82,12 +83,12 @@ class FrameRun:
 
 @lru_cache(maxsize=64)
 def _numbers(first: int, count: int) -> tuple[bytes, ...]:
-    """So many numbers in digits."""
+    """Returns `count` consecutive numbers as digits."""
     return tuple([b"%d" % number for number in range(first, first + count)])
 
 
 def single(part: Part, frame: bytes, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> FrameRun:
-    """A run of one frame."""
+    """Returns a run of one frame."""
     return FrameRun(part, b"", (frame,), b"", (tokens,), also)
 
 
@@ -99,23 +100,25 @@ class Head:
     headers: tuple[Header, ...]
     at: float = 0.0
     framing: Framing | None = None
-    """How the body is framed; None: as the headers and HTTP demand."""
+    """How the body is framed; None: as the headers and HTTP require."""
     over: float = 0.0
-    """Seconds over which it dribbles out, byte by byte."""
+    """Seconds over which it is sent byte by byte."""
 
 
 @record
 class Data:
-    """Bytes of the body, framed as HTTP demands (one chunk, or as they are under a Content-Length)."""
+    """Bytes of the body, framed as HTTP requires (as one chunk, or unchanged with a Content-Length)."""
 
     data: bytes
     part: Part = "body"
     tokens: int = 0
     at: float = 0.0
     gap: float = 0.0
-    """At least so many seconds after the bytes before it, also when those were late: a segment of its own."""
+    """The minimum number of seconds after the previous bytes, even if those were late, so that it is a separate
+    segment.
+    """
     also: frozenset[Part] = NOTHING_ELSE
-    """What else it means beside `part`."""
+    """Its meanings in addition to `part`."""
 
     def means(self, *parts: Part) -> bool:
         """Whether it has any of these meanings."""
@@ -124,7 +127,7 @@ class Data:
 
 @record
 class Raw:
-    """Bytes past the HTTP layer, exactly as they are: anything, also before the head."""
+    """Raw bytes, not framed by HTTP; they may even precede the head."""
 
     data: bytes
     at: float = 0.0
@@ -132,30 +135,30 @@ class Raw:
 
 @record
 class End:
-    """The body ends as HTTP demands; the connection stays open for the next request."""
+    """The body ends as HTTP requires; the connection stays open for the next request."""
 
     at: float = 0.0
     trailers: tuple[Header, ...] = ()
-    """What follows the last chunk."""
+    """The headers after the last chunk."""
 
 
 @record
 class Close:
-    """The connection is closed with FIN, whatever the body still owes."""
+    """The connection is closed with FIN, even if the body is incomplete."""
 
     at: float = 0.0
 
 
 @record
 class Reset:
-    """The connection is reset: a real RST, unsent bytes are dropped."""
+    """The connection is reset with a real RST; unsent bytes are dropped."""
 
     at: float = 0.0
 
 
 @record
 class Hang:
-    """Nothing more is sent and nothing closed, until the client leaves."""
+    """Nothing more is sent, and the connection stays open until the client leaves."""
 
     at: float = 0.0
 
@@ -165,15 +168,17 @@ class Afterwards:
     """How the connection behaves once this answer is over. Sends nothing itself."""
 
     next: Literal["answer", "close", "reset"] = "answer"
-    """What the next request gets: an answer, or FIN or RST without a byte."""
+    """What the next request gets: an answer, or FIN or RST without any bytes."""
     idle: float | None = None
-    """Seconds without a request after which the connection is closed; also one that was to be closed at once."""
+    """Seconds without a request after which the connection is closed, even if it would have been closed immediately."""
     at: float = 0.0
 
 
 @record
 class Refuse:
-    """The server stops listening for so many seconds of real time: new connections are refused, idle ones closed."""
+    """The server stops listening for this many seconds of real time: new connections are refused, idle ones are
+    closed.
+    """
 
     seconds: float
     at: float = 0.0
@@ -181,8 +186,7 @@ class Refuse:
 
 @record
 class ResetAccepts:
-    """So many of the connections that come next are reset as soon as they are accepted, within so many seconds of
-    real time."""
+    """The next `count` connections are reset as soon as they are accepted, within `seconds` of real time."""
 
     count: int
     seconds: float
@@ -190,12 +194,12 @@ class ResetAccepts:
 
 
 Handshake = Literal["expired", "wrong_host", "unknown_ca", "refuse", "reset"]
-"""What may go wrong with a TLS handshake on purpose: with the certificate, or the handshake as a whole."""
+"""How to break a TLS handshake: by its certificate, or as a whole."""
 
 
 @record
 class BreakHandshakes:
-    """So many of the TLS handshakes that come next go wrong, within so many seconds of real time."""
+    """The next `count` TLS handshakes fail, within `seconds` of real time."""
 
     how: Handshake
     count: int
@@ -208,8 +212,9 @@ Step = Head | Data | Raw | End | Close | Reset | Hang | Afterwards | Refuse | Re
 
 @record
 class PlannedBody:
-    """A healthy answer: head, then runs. `at` holds the due moment of every frame in turn, in seconds from the start,
-    never falling; empty means that all is due at once."""
+    """An answer without faults: a head, then runs. `at` is the time of every frame in seconds from the start, never
+    decreasing; empty means that everything is due at once.
+    """
 
     status: int
     headers: tuple[Header, ...]
@@ -217,10 +222,10 @@ class PlannedBody:
     streamed: bool
     at: Sequence[float] = field(default=())
     exact: "Sequence[Step]" = ()
-    """The steps of an answer that is given as it was recorded; empty: they are made of the runs."""
+    """The steps of an answer that is replayed as it was recorded; empty: they follow from the runs."""
 
     def body(self) -> bytes:
-        """Everything that follows the head."""
+        """Returns everything after the head."""
         if len(self.runs) == 1:
             return self.runs[0].joined()
         return b"".join([run.joined() for run in self.runs])
@@ -233,7 +238,9 @@ class PlannedBody:
         return chain.from_iterable([run.tokens for run in self.runs])
 
     def steps(self) -> list[Step]:
-        """The same answer spelled out. The head of a stream goes at once, that of a whole body with it."""
+        """Returns the answer as steps. The head of a stream is sent immediately, that of a whole body together with
+        it.
+        """
         if self.exact:
             return list(self.exact)
         moments = iter(self.at)
@@ -252,12 +259,12 @@ class PlannedBody:
 Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
 """How an answer ended."""
 MAX_MOMENTS = 4096
-"""Frames of one answer whose moments are kept."""
+"""The maximum number of frames of an answer whose times are kept."""
 
 
 @dataclass(slots=True)
 class Playback:
-    """What became of an answer. Moments are on the clock's hand of deadlines; `late` is the worst delay in seconds."""
+    """How an answer was sent. Times are those of `Clock.now`; `late` is the worst delay in seconds."""
 
     ended: Ended = "complete"
     bytes_sent: int = 0
@@ -266,12 +273,12 @@ class Playback:
     last_sent: float | None = None
     late: float = 0.0
     sent: "array[float] | None" = None
-    """When each of the first frames was sent, where they were not all sent at once."""
+    """When each of the first frames was sent, unless all were sent at once."""
     ended_at: float | None = None
-    """When the answer was over or the client had gone; None: with the last byte."""
+    """When the answer ended or the client left; None: with the last byte."""
 
     def moments(self, frames: int) -> Sequence[float]:
-        """When each frame that was sent was sent, on the clock, as far as that is kept."""
+        """Returns when each frame was sent, as far as that is kept."""
         if self.sent is not None:
             return self.sent
         return [] if self.last_sent is None else [self.last_sent] * min(frames, self.frames_sent)

@@ -59,6 +59,7 @@ class Command:
 
     process: "subprocess.Popen[str]"
     port: int
+    first_line: str
     errors: str = ""
 
     def url(self, provider: str) -> str:
@@ -76,9 +77,10 @@ def command(*options: str, environment: Mapping[str, str] | None = None, **given
         **given,
     )
     assert process.stdout is not None
-    found = re.search(r"http://[^ ]+:(\d+)", process.stdout.readline())
+    line = process.stdout.readline()
+    found = re.search(r"http://[^ ]+:(\d+)", line)
     assert found is not None, process.communicate()
-    return Command(process, int(found[1]))
+    return Command(process, int(found[1]), line)
 
 
 class ByteServer:

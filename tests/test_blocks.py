@@ -155,8 +155,8 @@ def test_a_model_that_does_not_think_says_no_thought(emulator: Emulator, ask: As
     [
         ({"blocks": [{}]}, "is empty: give exactly one of thought, text, refusal, tool_call, search"),
         ({"blocks": [{"text": "a", "refusal": "b"}]}, "has text and refusal: give exactly one of thought, text,"),
-        ({"blocks": [{"text": "a", "signature": "s"}]}, "has signature beside text: it belongs to thought"),
-        ({"blocks": [{"text": "a"}], "content": "b"}, "has blocks and content: blocks say the whole answer, so remove"),
+        ({"blocks": [{"text": "a", "signature": "s"}]}, "has signature next to text: it belongs to thought"),
+        ({"blocks": [{"text": "a"}], "content": "b"}, "has blocks and content: blocks are the whole answer, so remove"),
         ({"blocks": [{"text": "{{ nothing }}"}]}, "is an invalid template"),
         (
             {"tool_calls": [{"name": "a", "kind": "custom", "arguments": {}}]},

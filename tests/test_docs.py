@@ -241,7 +241,7 @@ def test_numbers_in_the_text_are_those_of_the_code() -> None:
         (templates.FUEL, "steps"),
         (templates.MAX_RANGE, "numbers"),
         (templates.MAX_FAKES, "invented words"),
-        (templates.MAX_ADVANCE, "characters of text"),
+        (templates.MAX_LENGTH, "characters of text"),
         (patterns.MAX_SEARCHED, "characters of a text"),
     ):
         assert f"{number:,} {words}".replace(",", " ") in text

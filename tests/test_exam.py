@@ -268,7 +268,7 @@ def test_a_client_that_cannot_sit_is_told_why(program: str, sentence: str) -> No
 def test_bad_usage_is_one_sentence() -> None:
     for arguments, sentence in [
         (["--only", "trunkated", "--", "true"], "There is no case 'trunkated'. Did you mean 'truncated'?"),
-        (["--report", "x.pdf", "--", "true"], "--report x.pdf: the name has to end in one of .json, .xml, .md, .html."),
+        (["--report", "x.pdf", "--", "true"], "--report x.pdf: the name must end in one of .json, .xml, .md, .html."),
         (["--provider", "opnai", "--", "true"], "There is no provider 'opnai'. Did you mean 'openai'?"),
         ([], "Give a command: emulator exam -- python client.py"),
         (["--", "no-such-command"], "There is no command 'no-such-command'."),

@@ -591,6 +591,45 @@ def test_a_keyword_that_the_draft_does_not_know_may_be_heeded_or_not(draft: str 
     assert any("orientation" in value for value in values) == (draft is None)
 
 
+def degree(number: int) -> Schema:
+    """If the degree is this number, as many words have to be in each key of the data, and of their errors."""
+    condition: Schema = {"properties": {"head": {"properties": {"degree": {"const": number}}, "required": ["degree"]}}}
+    if number == 2:  # the default
+        none = {"properties": {"head": {"properties": {"degree": {}}, "required": ["degree"]}}}
+        condition = {"oneOf": [{"not": none}, condition]}
+    pattern = rf"^\(\s*('[^']*'\s*,\s*){{{number - 1}}}'[^']*'(\s*,\s*'[IR]{{{number}}}')?\s*\)$"
+    keys = {"type": "object", "propertyNames": {"pattern": pattern}}
+    errors = {"type": "object", "additionalProperties": {"oneOf": [{"type": "array"}, keys]}}
+    then = {"properties": {"data": {"patternProperties": {"^(terms|values)$": keys, "^errors$": errors}}}}
+    has_list = {"properties": {"head": {"properties": {"scale": {"type": "array"}}, "required": ["scale"]}}}
+    few: Schema = {"additionalProperties": {"oneOf": [{"type": "array"}, {**keys, "maxProperties": 1}]}}
+    listed = {"if": has_list, "then": {"properties": {"data": {"properties": {"errors": few}}}}}
+    return {"if": condition, "then": {"allOf": [then, listed]}}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_conditions_that_exclude_each_other_are_all_met(seed: int) -> None:
+    numbers = {"type": "object", "minProperties": 1, "additionalProperties": {"type": "array"}}
+    head = {"degree": {"enum": [1, 2, 3, 4, 5]}, "scale": {"oneOf": [{"type": "number"}, {"type": "array"}]}}
+    schema: Schema = {
+        "$schema": DIALECTS["7"],
+        "type": "object",
+        "properties": {
+            "head": {"type": "object", "properties": head, "required": ["scale"]},
+            "data": {
+                "type": "object",
+                "properties": {"terms": numbers, "values": numbers, "errors": {"type": "object", "minProperties": 1}},
+                "anyOf": [{"required": ["terms"]}, {"required": ["values"]}],
+                "additionalProperties": False,
+            },
+        },
+        "required": ["head", "data"],
+        "allOf": [degree(number) for number in (2, 1, 3, 4, 5)],
+    }
+    value = instance(schema, seed)
+    assert list(CHECKED_BY["7"](schema).iter_errors(value)) == []
+
+
 def test_what_a_dynamic_reference_adds_holds_at_every_level() -> None:
     values = [instance(STRICT_TREE, seed) for seed in range(20)]
 

@@ -23,9 +23,9 @@ from emulator.wire import Playback
 CANARY = "sk-canary-0123456789"
 
 
-def exchange(number: int = 1, **changes: Any) -> Exchange:
+def exchange(number: int = 1, body: bytes = b"{}", **changes: Any) -> Exchange:
     http_request = HttpRequest(
-        "serevix", "POST", "/v1/chat/completions", {"host": "localhost"}, "", b"{}", operation="chat"
+        "serevix", "POST", "/v1/chat/completions", {"host": "localhost"}, "", body, operation="chat"
     )
     return Exchange(number, 1000.0, http_request, **changes)
 
@@ -87,6 +87,33 @@ def test_a_record_is_plain_data() -> None:
         "last_sent": 1.0,
         "late": 0.001,
     }
+
+
+@pytest.mark.parametrize(
+    ("body", "prompt"),
+    [
+        (
+            {"messages": [{"role": "user", "content": "Hi\n there"}, {"role": "assistant", "content": "Yes?"}]},
+            "Hi there",
+        ),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "One"}, {"type": "image_url"}]}]}, "One"),
+        ({"input": "A question"}, "A question"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": "An item"}]}]}, "An item"),
+        ({"contents": [{"parts": [{"text": "From Google"}]}]}, "From Google"),
+        ({"messages": [{"role": "user", "content": f"My key is {CANARY}. {'more ' * 100}"}]}, None),
+        ({"messages": [{"role": "system", "content": "Be brief."}]}, ""),
+        ({"messages": 3}, ""),
+        ([], ""),
+    ],
+)
+def test_a_list_shows_what_the_user_said_last(body: Any, prompt: str | None) -> None:
+    row = exchange(body=json.dumps(body).encode()).row()
+    if prompt is None:
+        assert row["prompt"].startswith("My key is ")
+        assert "canary" not in row["prompt"]
+        assert len(row["prompt"]) == 160
+    else:
+        assert row["prompt"] == prompt
 
 
 def test_an_exchange_that_is_still_open_has_no_end_yet() -> None:

@@ -126,7 +126,7 @@ def test_workers_that_die_before_they_listen_end_the_server_with_one_sentence(tm
     assert 1 <= len(replaced) <= 2
     assert all(re.fullmatch(r"worker \d ended \(exit code 7\), replaced by worker \d", line) for line in replaced)
     assert re.fullmatch(
-        r"worker \d ended \(exit code 7\), as the 2 before it, before it could listen: stopping the server", last
+        r"worker \d ended \(exit code 7\) before it could listen, like the 2 before it: stopping the server", last
     )
 
 

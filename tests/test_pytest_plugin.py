@@ -124,7 +124,7 @@ WRONG = [
     ("'none.yaml'", "none.yaml: no such file"),
     ("scenaro={}", "the marker has no argument 'scenaro'. Did you mean 'scenario'?"),
     ("1", "scenario is 1; expected a path, or the scenario itself as a mapping."),
-    ("{}, 2", "the marker takes one argument by position, the scenario, not 2"),
+    ("{}, 2", "the marker takes one positional argument, the scenario, not 2"),
     ("faults=['rest']", "There is no fault 'rest'. Did you mean 'reset'?"),
     ("provider='serevx'", "There is no provider 'serevx'. Did you mean 'serevix'?"),
     ("strict='yes'", "strict is 'yes'; expected True or False."),
@@ -326,7 +326,9 @@ def test_wrong_rules_and_replies_say_what_would_do(project: pytest.Pytester) -> 
     )
     result = run(project, "-p", "no:randomly")
     result.assert_outcomes(passed=5, errors=4)
-    result.stdout.fnmatch_lines(["*gave float: give a text, a mapping*", "*AssertionError: what the function says*"])
+    result.stdout.fnmatch_lines(
+        ["*returned float; expected a text, a mapping*", "*AssertionError: what the function says*"]
+    )
 
 
 def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:
@@ -347,7 +349,7 @@ def test_assertions_say_what_came_instead(project: pytest.Pytester) -> None:
 
         @pytest.mark.emulator(RULES)
         def test_it(emulator):
-            assert message(lambda: emulator.last) == "no request has come yet"
+            assert message(lambda: emulator.last) == "no request has arrived yet"
             assert message(emulator.assert_called) == "at least 1 request expected, none came"
             emulator.assert_not_called()
             ask(emulator, "Weather in Paris?", temperature=0.5)
@@ -482,7 +484,7 @@ def test_a_wrong_setting_is_one_sentence(project: pytest.Pytester) -> None:
     result = run(project)
     assert "ERROR: The setting emulator_unmatched is 'never': give fail or ignore." in result.stderr.str()
     result = run(project, "--emulator-faults-report=table.txt", "-o", "emulator_unmatched=fail")
-    assert "--emulator-faults-report table.txt: give a file that ends in .md or .xml." in result.stderr.str()
+    assert "--emulator-faults-report table.txt: expected a file that ends in .md or .xml." in result.stderr.str()
 
 
 FAULTS = """
@@ -604,10 +606,10 @@ def test_table(emulator_faults):
 def test_the_markers_are_listed(project: pytest.Pytester) -> None:
     listed = said(project.runpytest_subprocess("--markers"))
     assert (
-        "@pytest.mark.emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): how"
+        "@pytest.mark.emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): "
         in listed
     )
-    assert "@pytest.mark.emulator_faults(*faults, providers=()): the faults" in listed
+    assert "@pytest.mark.emulator_faults(*faults, providers=()): runs the test" in listed
 
 
 HEAVY = ("uvicorn", "pydantic", "starlette", "uvloop", "faker", "yaml", "emulator.embedded", "emulator.server")

@@ -27,9 +27,9 @@ def test_an_address_takes_its_own_settings_out_of_the_url_and_hides_the_password
     [
         ("host:6379", "--store: 'host:6379' is not the URL of a store."),
         ("http://me:secret@host", "--store: 'http://host' is not the URL of a store."),
-        ("redis://host:port", "--store: 'redis://host:port' is not an URL: "),
+        ("redis://host:port", "--store: 'redis://host:port' is not a URL: "),
         ("redis://host?ttl=soon", "--store: ttl is 'soon'; expected seconds from 60 to 31622400."),
-        ("redis://host?prefix={}", "--store: the prefix '{}' must have a character, and none of { and }."),
+        ("redis://host?prefix={}", "--store: the prefix '{}' must not be empty or contain { or }."),
     ],
 )
 def test_an_unusable_address_is_a_usage_error(url: str, said: str) -> None:

@@ -14,8 +14,9 @@ from redis_server import RedisServer, running_redis
 from emulator.errors import StoreGone
 from emulator.state.memory_store import MemoryStore
 from emulator.state.redis_connection import RETRY_DELAY, RedisConnection, store_address
-from emulator.state.redis_store import RedisStore, _Step
-from emulator.state.store import Amount, amount_of, decimal_of, limbs, units_of
+from emulator.state.redis_packets import Step
+from emulator.state.redis_store import RedisStore
+from emulator.state.store import Amount, Counted, Counting, amount_of, decimal_of, limbs, units_of
 
 NAMESPACES = count(1)
 NAMES = ["a", "b", "é c"]
@@ -113,8 +114,22 @@ class Maker:
             "account": self.account(), "amount": self.amount(), "renews_quotas": self.pick([True, False]),
         }  # fmt: skip
 
+    def count(self) -> Counting:
+        return Counting(self.pick(["01", "02"]), self.pick(["", "u:a", "u:b"]), self.pick(["", "g:p:a"]))
+
+    def save(self) -> list[tuple[str, str]]:
+        def document() -> str:
+            items = " ".join(self.some(lambda: self.pick(["i1", "i2", "i3"]), 2))
+            return self.pick(["", f"{items}\n{self.pick(NAMES) * self.chance.randint(1, 40)}"])
+
+        return self.some(lambda: (self.pick(["r1", "r2", "r3", "r4"]), document()), 3)
+
+    def load(self) -> list[str]:
+        return ["r1", "r2", "r3", "r4", "i1", "i2", "i3", "none"]
+
     def steps(self) -> list[tuple[str, Any]]:
-        actions = [self.pick(["decide", "decide", "decide", "decide", "settle", "change"]) for _ in range(12)]
+        kinds = ["decide", "decide", "decide", "count", "count", "settle", "change", "save", "load"]
+        actions = [self.pick(kinds) for _ in range(14)]
         return [(action, getattr(self, action)()) for action in actions]
 
 
@@ -158,12 +173,46 @@ async def one_in_redis(doing: list[tuple[str, Any]], store: RedisStore) -> list[
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("seed", range(6))
-def test_redis_decides_like_memory(redis: RedisServer, seed: int) -> None:
+def test_redis_decides_like_memory(redis: RedisServer, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The steps of a failing seed are printed by `Maker(seed).steps()`."""
+    for module in ("memory_store", "redis_store"):
+        monkeypatch.setattr(f"emulator.state.{module}.MAX_STORED", 3)
+        monkeypatch.setattr(f"emulator.state.{module}.MAX_STORED_BYTES", 60)
     runs = [Maker(1000 * seed + number).steps() for number in range(40)]
 
     for run, there in zip(runs, asyncio.run(in_redis(runs, redis.url)), strict=True):
         assert there == in_memory(run), run
+
+
+def test_what_comes_at_once_is_counted_as_if_it_came_one_by_one(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also beyond the limit of what is kept of late, in one packet and in several."""
+    for module in ("memory_store", "redis_commands"):
+        monkeypatch.setattr(f"emulator.state.{module}.MAX_RECENT", 3)
+    chance = random.Random(7)
+    turns = [[f"{chance.randrange(9):02x}" for _ in range(chance.choice([1, 1, 4]))] for _ in range(60)]
+
+    async def counted() -> list[Counted]:
+        connection = RedisConnection(store_address(redis.url))
+        store = RedisStore(connection)
+        store.start()
+        seen: list[Counted] = []
+        for turn in turns:
+            seen += await asyncio.gather(*[store.count("burst", Counting(each, "u:a", "")) for each in turn])
+        snapshot = await store.snapshot("burst")
+        await store.close()
+        await connection.close()
+        assert snapshot["values"] == {"u:a": str(sum(map(len, turns)))}
+        return seen
+
+    memory, expected = MemoryStore(), []
+    for turn in turns:
+        attempts: dict[str, list[Counted]] = {each: [] for each in turn}
+        for each in sorted(turn, key=turn.index):  # what is alike is counted together, in the place of the first
+            attempts[each].append(memory.count("burst", (each, "u:a", "")))
+        expected += [attempts[each].pop(0) for each in turn]
+    assert asyncio.run(counted()) == expected
 
 
 def test_nobody_waits_for_a_store_that_others_have_found_gone(redis: RedisServer) -> None:
@@ -175,8 +224,7 @@ def test_nobody_waits_for_a_store_that_others_have_found_gone(redis: RedisServer
         asking = asyncio.ensure_future(store.decide("gone", plan))
         started = asyncio.get_running_loop().time()
         connection.lost(OSError("closed"))
-        store._steps.append(_Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
-        store._wake.set()
+        store._packets.put(Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
         for each in (asking, waiting):
             with pytest.raises(StoreGone, match="does not answer: closed"):
                 await each

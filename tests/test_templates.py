@@ -12,7 +12,7 @@ from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 from emulator.generation import prose, templates
-from emulator.generation.templates import FILTERS, MAX_ADVANCE, NAMES, TemplateError, check, render
+from emulator.generation.templates import FILTERS, MAX_LENGTH, NAMES, TemplateError, check, render
 
 CONTEXT: dict[str, Any] = {
     "request": {
@@ -296,7 +296,7 @@ def test_a_long_honest_template_has_enough_of_everything() -> None:
 
 
 def test_half_an_answer_is_never_given() -> None:
-    with pytest.raises(TemplateError, match=f"the text is longer than {MAX_ADVANCE} characters"):
+    with pytest.raises(TemplateError, match=f"the text is longer than {MAX_LENGTH} characters"):
         render("{{ request.prompt }}" * 3, {**CONTEXT, "request": {"prompt": "x" * 400_000}})
 
 
@@ -338,7 +338,7 @@ def test_a_template_never_makes_more_than_it_was_estimated_to(template: str) -> 
     context = {**CONTEXT, "request": {"prompt": 'say "\\ \n' * 20}}
     unit = max(templates.size(context), len(template))
     most = templates.cost(template).growth * unit
-    if most <= templates.LARGEST:
+    if most <= templates.MAX_SIZE:
         assert len(render(template, context)) <= most
     else:
         assert "this could produce more than" in complaint_of(template, context)

@@ -296,7 +296,7 @@ def test_a_worker_that_takes_the_place_of_another_has_what_that_was_given(worker
 def test_what_workers_cannot_share_is_refused_with_the_reason(workers: Workers) -> None:
     refused = "Serve without --workers for this: "
     assert workers("POST", "faults", {"fault": "refuse_connections"}) == {
-        "error": f"{refused}a fault that stops listening would stop one process alone."
+        "error": f"{refused}a fault that stops listening would stop only one process."
     }
     assert workers("PUT", "clock", {"mode": "virtual"}) == {
         "error": f"{refused}the clock is virtual, and each process would have its own."

@@ -1,19 +1,27 @@
-"""The banner of `serve`."""
+"""The banners of `serve` and `record`."""
 
 import json
 import shlex
 
 from emulator.cli.providers import sdk_line, sdk_of
 
+LISTENING = "The emulator is listening on {}. Press Ctrl-C to stop it."
+MODES = {
+    "none": "replays what is there, and asks nobody",
+    "new": "replays what is there, records everything else",
+    "all": "records everything anew",
+    "drifted": "asks again, and keeps what has another shape",
+}
+
 
 def banner(origin: str, provider: str | None = None, token: str | None = None) -> str:
-    """What `serve` prints once it listens: how to reach each provider, and a command to paste."""
+    """Returns what `serve` prints once it listens: how to reach each provider, and a command to paste."""
     from emulator.providers import PROVIDERS
 
     query = "" if token is None else f"?token={token}"
     listening, origin = origin, reachable(origin)
     lines = [
-        f"The emulator is listening on {listening}. Press Ctrl-C to stop it.",
+        LISTENING.format(listening),
         "",
         "Live page",
         f"  open      {origin}/__emulator/{query}",
@@ -36,6 +44,28 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
     return "\n".join(lines)
 
 
+def record_banner(origin: str, provider: str, upstream: str, folder: str, mode: str) -> str:
+    """What `record` prints once it listens."""
+    from emulator.providers import PROVIDERS
+
+    vendor = PROVIDERS[provider]
+    header, _, value = vendor.auth_header.partition(": ")
+    scheme = value.rpartition(" ")[0]
+    base = f"{origin}/{provider}"
+    return "\n".join([
+        LISTENING.format(origin),
+        "",
+        f"{'Replaying' if mode == 'none' else 'Recording'} {vendor.title}",
+        f"  upstream  {'nothing is asked' if mode == 'none' else upstream}",
+        f"  folder    {folder}  (mode {mode}: {MODES[mode]})",
+        f"  base URL  {base}",
+        f"  SDK       {sdk_line(base, sdk_of(vendor))}",
+        f"  auth      {header}: {f'{scheme} ' if scheme else ''}<your own key, which no file will hold>",
+        f"  replay    emulator serve --strict --scenario {shlex.quote(folder)}",
+        f"  live page {origin}/__emulator/",
+    ])  # fmt: skip
+
+
 def reachable(origin: str) -> str:
-    """The URL by which this machine reaches a server that listens on all its addresses: browsers refuse 0.0.0.0."""
+    """Returns the URL by which this machine reaches a server that listens on all addresses: browsers refuse 0.0.0.0."""
     return origin.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

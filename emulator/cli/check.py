@@ -13,7 +13,7 @@ from emulator.cli import BAD_USE, FINDINGS
 from emulator.errors import Problem
 
 SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages"})
-"""Folders without scenarios of the user's own."""
+"""Folders that never contain the user's scenarios."""
 
 
 class Checked(NamedTuple):
@@ -31,7 +31,7 @@ class Checked(NamedTuple):
 def command(paths: tuple[str, ...], together: bool, as_json: bool) -> None:
     """Check scenario files: report every problem as file:line:column, with a fix.
 
-    A folder stands for every scenario in it and its subfolders, each checked separately. Exit code 0: no problems;
+    For a folder, every scenario in it and its subfolders is checked separately. Exit code 0: no problems;
     1: only warnings; 2: a file is unusable."""
     checked = [_checked(paths)] if together else [_checked((each,)) for path in paths for each in _files_of(path)]
     if as_json:
@@ -65,7 +65,7 @@ def _checked(paths: tuple[str, ...]) -> Checked:
 
 
 def _files_of(path: str) -> Iterator[str]:
-    """The files that a path on the command line stands for, or the path itself if there are none, to report that."""
+    """Returns the files for a path on the command line, or the path itself if there are none, to report that."""
     from emulator.errors import ScenarioError
     from emulator.scenario.sources import files_of, is_scenario
 

@@ -39,7 +39,7 @@ def held_signals() -> Iterator[None]:
     try:
         yield
     finally:
-        while signal.sigpending() & held:  # signals after the command's end have no recipient
+        while signal.sigpending() & held:  # after the command's end, signals have no recipient
             signal.sigwait(held)
         signal.signal(signal.SIGCHLD, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -87,7 +87,7 @@ def _has_terminal() -> bool:
 
 
 def _run_elsewhere(command: Sequence[str], environment: Mapping[str, str]) -> int:
-    """The same without posix_spawn, as on Windows, where a console sends Ctrl-C to both processes."""
+    """The same without posix_spawn, for Windows, where a console sends Ctrl-C to both processes."""
     import subprocess
 
     process = _started(command, lambda: subprocess.Popen(command, env=dict(environment)))

@@ -219,7 +219,7 @@ def _base_urls(port: int) -> Iterator[Finding]:
 
 
 def _clients(port: int) -> Iterator[Finding]:
-    """Tries every client that is installed, all at once under one `run --intercept`."""
+    """Tries every installed client, all in parallel under one `run --intercept`."""
     tries: dict[str, tuple[str, list[str]]] = {}
     for name in PYTHON_CLIENTS:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -265,7 +265,7 @@ print(json.dumps(reasons))
 
 
 def _tried(commands: dict[str, list[str]]) -> dict[str, str]:
-    """Why each client failed, by name; under the empty name, why none could be tried."""
+    """Returns why each client failed, by name; under the empty name, why none could be tried."""
     run = [sys.executable, "-m", "emulator", "run", "--intercept", "--", sys.executable, "-c", DRIVER]
     environment = {key: value for key, value in os.environ.items() if not key.startswith("EMULATOR_")}
     done = subprocess.run([*run, json.dumps(commands)], capture_output=True, text=True, check=False, env=environment)

@@ -42,7 +42,7 @@ def command(shell: str, url: str | None, port: int, token: str | None, as_json: 
 
 
 def served_at(origin: str, token: str | None = None) -> tuple[list[str], str | None]:
-    """The providers of the server at a URL, and the one that it serves at its root, if any."""
+    """Returns the providers of the server at a URL, and the one that it serves at its root, if any."""
     import urllib.error
     import urllib.request
 

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 @click.command("exam", context_settings={"ignore_unknown_options": False, "allow_interspersed_args": False})
 @click.argument("command_line", nargs=-1, metavar="-- CMD…", type=click.UNPROCESSED)
 @click.option("--provider", default="openai", show_default=True, cls=Option,
-              help="Whom OPENAI_BASE_URL leads to.")  # fmt: skip
+              help="The provider that OPENAI_BASE_URL points to.")  # fmt: skip
 @click.option("--only", metavar="NAME", multiple=True, cls=Option,
-              help="Hold only these cases; globs, repeatable.")  # fmt: skip
+              help="Run only these cases; a glob, repeatable.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(1, 3600), default=15.0, show_default=True, cls=Option,
-              help="Seconds of silence after which the client hangs.")  # fmt: skip
+              help="Seconds of silence after which the client counts as hanging.")  # fmt: skip
 @click.option("--jobs", "-j", type=click.IntRange(1, 64), default=4, show_default=True, cls=Option,
-              help="How many cases are held at a time.")  # fmt: skip
+              help="Number of cases to run in parallel.")  # fmt: skip
 @click.option("--report", "reports", metavar="FILE", multiple=True, cls=Option,
-              help="Write the report to FILE as well: .json, .xml (JUnit), .md or .html; repeatable.")  # fmt: skip
-@click.option("--list", "lists", is_flag=True, help="Print the cases and end.")
+              help="Also write the report to FILE: .json, .xml (JUnit), .md or .html; repeatable.")  # fmt: skip
+@click.option("--list", "lists", is_flag=True, help="Print the cases and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 def command(
     command_line: tuple[str, ...],
@@ -42,14 +42,15 @@ def command(
     lists: bool,
     as_json: bool,
 ) -> None:
-    """Sit a client through a programme of faults, and grade what it does: PASS, LOSSY, WRONG, CRASH or HANG.
+    """Run a client through a series of faults, and grade what it does: PASS, LOSSY, WRONG, CRASH or HANG.
 
-    CMD is run once for each case. It finds its base URL and key in the environment (OPENAI_BASE_URL,
-    ANTHROPIC_BASE_URL, EMULATOR_BASE_URL, …), reads a prompt on stdin or where an argument says {prompt}, and prints
-    the whole answer on stdout. It ends with 0 only if the answer is whole; else it ends with another code, or says so
-    on stderr.
+    CMD runs once for each case. It gets its base URL and key from the environment (OPENAI_BASE_URL, ANTHROPIC_BASE_URL,
+    EMULATOR_BASE_URL, …), reads a prompt from stdin or from an argument that contains {prompt}, and prints the complete
+    answer on stdout. It must exit with 0 only if the answer is complete; otherwise, it must exit with another code, or
+    say so on stderr.
 
-    Exit code: 0; 1 when a MUST case failed; 2: bad usage, or the client does not work with a healthy server."""
+    Exit code 0: no MUST case failed; 1: a MUST case failed; 2: bad usage, or the client fails against a healthy
+    server."""
     from emulator.errors import EmulatorError
     from emulator.exam import report
     from emulator.exam.running import Options, hold
@@ -73,14 +74,14 @@ def command(
         try:
             Path(path).write_text(report.FORMATS[Path(path).suffix](exam), encoding="utf-8")
         except OSError as error:
-            fail(f"{path} was not written: {error.strerror or error}", BAD_USE)
+            fail(f"{path} can't be written: {error.strerror or error}", BAD_USE)
     click.echo(report.as_json(exam) if as_json else report.text(exam, is_colored=is_colored(1)))
     sys.exit(FINDINGS if report.must_failures(exam) else 0)
 
 
 @contextmanager
 def _quiet_log() -> Iterator[None]:
-    """Keep the server's log off the terminal: what it would say, the report says."""
+    """Keeps the server's log off the terminal: the report contains the same information."""
     log = logging.getLogger("emulator")
     before = log.level
     log.setLevel(logging.CRITICAL)
@@ -98,7 +99,7 @@ def _check(provider: str, reports: Sequence[str]) -> None:
         fail(f"There is no provider '{provider}'.{did_you_mean(provider, list(PROVIDERS))}", BAD_USE)
     for path in reports:
         if Path(path).suffix not in FORMATS:
-            fail(f"--report {path}: the name has to end in one of {', '.join(FORMATS)}.", BAD_USE)
+            fail(f"--report {path}: the name must end in one of {', '.join(FORMATS)}.", BAD_USE)
 
 
 def _chosen(only: Sequence[str]) -> tuple[str, ...]:
@@ -114,7 +115,7 @@ def _chosen(only: Sequence[str]) -> tuple[str, ...]:
 
 
 class _Progress:
-    """A line that shows how far the exam has come, where somebody looks."""
+    """A progress line, if stderr is a terminal."""
 
     def __init__(self, cases: int) -> None:
         self._cases = cases

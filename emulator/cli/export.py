@@ -10,13 +10,13 @@ from emulator.cli.output import fail
 
 @click.command("export")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH…")
-@click.option("--to", "form", type=click.Choice(["aimock", "wiremock"]), required=True, help="For which tool.")
+@click.option("--to", "form", type=click.Choice(["aimock", "wiremock"]), required=True, help="The tool to export for.")
 def command(paths: tuple[str, ...], form: str) -> None:
-    """Print scenarios or recordings as fixtures of aimock or mappings of WireMock, as far as these can say them.
+    """Export scenarios or recordings as fixtures for aimock or mappings for WireMock, printed on stdout.
 
-    stderr lists what they have no words for.
+    stderr lists what these tools can't express.
 
-    Exit code 0: done, whatever could not be said; 2: a file cannot be used."""
+    Exit code 0: exported, even if something is missing; 2: a file can't be used."""
     from emulator.errors import EmulatorError
     from emulator.scenario.exporting import as_aimock, as_wiremock
     from emulator.scenario.sources import load
@@ -28,4 +28,4 @@ def command(paths: tuple[str, ...], form: str) -> None:
     result = (as_aimock if form == "aimock" else as_wiremock)(scenario)
     click.echo(json.dumps(result.document, indent=2, ensure_ascii=False))
     for sentence in result.unsaid:
-        click.echo(f"{form} cannot say: {sentence}", err=True)
+        click.echo(f"{form} can't express: {sentence}", err=True)

@@ -35,7 +35,7 @@ def command(kind: str | None, as_json: bool) -> None:
 
 
 def fault_facts(kind: str) -> dict[str, Any]:
-    """All facts about a fault, as plain data."""
+    """Returns all facts about a fault, as plain data."""
     from emulator import docstrings
     from emulator.faults import FAULTS
 

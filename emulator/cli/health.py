@@ -18,23 +18,23 @@ TIMEOUT, PAUSE = 2.0, 0.1
 @click.command("health")
 @click.argument("url", required=False, metavar="[URL]")
 @click.option("--port", "-p", type=click.IntRange(1, 65535), default=8080, show_default=True, cls=Option,
-              help="Its port on this machine, when there is no URL.")  # fmt: skip
-@click.option("--ready", is_flag=True, help="Also ask whether the scenario's files can be used as they are now.")
+              help="The server's port on this machine, if no URL is given.")  # fmt: skip
+@click.option("--ready", is_flag=True, help="Also check whether the current scenario files are valid.")
 @click.option("--wait", type=click.FloatRange(0, 3600), default=0.0, metavar="SECONDS",
-              help="Try for so long; without it, once.")  # fmt: skip
+              help="Seconds to keep trying; by default, it tries once.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def command(url: str | None, port: int, ready: bool, wait: float, as_json: bool) -> None:
-    """Say whether a server answers: for the health checks of containers, and for scripts that start one.
+    """Check whether a server answers, for container health checks and for scripts that start a server.
 
-    URL is where the server listens; when left out, this machine, as EMULATOR_PORT and EMULATOR_TLS say. No token is
-    needed, and a certificate is not checked.
+    URL is the server's address; by default, this machine, with EMULATOR_PORT and EMULATOR_TLS. No token is needed, and
+    certificates are not verified.
 
-    Exit code 0: it answers; 1: it does not, or is not ready; 2: bad usage."""
+    Exit code 0: it answers; 1: it doesn't, or is not ready; 2: bad usage."""
     origin = url or _own(port)
     try:
         state = _asked_until(origin, "ready" if ready else "health", wait)
     except ValueError as error:
-        fail(f"'{origin}' is not the URL of a server: {error}. Give one such as http://127.0.0.1:8080.", BAD_USE)
+        fail(f"'{origin}' is not the URL of a server: {error}. Use one such as http://127.0.0.1:8080.", BAD_USE)
     is_well = not state
     if as_json:
         click.echo(json.dumps({"url": origin, "ok": is_well, "reason": state or None}))
@@ -47,13 +47,15 @@ def command(url: str | None, port: int, ready: bool, wait: float, as_json: bool)
 
 
 def _own(port: int) -> str:
-    """The URL of the server that this machine's own variables describe."""
+    """Returns the URL of the server that the environment variables describe."""
     speaks_tls = any(os.environ.get(name) for name in ("EMULATOR_TLS", "EMULATOR_TLS_CERT"))
     return f"{'https' if speaks_tls else 'http'}://127.0.0.1:{port}"
 
 
 def _asked_until(origin: str, route: str, wait: float) -> str:
-    """Why the server is not well by the end of the wait; empty when it is. Raises ValueError for a URL that is none."""
+    """Returns why the server is still not healthy after the wait; empty if it is. Raises ValueError for an invalid
+    URL.
+    """
     state = _asked(origin, route)
     if not state or not wait:
         return state
@@ -67,7 +69,7 @@ def _asked_until(origin: str, route: str, wait: float) -> str:
 
 
 def _asked(origin: str, route: str) -> str:
-    """Why the server is not well; empty when it is. Raises ValueError for a URL that is none."""
+    """Returns why the server is not healthy; empty if it is. Raises ValueError for an invalid URL."""
     from urllib.parse import urlsplit
 
     parts = urlsplit(origin if "://" in origin else f"http://{origin}")
@@ -92,16 +94,16 @@ def _asked(origin: str, route: str) -> str:
 
 
 def _trusting() -> ssl.SSLContext:
-    """What speaks to a server whose certificate nobody here knows."""
+    """Returns an SSL context that accepts any certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 
 
 def _reason(status: int, data: bytes) -> str:
-    """What the server says of itself, when it is an emulator."""
+    """Returns the problems that the server reports, if it is an emulator."""
     try:
-        told = json.loads(data)
-        return "; ".join(map(str, told["problems"])) if told.get("problems") else str(told["error"])
+        found = json.loads(data)
+        return "; ".join(map(str, found["problems"])) if found.get("problems") else str(found["error"])
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"this is no emulator, or an old one: it answered {status}"
+        return f"this is not an emulator, or an old one: it responded with {status}"

@@ -13,17 +13,17 @@ from emulator.cli.providers import provider_of
 @click.command("import")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path())
 @click.option("--into", "folder", metavar="FOLDER", type=click.Path(), default="recordings", show_default=True,
-              cls=Option, help="Where the scenarios go.")  # fmt: skip
+              cls=Option, help="The folder to write the scenarios to.")  # fmt: skip
 @click.option("--from", "form", type=click.Choice(["vcr", "har", "aimock", "jsonl"]),
-              help="What the files are; by default, as they look.")  # fmt: skip
-@click.option("--provider", metavar="NAME", help="Whose the answers are, where URLs don't say.")
+              help="The format of the files; by default, detected.")  # fmt: skip
+@click.option("--provider", metavar="NAME", help="The provider of the answers, if URLs don't show it.")
 def command(files: tuple[str, ...], folder: str, form: str | None, provider: str | None) -> None:
-    """Import what other tools have recorded, or fixtures of theirs.
+    """Import recordings and fixtures of other tools.
 
-    vcrpy's cassettes and HTTP archives (HAR) become recordings, redacted; fixtures of aimock and lines of JSON with
-    `messages` become rules. What could not be taken over is listed on stderr.
+    vcrpy's cassettes and HTTP archives (HAR) become redacted recordings; aimock's fixtures and JSON lines with
+    `messages` become rules. stderr lists what can't be imported.
 
-    Exit code 0: done, whatever was left out; 2: a file cannot be used."""
+    Exit code 0: imported, even if something was left out; 2: a file can't be used."""
     from emulator.errors import EmulatorError
     from emulator.recording.importing import imported
 
@@ -40,6 +40,6 @@ def command(files: tuple[str, ...], folder: str, form: str | None, provider: str
             click.echo(f"{file}: {what} from {result.form} into {folder}")
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8"
-        fail(f"{getattr(error, 'filename', None) or file} cannot be used: {reason}.", BAD_USE)
+        fail(f"{getattr(error, 'filename', None) or file} can't be used: {reason}.", BAD_USE)
     except EmulatorError as error:
         fail(str(error), BAD_USE)

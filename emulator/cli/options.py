@@ -21,9 +21,9 @@ OTHER_USES = frozenset(
         "EMULATOR_CA_FILE",
     }
 )
-"""Variables of the emulator that are no options: for its own tests, and those that `run` and `exam` set."""
+"""Variables of the emulator that aren't options: for its own tests, and those that `run` and `exam` set."""
 FROM_KUBERNETES = re.compile(r"EMULATOR_(SERVICE_(HOST|PORT)(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?)")
-"""What Kubernetes sets in every pod next to a service named `emulator`; EMULATOR_PORT is then a URL."""
+"""Variables that Kubernetes sets in every pod next to a service named `emulator`; EMULATOR_PORT is then a URL."""
 
 
 class Speed(click.ParamType[float]):
@@ -76,7 +76,7 @@ class Option(click.Option):
         self.show_envvar = False
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
-        """The value of the option's variable; a flag has two."""
+        """Returns the value of the option's variable; a flag has two variables."""
         found: dict[str, str] = {}
         for variable, is_negated in self.variables.items():
             value = os.environ.get(variable, "")
@@ -94,7 +94,7 @@ class Option(click.Option):
 
 
 def unknown_variables(environment: Mapping[str, str], *commands: click.Command) -> list[str]:
-    """A sentence for each EMULATOR_… variable that isn't an option of any of these commands."""
+    """Yields a sentence for each EMULATOR_… variable that isn't an option of any of these commands."""
     options = [option for command in commands for option in command.params]
     known = [name for option in options if isinstance(option, Option) for name in option.variables]
     said = []

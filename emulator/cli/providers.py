@@ -35,7 +35,7 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def described(vendor: "type[Provider]") -> dict[str, Any]:
-    """All facts about a provider, as plain data."""
+    """Returns all facts about a provider, as plain data."""
     from emulator import docstrings
 
     words = docstrings.of(vendor.Settings)
@@ -62,12 +62,12 @@ def described(vendor: "type[Provider]") -> dict[str, Any]:
 
 
 def sdk_of(vendor: "type[Provider]") -> dict[str, Any]:
-    """How an OpenAI SDK reaches a provider: the path to add to the base URL, null if it can't; and a note."""
+    """Returns how an OpenAI SDK reaches a provider: the path to add to the base URL (null if it can't), and a note."""
     return {"base_path": vendor.sdk_base_path(), "note": vendor.sdk_note}
 
 
 def sdk_line(base: str, sdk: Mapping[str, Any]) -> str:
-    """The base URL for an OpenAI SDK, in one line."""
+    """Returns the base URL for an OpenAI SDK, in one line."""
     path, note = sdk["base_path"], sdk["note"]
     if path is None:
         return note or "not for OpenAI SDKs"
@@ -106,7 +106,7 @@ def _tell(facts: dict[str, Any]) -> None:
 
 
 def provider_of(name: str) -> "type[Provider]":
-    """The provider with this name; if there is none, exits with a message."""
+    """Returns the provider with this name; if there is none, exits with a message."""
     from emulator.providers import PROVIDERS
 
     if name not in PROVIDERS:

@@ -1,4 +1,4 @@
-"""Reads the control API of a running server, for commands that look at one."""
+"""Reads the control API of a running server, for other commands."""
 
 import http.client
 import json
@@ -14,10 +14,10 @@ TIMEOUT = 60.0
 
 
 def base_of(url: str) -> tuple[http.client.HTTPConnection, str]:
-    """A connection to the server of a URL, and the path before `/__emulator`."""
+    """Returns a connection to the server at a URL, and the path before `/__emulator`."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        fail(f"'{url}' is not the URL of a server. Give one such as {DEFAULT_URL}.", BAD_USE)
+        fail(f"'{url}' is not the URL of a server. Use one such as {DEFAULT_URL}.", BAD_USE)
     make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = make(parts.hostname, parts.port, timeout=TIMEOUT)
@@ -27,7 +27,7 @@ def base_of(url: str) -> tuple[http.client.HTTPConnection, str]:
 
 
 def read(url: str, route: str, query: dict[str, Any], token: str | None) -> bytes:
-    """What a route answers. Ends the program with one sentence when there is no server, or it refuses."""
+    """Returns the answer of a route. If there is no server or it refuses, exits with one sentence."""
     connection, base = base_of(url)
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     wanted = urlencode({name: value for name, value in query.items() if value is not None})
@@ -45,6 +45,6 @@ def read(url: str, route: str, query: dict[str, Any], token: str | None) -> byte
         try:
             reason = str(json.loads(data)["error"])
         except (ValueError, KeyError, TypeError):
-            reason = f"This is no emulator, or an old one: it answered {response.status}."
+            reason = f"This is not an emulator, or an old one: it responded with {response.status}."
         fail(reason, BAD_USE)
     return data

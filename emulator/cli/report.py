@@ -51,14 +51,14 @@ class Report:
         answers[answer if answer in answers or len(answers) < MAX_RULES else "more"] += 1
 
     def unused(self, server: "Server") -> list[str]:
-        """The rules that answered nothing."""
+        """The rules that were never used."""
         if not self._is_scripted or server.app is None:
             return []
         rules = server.app.namespaces.default.compiled.rules.rules
         return [rule.name for rule in rules if rule.name not in self._used]
 
     def verdict(self, server: "Server") -> "Verdict | None":
-        """What the namespaces show of the clients that ran; None when nothing was asked."""
+        """The verdict on the clients of all namespaces; None if there were no requests."""
         if self._verdict is None and self._requests and server.app is not None:
             from emulator.verdict import joined, judge
 
@@ -72,7 +72,7 @@ class Report:
         return bool(self._unmatched or self.unused(server) or (verdict is not None and verdict.has_failed))
 
     def as_json(self, server: "Server", code: int) -> str:
-        """The whole report in one line."""
+        """The whole report as plain data."""
         seen, verdict = self._seen, self.verdict(server)
         facts: dict[str, Any] = {
             "requests": self._requests,
@@ -90,7 +90,7 @@ class Report:
         return json.dumps(facts)
 
     def as_text(self, server: "Server") -> str:
-        """The report as text, one line per topic."""
+        """Returns the report as text, one line per topic."""
         lines = [f"emulator: {_counted(self._requests, 'request')}"]
         if self._unmatched and self._is_scripted:
             lines[0] += f", {self._unmatched} matched no rule"
@@ -115,7 +115,7 @@ class Report:
         return "\n".join(lines)
 
     def _judged(self, server: "Server") -> list[str]:
-        """A line for each code that was found, the worst first."""
+        """Yields a line for each finding's code, the worst first."""
         verdict = self.verdict(server)
         counts = Counter(finding.code for finding in verdict.findings) if verdict is not None else Counter[str]()
         lines: list[str] = []

@@ -34,15 +34,15 @@ ADDRESS = "127.0.0.1"
               help="The port to listen on; by default, a free one.")  # fmt: skip
 @with_server_options
 @click.option("--intercept", is_flag=True, cls=Option,
-              help="Answer for the documented https URLs, and refuse all other hosts.")  # fmt: skip
+              help="Answer at the documented https URLs, and refuse all other hosts.")  # fmt: skip
 @click.option("--host", "hosts", metavar="NAME=PROVIDER", multiple=True,
-              help="With --intercept: another host to answer for; repeatable.")  # fmt: skip
+              help="With --intercept: another host to emulate; repeatable.")  # fmt: skip
 @click.option("--allow", metavar="HOST", multiple=True,
               help="With --intercept: a host to allow, or *.example.com; repeatable.")  # fmt: skip
 @click.option("--record", "record_folder", metavar="FOLDER", type=click.Path(), cls=Option,
-              help="Pass requests on to the real providers, and record what they answer into FOLDER.")  # fmt: skip
+              help="Forward requests to the real providers, and record their answers in FOLDER.")  # fmt: skip
 @click.option("--upstream", "upstreams", metavar="NAME=URL", multiple=True,
-              help="With --record: where a provider is, if not where it documents it; repeatable.")  # fmt: skip
+              help="With --record: a provider's URL, if not the documented one; repeatable.")  # fmt: skip
 @with_record_options
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="off", show_default=True, cls=Option,
               help="Log each request to stderr.")  # fmt: skip
@@ -102,7 +102,8 @@ def _run(
     origin, server, end = _serve(options, port, log, writer, report, stack)
     gc.freeze()
     gc.enable()
-    changes = base_urls(origin, PROVIDERS, values["provider"], os.environ)
+    recorded = [*recorder.options.upstreams, "openai"] if recorder else sorted(options.compiled.recorded)
+    changes = base_urls(origin, PROVIDERS, values["provider"], os.environ, preferred=recorded)
     if proxy is not None:
         changes.set |= _interception(proxy, stack)
     report.kept = changes.kept
@@ -123,7 +124,7 @@ def _run(
 
 
 def _recorder(values: "Mapping[str, Any]") -> "Recorder | None":
-    """What records, if anything is to. Raises UsageError."""
+    """Returns the recorder, if recording is on. Raises UsageError."""
     from emulator.cli.providers import provider_of
     from emulator.errors import UsageError
 
@@ -131,20 +132,20 @@ def _recorder(values: "Mapping[str, Any]") -> "Recorder | None":
     for text in values["upstreams"]:
         name, equals, url = text.partition("=")
         if not equals:
-            raise UsageError(f"--upstream {text}: a provider and its URL were expected, as in openai=https://…")
+            raise UsageError(f"--upstream {text}: expected a provider and its URL, such as openai=https://…")
         provider_of(name)
         upstreams[name] = url
     if folder is None:
         if upstreams:
-            raise UsageError("--upstream needs --record: without it, nothing is passed on.")
+            raise UsageError("--upstream needs --record: without it, nothing is forwarded.")
         return None
     if values["scenarios"]:
-        raise UsageError("--record and --scenario: what is recorded is the scenario. Leave one of them out.")
+        raise UsageError("--record and --scenario can't be used together: the recording is the scenario.")
     return recorder_of(record_options(folder, upstreams, values))
 
 
 def recording(options: "ServerOptions", recorder: "Recorder") -> "ServerOptions":
-    """The same server, which records."""
+    """Returns the options of a server that records."""
     from dataclasses import replace
 
     from emulator.server.recorder import compiled_in

@@ -14,7 +14,7 @@ from emulator.cli.output import did_you_mean, fail
 def command(name: str | None, as_json: bool) -> None:
     """List the shipped scenarios, or print one: `emulator scenarios incidents/deepseek_busy`.
 
-    Their names work wherever the path of a scenario does."""
+    Their names can be used wherever a scenario's path can."""
     from emulator.resources import scenario_named, scenario_names
 
     if name is None:
@@ -36,7 +36,7 @@ def command(name: str | None, as_json: bool) -> None:
 
 
 def about(name: str) -> str:
-    """The first sentence of the comment at the top of a scenario."""
+    """Returns the first sentence of the comment at the top of a scenario."""
     from emulator.resources import scenario_named
 
     path = scenario_named(name)

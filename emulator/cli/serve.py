@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 @click.option("--log", type=click.Choice(["pretty", "json", "off"]), default="pretty", show_default=True, cls=Option,
               help="Request log format. json: JSON lines on stdout, everything else on stderr.")  # fmt: skip
 @click.option("--otel", is_flag=True, cls=Option,
-              help="Export an OpenTelemetry span of each exchange by OTLP, as OTEL_… variables say.")  # fmt: skip
+              help="Export an OpenTelemetry span per exchange by OTLP; configured by OTEL_… variables.")  # fmt: skip
 def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> None:
     """Start the server.
 
@@ -60,7 +60,7 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
     address is unavailable."""
     import gc
 
-    gc.disable()  # until everything is loaded: nothing of it is garbage
+    gc.disable()  # until everything is loaded: imports create no garbage
     from emulator.control.access import access_for
     from emulator.errors import BindError, EmulatorError
 
@@ -86,7 +86,7 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
 
 
 def store_of(url: str | None) -> "StoreAddress | None":
-    """Where the state is kept; None: in the server itself. Raises UsageError."""
+    """Returns the address of the store; None: state is kept in the server. Raises UsageError."""
     if url is None:
         return None
     from emulator.state.redis_connection import check_installed, store_address
@@ -113,13 +113,16 @@ def tls_front(folder: str | None, certificate: str | None, key: str | None, host
     return TlsFront(HOSTS, context=given_context(certificate, key))
 
 
-def serve_alone(options: "ServerOptions", host: str, port: int, log: "Style") -> None:
-    """One server in this process."""
+def serve_alone(
+    options: "ServerOptions", host: str, port: int, log: "Style", shown: Callable[[str], str] | None = None
+) -> None:
+    """Runs one server in this process. `shown` returns its banner for its URL."""
     from emulator.server.server import bind
 
     with _named(host, port):
         sock = bind(host, port)
-    text = banner(origin(host, sock, options), options.provider, options.access.token)
+    url = origin(host, sock, options)
+    text = shown(url) if shown is not None else banner(url, options.provider, options.access.token)
     with _logging(log) as (out, err):
         _run(options, sock, log, out, lambda: (err if log == "json" else out).write(text))
 
@@ -179,7 +182,7 @@ def _run(
 
 @contextlib.contextmanager
 def _with_spans(options: "ServerOptions", show: "OnExchange | None") -> "Iterator[OnExchange | None]":
-    """What shows each exchange and, if that is wanted, gives it a span."""
+    """Returns the function that logs each exchange and, if requested, exports a span for it."""
     if not options.exports_spans:
         yield show
         return
@@ -223,7 +226,7 @@ def _logging(
 
 @contextlib.contextmanager
 def _named(host: str, port: int) -> Iterator[None]:
-    """A host name that cannot be resolved is reported like any other unusable address."""
+    """Reports a host name that can't be resolved like any other unusable address."""
     from emulator.errors import BindError
 
     try:
@@ -233,14 +236,15 @@ def _named(host: str, port: int) -> Iterator[None]:
 
 
 def origin(host: str, sock: "socket.socket", options: "ServerOptions") -> str:
-    """The URL of a server."""
+    """Returns the URL of a server."""
     scheme = "http" if options.front is None else "https"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{sock.getsockname()[1]}"
 
 
 def _keep_what_is_loaded() -> None:
-    """Everything loaded by now stays. Searching it, or the objects of all open streams, for garbage would stop every
-    stream for about 30 ms. Connections leave no garbage, so a full collection can wait."""
+    """Freezes everything loaded so far. Examining it, or the objects of all open streams, for garbage would stop
+    every stream for about 30 ms. Connections leave no garbage, so a full collection can wait.
+    """
     import gc
 
     gc.freeze()

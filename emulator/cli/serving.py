@@ -1,4 +1,4 @@
-"""The options of every command that starts a server, and the settings made from them."""
+"""The options of every command that starts a server, and the settings derived from them."""
 
 import contextlib
 import os
@@ -31,7 +31,7 @@ OPTIONS = (
     click.option("--fault-header/--no-fault-header", default=True, show_default=True, cls=Option,
                  help="Allow requests to ask for faults with the header X-Emulator-Fault."),
     click.option("--request-faults/--no-request-faults", default=True, show_default=True, cls=Option,
-                 help="Allow requests to ask for faults at all: by header, key or URL."),
+                 help="Allow requests to ask for faults in any way: by header, key or URL."),
     click.option("--reload/--no-reload", default=True, show_default=True, cls=Option,
                  help="Reload scenario files when they change."),
     click.option("--allow-code", is_flag=True, cls=Option,
@@ -57,7 +57,7 @@ def say_unknown_variables() -> None:
 
 
 def server_options(values: Mapping[str, Any], **more: Any) -> "ServerOptions":
-    """The server's options, from the values of OPTIONS and a command's own. Raises EmulatorError."""
+    """Returns the server's options, from the values of OPTIONS and a command's own. Raises EmulatorError."""
     from emulator.engine import Options
     from emulator.faults import fault_of
     from emulator.faults.selection import fault_sources

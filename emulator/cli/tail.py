@@ -50,7 +50,7 @@ def command(url: str, token: str | None, limit: int | None, as_json: bool, **fil
 
 
 def _events(url: str, token: str | None, filters: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
-    """The exchanges, as they end."""
+    """Yields the exchanges as they end."""
     parts = urlsplit(url if "://" in url else f"http://{url}")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         fail(f"'{url}' is not the URL of a server. Use one such as {DEFAULT_URL}.", BAD_USE)

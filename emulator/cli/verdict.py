@@ -20,32 +20,33 @@ FORMATS = ("text", "json", "junit", "sarif", "github")
 
 @click.command("verdict")
 @click.argument("source", default=remote.DEFAULT_URL, metavar="[URL | FILE]")
-@click.option("--namespace", help="The namespace; `default` when left out. URL/@NAME says the same.")
+@click.option("--namespace", help="The namespace; by default, `default`. Or use URL/@NAME.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True,
-              help="text for people; junit, sarif and github for CI.")  # fmt: skip
+              help="The output format; junit, sarif and github are for CI.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 @click.option("--baseline", metavar="FILE", type=click.Path(),
-              help="An earlier --json output: what it holds already is left out, and does not count.")  # fmt: skip
+              help="An earlier --json output: findings that it contains are omitted and don't count.")  # fmt: skip
 @click.option("--save", metavar="FILE", type=click.Path(),
-              help="Also write the scenario, the seed and the journal, for `emulator replay`.")  # fmt: skip
+              help="Also save the scenario, the seed and the journal, for `emulator replay`.")  # fmt: skip
 @click.option("--silence", type=click.FloatRange(0, 86400, min_open=True), default=60.0, show_default=True,
               help="Seconds without a byte after which the client should have given up.")  # fmt: skip
 @click.option("--first-token", type=click.FloatRange(0, 86400, min_open=True), default=120.0, show_default=True,
-              help="Seconds without a token after which it should have given up.")  # fmt: skip
+              help="Seconds without a token after which the client should have given up.")  # fmt: skip
 @click.option("--token", envvar="EMULATOR_CONTROL_TOKEN", help="The token that the server printed.")
 def command(source: str, form: str, as_json: bool, baseline: str | None, save: str | None, **values: Any) -> None:
-    """Say what the client did wrong, from the journal of a running server or a saved one.
+    """Report what the client did wrong, from the journal of a running server or a saved one.
 
-    URL is where the server listens, http://127.0.0.1:8080 when left out; a namespace may follow: URL/@NAME. FILE is an
-    export of the journal (`GET /__emulator/journal/export`), a run saved by --save, or `-` for stdin.
+    URL is the server's address, by default http://127.0.0.1:8080; add a namespace as URL/@NAME. FILE is an export of
+    the
+    journal (`GET /__emulator/journal/export`), a run saved by --save, or `-` for stdin.
 
-    Exit code 0: nothing that must not be; 1: MUST findings; 2: there is no such server or file."""
+    Exit code 0: no MUST findings; 1: MUST findings; 2: there is no such server or file."""
     from emulator.verdict import Limits, judge
 
     form = "json" if as_json else form
     is_file = source == "-" or Path(source).is_file() or source.endswith((".jsonl", ".json"))
     if is_file and save is not None:
-        fail("--save asks a running server for its scenario: give its URL, not a file.", BAD_USE)
+        fail("--save needs the scenario of a running server: give its URL, not a file.", BAD_USE)
     if is_file:
         rows = list(_from_file(source))
         if values["namespace"] is not None:
@@ -104,42 +105,42 @@ def _save(path: str, text: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        fail(f"{path} cannot be written: {error.strerror}.", BAD_USE)
-    click.echo(f"Saved to {path}. Serve it again with: emulator replay {path}", err=True)
+        fail(f"{path} can't be written: {error.strerror}.", BAD_USE)
+    click.echo(f"Saved to {path}. Replay it with: emulator replay {path}", err=True)
 
 
 def _from_file(path: str) -> Iterator[dict[str, Any]]:
-    """The exchanges of a file: a saved run, or a line of JSON each."""
+    """Yields the exchanges in a file: a saved run, or JSON lines."""
     from emulator.verdict.saved import SavedRunError, exchanges_in
 
     try:
         text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
         yield from exchanges_in("stdin" if path == "-" else path, text)
     except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}. Give a file, or the URL of a server.", BAD_USE)
+        fail(f"{path} can't be read: {error.strerror}. Give a file, or the URL of a server.", BAD_USE)
     except UnicodeDecodeError:
-        fail(f"{path} is not UTF-8, so it is no journal.", BAD_USE)
+        fail(f"{path} is not UTF-8, so it is not a journal.", BAD_USE)
     except SavedRunError as error:
         fail(str(error), BAD_USE)
 
 
 def _known(path: str) -> dict[str, int]:
-    """How many findings of each code an earlier verdict had."""
+    """Counts the findings of each code in an earlier verdict."""
     try:
         findings = json.loads(Path(path).read_text(encoding="utf-8"))["findings"]
         codes = [str(finding["code"]) for finding in findings]
     except OSError as error:
-        fail(f"{path} cannot be read: {error.strerror}. Write one with: emulator verdict --json > {path}", BAD_USE)
+        fail(f"{path} can't be read: {error.strerror}. Write one with: emulator verdict --json > {path}", BAD_USE)
     except (ValueError, KeyError, TypeError):
-        fail(f"{path} is no verdict. Write one with: emulator verdict --json > {path}", BAD_USE)
+        fail(f"{path} is not a verdict. Write one with: emulator verdict --json > {path}", BAD_USE)
     return {code: codes.count(code) for code in codes}
 
 
 def _notes(verdict: "Verdict", shown: "Verdict", known: dict[str, int]) -> list[str]:
-    """What the baseline makes of it."""
+    """Returns notes on the comparison with the baseline."""
     if not known:
         return []
     left = len(verdict.findings) - len(shown.findings)
     gone = sorted(known.keys() - {finding.code for finding in verdict.findings})
-    notes = [f"{left} known from the baseline"] if left else []
-    return notes + ([f"gone since the baseline: {', '.join(gone)}"] if gone else [])
+    notes = [f"{left} omitted: in the baseline"] if left else []
+    return notes + ([f"no longer found since the baseline: {', '.join(gone)}"] if gone else [])

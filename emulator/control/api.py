@@ -39,8 +39,8 @@ from emulator.state.timing import Timing
 from emulator.state.totals import Totals
 
 JUDGES = Pool("verdict", 1)
-"""To judge a whole journal takes a while."""
-if TYPE_CHECKING:  # the models of HTTP take long to load, and Python's own users need none of them
+"""Judging a whole journal takes a while."""
+if TYPE_CHECKING:  # the HTTP models are slow to load, and Python users need none of them
     from emulator.control.models import AcknowledgeBody, Selection, VerdictQuery
     from emulator.control.stored import Stored
 
@@ -71,7 +71,7 @@ class Playing(Protocol):
 
 
 class Peers(Protocol):
-    """The processes of a server, this one among them: its workers, or the replicas that share a store."""
+    """The processes of a server, including this one: its workers, or the replicas that share a store."""
 
     @property
     def order(self) -> int: ...
@@ -162,7 +162,7 @@ def providers(server: Controlled, origin: str) -> dict[str, Any]:
 
 
 def measured(server: Controlled) -> dict[str, Any]:
-    """This process's measurements as plain data, from which metrics are made."""
+    """Returns this process's measurements as plain data, from which metrics are made."""
     journals = [namespace.journal for namespace in server.namespaces]
     return {
         "totals": server.totals.to_dict(),
@@ -288,13 +288,13 @@ def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> 
 
 
 async def evidence(server: Controlled, namespace: str) -> list[dict[str, Any]]:
-    """Everything about every exchange, for a verdict; put together in a thread."""
+    """Returns all details of every exchange, for a verdict; collected in a thread."""
     exchanges = tuple(server.namespaces.get(namespace).journal)
     return await JUDGES.run(lambda: [exchange.details() for exchange in exchanges])
 
 
 async def verdict(rows: Sequence[Mapping[str, Any]], wanted: "VerdictQuery") -> dict[str, Any]:
-    """What these exchanges show of the client. It is judged in a thread."""
+    """Returns a verdict on the client from these exchanges, made in a thread."""
     from emulator.verdict import Limits, judge
 
     limits = Limits(silence=wanted.silence, first_token=wanted.first_token)
@@ -373,7 +373,7 @@ def replace_scenario(server: Controlled, namespace: str, source: Source) -> Any:
 
 
 def use_scenario(server: Controlled, namespace: str, compiled: CompiledScenario, *, keeps_rules: bool = False) -> Any:
-    """The same with a scenario that is made ready; rules that were added may stay."""
+    """The same with a compiled scenario; added rules may stay."""
     where = server.namespaces.own(namespace)
     if not keeps_rules:
         where.remove_rules()
@@ -524,7 +524,7 @@ def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: 
 
 
 async def _topped_up(where: Namespace, store: Store, change: Change, account: tuple[str, str]) -> dict[str, Any]:
-    """The sum is that of the store, which others use meanwhile."""
+    """The store computes the sum, since others use it at the same time."""
     found = await store.change(where.name, change)
     balance = None if found is None else decimal_of(found)
     where.quotas.give(*account, balance)
@@ -535,7 +535,7 @@ async def _topped_up(where: Namespace, store: Store, change: Change, account: tu
 
 
 def clock(server: Controlled, namespace: str) -> dict[str, Any]:
-    """A namespace's time, and what moves its clock."""
+    """Returns a namespace's time, and what moves its clock."""
     where = server.namespaces.get(namespace)
     return {"mode": where.clock_mode, "now": where.clock.time()}
 

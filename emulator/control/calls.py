@@ -1,4 +1,4 @@
-"""A call of the control API, apart from HTTP: checked, then done here, or by all workers and put together."""
+"""Calls of the control API, without HTTP: validated, then run here or by all workers, whose results are merged."""
 
 import asyncio
 import logging
@@ -22,12 +22,12 @@ logger = logging.getLogger("emulator")
 
 BY_NAME: Mapping[tuple[str, str], ControlRoute] = {(route.method, route.path): route for route in ROUTES}
 TAKE_OVER = orjson.dumps({"take_over": True})
-"""Asks a worker for what it was given so far."""
+"""Asks a worker for its whole configuration from the control API."""
 NOTHING = Document("body", {})
 
 
 class Refused(Exception):
-    """A request that cannot be done."""
+    """The request is rejected."""
 
     def __init__(
         self, status: int, message: str, problems: Sequence[Problem] = (), headers: Mapping[str, str] | None = None
@@ -38,7 +38,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a client asks for, as it was sent."""
+    """A call as the client sent it."""
 
     route: ControlRoute
     named: str | None
@@ -49,25 +49,25 @@ class Call:
     body: bytes = b""
 
     def encoded(self) -> bytes:
-        """As bytes for other workers."""
+        """Encodes the call for other workers."""
         route, body = self.route, self.body.decode()
         parts = [route.method, route.path, self.named, self.origin, self.path, self.query, body]
         return orjson.dumps(parts)
 
 
 def decoded(message: bytes) -> Call:
-    """What `Call.encoded` has made."""
+    """Decodes the result of `Call.encoded`."""
     method, route, named, origin, path, query, body = orjson.loads(message)
     return Call(BY_NAME[method, route], named, origin, path, query, body.encode())
 
 
 def route_of(message: bytes) -> ControlRoute:
-    """The route of a call in `Call.encoded`."""
+    """Returns the route of an encoded call."""
     return decoded(message).route
 
 
 def checked(call: Call) -> Asked:
-    """The call with its query and its body read and found good. Raises ScenarioError."""
+    """Parses and validates the query and body of a call. Raises ScenarioError."""
     route = call.route
     query: Any = build(route.query, Document("query", dict(call.query)))
     namespace = query.namespace or call.named or "default"
@@ -76,13 +76,13 @@ def checked(call: Call) -> Asked:
     if not call.body:
         raise ScenarioError([Problem("body", 1, 1, "the body is empty; expected JSON")])
     document = parse(call.body, "body", "json")
-    # A scenario may be a text, and is made ready where it is used.
+    # A scenario may be a text, and is compiled where it is used.
     body: Any = None if route.path == "scenario" else build(route.body, document)
     return Asked(namespace, call.origin, call.path, query, body, document)
 
 
 async def answered(server: Controlled, call: Call) -> Any:
-    """Plain data, a Text or a Stream. Raises Refused."""
+    """Returns plain data, a Text or a Stream. Raises Refused."""
     try:
         asked = checked(call)
         if server.peers is not None and not call.route.is_local:
@@ -122,15 +122,16 @@ async def _answered_by_replicas(server: Controlled, stored: Stored, call: Call, 
     is_write = route.method != "GET"
     if (answer := ANSWERS.get((route.method, route.path))) is not None:
         return await answer(stored, peers, asked, call.encoded())
-    if not is_write and route.merge is None:  # all have the same
+    if not is_write and route.merge is None:  # the same in all workers
         done = route.do(server, asked)
         return await done if isinstance(done, Awaitable) else done
     return merged(route, await peers.ask(call.encoded(), is_write=is_write), asked)
 
 
 def merged(route: ControlRoute, answers: Sequence[bytes], asked: Asked) -> Any:
-    """One answer out of those of all workers: what only some of them have is there, so any that could do it decides.
-    Raises Refused when none could."""
+    """Merges the answers of all workers. Only some of them may have the resource, so any successful answer counts.
+    Raises Refused if there is none.
+    """
     parts = [orjson.loads(answer) for answer in answers]
     done = [part["done"] for part in parts if "done" in part]
     if not done:
@@ -140,7 +141,7 @@ def merged(route: ControlRoute, answers: Sequence[bytes], asked: Asked) -> Any:
 
 
 async def _waited(peers: Peers, call: Call, asked: Asked) -> Any:
-    """What `api.wait_for` does, with the journals of all workers."""
+    """Does the same as `api.wait_for`, with the journals of all workers."""
     query = asked.query
     selection = {name: value for name, value in call.query.items() if name not in ("count", "timeout", "limit")}
     lists = BY_NAME["GET", "journal"]
@@ -176,7 +177,7 @@ async def _until_ended(parts: AsyncIterator[bytes], count: int) -> None:
 
 
 def perform(server: Controlled, message: bytes) -> "bytes | Awaitable[bytes] | AsyncIterator[bytes]":
-    """Do what a worker was asked on the control channel. Never raises."""
+    """Runs a call from the control channel. Never raises."""
     if message.startswith(b'{"part"'):
         return part(server, message)
     if message.startswith(b'{"adopt"'):
@@ -218,7 +219,7 @@ def _refusal_of(route: ControlRoute, error: Exception) -> bytes:
 
 
 async def join(server: Controlled, peers: Workers) -> None:
-    """Give this worker what the others were given so far, and have it answer with them from now on."""
+    """Gives this worker the configuration of the others, and lets it answer calls from now on."""
     order = 0
     for answer in await peers.ask_one(TAKE_OVER):
         found = orjson.loads(answer)

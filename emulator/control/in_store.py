@@ -1,4 +1,4 @@
-"""What the control API changes and shows where several processes count together, in a store."""
+"""What the control API changes and shows in a store that several processes share."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,16 @@ if TYPE_CHECKING:
     from emulator.control.api import Controlled
 
 InStore = Callable[[Store, str, dict[str, Any]], Awaitable[dict[str, Any]]]
-"""Adds to what the processes have themselves, in a namespace, what their store has counted."""
+"""Adds a store's counts to what the processes show of a namespace."""
 
 
 def order_of(server: "Controlled") -> int:
-    """The place of the present call among all that go to every process; 0 if there are no others."""
+    """Returns the number of the current call among those to all processes; 0 if there is only one process."""
     return 0 if server.peers is None else server.peers.order
 
 
 def stored(server: "Controlled", where: Namespace, result: dict[str, Any], kind: ChangeKind, **more: Any) -> Any:
-    """The result, as soon as the store that others share has changed in the same way. Raises StoreGone then."""
+    """Returns the result once the shared store has the same change. Raises StoreGone if it can't be reached."""
     store = where.store
     if store is None:
         return result
@@ -32,7 +32,7 @@ async def _changed(change: Awaitable[object], result: dict[str, Any]) -> dict[st
 
 
 async def rules_in_store(store: Store, namespace: str, shown: dict[str, Any]) -> dict[str, Any]:
-    """The rules with the uses that the store has counted."""
+    """Returns the rules with the store's counts of their uses."""
     values = (await store.snapshot(namespace))["values"]
     added = sum(row["added"] for row in shown["rules"])
     keys = [row["id"] or f"rule-{place - added}" for place, row in enumerate(shown["rules"])]
@@ -41,7 +41,7 @@ async def rules_in_store(store: Store, namespace: str, shown: dict[str, Any]) ->
 
 
 async def faults_in_store(store: Store, namespace: str, shown: dict[str, Any]) -> dict[str, Any]:
-    """The added faults with the requests that the store has counted, without those that are used up."""
+    """Returns the added faults with the store's counts, without those that are used up."""
     values = (await store.snapshot(namespace))["values"]
     rows = []
     for row in shown["faults"]:
@@ -52,7 +52,7 @@ async def faults_in_store(store: Store, namespace: str, shown: dict[str, Any]) -
 
 
 async def namespaces_in_store(store: Store, namespace: str, shown: dict[str, Any]) -> dict[str, Any]:
-    """The namespaces with the states that the store has."""
+    """Returns the namespaces with their states in the store."""
     rows = []
     for row in shown["namespaces"]:
         values = (await store.snapshot(row["name"]))["values"]

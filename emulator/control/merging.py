@@ -1,4 +1,4 @@
-"""One answer of the control API out of those of several workers. A server without workers has one part."""
+"""Merges the answers of several workers into one. A server without workers has one part."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ Merge = Callable[[Sequence[Any], Any], Any]
 
 
 def ready(parts: Sequence[Part], asked: Any) -> Part:
-    """Ready when all are."""
+    """Ready if all are."""
     problems = {problem: None for part in parts for problem in part.get("problems", ())}
     return {"status": "problems", "problems": list(problems)} if problems else parts[0]
 
@@ -25,7 +25,7 @@ def timing(parts: Sequence[Part], asked: Any) -> Part:
 
 
 def rows(parts: Sequence[list[Part]], limit: int | None) -> list[Part]:
-    """The exchanges of all, oldest first: as many as one journal keeps."""
+    """Returns the exchanges of all workers, oldest first, as many as one journal keeps."""
     found = sorted((row for part in parts for row in part), key=lambda row: int(row["number"]))
     return found[-(limit or MAX_EXCHANGES) :]
 
@@ -35,18 +35,18 @@ def exchanges(parts: Sequence[Part], asked: Any) -> Part:
 
 
 def removed(parts: Sequence[Part], asked: Any) -> Part:
-    """For what each has of its own."""
+    """Adds up what each worker has removed."""
     return {"removed": sum(part["removed"] for part in parts)}
 
 
 def rules(parts: Sequence[Part], asked: Any) -> Part:
-    """All have the same; the uses are added up."""
+    """All workers have the same rules; their uses are added up."""
     columns = zip(*(part["rules"] for part in parts), strict=False)
     return {"rules": [{**column[0], "used": sum(row["used"] for row in column)} for column in columns]}
 
 
 def faults(parts: Sequence[Part], asked: Any) -> Part:
-    """All have the same; what they have seen and struck is added up."""
+    """All workers have the same faults; their counts are added up."""
     found: dict[str, Part] = {}
     for part in parts:
         for row in part["faults"]:
@@ -57,7 +57,7 @@ def faults(parts: Sequence[Part], asked: Any) -> Part:
 
 
 def namespaces(parts: Sequence[Part], asked: Any) -> Part:
-    """Those that any has; their exchanges are added up."""
+    """Returns the namespaces of all workers; their exchanges are added up."""
     found: dict[str, Part] = {}
     for part in parts:
         for row in part["namespaces"]:

@@ -80,12 +80,12 @@ class Waiting(Selection):
 
 
 class VerdictQuery(InNamespace):
-    """What is expected of the client where no standard gives a number."""
+    """Expectations of the client for which no standard gives a number."""
 
     silence: Annotated[float, Field(strict=False, gt=0, le=86400)] = 60.0
-    """Seconds without a byte after which it should have given up."""
+    """Seconds without a byte after which the client should have given up."""
     first_token: Annotated[float, Field(strict=False, gt=0, le=86400)] = 120.0
-    """Seconds without a token after which it should have given up, whatever else came."""
+    """Seconds without a token after which the client should have given up, even if it received other bytes."""
 
 
 class Exporting(Selection):
@@ -165,7 +165,7 @@ class ResetBody(Given):
 
 
 class BookedUsage(Given):
-    """The tokens that a client has booked."""
+    """The tokens that a client has counted."""
 
     prompt: Annotated[int, Field(ge=0)] = 0
     completion: Annotated[int, Field(ge=0)] = 0
@@ -196,7 +196,7 @@ class AcknowledgeBody(Given):
     error: Annotated[str, Field(max_length=2048)] | None = None
     """The error that the client raised."""
     usage: BookedUsage | None = None
-    """The tokens that the client has booked for it."""
+    """The tokens that the client has counted for it."""
 
     @model_validator(mode="after")
     def _names_an_exchange(self) -> "AcknowledgeBody":
@@ -285,16 +285,16 @@ class FindingRow(Answer):
 
 
 class UnknownRow(Answer):
-    """Something that the journal cannot know."""
+    """Something that the journal can't show."""
 
     code: str
     exchanges: list[int]
     needs: str
-    """What would make it known."""
+    """How to make it visible."""
 
 
 class VerdictAnswer(Answer):
-    """What the journal shows of the client."""
+    """What the journal shows about the client."""
 
     findings: list[FindingRow]
     unknown: list[UnknownRow]
@@ -314,13 +314,13 @@ class RuleRow(Answer):
 
 
 class Rules(Answer):
-    """The rules in the order of trying: those that were added first."""
+    """The rules in the order in which they are tried: added ones first."""
 
     rules: list[RuleRow]
 
 
 class FaultRow(Answer):
-    """A fault that applies to requests to come."""
+    """A fault that applies to future requests."""
 
     id: str
     kind: str
@@ -332,7 +332,7 @@ class FaultRow(Answer):
 
 
 class FaultRows(Answer):
-    """The faults that were armed and are not spent."""
+    """The added faults that are not used up."""
 
     faults: list[FaultRow]
 
@@ -344,7 +344,7 @@ class Id(Answer):
 
 
 class Removed(Answer):
-    """How many were removed."""
+    """The number of removed items."""
 
     removed: int
 
@@ -394,7 +394,7 @@ class NamespaceRow(Answer):
 
 
 class NamespaceRows(Answer):
-    """All namespaces that there are."""
+    """All namespaces."""
 
     namespaces: list[NamespaceRow]
 
@@ -407,7 +407,7 @@ class Status(Answer):
 
 
 class VersionAnswer(Answer):
-    """Which emulator this is."""
+    """The emulator's version."""
 
     version: str
     python: str
@@ -430,7 +430,7 @@ class Distribution(Answer):
 
 
 class TimingAnswer(Answer):
-    """How well the moments of frames were kept."""
+    """How punctually frames were sent."""
 
     lateness_ms: Distribution
     stream_too_long_ms: Distribution

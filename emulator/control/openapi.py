@@ -80,7 +80,7 @@ def _of_scenarios() -> JsonObject:
 
 
 def _bounded(value: Any) -> Any:
-    """Integers as they can be sent: what does not fit into 64 bits is no number for the reader of JSON."""
+    """Limits integers to 64 bits: the JSON parser rejects larger ones."""
     if isinstance(value, list):
         return [_bounded(item) for item in value]
     if not isinstance(value, Mapping):

@@ -90,7 +90,7 @@ Do = Callable[[Controlled, Asked], Any]
 
 @dataclass(frozen=True, slots=True)
 class ControlRoute:
-    """One row. `do` gives plain data or a Stream, maybe later; what `merge` makes of it may be a Text."""
+    """One route. `do` returns plain data or a Stream, or an awaitable; `merge` may turn it into a Text."""
 
     method: str
     path: str
@@ -106,11 +106,11 @@ class ControlRoute:
     is_local: bool = False
     """Whether any worker can answer it without asking the others."""
     merge: Merge | None = None
-    """Makes one answer, maybe later, of what `do` has given in each worker; None: any of them is the answer."""
+    """Merges the results of `do` from all workers, possibly as an awaitable; None: any of them is the answer."""
     in_store: InStore | None = None
-    """Adds what a store has counted for all processes."""
+    """Adds the counts of a store that all processes share."""
     alone: Callable[[Asked], list[str]] | None = None
-    """What of a request can be done by a single process alone."""
+    """Returns the parts of a request that only a single process can do."""
     pattern: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -133,7 +133,7 @@ def _namespace_from(server: Controlled, asked: Asked) -> Any:
 
 
 def _script_of(asked: Asked) -> CompiledScenario | None:
-    """The scenario that a namespace is to start with, if one is given. Raises ScenarioError."""
+    """Returns the initial scenario of a namespace, if one is given. Raises ScenarioError."""
     given: NamespaceBody = asked.body
     if isinstance(given.scenario, ScenarioText):
         return compile_document(parse(given.scenario.text, "scenario", given.scenario.format))
@@ -176,7 +176,7 @@ def _alone_namespace(asked: Asked) -> list[str]:
 
 def _alone_fault(asked: Asked) -> list[str]:
     fault = api.fault_with(asked.body.fault, {})
-    return ["a fault that stops listening would stop one process alone"] if fault.reaches_beyond_exchange else []
+    return ["a fault that stops listening would stop only one process"] if fault.reaches_beyond_exchange else []
 
 
 def _alone_clock(asked: Asked) -> list[str]:
@@ -327,7 +327,7 @@ ROUTES: tuple[ControlRoute, ...] = (
         lambda s, a: api.reset(s, a.namespace), Status, body=ResetBody,
     ),
     ControlRoute(
-        "GET", "verdict", "What the journal shows of the client that made these requests.",
+        "GET", "verdict", "What the journal shows about the client that made these requests.",
         lambda s, a: api.evidence(s, a.namespace), VerdictAnswer, query=VerdictQuery, merge=_verdict,
     ),
     ControlRoute(

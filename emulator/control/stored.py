@@ -1,7 +1,8 @@
-"""The control API of replicas that share a store: what has ended is read there, what is open is asked of all.
+"""The control API of replicas that share a store: ended exchanges are read there, open ones are requested from all
+replicas.
 
-An exchange counts as over once the store has it: whoever was shown its end is shown it again, whichever replica is
-asked and whichever has died."""
+An exchange has ended once the store has it. So once a client has seen its end, it sees it again on every replica, even
+if one has died."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -24,11 +25,11 @@ from emulator.state.totals import Totals
 Row = dict[str, Any]
 Answer = Callable[["Stored", Peers, Asked, bytes], Awaitable[Any]]
 MAX_NOTED = 10_000
-"""Exchanges whose end a reader of events has seen, before the oldest is forgotten."""
+"""The maximum number of ended exchanges that a reader of events remembers."""
 LOOK_INTERVAL = 1.0
-"""Seconds after which a journal is looked at, although nothing was heard of it."""
+"""Seconds after which a journal is checked even without a notification."""
 MAX_QUEUED = 100
-"""Parts that wait for a reader of events."""
+"""The maximum number of parts that wait for a reader of events."""
 
 
 class Kept(Protocol):
@@ -65,7 +66,7 @@ class Journals(Protocol):
 
 
 class Stored(Protocol):
-    """What a server has in a store that it shares with others."""
+    """A server's part of a store that it shares with others."""
 
     @property
     def journals(self) -> Journals: ...
@@ -91,7 +92,9 @@ async def _own_rows(server: Controlled, stored: Stored, namespace: str) -> Any:
 
 
 async def _own_details(server: Controlled, stored: Stored, namespace: str) -> Any:
-    """What is open; and what a connection became after its exchanges, as no record of them can say."""
+    """Returns the open exchanges, and what happened to connections after their exchanges, which no stored record
+    has.
+    """
     await stored.flushed()
     journal = server.namespaces.get(namespace).journal
     sockets = {each.number: each.socket.to_dict() for each in journal if each.socket is not None}
@@ -101,7 +104,7 @@ async def _own_details(server: Controlled, stored: Stored, namespace: str) -> An
 
 
 async def _own_exchange(server: Controlled, stored: Stored, namespace: str, number: int) -> Any:
-    """This replica's own exchange knows most of itself."""
+    """Returns this replica's own exchange, which is the most complete."""
     await stored.flushed()
     found = server.namespaces.get(namespace).journal.get(number)
     return None if found is None else found.details()
@@ -147,12 +150,12 @@ PARTS: Mapping[str, Callable[..., Any]] = {
 
 
 def asked_part(name: str, *arguments: Any) -> bytes:
-    """The message by which a replica is asked for its part."""
+    """Returns the message that requests a replica's part."""
     return orjson.dumps({"part": [name, *arguments]})
 
 
 def part(server: Controlled, message: bytes) -> "Awaitable[bytes] | AsyncIterator[bytes]":
-    """This replica's part of an answer."""
+    """Returns this replica's part of an answer."""
     assert server.stored is not None
     name, *arguments = orjson.loads(message)["part"]
     done = PARTS[name](server, server.stored, *arguments)
@@ -162,7 +165,7 @@ def part(server: Controlled, message: bytes) -> "Awaitable[bytes] | AsyncIterato
 async def _encoded(done: Awaitable[Any]) -> bytes:
     try:
         return orjson.dumps(await done, default=str)
-    except EmulatorError:  # its store is gone, as the one that asks finds out by itself
+    except EmulatorError:  # its store is gone; the requesting replica finds out itself
         return b"null"
 
 
@@ -175,14 +178,16 @@ async def _parts(peers: Peers, name: str, *arguments: Any, is_write: bool = Fals
 
 
 def in_order(kept: Sequence[tuple[float, Row]]) -> list[Row]:
-    """Each exchange once, in the order in which they came: as many as a journal keeps. Later ones know more."""
+    """Returns each exchange once, in order of arrival, as many as a journal keeps. Later records replace earlier
+    ones.
+    """
     known = {row["number"]: (arrived, row) for arrived, row in kept}
     found = sorted(known.values(), key=lambda each: (each[0], each[1]["number"]))
     return [row for _, row in found][-MAX_EXCHANGES:]
 
 
 def fits(row: Row, wanted: Selection) -> bool:
-    """Whether an exchange matches a filter, `since` and `limit` apart."""
+    """Whether an exchange matches a filter, ignoring `since` and `limit`."""
     status = row["status"]
     return (
         (wanted.provider is None or row["provider"] == wanted.provider)
@@ -194,7 +199,9 @@ def fits(row: Row, wanted: Selection) -> bool:
 
 
 def selected(rows: list[Row], wanted: Selection) -> list[Row]:
-    """The matching ones. Numbers are in the order of time on each replica only, so `since` means: later in the list."""
+    """Returns the matching exchanges. Numbers are in order of time only within a replica, so `since` means: later in
+    the list.
+    """
     if wanted.since is not None:
         places = [place for place, row in enumerate(rows) if row["number"] == wanted.since]
         rows = rows[places[0] + 1 :] if places else [row for row in rows if row["number"] > wanted.since]
@@ -254,7 +261,7 @@ async def _waited(stored: Stored, peers: Peers, asked: Asked, message: bytes) ->
         kept.extend(await stored.journals.rows(asked.namespace, kept[-1].id if kept else b""))
         return selected(in_order([(each.arrived, each.row) for each in kept]), every)
 
-    await _parts(peers, "rows", asked.namespace)  # so that what has ended by now is there
+    await _parts(peers, "rows", asked.namespace)  # so that the store has everything that has ended
     try:
         async with asyncio.timeout(query.timeout):
             while True:
@@ -280,7 +287,7 @@ async def _acknowledged(stored: Stored, peers: Peers, asked: Asked, message: byt
 
 
 async def _number_in_store(stored: Stored, namespace: str, word: Any) -> int:
-    """Of an exchange of a replica that is gone."""
+    """Acknowledges an exchange of a replica that is gone."""
     number: int | None = word.number or word.exchange
     if number is not None:
         if await stored.journals.one(namespace, number) is None:
@@ -325,7 +332,7 @@ async def _events(stored: Stored, peers: Peers, asked: Asked, message: bytes) ->
 
 
 async def _ends(stored: Stored, asked: Asked) -> AsyncIterator[tuple[str, bytes, int]]:
-    """The ends of exchanges, as the store gets them."""
+    """Yields the ends of exchanges as the store receives them."""
     last = b""
     while True:
         changed = asyncio.ensure_future(stored.journals.changed(asked.namespace))
@@ -340,7 +347,7 @@ async def _ends(stored: Stored, asked: Asked) -> AsyncIterator[tuple[str, bytes,
 
 
 async def _both(live: AsyncIterator[bytes], ends: AsyncIterator[tuple[str, bytes, int]]) -> AsyncIterator[bytes]:
-    """What begins and moves on any replica, until it has ended."""
+    """Yields what begins and moves on any replica, until it has ended."""
     queue: asyncio.Queue[bytes] = asyncio.Queue(MAX_QUEUED)
     over: dict[int, None] = {}
 
@@ -376,11 +383,11 @@ def _is_over(event: bytes, over: Mapping[int, None]) -> bool:
 
 
 async def _given_namespace(stored: Stored, peers: Peers, asked: Asked, message: bytes) -> Any:
-    """The journal of a namespace that is replaced or removed goes with it."""
+    """Removes the journal of a namespace that is replaced or removed."""
     from emulator.control.calls import merged, route_of
 
     done = merged(route_of(message), await peers.ask(message, is_write=True), asked)
-    await _parts(peers, "rows", "default")  # what is on its way is there, and goes as well
+    await _parts(peers, "rows", "default")  # pending records have arrived and are removed too
     await stored.journals.clear(asked.path["name"])
     return done
 
@@ -399,4 +406,4 @@ ANSWERS: Mapping[tuple[str, str], Answer] = {
     ("PUT", "namespaces/{name}"): _given_namespace,
     ("DELETE", "namespaces/{name}"): _given_namespace,
 }
-"""What is answered in another way than by one server alone."""
+"""The routes that replicas answer differently."""

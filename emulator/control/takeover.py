@@ -1,4 +1,6 @@
-"""What a running server was given by the control API, as plain data: for a worker that takes the place of another."""
+"""The configuration that a server received through the control API, as plain data, for a worker that replaces
+another.
+"""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,7 +18,7 @@ from emulator.state.namespace import Namespace
 
 
 def taken(server: Controlled) -> dict[str, Any]:
-    """All of it."""
+    """Returns the whole configuration."""
     return {
         "speed": None if server.speed == inf else server.speed,
         "namespaces": [
@@ -48,14 +50,14 @@ def _given(where: Namespace, own: CompiledScenario) -> dict[str, Any]:
 
 
 def take_over(server: Controlled, given: Mapping[str, Any]) -> None:
-    """Give all of it to a server that has just begun."""
+    """Applies a configuration to a server that has just started."""
     server.set_speed(inf if given["speed"] is None else given["speed"])
     for each in given["namespaces"]:
         _take_over(server, each)
 
 
 def adopt(server: Controlled, given: Mapping[str, Any]) -> None:
-    """Have this server be given the same as others, and nothing else."""
+    """Makes this server's configuration equal to that of others."""
     if _without_time(taken(server)) == _without_time(given):
         return
     namespaces = server.namespaces
@@ -74,7 +76,7 @@ def adopt(server: Controlled, given: Mapping[str, Any]) -> None:
 
 
 def _without_time(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What was given, but for the time of clocks that move by themselves."""
+    """Returns a configuration without the time of clocks that move by themselves."""
     rows = [{**each, "now": each["now"] if each["clock"] == "manual" else None} for each in given["namespaces"]]
     return {"speed": given["speed"], "namespaces": {row["name"]: row for row in rows}}
 

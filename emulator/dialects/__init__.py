@@ -1,1 +1,1 @@
-"""The dialects: what the API families put on the wire, whichever vendor speaks them."""
+"""The dialects: the wire formats of API families, whichever vendor speaks them."""

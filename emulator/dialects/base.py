@@ -78,6 +78,8 @@ class Dialect(WireShape, Generic[VendorT]):
     """Whether a repeated request gets the same answer except for its id, time and request id."""
     has_item_ids: ClassVar[bool] = False
     """Whether such an answer also has further new ids: `item_ids`."""
+    has_stored: ClassVar[bool] = False
+    """Whether requests may be about responses that are stored: `stored_ids`."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream instead of a separate event."""
     weighs_words: ClassVar[bool] = True
@@ -94,7 +96,7 @@ class Dialect(WireShape, Generic[VendorT]):
     def dumps(self, value: Any) -> bytes:
         return self.provider.dumps(value)
 
-    # The way in
+    # Requests
 
     def key_in(self, http_request: HttpRequest) -> str:
         """Returns the key of a request. Raises ProviderError if it is missing or in the wrong place."""
@@ -185,6 +187,10 @@ class Dialect(WireShape, Generic[VendorT]):
         """Whether the answer is sent immediately, whatever the pace, because the real one is created in the
         background."""
         return False
+
+    def stored_ids(self, http_request: HttpRequest) -> Sequence[str]:
+        """The ids of stored responses, and of their items, that a routed request names."""
+        return ()
 
     def keeps(self, request: ModelRequest) -> bool:
         """Whether the provider stores its answer to a request."""

@@ -1,4 +1,4 @@
-"""How chat completions say what only blocks can: refusals, citations, calls of tools that take plain text."""
+"""Refusals, citations and custom tool calls in chat completions: what a reply can contain only as blocks."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ Json = dict[str, Any]
 
 
 def refused(choice: Choice) -> str | None:
-    """The words in which the model refuses; None when it does not."""
+    """Returns the text of the model's refusal; None if it does not refuse."""
     texts = [block.text for block in choice.blocks if isinstance(block, Refusal)]
     return "".join(texts) if texts else None
 
 
 def annotations(choice: Choice) -> list[Json]:
-    """What the texts of a choice cite, as `annotations`."""
+    """Returns the citations of a choice as `annotations`."""
     return [
         {
             "type": "url_citation",
@@ -34,12 +34,12 @@ def annotations(choice: Choice) -> list[Json]:
 
 
 def call_row(call: ToolCall, text: str) -> Json:
-    """A call as it stands on the wire, with these arguments."""
+    """Returns a tool call in wire format, with these arguments."""
     if call.kind == "custom":
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": text}}
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": text}}
 
 
 def call_piece(call: ToolCall) -> Json:
-    """A call in an event that brings one more piece of its arguments."""
+    """Returns the part of a tool call in an event that carries another piece of its arguments."""
     return {"custom": {"input": PIECE}} if call.kind == "custom" else {"function": {"arguments": PIECE}}

@@ -53,7 +53,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         """Where a stream reports usage: on the last finish event, or in a separate event if the client asks for it."""
         return "nowhere"
 
-    # The way in
+    # Requests
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         body, native = self.read(http_request, self.Body)
@@ -79,7 +79,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         )
 
     def plain(self, native: Any) -> Plain | None:
-        if type(native) is not dict or "response_format" in native:  # JSON has to be spoken of
+        if type(native) is not dict or "response_format" in native:  # the prompt must mention JSON
             return None
         messages = text_turns(native.get("messages"))
         if messages is None:
@@ -166,7 +166,7 @@ class ChatCompletions(ChatShape, Dialect[VendorT], Generic[BodyT, VendorT]):
         return [{"index": index, **call_row(call, call.arguments)} for index, call in enumerate(choice.tool_calls)]
 
     def logprobs(self, choice: Choice) -> dict[str, Any] | None:
-        """Log probabilities of a whole choice; None when they were not asked for."""
+        """Log probabilities of a whole choice; None if the client did not ask for them."""
         if choice.logprobs is None and choice.reasoning_logprobs is None:
             return None
         return {

@@ -1,4 +1,4 @@
-"""The body of a chat completion, as providers of this dialect read it."""
+"""The request body of a chat completion, as the providers of this dialect read it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -17,13 +17,13 @@ Many = Annotated[list[Item], Field(fail_fast=True), WrapValidator(large.in_slice
 
 
 class Strict(BaseModel):
-    """A part of a body: types are not bent, unknown members are ignored, as the providers do."""
+    """A part of a body: types are not coerced and unknown members are ignored, as providers do."""
 
     model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
 
 class ContentPart(Strict):
-    """One part of a message whose content is a list. Parts other than text are accepted and count nothing."""
+    """One part of a message whose content is a list. Parts other than text are accepted and count no tokens."""
 
     type: str
     text: str | None = None
@@ -33,7 +33,7 @@ class TextPart(ContentPart):
     text: str
 
 
-# The value's shape selects the branch of a union, so there is one error and not one per branch.
+# The value's shape selects the branch of a union, so there is one error instead of one per branch.
 
 
 def _part_kind(value: Any) -> str:
@@ -70,7 +70,7 @@ class ToolCallBody(Strict):
 
 
 class MessageBody(Strict):
-    """One message. Providers narrow `role` and state what is required."""
+    """One message. Providers narrow `role` and add what they require."""
 
     role: str | None = None
     content: Content | None = None
@@ -113,7 +113,7 @@ class ChatBody(Strict):
 
 
 def text_of(content: str | Sequence[ContentPart] | None) -> str:
-    """The text of a message's content: parts joined, other kinds left out."""
+    """Returns the text of a message's content: its text parts, joined."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -122,7 +122,7 @@ def text_of(content: str | Sequence[ContentPart] | None) -> str:
 
 
 def read_message(body: MessageBody) -> Message:
-    """A message in neutral terms."""
+    """Converts a message to neutral terms."""
     calls = body.tool_calls
     return Message(
         role=body.role or "user",
@@ -138,7 +138,7 @@ def read_message(body: MessageBody) -> Message:
 
 
 def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
-    """The offered functions in neutral terms."""
+    """Converts the functions that the client offers to neutral terms."""
     if not tools:
         return ()
     return tuple(
@@ -147,7 +147,7 @@ def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
 
 
 def read_tool_choice(choice: Any) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    """Returns `none`, `auto`, `required` or `name:FUNCTION`."""
     if isinstance(choice, Mapping):
         function = choice.get("function")
         name = function.get("name") if isinstance(function, Mapping) else None
@@ -156,7 +156,7 @@ def read_tool_choice(choice: Any) -> str:
 
 
 def read_format(form: ResponseFormat | None) -> tuple[Form, dict[str, Any] | None]:
-    """The form of the answer and its schema. Providers reject other types of `response_format` before this."""
+    """Returns the format of the answer and its schema. Providers have already rejected other types."""
     if form is None:
         return "text", None
     schema = (form.json_schema or {}).get("schema")
@@ -164,7 +164,7 @@ def read_format(form: ResponseFormat | None) -> tuple[Form, dict[str, Any] | Non
 
 
 def read_stop(stop: Any) -> tuple[str, ...]:
-    """A string, a list of strings or nothing, as a tuple; empty strings stop nothing."""
+    """Converts a string, a list of strings or None to a tuple, without empty strings, which stop nothing."""
     if isinstance(stop, str):
         return (stop,) if stop else ()
     return tuple([item for item in stop if item]) if stop else ()

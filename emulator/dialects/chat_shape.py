@@ -1,4 +1,4 @@
-"""The wire shape of chat completions: where things stand in an event or a whole body, and what a fault does to them."""
+"""The wire shape of chat completions: where values are in an event or a whole body, and how faults change them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +16,7 @@ TEXTS: tuple[tuple[Meaning, tuple[str, ...]], ...] = (
 
 
 class ChatShape(WireShape):
-    """Reads and changes one event, or one whole body."""
+    """Reads and changes one event or one whole body."""
 
     terminator = DONE
     facts = ("id", "object", "created", "model")
@@ -38,7 +38,7 @@ class ChatShape(WireShape):
         return replace(chat_answer([choices_in(self.core(native)) for native in natives]), has_usage=any(usages))
 
     def core(self, native: dict[str, Any]) -> dict[str, Any]:
-        """What holds the choices: the event or body itself, unless a vendor wraps it."""
+        """The object that holds the choices: the event or body itself, unless a vendor wraps it."""
         return native
 
     def places(self, native: dict[str, Any], *meanings: Meaning) -> Iterator[Place]:
@@ -132,12 +132,12 @@ def choices_in(core: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def has_text(words: dict[str, Any], name: str) -> bool:
-    """Whether a text stands at this name, or could; refusals are rare, and null everywhere else."""
+    """Whether this member holds a text, or could. Refusals are rare, and null everywhere else."""
     return name in words and (name != "refusal" or bool(words[name]))
 
 
 def words_of(choice: dict[str, Any]) -> dict[str, Any]:
-    """What holds the text of a choice: its delta, its message, or, in an answer that is no chat, the choice itself."""
+    """The object that holds the text of a choice: its delta, its message or (text completions) the choice itself."""
     for name in ("delta", "message"):
         if isinstance(choice.get(name), dict):
             found: dict[str, Any] = choice[name]
@@ -146,14 +146,14 @@ def words_of(choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def without(value: Any, names: Sequence[str]) -> Any:
-    """JSON without the members of these names, wherever they stand."""
+    """Returns JSON without the members with these names, at any depth."""
     if isinstance(value, dict):
         return {name: without(member, names) for name, member in value.items() if name not in names}
     return [without(item, names) for item in value] if isinstance(value, list) else value
 
 
 def halves(call: dict[str, Any]) -> tuple[str, str]:
-    """The two halves of the name of a function; empty where it is not named."""
+    """The two halves of a function's name; empty where there is no name."""
     function = call.get("function")
     name = str(function.get("name") or "") if isinstance(function, dict) else ""
     half = (len(name) + 1) // 2

@@ -1,4 +1,4 @@
-"""Embeddings as Google's clients ask for them: one content, or several requests at a time."""
+"""Embeddings in Google's format: one content, or several requests in a batch."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Protocol
@@ -21,8 +21,8 @@ MAX_REQUESTS = 100
 
 class EmbedContentBody(Wire):
     model: Annotated[str | None, ignored("the URL names the model")] = None
-    content: Annotated[ContentBody | None, honored("its texts, joined")] = None
-    task_type: Annotated[str | None, ignored("a text has one vector")] = None
+    content: Annotated[ContentBody | None, honored("its texts are joined")] = None
+    task_type: Annotated[str | None, ignored("the vector depends on the text alone")] = None
     title: Annotated[str | None, IGNORED] = None
     output_dimensionality: int | None = None
     embed_content_config: Annotated[Any, IGNORED] = None
@@ -33,7 +33,7 @@ class BatchBody(Wire):
 
 
 class EmbedVendor(Vendor, Protocol):
-    """A provider that names its models for embeddings."""
+    """A provider that looks up its own embedding models."""
 
     def speaking(self, dialect: str) -> Any: ...
     def model_named(self, name: str, method: str) -> str: ...
@@ -66,7 +66,7 @@ class EmbedContent(Embeddings[EmbedVendor]):
         return BatchBody if operation == BATCH else EmbedContentBody
 
     def complaints(self, model: str, requests: Sequence[EmbedContentBody], is_batch: bool) -> Iterator[str]:
-        """What may be wrong with requests of the right types."""
+        """Yields the problems of requests whose types are right."""
         if not requests:
             yield "* BatchEmbedContentsRequest.requests: requests is not specified\n"
         if len(requests) > MAX_REQUESTS:
@@ -89,7 +89,7 @@ class EmbedContent(Embeddings[EmbedVendor]):
         return max(self.sizes(request), default=0)
 
     def sizes(self, request: ModelRequest) -> list[int]:
-        """How many numbers each vector has."""
+        """The number of dimensions of each vector."""
         usual = self.plain_dimensions.get(request.model, 3072)
         is_batch = request.http_request.operation == BATCH
         rows = request.body.get("requests", ()) if is_batch else [request.body]

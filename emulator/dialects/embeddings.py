@@ -1,7 +1,7 @@
-"""Embeddings: texts become vectors of length 1, alike as far as they share words.
+"""Embeddings: texts become unit vectors that are similar if the texts share words.
 
-Each word stands at a few places that its hash chooses, so the same text is always the same vector, and the
-cosine of two texts follows how many words they have in common.
+Each word adds to a few dimensions that its hash chooses. So a text always has the same vector, and the cosine of two
+texts grows with the number of words they share.
 """
 
 import base64
@@ -20,66 +20,66 @@ from emulator.reply import Completion, Usage
 from emulator.request import ModelRequest
 
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
-"""A word; in scripts that put no blanks between them, each character."""
+"""A word or, in scripts without spaces between words, a character."""
 PLACES = 32
-"""At how many places of a vector a word stands."""
+"""The number of dimensions that a word adds to."""
 Tokens = tuple[int, ...]
 
 
 @lru_cache(maxsize=65536)
 def _places(word: str) -> tuple[int, ...]:
-    """Where a word stands; odd numbers mean that it stands there with a minus."""
+    """The dimensions of a word, from 64 bits of its hash; an odd number means a negative sign."""
     digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=2 * PLACES).digest()
     return struct.unpack(f"<{PLACES}H", digest)
 
 
 def words_of(text: str | Tokens) -> Counter[str]:
-    """The words of a text with how often each is there. A text without any has one of its own."""
+    """Counts the words of a text. A text without words counts as a word of its own."""
     if isinstance(text, tuple):
         return Counter([f"#{number}" for number in text] or [""])
     return Counter(WORD.findall(text.casefold()) or [text])
 
 
 def vector(text: str | Tokens, dimensions: int) -> list[float]:
-    """The vector of a text, with `dimensions` numbers, as precise as 32 bits are."""
+    """Returns the vector of a text, with `dimensions` 32-bit numbers."""
     numbers = [0.0] * dimensions
     for word, count in words_of(text).items():
         weight = sqrt(count)
         for place in _places(word):
             numbers[(place >> 1) % dimensions] += -weight if place & 1 else weight
     length = sqrt(sum([number * number for number in numbers]))
-    if not length:  # all its words cancel out
+    if not length:  # its words cancel each other out
         numbers[_places(str(text))[0] % dimensions] = length = 1.0
     return [number / length for number in numbers]
 
 
 def packed(numbers: Sequence[float]) -> bytes:
-    """As little-endian 32-bit floats."""
+    """Encodes a vector as little-endian 32-bit floats."""
     return struct.pack(f"<{len(numbers)}f", *numbers)
 
 
 def shown(numbers: Sequence[float]) -> list[float]:
-    """The same numbers with as many digits as 32 bits hold."""
+    """Returns the numbers with the digits that 32 bits can hold."""
     return [float(f"{number:.9g}") if number else 0.0 for number in struct.unpack(f"<{len(numbers)}f", packed(numbers))]
 
 
 class Embeddings(Dialect[VendorT], Generic[VendorT]):
-    """Renders embeddings. What is asked for stands in the messages of the request: one for each input."""
+    """Renders embeddings. Each message of the request is one input."""
 
     dialect = "embeddings"
     plain_dimensions: ClassVar[Mapping[str, int]] = {}
-    """How many numbers a vector of each model has, where the request does not say."""
+    """The default number of dimensions of each model."""
 
     def inputs(self, request: ModelRequest) -> Sequence[str | Tokens]:
-        """What is to be embedded."""
+        """The inputs of a request."""
         return inputs_of(request.body.get("input"))
 
     def dimensions(self, request: ModelRequest) -> int:
-        """How many numbers each vector has."""
+        """The number of dimensions of each vector."""
         return int(request.body.get("dimensions") or self.plain_dimensions.get(request.model, 1536))
 
     def form(self, request: ModelRequest) -> Literal["float", "base64"]:
-        """How vectors are written."""
+        """The encoding of vectors: `float` or `base64`."""
         return "base64" if request.body.get("encoding_format") == "base64" else "float"
 
     def result(self, request: ModelRequest) -> Any:
@@ -106,7 +106,7 @@ class Embeddings(Dialect[VendorT], Generic[VendorT]):
 
 
 def inputs_of(value: Any) -> Sequence[str | Tokens]:
-    """The inputs of a request: texts or lists of tokens, one or several."""
+    """Returns the inputs of a request: one or several texts or lists of tokens."""
     if isinstance(value, str):
         return (value,)
     if value and isinstance(value[0], int):
@@ -115,6 +115,6 @@ def inputs_of(value: Any) -> Sequence[str | Tokens]:
 
 
 def counted(inputs: Sequence[str | Tokens]) -> Iterator[int]:
-    """The tokens of each input."""
+    """Returns the number of tokens of each input."""
     for text in inputs:
         yield tokens.count(text) if isinstance(text, str) else len(text)

@@ -1,7 +1,8 @@
-"""Generate content: `candidates` of `parts`, whole or streamed as answers that each bring a piece, without an end mark.
+"""Generate content: `candidates` of `parts`, whole, or streamed as answers that each carry a piece, without an end
+marker.
 
 A vendor that speaks it subclasses `GenerateContent` and states its differences: how it names the model, which models
-think, how its errors look. A stream that does not ask for `alt=sse` is an array: `GenerateContentArray`.
+think, what its errors look like. Without `alt=sse`, a stream is a JSON array: `GenerateContentArray`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,18 +43,18 @@ KEY_HEADER = "x-goog-api-key"
 STREAM = "stream_generate_content"
 """The operation that streams."""
 CHUNK_TOKENS = 32
-"""How many tokens an event of a stream brings."""
+"""The number of tokens in each event of a stream."""
 ENDS: frozenset[Part] = frozenset(["finish", "usage", "done"])
 SAFETY: list[dict[str, Any]] = [{"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}]
 
 
 def google_key(headers: Mapping[str, str], query: str) -> str | None:
-    """The key as Google takes it: in its own header, or as `?key=`."""
+    """Returns the key from Google's header or from `?key=`; None if there is none."""
     return headers.get(KEY_HEADER) or next((value for name, value in parse_qsl(query) if name == "key"), None)
 
 
 def wants_events(http_request: HttpRequest) -> bool:
-    """Whether a stream is to be one of events."""
+    """Whether the client asks for server-sent events."""
     return any(name in ("alt", "$alt") and value == "sse" for name, value in parse_qsl(http_request.query))
 
 
@@ -64,7 +65,7 @@ class Piece:
     part: Part
     parts: list[dict[str, Any]]
     thought: int = 0
-    """Tokens of thought, and of what is said."""
+    """The tokens of reasoning, followed by those of output."""
     spoken: int = 0
     logprobs: Sequence[TokenLogprob] = field(default=())
 
@@ -87,32 +88,32 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         "insufficient_system_resource": "OTHER",
     }
 
-    # The way in
+    # Requests
 
     def key_in(self, http_request: HttpRequest) -> str:
         key = google_key(http_request.headers, http_request.query)
         return key if key else self.key_of(http_request.headers)
 
     def model_of(self, http_request: HttpRequest, body: GenerateContentBody) -> str:
-        """The model that is asked for. Raises ProviderError."""
+        """Returns the requested model. Raises ProviderError."""
         return http_request.parameters.get("model", "") or (body.model or "").removeprefix("models/")
 
     def thinks(self, model: str, body: GenerateContentBody) -> bool | None:
-        """Whether the model thinks about this request."""
+        """Whether the model thinks about this request; None if the request does not say."""
         thinking = body.config.thinking_config
         if thinking is None:
             return None
         return thinking.thinking_budget != 0 and (thinking.thinking_level or "").upper() != "MINIMAL"
 
     def bad_request(self, message: str, fields: str | None = None) -> Exception:
-        """The refusal of a body; `fields` are what it complains about, one a line like the message."""
+        """Returns the error for a body. `fields` names the invalid fields, one for each line of the message."""
         return provider_error("bad_request", message)
 
     def body_of(self, operation: str) -> type[BaseModel] | None:
         return CountTokensBody if operation == "count_tokens" else self.Body
 
     def read(self, http_request: HttpRequest, kind: type[BaseModel]) -> tuple[Any, Mapping[str, Any]]:
-        """The typed body and the native one. Raises ProviderError."""
+        """Returns the typed body and the parsed JSON. Raises ProviderError."""
         try:
             native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
@@ -149,7 +150,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         return ModelRequest(http_request, model, messages, streams, controls, key, native)
 
     def validation_errors(self, model: str, body: GenerateContentBody) -> Iterator[str]:
-        """What may be wrong with a body of the right types."""
+        """Yields the problems of a body whose types are right."""
         yield from complaints(body)
 
     # The answer
@@ -171,12 +172,12 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         return False
 
     def signs_text(self, model: str) -> bool:
-        """Whether the end of a text is signed where no function is called."""
+        """Whether the end of a text has a signature if no function is called."""
         return False
 
     @property
     def passes_text(self) -> bool:
-        """Whether arguments that are no object are sent as the text that they are, instead of a failed call."""
+        """Whether arguments that aren't a JSON object are sent as text instead of as a failed call."""
         return bool(getattr(self.provider.settings, "bad_arguments", "malformed") == "text")
 
     def reason(self, choice: Choice) -> str:
@@ -185,13 +186,13 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         return super().reason(choice)
 
     def failed_call(self, choice: Choice) -> ToolCall | None:
-        """A call whose arguments are no JSON object."""
+        """The first call whose arguments aren't a JSON object; None if all are."""
         if self.passes_text:
             return None
         return next((call for call in choice.tool_calls if isinstance(arguments_of(call), str)), None)
 
     def pieces(self, choice: Choice, completion: Completion, request: ModelRequest, size: int) -> list[Piece]:
-        """What the answer is made of, texts in pieces of about `size` tokens. Hidden thoughts have no parts."""
+        """Splits the answer into pieces; texts have about `size` tokens each. Hidden thoughts have no parts."""
         made: list[Piece] = []
         rows = list(choice.logprobs or ())
         signature = self.signature_of(choice, completion, request)
@@ -217,7 +218,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         return made
 
     def call(self, call: ToolCall, model: str) -> dict[str, Any] | None:
-        """A function call as a part; None when it cannot be one."""
+        """Returns a function call as a part; None if its arguments don't allow that."""
         arguments = arguments_of(call)
         if isinstance(arguments, str) and not self.passes_text:
             return None
@@ -229,7 +230,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         return {"functionCall": function}
 
     def signature_of(self, choice: Choice, completion: Completion, request: ModelRequest) -> str | None:
-        """What proves that the model thought before it called or spoke."""
+        """Returns the signature that proves that the model thought before its answer; None if it did not."""
         thoughts = [block for block in choice.blocks if isinstance(block, Thought)]
         if thoughts and thoughts[-1].signature:
             return thoughts[-1].signature
@@ -239,7 +240,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         return made_signature(completion.model, choice.reasoning or "", choice.content, *called)
 
     def candidate(self, choice: Choice, parts: list[dict[str, Any]], ends: bool) -> dict[str, Any]:
-        """One candidate, of a whole answer or of an event."""
+        """Returns one candidate of a whole answer or an event."""
         row: dict[str, Any] = {"content": {"parts": parts, "role": "model"} if parts else {"role": "model"}}
         if not ends:
             return {**row, "index": choice.index}
@@ -259,7 +260,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
     def answer(
         self, completion: Completion, candidates: list[dict[str, Any]], thought: int, spoken: int, request: ModelRequest
     ) -> dict[str, Any]:
-        """An answer, or an event of one, with the tokens so far."""
+        """Returns a whole answer, or an event of one, with the tokens so far."""
         return {
             "candidates": candidates,
             "usageMetadata": usage_metadata(completion.usage, thought, spoken, request),
@@ -308,25 +309,25 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
         part: Part = last.part if last is not None else "finish"
         yield self.event(part, native, last.thought + last.spoken if last is not None else 0, also=ENDS)
 
-    # Beside it
+    # Other operations
 
     def result(self, request: ModelRequest) -> Any:
-        """How many tokens a request has."""
+        """Counts the tokens of a request."""
         fixed, texts = self.provider.prompt_texts(request)
         count = fixed + sum(map(tokens.count, texts))
         return {"totalTokens": count, "promptTokensDetails": [{"modality": "TEXT", "tokenCount": count}]}
 
     @property
     def heartbeat(self) -> bytes:
-        return b""  # clients take a comment for broken JSON
+        return b""  # clients would read a comment as broken JSON
 
-    # Refusals
+    # Errors
 
     def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
         try:
             native = orjson.loads(body)
         except orjson.JSONDecodeError:
-            event = self.read_frame(body)  # a refused prompt, which is no error where events are expected
+            event = self.read_frame(body)  # a blocked prompt, which is an event and not an error body
             native = event.native if event is not None else body.decode("utf-8", "replace")
         if isinstance(native, list) and native:
             native = native[0]
@@ -336,7 +337,7 @@ class GenerateContent(GenerateContentShape, Dialect[VendorT], Generic[VendorT]):
 
 
 class GenerateContentArray(ArrayShape, GenerateContent[VendorT], Generic[VendorT]):
-    """The same, streamed as an array of JSON."""
+    """The same, streamed as a JSON array."""
 
     dialect = "generate_content_array"
 
@@ -349,12 +350,12 @@ class GenerateContentArray(ArrayShape, GenerateContent[VendorT], Generic[VendorT
 
 
 def is_bare(reason: str) -> bool:
-    """Whether a candidate that ends for this reason has no content of its own."""
+    """Whether a candidate with this finish reason has no content."""
     return reason in ("SAFETY", "MALFORMED_FUNCTION_CALL")
 
 
 def grouped(text: str, size: int) -> Iterator[tuple[str, int, int]]:
-    """A text in pieces of at least `size` tokens: each with its tokens, and how many of the text's pieces it has."""
+    """Yields a text in groups of at least `size` tokens: the text, its tokens, and the number of token pieces in it."""
     found = tokens.pieces(text)
     start = count = 0
     for place, each in enumerate(found.counts, 1):
@@ -365,26 +366,26 @@ def grouped(text: str, size: int) -> Iterator[tuple[str, int, int]]:
 
 
 def merged(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parts of a whole answer: a signature of a text stands on it."""
+    """Returns the parts of a whole answer: the signature of a text is a member of its part."""
     if len(parts) > 1 and parts[-1].get("text") == "" and "thoughtSignature" in parts[-1]:
         return [*parts[:-2], {**parts[-2], "thoughtSignature": parts[-1]["thoughtSignature"]}]
     return parts
 
 
 def logprobs_of(piece: Piece) -> dict[str, Any]:
-    """The log probabilities of what an event adds, if they were asked for."""
+    """Returns the log probabilities of an event, if the client asked for them."""
     return {"logprobsResult": logprob_rows(piece.logprobs)} if piece.logprobs else {}
 
 
 def mime_type(request: ModelRequest) -> str | None:
-    """The MIME type that is asked for."""
+    """Returns the requested MIME type."""
     config = request.body.get("generationConfig") or request.body.get("generation_config") or {}
     found = config.get("responseMimeType") or config.get("response_mime_type")
     return found if isinstance(found, str) else None
 
 
 def not_json(body: bytes, error: orjson.JSONDecodeError) -> str:
-    """The complaint about a body that is not JSON, with the place in it."""
+    """Returns the error message for a body that is not JSON, with the position."""
     text = body.decode("utf-8", "replace")
     line = text.splitlines()[error.lineno - 1] if text.splitlines() else ""
     near = line[max(0, error.colno - 20) : error.colno + 20]

@@ -1,4 +1,4 @@
-"""What a body of generate content may hold and what it means, with names in camelCase or snake_case."""
+"""The request body of generate content and its meaning; names are in camelCase or snake_case."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -14,15 +14,15 @@ from emulator.dialects.parameters import IGNORED, SAMPLING, honored, ignored, re
 from emulator.request import Controls, Message, ModelRequest, Tool, ToolCall
 
 IMAGE_TOKENS = 258
-"""What an image costs in a prompt."""
+"""The tokens of an image in a prompt."""
 NO_CACHE = "CachedContent not found (or permission denied)"
-"""The complaint about cached contents, as nobody can make any."""
+"""The error for cached contents, since none can be created."""
 JSON, ENUM = "application/json", "text/x.enum"
-"""The MIME types of structured answers: JSON, or one of several words."""
+"""The MIME types of structured answers: JSON, or one of several words (an enum)."""
 
 
 class Wire(BaseModel):
-    """A message as Google's JSON reader takes it: either spelling of a name, numbers also as strings."""
+    """A message as Google's JSON parser reads it: both spellings of a name, numbers also as strings."""
 
     model_config = ConfigDict(
         alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, defer_build=True
@@ -30,7 +30,7 @@ class Wire(BaseModel):
 
 
 def _listed(value: Any) -> Any:
-    """One object stands for a list that holds it alone, as in Google's own samples."""
+    """A single object means a list with one item, as in Google's own samples."""
     return [value] if isinstance(value, dict) else value
 
 
@@ -52,7 +52,7 @@ class FunctionResponseBody(Wire):
 
 
 class PartBody(Wire):
-    """One part of a turn: one of its members says what it is."""
+    """One part of a turn: one of its members determines its kind."""
 
     text: str | None = None
     thought: bool | None = None
@@ -77,7 +77,7 @@ class PartBody(Wire):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it holds nothing that could be said."""
+        """Whether it has no content."""
         said = (self.text, self.inline_data, self.file_data, self.function_call, self.function_response)
         run = (self.executable_code, self.code_execution_result, self.tool_call, self.tool_response)
         return all(each is None for each in said + run)
@@ -105,7 +105,7 @@ class FunctionDeclaration(Wire):
 
 
 class ToolBody(Wire):
-    """Functions of the client, or a tool that Google runs itself."""
+    """Functions of the client, or a tool that Google runs."""
 
     function_declarations: Annotated[Many[FunctionDeclaration], BeforeValidator(_listed)] | None = None
     google_search: dict[str, Any] | None = None
@@ -134,8 +134,8 @@ class ToolConfig(Wire):
 
 class ThinkingConfig(Wire):
     include_thoughts: bool | None = None
-    thinking_budget: Annotated[int | None, honored("0: no thoughts; otherwise its range is checked")] = None
-    thinking_level: Annotated[str | None, honored("MINIMAL: no thoughts; the others are checked")] = None
+    thinking_budget: Annotated[int | None, honored("0 disables thinking; otherwise only its range is checked")] = None
+    thinking_level: Annotated[str | None, honored("MINIMAL disables thinking; other values are only checked")] = None
 
 
 class GenerationConfig(Wire):
@@ -152,7 +152,7 @@ class GenerationConfig(Wire):
     response_schema: dict[str, Any] | None = None
     response_json_schema: Any = None
     internal_json_schema: Any = Field(None, alias="_responseJsonSchema")
-    response_modalities: Annotated[list[str] | None, ignored("answers are text")] = None
+    response_modalities: Annotated[list[str] | None, ignored("answers are always text")] = None
     response_logprobs: bool | None = None
     logprobs: int | None = None
     thinking_config: ThinkingConfig | None = None
@@ -167,11 +167,11 @@ class GenerationConfig(Wire):
 class GenerateContentBody(Wire):
     model: Annotated[str | None, ignored("the URL names the model")] = None
     contents: Contents | None = None
-    system_instruction: Annotated[ContentBody | str | None, honored("a content, or a text alone")] = None
+    system_instruction: Annotated[ContentBody | str | None, honored("a content or a plain text")] = None
     tools: Annotated[Many[ToolBody], BeforeValidator(_listed)] | None = None
     tool_config: ToolConfig | None = None
     safety_settings: Annotated[
-        Annotated[list[dict[str, Any]], BeforeValidator(_listed)] | None, ignored("nothing is blocked but by script")
+        Annotated[list[dict[str, Any]], BeforeValidator(_listed)] | None, ignored("only a scenario blocks content")
     ] = None
     generation_config: GenerationConfig | None = None
     cached_content: Annotated[str | None, refused(NO_CACHE, error="forbidden")] = None
@@ -180,7 +180,7 @@ class GenerateContentBody(Wire):
 
     @property
     def config(self) -> GenerationConfig:
-        """How to generate; nothing is said of it when it is missing."""
+        """The generation settings; empty ones if they are missing."""
         return self.generation_config or GenerationConfig()
 
     @property
@@ -192,31 +192,31 @@ class GenerateContentBody(Wire):
 class CountTokensBody(Wire):
     model: Annotated[str | None, ignored("the URL names the model")] = None
     contents: Contents | None = None
-    generate_content_request: Annotated[GenerateContentBody | None, honored("counted in place of contents")] = None
+    generate_content_request: Annotated[GenerateContentBody | None, honored("counted instead of contents")] = None
 
     @property
     def asked(self) -> GenerateContentBody:
-        """The request whose tokens are counted."""
+        """The request whose tokens are to be counted."""
         return self.generate_content_request or GenerateContentBody(contents=self.contents)
 
 
-# What a body means
+# The meaning of a body
 
 
 def text_of(parts: Iterable[PartBody]) -> str:
-    """The text of a turn: its parts joined, thoughts and other kinds left out."""
+    """Returns the text of a turn: its text parts, joined, without thoughts."""
     return "".join([part.text for part in parts if part.text is not None and not part.thought])
 
 
 def read_contents(body: GenerateContentBody) -> tuple[Message, ...]:
-    """The conversation in neutral terms."""
+    """Converts the conversation to neutral terms."""
     messages: list[Message] = []
     system = body.system_instruction
     if isinstance(system, str):
         messages.append(Message("system", system))
     elif system is not None:
         messages.append(Message("system", text_of(system.parts or ())))
-    calls: list[ToolCall] = []  # those without an answer so far
+    calls: list[ToolCall] = []  # the calls without a result so far
     for number, turn in enumerate(body.contents or ()):
         parts = turn.parts or []
         if turn.role == "model":
@@ -229,7 +229,7 @@ def read_contents(body: GenerateContentBody) -> tuple[Message, ...]:
 
 
 def _answered(parts: Sequence[PartBody], number: int) -> Message:
-    """What the model said before. Calls without an id are told apart by their place."""
+    """Converts a turn of the model. Calls without an id are identified by their position."""
     thoughts = [part.text or "" for part in parts if part.thought]
     called = [part.function_call for part in parts if part.function_call is not None]
     calls = [
@@ -240,7 +240,7 @@ def _answered(parts: Sequence[PartBody], number: int) -> Message:
 
 
 def _asked(parts: Sequence[PartBody], calls: list[ToolCall]) -> Iterator[Message]:
-    """What the user says: each result of a function is a message of its own, the rest is one."""
+    """Converts a turn of the user: each function result becomes a message of its own, the rest becomes one."""
     results = [part.function_response for part in parts if part.function_response is not None]
     for result in results:
         id = result.id or next((call.id for call in calls if call.name == result.name), "")
@@ -254,7 +254,7 @@ def _asked(parts: Sequence[PartBody], calls: list[ToolCall]) -> Iterator[Message
 
 
 def result_of(response: Mapping[str, Any]) -> tuple[str, bool]:
-    """What a function answered, and whether it failed. A lone `result`, `output` or `error` is what it holds."""
+    """Returns the result of a function, and whether it failed. A lone `result`, `output` or `error` is unwrapped."""
     if len(response) == 1:
         ((name, value),) = response.items()
         if name in ("result", "output", "error"):
@@ -263,7 +263,7 @@ def result_of(response: Mapping[str, Any]) -> tuple[str, bool]:
 
 
 def read_tools(body: GenerateContentBody) -> tuple[Tool, ...]:
-    """The offered functions in neutral terms: those that may be called."""
+    """Converts the functions that the model may call to neutral terms."""
     config = calling_of(body)
     allowed = config.allowed_function_names if config.mode in ("ANY", "VALIDATED") else None
     return tuple(
@@ -276,7 +276,7 @@ def read_tools(body: GenerateContentBody) -> tuple[Tool, ...]:
 
 
 def parameters_of(function: FunctionDeclaration) -> Mapping[str, Any]:
-    """The JSON Schema of what a function takes."""
+    """Returns the JSON Schema of a function's parameters."""
     if function.parameters_json_schema is not None:
         return function.parameters_json_schema
     schema = json_schema_of(function.parameters) if function.parameters is not None else {}
@@ -284,12 +284,12 @@ def parameters_of(function: FunctionDeclaration) -> Mapping[str, Any]:
 
 
 def calling_of(body: GenerateContentBody) -> FunctionCallingConfig:
-    """How functions are to be called."""
+    """Returns the settings for function calls."""
     return (body.tool_config and body.tool_config.function_calling_config) or FunctionCallingConfig()
 
 
 def read_tool_choice(body: GenerateContentBody) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    """Returns `none`, `auto`, `required` or `name:FUNCTION`."""
     config = calling_of(body)
     if config.mode != "ANY":
         return "none" if config.mode == "NONE" else "auto"
@@ -298,7 +298,7 @@ def read_tool_choice(body: GenerateContentBody) -> str:
 
 
 def read_controls(body: GenerateContentBody, thinking: bool | None) -> Controls:
-    """The parameters that shape the answer."""
+    """Returns the parameters that shape the answer."""
     config = body.config
     schema = config.response_json_schema or config.internal_json_schema
     if schema is None and config.response_schema is not None:
@@ -323,7 +323,7 @@ def read_controls(body: GenerateContentBody, thinking: bool | None) -> Controls:
 
 
 def prompt_texts(request: ModelRequest) -> tuple[int, list[str]]:
-    """What a request costs as a prompt: fixed tokens, and the texts between them."""
+    """Returns the prompt of a request for counting: a fixed number of tokens, and the texts."""
     fixed = 0
     texts: list[str] = []
     for message in request.messages:
@@ -336,7 +336,7 @@ def prompt_texts(request: ModelRequest) -> tuple[int, list[str]]:
     return fixed, texts
 
 
-# What may be wrong with its JSON
+# Errors of JSON with wrong types
 
 KINDS = {
     "string_type": "TYPE_STRING",
@@ -351,7 +351,7 @@ KINDS = {
 
 
 def misfit(error: ErrorDetails) -> tuple[str, str]:
-    """The field, as Google writes it, and the complaint about its value."""
+    """Returns the field, as Google writes it, and the error message."""
     *path, last = error["loc"] or ("",)
     if error["type"] == "extra_forbidden":
         field = field_of(path)
@@ -370,7 +370,7 @@ def misfit(error: ErrorDetails) -> tuple[str, str]:
 
 
 def field_of(path: Iterable[str | int]) -> str:
-    """`("generationConfig", "topP")` as `generation_config.top_p`; branches of a union are left out."""
+    """Writes `("generationConfig", "topP")` as `generation_config.top_p`, without the branches of unions."""
     text = ""
     for item in path:
         if isinstance(item, int):

@@ -1,4 +1,4 @@
-"""What a request to generate content may not say, in Google's words; some of them are public, the others inferred."""
+"""Validation of generate content requests, with Google's messages: some are public, the others inferred."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,7 +19,7 @@ TYPES = "type.googleapis.com/google.ai.generativelanguage.v1beta."
 
 
 def complaints(body: GenerateContentBody) -> Iterator[str]:
-    """What is wrong with a body of the right types, in the order in which it is looked for."""
+    """Yields the problems of a body whose types are right, in the order in which Google checks."""
     yield from of_contents(body.contents or ())
     yield from of_functions(body)
     yield from of_numbers(body.config)
@@ -27,7 +27,7 @@ def complaints(body: GenerateContentBody) -> Iterator[str]:
 
 
 def said(field: str, complaint: str) -> str:
-    """A complaint as Google's validation writes it: in a list, with the field first."""
+    """Returns an error message as Google's validation writes it: a list item that starts with the field."""
     return f"* GenerateContentRequest.{field}: {complaint}\n"
 
 
@@ -47,7 +47,7 @@ def of_contents(contents: Sequence[ContentBody]) -> Iterator[str]:
 
 
 def of_turns(contents: Sequence[ContentBody]) -> Iterator[str]:
-    """Calls follow what the user says, and results follow calls, one for each."""
+    """Yields violations of the order: calls follow the user's turn, and each call has one result."""
     calls = 0
     for number, turn in enumerate(contents):
         parts = turn.parts or ()

@@ -1,4 +1,4 @@
-"""Google's schemas, a part of OpenAPI's with type names in capitals, as JSON Schema."""
+"""Converts Google's schemas, a subset of OpenAPI with type names in capitals, to JSON Schema."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 COUNTS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
-"""The members that are numbers and may come as strings, as 64-bit numbers do in Google's JSON."""
+"""The members that are numbers and may arrive as strings, as 64-bit numbers do in Google's JSON."""
 SAME = ("title", "description", "enum", "pattern", "required", "minimum", "maximum", "default", "additionalProperties")
 FORMATS = ("date", "date-time", "time", "duration", "uuid", "email", "uri", "ipv4", "ipv6")
-"""The formats that JSON Schema has too; the others say how numbers are stored, or that a text is one of an enum."""
+"""The formats that JSON Schema also has; the others are sizes of numbers, or `enum`."""
 
 
 def json_schema_of(schema: Any) -> Any:
-    """The JSON Schema that says the same."""
+    """Converts a schema."""
     if not isinstance(schema, Mapping):
         return schema
     given = {name if name.startswith("$") else to_camel(name): value for name, value in schema.items()}
@@ -49,7 +49,7 @@ def json_schema_of(schema: Any) -> Any:
 
 
 def _in_order(properties: Mapping[str, Any], order: Any) -> dict[str, Any]:
-    """The properties as they are to be written."""
+    """Returns the properties in the order in which the model writes them."""
     first = [name for name in order if name in properties] if isinstance(order, list) else []
     return {name: json_schema_of(properties[name]) for name in dict.fromkeys([*first, *properties])}
 

@@ -1,4 +1,4 @@
-"""How generate content looks on the wire, for whoever reads or changes one event or one body of it."""
+"""The wire shape of generate content: reads and changes one event or one body."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,11 +10,11 @@ from emulator.dialects.base import Event, Meaning, Place, WireShape
 from emulator.dialects.turns import Answer, Turn, content_answer, content_turns
 
 BLOCKED = {"blockReason": "OTHER"}
-"""What stands beside an answer without candidates."""
+"""What an answer without candidates has instead."""
 
 
 class GenerateContentShape(WireShape):
-    """Every event is a whole answer with a piece of the text; the last one also has the finish reason."""
+    """Each event is a complete answer with a piece of the text; the last one also has the finish reason."""
 
     end_is: ClassVar[str] = "the event with the finish reason"
     reason_is_end: ClassVar[bool] = True
@@ -35,7 +35,7 @@ class GenerateContentShape(WireShape):
         return content_answer(natives)
 
     def event_dumps(self, native: Any) -> bytes:
-        """The JSON of an event, on one line."""
+        """Returns the JSON of an event, on one line."""
         return orjson.dumps(native)
 
     def frame(self, native: Any, name: str | None = None) -> bytes:
@@ -45,10 +45,10 @@ class GenerateContentShape(WireShape):
     def read_frame(self, data: bytes) -> Event | None:
         return super().read_frame(data.replace(b"\r\n", b"\n"))
 
-    # Where things stand
+    # Where values are
 
     def candidates(self, native: dict[str, Any]) -> list[dict[str, Any]]:
-        """The candidates of an event or a body."""
+        """Returns the candidates of an event or a body."""
         found = native.get("candidates")
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
@@ -76,7 +76,7 @@ class GenerateContentShape(WireShape):
                 yield candidate["content"]
             yield from parts_of(candidate)
 
-    # What can be wrong with them
+    # Faults
 
     def without_answer(self, native: dict[str, Any], value: Any) -> bool:
         native["candidates"] = value
@@ -107,13 +107,13 @@ class GenerateContentShape(WireShape):
 
 
 class ArrayShape(GenerateContentShape):
-    """The same as an array of JSON: what streams are that do not ask for `alt=sse`."""
+    """The same as a JSON array, the format of streams without `alt=sse`."""
 
     stream_type: ClassVar[str] = "json"
     opening: ClassVar[bytes] = b"["
 
     def is_last(self, native: Any) -> bool:
-        """Whether an element is the last one: nothing but the finish reason, or an error, says so."""
+        """Whether an element is the last one: only the finish reason or an error shows it."""
         if not isinstance(native, dict):
             return True
         return "error" in native or "promptFeedback" in native or any(self.places(native, "finish"))
@@ -134,7 +134,7 @@ _ELEMENT_END = re.compile(rb"(\n,\r\n|\n\]\n)")
 
 
 def parts_of(candidate: dict[str, Any]) -> list[dict[str, Any]]:
-    """The parts of a candidate."""
+    """Returns the parts of a candidate."""
     content = candidate.get("content")
     parts = content.get("parts") if isinstance(content, dict) else None
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []

@@ -1,4 +1,4 @@
-"""The smaller objects of an answer of generate content: usage, sources, log probabilities, signatures."""
+"""The smaller objects in an answer of generate content: usage, sources, log probabilities, signatures."""
 
 import base64
 import binascii
@@ -15,11 +15,11 @@ from emulator.request import ModelRequest, ToolCall
 
 VOCABULARY = 262_144
 UNSIGNED = ("skip_thought_signature_validator", "context_engineering_is_the_way_to_go")
-"""What may stand in place of a signature that nobody kept (public)."""
+"""What a client may send in place of a signature that it does not have (public)."""
 
 
 def arguments_of(call: ToolCall) -> Any:
-    """The arguments of a call as the object that they should be; the text itself when they are none."""
+    """Returns the arguments of a call as an object, or the text itself if it isn't one."""
     if not call.arguments:
         return {}
     try:
@@ -33,7 +33,7 @@ def arguments_of(call: ToolCall) -> Any:
 
 
 def usage_metadata(usage: Usage, thought: int, spoken: int, request: ModelRequest) -> dict[str, Any]:
-    """The tokens when so many were thought and said; as in all of Google's JSON, zeros are left out."""
+    """Returns the usage after this many tokens of reasoning and output, without zeros, as in all of Google's JSON."""
     is_whole = (thought, spoken) == (usage.reasoning, usage.completion - usage.reasoning)
     images = min(usage.prompt, IMAGE_TOKENS * sum(message.images for message in request.messages))
     counts = {
@@ -56,7 +56,7 @@ def usage_metadata(usage: Usage, thought: int, spoken: int, request: ModelReques
 
 
 def grounding(choice: Choice, completion: Completion, request: ModelRequest) -> dict[str, Any] | None:
-    """What a search found, and which parts of the answer rest on it; None when nothing was looked for."""
+    """Returns the search results, and which parts of the answer cite them; None if there was no search."""
     searches = [block for block in choice.blocks if isinstance(block, Search)]
     found = [*completion.sources, *[source for search in searches for source in search.results]]
     cited = [(text, citation) for text in choice.blocks if isinstance(text, Text) for citation in text.citations]
@@ -94,7 +94,7 @@ def _support(text: str, content: str, places: list[int]) -> dict[str, Any]:
 
 
 def logprob_rows(rows: Sequence[TokenLogprob]) -> dict[str, Any]:
-    """Log probabilities as they stand on the wire."""
+    """Returns log probabilities in wire format."""
     chosen = [_token(row.token, row.logprob) for row in rows]
     if not any(row.top for row in rows):
         return {"chosenCandidates": chosen}
@@ -107,7 +107,7 @@ def _token(token: str, logprob: float) -> dict[str, Any]:
 
 
 def average(rows: Sequence[TokenLogprob]) -> float:
-    """The mean of the chosen tokens' log probabilities."""
+    """Returns the mean of the chosen tokens' log probabilities."""
     return sum([row.logprob for row in rows]) / len(rows)
 
 
@@ -115,13 +115,13 @@ def average(rows: Sequence[TokenLogprob]) -> float:
 
 
 def made_signature(*what: str) -> str:
-    """A signature in Google's form: bytes that are a message of its own, in base64."""
+    """Makes a signature in Google's format: a protobuf message in base64."""
     content = seeded.digest("signature", *what) + seeded.digest("signature", "more", *what)
     return base64.b64encode(bytes([0x0A, len(content)]) + content).decode()
 
 
 def is_signature(text: str) -> bool:
-    """Whether a text can be a signature: Google's own and the emulator's are, what somebody else wrote is not."""
+    """Whether a text can be a signature, either Google's or the emulator's."""
     if text in UNSIGNED:
         return True
     try:
@@ -149,7 +149,7 @@ def is_signature(text: str) -> bool:
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:
-    """A number that is written in as many bytes as it takes, and where it ends."""
+    """Reads a variable-length integer (a protobuf varint), and returns it and where it ends."""
     value = shift = 0
     while place < len(data):
         byte = data[place]

@@ -1,7 +1,6 @@
-"""Images: a prompt becomes pictures. Which ones, the reply of a rule says; without one they are a pixel of a color.
+"""Images: a rule's reply chooses the images for a prompt; without one, each is a single colored pixel.
 
-The text of the reply is a picture in base64 or as a `data:` URL, the address of one, or the prompt as the model revised
-it.
+The text of the reply is an image in base64 or as a `data:` URL, the URL of an image, or a revised prompt.
 """
 
 import base64
@@ -26,7 +25,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def pixel(model: str, prompt: str) -> str:
-    """A picture of one pixel; its color goes with the prompt."""
+    """Returns a PNG of one pixel in base64; the prompt determines its color."""
     color = seeded.digest("pixel", model, prompt)[:3]
     data = (
         MAGIC[0]
@@ -38,11 +37,11 @@ def pixel(model: str, prompt: str) -> str:
 
 
 MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"RIFF")
-"""What files of pictures begin with."""
+"""The first bytes of image files."""
 
 
 class ImagesBody(Strict):
-    """What a picture is to show; the rest is a vendor's."""
+    """The prompt; vendors add the rest."""
 
     model: str = ""
     prompt: str = ""
@@ -54,7 +53,7 @@ ImagesT = TypeVar("ImagesT", bound=ImagesBody)
 
 
 class Images(Dialect[VendorT], Generic[ImagesT, VendorT]):
-    """Renders pictures."""
+    """Renders images."""
 
     dialect = "images"
     Body: ClassVar[type[BaseModel]] = ImagesBody
@@ -66,11 +65,11 @@ class Images(Dialect[VendorT], Generic[ImagesT, VendorT]):
         )
 
     def read(self, http_request: HttpRequest) -> tuple[ImagesT, Mapping[str, Any]]:
-        """The typed body and the native one. Raises ProviderError."""
+        """Returns the typed body and the parsed JSON. Raises ProviderError."""
         raise NotImplementedError
 
     def model_of(self, body: ImagesT) -> str:
-        """The model that is asked for."""
+        """Returns the requested model."""
         return body.model
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
@@ -82,13 +81,13 @@ class Images(Dialect[VendorT], Generic[ImagesT, VendorT]):
 
 
 def answer(created: int, said: str, request: ModelRequest) -> Any:
-    """As many pictures as are asked for."""
+    """Returns the requested number of images."""
     one = picture(said.strip(), pixel(request.model, request.prompt))
     return {"created": created, "data": [one] * int(request.body.get("n") or 1)}
 
 
 def picture(said: str, otherwise: str) -> dict[str, str]:
-    """One picture, as the reply of a rule describes it."""
+    """Returns one image, as the reply of a rule describes it."""
     if said.startswith("data:") and "," in said:
         return {"b64_json": said.partition(",")[2]}
     if said.startswith(("https://", "http://")) and " " not in said:
@@ -99,7 +98,7 @@ def picture(said: str, otherwise: str) -> dict[str, str]:
 
 
 def is_picture(text: str) -> bool:
-    """Whether a text is a picture in base64."""
+    """Whether a text is an image in base64."""
     try:
         return base64.b64decode(text[:64], validate=True).startswith(MAGIC)
     except (binascii.Error, ValueError):

@@ -1,7 +1,7 @@
-"""Messages: `content` blocks with typed events around each, `event:` lines, `message_stop`.
+"""Messages: `content` blocks, each with typed events around it, `event:` lines, `message_stop`.
 
-A vendor that speaks it subclasses `Messages` and states its differences: the models it takes, what it refuses, how its
-errors look, whether it signs thoughts and how.
+A vendor subclasses `Messages` and states its differences: the models it accepts, what it rejects, what its errors look
+like, and whether and how it signs thoughts.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ ERROR_TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-"""What kind of error a status is; any other is an `api_error`."""
+"""The error type of each status; any other status is an `api_error`."""
 
 
 PING = {"type": "ping"}
@@ -51,9 +51,9 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         "bad_call": "tool_use",
     }
     opening_output: ClassVar[int] = 0
-    """The tokens of output that the first event of a stream reports."""
+    """The number of output tokens in the first event of a stream."""
     pings: ClassVar[bool] = False
-    """Whether a stream says that it is alive: once after its first block has begun, and while the client waits."""
+    """Whether a stream sends pings: once after its first block has begun, and while the client waits."""
 
     def plain(self, native: Any) -> Plain | None:
         messages = text_turns(native.get("messages")) if type(native) is dict else None
@@ -71,7 +71,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
     # The answer
 
     def signature(self, thought: Thought, completion: Completion) -> str | None:
-        """What a thought is signed with; None: thoughts have no such member."""
+        """The signature of a thought; None if thoughts have no such member."""
         return thought.signature or ""
 
     def body(self, completion: Completion, request: ModelRequest) -> Any:
@@ -82,7 +82,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
     def message(
         self, completion: Completion, content: list[dict[str, Any]], choice: Choice | None, usage: dict[str, Any]
     ) -> dict[str, Any]:
-        """A message, whole or (without a choice) as it begins."""
+        """Returns a message: whole or, without a choice, as a stream begins it."""
         return {
             "id": completion.id,
             "type": "message",
@@ -95,7 +95,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         }
 
     def usage(self, usage: Usage) -> dict[str, Any]:
-        """The counts; what came from the cache, or went into it, is no input here."""
+        """Returns the usage. Tokens that were read from the cache or written to it are not input tokens here."""
         searches = {"server_tool_use": {"web_search_requests": usage.searches}} if usage.searches else {}
         return {
             "input_tokens": max(0, usage.prompt - usage.cached - usage.cache_written),
@@ -107,7 +107,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         }
 
     def rows(self, block: Block, completion: Completion) -> list[dict[str, Any]]:
-        """A block as it stands in `content`."""
+        """Returns a block of `content`."""
         match block:
             case Thought(encrypted=str(data)):
                 return [{"type": "redacted_thinking", "data": data}]
@@ -130,7 +130,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         return {"citations": [self.citation(citation) for citation in text.citations]} if text.citations else {}
 
     def citation(self, citation: Citation) -> dict[str, Any]:
-        """A citation as it stands in a text."""
+        """Returns a citation of a text."""
         return citation_row(citation)
 
     def call(self, call: ToolCall) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         return {"type": kind, "id": call.id, "name": call.name, "input": {}}
 
     def search(self, search: Search) -> Iterator[dict[str, Any]]:
-        """A search that the provider ran: what it asked, and what it found."""
+        """Returns the blocks of a search that the provider ran: its query and its results."""
         yield {"type": "server_tool_use", "id": search.id, "name": "web_search", "input": {"query": search.query}}
         found: Any = [
             {"type": "web_search_result", "url": source.url, "title": source.summary or "", "page_age": None}
@@ -167,19 +167,19 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         yield self.event("done", {"type": "message_stop"})
 
     def ending(self, choice: Choice) -> dict[str, Any]:
-        """What a stream says of why it ends."""
+        """Returns the stop reason of a stream, with its details."""
         return {"stop_reason": self.reason(choice), "stop_sequence": choice.stopped_by}
 
     def first_usage(self, usage: Usage) -> dict[str, Any]:
-        """The counts at the beginning of a stream."""
+        """Returns the usage at the beginning of a stream."""
         return self.usage(usage)
 
     def last_usage(self, usage: Usage) -> dict[str, Any]:
-        """The counts at the end of a stream."""
+        """Returns the usage at the end of a stream."""
         return self.usage(usage)
 
     def block_runs(self, block: Block, completion: Completion, index: int) -> Iterator[list[FrameRun]]:
-        """The runs of a block of the answer, for each block that it is on the wire."""
+        """Yields the runs of a block of the answer, which may be several blocks on the wire."""
         match block:
             case Thought(encrypted=None):
                 signature = self.signature(block, completion)
@@ -211,7 +211,9 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
         delta: tuple[str, str] = ("", ""),
         after: Sequence[dict[str, Any]] = (),
     ) -> list[FrameRun]:
-        """One block: its start, its text in pieces under the member that `delta` names, what follows that, its end."""
+        """Yields a block: its start, its text in pieces (in the member that `delta` names), the events `after`, its
+        end.
+        """
         runs = [self.event("frame", {"type": "content_block_start", "index": index, "content_block": start})]
         if text:
             pieces = tokens.pieces(text)
@@ -233,10 +235,10 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
     def heartbeat(self) -> bytes:
         return self.frame(PING) if self.pings else super().heartbeat
 
-    # Refusals
+    # Errors
 
     def error_object(self, row: ErrorSpec, message: str) -> dict[str, Any]:
-        """An error in this dialect's own envelope."""
+        """Returns an error in this dialect's own envelope."""
         return {"type": "error", "error": {"type": ERROR_TYPES.get(row.status, "api_error"), "message": message}}
 
     def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
@@ -246,7 +248,7 @@ class Messages(MessagesShape, Dialect[VendorT], Generic[VendorT]):
 
 
 def arguments_of(text: str) -> Any:
-    """The arguments of a call as the object that they should be; the text itself when they are none."""
+    """Returns the arguments of a call as an object, or the text itself if it isn't one."""
     if not text:
         return {}
     try:
@@ -257,7 +259,7 @@ def arguments_of(text: str) -> Any:
 
 
 def citation_row(citation: Citation) -> dict[str, Any]:
-    """Where a text comes from, as it stands on the wire."""
+    """Returns a citation in wire format."""
     return {
         "type": "web_search_result_location",
         "url": citation.url,

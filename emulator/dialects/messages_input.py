@@ -1,4 +1,4 @@
-"""What a request for a message says: the body that every vendor reads, and its turns in neutral terms."""
+"""The request body of messages, as every vendor reads it, and its conversion to neutral terms."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from emulator.request import Message, Tool, ToolCall
 
 
 class BlockBody(Strict):
-    """One block of a turn. Which members count depends on its `type`."""
+    """One block of a turn. Its `type` determines which members matter."""
 
     type: str
     text: str | None = None
@@ -39,7 +39,7 @@ class TurnBody(Strict):
 
 
 class ToolBody(Strict):
-    """A function, or a tool that the provider runs itself: then `type` says which."""
+    """A function or, if `type` names one, a tool that the provider runs."""
 
     name: str = ""
     type: str | None = None
@@ -49,7 +49,7 @@ class ToolBody(Strict):
 
 class Thinking(Strict):
     type: str
-    budget_tokens: Annotated[int | None, ignored("a thought is as long as it is scripted")] = None
+    budget_tokens: Annotated[int | None, ignored("the scenario determines how long a thought is")] = None
 
 
 class OutputConfig(Strict):
@@ -73,11 +73,11 @@ class MessagesBody(Strict):
     output_config: OutputConfig | None = None
 
 
-# The way in
+# The meaning of a body
 
 
 def read_turns(system: Any, turns: Sequence[TurnBody]) -> tuple[Message, ...]:
-    """The conversation in neutral terms."""
+    """Converts the conversation to neutral terms."""
     messages: list[Message] = []
     if system:
         messages.append(Message("system", text_of(system)))
@@ -92,7 +92,7 @@ def read_turns(system: Any, turns: Sequence[TurnBody]) -> tuple[Message, ...]:
 
 
 def text_of(content: Any) -> str:
-    """The text of a content: blocks joined, other kinds left out."""
+    """Returns the text of a content: its text blocks, joined."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -106,7 +106,7 @@ def text_of(content: Any) -> str:
 
 
 def _answered(blocks: Sequence[BlockBody]) -> Message:
-    """What the model said before."""
+    """Converts a turn of the model."""
     thoughts = [block.thinking or "" for block in blocks if block.type == "thinking"]
     calls = [
         ToolCall(block.name or "", orjson.dumps({} if block.input is None else block.input).decode(), block.id or "")
@@ -119,7 +119,7 @@ def _answered(blocks: Sequence[BlockBody]) -> Message:
 
 
 def _asked(role: str, blocks: Sequence[BlockBody]) -> Iterator[Message]:
-    """What the user says: each result of a tool is a message of its own, the rest is one."""
+    """Converts a turn of the user: each tool result becomes a message of its own, the rest becomes one."""
     for block in blocks:
         if block.type == "tool_result":
             yield Message(
@@ -132,18 +132,18 @@ def _asked(role: str, blocks: Sequence[BlockBody]) -> Iterator[Message]:
 
 
 def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
-    """The offered functions in neutral terms, without the tools that the provider runs itself."""
+    """Converts the client's functions to neutral terms, without the tools that the provider runs."""
     functions = [tool for tool in tools or () if tool.type in (None, "custom")]
     return tuple([Tool(tool.name, tool.description or "", tool.input_schema or {}) for tool in functions])
 
 
 def wants_search(tools: Sequence[ToolBody] | None) -> bool:
-    """Whether the provider may search the Web."""
+    """Whether the provider may search the web."""
     return any((tool.type or "").startswith("web_search") for tool in tools or ())
 
 
 def read_tool_choice(choice: Mapping[str, Any] | None) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    """Returns `none`, `auto`, `required` or `name:FUNCTION`."""
     kind = choice.get("type") if choice is not None else None
     if kind == "tool" and choice is not None and isinstance(choice.get("name"), str):
         return f"name:{choice['name']}"

@@ -1,4 +1,4 @@
-"""How a message looks on the wire, for code that reads or changes one event or one body of it."""
+"""The wire shape of messages: reads and changes one event or one body."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -8,7 +8,7 @@ from emulator.dialects.wire_shape import Edge, Meaning, Place, WireShape
 
 
 class MessagesShape(WireShape):
-    """Reads and changes typed events, and the message or the block that they hold."""
+    """Reads and changes typed events, and the message or block in them."""
 
     terminator = b'event: message_stop\ndata: {"type":"message_stop"}\n\n'
     facts = ("id", "type", "model", "role")
@@ -79,7 +79,7 @@ class MessagesShape(WireShape):
         return native.get("delta") == {"type": "signature_delta"}
 
     def blocks(self, native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-        """The blocks of a whole message, or the block or the delta of an event, each with its index."""
+        """Returns the blocks of a whole message, or the block or delta of an event, each with its index."""
         content = native.get("content")
         if isinstance(content, list):
             return [(index, block) for index, block in enumerate(content) if isinstance(block, dict)]

@@ -1,4 +1,4 @@
-"""Letters that level the lengths of events, so that these do not tell which words are in them."""
+"""Obfuscation: letters that pad events to similar lengths, so that the lengths don't reveal the words in them."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,14 +11,14 @@ from emulator.dialects.base import PIECE_IN_JSON, Dialect
 from emulator.wire import FrameRun, Part
 
 TAIL = f"\x1f{seeded.digest('tail').hex()}\x1f"
-"""Stands for the letters while the event around them is written once."""
+"""A placeholder for the letters, so that the event around them is written only once."""
 TAIL_IN_JSON = orjson.dumps(TAIL)[1:-1]
 STEP = 16
-"""A piece and its letters are together a multiple of so many bytes long."""
+"""The length of a piece and its letters is a multiple of this many bytes."""
 
 
 def tails_of(text: str) -> tuple[bytes, ...]:
-    """The letters behind each piece of a text: the same ones for the same pieces."""
+    """Returns the letters after each piece of a text; the same pieces have the same letters."""
     return _tails_of(text, tuple([STEP - len(piece) % STEP for piece in tokens.pieces(text).escaped]))
 
 
@@ -35,12 +35,12 @@ def _tails_of(text: str, lengths: tuple[int, ...]) -> tuple[bytes, ...]:
 
 
 def tail_of(*what: seeded.Entropy) -> str:
-    """The letters of an event that brings no text."""
+    """Returns the letters of an event without text."""
     return seeded.alphanumeric(1 + seeded.roll("obfuscation", *what) % STEP, "obfuscation", *what)
 
 
-def leveled(dialect: Dialect[Any], part: Part, native: object, text: str) -> FrameRun:
-    """The events of a text, of which `native` is one: it has `PIECE` where a piece stands and then `TAIL`."""
+def padded(dialect: Dialect[Any], part: Part, native: object, text: str) -> FrameRun:
+    """Returns the events of a text. `native` is one of them, with `PIECE` for its piece and, after that, `TAIL`."""
     pieces = tokens.pieces(text)
     before, _, rest = dialect.frame(native).partition(PIECE_IN_JSON)
     between, _, after = rest.partition(TAIL_IN_JSON)

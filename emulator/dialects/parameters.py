@@ -1,4 +1,4 @@
-"""What each parameter of a request does: honored, ignored or refused. Declared once, with the body.
+"""Declares what each parameter of a request does: it is honored, ignored or refused.
 
 A dialect's `Body` is what its parser reads, so the tables in the docs, the journal's `ignored` and the log follow it
 too. By default, a member is honored: it can change the answer or the usage. The others are marked:
@@ -7,7 +7,7 @@ too. By default, a member is honored: it can change the answer or the usage. The
     store: Annotated[Any, ignored("nothing is kept")] = None
     stream: Annotated[bool | None, refused("Streaming is not supported.")] = None
 
-Members of a nested body are parameters of their own, `stream_options.include_usage`; items of a list are not.
+Members of a nested body are separate parameters, such as `stream_options.include_usage`; items of a list are not.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,28 +32,28 @@ class Effect:
     message: str = ""
     """The error message for a refused member; may contain `{name}` and `{value}`."""
     error: str = "bad_request"
-    """The name of that error."""
+    """The name of the error."""
 
 
 def honored(note: str) -> Effect:
-    """It changes the answer or the usage, with a note."""
+    """Marks a member that changes the answer or the usage."""
     return Effect("honored", note)
 
 
 def ignored(note: str = "") -> Effect:
-    """It is allowed and has no effect."""
+    """Marks a member that is allowed and has no effect."""
     return Effect("ignored", note)
 
 
 def refused(message: str, note: str = "", error: str = "bad_request") -> Effect:
-    """A request with it gets an error with this message."""
+    """Marks a member that causes an error with this message."""
     return Effect("refused", note, message, error)
 
 
 HONORED = Effect("honored")
 IGNORED = Effect("ignored")
-ECHOED = Effect("honored", "the answer repeats it")
-SAMPLING = Effect("ignored", "its range is checked; the script or the seed chooses the words")
+ECHOED = Effect("honored", "repeated in the answer")
+SAMPLING = Effect("ignored", "its range is checked; the scenario or the seed chooses the words")
 SAMPLING_MEMBERS = frozenset(
     [
         *("temperature", "top_p", "top_k", "min_p", "frequency_penalty", "presence_penalty", "seed", "logit_bias"),
@@ -65,7 +65,7 @@ SAMPLING_MEMBERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One member of a body, by its path: `text.format`."""
+    """One member of a body, identified by its path, such as `text.format`."""
 
     name: str
     effect: Effect
@@ -74,7 +74,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A member that a request may not have: the name of the error, and what it says."""
+    """A member that a request may not have, with the name and message of the error."""
 
     name: str
     error: str
@@ -90,10 +90,10 @@ class _Member:
 
 
 def parameters(body: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
-    """Every parameter of a body, in the order of its declaration."""
+    """Returns every parameter of a body, in the order of declaration."""
     seen: set[str] = set()
     for member in _members(body).values():
-        if member.name in seen:  # by another of its names
+        if member.name in seen:  # seen under another name
             continue
         seen.add(member.name)
         if member.nested is not None and member.effect == HONORED:
@@ -103,7 +103,7 @@ def parameters(body: type[BaseModel], prefix: str = "") -> Iterator[Parameter]:
 
 
 def only(body: type[BaseModel], *names: str) -> type[BaseModel]:
-    """The same body at an operation where nothing but these members, and those that are refused, has an effect."""
+    """Returns the same body for an operation where only these members, and refused ones, have an effect."""
     rest: dict[str, Any] = {
         name: (Annotated[Any, IGNORED], None)
         for name, member in _members(body).items()
@@ -113,25 +113,25 @@ def only(body: type[BaseModel], *names: str) -> type[BaseModel]:
 
 
 def ignored_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, ...]:
-    """The members of a request that change nothing, as they are declared or because nobody knows them."""
+    """Returns the members of a request that have no effect: those declared as ignored, and unknown ones."""
     found: list[str] = []
     _find_ignored(body, native, "", found)
     return tuple(found)
 
 
 def undeclared_in(body: type[BaseModel], native: Mapping[str, Any]) -> tuple[str, ...]:
-    """The members of a request that nobody knows there."""
+    """Returns the unknown members of a request."""
     known = _members(body)
     return tuple([name for name, value in native.items() if value is not None and name not in known])
 
 
 def worth_saying(ignored: Iterable[str]) -> list[str]:
-    """Those of the ignored members that whoever reads the log should know of."""
+    """Returns the ignored members that are worth mentioning in the log."""
     return [name for name in ignored if name.rpartition(".")[2] not in SAMPLING_MEMBERS]
 
 
 def refused_in(body: type[BaseModel], native: Mapping[str, Any]) -> Iterator[Refusal]:
-    """The members of a request that are refused, in the order of their declaration."""
+    """Returns the refused members of a request, in the order of declaration."""
     for parameter in _refusing(body):
         value = _value_at(native, parameter.name)
         if value is not None:
@@ -163,13 +163,13 @@ def _value_at(native: Any, path: str) -> Any:
 
 
 def _shown(value: Any) -> str:
-    """A value in a complaint; of an object that has an id, the id."""
+    """Formats a value for an error message; for an object with an id, the id."""
     return str(value.get("id", value)) if isinstance(value, Mapping) else str(value)
 
 
 @lru_cache(maxsize=256)
 def _members(body: type[BaseModel]) -> Mapping[str, _Member]:
-    """The members of a body by every name that they may have."""
+    """Returns the members of a body by each of their names."""
     members: dict[str, _Member] = {}
     for key, field in body.model_fields.items():
         names = _names(key, field)
@@ -180,7 +180,7 @@ def _members(body: type[BaseModel]) -> Mapping[str, _Member]:
 
 
 def _names(key: str, field: FieldInfo) -> list[str]:
-    """What a member may be called, the usual name first."""
+    """Returns the names of a member, the usual one first."""
     alias = field.validation_alias or field.alias
     if isinstance(alias, AliasChoices):
         return [*[str(each) for each in alias.choices], key]
@@ -188,7 +188,7 @@ def _names(key: str, field: FieldInfo) -> list[str]:
 
 
 def _nested(annotation: Any) -> type[BaseModel] | None:
-    """The body that a member holds, itself or as an alternative to nothing."""
+    """Returns the nested body that a member holds, optional or not; None if it holds something else."""
     alternatives = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()
     for each in (annotation, *alternatives):
         if isinstance(each, type) and issubclass(each, BaseModel):

@@ -1,7 +1,7 @@
-"""Responses: items instead of messages, typed events that are counted, an end that tells how it ended, no `[DONE]`.
+"""Responses: items instead of messages, numbered typed events, a last event that contains the whole response.
 
-A vendor that speaks it subclasses `Responses` and states its differences: the body it accepts, what it says of a
-thought, whether it keeps what it answered.
+A vendor subclasses `Responses` and states its differences: the body it accepts, what it shows of a thought, and whether
+it stores its answers.
 """
 
 import secrets
@@ -23,9 +23,9 @@ from emulator.request import Message, ModelRequest, ToolCall
 from emulator.wire import NOTHING_ELSE, FrameRun, Part
 
 INCOMPLETE = {"length": "max_output_tokens", "context_full": "max_output_tokens"}
-"""Why a response is incomplete, where it is not the neutral reason itself."""
+"""The reason why a response is incomplete, where it differs from the neutral one."""
 GOING_ON = ("previous_response_id", "conversation", "prompt", "text")
-"""The members by which a request depends on more than what it says, or on what its words are."""
+"""Members that make a request depend on stored state, or on the words in it."""
 COMPLETE = ("stop", "stop_sequence", "tool_calls", "refusal", "bad_call", "pause")
 FAILED = "insufficient_system_resource"
 ORDER = (
@@ -34,19 +34,19 @@ ORDER = (
     "prompt_cache_key", "prompt_cache_retention", "reasoning", "safety_identifier", "service_tier", "store",
     "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "truncation", "usage", "user", "metadata",
 )  # fmt: skip
-"""The members of a response, in the order in which they stand."""
+"""The order of the members of a response."""
 NUMBER = f"\x1f{secrets.token_hex(16)}\x1f"
-"""Stands for the number of an event, as `PIECE` does for a piece."""
+"""A placeholder for the number of an event, like `PIECE` for a piece."""
 NUMBER_IN_JSON = orjson.dumps(NUMBER)
 TAIL = f"\x1f{secrets.token_hex(16)}\x1f"
-"""Stands for the letters that level the length of an event."""
+"""A placeholder for the letters that pad an event (see `obfuscation`)."""
 TAIL_IN_JSON = orjson.dumps(TAIL)[1:-1]
 Json = dict[str, Any]
 
 
 @record
 class Outcome:
-    """How a response ended."""
+    """The status of a response, with its details."""
 
     status: str
     details: Json | None = None
@@ -54,7 +54,7 @@ class Outcome:
 
 
 class Counted:
-    """Writes events in order, each with its number."""
+    """Makes numbered events, in order."""
 
     def __init__(self, dialect: Dialect[Any]) -> None:
         self.dialect = dialect
@@ -63,13 +63,13 @@ class Counted:
     def event(
         self, part: Part, kind: str, members: Json, also: frozenset[Part] = NOTHING_ELSE, tokens: int = 0
     ) -> FrameRun:
-        """One event."""
+        """Returns one event."""
         native = {"type": kind, "sequence_number": self.number, **members}
         self.number += 1
         return self.dialect.event(part, native, tokens, also)
 
     def run(self, part: Part, kind: str, members: Json, text: str, tails: Sequence[bytes] | None) -> FrameRun:
-        """The events that bring a text piece by piece, where `members` has `PIECE`; `tails` level their lengths."""
+        """Returns the events of a text, one for each piece: `members` contains `PIECE`, and `tails` pad the events."""
         pieces = tokens.pieces(text)
         native = {"type": kind, "sequence_number": NUMBER, **members}
         if tails is not None:
@@ -94,7 +94,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
     final_name: ClassVar[bool] = False
     """Whether the event that ends the arguments of a call names the function."""
 
-    # What a vendor says in its own way
+    # What vendors override
 
     def make_id(self, entropy: bytes) -> str:
         return f"resp_{entropy[:16].hex()}"
@@ -106,27 +106,27 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
         return [self.item_id(id, kind_of(block)[1], index) for index, block in enumerate(choices[0].blocks)]
 
     def echo(self, request: ModelRequest) -> Json:
-        """The members of a response that repeat what was asked for."""
+        """Returns the members of a response that repeat the request."""
         return {}
 
     def thought(self, thought: Thought) -> Json:
-        """What an item tells of a thought."""
+        """Returns the members of an item that show a thought."""
         return {"summary": [], "content": [{"type": "reasoning_text", "text": thought.text}]}
 
     def thought_begun(self) -> Json:
-        """The same as a stream begins it."""
+        """Returns those members as they are when a stream begins the item."""
         return {"summary": [], "content": []}
 
     def thought_events(self, thought: Thought) -> tuple[str, str, list[str]]:
-        """How a stream tells a thought: the kind of its parts, what their events are called, and their texts."""
+        """Returns how a stream shows a thought: the type of its parts, the prefix of their events, and their texts."""
         return "reasoning_text", "response.reasoning_text", [thought.text]
 
     def hidden_tokens(self, block: Block) -> int:
-        """The tokens of a block that pass before its end without being shown."""
+        """The number of a block's tokens that are generated but not shown."""
         return 0
 
     def tails(self, text: str, request: ModelRequest) -> Sequence[bytes] | None:
-        """What levels the lengths of the events of a text; None: nothing does."""
+        """Returns the letters that pad the events of a text; None for no padding."""
         return None
 
     def plain(self, native: Any) -> Plain | None:
@@ -136,7 +136,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
         is_text = isinstance(said, str)
         messages = [Message("user", said)] if said and isinstance(said, str) else text_turns(said)
         if messages is None or any(pair == ("assistant", "assistant") for pair in pairwise([m.role for m in messages])):
-            return None  # what the model says in two items is one turn
+            return None  # two items of the model in a row are one turn
         rest = {**native, "input": "text" if is_text else [message.role for message in messages]}
         if "instructions" in native:
             instructions = native["instructions"]
@@ -149,7 +149,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
     # The answer
 
     def outcome(self, choice: Choice) -> Outcome:
-        """How the response ended."""
+        """Returns the final status of a response."""
         reason = choice.finish_reason
         if reason in COMPLETE:
             return Outcome("completed")
@@ -167,7 +167,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
     def response(
         self, completion: Completion, request: ModelRequest, outcome: Outcome, output: list[Json]
     ) -> dict[str, Any]:
-        """A response: as it begins, or as it ended."""
+        """Returns the response object, at its beginning or at its end."""
         is_over = outcome.status not in ("queued", "in_progress")
         members: Json = {
             "id": completion.id,
@@ -195,7 +195,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
         }
 
     def item(self, block: Block, index: int, completion: Completion, outcome: Outcome) -> Json:
-        """A block as an item of the output. The one that was cut off is incomplete."""
+        """Returns a block as an item of the output. An item that was cut off is incomplete."""
         choice = completion.choices[0]
         is_cut = outcome.status == "incomplete" and index == len(choice.blocks) - 1
         status = {"status": "incomplete" if is_cut else "completed"}
@@ -213,7 +213,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
                 return {**self.opened_item(block, index, completion), **status, "action": searched(block)}
 
     def opened_item(self, block: Block, index: int, completion: Completion) -> Json:
-        """An item as a stream begins it."""
+        """Returns an item as a stream begins it."""
         kind, prefix = kind_of(block)
         item: Json = {"id": self.item_id(completion.id, prefix, index), "type": kind, "status": "in_progress"}
         match block:
@@ -229,7 +229,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
                 return item
 
     def part(self, block: Text | Refusing, choice: Choice) -> Json:
-        """The part of a message that a text is."""
+        """Returns a text as a part of a message."""
         if isinstance(block, Refusing):
             return {"type": "refusal", "refusal": block.text}
         rows = logprob_rows(likely(block, choice)) or []
@@ -260,13 +260,13 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
         yield counted.event("finish", f"response.{outcome.status}", last, frozenset(["usage", "done"]))
 
     def openings(self, request: ModelRequest) -> Sequence[tuple[str, str]]:
-        """The events that a stream begins with, and the status that each tells."""
+        """Returns the events that begin a stream, each with the status it reports."""
         return (("response.created", "in_progress"), ("response.in_progress", "in_progress"))
 
     def item_runs(
         self, counted: Counted, block: Block, place: Json, choice: Choice, request: ModelRequest
     ) -> Iterator[FrameRun]:
-        """What a stream tells of an item between its beginning and its end."""
+        """Yields the events of an item between its beginning and its end."""
         match block:
             case Thought():
                 yield from self.thought_runs(counted, block, place, request)
@@ -298,7 +298,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
 
     @property
     def shows_thought_parts(self) -> bool:
-        """Whether the texts of a thought are framed as parts."""
+        """Whether events mark where each part of a thought begins and ends."""
         return True
 
     def text_runs(
@@ -340,7 +340,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
         whole = {"input" if is_custom else "arguments": call.arguments}
         yield counted.event("frame", f"{kind}.done", {**place, **whole, **name})
 
-    # Refusals
+    # Errors
 
     def error_frame(self, form: str, row: ErrorSpec, body: bytes) -> bytes | None:
         if form == "bare":
@@ -355,25 +355,25 @@ KINDS = {Thought: ("reasoning", "rs"), Text: ("message", "msg"), Refusing: ("mes
 
 
 def kind_of(block: Block) -> tuple[str, str]:
-    """The type of an item, and what its ids begin with."""
+    """Returns the type of an item and the prefix of its ids."""
     if isinstance(block, ToolCall):
         return ("custom_tool_call", "ctc") if block.kind == "custom" else ("function_call", "fc")
     return KINDS.get(type(block), ("web_search_call", "ws"))
 
 
 def likely(text: Text, choice: Choice) -> Sequence[TokenLogprob] | None:
-    """The log probabilities of a text; None where there are none, or they are those of several texts together."""
+    """Returns the log probabilities of a text; None if there are none, or if they cover several texts."""
     return choice.logprobs if choice.logprobs is not None and text.text == choice.content else None
 
 
 def without_bytes(row: Json) -> Json:
-    """One row as a delta tells it."""
+    """Returns one row in the format of a delta."""
     top = [{"token": each["token"], "logprob": each["logprob"]} for each in row["top_logprobs"]]
     return {"token": row["token"], "logprob": row["logprob"], "top_logprobs": top}
 
 
 def annotation(citation: Citation) -> Json:
-    """Where a text comes from, as it stands on the wire."""
+    """Returns a citation in wire format."""
     return {
         "type": "url_citation",
         "start_index": citation.start or 0,
@@ -384,6 +384,6 @@ def annotation(citation: Citation) -> Json:
 
 
 def searched(search: Search) -> Json:
-    """What a search was for, and what it found."""
+    """Returns the query of a search and its results."""
     found = [{"type": "url", "url": source.url} for source in search.results]
     return {"type": "search", "query": search.query, **({"sources": found} if found else {})}

@@ -1,4 +1,4 @@
-"""What a request for a response says: items instead of messages, read into neutral terms."""
+"""The request body of responses and its conversion to neutral terms: items instead of messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,20 +12,20 @@ from emulator.dialects.parameters import ECHOED
 from emulator.request import Message, Tool, ToolCall
 
 CALLS = {"function_call": "function", "custom_tool_call": "custom"}
-"""The items that call a tool, with the kind of call."""
+"""The items that are tool calls, with the kind of call."""
 RESULTS = ("function_call_output", "custom_tool_call_output")
-"""The items that tell what a tool answered."""
+"""The items that are tool results."""
 PLAIN_TEXT: Mapping[str, Any] = {
     "type": "object",
     "properties": {"input": {"type": "string"}},
     "required": ["input"],
     "additionalProperties": False,
 }
-"""What stands for the parameters of a tool that takes any text."""
+"""The parameters of a tool that takes any text."""
 
 
 class PartBody(Strict):
-    """One part of a content. Which members count depends on its `type`."""
+    """One part of a content. Its `type` determines which members matter."""
 
     type: str
     text: str | None = None
@@ -40,7 +40,7 @@ PartsOrText = Annotated[
 
 
 class ItemBody(Strict):
-    """One item of the input; without a `type` it is a message."""
+    """One item of the input; without a `type`, it is a message."""
 
     type: str | None = None
     id: str | None = None
@@ -60,7 +60,7 @@ class ItemBody(Strict):
 
 
 class ToolBody(Strict):
-    """A function, a tool that takes any text, or one that the provider runs itself."""
+    """A function, a tool that takes any text, or a tool that the provider runs."""
 
     type: str
     name: str | None = None
@@ -100,12 +100,12 @@ class ResponsesBody(Strict):
 
     @property
     def items(self) -> Sequence[ItemBody]:
-        """The items of the input; a text has none."""
+        """Returns the items of the input; none if the input is a text."""
         return self.input if isinstance(self.input, list) else ()
 
     @property
     def format(self) -> Mapping[str, Any]:
-        """The form that the answer has to have."""
+        """Returns the required format of the answer."""
         return (self.text.format if self.text is not None else None) or {"type": "text"}
 
 
@@ -113,8 +113,9 @@ class ResponsesBody(Strict):
 
 
 def read_input(body: ResponsesBody, developer: str) -> tuple[Message, ...]:
-    """The conversation in neutral terms; `developer` is what that role counts as. What the model said before stands in
-    several items and is one message."""
+    """Converts the conversation to neutral terms. `developer` is the role that `developer` messages get.
+
+    The items of one turn of the model become one message."""
     messages = [Message("system", body.instructions)] if body.instructions else []
     if isinstance(body.input, str):
         return (*messages, Message("user", body.input))
@@ -130,7 +131,7 @@ def read_input(body: ResponsesBody, developer: str) -> tuple[Message, ...]:
 
 
 def _answered(items: Sequence[ItemBody]) -> Iterator[Message]:
-    """What the model said before: one message for each turn. A thought after an answer begins another one."""
+    """Collects the model's items into one message for each turn. A thought after an answer begins a new turn."""
     turn: list[ItemBody] = []
     for item in items:
         if item.kind == "reasoning" and any(each.kind != "reasoning" for each in turn):
@@ -162,7 +163,7 @@ def _turn(items: Sequence[ItemBody]) -> Message:
 
 
 def _asked(item: ItemBody, developer: str) -> Iterator[Message]:
-    """What comes from the client: a message, or what a tool answered. Items of other kinds say nothing."""
+    """Converts an item of the client: a message or a tool result; None for other kinds."""
     if item.kind in RESULTS:
         yield Message("tool", text_of(item.output), tool_call_id=item.call_id or "", images=images_in(item.output))
     elif item.kind == "message":
@@ -172,27 +173,27 @@ def _asked(item: ItemBody, developer: str) -> Iterator[Message]:
 
 
 def text_of(content: Any) -> str:
-    """The text of a content: parts joined, other kinds left out."""
+    """Returns the text of a content: its text parts, joined."""
     if isinstance(content, str):
         return content
     return "".join([part.text or part.error_spec or "" for part in content or ()])
 
 
 def images_in(content: Any) -> int:
-    """How many images a content holds."""
+    """Counts the images in a content."""
     return sum(part.type == "input_image" for part in parts_of(content))
 
 
 def parts_of(content: Any) -> Sequence[PartBody]:
-    """The parts of a content; a text has none."""
+    """Returns the parts of a content; none if it is a text."""
     return content if isinstance(content, list) else ()
 
 
-# What is asked for
+# Parameters
 
 
 def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
-    """The offered functions in neutral terms, without the tools that the provider runs itself."""
+    """Converts the client's tools to neutral terms, without the tools that the provider runs."""
     found = []
     for tool in tools or ():
         if tool.type in ("function", "custom"):
@@ -202,12 +203,12 @@ def read_tools(tools: Sequence[ToolBody] | None) -> tuple[Tool, ...]:
 
 
 def wants_search(tools: Sequence[ToolBody] | None) -> bool:
-    """Whether the provider may search the Web."""
+    """Whether the provider may search the web."""
     return any(tool.type.startswith("web_search") for tool in tools or ())
 
 
 def read_tool_choice(choice: Any) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    """Returns `none`, `auto`, `required` or `name:FUNCTION`."""
     if isinstance(choice, Mapping):
         if choice.get("type") in ("function", "custom") and isinstance(choice.get("name"), str):
             return f"name:{choice['name']}"
@@ -218,7 +219,7 @@ def read_tool_choice(choice: Any) -> str:
 
 
 def read_format(format: Mapping[str, Any]) -> tuple[Literal["text", "json_object", "json_schema"], Any]:
-    """The form of the answer, and its schema."""
+    """Returns the format of the answer and its schema."""
     kind = format.get("type")
     if kind == "json_schema":
         schema = format.get("schema")
@@ -227,7 +228,7 @@ def read_format(format: Mapping[str, Any]) -> tuple[Literal["text", "json_object
 
 
 def as_custom(calls: Sequence[ToolCall], tools: Sequence[ToolBody | Mapping[str, Any]]) -> tuple[ToolCall, ...]:
-    """The calls, those of tools that take any text with the text alone."""
+    """Returns the calls; those of tools that take any text get the plain text."""
     custom = {_member(tool, "name") for tool in tools if _member(tool, "type") == "custom"}
     return tuple([_plain(call) if call.name in custom else call for call in calls])
 

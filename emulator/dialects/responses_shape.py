@@ -1,4 +1,4 @@
-"""How a response looks on the wire, for whoever reads or changes one event or one body of it."""
+"""The wire shape of responses: reads and changes one event or one body."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -15,20 +15,20 @@ TEXT_EVENTS: Mapping[str, Meaning] = {
     "response.reasoning_text": "reasoning",
     "response.reasoning_summary_text": "reasoning",
 }
-"""What the events tell that bring a text, by what they are called before `.delta` and `.done`."""
+"""The meaning of each text event, by its type without `.delta` or `.done`."""
 PARTS: Mapping[str, tuple[str, Meaning]] = {
     "output_text": ("text", "content"),
     "refusal": ("refusal", "content"),
     "reasoning_text": ("text", "reasoning"),
     "summary_text": ("text", "reasoning"),
 }
-"""Where the text of a part stands, and what it is."""
+"""For each type of part: the member that holds its text, and its meaning."""
 
 
 class ResponsesShape(WireShape):
-    """Reads and changes typed events that are counted, and the object that the first and the last of them hold."""
+    """Reads and changes numbered typed events, and the object in the first and last of them."""
 
-    end_is: ClassVar[str] = "the event that tells how the response ended"
+    end_is: ClassVar[str] = "the event with the final status"
     facts: ClassVar[tuple[str, ...]] = ("id", "object", "created_at", "model", "sequence_number")
     counted_as: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "prompt": ("input_tokens",),
@@ -50,7 +50,7 @@ class ResponsesShape(WireShape):
     def answer_of(self, natives: Sequence[dict[str, Any]]) -> Answer:
         return item_answer(natives)
 
-    # Where things stand
+    # Where values are
 
     def places(self, native: dict[str, Any], *meanings: Meaning) -> Iterator[Place]:
         yield from [place for place in self.texts(native) if place.meaning in meanings]
@@ -70,7 +70,7 @@ class ResponsesShape(WireShape):
             yield Place(response, "usage", "usage")
 
     def texts(self, native: dict[str, Any]) -> Iterator[Place]:
-        """Every text, under a key that tells apart the events that say it again."""
+        """Yields every text, with a key that separates deltas from the events that repeat them."""
         subject, _, step = str(native.get("type")).rpartition(".")
         if subject in TEXT_EVENTS:
             name = "delta" if step == "delta" else "refusal" if subject == "response.refusal" else "text"
@@ -113,7 +113,7 @@ class ResponsesShape(WireShape):
     def repeated(self, native: dict[str, Any]) -> Iterator[Place]:
         yield from [place for place in self.texts(native) if place.meaning == "content" and place.key[0] != "delta"]
 
-    # What can be wrong with them
+    # Faults
 
     def without_facts(self, native: dict[str, Any]) -> dict[str, Any]:
         for holder in (native, response_in(native)):
@@ -152,16 +152,16 @@ class ResponsesShape(WireShape):
         }
 
     def failed_with(self, row: ErrorSpec) -> dict[str, Any]:
-        """The error of a response that has failed."""
+        """Returns the error of a failed response."""
         return {"code": "rate_limit_exceeded" if row.status == 429 else "server_error", "message": row.message}
 
     def item_id(self, id: str, kind: str, index: int) -> str:
-        """The id of an item of a response."""
+        """Returns the id of an item."""
         raise NotImplementedError
 
 
 def response_in(native: dict[str, Any]) -> dict[str, Any]:
-    """The response that an event holds, or the whole body itself; empty for other events."""
+    """Returns the response in an event, or the whole body itself; empty for other events."""
     response = native.get("response")
     if isinstance(response, dict):
         return response
@@ -169,7 +169,7 @@ def response_in(native: dict[str, Any]) -> dict[str, Any]:
 
 
 def items_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-    """The items in an event or a body, each with what tells it apart."""
+    """Yields the items in an event or a body, each with its key."""
     found: list[tuple[Any, Any]] = [(("item", native.get("output_index")), native.get("item"))]
     output = response_in(native).get("output")
     found += [(("response", index), item) for index, item in enumerate(output if isinstance(output, list) else ())]
@@ -177,7 +177,7 @@ def items_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
 
 
 def parts_in(native: dict[str, Any]) -> list[tuple[Any, dict[str, Any]]]:
-    """The parts in an event or a body, each with what tells it apart."""
+    """Yields the parts in an event or a body, each with its key."""
     found: list[tuple[Any, Any]] = [
         (("part", native.get("output_index"), native.get("content_index")), native.get("part"))
     ]

@@ -1,6 +1,6 @@
-"""The words for a body that cannot be used, as a Rust server (serde behind axum) says them.
+"""Error messages for invalid bodies, as a Rust server (serde behind axum) writes them.
 
-Observed texts are listed in docs/providers.md; the rest follows serde's own wording.
+Observed messages are listed in docs/providers.md; the rest follows serde's own wording.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,7 +24,7 @@ EXPECTED = {
 
 
 def place(loc: Iterable[str | int]) -> str:
-    """`("messages", 0, "role")` as `messages[0].role`. Names in `<>` are branches of a union: serde leaves them out."""
+    """Writes `("messages", 0, "role")` as `messages[0].role`. serde omits names in `<>`: branches of a union."""
     text = ""
     for item in loc:
         if isinstance(item, str) and item.startswith("<"):
@@ -34,7 +34,7 @@ def place(loc: Iterable[str | int]) -> str:
 
 
 def described(value: Any) -> str:
-    """A JSON value in serde's words."""
+    """Describes a JSON value in serde's words."""
     match value:
         case None:
             return "null"
@@ -53,7 +53,7 @@ def described(value: Any) -> str:
 
 
 def serde(error: ErrorDetails, place: Callable[[Iterable[str | int]], str] = place) -> str:
-    """One validation error as serde would tell it, without the position. `place` writes the path to it."""
+    """Returns a validation error in serde's words, without the position. `place` writes the path."""
     kind, loc = error["type"], error["loc"]
     if kind == "missing":
         parent = place(loc[:-1])
@@ -72,25 +72,25 @@ def serde(error: ErrorDetails, place: Callable[[Iterable[str | int]], str] = pla
 
 
 def unknown_variant(value: str, known: str) -> str:
-    """A text that is none of the known ones, which are written as "`a`, `b` or `c`"."""
+    """Returns the error for an unknown variant. `known` has the form "`a`, `b` or `c`"."""
     if "," in known:
         return f"unknown variant `{value}`, expected one of {known.replace(' or ', ', ')}"
     return f"unknown variant `{value}`, expected {known}"
 
 
 def not_json(reason: str) -> str:
-    """What axum says of a body that is not JSON at all."""
+    """Returns axum's message for a body that is not JSON."""
     return f"Failed to parse the request body as JSON: {reason}"
 
 
 def not_of_type(complaint: str) -> str:
-    """What axum says of JSON in which something has the wrong type."""
+    """Returns axum's message for JSON with a value of the wrong type."""
     return f"Failed to deserialize the JSON body into the target type: {complaint}"
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The valid values of a number, and how the provider writes them."""
+    """The range of a number, and how the provider writes it."""
 
     name: str
     low: float
@@ -99,7 +99,7 @@ class Range:
     excludes_low: bool = False
 
     def complaint(self, body: Any) -> str | None:
-        """The provider's sentence when the number is out of range."""
+        """The provider's message for a number that is out of range; None if it is valid."""
         value = getattr(body, self.name, None)
         if value is None or (self.low < value <= self.high) or (value == self.low and not self.excludes_low):
             return None
@@ -107,5 +107,5 @@ class Range:
 
 
 def first(validation_errors: Iterable[str | None]) -> str | None:
-    """The first complaint there is."""
+    """Returns the first message that isn't None."""
     return next((complaint for complaint in validation_errors if complaint), None)

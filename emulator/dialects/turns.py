@@ -1,7 +1,7 @@
-"""Reads the turns of a conversation, as a request sends them and as an answer says them, whatever is wrong with them.
+"""Reads the turns of a conversation from requests and answers, even invalid ones.
 
-Unlike `Dialect.parse`, which is the provider's own and refuses a bad body, this takes everything that can be taken: a
-verdict on a client has to understand what the client did, above all when it was wrong.
+Unlike `Dialect.parse`, which rejects a bad body as the provider does, this reads whatever can be read: a verdict on a
+client must understand what the client did, especially when it was wrong.
 """
 
 import json
@@ -21,43 +21,43 @@ class Turn:
     role: str
     text: str = ""
     reasoning: str | None = None
-    """None: there is no member for it."""
+    """None if there is no member for it."""
     calls: tuple[ToolCall, ...] = ()
     signatures: tuple[str, ...] = ()
-    """What reasoning is signed with, or encrypted into."""
+    """The signature of the reasoning, or its encrypted form."""
     result_of: str | None = None
-    """The id of the call that it answers."""
+    """The id of the call whose result it is."""
     is_prefix: bool = False
-    """The model is to go on from here."""
+    """Whether the model continues this turn."""
     rest: str = ""
-    """What else it holds, such as images, as JSON."""
+    """Its other parts, such as images, as JSON."""
 
 
 @record
 class Answer:
-    """What an answer says, as far as it came."""
+    """The content of an answer, as far as it arrived."""
 
     turns: tuple[Turn, ...] = ()
-    """One for each choice."""
+    """One turn for each choice."""
     finish: str | None = None
-    """Why it ended; None: it does not say that it did."""
+    """The finish reason; None if the answer has none."""
     error: str | None = None
-    """The error that stands in it."""
+    """The error in it."""
     has_usage: bool = False
 
 
 def members(value: Any) -> list[Json]:
-    """The objects of a list; nothing for what is none."""
+    """Returns the objects in a list; empty if the value is not a list."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def written(value: Any) -> str:
-    """JSON in one form, so that equal values are equal texts."""
+    """Returns canonical JSON: equal values have equal texts."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
 def text_in(content: Any, *kinds: str) -> tuple[str, str]:
-    """The text of a content, and the parts of other kinds as JSON."""
+    """Returns the text of a content, and its other parts as JSON."""
     if isinstance(content, str):
         return content, ""
     texts, others = [], []
@@ -70,7 +70,7 @@ def text_in(content: Any, *kinds: str) -> tuple[str, str]:
 
 
 def error_in(native: Mapping[str, Any]) -> str | None:
-    """What an error says that stands in an event or in a body that has begun well."""
+    """Returns the error message in an event or in a body with a success status."""
     error = native.get("error")
     if native.get("type") == "response.failed":
         error = (native.get("response") or {}).get("error") or "the response has failed"
@@ -85,12 +85,12 @@ def error_in(native: Mapping[str, Any]) -> str | None:
 
 
 def chat_turns(body: Mapping[str, Any]) -> list[Turn]:
-    """The messages of a request."""
+    """Returns the messages of a request."""
     return [chat_turn(message) for message in members(body.get("messages"))]
 
 
 def chat_turn(message: Json) -> Turn:
-    """One message."""
+    """Returns one message."""
     text, rest = text_in(message.get("content"), "text", "input_text", "output_text")
     reasoning = message.get("reasoning_content", message.get("reasoning"))
     calls = [
@@ -110,7 +110,7 @@ def chat_turn(message: Json) -> Turn:
 
 
 def chat_answer(choices: Sequence[Sequence[Json]]) -> Answer:
-    """What the choices of each event, or of the one body, say together."""
+    """Combines the choices of all events, or of the single body, into an answer."""
     turns: dict[Any, Json] = {}
     finish = None
     for choice in (choice for row in choices for choice in row):
@@ -143,7 +143,7 @@ def _turn_of(said: Json) -> Turn:
 
 
 def message_turns(body: Mapping[str, Any]) -> list[Turn]:
-    """The system prompt and the messages of a request; each result of a tool is a turn of its own."""
+    """Returns the system prompt and the messages of a request; each tool result is a turn of its own."""
     turns = []
     if body.get("system"):
         turns.append(Turn("system", text_in(body["system"], "text")[0]))
@@ -167,7 +167,7 @@ def message_turns(body: Mapping[str, Any]) -> list[Turn]:
 
 
 def blocks_turn(blocks: Sequence[Json]) -> Turn:
-    """What the model said, as blocks."""
+    """Returns a turn of the model from its blocks."""
     thoughts = [block for block in blocks if block.get("type") in ("thinking", "redacted_thinking")]
     calls = [
         ToolCall(
@@ -188,7 +188,7 @@ def blocks_turn(blocks: Sequence[Json]) -> Turn:
 
 
 def message_answer(natives: Sequence[Json]) -> Answer:
-    """What the events, or the one body, of an answer say together."""
+    """Combines the events, or the single body, into an answer."""
     blocks: dict[Any, Json] = {}
     finish, has_usage = None, False
     for native in natives:
@@ -217,7 +217,7 @@ def message_answer(natives: Sequence[Json]) -> Answer:
 
 
 def item_turns(body: Mapping[str, Any]) -> list[Turn]:
-    """The instructions and the input of a request; the items of one turn of the model are one turn."""
+    """Returns the instructions and the input of a request; consecutive items of the model are one turn."""
     turns = []
     if isinstance(body.get("instructions"), str) and body["instructions"]:
         turns.append(Turn("system", body["instructions"]))
@@ -251,7 +251,7 @@ def _asked(item: Json) -> Turn:
 
 
 def items_turn(items: Sequence[Json]) -> Turn:
-    """What the model said, as items."""
+    """Returns a turn of the model from its items."""
     thoughts = [item for item in items if item.get("type") == "reasoning"]
     calls = [
         ToolCall(str(item.get("name") or ""), str(item.get("arguments") or ""), str(item.get("call_id") or ""))
@@ -278,7 +278,7 @@ def _thought(item: Json) -> str:
 
 
 def item_answer(natives: Sequence[Json]) -> Answer:
-    """What the events, or the one body, of an answer say together."""
+    """Combines the events, or the single body, into an answer."""
     finish, has_usage = None, False
     output: list[Json] = []
     open_items: dict[Any, Json] = {}
@@ -318,13 +318,13 @@ def _add_delta(item: Json, kind: str, delta: str) -> None:
 
 
 def _named(value: Json, name: str) -> Any:
-    """A member in either spelling."""
+    """Returns a member by either of its spellings."""
     snake = "".join([f"_{letter.lower()}" if letter.isupper() else letter for letter in name])
     return value.get(name, value.get(snake))
 
 
 def content_turns(body: Mapping[str, Any]) -> list[Turn]:
-    """The system instruction and the contents of a request; each result of a function is a turn of its own."""
+    """Returns the system instruction and the contents of a request; each function result is a turn of its own."""
     contents = body.get("contents")
     turns: list[Turn] = []
     instruction = _named(dict(body), "systemInstruction")
@@ -349,7 +349,7 @@ def content_turns(body: Mapping[str, Any]) -> list[Turn]:
 
 
 def parts_turn(parts: Sequence[Json]) -> Turn:
-    """What the model said, as parts."""
+    """Returns a turn of the model from its parts."""
     thoughts = [str(part.get("text") or "") for part in parts if part.get("thought")]
     calls = [each for part in parts if isinstance(each := _named(part, "functionCall"), dict)]
     return Turn(
@@ -367,7 +367,7 @@ def parts_turn(parts: Sequence[Json]) -> Turn:
 
 
 def content_answer(natives: Sequence[Json]) -> Answer:
-    """What the candidates of each event, or of the one body, say together."""
+    """Combines the candidates of all events, or of the single body, into an answer."""
     parts: dict[Any, list[Json]] = {}
     finish = None
     for candidate in [each for native in natives for each in members(native.get("candidates"))]:
@@ -383,5 +383,5 @@ def content_answer(natives: Sequence[Json]) -> Answer:
 
 
 def plain_turns(body: Mapping[str, Any]) -> Iterator[Turn]:
-    """The whole body as one turn."""
+    """Returns the whole body as one turn."""
     yield Turn("user", written(body))

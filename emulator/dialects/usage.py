@@ -1,4 +1,4 @@
-"""Reads what an answer says it used, in the words of its dialect."""
+"""Reads the usage that an answer reports, in the terms of its dialect."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -8,11 +8,11 @@ from emulator.reply import Usage
 
 
 def usage_in(natives: Iterable[dict[str, Any]], shape: WireShape) -> Usage | None:
-    """What the events of a stream, or the one body, count together; None where they count nothing."""
+    """Returns the usage in the events of a stream, or in the single body; None if they report none."""
     counts: dict[str, Any] = {}
     for native in natives:
         for place in shape.places(native, "usage"):
-            if isinstance(place.value, dict):  # later events count anew what they name, and keep the rest
+            if isinstance(place.value, dict):  # later events replace the counts they name and keep the rest
                 counts |= {name: value for name, value in place.value.items() if value is not None}
     found = {name: sum(_count(counts, path) for path in paths) for name, paths in shape.counted_as.items()}
     if not counts or not found:

@@ -1,4 +1,4 @@
-"""What passes between a dialect and the vendor that speaks it: errors, habits of models, the interface of a vendor."""
+"""The interface between a dialect and the vendor that speaks it: errors, habits of models, the `Vendor` protocol."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from emulator.request import HttpRequest, Message, ModelRequest, ToolCall
 from emulator.wire import Header
 
 Mark = Literal["documented", "public", "inferred"]
-"""How well a fact is known: from the provider's document, from another public source, or inferred by us."""
+"""How well a fact is known: from the provider's document, from another public source, or by inference."""
 
 
 def plain_call_id(entropy: seeded.Entropy, index: int, number: int) -> str:

@@ -1,4 +1,4 @@
-"""The arrival of a request: its record, its attempt, and the entropy that its ids and random choices come from."""
+"""The arrival of a request: its record, its attempt, and the entropy for its ids and random choices."""
 
 from emulator import seeded
 from emulator.engine.options import Options
@@ -11,10 +11,23 @@ from emulator.state.namespace import Namespace
 def arrive(
     http_request: HttpRequest, namespace: Namespace, options: Options, identity: bytes
 ) -> tuple[Exchange, Provider, bytes, str]:
-    """Record a request that has just arrived. Returns its record, the provider at this moment, its entropy and its
-    request id. `identity`: what makes it the same as another."""
+    """Records a request that has just arrived. Returns its record, the provider as of now, its entropy and its
+    request id. `identity` is the same for equal requests.
+    """
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     attempt = exchange.attempt = namespace.attempt(identity)
-    entropy = seeded.hashed(seeded.mixed_before(namespace.seed, "id") + seeded.mixed(identity, attempt, options.salt))
+    entropy = entropy_of(namespace.seed, identity, attempt, options.salt)
     return exchange, provider, entropy, provider.request_id(exchange.received, entropy)
+
+
+def identity_of(http_request: HttpRequest) -> bytes:
+    """Returns a digest that is the same for equal requests."""
+    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
+    return seeded.hashed(place + seeded.mixed_bytes(http_request.body))
+
+
+def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
+    """Returns the entropy for the ids and random choices of a request."""
+    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(attempt, salt)
+    return seeded.hashed(before + seeded.mixed_bytes(identity) + after)

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 
 from emulator.completion import complete
-from emulator.engine.arrival import arrive
 from emulator.engine.faults import StruckFaults
-from emulator.engine.options import Options
 from emulator.engine.rendering import pace_of, paced
 from emulator.engine.stages import Admitted, RequestContext
 from emulator.engine.writing import Prompt
@@ -15,18 +13,11 @@ from emulator.providers.base import ProviderError
 from emulator.records import record
 from emulator.reply import Block, Reply, Search
 from emulator.request import HttpRequest, ToolCall
+from emulator.state.blanks import CREATED, ID, REQUEST_ID, blanked, holds_stand_in, is_small
 from emulator.state.exchanges import Exchange
-from emulator.state.form_answers import CachedAnswer
+from emulator.state.forms import CachedAnswer
 from emulator.state.namespace import Namespace
-from emulator.state.response_cache import (
-    CREATED,
-    ID,
-    REQUEST_ID,
-    CachedResponse,
-    Recollection,
-    holds_stand_in,
-    whole_of,
-)
+from emulator.state.response_cache import CachedResponse
 from emulator.wire import PlannedBody
 
 
@@ -44,32 +35,21 @@ def is_stateless(http_request: HttpRequest, namespace: Namespace) -> bool:
 
 @record
 class Lookup:
-    """What is known of a request from those before it."""
+    """What is known about a request from earlier ones."""
 
     is_stateless: bool
     cached: CachedResponse | None
-    """The answer to the same question, if it may be given again."""
+    """The cached answer, if it may be reused."""
 
 
 def look_up(http_request: HttpRequest, namespace: Namespace) -> Lookup:
-    """Look a request up among those before it."""
+    """Looks a request up among earlier ones."""
     stateless = is_stateless(http_request, namespace)
     return Lookup(stateless, find_cached(http_request, namespace) if stateless else None)
 
 
-def recall_at_once(
-    cached: CachedResponse, http_request: HttpRequest, namespace: Namespace, options: Options
-) -> tuple[Recollection, Exchange]:
-    """What `recalled` does, for a cached answer that is due at once and needs no spelling out."""
-    exchange, provider, entropy, request_id = arrive(http_request, namespace, options, cached.identity)
-    _note(exchange, cached, http_request, namespace)
-    exchange.body_size = len(http_request.body)
-    id = provider.speaking(cached.dialect).make_id(entropy)
-    return Recollection(cached, id, int(exchange.received), request_id), exchange
-
-
 def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedResponse | None:
-    """The answer to this very question, if it may be given to whoever asks now."""
+    """Returns the cached answer, if this client may have it."""
     cached = namespace.response_cache.get(http_request)
     if cached is not None and cached.asked_with is not http_request.headers:
         try:
@@ -82,19 +62,23 @@ def find_cached(http_request: HttpRequest, namespace: Namespace) -> CachedRespon
 
 
 def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
-    """The steps of the way that are not the same each time."""
+    """The steps that differ for each request."""
     exchange, dialect = context.exchange, context.provider.speaking(cached.dialect)
-    _note(exchange, cached, context.http_request, context.namespace)
-    planned = cached.filled(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
+    note(exchange, cached, context.http_request, context.namespace)
+    blank = cached.answer
+    values = blank.values(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
+    planned = blank.filled(values)
     if cached.is_at_once:
         return planned
-    return paced(planned, pace_of(planned.streamed, cached.match, context), dialect, context.entropy)
+    pace = pace_of(planned.streamed, cached.match, context)
+    return paced(planned, pace, dialect, context.entropy)
 
 
-def _note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
-    """Record what is the same each time, and count the use of the rule."""
+def note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest, namespace: Namespace) -> None:
+    """Records what is the same for each request, and counts the use of the rule."""
     match = cached.match
-    exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
+    if http_request.operation != cached.operation:
+        exchange.reached(http_request.routed(cached.operation, cached.dialect, {}))
     exchange.model, exchange.stream = cached.model, cached.stream
     provider = namespace.compiled.providers[http_request.provider]
     exchange.usage, exchange.cost = cached.usage, cached.cost
@@ -105,11 +89,11 @@ def _note(exchange: Exchange, cached: CachedResponse, http_request: HttpRequest,
     exchange.outcome = "reply" if match is not None else "generated"
     exchange.why, exchange.read_as = cached.why, cached.read_as
     exchange.tokenizer, exchange.is_estimate = cached.tokenizer, cached.is_estimate
-    exchange.status = cached.planned.status
+    exchange.status = cached.answer.planned.status
 
 
 def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
-    """Keep an answer for the same question, if it would come out the same again."""
+    """Caches an answer, if the same request would get the same one."""
     if not _is_cacheable(replies, prompt, admitted, struck) or holds_stand_in(planned):
         return
     context, request = admitted.context, admitted.request
@@ -128,18 +112,20 @@ def cache(planned: PlannedBody, replies: list[Reply], prompt: Prompt, admitted: 
 
 
 def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> None:
-    """The same for an answer that every request of a form gets."""
+    """The same for an answer to every request of a form."""
     if _is_cacheable((), prompt, admitted, struck):
-        _keep(known.gapped.filled(ID, CREATED, REQUEST_ID, prompt.total), admitted)
+        blank = known.blank
+        _keep(blank.filled(blank.values(ID, CREATED, REQUEST_ID, prompt.total)), admitted)
 
 
 def _keep(body: PlannedBody, admitted: Admitted) -> None:
-    """Keep an answer with stand-ins."""
+    """Caches an answer with stand-ins."""
+    if not is_small(body):
+        return
     context, request, exchange = admitted.context, admitted.request, admitted.context.exchange
     assert exchange.usage is not None
-    is_at_once = pace_of(request.stream, admitted.match, context).is_at_once
     cached = CachedResponse(
-        body,
+        blanked(body),
         context.identity,
         context.http_request.operation,
         context.http_request.dialect,
@@ -148,22 +134,21 @@ def _keep(body: PlannedBody, admitted: Admitted) -> None:
         admitted.match,
         exchange.usage,
         exchange.why,
-        is_at_once,
+        pace_of(request.stream, admitted.match, context).is_at_once,
         exchange.cost,
         exchange.read_as,
         exchange.tokenizer,
         exchange.is_estimate,
-        whole_of(body) if is_at_once else None,
     )
     context.namespace.response_cache.keep(context.http_request, cached)
 
 
 def _is_cacheable(replies: Sequence[Reply], prompt: Prompt, admitted: Admitted, struck: StruckFaults) -> bool:
-    """Whether the same request would get the same answer again, but for its ids and moments."""
+    """Whether the same request would get the same answer again, except for ids and times."""
     context, match = admitted.context, admitted.match
     provider, compiled = context.provider, context.namespace.compiled
     return (
-        context.attempt > 1  # most requests never come again
+        context.attempt > 1  # most requests are never repeated
         and not struck.faults
         and context.is_stateless
         and context.dialect.is_repeatable

@@ -1,13 +1,14 @@
-"""The steps of a request's way that look at what others have done, where a store keeps that for several processes.
+"""The steps that depend on other requests, for several processes that share a store.
 
-Matching, quotas, limits and faults are then one step: what depends on the request alone is found out here, the rest
-goes to the store as a plan, and its decision makes the same stages as the steps of a server alone."""
+Matching, quotas, limits and faults are one step here: whatever depends on the request alone is determined first, the
+rest goes to the store as a plan, and from its decision follow the same stages as from the steps of a single server."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from emulator import large, seeded
+from emulator import large
+from emulator.engine.arrival import entropy_of
 from emulator.engine.explanations import why_of
 from emulator.engine.faults import StruckFaults, fault_context, faults_of, faults_of_rule
 from emulator.engine.prefixes import Prefixes, prefixes_of
@@ -29,27 +30,37 @@ from emulator.state.leases import (
 )
 from emulator.state.quotas import Quota
 from emulator.state.rate_limits import Used, allowance, seconds_until_next
-from emulator.state.store import OTHER_STATE, Decision, FaultPlan, Plan, QuotaPlan, RulePlan, Store
+from emulator.state.store import (
+    OTHER_STATE,
+    Counting,
+    Decision,
+    FaultPlan,
+    Plan,
+    QuotaPlan,
+    RulePlan,
+    Store,
+    undecided,
+)
 
 ATTEMPTS = 16
-"""For how many attempts at once a plan is made, if they matter."""
+"""The number of attempts for which a plan is made, if they matter."""
 MAX_PLANS = 8
-"""The most plans for one request. Another one is needed only when many others just like it come meanwhile."""
+"""The most plans for one request. Another one is needed only if many equal requests arrive in the meantime."""
 FOR_ALL = range(0, 1)
 NOTED = "answered without the store, which is gone"
 
 
 class Decided(NamedTuple):
-    """How far a request has come with the store's decision."""
+    """The progress of a request after the store's decision."""
 
     stage: Arrived
     struck: StruckFaults
     error: ProviderError | None = None
-    """What the provider refuses it with."""
+    """The provider's error, if it refuses the request."""
 
 
 class Faults(NamedTuple):
-    """The faults that may strike a request, whichever rule answers."""
+    """The faults that may apply to a request, whichever rule answers."""
 
     before: Sequence[ActiveFault]
     after: Sequence[ActiveFault]
@@ -59,7 +70,7 @@ class Faults(NamedTuple):
 
 
 class Question(NamedTuple):
-    """All that a plan is made of, but for the attempts."""
+    """Everything that a plan contains, except for the attempts."""
 
     context: RequestContext
     ask: MatchContext | None
@@ -71,7 +82,7 @@ class Question(NamedTuple):
     base: Plan
 
     def is_counted(self, active: ActiveFault) -> bool:
-        """Whether the store has to know of a fault. The others strike as their probability lets them."""
+        """Whether the store must count a fault. Others apply according to their probability."""
         fault = active.fault
         if fault.times is not None or fault.skip or active.source == "live":
             return True
@@ -86,14 +97,14 @@ class Question(NamedTuple):
 
     @property
     def needs_attempt(self) -> bool:
-        """Whether the plan differs from attempt to attempt."""
+        """Whether the plan depends on the attempt."""
         return any(left.reads_attempt for left in self.left) or any(
             active.fault.probability < 1 and self.is_counted(active) for active in self.all_faults
         )
 
     @property
     def needs_store(self) -> bool:
-        """Whether there is no answer without what others have done."""
+        """Whether the answer depends on other requests."""
         quotas, request = self.context.namespace.quotas, None if self.ask is None else self.ask.request
         account = request is not None and quotas.balance(request.http_request.provider, request.key) is not None
         is_counted = any(each.fault.times is not None or each.fault.skip for each in self.all_faults)
@@ -111,8 +122,7 @@ def _counts(left: Left) -> bool:
 
 
 async def decide(parsed: Parsed, store: Store) -> Decided:
-    """Match the request, take what it needs of quotas and limits, and find the faults that strike it. Raises
-    StoreGone."""
+    """Matches the request, uses quotas and limits, and finds the faults that apply to it. Raises StoreGone."""
     context, request = parsed.context, parsed.request
     namespace = context.namespace
     rules = namespace.compiled.rules
@@ -126,7 +136,7 @@ async def decide(parsed: Parsed, store: Store) -> Decided:
     question = _question(parsed, ask, left, faults, prefixes, store)
     decision = await _decision(question, store)
     context = numbered(context, decision)
-    ask = replace(ask, state=decision["state"], attempt=decision["attempt"])
+    ask = MatchContext(request, decision["state"], context.attempt, context.identity, ask.seed)
     found = None
     if decision["rule"] >= 0:
         rule = left[decision["rule"]].rule
@@ -140,8 +150,9 @@ async def decide(parsed: Parsed, store: Store) -> Decided:
 
 
 async def decide_early(stage: Arrived, store: Store) -> Decided:
-    """The number of its attempt, and its faults, for a request that is refused before it is matched. It needs no
-    store."""
+    """Returns the number of the attempt and the faults of a request that is refused before matching. It needs no
+    store.
+    """
     question = _early(stage.context, Faults(*faults_of(stage.context)))
     decision = await _decision(question, store, is_optional=True)
     context = numbered(stage.context, decision)
@@ -149,23 +160,21 @@ async def decide_early(stage: Arrived, store: Store) -> Decided:
 
 
 async def decide_recalled(context: RequestContext, match: RuleMatch | None, store: Store) -> RequestContext:
-    """The number of its attempt, for a request whose answer is known."""
+    """Returns the number of the attempt of a request whose answer is known."""
+    rule = "" if match is None else _counter(context, match.rule)
     question = _early(context, Faults((), ()))
-    if match is not None:
-        question.base["rules"] = [_rule_plan(context, Residual(match.rule, {}, []), question, FOR_ALL)]
-    return numbered(context, await _decision(question, store, is_optional=True))
+    return numbered(context, await _counted_alone(question, Counting(question.base["identity"], rule, ""), store))
 
 
 def numbered(context: RequestContext, decision: Decision) -> RequestContext:
-    """The same request with the number of its attempt among all processes, and what comes of it: its ids are those that
-    a server alone would give."""
-    attempt, salt = decision["attempt"], decision.get("salt", 0)
+    """Returns the request with the number of its attempt in all processes, and the ids that a single server would
+    give it.
+    """
+    attempt = decision["attempt"]
     context.exchange.attempt = attempt
     context.namespace.learn(context.identity, attempt)
-    mixture = seeded.mixed_before(context.namespace.seed, "id") + seeded.mixed(context.identity, attempt, salt)
-    entropy = seeded.hashed(mixture)
-    request_id = context.provider.request_id(context.exchange.received, entropy)
-    return replace(context, attempt=attempt, entropy=entropy, request_id=request_id)
+    entropy = entropy_of(context.namespace.seed, context.identity, attempt, decision.get("salt", 0))
+    return context.numbered(attempt, entropy, context.provider.request_id(context.exchange.received, entropy))
 
 
 # The plan
@@ -206,7 +215,7 @@ def _question(
 
 
 def _surely_refuses(active: ActiveFault, context: RequestContext) -> bool:
-    """Whether a fault that nothing counts gives an error in any case, so that no prompt is cached."""
+    """Whether an uncounted fault certainly responds with an error, so that no prompt is cached."""
     fault, namespace = active.fault, context.namespace
     if fault.times is not None or fault.skip or fault.probability < 1:
         return False
@@ -230,7 +239,7 @@ def _plan(question: Question, guess: int) -> Plan:
 
 
 def _counted(question: Question, faults: Sequence[ActiveFault]) -> list[ActiveFault]:
-    """Those of them that the store counts now."""
+    """Returns those that the store counts."""
     namespace = question.context.namespace
     since = namespace.clock.now() - namespace.fault_registry.started
     return [each for each in faults if question.is_counted(each) and is_in_window(each.fault, since)]
@@ -277,7 +286,11 @@ def _is_error(answer: Any) -> bool:
 
 
 async def _decision(question: Question, store: Store, *, is_optional: bool = False) -> Decision:
-    """Raises StoreGone when the store is gone and the request needs it."""
+    """Executes plans until one fits the attempt. Raises StoreGone if the store is gone and the request needs it."""
+    if (counting := _counting(question)) is not None:
+        decision = await _counted_alone(question, counting, store)
+        if decision["attempt"]:
+            return decision
     guess = question.context.attempt
     is_needed = not is_optional and question.needs_store
     for _ in range(MAX_PLANS):
@@ -291,13 +304,50 @@ async def _decision(question: Question, store: Store, *, is_optional: bool = Fal
         if not decision["again"]:
             return decision
         guess = decision["attempt"]
-    raise StoreGone(f"The {store.name} could not number this request: too many like it come at once. Try again.")
+    raise StoreGone(
+        f"The {store.name} could not number this request: too many equal requests arrive at once. Try again."
+    )
+
+
+def _counting(question: Question) -> Counting | None:
+    """Returns what to count, if that is only the attempt and a use of the only rule that can answer, as for most
+    requests; all others need a plan.
+    """
+    base, left, account = question.base, question.left, question.base["account"]
+    has_balance = account is not None and (account["spent"] or account["balance"] is not None)
+    if has_balance or base["quotas"] or base["rate"] is not None or base["prefixes"] is not None or len(left) > 1:
+        return None
+    rule = ""
+    if left:
+        only = left[0]
+        answers = only.rule.answers
+        if not only.is_certain or len(answers) > 1 or answers[0].set_state is not None:
+            return None
+        rule = _counter(question.context, only.rule)
+    if any(map(question.is_counted, question.all_faults)):
+        return None
+    return Counting(base["identity"], rule, account["given"] if account is not None else "")
+
+
+def _counter(context: RequestContext, rule: Rule) -> str:
+    return f"u:{context.namespace.rule_key(rule.position)}"
+
+
+async def _counted_alone(question: Question, counting: Counting, store: Store) -> Decision:
+    """Returns the decision for a request that doesn't need the store. Attempt 0: it needs a plan."""
+    try:
+        attempt, state = await store.count(question.context.namespace.name, counting)
+    except StoreGone:
+        return _without(question, store)
+    decision = undecided(attempt, state)
+    decision["rule"] = 0 if question.left else -1
+    return decision
 
 
 def _without(question: Question, store: Store) -> Decision:
-    """The decision of this process alone. Its ids must differ from those that others give."""
+    """Returns the decision of this process alone. Its ids must differ from those of other processes."""
     fallback, name = store.fallback, question.context.namespace.name
-    question.base["quotas"] = []  # only what the provider itself allows of a model: the whole account has it
+    question.base["quotas"] = []  # only the provider's own limit on a model, for the whole account
     plan = _plan(question, 1) if question.ask is not None or question.faults.with_rule(None) else question.base
     decision = fallback.decide(name, plan)
     if decision["again"]:
@@ -309,7 +359,7 @@ def _without(question: Question, store: Store) -> Decision:
 
 
 def _struck(question: Question, decision: Decision, found: RuleMatch | None, context: RequestContext) -> StruckFaults:
-    """The faults that strike, in their order."""
+    """Returns the faults that apply, in order."""
     namespace, rule = context.namespace, None if found is None else found.rule
     registry, now, exchange = namespace.fault_registry, namespace.clock.now(), context.exchange
     of_rule = faults_of_rule(rule) if rule is not None else []
@@ -354,7 +404,7 @@ def _admitted(matched: Matched, question: Question, decision: Decision, struck: 
 
 
 def used_of(decision: Decision, now: float) -> Used:
-    """What a key has used of its limits per minute."""
+    """Returns what a key has used of its limits per minute."""
     requests, tokens, output = decision["used"]
     return Used(requests, tokens, now, output)
 
@@ -364,7 +414,7 @@ def _lease(matched: Matched, question: Question, decision: Decision, store: Stor
     is_alone = "salt" in decision
     namespace, provider, quotas = context.namespace, context.provider, () if is_alone else question.quotas
     if account is not None and decision["balance"] is None and not account["spent"]:
-        account = None  # nothing is charged for
+        account = None  # not charged
     if not quotas and account is None:
         return None
     most = provider.concurrency_of(request.model)

@@ -13,11 +13,11 @@ from emulator.wire import PlannedBody
 
 logger = logging.getLogger("emulator")
 MAX_MESSAGE = 2048
-"""Characters kept of what an error says."""
+"""The characters of an error message to keep."""
 
 
 def refusal(reply: ErrorReply, context: RequestContext) -> PlannedBody:
-    """An error as the provider sends it."""
+    """Returns an error in the provider's format."""
     planned = context.provider.error(reply, context.http_request, context.request_id)
     exchange = context.exchange
     exchange.outcome, exchange.error, exchange.status = "error", reply.name, planned.status
@@ -41,7 +41,7 @@ def internal_error(context: RequestContext) -> PlannedBody:
 
 
 def unwritten(error: WritingError, stage: Arrived) -> PlannedBody:
-    """What the scenario or the request's schema asks for cannot be written."""
+    """Returns the error for content of the scenario or the request's schema that can't be generated."""
     context = stage.context
     if isinstance(error, SchemaError):
         context.exchange.notes = (str(error),)
@@ -58,16 +58,17 @@ def unwritten(error: WritingError, stage: Arrived) -> PlannedBody:
 async def unmatched(matched: Matched) -> PlannedBody:
     """Returns an error in the provider's format that lists each rule and why it doesn't match."""
     context = matched.context
-    reasons = await misses_of(matched)
+    reasons, compiled = await misses_of(matched), context.namespace.compiled
     context.exchange.notes = tuple(reasons)
-    tried = "\n".join(f"  {reason}" for reason in reasons) if reasons else "  there are no rules"
+    nothing = "nothing is recorded yet: mode `new` records it" if compiled.recorded else "there are no rules"
+    tried = "\n".join(f"  {reason}" for reason in reasons or [nothing])
     message = f"No rule matches this {context.http_request.provider} request. Rules tried:\n{tried}"
     logger.warning("%s", message, extra=IN_EXCHANGE)
     return own_error(404, message, "unmatched", context)
 
 
 def error_message(body: bytes) -> str | None:
-    """What an error says, wherever its provider lets that stand."""
+    """Returns the message in an error body, wherever its provider puts it."""
     try:
         left = [orjson.loads(body)]
     except ValueError:

@@ -65,7 +65,7 @@ class StruckFaults:
 
     def transformed(self, planned: PlannedBody, stage: Arrived) -> list[Step]:
         """Applies the faults that change the steps. May run in any thread."""
-        is_whole = any(run.part == "body" for run in planned.runs)  # after heartbeats, it is sent like a stream, too
+        is_whole = any(run.part == "body" for run in planned.runs)  # after heartbeats, it is also sent like a stream
         context = fault_context(stage, streamed=planned.streamed and not is_whole)
         steps = planned.steps()
         # From content to bytes to connections, in the order of the fault table: content faults need intact text.
@@ -97,8 +97,9 @@ class StruckFaults:
 
 
 def strike(stage: Arrived) -> StruckFaults:
-    """The faults that strike this request; they are counted, so this is asked once. Raises UsageError for one that the
-    request asks for and that there is not."""
+    """Returns the faults that apply to this request, and counts them, so call it once. Raises UsageError if the
+    request asks for an unknown fault.
+    """
     context, match = stage.context, stage.match if isinstance(stage, Matched) else None
     namespace, options, exchange = context.namespace, context.options, context.exchange
     of_the_scenario = namespace.compiled.scenario.faults or (match is not None and match.rule.faults)
@@ -115,13 +116,14 @@ def strike(stage: Arrived) -> StruckFaults:
 
 
 def no_faults(context: RequestContext) -> StruckFaults:
-    """For a request that no fault strikes."""
+    """Shared by requests without faults."""
     return StruckFaults((), context.exchange)
 
 
 def faults_of(context: RequestContext) -> tuple[list[ActiveFault], list[ActiveFault]]:
-    """The faults that may strike this request: those that go before the rule's, and those after. Asked once, as
-    one-shot faults leave their queue. Raises UsageError."""
+    """Returns the faults that may apply to this request: those before the rule's, and those after. Call it once,
+    since one-shot faults leave their queue. Raises UsageError.
+    """
     namespace, options = context.namespace, context.options
     armed = namespace.fault_registry.armed(of_handshake=False if options.speaks_tls else None)
     standing = _standing(namespace, options)
@@ -140,8 +142,9 @@ async def transformed(planned: PlannedBody, struck: StruckFaults, stage: Arrived
 
 
 def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handshake | None:
-    """What goes wrong with a TLS handshake for a host: it names no namespace and asks for nothing, so this is what is
-    set for a namespace, its scenario or the server. The first one wins."""
+    """Returns the fault of a TLS handshake for a host. A handshake can't ask for a fault, so the first one set for a
+    namespace, its scenario or the server applies.
+    """
     active = [*namespace.fault_registry.armed(of_handshake=True), *_standing(namespace, options)]
     active = [each for each in active if isinstance(each.fault, HandshakeFault)]
     if not active:
@@ -154,7 +157,7 @@ def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handsh
 
 
 def fault_context(stage: Arrived, *, streamed: bool = False) -> FaultContext:
-    """What faults may know about the answer at this stage."""
+    """Returns what faults may know about the answer at this stage."""
     context = stage.context
     return FaultContext(
         context.provider,
@@ -168,12 +171,12 @@ def fault_context(stage: Arrived, *, streamed: bool = False) -> FaultContext:
 
 
 def faults_of_rule(rule: Rule) -> list[ActiveFault]:
-    """The faults of a rule that answers."""
+    """Returns the faults of a rule that answers."""
     return [ActiveFault(f"{rule.name} {number}", fault, "rule") for number, fault in enumerate(rule.faults)]
 
 
 def _standing(namespace: Namespace, options: Options) -> list[ActiveFault]:
-    """The faults of the scenario and of the server."""
+    """Returns the faults of the scenario and of the server."""
     faults = namespace.compiled.scenario.faults
     return [
         *(ActiveFault(f"scenario {number}", fault, "scenario") for number, fault in enumerate(faults)),
@@ -182,7 +185,7 @@ def _standing(namespace: Namespace, options: Options) -> list[ActiveFault]:
 
 
 def _asked_for(context: RequestContext) -> list[ActiveFault]:
-    """Returns the faults that the request asks for. Those that it may not ask for are noted as skipped."""
+    """Returns the faults that the request asks for. Those that are not allowed are noted as skipped."""
     http_request, options = context.http_request, context.options
     asked = asked_by(http_request.headers, http_request.key, http_request.faults)
     for source, text in asked:

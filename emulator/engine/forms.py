@@ -2,55 +2,158 @@
 
 A client sends the same head and the same members again and again, and says something else each time. What a provider
 makes of such a request (its checks, the model, the parameters) depends on everything but the words, as long as these
-are plain texts. So it is remembered, and the next request of the form brings only its messages. Where a rule has one
-answer in final words, all requests of a form get the same one, but for ids, moments and the tokens of their prompts.
+are plain texts. So it is remembered, and the next request of the form brings only its messages. Where even these are
+the same but for the last one, the bytes around its words are a mould: a request that fits it need not be read at all.
+Where a rule has one answer in final words, all requests of a form get the same one, but for ids, moments and the tokens
+of their prompts.
 
 Whatever is not plain, not small, not accepted or not from a known head goes the whole way each time.
 """
 
-from typing import Any
+import secrets
+from math import inf
+from typing import Any, NamedTuple
 
 import orjson
 
+from emulator import tokens
 from emulator.completion import complete
+from emulator.dialects.base import Plain
+from emulator.encodings import ENCODINGS
 from emulator.engine.faults import StruckFaults
-from emulator.engine.stages import Admitted, Form, RequestContext
+from emulator.engine.stages import Admitted, RequestContext
 from emulator.engine.writing import Prompt
 from emulator.generation.needs import is_plain
+from emulator.providers.base import Operation
 from emulator.reply import CacheUse, Reply, ReplyTemplate
-from emulator.request import ModelRequest
-from emulator.state.form_answers import PROMPT, CachedAnswer, gapped, holds_stand_in, is_small
-from emulator.state.response_cache import CREATED, ID, MAX_REQUEST_BYTES, REQUEST_ID
+from emulator.request import HttpRequest, ModelRequest
+from emulator.state.blanks import CREATED, ID, PROMPT, REQUEST_ID, blanked, holds_stand_in, is_small
+from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mould
+from emulator.state.response_cache import MAX_REQUEST_BYTES, ResponseCache
 from emulator.wire import PlannedBody
 
+MAX_MOULDS = 8
+"""The most moulds for one head."""
+WORDS = f"words {secrets.token_hex(16)}"
+"""The stand-in for the last text of a request. It is random, so no request can contain it."""
+ENTRY = 1024
+"""The size of a form or a mould without its texts."""
 
-def read(context: RequestContext, key: str) -> tuple[ModelRequest, Form | None]:
+
+class Known(NamedTuple):
+    """A request of a known form."""
+
+    form: Form
+    request: ModelRequest
+    prompt: int
+    """The number of its prompt tokens."""
+
+
+def read(context: RequestContext, operation: Operation, key: str) -> tuple[ModelRequest, Form | None]:
     """What a request says, and its form if that is known or worth knowing. Raises ProviderError."""
     http_request, dialect = context.http_request, context.dialect
     if http_request.head is None or dialect.weighs_words or len(http_request.body) > MAX_REQUEST_BYTES:
         return dialect.parse(http_request, key), None
-    native: Any = None
-    try:
-        native = orjson.loads(http_request.body)
-        plain = dialect.plain(native)
-        text = None if plain is None else orjson.dumps(plain.form)
-    except (orjson.JSONDecodeError, TypeError):  # no JSON, or nested deeper than orjson writes it
-        plain = text = None
+    native, plain, text = _taken_apart(http_request, context)
     if plain is None:
         return dialect.parse(http_request, key), None
     forms, place = context.namespace.response_cache.forms, (http_request.head, text)
     form: Form | None = forms.get(place)
-    if form is None or form.dialect is not dialect:
-        request = dialect.parse(http_request, key)
-        encoding, is_estimate = context.provider.encoding_of(request.model), context.provider.estimates(request)
-        said = request.model, request.stream, request.controls, request.served
-        form = Form(dialect, *said, encoding, is_estimate)
-        forms.keep(place, form)
-        return request, form
-    request = ModelRequest(
-        http_request, form.model, plain.messages, form.stream, form.controls, key, native, form.served
-    )
+    if form is not None and form.spoken is dialect:
+        _learn_mould(form, http_request, plain, context.namespace.response_cache)
+        return _request_of(form, http_request, plain, native), form
+    request = dialect.parse(http_request, key)
+    form = _form_of(request, operation, context)
+    forms.keep(place, form, ENTRY + len(text))
     return request, form
+
+
+def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
+    """Returns a request that fits a mould, if its tokens can be counted quickly."""
+    for mould in cache.moulds.get(http_request.head) or ():
+        words = mould.words_of(http_request.body)
+        if words is not None:
+            form = mould.form
+            form.patience = PATIENCE
+            count = _count_of([mould.lead + words + mould.tail], form)
+            return None if count is None else Known(form, mould.filled(http_request, words), mould.tokens + count)
+    return None
+
+
+def _taken_apart(http_request: HttpRequest, context: RequestContext) -> tuple[Any, Plain | None, bytes]:
+    """Returns the parsed body, its texts, and everything else in it."""
+    try:
+        native = orjson.loads(http_request.body)
+        plain = context.dialect.plain(native)
+        return native, plain, b"" if plain is None else orjson.dumps(plain.form)
+    except (orjson.JSONDecodeError, TypeError):  # no JSON, or nested deeper than orjson writes it
+        return None, None, b""
+
+
+def _form_of(request: ModelRequest, operation: Operation, context: RequestContext) -> Form:
+    """Returns the form of a request that the provider has accepted."""
+    http_request, dialect, provider = context.http_request, context.dialect, context.provider
+    points = dialect.cache_points(request)
+    if points is None:
+        cached_from: float = max(provider.cache_unit, provider.cache_from) if provider.shows_cache else inf
+    else:
+        cached_from = 0 if points else inf
+    encoding = provider.encoding_of(request.model)
+    return Form(
+        dialect,
+        operation.name,
+        http_request.dialect,
+        http_request.parameters,
+        request.model,
+        request.stream,
+        request.controls,
+        request.key,
+        request.served,
+        encoding or tokens.NAME,
+        encoding,
+        provider.estimates(request),
+        dialect.body_of(operation.name),
+        dialect.is_immediate(request),
+        cached_from,
+    )
+
+
+def _request_of(form: Form, http_request: HttpRequest, plain: Plain, native: Any) -> ModelRequest:
+    return ModelRequest(
+        http_request, form.model, plain.messages, form.stream, form.controls, form.key, native, form.served
+    )
+
+
+def _count_of(texts: list[str], form: Form) -> int | None:
+    """Returns the number of tokens; None if counting them takes long."""
+    with tokens.counted_by(ENCODINGS[form.encoding] if form.encoding is not None else None):
+        return sum([tokens.count(text) for text in texts]) if tokens.is_quick(texts) else None
+
+
+def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
+    """Makes a mould of a body, unless earlier ones were not used."""
+    body, words = http_request.body, orjson.dumps(plain.messages[-1].content)
+    if not form.patience or body.count(words) != 1:
+        return
+    start = body.find(words) + 1
+    before, after = body[:start], body[start + len(words) - 2 :]
+    native = orjson.loads(before + WORDS.encode() + after)
+    other = form.spoken.plain(native)
+    if other is None or orjson.dumps(other.form) != orjson.dumps(plain.form):
+        return
+    if other.messages[:-1] != plain.messages[:-1] or other.messages[-1].content != WORDS:
+        return
+    fixed, texts = form.spoken.prompt_parts(_request_of(form, http_request, other, native))
+    places = [place for place, text in enumerate(texts) if WORDS in text]
+    rest = _count_of([text for text in texts if WORDS not in text], form)
+    form.patience -= rest is not None  # else the vocabulary is still being read
+    if rest is None or len(places) != 1 or texts[places[0]].count(WORDS) != 1:
+        return
+    lead, _, tail = texts[places[0]].partition(WORDS)
+    mould = Mould(form, before, after, plain.messages[:-1], fixed + rest, lead, tail)
+    moulds = (mould, *(cache.moulds.get(http_request.head) or ()))[:MAX_MOULDS]
+    size = sum([ENTRY + len(each.before) + len(each.after) for each in moulds])
+    cache.moulds.keep(http_request.head, moulds, size)
 
 
 def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> CachedAnswer | None:
@@ -58,19 +161,25 @@ def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> Cac
     form, match = admitted.form, admitted.match
     if form is None or match is None or struck.faults or admitted.lease is not None:
         return None
-    known: CachedAnswer | None = admitted.context.namespace.response_cache.answers.get((form, id(match.answer), use))
-    return known if known is not None and known.answer is match.answer else None
+    return answer_of(form, match.answer, use, admitted.context.namespace.response_cache)
+
+
+def answer_of(form: Form, answer: Any, use: CacheUse, cache: ResponseCache) -> CachedAnswer | None:
+    """Returns the cached answer of a rule to a form."""
+    found: CachedAnswer | None = cache.answers.get((form, id(answer), use))
+    return found if found is not None and found.answer is answer else None
 
 
 def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> PlannedBody:
     """That answer with this request's own id, moment and prompt."""
     context, exchange, request = admitted.context, admitted.context.exchange, admitted.request
-    exchange.outcome, exchange.status = "reply", known.gapped.planned.status
+    exchange.outcome, exchange.status = "reply", known.blank.planned.status
     exchange.usage = usage = known.usage_of(prompt.total)
     exchange.cost = context.provider.cost(usage, request.model, exchange.received)
     id = context.dialect.make_id(context.entropy)
     item_ids = context.dialect.item_ids(id, known.choices) if known.choices else ()
-    return known.gapped.filled(id, int(exchange.received), context.request_id, prompt.total, item_ids)
+    blank = known.blank
+    return blank.filled(blank.values(id, int(exchange.received), context.request_id, prompt.total, item_ids))
 
 
 def remember_answer(
@@ -99,13 +208,14 @@ def remember_answer(
         habits=context.dialect.model_habits(),
     )
     dialect, choices = context.dialect, completion.choices if context.dialect.has_item_ids else ()
-    answer = gapped(dialect.render(completion, request), dialect.item_ids(ID, choices) if choices else ())
+    blank = blanked(dialect.render(completion, request), dialect.item_ids(ID, choices) if choices else ())
     own_id = dialect.make_id(context.entropy)
     item_ids = dialect.item_ids(own_id, choices) if choices else ()
-    made = answer.filled(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
-    if made == planned:  # else something in it is made of the prompt's tokens in a way of its own
-        known = CachedAnswer(match.answer, answer, completion.usage, choices)
-        context.namespace.response_cache.answers.keep((form, id(match.answer), use), known)
+    values = blank.values(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
+    if blank.filled(values) == planned and b"".join(blank.pieces(values)) == planned.body():
+        # else something in it is made of the prompt's tokens in a way of its own
+        known = CachedAnswer(match.answer, blank, completion.usage, choices)
+        context.namespace.response_cache.answers.keep((form, id(match.answer), use), known, ENTRY + 2 * blank.size)
 
 
 def _is_final(replies: list[Reply], admitted: Admitted, struck: StruckFaults) -> bool:

@@ -1,12 +1,14 @@
 """Rate limits per key, model and minute, for providers that report them with every answer."""
 
 from emulator.engine.stages import Admitted, Arrived
-from emulator.providers.base import Allowance, Limits, ProviderError
+from emulator.providers.base import Allowance, Limits, Provider, ProviderError
 from emulator.request import ModelRequest
+from emulator.state.exchanges import Exchange
 from emulator.state.leases import nothing_used, rate_plan
+from emulator.state.namespace import Namespace
 from emulator.state.rate_limits import Used, added, allowance
 from emulator.state.store import Decision
-from emulator.wire import PlannedBody
+from emulator.wire import Header, PlannedBody
 
 
 def count(admitted: Admitted) -> None:
@@ -18,6 +20,22 @@ def count(admitted: Admitted) -> None:
     if limits.is_enforced and (left := rates.remaining(place, limits, now)).is_used_up:
         raise ProviderError(context.provider.over_limit(request, left, rates.until_next(place, limits, now)))
     rates.take(place, limits, now, Used(requests=1))
+
+
+def headers_after(
+    limits: Limits, request: ModelRequest, exchange: Exchange, provider: Provider, namespace: Namespace
+) -> tuple[Header, ...]:
+    """Counts a request that is allowed and what its answer uses, and returns the headers that report what remains."""
+    rates, place, now, usage = namespace.rate_limits, _place(request), exchange.received, exchange.usage
+    tokens, output = (0, 0) if usage is None else provider.counted(usage)
+    rates.take(place, limits, now, Used(requests=1, tokens=tokens, output=output))
+    return provider.limit_headers(rates.remaining(place, limits, now), now)
+
+
+def allows(limits: Limits, request: ModelRequest, namespace: Namespace) -> bool:
+    """Whether the limits of the key allow a request now."""
+    left = namespace.rate_limits.remaining(_place(request), limits, namespace.clock.time())
+    return not (limits.is_enforced and left.is_used_up)
 
 
 def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
@@ -40,7 +58,7 @@ def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:
 
 
 def _left_in_store(stage: Admitted, decision: Decision, limits: Limits) -> Allowance:
-    """What is left where a store counts, which is told what the answer uses."""
+    """What is left of limits that a store counts; the store gets the answer's usage."""
     context, store, now = stage.context, stage.context.namespace.store, stage.context.exchange.received
     used = Used(decision["used"][0], decision["used"][1], now, decision["used"][2])
     if context.exchange.usage is not None and store is not None:

@@ -23,9 +23,9 @@ class Options:
     request_faults: frozenset[Source] = frozenset(BY_REQUEST)
     """How requests may ask for faults: header, key, url."""
     worker: int = 0
-    """Which of several processes on one port this is; 0: it is alone there."""
+    """The number of this process among several on one port; 0 if it is the only one."""
     salt: int = 0
-    """Part of all ids that this process makes alone, so that no two processes make the same."""
+    """Part of all ids that this process makes alone, so that no two processes make the same ones."""
     allows_code: bool = False
     """Whether scenarios may refer to Python functions."""
     speaks_tls: bool = False

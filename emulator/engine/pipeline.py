@@ -1,10 +1,11 @@
-"""The steps of a request's way, one after another. Nothing is raised for what a client sends: refusals are answers."""
+"""The steps of a request, one after another. Invalid input from clients raises nothing: errors are answers, too."""
 
 from collections.abc import Callable
 from typing import TypeVar
 
-from emulator import large, seeded, tokens
-from emulator.engine.arrival import arrive
+from emulator import large, tokens
+from emulator.engine import stored
+from emulator.engine.arrival import arrive, identity_of
 from emulator.engine.caching import Lookup, cache, cache_known, look_up, recalled
 from emulator.engine.deciding import decide, decide_early, decide_recalled
 from emulator.engine.endings import internal_error, own_error, refusal, unmatched, unwritten
@@ -15,6 +16,7 @@ from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
 from emulator.engine.recorded import replayed
 from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
+from emulator.engine.short_way import recall
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import StoreGone, UsageError
@@ -41,20 +43,24 @@ async def answer(
     has_left: Callable[[], bool] = never,
     before: Lookup | None = None,
 ) -> PlannedResponse:
-    """The whole way of a request: recalled if the same was asked before, else step by step. Whoever gets the response
-    ends it. `before`: what `look_up` found, if it was called already."""
-    before = before or look_up(http_request, namespace)
+    """Answers a request: from the cache if possible, otherwise step by step. The caller must end the response.
+    `before` is the result of `look_up`, for a request that could not be recalled.
+    """
+    if before is None:
+        before = look_up(http_request, namespace)
+        known = recall(http_request, namespace, options, before)
+        if known is not None:
+            return known.response()
     cached = before.cached
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
     context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
         if cached is None:
             return await _way(Arrived(context))
-        store = namespace.store
-        if store is not None and store.decides_all:
-            context = await decide_recalled(context, cached.match, store)
+        if namespace.store is not None:
+            context = await decide_recalled(context, cached.match, namespace.store)
         return _recalled(cached, context)
-    except BaseException:  # nobody will play it, so nobody will end it
+    except BaseException:  # nothing will play and end it
         context.exchange.end()
         namespace.journal.settle(context.exchange)
         raise
@@ -63,13 +69,16 @@ async def answer(
 
 
 async def _way(arrived: Arrived) -> PlannedResponse:
-    """The way of a request, step by step. Whatever ends it early, faults act on what is sent then."""
-    stage = arrived  # the last one that was reached
+    """Answers a request step by step. If it ends early, faults also apply to that response."""
+    stage = arrived  # the last stage reached
     struck: StruckFaults | None = None
     try:
         try:
             stage = routed = route(arrived)
             key = authenticate(routed)
+            shared = shares_stored(routed)
+            if shared is not None:
+                await stored.fetch(routed.context, shared)
             stage = parsed = await parse(routed, key)
             store = store_for(parsed)
             if store is None:
@@ -84,6 +93,8 @@ async def _way(arrived: Arrived) -> PlannedResponse:
                 assert isinstance(stage, Admitted)
                 admitted = stage
             planned = await respond(admitted, struck)
+            if shared is not None:
+                await stored.keep(admitted.context, shared)
             if store is not None and isinstance(admitted.lease, SharedLease):
                 await admitted.lease.until_charged()
         except (ProviderError, ScriptedError) as error:
@@ -95,11 +106,11 @@ async def _way(arrived: Arrived) -> PlannedResponse:
             planned = own_error(503, str(error), "store", stage.context)
         except WritingError as error:
             planned = unwritten(error, stage)
-        except Abandoned:  # nobody reads it
+        except Abandoned:  # the client has left
             planned = own_error(499, "The client has left.", "abandoned", stage.context)
         planned = with_limits(planned, stage)
         sent = await transformed(planned, strike(stage) if struck is None else struck, stage)
-    except UsageError as error:  # a fault asked for by header, key or URL that there is not
+    except UsageError as error:  # the header, key or URL asks for an unknown fault
         sent = own_error(400, str(error), "fault", stage.context)
     except Exception:
         sent = internal_error(stage.context)
@@ -111,8 +122,9 @@ async def _way(arrived: Arrived) -> PlannedResponse:
 
 
 def store_for(parsed: Parsed) -> Store | None:
-    """What decides about a request together with other processes; None: this one alone. Where the store is in the
-    parent of several workers, it is asked only by requests that share something."""
+    """Returns the store that decides about a request; None: this process decides alone. A store in the parent of
+    several workers is used only by requests that share something.
+    """
     context = parsed.context
     store = store_for_early(parsed)
     if store is not None or context.namespace.store is None:
@@ -125,7 +137,7 @@ def store_for(parsed: Parsed) -> Store | None:
 
 
 def store_for_early(stage: Arrived) -> Store | None:
-    """The same before the provider has accepted the request."""
+    """The same for a request that the provider has not accepted yet."""
     namespace, context = stage.context.namespace, stage.context
     store = namespace.store
     if store is None or store.decides_all:
@@ -135,17 +147,23 @@ def store_for_early(stage: Arrived) -> Store | None:
 
 
 def route(arrived: Arrived) -> Routed:
-    """Find the endpoint. Raises ProviderError."""
+    """Finds the operation. Raises ProviderError."""
     context = arrived.context
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
     spoken = provider.dialect_of(operation, http_request)
-    routed = http_request.routed(operation.name, spoken, parameters, context.namespace.stored)
-    return Routed(context.routed(routed, provider.speaking(spoken)), operation)
+    dialect = provider.speaking(spoken)
+    kept = context.namespace.stored_for_one() if dialect.has_stored else context.namespace.stored
+    return Routed(context.routed(http_request.routed(operation.name, spoken, parameters, kept), dialect), operation)
+
+
+def shares_stored(routed: Routed) -> Store | None:
+    """Where responses are stored that this request may be about, if other processes see them too."""
+    return routed.context.namespace.store if routed.context.dialect.has_stored else None
 
 
 def authenticate(routed: Routed) -> str:
-    """The request's key. Raises ProviderError for one that may not ask."""
+    """Checks the request's key. Raises ProviderError."""
     context = routed.context
     key = context.dialect.key_in(context.http_request)
     if not (key.startswith(FAULT_KEY) and "key" in context.options.request_faults):
@@ -154,7 +172,7 @@ def authenticate(routed: Routed) -> str:
 
 
 async def parse(routed: Routed, key: str) -> Parsed:
-    """Read what the request says. Raises ProviderError."""
+    """Parses the request. Raises ProviderError."""
     context, operation = routed.context, routed.operation
     form = None
     if not operation.has_body:
@@ -162,7 +180,7 @@ async def parse(routed: Routed, key: str) -> Parsed:
     elif len(context.http_request.body) > large.LARGE:
         request = await large.elsewhere(context.dialect.parse, context.http_request, key)
     else:
-        request, form = read(context, key)
+        request, form = read(context, operation, key)
     context.exchange.model, context.exchange.stream = request.model, request.stream
     if request.body:
         context.exchange.accepted(context.dialect.body_of(operation.name), request.body)
@@ -170,7 +188,7 @@ async def parse(routed: Routed, key: str) -> Parsed:
 
 
 async def match(parsed: Parsed) -> Matched:
-    """Find the rule whose turn it is, and count it as used."""
+    """Finds the rule that answers, and counts its use."""
     context, operation, request, form = parsed.context, parsed.operation, parsed.request, parsed.form
     namespace, exchange = context.namespace, context.exchange
     question = namespace.ask(request, context.identity, context.attempt)
@@ -182,7 +200,7 @@ async def match(parsed: Parsed) -> Matched:
 
 
 def admit(matched: Matched) -> Admitted:
-    """Take what the request needs of its key's quotas. Raises ProviderError when they are used up."""
+    """Uses the quotas of the request's key. Raises ProviderError if they are used up."""
     context, request = matched.context, matched.request
     quotas, lease = context.namespace.quotas, None
     most = context.provider.concurrency_of(request.model)
@@ -193,8 +211,9 @@ def admit(matched: Matched) -> Admitted:
 
 
 async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
-    """The answer as the provider would give it, unless a fault or a rule wants an error. Raises ProviderError,
-    WritingError."""
+    """Returns the provider's answer, or the error that a fault or a rule asks for. Raises ProviderError or
+    WritingError.
+    """
     context, request, found = admitted.context, admitted.request, admitted.match
     error = struck.refusal(admitted)
     is_recorded = found is not None and found.answer.wire is not None
@@ -238,7 +257,7 @@ def _recalled(cached: CachedResponse, context: RequestContext) -> PlannedRespons
 
 
 def refused(http_request: HttpRequest, namespace: Namespace, reply: ErrorReply) -> PlannedResponse:
-    """A refusal for a request that cannot begin its way."""
+    """Returns the error for a request that can't be processed at all."""
     context = _arrived(http_request, namespace, Options(), identity_of(http_request))
     context.exchange.shorten()
     return PlannedResponse(refusal(reply, context), context.exchange)
@@ -247,16 +266,10 @@ def refused(http_request: HttpRequest, namespace: Namespace, reply: ErrorReply) 
 def misused(
     http_request: HttpRequest, namespace: Namespace, complaint: str, kind: str, status: int = 400
 ) -> PlannedResponse:
-    """The emulator's own error for a request that uses the emulator, not the provider, in a wrong way."""
+    """Returns the emulator's own error for a request that misuses the emulator rather than the provider."""
     context = _arrived(http_request, namespace, Options(), identity_of(http_request))
     context.exchange.shorten()
     return PlannedResponse(own_error(status, complaint, kind, context), context.exchange)
-
-
-def identity_of(http_request: HttpRequest) -> bytes:
-    """What makes this request the same as another."""
-    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
-    return seeded.hashed(place + seeded.mixed(http_request.body))
 
 
 def _arrived(
@@ -267,7 +280,7 @@ def _arrived(
     has_left: Callable[[], bool] = never,
     is_stateless: bool = False,
 ) -> RequestContext:
-    """A request that has just arrived, with its record and its entropy."""
+    """Returns the context of a request that has just arrived, with its record and entropy."""
     exchange, provider, entropy, request_id = arrive(http_request, namespace, options, identity)
     return RequestContext(
         http_request,
@@ -286,7 +299,7 @@ def _arrived(
 
 
 async def _read(work: Callable[..., Result], *arguments: object, of: HttpRequest) -> Result:
-    """Do what goes through the whole of a request: at once, or in the thread for large ones."""
+    """Runs work that reads the whole request: immediately, or in a thread for large requests."""
     if len(of.body) <= large.LARGE:
         return work(*arguments)
     return await large.elsewhere(work, *arguments)

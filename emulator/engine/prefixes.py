@@ -1,4 +1,4 @@
-"""Which beginnings of a prompt a store looks up and remembers, and what that means for the usage."""
+"""The prefixes of a prompt that a store looks up and caches, and the usage that follows."""
 
 from collections.abc import Callable
 from itertools import accumulate
@@ -16,20 +16,20 @@ from emulator.state.store import FOREVER, PrefixPlan
 
 
 class Prefixes(NamedTuple):
-    """The beginnings of one prompt."""
+    """The prefixes of one prompt."""
 
     plan: PrefixPlan
     use: Callable[[int], CacheUse]
-    """What the prompt uses when so many of those that were looked up are known."""
+    """Returns the cache use of the prompt if this many of its prefixes were found."""
 
 
 async def prefixes_of(parsed: Parsed) -> Prefixes | None:
-    """The beginnings that the provider may have cached. None: it doesn't report them for this prompt."""
+    """Returns the prefixes that the provider may have cached; None if it doesn't report them for this prompt."""
     context, request = parsed.context, parsed.request
     provider, points = context.provider, context.dialect.cache_points(request)
     least = max(provider.cache_unit, provider.cache_from)
     if points is None and not (provider.shows_cache and len(context.http_request.body) >= least):
-        return None  # a token has a byte or more
+        return None  # a token has at least one byte
     prompt = await count_prompt(request, context, await vocabulary_of(request, context))
     try:
         context.dialect.check_prompt(request, prompt.total)
@@ -47,7 +47,7 @@ async def prefixes_of(parsed: Parsed) -> Prefixes | None:
 
 
 def _automatic(place: str, prompt: Prompt, unit: int) -> Prefixes:
-    """What a provider caches by itself: every beginning, in units."""
+    """The prefixes that a provider caches automatically: all of them, in units of tokens."""
     mark, parts = seeded.digest("beginning", place), prompt.parts[:MAX_PREFIXES]
     before = list(accumulate([count for _, count in parts], initial=0))
     marks: list[str] = []

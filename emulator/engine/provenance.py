@@ -8,7 +8,7 @@ from emulator.dialects.base import Mark
 from emulator.engine.endings import error_message
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider, ProviderError
-from emulator.recording.drift import Drift, members_of
+from emulator.recording.drift import Drift, Member, note
 from emulator.recording.wire_file import WireRecord
 from emulator.resources import folder
 
@@ -31,7 +31,9 @@ def mark_of(drift: Drift, wire: WireRecord) -> Mark:
         return "inferred"
     is_new = drift.message == "is new"  # then the fact is that its parent has no such member
     path = drift.path.rpartition(".")[0] if is_new else drift.path
-    return "documented" if path in shown else "inferred"
+    if path not in shown:
+        return "inferred"
+    return "documented" if not drift.known or drift.known & shown[path].values else "inferred"
 
 
 def _of_error(wire: WireRecord, provider: Provider) -> Mark:
@@ -49,10 +51,10 @@ def _of_endpoint(wire: WireRecord, provider: Provider) -> Mark:
 
 
 @cache
-def shown_members(provider: str, operation: str) -> frozenset[str] | None:
-    """Returns the paths of all members in the answers that a provider's own document shows for an operation; None if
+def shown_members(provider: str, operation: str) -> dict[str, Member] | None:
+    """Returns all members in the answers that a provider's own document shows for an operation, by their paths; None if
     it doesn't have an example of that operation."""
-    found: set[str] = set()
+    found: dict[str, Member] = {}
     is_there = False
     for file in sorted((folder("fixtures") / provider).glob("*/about.toml")):
         about = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -61,5 +63,5 @@ def shown_members(provider: str, operation: str) -> frozenset[str] | None:
         is_there = True
         response = file.with_name("response.json")
         if response.exists():
-            found |= members_of(json.loads(response.read_text(encoding="utf-8"))).keys()
-    return frozenset(found) if is_there else None
+            note(json.loads(response.read_text(encoding="utf-8")), found)
+    return found if is_there else None

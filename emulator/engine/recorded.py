@@ -1,13 +1,15 @@
 """Replays a recorded answer, either with its original timing or paced by its tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from emulator import tokens
 from emulator.dialects.base import Dialect, Meaning
 from emulator.dialects.usage import usage_in
 from emulator.engine.endings import error_message
 from emulator.engine.rendering import paced
-from emulator.engine.stages import Admitted
+from emulator.engine.stages import Admitted, RequestContext
+from emulator.pace import Pace
 from emulator.recording.readable import natives_of
 from emulator.recording.wire_file import Segment, WireRecord
 from emulator.reply import Usage
@@ -39,25 +41,29 @@ def replayed(wire: WireRecord, admitted: Admitted) -> PlannedBody:
     assert match is not None
     is_cut_anew = scenario.defaults.segments == "events" and wire.is_stream and wire.framing != "raw"
     segments = events_of(wire, context.dialect) if is_cut_anew else wire.segments
-    headers = headers_of(wire)
     runs = tuple(runs_of(segments, context.dialect, is_stream=wire.is_stream))
-    planned = PlannedBody(wire.status, headers, runs, streamed=wire.framing == "chunks")
     if match.rule.pace is not None and wire.ended == "complete" and wire.framing != "raw":
-        pace = match.rule.pace.at_speed(context.options.speed)
-        plain = tuple(header for header in headers if header[0] != b"content-length")
-        return paced(PlannedBody(wire.status, plain, runs, planned.streamed), pace, context.dialect, context.entropy)
+        return _paced_anew(wire, runs, match.rule.pace.at_speed(context.options.speed), context)
     moments = [segment.at / context.options.speed for segment in segments]
-    return PlannedBody(
-        wire.status,
-        headers,
-        runs,
-        planned.streamed,
-        exact=tuple(exact_steps(wire, runs, moments, context.options.speed)),
-    )
+    steps = tuple(exact_steps(wire, runs, moments, context.options.speed))
+    return PlannedBody(wire.status, headers_of(wire), runs, streamed=wire.framing == "chunks", exact=steps)
+
+
+def _paced_anew(wire: WireRecord, runs: tuple[FrameRun, ...], pace: Pace, context: RequestContext) -> PlannedBody:
+    """Returns a recorded answer with other timing. Segments that are due together remain separate."""
+    is_open = wire.is_stream or wire.framing == "chunks"
+    planned = paced(PlannedBody(wire.status, (), runs, is_open), pace, context.dialect, context.entropy)
+    steps = planned.steps()
+    first, datas, end = steps[0], steps[1:-1], steps[-1]
+    if wire.framing == "length" and len(datas) > len(runs):  # heartbeats, which its length does not include
+        wire = replace(wire, framing="chunks")
+    assert wire.framing != "raw"
+    head = Head(wire.status, headers_of(wire), first.at, wire.framing)
+    return replace(planned, headers=head.headers, exact=(head, *datas, End(end.at, trailers_of(wire))))
 
 
 def used_in(wire: WireRecord, dialect: Dialect, request: ModelRequest | None, *, is_completion: bool) -> Usage | None:
-    """What an answer says that it used; None where it says nothing of it."""
+    """Returns the usage that an answer reports; None if it reports none."""
     natives = natives_of(wire, dialect)
     if is_completion or request is None or len(natives) != 1:
         return usage_in(natives, dialect)
@@ -68,7 +74,7 @@ def used_in(wire: WireRecord, dialect: Dialect, request: ModelRequest | None, *,
 
 
 def _charge(usage: Usage | None, admitted: Admitted) -> None:
-    """The answer costs what it did, or what a scenario says."""
+    """Records the usage of the answer: the recorded one, or a scenario's."""
     if usage is None:
         return
     context, exchange = admitted.context, admitted.context.exchange
@@ -83,7 +89,7 @@ def headers_of(wire: WireRecord) -> tuple[Header, ...]:
     headers = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.headers]
     headers = [header for header in headers if header[0] not in (b"content-length", b"transfer-encoding", b"date")]
     if wire.framing == "length":
-        declared = len(wire.body) + (0 if wire.ended == "complete" else 1)  # one that broke owes something
+        declared = len(wire.body) + (0 if wire.ended == "complete" else 1)  # an interrupted one is incomplete
         headers.append((b"content-length", b"%d" % declared))
     return tuple(headers)
 
@@ -103,8 +109,12 @@ def exact_steps(wire: WireRecord, runs: Sequence[FrameRun], moments: Sequence[fl
     elif wire.ended == "closed" or wire.framing == "raw":
         yield Close(at)
     else:
-        trailers = tuple((name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.trailers)
-        yield End(at, trailers)
+        yield End(at, trailers_of(wire))
+
+
+def trailers_of(wire: WireRecord) -> tuple[Header, ...]:
+    """Returns the recorded trailers."""
+    return tuple((name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in wire.trailers)
 
 
 def events_of(wire: WireRecord, dialect: Dialect) -> tuple[Segment, ...]:

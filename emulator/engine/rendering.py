@@ -7,12 +7,14 @@ from emulator.completion import NO_CACHE, complete
 from emulator.dialects.base import Dialect, delivered
 from emulator.engine.endings import refusal
 from emulator.engine.faults import StruckFaults
+from emulator.engine.options import Options
 from emulator.engine.stages import POOL, Admitted, Matched, RequestContext
 from emulator.engine.writing import Prompt, vocabulary_of
 from emulator.matching.rules import RuleMatch
 from emulator.pace import AT_ONCE, Pace, schedule
 from emulator.reply import CacheUse, Completion, ErrorReply, Reply, Usage
 from emulator.request import ModelRequest
+from emulator.state.compiled import CompiledScenario
 from emulator.state.store import decimal_of
 from emulator.wire import PlannedBody, single
 
@@ -20,7 +22,7 @@ from emulator.wire import PlannedBody, single
 def rendered(
     replies: list[Reply], prompt: Prompt, use: CacheUse, admitted: Admitted, struck: StruckFaults
 ) -> PlannedBody:
-    """The whole answer, without moments."""
+    """Returns the whole answer, without times."""
     context, dialect, exchange = admitted.context, admitted.context.dialect, admitted.context.exchange
     exchange.outcome = "reply" if admitted.match else "generated"
     completion = complete(
@@ -102,16 +104,21 @@ async def listing(matched: Admitted) -> PlannedBody:
 
 
 def pace_of(streamed: bool, match: RuleMatch | None, context: RequestContext) -> Pace:
-    """A pace that a file gives holds for whole bodies too, the server's own only for streams: whoever asks for no
-    stream asks for no show."""
-    options = context.options
-    given = match.rule.pace if match else context.namespace.compiled.pace
+    """Returns the pace of an answer."""
+    return pace_under(context.namespace.compiled, context.options, streamed, match)
+
+
+def pace_under(compiled: CompiledScenario, options: Options, streamed: bool, match: RuleMatch | None) -> Pace:
+    """Returns the pace of an answer. A pace in a file also applies to whole bodies, the server's default only to
+    streams.
+    """
+    given = match.rule.pace if match else compiled.pace
     pace = given or (options.pace if streamed else None)
     return pace.at_speed(options.speed) if pace is not None else AT_ONCE
 
 
 def paced(planned: PlannedBody, pace: Pace, dialect: Dialect, entropy: bytes) -> PlannedBody:
-    """The same with a moment for every frame."""
+    """Returns the same with a time for every frame."""
     if pace.is_at_once:
         return planned
     moments = schedule(planned.tokens(), pace, entropy)

@@ -1,19 +1,18 @@
 """What is known about a request after each step. Stages are immutable: each step returns the next one."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from emulator.dialects.base import Dialect
-from emulator.encodings import EncodingName
 from emulator.engine.options import Options
 from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch
 from emulator.offload import Pool
 from emulator.providers.base import Limits, Operation, Provider
 from emulator.records import record
-from emulator.request import Controls, HttpRequest, ModelRequest
+from emulator.request import HttpRequest, ModelRequest
 from emulator.state.exchanges import Exchange
+from emulator.state.forms import Form
 from emulator.state.namespace import Namespace
 from emulator.state.quotas import Lease
 from emulator.wire import PlannedBody, Step
@@ -70,10 +69,27 @@ class RequestContext:
             self.is_stateless,
         )
 
+    def numbered(self, attempt: int, entropy: bytes, request_id: str) -> "RequestContext":
+        """Returns the context with another number of its attempt, and everything that depends on it."""
+        return RequestContext(
+            self.http_request,
+            self.namespace,
+            self.options,
+            self.provider,
+            self.dialect,
+            self.exchange,
+            self.identity,
+            attempt,
+            entropy,
+            request_id,
+            self.has_left,
+            self.is_stateless,
+        )
+
 
 @record
 class Arrived:
-    """The first stage: only the request itself is known."""
+    """Returns the first stage: only the request itself is known."""
 
     context: RequestContext
 
@@ -85,29 +101,13 @@ class Routed(Arrived):
     operation: Operation
 
 
-@dataclass(slots=True, eq=False)
-class Form:
-    """What a provider has made of all of a request but its words."""
-
-    dialect: Dialect
-    model: str
-    stream: bool
-    controls: Controls
-    served: str
-    """As in `ModelRequest`."""
-    encoding: EncodingName | None
-    """What its answers are counted and cut by; None: the tokens of `tokens` itself."""
-    is_estimate: bool
-    """Whether the model counts in another way."""
-
-
 @record
 class Parsed(Routed):
     """The provider has accepted the request."""
 
     request: ModelRequest
     form: Form | None
-    """What it has in common with others; None: nobody knows."""
+    """What it has in common with other requests; None if unknown."""
 
 
 @record
@@ -128,9 +128,9 @@ class Admitted(Matched):
     limits: Limits | None
     """What remains of the key's rate limits, if the provider reports it."""
     decision: "Decision | None" = None
-    """What a store has decided; None: this process counts alone."""
+    """A store's decision; None: this process counts alone."""
     prefixes: "Prefixes | None" = None
-    """The beginnings of the prompt that the store was asked about."""
+    """The prefixes of the prompt that the store looked up."""
 
 
 @record
@@ -142,7 +142,7 @@ class PlannedResponse:
     lease: "AnyLease | None" = None
 
     def end(self) -> None:
-        """Ends the answer, however it went: releases its quotas and completes its journal record."""
+        """Ends the answer in any case: releases its quotas and completes its journal record."""
         if self.lease is not None:
             self.lease.close()
         self.exchange.end(self.answer)

@@ -1,4 +1,4 @@
-"""Counts the prompt and writes the choices of an answer."""
+"""Counts the prompt and generates the choices of an answer."""
 
 import logging
 from collections.abc import Sequence
@@ -9,19 +9,20 @@ from emulator import large, tokens
 from emulator.completion import said
 from emulator.dialects.base import Dialect
 from emulator.encodings import ENCODINGS
-from emulator.engine.stages import CODE_POOL, POOL, Form, Matched, RequestContext
+from emulator.engine.stages import CODE_POOL, POOL, Matched, RequestContext
 from emulator.generation.needs import UNSAID, RenderContext, is_plain, is_quick
 from emulator.records import record
 from emulator.reply import Reply, ReplyTemplate
 from emulator.request import ModelRequest
 from emulator.state.exchanges import IN_EXCHANGE
+from emulator.state.forms import Form
 
 logger = logging.getLogger("emulator")
 
 
 @record
 class Prompt:
-    """The tokens of the prompt: those of the template and those of each text."""
+    """The tokens of the prompt: the template's, and those of each text."""
 
     fixed: int
     parts: tuple[tuple[str, int], ...]
@@ -31,7 +32,7 @@ class Prompt:
 async def vocabulary_of(
     request: ModelRequest, context: RequestContext, form: Form | None = None
 ) -> tokens.Encoding | None:
-    """What the answer is counted and cut by; None: the tokens of `tokens` itself. It is read when first needed."""
+    """Returns the vocabulary for the answer; None: the default one. It is loaded on first use."""
     exchange, provider = context.exchange, context.provider
     name = form.encoding if form is not None else provider.encoding_of(request.model)
     exchange.tokenizer = name or tokens.NAME
@@ -52,7 +53,7 @@ def _is_quick(texts: Sequence[str], vocabulary: tokens.Encoding | None) -> bool:
 async def count_prompt(
     request: ModelRequest, context: RequestContext, vocabulary: tokens.Encoding | None = None
 ) -> Prompt:
-    """What the request costs as a prompt."""
+    """Returns the tokens of the prompt."""
     dialect = context.dialect
     if len(request.http_request.body) > large.LARGE:
         return await large.elsewhere(tokens.by(vocabulary, _count_large), request, dialect)
@@ -75,14 +76,16 @@ def _counted(fixed: int, texts: Sequence[str]) -> Prompt:
 
 
 async def write_replies(matched: Matched, vocabulary: tokens.Encoding | None = None) -> list[Reply]:
-    """What the choices say, in this provider's words: scripted, or written for this request. Raises WritingError."""
+    """Returns the replies of the choices, adapted to this provider: scripted, or generated for this request. Raises
+    WritingError.
+    """
     context, request, match = matched.context, matched.request, matched.match
     template = match.answer.content if match is not None else UNSAID
     assert isinstance(template, ReplyTemplate)
     if is_plain(template, request):
         replies = [template.reply]
     else:
-        from emulator.generation.compose import write  # loaded for the first answer that is not in final words
+        from emulator.generation.compose import write  # loaded for the first answer that must be generated
 
         render_context = _render_context(matched)
         if is_quick(template, request):

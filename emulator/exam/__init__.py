@@ -1,1 +1,1 @@
-"""`emulator exam`: sits a client through a fixed programme of faults and grades what it does."""
+"""`emulator exam`: runs a client through a fixed series of faults and grades what it does."""

@@ -1,4 +1,4 @@
-"""The programme: each case is a fault, what a client should make of it, and what to change where it does not."""
+"""The cases of the exam: each is a fault, the behavior expected of the client, and how to fix a client that fails."""
 
 from enum import StrEnum
 from typing import Literal, NamedTuple
@@ -7,7 +7,7 @@ Level = Literal["MUST", "SHOULD"]
 
 
 class Expected(StrEnum):
-    """What a client is to do in a case."""
+    """The behavior expected of a client in a case."""
 
     ANSWER = "prints the whole answer"
     RETRY = "tries again and prints the whole answer"
@@ -28,24 +28,24 @@ class Case(NamedTuple):
     level: Level
     expected: Expected
     why: str
-    """What the case is about, in one sentence."""
+    """The situation, in one sentence."""
     fix: str
     """What to change in a client that fails, in one sentence."""
     streams: bool | None = None
-    """Whether the client has to stream for it, or not to."""
+    """Whether the client must stream, or must not; None: both."""
     wait: float = 0.0
-    """Seconds that have to pass before the second request."""
+    """The minimum seconds before the second request."""
     foreign: tuple[str, ...] = ()
-    """Texts of the fault that are no part of the answer."""
+    """Texts of the fault that aren't part of the answer."""
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """Its faults, one by one."""
+        """Its faults, separately."""
         return tuple(self.fault.split(";"))
 
 
 class Group(NamedTuple):
-    """Cases that belong together."""
+    """A group of cases."""
 
     title: str
     cases: tuple[Case, ...]
@@ -97,7 +97,7 @@ PROGRAMME = (
         Case("stays_overloaded", "503", MUST, LIMIT, "A provider that stays down must not be flooded.",
              "Limit the attempts for one request to at most ten across all layers; then report the error."),
     )),
-    Group("Answers that are none", (
+    Group("Answers that aren't answers", (
         Case("captive_portal", "captive_portal", MUST, REPORT,
              "A login page with status 200 is not an answer.", CHECK_BODY,
              foreign=("<html", "<HTML")),

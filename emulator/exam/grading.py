@@ -1,4 +1,4 @@
-"""What a client made of a case: from its output, its exit code and its requests to a grade. Pure functions."""
+"""Grades a client's behavior in a case by its output, exit code and requests, with pure functions."""
 
 import re
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ CITIES = (
     "Utrecht", "Venice", "Warsaw", "Xi'an", "Yerevan", "Zürich",
 )  # fmt: skip
 ANSWER = f"{', '.join(CITIES)}."
-"""What the model says: what is missing, doubled or foreign in it can be seen."""
+"""The model's answer, in which missing, doubled or foreign parts can be recognized."""
 MAX_ATTEMPTS = 10
-"""Requests for one prompt; more of them are a storm."""
+"""The maximum requests for one prompt; more of them are a storm."""
 MAX_SHOWN = 160
 
 INTERNAL = re.compile(
@@ -26,41 +26,43 @@ INTERNAL = re.compile(
     r"(?:terminated|fetch failed))|^panic: |panicked at ",
     re.MULTILINE,
 )
-"""The last words of a program that has not thought of a case: no caller catches these by intent."""
+"""Matches errors of a program that doesn't handle a case: callers don't catch these on purpose."""
 NAMED = re.compile(r"(?:Uncaught )?[\w.]*(?:Error|Exception|Warning|Timeout)\b(?: \[[^\]]*\])?: ?\S|(?:error|panic): ")
-"""A line that names an error; the last line may belong to its details, or to the runtime."""
+"""Matches a line that names an error; the last line may be part of its details, or come from the runtime."""
 SAYS_CUT = re.compile(r"length|truncat|cut|incomplete|partial|filter|unfinished|max.?tokens|error|fail", re.IGNORECASE)
 
 
 class Grade(StrEnum):
-    """How a client did."""
+    """The grade of a client in one case."""
 
     PASS = "PASS"
     LOSSY = "LOSSY"
-    """It lost an answer, or a part of one, that it could have had."""
+    """It lost an answer, or a part of one, that it could have kept."""
     WRONG = "WRONG"
-    """It did what it must not do: took half for a whole, an error for an answer, or tried again against the rules."""
+    """It did something forbidden: took a part for the whole, or an error for an answer, or broke the rules for
+    retries.
+    """
     CRASH = "CRASH"
-    """It died of an error of its own."""
+    """It crashed with an error of its own."""
     HANG = "HANG"
     """It was silent for longer than the time limit."""
     SKIP = "SKIP"
-    """The case does not concern this client."""
+    """The case does not apply to this client."""
 
 
 @record
 class Request:
-    """One request of the client. `at`: seconds after its first one."""
+    """One request of the client. `at` is in seconds after its first one."""
 
     at: float
     status: int
     outcome: str | None = None
-    """What the client has acknowledged: complete, partial or failed."""
+    """The outcome that the client has acknowledged: complete, partial or failed."""
 
 
 @record
 class Run:
-    """One run of the client. `code` is None when it had to be stopped."""
+    """One run of the client. `code` is None if it had to be stopped."""
 
     code: int | None
     out: str
@@ -78,7 +80,7 @@ class Verdict:
 
 
 def squeezed(text: str) -> str:
-    """A text without white space, control characters and what a terminal shows but does not print."""
+    """Returns a text without whitespace, control characters and terminal escape sequences."""
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
     text = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), text)
     return "".join(letter for letter in text if not letter.isspace() and letter.isprintable())
@@ -88,30 +90,30 @@ _ANSWER = squeezed(ANSWER)
 
 
 def is_whole(out: str) -> bool:
-    """Whether the whole answer stands in an output, in one piece."""
+    """Whether an output contains the whole answer in one piece."""
     return _ANSWER in squeezed(out)
 
 
 def heard(out: str) -> list[str]:
-    """The cities that stand in an output."""
+    """Returns the cities in an output."""
     text = squeezed(out)
     return [city for city in CITIES if squeezed(city) in text]
 
 
 def is_doubled(out: str) -> bool:
-    """Whether something of the answer stands there twice."""
+    """Whether parts of the answer appear twice."""
     text = squeezed(out)
     return sum(text.count(squeezed(city)) > 1 for city in CITIES) > 1
 
 
 def foreign(case: Case, out: str, usual: str) -> str | None:
-    """What stands in an output that belongs to the fault and not to the answer."""
+    """Returns a text in an output that comes from the fault rather than from the answer."""
     rest, before = squeezed(out).replace(_ANSWER, ""), squeezed(usual).replace(_ANSWER, "")
     return next((each for each in case.foreign if squeezed(each) in rest and squeezed(each) not in before), None)
 
 
 def last_line(err: str) -> str:
-    """What a program said last, in one line: the error, if it names one."""
+    """Returns the last message of a program in one line: the error, if it names one."""
     lines = [line.strip() for line in err.splitlines() if line.strip()]
     named = [line for line in lines[-12:] if NAMED.match(line)]
     return _cut([*lines, *named[-1:]][-1]) if lines else ""
@@ -122,7 +124,7 @@ def _cut(line: str) -> str:
 
 
 def grade(case: Case, run: Run, usual: str) -> Verdict:
-    """The grade of a run. usual: the output of a healthy run."""
+    """Returns the grade of a run. usual: the output of a healthy run."""
     count = len(run.requests)
     if count > MAX_ATTEMPTS:
         return Verdict(Grade.WRONG, f"{count} requests: a storm")
@@ -138,7 +140,7 @@ def grade(case: Case, run: Run, usual: str) -> Verdict:
 
 
 def _is_reported(run: Run) -> bool:
-    """Whether a client that ends with 0 reports all the same that there is no whole answer."""
+    """Whether a client that exits with 0 still reports that the answer is incomplete."""
     if is_whole(run.out):
         return False
     is_acknowledged = any(each.outcome in ("partial", "failed") for each in run.requests)
@@ -155,7 +157,7 @@ def _unfinished(case: Case, run: Run) -> Verdict:
 
 
 def _failed(case: Case, run: Run) -> Verdict:
-    """The client ended with an error, or reported one."""
+    """Grades a client that exited with an error, or reported one."""
     expected, said = case.expected, f"{_requests(run)}, {_ending(run)}"
     assert run.code is not None
     if run.code < 0 or (run.code > 0 and INTERNAL.search(_tail(run.err))):
@@ -179,7 +181,7 @@ def _failed(case: Case, run: Run) -> Verdict:
 
 
 def _succeeded(case: Case, run: Run) -> Verdict:
-    """The client ended as if all was well."""
+    """Grades a client that exited as if all were well."""
     expected, whole = case.expected, is_whole(run.out)
     if is_doubled(run.out):
         return Verdict(Grade.WRONG, f"text is doubled; {_requests(run)}")
@@ -195,7 +197,7 @@ def _succeeded(case: Case, run: Run) -> Verdict:
 
 
 def _early(case: Case, requests: Sequence[Request]) -> str:
-    """In what way the client came back too soon."""
+    """Returns how the client retried too early; None if it didn't."""
     if not case.wait or len(requests) < 2 or requests[1].at >= case.wait:
         return ""
     return f"came back after {requests[1].at:.2f} s"
@@ -221,5 +223,5 @@ def _ending(run: Run) -> str:
 
 
 def _tail(err: str) -> str:
-    """The last words of a program: not what it printed on its way."""
+    """Describes how a program ended, without its earlier output."""
     return "\n".join(err.splitlines()[-12:])

@@ -1,4 +1,4 @@
-"""An exam as people and programs read it: text, JSON, JUnit, Markdown, HTML."""
+"""The reports of an exam: text, JSON, JUnit, Markdown, HTML."""
 
 import json
 import shlex
@@ -14,37 +14,37 @@ from emulator.providers import PROVIDERS
 
 WIDTH = 108
 MAX_PRINTED = 4000
-"""Characters of an output in JSON."""
+"""The maximum characters of an output in JSON."""
 GREEN, RED, YELLOW, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 NAMES = max(map(len, CASES))
 """The width of names of cases."""
 MARKS = {"PASS": "✓", "SKIP": "–"}
 MEANING = {
-    Grade.LOSSY: "lost an answer that it could have had",
-    Grade.WRONG: "took half for a whole, an error for an answer, or tried again against the rules",
-    Grade.CRASH: "died of an error of its own, which no caller expects",
+    Grade.LOSSY: "lost an answer that it could have kept",
+    Grade.WRONG: "took a part for the whole, or an error for an answer, or broke the rules for retries",
+    Grade.CRASH: "crashed with an error of its own, which no caller expects",
     Grade.HANG: "was silent for longer than the time limit",
 }
 
 
 def must_failures(exam: Exam) -> int:
-    """How many MUST cases the client has not passed."""
+    """Counts the MUST cases that the client has not passed."""
     return sum(is_failed(each) and each.case.level == MUST for each in exam.results)
 
 
 def is_failed(result: Result) -> bool:
-    """Whether a case was held and not passed."""
+    """Whether a case was run and not passed."""
     return result.verdict.grade not in (Grade.PASS, Grade.SKIP)
 
 
 def counts(exam: Exam, level: Level) -> tuple[int, int]:
-    """How many cases of a level were passed, of how many that were held."""
+    """Returns how many cases of a level were passed, and how many were run."""
     held = [each for each in exam.results if each.case.level == level and each.verdict.grade is not Grade.SKIP]
     return sum(not is_failed(each) for each in held), len(held)
 
 
 def client_of(exam: Exam) -> str:
-    """What was examined, in one line."""
+    """Returns the client's command in one line."""
     return shlex.join(exam.command)
 
 
@@ -57,14 +57,14 @@ def _grouped(exam: Exam) -> Iterator[tuple[str, list[Result]]]:
 
 
 def repeat(result: Result, exam: Exam) -> str:
-    """The base URL at which `emulator serve` repeats a case."""
+    """Returns the base URL at which `emulator serve` repeats a case."""
     path = PROVIDERS[exam.provider].sdk_base_path() or ""
     faults = "/".join(f"~{fault}" for fault in result.case.faults)
     return f"http://127.0.0.1:8080/{faults}/{exam.provider}{path}"
 
 
 def _by_fix(exam: Exam) -> dict[str, list[Result]]:
-    """What failed, by what to change, the most pressing first."""
+    """Returns the failed cases, grouped by their fix, the most important first."""
     found: dict[str, list[Result]] = {}
     for each in sorted(filter(is_failed, exam.results), key=lambda each: each.case.level != MUST):
         found.setdefault(each.case.fix, []).append(each)
@@ -75,7 +75,7 @@ def _by_fix(exam: Exam) -> dict[str, list[Result]]:
 
 
 def text(exam: Exam, *, is_colored: bool) -> str:
-    """The report for a terminal."""
+    """Returns the report for a terminal."""
 
     def paint(color: str, said: str) -> str:
         return f"{color}{said}{PLAIN}" if is_colored else said
@@ -146,7 +146,7 @@ def _totals(exam: Exam, paint: Callable[[str, str], str]) -> Iterator[str]:
 
 
 def bar(passed: int, held: int, width: int = 24) -> str:
-    """A share as a bar."""
+    """Returns a fraction as a bar."""
     full = width if held == 0 else passed * width // held
     return "█" * full + "░" * (width - full)
 
@@ -155,7 +155,7 @@ def bar(passed: int, held: int, width: int = 24) -> str:
 
 
 def as_json(exam: Exam) -> str:
-    """The whole exam as JSON."""
+    """Returns the whole exam as JSON."""
     totals: dict[str, object] = {}
     for level in (MUST, SHOULD):
         passed, held = counts(exam, level)
@@ -202,7 +202,9 @@ def _run_facts(run: Run) -> dict[str, object]:
 
 
 def junit(exam: Exam) -> str:
-    """The exam as JUnit XML: failed MUST cases are failures, failed SHOULD cases are skipped, with the reason."""
+    """Returns the exam as JUnit XML: failed MUST cases are failures, failed SHOULD cases are skipped, with the
+    reason.
+    """
     root = xml.Element("testsuites", name="emulator exam")
     for title, results in _grouped(exam):
         failed = sum(is_failed(each) and each.case.level == MUST for each in results)
@@ -245,7 +247,7 @@ def _printable(said: str) -> str:
 
 
 def markdown(exam: Exam) -> str:
-    """The exam as Markdown."""
+    """Returns the exam as Markdown."""
     passed = {level: counts(exam, level) for level in (MUST, SHOULD)}
     score = ", ".join(f"**{level} {done} of {held}**" for level, (done, held) in passed.items())
     how = "streamed" if exam.streams else "not streamed"
@@ -293,7 +295,7 @@ small { display: block; opacity: .8; overflow-wrap: anywhere; }
 
 
 def html(exam: Exam) -> str:
-    """The exam as one page, without anything from elsewhere."""
+    """Returns the exam as one self-contained HTML page."""
     how = "streamed" if exam.streams else "not streamed"
     scores = []
     for level in (MUST, SHOULD):
@@ -331,11 +333,11 @@ def _html_row(result: Result, exam: Exam) -> str:
 
 
 FORMATS: dict[str, Callable[[Exam], str]] = {".json": as_json, ".xml": junit, ".md": markdown, ".html": html}
-"""How a report is written, by the ending of its file."""
+"""The report formats by file extension."""
 
 
 def listing(level: Sequence[Level] = (MUST, SHOULD)) -> str:
-    """The programme as a table."""
+    """Returns the cases as a table."""
     width, fault = max(map(len, CASES)), max(len(case.fault) for case in CASES.values())
     lines = []
     for group in PROGRAMME:

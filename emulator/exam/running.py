@@ -1,4 +1,4 @@
-"""Runs the cases: a namespace and a process for each, some of them at a time."""
+"""Runs the cases, several at a time, each with its own namespace and process."""
 
 import asyncio
 import contextlib
@@ -21,50 +21,50 @@ from emulator.state.exchanges import Exchange
 HEALTHY = "healthy"
 PLACE_OF_PROMPT = "{prompt}"
 MAX_OUTPUT = 1 << 20
-"""Characters of an output that are looked at."""
+"""The characters of an output that are read."""
 LOOK = 0.1
-"""Seconds between two looks at a client."""
+"""Seconds between checks of a client."""
 START = 60.0
-"""Seconds that a client may take until its first request."""
+"""Seconds that a client may take before its first request."""
 PATIENCE = 0.9
-"""The part of the time limit after which silence counts as endless."""
+"""The fraction of the time limit after which silence counts as endless."""
 STORM = 50
-"""Requests after which a client is stopped."""
+"""A client is stopped after this many requests."""
 LONG = ("hang", "stall", "retry_after_long", "open_after_done")
-"""Cases that may take the whole time limit: they begin first."""
+"""Cases that may take the whole time limit start first."""
 
 
 class CannotSit(UsageError):
-    """The client does not even work with a healthy server."""
+    """The client doesn't work even with a healthy server."""
 
 
 @record
 class Options:
-    """How an exam is held."""
+    """The options of an exam."""
 
     command: tuple[str, ...]
     provider: str = "openai"
-    """Whom OPENAI_BASE_URL leads to."""
+    """The provider that OPENAI_BASE_URL points to."""
     timeout: float = 15.0
-    """Seconds of silence after which a client hangs."""
+    """Seconds of silence after which a client counts as hanging."""
     jobs: int = 4
     cases: tuple[str, ...] = tuple(CASES)
 
 
 @record
 class Result:
-    """What became of one case."""
+    """The result of one case."""
 
     case: Case
     verdict: Verdict
     run: Run | None = None
     findings: tuple[str, ...] = ()
-    """The codes of what the verdict finds in its requests."""
+    """The codes of the verdict's findings in its requests."""
 
 
 @record
 class Exam:
-    """A whole exam: the client that sat it, and its results in the order of the programme."""
+    """A whole exam: the client, and its results in the order of the cases."""
 
     command: tuple[str, ...]
     provider: str
@@ -75,7 +75,7 @@ class Exam:
 
 
 def hold(options: Options, on_result: Callable[[Result], None] = lambda result: None) -> Exam:
-    """Hold an exam. `on_result` gets each result as it comes. Raises CannotSit and UsageError."""
+    """Runs an exam. `on_result` receives each result. Raises CannotSit or UsageError."""
 
     async def run() -> Exam:
         clock = WallClock()
@@ -89,7 +89,7 @@ def hold(options: Options, on_result: Callable[[Result], None] = lambda result: 
 
 
 class _Sitting:
-    """One exam while it goes on."""
+    """A running exam."""
 
     def __init__(
         self, options: Options, server: Emulator, clock: WallClock, on_result: Callable[[Result], None]
@@ -101,7 +101,7 @@ class _Sitting:
         self._free = asyncio.Semaphore(options.jobs)
 
     async def hold(self) -> Exam:
-        """The healthy run, then all cases."""
+        """Runs the client with a healthy server, then all cases."""
         started = self._clock.now()
         usual, first = await self._healthy()
         wanted = [CASES[name] for name in self._options.cases]
@@ -122,12 +122,12 @@ class _Sitting:
         )
 
     async def _healthy(self) -> tuple[Run, Exchange]:
-        """The client with a healthy server. Raises CannotSit."""
+        """Runs the client with a healthy server. Raises CannotSit."""
         namespace = self._namespace(HEALTHY, ())
         run = await self._run(HEALTHY, namespace)
         said = f"its last words: {last_line(run.err) or last_line(run.out) or 'none'}"
         if run.code is None:
-            raise CannotSit(f"The client did not end with a healthy server, in {run.seconds:.0f} s; {said}")
+            raise CannotSit(f"With a healthy server, the client did not exit within {run.seconds:.0f} s; {said}")
         exchanges = namespace.journal
         if not exchanges:
             raise CannotSit(
@@ -168,7 +168,7 @@ class _Sitting:
         return Result(case, grade(case, run, usual.out), run, findings)
 
     def _findings(self, namespace: NamespaceClient) -> tuple[str, ...]:
-        """The codes of what the verdict finds, each once. A client that was stopped has waited for too long."""
+        """Returns the codes of the verdict's findings, each once. A client that was stopped has waited for too long."""
         limit = PATIENCE * self._options.timeout
         verdict = namespace.verdict(silence=limit, first_token=limit)
         return tuple(dict.fromkeys(finding.code for finding in verdict.findings))
@@ -208,8 +208,9 @@ class _Sitting:
 async def _ended(
     process: Process, clock: WallClock, silence: float, requests: Callable[[], int]
 ) -> tuple[str, str, int | None]:
-    """What a process has printed, and its exit code; None when it had to be stopped: it was silent for too long, or
-    asks without end. What it takes before its first request does not count: machines can be busy."""
+    """Returns the output of a process and its exit code; None if it had to be stopped because it was silent for too
+    long or sent too many requests. The time before its first request does not count, since machines can be busy.
+    """
     out, err = bytearray(), bytearray()
 
     async def read(stream: asyncio.StreamReader | None, into: bytearray) -> None:
@@ -246,7 +247,7 @@ async def _ended(
 
 
 def requests_of(exchanges: Sequence[Exchange]) -> tuple[Request, ...]:
-    """The requests for answers, each with its moment after the first."""
+    """Returns the requests for answers, each with its time after the first."""
     asked = [each for each in exchanges if each.request.method == "POST"]
     return tuple(
         Request(

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from emulator.faults.base import Family, Fault, FaultContext, NonNegative, NotApplicable
-from emulator.faults.framing import LARGEST, exchanged, inserted, on_lines
+from emulator.faults.framing import MAX_SIZE, exchanged, inserted, on_lines
 from emulator.wire import Step
 
 
@@ -28,6 +28,6 @@ class Comments(Fault):
         comment = b": " + b"." * self.length + b"\n"
         if self.place == "between":
             return inserted(steps, context, comment + b"\n", self.after_events)
-        if len(comment) * len(steps) > LARGEST:
-            raise NotApplicable(f"the comments would have more than {LARGEST} bytes")
+        if len(comment) * len(steps) > MAX_SIZE:
+            raise NotApplicable(f"the comments would have more than {MAX_SIZE} bytes")
         return exchanged(steps, context, lambda step, _: [on_lines(step, comment)])

@@ -13,7 +13,7 @@ GAP = 0.002
 """Seconds between two writes that make the client receive them as two segments."""
 MAX_PIECES = 200_000
 JSON_LINE = re.compile(rb"^data: (\{)(.*)(\})(\r?)$", re.MULTILINE)
-LARGEST = 64 * 2**20
+MAX_SIZE = 64 * 2**20
 """Maximum number of bytes that a fault may add to an answer."""
 
 

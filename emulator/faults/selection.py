@@ -176,7 +176,7 @@ class FaultRegistry:
     def select(
         self, armed: Iterable[ActiveFault], now: float, seed: int, identity: bytes, attempt: int
     ) -> list[ActiveFault]:
-        """Those that apply to this request; counts them."""
+        """Returns the faults that apply to this request, and counts them."""
         struck = []
         for each in armed:
             fault = each.fault
@@ -201,12 +201,12 @@ class FaultRegistry:
 
 
 def is_in_window(fault: Fault, since: float) -> bool:
-    """Whether it may strike so many seconds after windows begin to count."""
+    """Whether a fault is active this many seconds after windows begin to count."""
     return fault.window is None or fault.window.holds(since)
 
 
 def hits(each: ActiveFault, seed: int, identity: bytes, attempt: int) -> bool:
-    """Whether its probability lets it strike."""
+    """Whether a fault's probability lets it apply."""
     fault = each.fault
     return fault.probability >= 1 or seeded.fraction(seed, "fault", each.id, identity, attempt) < fault.probability
 

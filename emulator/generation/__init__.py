@@ -1,1 +1,1 @@
-"""Writes what a scenario leaves open: prose, templates, JSON for a schema."""
+"""Generates what a scenario leaves open: prose, templates, JSON for a schema."""

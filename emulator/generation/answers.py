@@ -1,7 +1,7 @@
-"""Composes an answer from a language's phrases: an opening that takes up the question, what was asked for, a closing.
+"""Composes an answer from a language's phrases: an opening that repeats the topic, the requested content, a closing.
 
-What kind of answer it is says the question: one writer for each kind stands in `_WRITERS`. All write on a `Page`, which
-keeps the length."""
+The question determines the kind of answer; `_WRITERS` has a function for each kind. All write on a `Page`, which keeps
+the length."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def answer(
     turn: int = 1,
     results: Sequence[Result] = (),
 ) -> str:
-    """The answer to a question, with at least and at most so many tokens."""
+    """Returns an answer to a question, with a number of tokens within bounds."""
     low, high = length
     target = int(low + (high - low) * random.uniform(0.5, 0.95))
     page = Page(phrases, count, low, high, target)
@@ -47,7 +47,7 @@ def answer(
     note = "" if kind == "greet" else phrases.gap + _note(random, phrases, high)
     if count(note) * 2 > target:
         note = ""
-    page.provider -= count(note)
+    page.space -= count(note)
     sentences = _sentences(random, phrases, question)
     if style == "markdown" and high >= 40:
         heading = question.topic if question.is_phrase else phrases.both.join(question.terms[:2])
@@ -72,13 +72,13 @@ def thoughts(
     count: TokenCounter,
     results: Sequence[Result] = (),
 ) -> str:
-    """What a model might think before it answers."""
+    """Returns what a model might think before it answers."""
     low, high = length
     page = Page(phrases, count, low, high, int(low + (high - low) * random.uniform(0.5, 0.95)))
     ready = phrases.gap + phrases.ready
     if count(ready) * 4 > high:
         ready = ""
-    page.provider -= count(ready)
+    page.space -= count(ready)
     asked = phrases.unclear
     if question.topic:
         asked = _about(phrases.asked if question.is_phrase else phrases.asked_question, question, phrases)
@@ -92,20 +92,20 @@ def thoughts(
     fresh = [*random.sample([*phrases.thoughts[:-1], *keyed], len(phrases.thoughts) - 1 + len(keyed))]
     fresh.insert(0 if question.kind == "greet" else random.randint(0, len(fresh)), phrases.thoughts[-1])
     added = True
-    while added and page.provider > 0:  # more than once only where the text is to be longer than there are thoughts
-        added = sum(map(page.add, fresh)) > 0 and page.provider > 60
+    while added and page.space > 0:  # thoughts repeat only if there are too few of them
+        added = sum(map(page.add, fresh)) > 0 and page.space > 60
     return page.finished(ready)
 
 
 def page_summary(random: Random, phrases: Phrases, question: Question, number: int) -> str:
-    """What a page that a search found says of itself."""
+    """Returns the description of a page that a search found."""
     pages = phrases.pages
     topic = _topic(question, phrases)
     first = pages[number % len(pages)].format(topic=topic) if topic else random.choice(phrases.aspects).sentence
     return _capital(first) + phrases.gap + random.choice(phrases.points)
 
 
-# Parts of an answer
+# The parts of an answer
 
 
 def _explain(page: Page, random: Random, question: Question) -> None:
@@ -121,15 +121,15 @@ def _list(page: Page, random: Random, question: Question) -> None:
     phrases = page.phrases
     _introduce(page, random, question, phrases.lists)
     page.breaks = True
-    page.provider += page.spare  # that all points are there, and not too tersely, counts for more than the target
+    page.space += page.spare  # a complete and readable list matters more than the target length
     for block in _lists(random, phrases, question.number, question.number or random.randint(3, 5)):
         if page.add(block, alone=True):
             break
-    page.provider -= page.spare
+    page.space -= page.spare
 
 
 def _lists(random: Random, phrases: Phrases, numbered: int | None, size: int) -> Iterator[str]:
-    """The same list, shorter and shorter."""
+    """Yields the same list in shorter and shorter forms."""
     aspects = random.sample(phrases.aspects, len(phrases.aspects))
     forms: tuple[Callable[[Aspect], str], ...] = (
         lambda aspect: f"**{aspect.title}**{phrases.colon}{aspect.sentence}",
@@ -141,7 +141,7 @@ def _lists(random: Random, phrases: Phrases, numbered: int | None, size: int) ->
             items = [*map(form, aspects), *random.sample(phrases.points, len(phrases.points))][:rows]
             yield "\n".join(f"{at}. {item}" if numbered else f"- {item}" for at, item in enumerate(items, 1))
             if not numbered and rows > 2:
-                break  # rather a shorter list than a terse one
+                break  # a shorter list is better than a terse one
 
 
 def _table(page: Page, random: Random, question: Question) -> None:
@@ -151,14 +151,14 @@ def _table(page: Page, random: Random, question: Question) -> None:
     else:
         _introduce(page, random, question, phrases.tables)
     page.breaks = True
-    page.provider += page.spare
+    page.space += page.spare
     aspects = random.sample(phrases.aspects, len(phrases.aspects))
     head = phrases.heads if not question.sides else (phrases.heads[0], *map(_capital, question.sides))
     for rows in range(min(question.number or random.randint(3, 5), len(aspects)), 1, -1):
         cells = [(each.title, each.one, each.other)[: len(head)] for each in aspects[:rows]]
         if page.add("\n".join(map(_row, [head, ("---",) * len(head), *cells])), alone=True):
             break
-    page.provider -= page.spare
+    page.space -= page.spare
 
 
 def _row(cells: Sequence[str]) -> str:
@@ -230,7 +230,7 @@ def _open(page: Page, random: Random, question: Question) -> None:
 
 
 def _introduce(page: Page, random: Random, question: Question, openings: Sequence[str]) -> None:
-    """An opening that ends in a colon, after the question where that is a sentence."""
+    """Adds an opening that ends in a colon, after the question if that is a sentence."""
     phrases = page.phrases
     if question.topic and question.is_phrase:
         page.add_one_of([_about(opening, question, phrases) for opening in openings], random)
@@ -239,7 +239,7 @@ def _introduce(page: Page, random: Random, question: Question, openings: Sequenc
 
 
 def _sections(page: Page, random: Random, question: Question, sentences: Iterator[str]) -> None:
-    """A list with bold words, sometimes a table, and then one heading after the other with a paragraph each."""
+    """Adds a list with bold words, sometimes a table, and then headings with a paragraph each."""
     phrases = page.phrases
     if not page.parts or page.breaks:
         page.add(next(sentences))
@@ -252,7 +252,7 @@ def _sections(page: Page, random: Random, question: Question, sentences: Iterato
         page.add("\n".join(map(_row, rows)), alone=True)
     for at in numbers():
         aspect = phrases.aspects[at % len(phrases.aspects)]
-        if page.provider < 90 or not page.add(f"## {aspect.title}{PARAGRAPH}{aspect.sentence}", alone=True):
+        if page.space < 90 or not page.add(f"## {aspect.title}{PARAGRAPH}{aspect.sentence}", alone=True):
             break
         page.breaks = False
         for _ in range(random.randint(2, 4)):
@@ -261,12 +261,12 @@ def _sections(page: Page, random: Random, question: Question, sentences: Iterato
 
 
 def _paragraphs(page: Page, random: Random, question: Question, sentences: Iterator[str]) -> None:
-    """Paragraphs until the target is reached."""
+    """Adds paragraphs until the target is reached."""
     if question.kind in ("greet", "translate", "summarize") and page.parts and page.high <= 400:
         return
     left = random.randint(3, 4)
     misses = 0
-    while misses < 3 and page.provider > 4:
+    while misses < 3 and page.space > 4:
         if left == 0:
             page.breaks, left = True, random.randint(3, 5)
         if page.add(next(sentences)):
@@ -276,7 +276,7 @@ def _paragraphs(page: Page, random: Random, question: Question, sentences: Itera
 
 
 def _sentences(random: Random, phrases: Phrases, question: Question) -> Iterator[str]:
-    """Sentences on the topic, without end: those that name it among those that fit any."""
+    """Yields sentences forever: some name the topic, others fit any topic."""
     terms, key = _terms(question, phrases), _key(question, phrases)
     if len(question.terms) > 1 and not question.is_phrase and question.kind not in ("code", "summarize"):
         yield phrases.terms.format(terms=terms)
@@ -312,7 +312,7 @@ def _topic(question: Question, phrases: Phrases) -> str:
 
 
 def _about(text: str, question: Question, phrases: Phrases) -> str:
-    """A phrase with the topic in it, and a full stop where that is its end."""
+    """Inserts the topic into a phrase, and adds a period if the phrase ends with it."""
     stop = ("." if phrases.joint else "。") if text.endswith("}") and question.topic[-1:] not in "?？!！…." else ""
     return _capital(text.format(topic=_topic(question, phrases)) + stop)
 
@@ -351,7 +351,7 @@ def _reported(result: Result, phrases: Phrases) -> str:
 
 
 def _spoken(text: str, phrases: Phrases) -> str:
-    """A result in a sentence: members of JSON one by one, anything else as it is, cut to a line."""
+    """Describes a result: the members of JSON one by one, anything else as it is, cut to one line."""
     head = text[:2000].strip()
     data: Any = None
     if head[:1] in ("{", "["):

@@ -30,7 +30,7 @@ REASONING_LENGTH = (20, 60)
 def write(
     template: ReplyTemplate, request: ModelRequest, render_context: RenderContext, has_left: Callable[[], bool] = never
 ) -> list[Reply]:
-    """The replies of all choices. Raises WritingError, and Abandoned soon after the client `has_left`."""
+    """Returns the replies of all choices. Raises WritingError, or Abandoned soon after the client `has_left`."""
     question = _question(request)
     fuel = Fuel(has_left=has_left)  # shared by all choices
     return [_choice(template, request, render_context, question, index, fuel) for index in range(request.controls.n)]
@@ -73,7 +73,7 @@ def _choice(
 
 
 def _question(request: ModelRequest) -> bytes:
-    """What makes two requests the same question, whatever form of answer they ask for."""
+    """Returns what identifies a question, whatever format of answer the request asks for."""
     parts = [f"{message.role}:{message.content}" for message in request.messages]
     controls = request.controls
     asked = _as_bytes([controls.schema, controls.response_format, controls.tool_choice])
@@ -101,7 +101,7 @@ def _as_bytes(value: Any) -> bytes:
 
 
 def _results(request: ModelRequest) -> tuple[Result, ...]:
-    """The results of the model's last tool calls."""
+    """Returns the results of the model's last tool calls."""
     results: list[Result] = []
     for at in range(len(request.messages) - 1, -1, -1):
         message = request.messages[at]
@@ -118,7 +118,7 @@ def _results(request: ModelRequest) -> tuple[Result, ...]:
 
 
 def context(request: ModelRequest, render_context: RenderContext, said: int) -> dict[str, Any]:
-    """Everything that a template can refer to."""
+    """Returns everything that a template can refer to."""
     messages = [{"role": message.role, "content": message.content} for message in request.messages]
     known = {
         "messages": messages,
@@ -193,7 +193,7 @@ def _rendered_sources(sources: Sequence[Source], render: Callable[[str], str]) -
 
 
 def _rendered_arguments(given: Mapping[str, Any] | str, render: Callable[[str], str]) -> str:
-    """A string rendered as text, or data with each of its strings rendered, so that it stays valid JSON."""
+    """Renders a string, or each string in data, so that the data stays valid JSON."""
     return render(given) if isinstance(given, str) else orjson.dumps(_rendered_data(given, render)).decode()
 
 
@@ -230,7 +230,7 @@ def _called(
 
 
 def function_of(code: str) -> Callable[[ModelRequest], Any]:
-    """The function behind `python:module:function`."""
+    """Returns the function that `python:module:function` names."""
     _, module, name = code.split(":")
     function: Callable[[ModelRequest], Any] = getattr(import_module(module), name)
     return function
@@ -271,7 +271,7 @@ def _json(controls: Controls, request: ModelRequest, locale: str | None, said: i
         return _instance(controls.schema, request, said, fuel)
     shown = schema_in(request.messages)
     if shown is not None:
-        with suppress(EmulatorError):  # words that only look like a schema
+        with suppress(EmulatorError):  # text that only looks like a schema
             return instance(shown, said, fuel)
     answer = prose.prose(said, locale=locale, length=(10, 30), about=request.prompt)
     return {"answer": answer, "confidence": round(0.5 + seeded.fraction(said, "confidence") / 2, 2)}
@@ -285,12 +285,12 @@ def _instance(schema: Mapping[str, Any], request: ModelRequest, said: int, fuel:
 
 
 def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any]:
-    """The schema with the client's exact whole numbers: orjson reads those beyond 64 bits as floats."""
+    """Returns the schema with the client's exact integers: orjson reads integers over 64 bits as floats."""
     if not any(isinstance(part, float) and abs(part) >= 2**63 for part in _parts(schema)):
         return schema
     try:
         waiting = [(request.body, json.loads(request.http_request.body))]
-    except (ValueError, RecursionError):  # a number of thousands of digits
+    except (ValueError, RecursionError):  # a number with thousands of digits
         return schema
     while waiting:
         part, exact = waiting.pop()
@@ -304,7 +304,7 @@ def _exact(schema: Mapping[str, Any], request: ModelRequest) -> Mapping[str, Any
 
 
 def _parts(value: Any) -> Iterator[Any]:
-    """A JSON value and everything in it."""
+    """Yields a JSON value and every value in it."""
     waiting = [value]
     while waiting:
         part = waiting.pop()
@@ -316,7 +316,7 @@ def _parts(value: Any) -> Iterator[Any]:
 
 
 def as_json(value: Any) -> str:
-    """Compact JSON, also for whole numbers beyond 64 bits, which orjson doesn't write."""
+    """Returns compact JSON, even for integers over 64 bits, which orjson can't write."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:
@@ -324,8 +324,9 @@ def as_json(value: Any) -> str:
 
 
 def wanted_tool(request: ModelRequest, said: int) -> Tool | None:
-    """The tool that a generated answer calls, if any: a required one, or one whose name or description mentions what
-    the user has just asked for."""
+    """Returns the tool that a generated answer calls, if any: a required one, or one whose name or description
+    mentions what the user has just asked for.
+    """
     controls = request.controls
     tools = controls.tools
     if not tools or controls.tool_choice == "none":

@@ -5,7 +5,7 @@ import re
 
 from emulator.errors import UsageError, did_you_mean
 
-# The most frequent words, by which a language is recognized; they are also never what a text is about.
+# The most frequent words, which identify a language; they are also never the topic of a text.
 # fmt: off
 COMMON = {language: frozenset(words.split()) for language, words in {
     "en": """the a an and or but of to in on at by for from with without about into over is are was were be been am do
@@ -48,7 +48,7 @@ _WORD = re.compile(r"[^\W\d_]+")
 _QUOTED = re.compile(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|\"[^\"]*\"|(?<!\w)'[^'\n]*'(?!\w)|`[^`]*`")
 _UKRAINIAN = re.compile("[іїєґ]")
 _HINTS = {"de": "äöüß", "fr": "çœêèàùîë", "es": "ñ¿¡óíáú", "pt": "ãõçâêóíáú", "it": "èàùòì"}
-# The language that a prompt asks for, whatever language it is written in.
+# The requested language, whatever language the prompt is in.
 _WANTED = {
     "in english": "en", "auf englisch": "en", "en anglais": "en", "en inglés": "en", "em inglês": "en",
     "in german": "de", "auf deutsch": "de", "in french": "fr", "en français": "fr", "in spanish": "es",
@@ -59,14 +59,14 @@ _WANTED = {
 _ANSWER = ("answer", "reply", "respond", "write", "antwort", "schreib", "répond", "écri", "respond", "contesta",
            "escrib", "rispond", "scriv", "escrev", "ответ", "напиш", "回答", "回复", "答", "写")  # fmt: skip
 LOOKED_AT = 400
-"""Characters of a text that are looked at: enough to tell, and quick however long the text is."""
+"""The number of characters examined: enough to recognize a language, and fast for any text."""
 
 
 def language_of(text: str, otherwise: str = "en") -> str:
-    """The language of a prompt, of those that have phrases: what it asks for in so many words, else its own.
+    """Returns the language of a prompt, among those that have phrases: the one it explicitly asks for, or its own.
 
-    Quotations and what follows the first paragraph tell less than the request itself. `otherwise` is for texts that do
-    not tell; languages without phrases get English."""
+    Quotations and later paragraphs count less than the request itself. `otherwise` is for texts in no recognizable
+    language; languages without phrases get English."""
     head = text[:LOOKED_AT].lower().lstrip()
     wanted = next((language for words, language in _WANTED.items() if words in head), None)
     if wanted is not None and any(word in head for word in _ANSWER):
@@ -110,7 +110,7 @@ def _language_of_script(text: str) -> str | None:
             cyrillic += 1
         elif char > "\u0250" and char.isalpha():
             other += 1
-    wide = 3 * (kana + han)  # one of them says as much as three letters
+    wide = 3 * (kana + han)  # one of them counts as much as three letters
     if max(wide, cyrillic, other) <= latin:
         return None
     if wide >= max(cyrillic, other):
@@ -121,7 +121,7 @@ def _language_of_script(text: str) -> str | None:
 
 
 def language_of_locale(locale: str) -> str:
-    """The language of a full locale name, of those that have phrases; English for all others."""
+    """Returns the language of a full locale name, among those that have phrases; English for all others."""
     if locale in ("zh_TW", "zh_HK"):
         return "zh_TW"
     language = locale.split("_")[0]
@@ -129,7 +129,7 @@ def language_of_locale(locale: str) -> str:
 
 
 def known_locale(locale: str) -> str:
-    """The full name of a locale: `de` and `de-DE` mean `de_DE`."""
+    """Returns the full name of a locale: `de` and `de-DE` mean `de_DE`."""
     name = locale_names.normalize(locale.replace("-", "_")).split(".")[0]
     if name == "en_US":
         return name

@@ -1,4 +1,4 @@
-"""What an answer needs to be complete, found without loading the code that would write it."""
+"""Determines what is needed to complete an answer, without loading the code that generates it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,8 +71,9 @@ def is_quick(template: ReplyTemplate, request: ModelRequest) -> bool:
 
 
 def searches(template: ReplyTemplate, reply: Reply, request: ModelRequest) -> bool:
-    """Whether sources are invented: not for what a script says to an agent, which offers a search beside functions of
-    its own, always, and seldom needs it."""
+    """Whether to invent sources: not for a scripted reply to an agent, which always offers a search among its
+    functions and rarely needs it.
+    """
     if not request.controls.searches or reply.sources is not None or reply.blocks:
         return False
     return template.writes_content or not request.controls.tools

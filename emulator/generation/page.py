@@ -14,7 +14,7 @@ class Page:
 
     def __init__(self, phrases: Phrases, count: TokenCounter, low: int, high: int, target: int) -> None:
         self.phrases, self.count = phrases, count
-        self.low, self.high, self.provider = low, high, target
+        self.low, self.high, self.space = low, high, target
         self.spare = high - target
         self.parts: list[str] = []
         self.breaks = False
@@ -24,10 +24,10 @@ class Page:
         """Adds a sentence, or a separate block, if it still fits."""
         border = "" if not self.parts else PARAGRAPH if alone or self.breaks else self.phrases.gap
         size = self.count(border + text)
-        if size > self.provider:
+        if size > self.space:
             return False
         self.parts.append(border + text)
-        self.provider -= size
+        self.space -= size
         self.breaks = alone
         return True
 

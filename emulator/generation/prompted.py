@@ -1,6 +1,6 @@
 """Finds the JSON Schema, or the example, that a prompt shows to a model in JSON mode.
 
-Where a provider knows no schemas, libraries write them into the prompt: `generateObject` of the AI SDK,
+If a provider does not support schemas, libraries write them into the prompt: `generateObject` of the AI SDK,
 `PromptedOutput` of pydantic-ai, the JSON modes of instructor. Guides show an example instead.
 """
 
@@ -12,19 +12,21 @@ from typing import Any
 from emulator.request import Message
 
 MAX_TEXT, MAX_TRIES = 200_000, 200
-"""Characters that are looked through, and places where an object may begin."""
+"""The limits of the search: characters, and positions where an object may begin."""
 TELLING = frozenset(["$schema", "properties", "$defs", "definitions", "$ref", "anyOf", "oneOf", "allOf"])
-"""Members that only schemas have; others need a `type` beside them."""
+"""Members that only schemas have; other members need a `type` next to them."""
 TYPES = frozenset(["object", "array", "string", "number", "integer", "boolean", "null"])
 SHAPING = frozenset(["items", "enum", "const", "additionalProperties", "required"])
 EXAMPLE = re.compile(r"\b(?:example|sample|for instance|like this|e\.g\.)", re.IGNORECASE)
 BEFORE = 120
-"""Characters before an object in which it is called an example."""
+"""The number of characters before an object in which a word may mark it as an example."""
 CODE_BLOCK = re.compile(r"```json\b", re.IGNORECASE)
 
 
 def schema_in(messages: Sequence[Message]) -> Mapping[str, Any] | None:
-    """What the answer has to follow, as far as the prompt tells: its last schema, else one made of its last example."""
+    """Returns the schema for the answer, if the prompt has one: its last schema, or one derived from its last
+    example.
+    """
     example: Any = None
     for message in reversed(messages):
         if message.role not in ("system", "user", "developer"):
@@ -44,7 +46,7 @@ def wants_code_block(messages: Sequence[Message]) -> bool:
 
 
 def is_schema(value: Mapping[str, Any]) -> bool:
-    """Whether an object is meant as a JSON Schema, and not as data."""
+    """Whether an object is a JSON Schema rather than data."""
     if not TELLING.isdisjoint(value):
         return all(isinstance(value.get(name, {}), Mapping) for name in ("properties", "$defs", "definitions"))
     kind = value.get("type")
@@ -53,7 +55,7 @@ def is_schema(value: Mapping[str, Any]) -> bool:
 
 
 def like(example: Any) -> dict[str, Any]:
-    """The schema of values that look like an example."""
+    """Returns the schema of values that look like an example."""
     match example:
         case dict():
             return {
@@ -77,7 +79,7 @@ def like(example: Any) -> dict[str, Any]:
 
 
 def _objects(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The outermost JSON objects in a text, each with what stands before it."""
+    """Yields the outermost JSON objects in a text, each with the text before it."""
     decoder = json.JSONDecoder()
     place = text.find("{")
     for _ in range(MAX_TRIES):

@@ -34,7 +34,7 @@ def prose(
     results: Sequence[Result] = (),
     fit: TokenCounter = tokens.count,
 ) -> str:
-    """An answer to the prompt `about` whose tokens, as `fit` counts them, are within `length`, both ends included.
+    """Returns an answer to the prompt `about` whose number of tokens, counted by `fit`, is within `length` (inclusive).
 
     It is in the locale's language or the prompt's; languages without phrases get English. It contains a list, table or
     program if the prompt or the style asks for one. It refers to earlier turns (`turn`) and to the `results` of tools.
@@ -59,7 +59,7 @@ def reasoning(
     results: Sequence[Result] = (),
     fit: TokenCounter = tokens.count,
 ) -> str:
-    """What a model might think before it answers, in the language of the answer."""
+    """Returns what a model might think before it answers, in the language of the answer."""
     low, high = _range(length)
     about = excerpt(about)
     language = _language(locale, about)
@@ -69,7 +69,7 @@ def reasoning(
 
 
 def sources(seed: Seed, query: str, *, locale: str | None = None, number: int = 3) -> tuple[Source, ...]:
-    """`number` sources that a web search for `query` could have found, all on domains reserved for examples."""
+    """Returns `number` sources that a web search for `query` could find, all on domains reserved for examples."""
     query = excerpt(query)
     language = _language(locale, query)
     random = seeded.generator(seed, "summaries", language, query)
@@ -92,8 +92,10 @@ def _language(locale: str | None, prompt: str) -> str:
 
 
 class Fake:
-    """Faker for templates, as a pure function: what `fake.name()` gives the n-th time depends only on seed, locale,
-    `name` and n, not on what else was called. (Methods that count from today, such as `date_this_year`, still do.)"""
+    """Faker for templates, as a pure function: the result of the nth `fake.name()` depends only on the seed, the
+    locale, `name` and n, not on other calls. (Methods relative to today, such as `date_this_year`, still depend on
+    the date.)
+    """
 
     def __init__(self, locale: str, seed: Seed) -> None:
         self._locale, self._seed = locale, seed
@@ -101,9 +103,9 @@ class Fake:
         self._calls: dict[str, int] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """The provider method with this name. Raises UsageError for anything else."""
+        """Returns Faker's method with this name. Raises UsageError if there is none."""
         if name.startswith("_"):
-            raise AttributeError(name)  # protocols that look for dunder methods expect this
+            raise AttributeError(name)  # protocols that look up dunder methods expect this
         generator = _generator(known_locale(self._locale))
         method = getattr(generator, name, None)
         if not any(hasattr(provider, name) for provider in generator.providers) or not callable(method):
@@ -123,7 +125,7 @@ class Fake:
 
 
 MAX_DRAWS = 30_000
-"""The most random numbers that one `Fake` may draw: a few tenths of a second of work. Any large result needs many."""
+"""The maximum of random numbers for one `Fake`: a few tenths of a second of work. Any large result needs many."""
 
 
 class _CountedRandom(Random):
@@ -154,7 +156,7 @@ _generators = threading.local()
 
 
 def _generator(locale: str) -> Any:
-    # Building one takes milliseconds, so each thread keeps its own; every call seeds it anew, so sharing does not show.
+    # Building one takes milliseconds, so each thread keeps its own. Every call seeds it again.
     if not hasattr(_generators, locale):
         from faker import Factory
 

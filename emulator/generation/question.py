@@ -1,7 +1,7 @@
-"""What a prompt asks for: which kind of answer, about what, in how many points, in which programming language.
+"""Recognizes what a prompt asks for: the kind of answer, the topic, the number of points, the programming language.
 
-It reads only the beginning and the end of a prompt, so a long one takes no longer. It needs no model: the phrases of
-each language say how people ask."""
+It reads only the beginning and the end of a prompt, so a long one takes no more time. It needs no model: each language
+has phrases for how people ask."""
 
 import re
 from dataclasses import dataclass
@@ -15,15 +15,15 @@ from emulator.generation.snippets import named_in
 Kind = Literal["explain", "list", "table", "compare", "code", "translate", "summarize", "greet"]
 
 _HEAD = 700
-"""Characters of a prompt that are read for its request."""
+"""The number of characters at the beginning of a prompt that are read."""
 _LAST = 400
-"""Characters at its end."""
+"""The number of characters at its end."""
 _MATERIAL = 2000
-"""Characters of a text that is to be translated or summed up."""
+"""The number of characters of a text to translate or summarize."""
 _MARKUP = re.compile(r"[`*#|<>\\~^{}\[\]\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _NOTE = re.compile(r"<([\w-]{1,40})>[^<>]{0,600}</\1>")
-"""What a client adds to a prompt in tags of its own."""
+"""Additions by a client, in tags of its own."""
 _TAG = re.compile(r"<[^<>]{1,80}>")
 _WORD = re.compile(r"[^\W_][\w+#]*(?:['’.\-][^\W_]+)*[+#]*")
 _QUOTED = re.compile(
@@ -48,35 +48,35 @@ class Question:
 
     kind: Kind = "explain"
     topic: str = ""
-    """What it is about, on one line without markup; nothing when it does not say."""
+    """The topic, on one line without markup; empty if there is none."""
     is_phrase: bool = False
     """Whether the topic is a noun phrase rather than a sentence."""
     key: str = ""
-    """What a sentence can be about: a short topic, else the most telling word, else nothing."""
+    """The subject for a sentence: a short topic, else the most significant word, else empty."""
     terms: tuple[str, ...] = ()
-    """Its most telling words, as they stand in the prompt."""
+    """Its most significant words, as they are in the prompt."""
     sides: tuple[str, str] | None = None
     """The two things to compare."""
     number: int | None = None
-    """How many points are asked for."""
+    """The requested number of points."""
     program: str = "python"
     """The programming language, a key of `SNIPPETS`."""
     given: str = ""
-    """The text that is to be translated or summed up."""
+    """The text to translate or summarize."""
 
 
 def excerpt(prompt: str) -> str:
-    """The parts of a prompt that are read, however long it is."""
+    """Returns the parts of a prompt that are read, however long it is."""
     return prompt if len(prompt) <= _MATERIAL else f"{prompt[: _MATERIAL - _LAST]}\n{prompt[-_LAST:]}"
 
 
 def question_of(prompt: str, language: str) -> Question:
-    """Reads a prompt in one of the languages that have phrases."""
+    """Parses a prompt in one of the languages that have phrases."""
     phrases = phrases_in(language)
     head = _TAG.sub(" ", _NOTE.sub(" ", "".join(prompt[:_HEAD].split("```")[::2]))).strip()
     last = prompt[-_LAST:].strip().rpartition("\n")[2] if len(prompt) > _HEAD else ""
     if last and (last[-1] in "?？" or prompt[:1] == "<" or _asks(last, language)):
-        head = last  # a long text, and then what to do with it
+        head = last  # a long text, followed by an instruction
     sentence = _request(head, phrases, language)
     if not cleaned(sentence, 200).strip(_ENDS):
         return Question()
@@ -119,7 +119,7 @@ def question_of(prompt: str, language: str) -> Question:
 
 
 def cleaned(text: str, length: int) -> str:
-    """One line without markup, at most so long, cut between words."""
+    """Returns one line without markup, cut between words."""
     line = _MARKUP.sub(" ", text[: length + 200]).strip()
     if len(line) <= length:
         return line
@@ -129,10 +129,10 @@ def cleaned(text: str, length: int) -> str:
 
 @cache
 def _beginning(language: str, *, is_polite: bool = False) -> re.Pattern[str]:
-    """Matches every word of request at the beginning of a sentence; what follows is the topic."""
+    """Matches all request words at the beginning of a sentence; the topic follows them."""
     phrases = phrases_in(language)
     requests = sorted(phrases.polite if is_polite else phrases.requests, key=len, reverse=True)
-    # Nothing has to follow, so it never tries a second way.
+    # Nothing has to follow, so it never backtracks.
     end = "" if language in _IDEOGRAPHIC else r"(?!\w)"
     return re.compile(rf"[¿¡]?(?:(?:{'|'.join(map(re.escape, requests))}){end}[\s,.:!、，：！-]*)*", re.IGNORECASE)
 
@@ -145,7 +145,7 @@ def _questions(language: str) -> re.Pattern[str]:
 
 
 def _request(head: str, phrases: Phrases, language: str) -> str:
-    """The sentence that asks: the first that begins like a request or a question, else the first of all."""
+    """Returns the sentence that asks: the first that begins like a request or a question, or else the first one."""
     sentences = [part for part in _SENTENCE.split(head, 12) if part.strip(_ENDS)][:10]
     asking, greetings = _beginning(language), phrases.cues["greet"]
     for sentence in sentences:
@@ -181,13 +181,13 @@ def _kind(sentence: str, words: list[str], phrases: Phrases, language: str) -> K
 
 
 def _asks(line: str, language: str) -> bool:
-    """Whether it begins with a request, and not only with polite words."""
+    """Whether a sentence begins with a request rather than only with polite words."""
     start, polite = _beginning(language).match(line), _beginning(language, is_polite=True).match(line)
     return (start.end() if start else 0) > (polite.end() if polite else 0)
 
 
 def _has(name: str, sentence: str, words: list[str], phrases: Phrases) -> bool:
-    """Whether one of the cues of that name stands in a sentence in lower case."""
+    """Whether a lower-case sentence contains one of the cues with this name."""
     known = {word.lower() for word in words}
     for cue in phrases.cues[name]:
         if cue in known or ((not phrases.joint or " " in cue or "-" in cue) and cue in sentence):
@@ -196,7 +196,7 @@ def _has(name: str, sentence: str, words: list[str], phrases: Phrases) -> bool:
 
 
 def _topic(sentence: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str, bool]:
-    """What the request is about, and whether it is a noun phrase."""
+    """Returns the topic of the request, and whether it is a noun phrase."""
     line = cleaned(sentence, 200).lstrip(_STOPS)
     start = _beginning(language).match(line)
     begins = start.end() if start else 0
@@ -209,7 +209,7 @@ def _topic(sentence: str, phrases: Phrases, language: str, kind: Kind) -> tuple[
                 rest = rest[len(article) :]
                 break
         bare = _without_number(rest, phrases) if kind == "list" else rest
-        # In Russian a noun after a number, and often after a verb, is not in the form that can be quoted.
+        # In Russian, a noun after a number, and often after a verb, is not in a case that can be quoted.
         is_oblique = language == "ru" and (bare != rest or rest.partition(" ")[0][-1:] in ("у", "ю"))
         is_oblique = is_oblique or _is_verbal(line, rest, language)
         if bare and len(bare) <= 60 and not is_oblique and not re.search(r"[,.;，。；]\s", bare):
@@ -219,7 +219,7 @@ def _topic(sentence: str, phrases: Phrases, language: str, kind: Kind) -> tuple[
 
 
 def _is_verbal(line: str, rest: str, language: str) -> bool:
-    """Whether what is asked for is something to do rather than something to know."""
+    """Whether the request asks for something to do rather than something to know."""
     if language == "ja":
         return rest[-1:] in ("て", "で", "る", "す", "い")
     return (
@@ -270,7 +270,7 @@ def _terms(text: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str,
         found = (_JAPANESE_TERM if language == "ja" else _HAN_TERM).findall(line)
     else:
         found = [word for word in _WORD.findall(line) if word.lower() not in COMMON[language] and not word.isdigit()]
-        if language == "de" and kind != "code":  # its nouns have capitals
+        if language == "de" and kind != "code":  # German nouns are capitalized
             found = [word for word in found if not word[0].islower()] or found
     skipped = _skipped(language, kind == "code")
     unique: dict[str, str] = {}
@@ -283,16 +283,16 @@ def _terms(text: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str,
 
 @cache
 def _skipped(language: str, is_code: bool) -> frozenset[str]:
-    """Words of request that are not what a prompt is about."""
+    """Returns the request words, which are never the topic."""
     phrases = phrases_in(language)
     kinds = ("write", "code") if is_code else ("write", "code", "table", "list", "translate", "summarize", "compare")
     cues = {word for kind in kinds for cue in phrases.cues[kind] for word in (cue, *cue.split())}
-    asking = () if is_code else phrases.requests  # "list" asks for a list, but a program may well be about one
+    asking = () if is_code else phrases.requests  # "list" asks for a list, but a program may be about one
     return frozenset({*cues, *asking, *phrases.questions, *phrases.tails, *phrases.numbers})
 
 
 def _programs(sentence: str) -> list[str]:
-    """The programming languages that a sentence names, also between letters of other scripts."""
+    """Returns the programming languages that a sentence names, even between letters of other scripts."""
     return [name for word in _ASCII_WORD.findall(sentence) if (name := named_in(word.rstrip(".")))]
 
 
@@ -302,7 +302,7 @@ def _sides(text: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str,
     is_table = kind == "table" and not _has("compare", lower, _WORD.findall(line), phrases)
     for separator in phrases.versus:
         if is_table and phrases.joint and separator.strip() not in (phrases.both.strip(), "vs", "vs.", "versus"):
-            continue  # "planets with their sizes" are no two things to compare
+            continue  # "planets with their sizes" are not two things to compare
         at = lower.find(separator)
         if at <= 0:
             continue
@@ -321,7 +321,7 @@ def _sides(text: str, phrases: Phrases, language: str, kind: Kind) -> tuple[str,
 
 
 def _run(words: list[str], common: frozenset[str]) -> list[str]:
-    """The first three words at most that are not frequent ones; frequent ones before them do not count."""
+    """Returns the first run of at most three words that are not frequent ones."""
     kept: list[str] = []
     for word in words[:8]:
         if word.lower().strip(_ENDS) in common:
@@ -346,7 +346,7 @@ def _number(sentence: str, words: list[str], phrases: Phrases) -> int | None:
 
 
 def _material(prompt: str, sentence: str) -> str:
-    """The text that a request speaks of: quoted, after a colon, or on the lines below."""
+    """Returns the text that a request refers to: in quotes, after a colon, or on the following lines."""
     head = prompt[:_MATERIAL].strip()
     quoted = _QUOTED.search(head, 0, _HEAD)
     if quoted:

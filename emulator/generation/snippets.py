@@ -1,4 +1,4 @@
-"""Short programs in the languages that prompts ask for: they run as they are, and leave a marked line to fill in."""
+"""Short programs in the languages that prompts ask for. They run as they are, with a marked line to fill in."""
 
 import builtins
 import keyword
@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """A program in one language. NAME is a name made of the prompt's words, TEXT those words, NOTE a remark."""
+    """A program in one language. NAME is an identifier made from the prompt's words, TEXT is those words, NOTE a
+    comment.
+    """
 
     title: str
     fence: str
     case: str
-    """How names are written: `snake`, `camel`, `pascal` or `kebab`."""
+    """The naming convention: `snake`, `camel`, `pascal` or `kebab`."""
     full: str
     brief: str
 
@@ -95,7 +97,7 @@ var view void where while
 
 
 def named_in(word: str) -> str | None:
-    """The programming language that a word of a prompt names; `go` and `c` need their capital."""
+    """Returns the programming language that a word of a prompt names; `Go` and `C` must be capitalized."""
     lower = word.lower()
     if lower in _ONLY_CAPITAL and word == lower:
         return None
@@ -103,7 +105,7 @@ def named_in(word: str) -> str | None:
 
 
 def program(language: str, words: Sequence[str], todo: str, *, is_brief: bool = False) -> tuple[str, str]:
-    """A fenced block in one of `SNIPPETS`, and the name in it if it is made of these words."""
+    """Returns a fenced block with one of `SNIPPETS`, and the identifier in it if it is made from these words."""
     snippet = SNIPPETS[language]
     usable = [word.lower() for word in words if word.isascii() and word.isalpha()][:3]
     name = _name(usable, snippet.case)

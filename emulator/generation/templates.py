@@ -22,9 +22,9 @@ LESS_FUEL = 20_000
 """The most steps of a template whose steps are expensive: long texts in its loops or its input."""
 CHARACTERS_FOR_STEP = 4
 """One extra step per this many characters of input, so that a template can process it several times."""
-MAX_ADVANCE = 2**20
+MAX_LENGTH = 2**20
 """The most characters that a template, or one filter, may produce."""
-LARGEST = 2**27
+MAX_SIZE = 2**27
 """The most characters of all values in a template together, by a high estimate."""
 MAX_RANGE = 10_000
 MAX_REPEATED = 20_000
@@ -68,8 +68,8 @@ def render(text: str, context: Mapping[str, Any]) -> str:
     price = cost(text)
     given = size(context)
     unit = max(given, len(text), MAX_RANGE if price.has_range else 0)
-    if price.growth * unit > LARGEST:
-        raise TemplateError(f"this could produce more than {LARGEST} characters: it repeats its input too often")
+    if price.growth * unit > MAX_SIZE:
+        raise TemplateError(f"this could produce more than {MAX_SIZE} characters: it repeats its input too often")
     with _told():
         rendered: str = _environment(_fuel(price, given)).render_str(
             text, **{name: view(value) for name, value in context.items()}
@@ -77,7 +77,7 @@ def render(text: str, context: Mapping[str, Any]) -> str:
         for value in context.values():
             if isinstance(value, Faked) and value.error is not None:
                 raise value.error
-    return rendered if len(rendered) <= MAX_ADVANCE else _too_long("the text")
+    return rendered if len(rendered) <= MAX_LENGTH else _too_long("the text")
 
 
 def _fuel(price: "Cost", given: int) -> int:
@@ -135,14 +135,14 @@ def _counted(state: Any, value: Any) -> Any:
     if isinstance(value, Faked):
         raise TemplateError("fake needs a method: fake.name, fake.city, fake.sentence …")
     written = state.get_temp("written", 0) + (len(value) if isinstance(value, str) else size(value))
-    if written > MAX_ADVANCE:
+    if written > MAX_LENGTH:
         _too_long("the text")
     state.set_temp("written", written)
     return value
 
 
 def _too_long(what: str) -> Any:
-    raise TemplateError(f"{what} is longer than {MAX_ADVANCE} characters")
+    raise TemplateError(f"{what} is longer than {MAX_LENGTH} characters")
 
 
 def _range(start: int, stop: int | None = None, step: int = 1) -> list[int]:
@@ -222,7 +222,7 @@ class Faked:
         self._source = source
         self._left = MAX_FAKES
         self.error: Exception | None = None
-        """The error from a place that can't raise."""
+        """The error, for places that can't raise it."""
 
     def __getattr__(self, name: str) -> "_Word":
         if name.startswith("_"):
@@ -257,7 +257,7 @@ class _Word:
                     f"fake.{self._name} accepts numbers up to {MAX_FAKE} and strings of up to that length"
                 )
         made = self._make(*arguments, **options)
-        return made if size(made) <= MAX_ADVANCE else _too_long(f"fake.{self._name}")
+        return made if size(made) <= MAX_LENGTH else _too_long(f"fake.{self._name}")
 
     def __str__(self) -> str:
         try:
@@ -275,20 +275,20 @@ def _is_small(value: Any) -> bool:
 
 
 def replace(text: str, old: str, new: str) -> str:
-    if len(text) + text.count(old) * len(new) > MAX_ADVANCE:
+    if len(text) + text.count(old) * len(new) > MAX_LENGTH:
         _too_long("the result of replace")
     return text.replace(old, new)
 
 
 def join(items: Any, between: str = "", attribute: str | None = None) -> str:
     texts = [str(item if attribute is None else item[attribute]) for item in items]
-    if sum(map(len, texts)) + len(texts) * len(between) > MAX_ADVANCE:
+    if sum(map(len, texts)) + len(texts) * len(between) > MAX_LENGTH:
         _too_long("the result of join")
     return between.join(texts)
 
 
 def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) -> str:
-    if len(text) + (text.count("\n") + 1) * width > MAX_ADVANCE:
+    if len(text) + (text.count("\n") + 1) * width > MAX_LENGTH:
         _too_long("the result of indent")
     margin = " " * width
     lines = [margin + line if line or blank else line for line in text.split("\n")]
@@ -296,7 +296,7 @@ def indent(text: str, width: int = 4, first: bool = False, blank: bool = False) 
 
 
 def string(value: Any) -> str:
-    if size(value) > MAX_ADVANCE:
+    if size(value) > MAX_LENGTH:
         _too_long("the result of string")
     return str(value)
 
@@ -304,10 +304,10 @@ def string(value: Any) -> str:
 def tojson(value: Any, indent: int | None = None) -> str:
     if indent is not None and indent > 16:
         raise TemplateError("tojson indents by at most 16")
-    if size(value) > MAX_ADVANCE:
+    if size(value) > MAX_LENGTH:
         _too_long("the result of tojson")
     made = json.dumps(value, ensure_ascii=False, indent=indent, default=_plain)
-    return made if len(made) <= MAX_ADVANCE else _too_long("the result of tojson")
+    return made if len(made) <= MAX_LENGTH else _too_long("the result of tojson")
 
 
 def _plain(value: Any) -> Any:
@@ -375,7 +375,7 @@ def cost(text: str) -> Cost:
         words = [value for kind_, value in tokens if kind_ == "name"]
         has_range = has_range or "range" in words
         if kind == "{{":
-            total = min(total + _grown(tokens, sizes), LARGEST)
+            total = min(total + _grown(tokens, sizes), MAX_SIZE)
             continue
         statement = words[0] if words else ""
         if statement not in _STATEMENTS:
@@ -390,7 +390,7 @@ def cost(text: str) -> Cost:
         if statement == "set" and ("sign", "=") not in tokens:
             raise TemplateError("set needs a value: {% set name = value %}")
         grown = _grown(tokens[1:], sizes)
-        total = min(total + grown, LARGEST)
+        total = min(total + grown, MAX_SIZE)
         for name in _targets(statement, tokens[1:]):
             sizes[name] = max(sizes.get(name, 1), grown)
     if repeated > MAX_REPEATED:
@@ -458,7 +458,7 @@ def _grown(tokens: Sequence[Token], sizes: Mapping[str, int]) -> int:
             factor *= _LISTED
         elif value in ("{", "[") and not (before[0] in ("name", "text") or before[1] in (")", "]", "}")):
             factor *= 2  # strings in a list are quoted and escaped
-    return min(total * factor, LARGEST)
+    return min(total * factor, MAX_SIZE)
 
 
 def _repeats(tokens: Sequence[Token], index: int) -> int:

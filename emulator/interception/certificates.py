@@ -1,4 +1,4 @@
-"""Certificates for hosts, from an authority whose key stays in memory or in a folder of the user's."""
+"""Certificates for hosts, from an authority whose key stays in memory or in the user's folder."""
 
 import os
 import ssl
@@ -265,7 +265,7 @@ def java_truststore(bundle: bytes) -> bytes:
     """A PKCS12 truststore with the certificates of a bundle: Java doesn't read PEM."""
     entries = []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # some old roots have a serial number that isn't positive
+        warnings.simplefilter("ignore")  # some old roots have serial numbers that aren't positive
         for number, block in enumerate(_blocks(bundle)):
             with suppress(ValueError):
                 certificate = x509.load_pem_x509_certificate(block)

@@ -24,7 +24,7 @@ KEYS = (
     "GOOGLE_API_KEY",
     "GOOGLE_GENERATIVE_AI_API_KEY",  # the AI SDK's
     "MISTRAL_API_KEY",
-    "YOUR_API_KEY",  # as in the documents' own samples
+    "YOUR_API_KEY",  # as in the documents' samples
 )
 
 # fmt: off
@@ -34,9 +34,9 @@ VENDORS = frozenset((
     "NVIDIA", "CEREBRAS", "HUGGINGFACE", "AI21", "REPLICATE", "LITELLM",
 ))
 # fmt: on
-"""Whose variables are replaced where the user has set them."""
+"""The services whose variables are replaced even if the user has set them."""
 SUFFIXES = ("_API_KEY", "_BASE_URL", "_API_BASE", "_API_URL", "_ENDPOINT")
-"""The ends of variables that hold a key or an address of one of these."""
+"""The suffixes of variables with a key or an address of one of these."""
 
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 NO_PROXY = "localhost,127.0.0.1,::1"
@@ -74,11 +74,18 @@ class Changes:
 
 
 def base_urls(
-    origin: str, providers: Iterable[str], alone: str | None, environment: Mapping[str, str], *, keys: bool = True
+    origin: str,
+    providers: Iterable[str],
+    alone: str | None,
+    environment: Mapping[str, str],
+    *,
+    keys: bool = True,
+    preferred: Sequence[str] = (),
 ) -> Changes:
     """The base URLs and keys for clients of a server at `origin`.
 
-    alone: the provider at the server's root, if it serves only one."""
+    alone: the provider at the server's root, if it serves only one.
+    preferred: the providers to choose where a variable may lead to several, in order."""
     changes = Changes({"EMULATOR_URL": origin})
     names = [alone] if alone is not None else list(providers)
 
@@ -86,7 +93,8 @@ def base_urls(
         return origin if alone is not None else f"{origin}/{name}"
 
     for variable, candidates in BASE_URLS.items():
-        found = next((each for each in candidates if each[0] in names), None)
+        ordered = sorted(candidates, key=lambda each: [*preferred, each[0]].index(each[0]))
+        found = next((each for each in ordered if each[0] in names), None)
         if found is not None:
             changes.offer(variable, url_of(found[0]) + found[1], environment)
     for name in names:
@@ -102,12 +110,12 @@ def base_urls(
 def isolated(
     origin: str, providers: Sequence[str], alone: str | None, sdk_base_url: str | None, environment: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables for code that is to reach the emulator and nothing else: the user's own addresses and keys of model
-    providers are replaced, so that a request that goes astray reaches no real service and carries no real key.
+    """Returns the variables for code that must reach nothing but the emulator: they replace the user's addresses and
+    keys of model providers, so that a stray request reaches no real service and has no real key.
 
-    sdk_base_url: what OpenAI's SDKs get as their base URL; None: a default."""
+    sdk_base_url: the base URL for OpenAI's SDKs; None: a default."""
     variables = dict(base_urls(origin, providers, alone, {}).set)
-    for name, candidates in BASE_URLS.items():  # also for services that there are none of: their requests are refused
+    for name, candidates in BASE_URLS.items():  # also for services that are not emulated: their requests are refused
         first, path = candidates[0]
         variables.setdefault(name, f"{origin}{path}" if alone else f"{origin}/{first}{path}")
     if sdk_base_url is not None:

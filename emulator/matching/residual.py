@@ -1,8 +1,8 @@
-"""What is left of matching once everything was found out that depends on the request alone.
+"""The rest of matching, after everything that depends on the request alone has been determined.
 
-The rest depends on what other requests have done: the state, the number of the attempt, how often a rule was used. The
-number of the attempt also decides what chance lets through. So for each rule that may answer there is a small table: in
-which state, at which attempt does it match?"""
+The rest depends on other requests: the state, the number of the attempt, the uses of a rule. The number of the attempt
+also determines random choices. So each rule that may answer gets a small table of the states and attempts in which it
+matches."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from emulator.matching.rules import Rule, RuleSet
 from emulator.patterns import allow
 
 _OTHER = "\0other"
-"""Stands for all states that no rule names."""
+"""Represents all states that no rule names."""
 
 
 class Residual(NamedTuple):
@@ -23,23 +23,23 @@ class Residual(NamedTuple):
 
     rule: Rule
     when: dict[str | None, str]
-    """By state (None: any other), for each attempt `1` or `0`; empty: always."""
+    """For each state (None: any other), `1` or `0` for each attempt; empty: always."""
     drawn: list[int]
-    """The place of the answer for each attempt, if answers are drawn."""
+    """The index of the answer for each attempt, if answers are chosen at random."""
 
 
 class Left(NamedTuple):
-    """A rule and those of its conditions that are left."""
+    """A rule and its remaining conditions."""
 
     rule: Rule
     conditions: tuple[Condition[Any], ...]
     reads_state: bool
     reads_attempt: bool
-    """Whether the number of the attempt matters, if only for chance."""
+    """Whether the number of the attempt matters, even if only for random choices."""
 
     @property
     def is_certain(self) -> bool:
-        """Whether no rule after it can answer."""
+        """Whether no later rule can answer."""
         rule = self.rule
         runs_out = rule.times is not None or not (self.is_drawn or rule.then in ("cycle", "repeat_last"))
         return not (self.conditions or rule.chance is not None or runs_out)
@@ -50,7 +50,7 @@ class Left(NamedTuple):
 
 
 def left_of(book: RuleSet, ask: MatchContext) -> list[Left]:
-    """The rules that may answer, in order, up to the first that surely does."""
+    """Returns the rules that may answer, in order, up to the first one that certainly does."""
     allow()
     prompt = ask.request.prompt
     lowered = folded(prompt)
@@ -81,7 +81,9 @@ def _left(rule: Rule, later: tuple[Condition[Any], ...]) -> Left:
 
 
 def residuals(found: Sequence[Left], book: RuleSet, ask: MatchContext, attempts: range) -> list[Residual]:
-    """The tables of these rules for some attempts. One attempt stands for all if it matters to none of them."""
+    """Returns the tables of these rules for some attempts. If the attempt doesn't matter to a rule, one result is
+    used for all.
+    """
     allow()
     return [_residual(left, book, ask, attempts) for left in found]
 
@@ -106,7 +108,7 @@ def _residual(left: Left, book: RuleSet, ask: MatchContext, attempts: range) -> 
 
 
 def _states(left: Left, book: RuleSet) -> Sequence[str]:
-    """The states that make a difference: those that its conditions name, or all if one of them doesn't say."""
+    """Returns the states that make a difference: those that its conditions name, or all if that is unknown."""
     named = states_of(left.conditions)
     if named is None:
         found = [state for rule in book.rules for state in states_of(rule.conditions) or ()]

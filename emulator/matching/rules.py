@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 from emulator import seeded
 from emulator.faults.base import Fault
 from emulator.matching.conditions import Condition, MatchContext, conditions, normalized
+from emulator.matching.conditions.recorded import Recorded
 from emulator.matching.conditions.values import TextCondition
 from emulator.matching.literals import folded
 from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
+from emulator.recording.differences import named
 from emulator.recording.wire_file import WireRecord
 from emulator.records import record
 from emulator.reply import ErrorReply, Reply, ReplyTemplate
@@ -28,7 +30,7 @@ class Answer:
     chance: float | None = None
     set_state: str | None = None
     wire: WireRecord | None = None
-    """The recorded answer that is given byte for byte in place of the content."""
+    """The recorded answer, which is replayed byte for byte instead of the content."""
 
 
 @record
@@ -256,8 +258,9 @@ def compile_added(
     scenario: Scenario,
     functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
 ) -> Rule:
-    """A rule that is added to a scenario's own while the server runs. `name` is its name when it says none; `functions`
-    give its answers, by their places, in place of what the model says there."""
+    """Compiles a rule that is added while the server runs. `name` is its default name. `functions` return its
+    answers, by position, instead of what the model says there.
+    """
     rule = _compiled(model, name, 0, scenario)
     if functions:
         answers = (_given_by(functions.get(place), answer) for place, answer in enumerate(rule.answers))
@@ -273,8 +276,9 @@ def _given_by(function: Callable[[ModelRequest], Any] | None, answer: Answer) ->
 
 
 def with_added(book: RuleSet, added: Sequence[Rule]) -> RuleSet:
-    """The same rules after added ones, which are tried first: newer before older, unless their priorities say
-    otherwise. The priorities of the scenario's own rules count only among themselves."""
+    """Returns the rules with added ones before them: newer before older, unless their priorities say otherwise. The
+    priorities of the scenario's own rules apply only among themselves.
+    """
     rules = (*added, *book.rules)
     return RuleSet(tuple(replace(rule, position=position) for position, rule in enumerate(rules)))
 
@@ -309,18 +313,29 @@ def misses(book: RuleSet, ask: MatchContext, most: int = 20, before: int | None 
     """For each rule, or each before a position, why it doesn't answer this request: its first failing condition. The
     nearest rules come first; at most `most` are listed."""
     allow()
-    tried: list[tuple[float, Rule, Condition[Any] | None]] = []
+    tried: list[tuple[float, int, Rule, str]] = []
     for rule in book.rules[:before]:
         for held, condition in enumerate(rule.conditions):
             if not condition.holds(ask):
-                tried.append((held / (len(rule.conditions) + 1), rule, condition))
+                distance, reason = _mismatch(rule, condition, ask)
+                tried.append((held / (len(rule.conditions) + 1), distance, rule, reason))
                 break
         else:
-            tried.append((1.0, rule, None))
-    tried.sort(key=lambda row: (-row[0], row[1].position))
-    lines = [f"{rule.name}: {_reason(rule, failed, ask)}" for _, rule, failed in tried[:most]]
+            reason = "skipped by its `chance`" if rule.skips(ask) else "it matches, but it is used up"
+            tried.append((1.0, 0, rule, reason))
+    tried.sort(key=lambda row: (-row[0], row[1], row[2].position))
+    lines = [f"{rule.name}: {reason}" for _, _, rule, reason in tried[:most]]
     left = len(tried) - most
     return lines + ([f"… and {left} more {'rule' if left == 1 else 'rules'}"] if left > 0 else [])
+
+
+def _mismatch(rule: Rule, failed: Condition[Any], ask: MatchContext) -> tuple[int, str]:
+    """How far a request is from a rule's condition, if that can be counted, and why it doesn't meet it."""
+    if isinstance(failed, Recorded) and rule.answers[0].wire is not None:
+        found = failed.differences(ask, rule.answers[0].wire.request)
+        if found:
+            return len(found), named(found)
+    return 0, failed.mismatch(ask)
 
 
 def explained(book: RuleSet, ask: MatchContext, before: int, most: int = 20) -> list[dict[str, Any]]:
@@ -341,15 +356,9 @@ def _each(rule: Rule, ask: MatchContext) -> list[dict[str, Any]]:
         failed = next((each for each in conditions(alone, rule.normalize) if not each.holds(ask)), None)
         wanted = match.model_dump(mode="json", by_alias=True, include={name}, exclude_unset=True)
         key, value = next(iter(wanted.items()), (name, None))
-        reason = None if failed is None else failed.mismatch(ask)
+        reason = None if failed is None else _mismatch(rule, failed, ask)[1]
         rows.append({"condition": key, "wanted": value, "holds": failed is None, "reason": reason})
     return rows
-
-
-def _reason(rule: Rule, failed: Condition[Any] | None, ask: MatchContext) -> str:
-    if failed is not None:
-        return failed.mismatch(ask)
-    return "skipped by its `chance`" if rule.skips(ask) else "it matches, but it is used up"
 
 
 def _compiled(model: RuleModel, origin: str, number: int, scenario: Scenario) -> Rule:

@@ -1,4 +1,4 @@
-"""The providers, one per file, and the table of them."""
+"""The table of providers; each has a file of its own."""
 
 from collections.abc import Mapping
 
@@ -32,9 +32,9 @@ PROVIDERS: Mapping[str, type[Provider]] = with_plugins(
 COMPLETIONS: tuple[str, ...] = tuple(
     {each.name: None for provider in PROVIDERS.values() for each in provider.operations if each.is_completion}
 )
-"""The operations at which a model answers: those of a rule that names none."""
+"""The operations that a model answers; a rule that names no operation matches these."""
 
 CREDENTIALS: tuple[str, ...] = tuple(
     {provider.auth_header.partition(":")[0].strip().lower(): None for provider in PROVIDERS.values()}
 )
-"""The headers, in lower case, in which the providers want their keys."""
+"""The headers for the providers' keys, in lower case."""

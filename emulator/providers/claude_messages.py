@@ -1,6 +1,6 @@
-"""Messages as Claude's models speak them, whoever serves them: how they think, sign, cite, cache and refuse.
+"""Claude's messages, whichever vendor serves them: how the models think, sign, cite, cache and refuse.
 
-A vendor subclasses `ClaudeMessages` and states what is its own: the key, the version, the envelope of an error.
+A vendor subclasses `ClaudeMessages` and states its differences: the key, the version, the error envelope.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ from emulator.reply import Block, Reply, Thought
 from emulator.request import Controls, HttpRequest, ModelRequest
 
 NEWEST = "2026-10-21"
-"""The version that takes no sampling members."""
+"""The version that rejects sampling members."""
 
 
 class ClaudeThinking(Thinking):
@@ -44,7 +44,9 @@ class ClaudeThinking(Thinking):
 
 
 class ClaudeOutput(OutputConfig):
-    effort: Annotated[str | None, ignored("each model has its levels; a thought is as long as it is scripted")] = None
+    effort: Annotated[str | None, ignored("each model has its levels; they don't change the length of a thought")] = (
+        None
+    )
     format: dict[str, Any] | None = None
 
 
@@ -53,12 +55,12 @@ class ClaudeTurn(TurnBody):
 
 
 class ClaudeBody(MessagesBody):
-    """Every member that Claude's API knows; those that change nothing here may look as they like."""
+    """Every member that Claude's API knows. Members without an effect here may have any value."""
 
     messages: Many[ClaudeTurn]  # type: ignore[assignment]  # the roles that there are
     thinking: ClaudeThinking | None = None
     output_config: ClaudeOutput | None = None
-    output_format: Annotated[dict[str, Any] | None, honored("output_config.format replaced it")] = None
+    output_format: Annotated[dict[str, Any] | None, honored("replaced by output_config.format")] = None
     cache_control: dict[str, Any] | None = None
     top_k: Annotated[int | None, SAMPLING] = None
     metadata: Annotated[dict[str, Any] | None, IGNORED] = None
@@ -77,7 +79,7 @@ class ClaudeBody(MessagesBody):
 
 
 class CountBody(ClaudeBody):
-    """What is counted needs no limit."""
+    """Counting requires no `max_tokens`."""
 
     max_tokens: int = 1
 
@@ -93,29 +95,29 @@ class ClaudeMessages(ClaudeShape[VendorT], Generic[VendorT]):
     def body_of(self, operation: str) -> type[BaseModel]:
         return COUNTED if operation == "count_tokens" else self.Body
 
-    # What a vendor may say otherwise
+    # What vendors override
 
     hottest: ClassVar[float] = 1.0
     """The highest temperature."""
 
     def verifies(self, model: str) -> bool:
-        """Whether thoughts that come back have to be signed here."""
+        """Whether thoughts in a request must have a signature of the emulator."""
         setting = getattr(self.provider.settings, "signatures", None)
         return setting == "verify" if setting is not None else model.startswith("claude")
 
     def version(self, http_request: HttpRequest) -> str:
-        """The version of the API that a request speaks."""
+        """Returns the API version of a request."""
         return ""
 
     def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
-        """The model that is asked for. Raises ProviderError."""
+        """Returns the requested model. Raises ProviderError."""
         return body.model
 
     def complaints(self, asked: Asked) -> Iterator[str | None]:
-        """What may be wrong with a body of the right types."""
+        """Yields the problems of a body whose types are right."""
         yield from words.complaints(asked)
 
-    # The way in
+    # Requests
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         version = self.version(http_request)
@@ -143,7 +145,7 @@ class ClaudeMessages(ClaudeShape[VendorT], Generic[VendorT]):
         return ModelRequest(http_request, name, messages, bool(body.stream), controls_of(asked), key, native)
 
     def read(self, http_request: HttpRequest, version: str) -> tuple[ClaudeBody, Mapping[str, Any]]:
-        """The typed body and the native one. Raises ProviderError."""
+        """Returns the typed body and the parsed JSON. Raises ProviderError."""
         try:
             native = large.loads(http_request.body)
         except orjson.JSONDecodeError as error:
@@ -161,7 +163,7 @@ class ClaudeMessages(ClaudeShape[VendorT], Generic[VendorT]):
         return provider_error("bad_request", f"The request body is not valid JSON: {error.msg}")
 
     def check_members(self, native: Mapping[str, Any], version: str) -> None:
-        """Raises ProviderError for a member that there is not."""
+        """Raises ProviderError for an unknown member."""
         for name in native:
             is_gone = version >= NEWEST and name in CHANCE
             if is_gone or (self.refuses_unknown_members and name not in ClaudeBody.model_fields):
@@ -197,7 +199,7 @@ class ClaudeMessages(ClaudeShape[VendorT], Generic[VendorT]):
 
 
 def controls_of(asked: Asked) -> Controls:
-    """What shapes the answer."""
+    """Returns the parameters that shape the answer."""
     body, config = asked.body, asked.body.output_config
     form = (config.format if config is not None else None) or body.output_format
     thinks = asked.thinks and body.max_tokens != 0
@@ -216,7 +218,7 @@ def controls_of(asked: Asked) -> Controls:
 
 
 def shows_thoughts(request: ModelRequest) -> bool:
-    """Whether the words of thoughts are shown."""
+    """Whether thoughts are shown as text."""
     display = (request.body.get("thinking") or {}).get("display")
     model: Claude = claude(request.model)
     return model.shows_thoughts if display is None else display == "summarized"

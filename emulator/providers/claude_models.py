@@ -1,6 +1,6 @@
-"""Anthropic's models: which there are, how each of them thinks, how much it takes, what its tokens cost.
+"""Anthropic's models: their thinking modes, context lengths and prices.
 
-Names, prices, contexts and ways of thinking are public (the list in the SDK, platform.claude.com).
+All of this is public (the list in the SDK, platform.claude.com).
 """
 
 from collections.abc import Mapping
@@ -12,20 +12,21 @@ from emulator.providers.base import Price, per_million
 from emulator.reply import Usage
 
 Thinks = Literal["never", "on_request", "by_default", "always"]
-"""When a model thinks: only if asked to; unless told not to; whatever it is told."""
+"""When a model thinks: never, only on request, unless disabled, or always."""
 MANUAL, BOTH, ADAPTIVE = ("enabled",), ("enabled", "adaptive"), ("adaptive",)
-"""How it can be asked to: with a budget of tokens, as it sees fit, or either."""
+"""The modes of thinking that a request can choose: with a token budget, adaptive, or either."""
 EFFORTS_OF_OPUS_4_5 = ("low", "medium", "high")
 EFFORTS_OF_4_6 = ("low", "medium", "high", "max")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 MILLION = 1_000_000
 SEARCH = Decimal("0.01")
-"""What one search costs."""
+"""The price of one search, in USD."""
 
 
 def price(prompt: str, completion: str, read: str) -> Price:
-    """A price for a million tokens: what is put into the cache for five minutes costs a quarter more, for an hour
-    twice as much."""
+    """Returns a price from USD per million tokens. Writing to the cache costs 25 percent more for five minutes, and
+    twice as much for an hour.
+    """
     base = Decimal(prompt)
     return per_million(prompt, completion, read, str(base * Decimal("1.25")), str(base * 2))
 
@@ -44,25 +45,25 @@ class Claude:
     modes: tuple[str, ...] = ADAPTIVE
     efforts: tuple[str, ...] = EFFORTS
     shows_thoughts: bool = False
-    """Whether thoughts are shown where the request does not say."""
+    """Whether thoughts are shown if the request does not say."""
     is_sampled: bool = False
     """Whether `temperature`, `top_p` and `top_k` may be set."""
     prefills: bool = False
-    """Whether the conversation may end with the beginning of the answer."""
+    """Whether the conversation may end with the beginning of the answer (prefill)."""
     cache_from: int = 1024
     """Shorter prompts are not cached."""
     long_price: Price | None = None
-    """What tokens cost in prompts of more than 100,000 tokens, where that is more."""
+    """The higher price of prompts of more than 100,000 tokens; None: the same price."""
 
     retires: str | None = None
-    """The day on which it stops answering, where that is known."""
+    """The date on which it is retired, if known."""
 
     def can_think(self, mode: str) -> bool:
-        """Whether it can be asked to think in this way."""
+        """Whether a request can choose this thinking mode."""
         return self.thinks != "never" and mode in self.modes
 
     def cost(self, usage: Usage) -> Decimal:
-        """What an answer costs, in USD."""
+        """Returns the cost of an answer, in USD."""
         is_long = self.long_price is not None and usage.prompt > 100_000
         price = self.long_price if is_long and self.long_price is not None else self.price
         return price.of(usage) + usage.searches * SEARCH
@@ -108,27 +109,27 @@ LINE: tuple[Claude, ...] = (
         MANUAL, (), shows_thoughts=True, is_sampled=True, prefills=True, retires="2026-11-30",
     ),
 )  # fmt: skip
-"""The models that answer, the newest first."""
+"""The available models, newest first."""
 BY_NAME: Mapping[str, Claude] = {model.name: model for model in LINE}
 ALIASES: Mapping[str, str] = {
     "claude-opus-4-5": "claude-opus-4-5-20251101",
     "claude-haiku-4-5": "claude-haiku-4-5-20251001",
     "claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
 }
-"""Names that stand for the newest of a line."""
+"""Aliases for the newest model of a family."""
 MODELS = (*BY_NAME, *ALIASES)
 UNKNOWN = Claude(
     "", "", "1970-01-01", SONNET_4, MILLION, 128_000, "on_request", BOTH, EFFORTS, shows_thoughts=True,
     is_sampled=True, prefills=True,
 )  # fmt: skip
-"""What is assumed of a model that only a scenario or a reseller knows: it takes whatever some model takes."""
+"""The defaults for a model that only a scenario or a reseller knows: it accepts whatever any model accepts."""
 
 
 def served(name: str) -> str:
-    """The model that answers to a name."""
+    """Returns the model that a name refers to."""
     return ALIASES.get(name, name)
 
 
 def claude(name: str) -> Claude:
-    """What is known of a model."""
+    """Returns the properties of a model."""
     return BY_NAME.get(served(name), UNKNOWN)

@@ -1,4 +1,4 @@
-"""What a prompt for Claude is made of, in the order in which it is cached: tools, system, messages."""
+"""The parts of a prompt for Claude, in the order in which they are cached: tools, system, messages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -8,20 +8,20 @@ import orjson
 from emulator.dialects.base import CachePoint
 
 PER_MESSAGE, PER_ANSWER = 3, 4
-"""Tokens around each message, and before the answer."""
+"""The tokens around each message, and those before the answer."""
 TOOLS_AUTO, TOOLS_FORCED = 346, 313
-"""Tokens that tell the model how to use tools, and that it has to use one."""
+"""The tokens of the tool instructions, if the model may call tools and if it must."""
 PER_IMAGE = 1600
-"""Tokens of an image, and of a page of a document that is not text: as many as the largest takes."""
+"""The tokens of an image, or of a document that is not text: those of the largest possible image."""
 FIVE_MINUTES, HOUR = 300.0, 3600.0
 MAX_POINTS = 4
 Json = Mapping[str, Any]
 Part = tuple[str, Any]
-"""A text, and what says whether it is to be cached."""
+"""A text and its `cache_control`."""
 
 
 def fixed_tokens(body: Json) -> int:
-    """The tokens that stand between the texts."""
+    """Counts the tokens other than those of texts."""
     messages = body.get("messages") or ()
     fixed = PER_ANSWER + PER_MESSAGE * len(messages)
     if body.get("tools"):
@@ -31,7 +31,7 @@ def fixed_tokens(body: Json) -> int:
 
 
 def parts_of(body: Json) -> list[Part]:
-    """Every text of a prompt."""
+    """Returns every text of a prompt."""
     parts: list[Part] = []
     for tool in body.get("tools") or ():
         words = {name: value for name, value in tool.items() if name != "cache_control"}
@@ -43,7 +43,7 @@ def parts_of(body: Json) -> list[Part]:
 
 
 def blocks_of(content: Any) -> Iterator[Part]:
-    """The texts of a content, one for each block."""
+    """Yields the texts of a content, one for each block."""
     if isinstance(content, str):
         yield content, None
     elif isinstance(content, list):
@@ -52,12 +52,12 @@ def blocks_of(content: Any) -> Iterator[Part]:
 
 
 def text_of_block(block: Json) -> str:
-    """All words of a block."""
+    """Returns the text of a block."""
     match block.get("type"):
         case "text":
             return str(block.get("text") or "")
         case "thinking":
-            return ""  # the model's earlier thoughts are not read again
+            return ""  # the model does not read its earlier thoughts
         case "tool_use" | "server_tool_use":
             return f"{block.get('name')} {orjson.dumps(block.get('input'), default=str).decode()}"
         case "tool_result" | "search_result":
@@ -69,7 +69,7 @@ def text_of_block(block: Json) -> str:
 
 
 def document_text(block: Json) -> str:
-    """The words of a document, as far as they can be read here."""
+    """Returns the text of a document; empty if it is not in the request as text."""
     source = block.get("source") or {}
     if source.get("type") == "text":
         return str(source.get("data") or "")
@@ -79,7 +79,7 @@ def document_text(block: Json) -> str:
 
 
 def _pictures(content: Any) -> int:
-    """How many images, or documents of pages, a content holds."""
+    """Counts the images and the documents that are not text."""
     if not isinstance(content, list):
         return 0
     count = 0
@@ -92,13 +92,13 @@ def _pictures(content: Any) -> int:
 
 
 def controls(body: Json) -> Sequence[Any]:
-    """Everything that asks for the cache, in order."""
+    """Returns every `cache_control`, in order."""
     marks = [mark for _, mark in parts_of(body) if mark]
     return [*marks, body["cache_control"]] if body.get("cache_control") else marks
 
 
 def points_of(body: Json, least: int) -> list[CachePoint]:
-    """Up to where the prompt is to be cached."""
+    """Returns the positions up to which the prompt is cached."""
     parts = parts_of(body)
     marks = [(number, mark) for number, (_, mark) in enumerate(parts, 1) if mark]
     if body.get("cache_control") and parts:

@@ -1,4 +1,4 @@
-"""What Claude's messages look like: ids, signed and hidden thoughts, citations, searches, counts, pings."""
+"""The format of Claude's messages: ids, signed and hidden thoughts, citations, searches, usage, pings."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,12 +18,12 @@ _BASE58 = bytes(BASE58[byte % 58] for byte in range(256))
 
 
 def base58(entropy: bytes, length: int) -> str:
-    """Letters and digits that are not mistaken for each other, out of random bytes."""
+    """Encodes random bytes with base58, which has no letters and digits that look alike."""
     return entropy[:length].translate(_BASE58).decode()
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """The id of a tool call."""
+    """Returns the id of a tool call."""
     return f"toolu_01{base58(seeded.digest('tool_call', entropy, index, number), 22)}"
 
 
@@ -65,7 +65,7 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
                 "ephemeral_1h_input_tokens": usage.cache_written_1h,
             },
             "output_tokens": usage.completion,
-            **told_apart(usage),
+            **usage_details(usage),
             "service_tier": "standard",
         }
 
@@ -73,8 +73,8 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
         return self.usage(replace(usage, reasoning=0, searches=0))
 
     def last_usage(self, usage: Usage) -> dict[str, Any]:
-        told = self.usage(usage)
-        return {name: value for name, value in told.items() if name not in ("cache_creation", "service_tier")}
+        row = self.usage(usage)
+        return {name: value for name, value in row.items() if name not in ("cache_creation", "service_tier")}
 
     def rows(self, block: Block, completion: Completion) -> list[dict[str, Any]]:
         if isinstance(block, Thought) and block.encrypted is None and block.summary is not None:
@@ -88,7 +88,7 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
             delta = ("thinking_delta", "thinking")
             *runs, _ = self.framed(index, start, "reasoning", block.summary, delta, [signed_with])
             stop = {"type": "content_block_stop", "index": index}
-            yield [*runs, self.event("frame", stop, tokens=tokens.count(block.text))]  # it takes its time unseen
+            yield [*runs, self.event("frame", stop, tokens=tokens.count(block.text))]  # hidden, but it takes its time
             return
         if isinstance(block, Search):
             asked, found = self.search(block)
@@ -117,28 +117,28 @@ class ClaudeShape(Messages[VendorT], Generic[VendorT]):
         return passage_row(citation)
 
 
-def told_apart(usage: Usage) -> dict[str, Any]:
-    """What an answer's tokens were spent on, where there is something to tell."""
-    told: dict[str, Any] = {}
+def usage_details(usage: Usage) -> dict[str, Any]:
+    """Returns the details of the usage, if there are any."""
+    row: dict[str, Any] = {}
     if usage.reasoning:
-        told["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
+        row["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     if usage.searches:
-        told["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
-    return told
+        row["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
+    return row
 
 
 def stop_details(reason: Any) -> dict[str, Any] | None:
-    """What is told of a refusal."""
+    """Returns the details of a refusal; None for any other reason."""
     return {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
 
 
 def sealed(text: str) -> str:
-    """What only the provider can read."""
+    """Returns an encrypted value that only the provider could read."""
     return "E" + seeded.alphanumeric(31, "sealed", text)
 
 
 def passage_row(citation: Citation) -> dict[str, Any]:
-    """Where in the client's own documents a text comes from."""
+    """Returns a citation of one of the client's documents."""
     passage = citation.passage
     assert passage is not None
     row: dict[str, Any] = {"cited_text": citation.cited_text}

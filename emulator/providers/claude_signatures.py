@@ -1,4 +1,4 @@
-"""What thoughts are signed with, so that a later request can show that the model really thought them."""
+"""Signatures of thoughts, with which a later request proves that the thoughts are the model's own."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ SECRET = "signature"
 
 
 def signed(text: str, salt: seeded.Entropy) -> str:
-    """The signature of a thought; with another salt it is another one, as from another answer."""
+    """Returns the signature of a thought. A different salt gives a different signature, as in a different answer."""
     head = seeded.digest("salt", salt)[:SALT] + seeded.digest("thought", text)[:DIGEST]
     rest = b"".join([seeded.digest("padding", head, number) for number in range(6)])
     data = head + seeded.digest(SECRET, head)[:DIGEST] + rest
@@ -19,7 +19,7 @@ def signed(text: str, salt: seeded.Entropy) -> str:
 
 
 def is_genuine(signature: str | None, text: str) -> bool:
-    """Whether a signature was made here, and for this thought. One that was not shown is sent back without words."""
+    """Whether `signed` made a signature for this thought. A hidden thought comes back without its text."""
     try:
         data = base64.b64decode(signature or "", validate=True)
     except (binascii.Error, ValueError):

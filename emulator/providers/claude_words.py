@@ -1,4 +1,4 @@
-"""What Claude's API says is wrong with a request: each complaint begins with the way to the member."""
+"""The error messages of Claude's API; each begins with the path of the member."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ IN_USER = (
     "bash_code_execution_tool_result", "text_editor_code_execution_tool_result", "tool_search_tool_result",
     "container_upload", "mcp_tool_use", "mcp_tool_result", "compaction",
 )  # fmt: skip
-"""The kinds of blocks that there are."""
+"""The types of blocks."""
 WORDS = (
     ("valid list", "valid array"), ("valid tuple", "valid array"),
     ("a valid dictionary or instance of", "an object:"), ("a valid dictionary", "an object"),
@@ -38,33 +38,33 @@ THOUGHTS = ("thinking", "redacted_thinking")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request to be judged."""
+    """A request to validate."""
 
     body: Any
     native: Json
     model: Claude
     name: str
-    """The model as the request calls it."""
+    """The name of the model in the request."""
     version: str = ""
     betas: frozenset[str] = frozenset()
     verifies: bool = True
-    """Whether thoughts have to be signed here."""
+    """Whether thoughts must have a signature of the emulator."""
     hottest: float = 1.0
     """The highest temperature."""
     counts_only: bool = False
 
     def of(self, body: Any) -> "Asked":
-        """The same of another body."""
+        """Returns the same for another body."""
         return replace(self, body=body)
 
     @property
     def mode(self) -> str | None:
-        """How the model is asked to think; None: nothing is said of it."""
+        """The requested thinking mode; None if the request does not say."""
         return self.body.thinking.type if self.body.thinking is not None else None
 
     @property
     def thinks(self) -> bool:
-        """Whether it does."""
+        """Whether the model thinks."""
         if self.mode is None:
             return self.model.thinks in ("by_default", "always")
         if self.mode == "between_tools":
@@ -73,7 +73,7 @@ class Asked:
 
 
 def complaints(asked: Asked) -> Iterator[str | None]:
-    """Everything that may be wrong with a body of the right types, in the order in which it is looked for."""
+    """Yields the problems of a body whose types are right, in the order in which Claude's API checks."""
     yield from _of_limits(asked)
     yield from _of_thinking(asked)
     yield from _of_sampling(asked)
@@ -86,7 +86,7 @@ def complaints(asked: Asked) -> Iterator[str | None]:
 
 
 def misfit(error: ErrorDetails) -> str:
-    """One validation error."""
+    """Returns the message for a validation error."""
     path = ".".join([str(item) for item in error["loc"] if not (isinstance(item, str) and item.startswith("<"))])
     message = "Field required" if error["type"] == "missing" else error["msg"]
     for ours, theirs in WORDS:
@@ -213,7 +213,7 @@ def _of_output(asked: Asked) -> Iterator[str | None]:
 
 
 def complaint_of_schema(schema: Any, place: str) -> str | None:
-    """Objects have to be closed, wherever they stand in a schema."""
+    """Returns the error for a schema in which an object, at any depth, allows additional properties."""
     if isinstance(schema, list):
         return next(filter(None, [complaint_of_schema(each, place) for each in schema]), None)
     if not isinstance(schema, dict):
@@ -248,7 +248,7 @@ def _of_blocks(asked: Asked) -> Iterator[str | None]:
 
 
 def _of_call(block: BlockBody, where: str) -> str | None:
-    """What a block about a tool lacks."""
+    """Returns the error for a tool call or tool result in which something is missing."""
     if block.type == "tool_use":
         for name in ("id", "name"):
             if getattr(block, name) is None:
@@ -283,19 +283,19 @@ def _of_turns(asked: Asked) -> Iterator[str | None]:
 
 
 def said(turn: TurnBody) -> str:
-    """The text that a turn ends with."""
+    """Returns the text at the end of a turn."""
     if isinstance(turn.content, str):
         return turn.content
     return (turn.content[-1].text or "") if turn.content and turn.content[-1].type == "text" else ""
 
 
 def has_results(turn: TurnBody) -> bool:
-    """Whether a turn brings results of tools."""
+    """Whether a turn has tool results."""
     return isinstance(turn.content, list) and any(block.type == "tool_result" for block in turn.content)
 
 
 def _of_results(messages: Sequence[TurnBody]) -> Iterator[str | None]:
-    """Every call has its result in the next message, and nothing else is answered."""
+    """Yields calls without a result in the next message, and results without a call."""
     open_calls: list[str] = []
     seen: set[str] = set()
     for number, turn in enumerate(messages):
@@ -322,7 +322,7 @@ def _of_results(messages: Sequence[TurnBody]) -> Iterator[str | None]:
 
 
 def _of_thoughts(asked: Asked) -> Iterator[str | None]:
-    """Thoughts come back as they were told, and before the calls to which they led."""
+    """Yields thoughts with an invalid signature, and a last turn of the model that should begin with a thought."""
     messages: Sequence[TurnBody] = asked.body.messages
     for number, turn in enumerate(messages):
         for place, block in enumerate(turn.content if isinstance(turn.content, list) else ()):

@@ -1,7 +1,8 @@
 """Cloudsway MaaS_DeepSeek: `POST /v1/ai/{endpointPath}/chat/completions` on genaiapi.cloudsway.net.
 
-Request and answer are documented in full. The stream is DeepSeek's with Cloudsway's keys, inferred: the documented
-fingerprint is DeepSeek's own, so Cloudsway forwards its answers. Statuses of errors are public, their bodies inferred.
+Requests and answers are documented in full. The stream is DeepSeek's with Cloudsway's keys. This is inferred: the
+documented fingerprint is DeepSeek's own, so Cloudsway forwards its answers. The statuses of errors are public, their
+bodies inferred.
 """
 
 import re
@@ -22,7 +23,7 @@ from emulator.request import HttpRequest, ModelRequest
 
 CREATED = "1720089491"
 EARLIER = re.compile(r"r1|ds-v3", re.IGNORECASE)
-"""DeepSeek's models of 2025: they call no tools, and their answers are texts."""
+"""DeepSeek's models of 2025, without tool calls and response formats."""
 EARLIER_CONTEXT = 65_536
 
 
@@ -45,7 +46,7 @@ class Cloudsway(
     heartbeat_comment = b": keep-alive\n\n"
     operations = (
         Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),
-        Operation("chat", "POST", "/v1/chat/completions", "the same by the name of a model"),
+        Operation("chat", "POST", "/v1/chat/completions", "the same, by model name"),
         Operation("models", "GET", "/v1/models", "the list of models", is_completion=False),
         *resold_media.CLOUDSWAY,
         *resold_claude.CLOUDSWAY,
@@ -54,7 +55,7 @@ class Cloudsway(
             "chat",
             "POST",
             "/v1/ai/{endpointPath}/google/chat/completions",
-            "a chat completion of Gemini's",
+            "a chat completion by Gemini",
             dialect=resold_gemini.GOOGLE_CHAT,
         ),
     )
@@ -114,7 +115,7 @@ class Cloudsway(
         return request
 
     def check_endpoint(self, http_request: HttpRequest) -> None:
-        """Raises ProviderError for an endpoint that does not exist, or at which its model does not speak so."""
+        """Raises ProviderError for an unknown endpoint, or if its model doesn't have this operation."""
         endpoints, name = self.settings.endpoints, http_request.parameters.get("endpointPath")
         if endpoints is None or name is None:
             return
@@ -126,7 +127,7 @@ class Cloudsway(
             raise provider_error("not_found")
 
     def check_model(self, model: str) -> None:
-        """Raises ProviderError for a model that is not in the list, where no endpoint says which it is."""
+        """Raises ProviderError for a model that is not in the list, if no endpoint determines the model."""
         if model not in self.settings.models:
             raise provider_error("model_not_found")
 
@@ -156,7 +157,7 @@ class Cloudsway(
         ]
         return {"data": rows, "object": "list"}
 
-    # Refusals
+    # Errors
 
     def default_error(self, status: int) -> ErrorSpec:
         kind = "server_error" if status >= 500 else "invalid_request_error"
@@ -164,7 +165,7 @@ class Cloudsway(
 
 
 def complaints_of_earlier(body: CloudswayBody) -> Iterator[str]:
-    """What DeepSeek's models of 2025 did not do."""
+    """Yields the parameters that DeepSeek's models of 2025 did not support."""
     if body.tools:
         yield "deepseek-reasoner does not support Function Calling"
     if body.response_format is not None and body.response_format.type != "text":

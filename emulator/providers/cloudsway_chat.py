@@ -1,4 +1,4 @@
-"""Cloudsway's chat completions: the body that it reads, its settings, and the documented order of keys."""
+"""Cloudsway's chat completions: the request body, the settings, and the documented order of keys."""
 
 from typing import Annotated, Any, Literal
 
@@ -54,18 +54,18 @@ class CloudswaySettings(Settings):
     thinking_default: Literal["enabled", "disabled"] = "enabled"
     """The mode of a request without `thinking`."""
     usage_chunk: Literal["finish", "separate"] = "finish"
-    """Where a stream reports the usage: on the finish chunk, like DeepSeek, or in a separate chunk, like OpenAI."""
+    """Where a stream reports usage: in the finish chunk, like DeepSeek, or in a separate chunk, like OpenAI."""
     lenient: bool = False
-    """Whether to accept requests without `model`, as another page of Cloudsway's says."""
+    """Whether to accept requests without `model`, as another page by Cloudsway says."""
     endpoints: Annotated[NameList | dict[str, NameList] | None, Field(union_mode="left_to_right")] = None
     """The existing endpoint paths; null accepts any. A mapping also says which operations each model has:
     `{chatty: [chat, responses]}`."""
     models: NameList = MODELS
-    """The listed models, which a request without an endpoint may name."""
+    """The listed models; a request without an endpoint must name one of them."""
     context_length: Annotated[int, Field(ge=1)] = CONTEXT_LENGTH
-    """The most tokens of prompt and answer together."""
+    """The maximum tokens of prompt and answer together."""
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema. The document doesn't list it, but SDK helpers need it."""
+    """Whether `response_format` may be a JSON schema. The document doesn't list it, but SDK helpers need it."""
     heartbeat: float | None = 10.0
     """Seconds between the `: keep-alive` comments of a stream that waits for its first token."""
 

@@ -1,7 +1,7 @@
-"""DeepSeek's own API on api.deepseek.com: chats, chats that go on from a prefix, texts with a gap, models, balance.
+"""DeepSeek's own API on api.deepseek.com: chat, prefix completion, fill-in-the-middle, models, balance.
 
-What it sends was published by those who captured it, and by its reference (api-docs.deepseek.com); see
-docs/providers.md. It is what the resellers forward, so most of it stands in `deepseek_chat`.
+Its wire format is public: the API reference (api-docs.deepseek.com) and captured traffic; see docs/providers.md.
+Resellers forward it, so most of the code is in `deepseek_chat`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -61,7 +61,7 @@ class DeepSeek(SeeingDeepSeek):
         Operation("messages", "POST", "/anthropic/v1/messages", "a message", "public", dialect="messages"),
         Operation("messages", "POST", "/anthropic/messages", "the same", "public", dialect="messages"),
         Operation(
-            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the tokens of a prompt, if turned on",
+            "count_tokens", "POST", "/anthropic/v1/messages/count_tokens", "the token count of a prompt, if turned on",
             "inferred", is_completion=False, dialect="messages",
         ),
         Operation("responses", "POST", "/responses", "a response", "public", dialect="responses"),
@@ -101,7 +101,7 @@ class DeepSeek(SeeingDeepSeek):
         self.context_length = self.settings.context_length
         self.Body = SeeingBody if any(model.sees_images for model in self.profile.models) else PenaltyBody
 
-    # The way in
+    # Requests
 
     def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
         operation, parameters = super().route(method, path)
@@ -131,7 +131,7 @@ class DeepSeek(SeeingDeepSeek):
         return request if served == request.model else replace(request, served=served)
 
     def need_json(self, http_request: HttpRequest) -> None:
-        """Raises Refused for a body that isn't declared as JSON."""
+        """Raises ProviderError for a body that isn't declared as JSON."""
         if not is_json(http_request.headers.get("content-type", "")):
             raise provider_error("unsupported_media_type")
 
@@ -152,7 +152,7 @@ class DeepSeek(SeeingDeepSeek):
     # The answer
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """A request that continues the beginning of an answer no longer thinks."""
+        """A request that continues the beginning of an answer does not think."""
         last = request.messages[-1]
         if last.prefix and last.content:
             return reply.without_thoughts()
@@ -182,7 +182,7 @@ class DeepSeek(SeeingDeepSeek):
             return super().listing(request, balance)
         return {"object": "list", "data": [self.row(name) for name in self.names]}
 
-    # Refusals
+    # Errors
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         if reply.message is None and reply.body is None:
@@ -197,13 +197,13 @@ class DeepSeek(SeeingDeepSeek):
 
 
 def is_json(content_type: str) -> bool:
-    """Whether a content type says JSON, as axum sees it."""
+    """Whether axum considers a content type to be JSON."""
     essence = content_type.partition(";")[0].strip().lower()
     return essence.startswith("application/") and (essence == "application/json" or essence.endswith("+json"))
 
 
 def complaint_of_r1(messages: Any) -> str | None:
-    """What R1 didn't support in 2025."""
+    """Yields what R1 didn't support in 2025."""
     for index, (message, following) in enumerate(pairwise(messages)):
         if message.role == following.role and message.role in ("user", "assistant"):
             return (

@@ -1,4 +1,6 @@
-"""What the build of a model decides: the fingerprint of its answers, and what thinking adds to the prompt."""
+"""What depends on the build of a model: the fingerprint of its answers, and the tokens that thinking adds to the
+prompt.
+"""
 
 from emulator.providers.deepseek_chat import FINGERPRINT, DeepSeekDialect
 from emulator.providers.deepseek_profiles import Profile
@@ -17,7 +19,7 @@ class DeepSeekBuild(DeepSeekDialect[DeepSeekSettings]):
             return super().effort_prompt(request)
         effort = request.controls.reasoning_effort or "high"
         served = self.profile.model(request.model)
-        is_continued = bool(request.messages) and request.messages[-1].prefix  # there it thinks no more
+        is_continued = bool(request.messages) and request.messages[-1].prefix  # it does not think there
         if served is None or effort != "high" or is_continued:
             return effort, 0
         return ("max", 0) if served.thinks_hard else (effort, served.thinking_prompt)

@@ -1,7 +1,7 @@
-"""How DeepSeek's models write tool calls: in markup that costs tokens, with a blank after each colon, in small pieces.
+"""How DeepSeek's models write tool calls: in markup that costs tokens, with a space after each colon, in small pieces.
 
-Recordings of its API show all of it: https://github.com/pydantic/pydantic-ai and https://github.com/vercel/ai keep some
-in their tests.
+Recordings of its API show this: https://github.com/pydantic/pydantic-ai and https://github.com/vercel/ai have some in
+their tests.
 """
 
 import json
@@ -13,12 +13,12 @@ import orjson
 from emulator import tokens
 
 FORCED = 7
-"""Tokens of `\\n\\n<｜DSML｜tool_calls>`, with which a prompt ends when the client wants a call in any case."""
+"""Tokens of `\\n\\n<｜DSML｜tool_calls>`, at the end of a prompt whose client requires a call."""
 
 
 @lru_cache(maxsize=256)
 def spaced(arguments: str) -> str:
-    """Arguments with a blank after each colon and comma. What would not come out the same otherwise stays as it is."""
+    """Adds a space after each colon and comma of the arguments. Arguments that aren't compact JSON are not changed."""
     value = _read(arguments)
     if value is None or json.dumps(value, ensure_ascii=False, separators=(",", ":")) != arguments:
         return arguments
@@ -27,7 +27,7 @@ def spaced(arguments: str) -> str:
 
 @lru_cache(maxsize=256)
 def argument_pieces(arguments: str) -> tokens.Pieces:
-    """The pieces that arguments are streamed in: signs that the server puts in, and the tokens of names and values."""
+    """Splits arguments into the pieces of a stream: punctuation from the server, and the tokens of names and values."""
     value = _read(arguments)
     if not value or not isinstance(value, dict):
         return tokens.pieces(arguments)

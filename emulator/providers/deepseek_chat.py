@@ -1,6 +1,6 @@
-"""DeepSeek's own dialect of chat completions: thinking, JSON mode, log probabilities, and the wording of its errors.
+"""DeepSeek's version of chat completions: thinking, JSON mode, log probabilities, and the wording of its errors.
 
-Its resellers forward it, so they subclass `DeepSeekDialect` too. Errors come in the observed order: types first
+Resellers forward it, so they also subclass `DeepSeekDialect`. Errors have the observed order: types first
 (`deepseek_reading`), then ranges and the conversation (`deepseek_rules`).
 """
 
@@ -18,9 +18,9 @@ from emulator.reply import Choice, Completion, Reply
 from emulator.request import Controls, ModelRequest, ToolCall
 
 CONTEXT_LENGTH = 1_048_565
-"""What errors name: 11 tokens fewer than the list of models tells."""
+"""The context length in error messages: 11 tokens less than in the list of models."""
 FINGERPRINT = "fp_9954b31ca7_prod0820_fp8_kvcache_20260402"
-"""What DeepSeek V4 signed its answers with when the documents were written."""
+"""The fingerprint of DeepSeek V4 when the documents were written."""
 DEEPSEEK_TEXTS = {
     "balance": "Insufficient Balance",
     "policy": "Content Exists Risk",
@@ -32,7 +32,7 @@ DEEPSEEK_TEXTS = {
 class DeepSeekDialect(
     DeepSeekRules[SettingsT_co, DeepSeekBodyT], ServesDeepSeek[SettingsT_co], Generic[SettingsT_co, DeepSeekBodyT]
 ):
-    """Parses and renders what DeepSeek itself, and whoever forwards it, puts on the wire."""
+    """Parses and renders the wire format of DeepSeek and its resellers."""
 
     auth_header: ClassVar[str] = "Authorization: Bearer sk-demo"
     shows_cache: ClassVar[bool] = True
@@ -47,8 +47,9 @@ class DeepSeekDialect(
         "presence_penalty": "it has no effect any more: leave it out",
     }
     always_reasons: ClassVar[bool] = False
-    """Whether every answer in thinking mode has reasoning, if an empty one: as with DeepSeek. Answers that call tools
-    always do, as that reasoning has to be sent back."""
+    """Whether every answer in thinking mode has reasoning, even if it is empty, as with DeepSeek. Answers with tool
+    calls always have it, since the client must send it back.
+    """
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(
             401, "Authentication Fails, Your api key: ****demo is invalid",
@@ -88,7 +89,7 @@ class DeepSeekDialect(
         "too_large": ErrorSpec(413, "Payload Too Large", "invalid_request_error", "invalid_request_error"),
     }  # fmt: skip
 
-    # The way in
+    # Requests
 
     def controls(self, body: DeepSeekBodyT) -> Controls:
         form, schema = read_format(body.response_format)
@@ -108,7 +109,7 @@ class DeepSeekDialect(
         )
 
     def context_length_of(self, model: str) -> int:
-        """The tokens that a prompt and its answer may have together."""
+        """The maximum tokens of prompt and answer together."""
         return self.context_length
 
     def check_context_length(self, request: ModelRequest, prompt: int) -> None:
@@ -155,7 +156,7 @@ class DeepSeekDialect(
             "prompt_cache_miss_tokens": usage.prompt - usage.cached,
         }
 
-    # Usage stands on the finish chunk; with `include_usage` every other chunk says null
+    # The finish chunk has the usage; with `include_usage`, it is null in every other chunk.
 
     says_no_usage: ClassVar[bool] = True
 

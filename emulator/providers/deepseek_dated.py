@@ -1,4 +1,4 @@
-"""DeepSeek's own API as it was or is on a day: what `providers.deepseek.profile` decides."""
+"""DeepSeek's own API as of a date, which `providers.deepseek.profile` selects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,12 +21,12 @@ from emulator.providers.deepseek_settings import DeepSeekSettings
 EARLIER_EFFORTS = {"minimal": "high", "low": "high", "medium": "high", "xhigh": "max"}
 
 MAX_TOKENS_OF = {"deepseek-chat": 8192, "deepseek-reasoner": 65536}
-"""The limits of the models of 2025, which a scenario can still list. V4's is higher."""
+"""The output limits of the models of 2025, which a scenario can still list. V4's is higher."""
 R1 = "deepseek-reasoner"
 
 
 class DatedDeepSeek(DeepSeekBuild):
-    """Models, prices and efforts of one profile."""
+    """The models, prices and efforts of one profile."""
 
     prices_move = True
 
@@ -49,7 +49,7 @@ class DatedDeepSeek(DeepSeekBuild):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models that are listed."""
+        """The models in the list of models."""
         models = self.settings.models
         return self.profile.names if models is None or models == "profile" else models
 
@@ -60,12 +60,12 @@ class DatedDeepSeek(DeepSeekBuild):
         return list(dict.fromkeys(name for each in profiles for name in (*each.names, *each.aliases)))
 
     def served_model(self, name: str) -> str:
-        """The model that answers to a name, as the answer tells it."""
+        """Returns the model name in the answer to a request for `name`."""
         served = self.profile.model(name) if self.settings.models in (None, "profile") else None
         return name if served is None or self.settings.echo_model == "sent" else served.id
 
     def sees_images(self, name: str) -> bool:
-        """Whether the model that answers to a name sees images; those that nobody knows do."""
+        """Whether a model accepts images; unknown models do."""
         served = self.profile.model(name)
         return served.sees_images if served is not None else True
 
@@ -99,7 +99,7 @@ class DatedDeepSeek(DeepSeekBuild):
         return None if effort is None else mapping.get(effort, effort)
 
     def is_of_2025(self, model: str) -> bool:
-        """Whether a name stands for what it stood for in 2025, and for no newer model."""
+        """Whether a name refers to the model of 2025 rather than to a newer one."""
         return model in MAX_TOKENS_OF and (
             self.settings.models not in (None, "profile") or model not in self.profile.aliases
         )
@@ -113,7 +113,7 @@ class DatedDeepSeek(DeepSeekBuild):
         return super().thinks(body)
 
     def complaint_of_model(self, model: str, *, for_responses: bool = False, for_gaps: bool = False) -> str | None:
-        """What is wrong with the name of a model, if anything."""
+        """Returns the error message for the name of a model; None if it is valid."""
         if self.settings.models is None:
             return None
         names = self.names
@@ -133,7 +133,7 @@ class DatedDeepSeek(DeepSeekBuild):
         return f"The supported API model names are {shown}, but you passed {model}."
 
     def row(self, name: str) -> dict[str, Any]:
-        """A model in the list of models."""
+        """Returns a model as the list of models shows it."""
         row: dict[str, Any] = {"id": name, "object": "model", "owned_by": "deepseek"}
         model = self.profile.model(name)
         if model is None or not self.profile.has_long_rows:
@@ -151,6 +151,6 @@ class DatedDeepSeek(DeepSeekBuild):
 
 
 def profile_of(settings: DeepSeekSettings) -> Profile:
-    """The state of the service that settings ask for; with `clock` the newest."""
+    """Returns the profile that the settings select; with `clock`, the newest one."""
     found = PROFILES["2026-11" if settings.profile == "clock" else settings.profile]
     return retired(found) if settings.pro_retired else found

@@ -1,4 +1,4 @@
-"""What DeepSeek reads of a chat completion."""
+"""The request body of DeepSeek's chat completions."""
 
 from typing import Annotated, Any, Literal
 
@@ -22,7 +22,7 @@ from emulator.dialects.parameters import SAMPLING, ignored
 
 
 class DeepSeekPart(ContentPart):
-    """One part of a message's content. Images are understood, to be refused."""
+    """One part of a message's content. Images are parsed in order to reject them."""
 
     type: Literal["text", "image_url"]
 
@@ -43,7 +43,7 @@ class Thinking(Strict):
 
 
 class DeepSeekBody(ChatBody):
-    """Every member that DeepSeek reads. Null means the same as leaving it out."""
+    """Every member that DeepSeek reads. Null means the same as a missing member."""
 
     messages: Many[DeepSeekMessage]
     thinking: Thinking | None = None
@@ -59,22 +59,22 @@ class DeepSeekBody(ChatBody):
     tool_choice: ToolChoice | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
-    user_id: Annotated[str | None, ignored("its form is checked")] = None
+    user_id: Annotated[str | None, ignored("its format is checked")] = None
     frequency_penalty: Annotated[Any, SAMPLING] = None
     presence_penalty: Annotated[Any, SAMPLING] = None
 
     @property
     def limit(self) -> int | None:
-        """The most tokens to generate, under either name."""
+        """The maximum number of tokens to generate, under either name."""
         return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
 
     @property
     def effort(self) -> str | None:
-        """The effort that is asked for, in either place; the one at the top wins."""
+        """The requested effort from either place; the top-level one takes precedence."""
         if self.reasoning_effort is not None:
             return self.reasoning_effort
         return self.thinking.reasoning_effort if self.thinking is not None else None
 
 
 DeepSeekBodyT = TypeVar("DeepSeekBodyT", bound=DeepSeekBody, default=DeepSeekBody)
-"""The body that DeepSeek or one of its resellers reads."""
+"""The request body of DeepSeek or one of its resellers."""

@@ -1,6 +1,6 @@
-"""Messages as DeepSeek speaks them at `/anthropic`, for clients of Anthropic's API: its own models, errors and ids.
+"""DeepSeek's messages at `/anthropic`, for clients of Anthropic's API: its own models, errors and ids.
 
-Request and answer are public (api-docs.deepseek.com, create-message); docs/providers.md says what is inferred.
+Requests and answers are public (api-docs.deepseek.com, create-message); docs/providers.md says what is inferred.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,12 +42,12 @@ BLOCKS = (
     "server_tool_use",
     "web_search_tool_result",
 )
-"""The kinds of blocks that are taken."""
+"""The accepted types of blocks."""
 RANGES = (Range("temperature", 0, 2, "[0, 2]"), Range("top_p", 0, 1, "(0, 1.0]", excludes_low=True))
 OPUS = "claude-opus"
 CLAUDE = "claude"
 LONG = "[1m]"
-"""What a name ends with when the client asks for the long context."""
+"""The suffix of a model name that requests the long context."""
 
 
 class DeepSeekThinking(Thinking):
@@ -69,7 +69,7 @@ class DeepSeekMessagesBody(MessagesBody):
 
 
 class CountBody(DeepSeekMessagesBody):
-    """What is counted needs no limit."""
+    """Counting requires no `max_tokens`."""
 
     max_tokens: int = 1
 
@@ -92,7 +92,7 @@ class DeepSeekMessages(Messages["DeepSeek"]):
         key = headers.get("x-api-key")
         return key if key and "authorization" not in headers else super().key_of(headers)
 
-    # The way in
+    # Requests
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
@@ -109,7 +109,7 @@ class DeepSeekMessages(Messages["DeepSeek"]):
         return ModelRequest(http_request, self.model_of(body), messages, bool(body.stream), controls, key, native)
 
     def model_of(self, body: DeepSeekMessagesBody) -> str:
-        """The model that serves a name: names of another vendor's models stand for DeepSeek's."""
+        """Returns the model that serves a name: DeepSeek also accepts the names of another vendor's models."""
         name = body.model.removesuffix(LONG)
         vendor = self.provider
         if name.startswith(OPUS):
@@ -150,7 +150,7 @@ class DeepSeekMessages(Messages["DeepSeek"]):
         return None
 
     def thinks(self, body: DeepSeekMessagesBody) -> bool:
-        """Whether this request is answered in thinking mode."""
+        """Whether the model thinks about this request."""
         if body.thinking is None:
             return self.provider.thinking_default
         return body.thinking.type != "disabled"
@@ -191,7 +191,7 @@ class DeepSeekMessages(Messages["DeepSeek"]):
 
 
 def with_search(reply: Reply, request: ModelRequest) -> Reply:
-    """The reply with the sources that it found as a block of their own, where a search was asked for."""
+    """Moves the sources of a reply into a search block, if the request allows a search."""
     if not request.controls.searches or not reply.sources or reply.blocks:
         return reply
     thought = (Thought(reply.reasoning),) if reply.reasoning is not None else ()

@@ -1,4 +1,4 @@
-"""What is true of DeepSeek's models, whoever serves them: their tokens, their price, what they do to every answer."""
+"""Facts about DeepSeek's models, whichever vendor serves them: tokens, price, habits."""
 
 import re
 from collections.abc import Sequence
@@ -11,27 +11,27 @@ from emulator.providers.deepseek_calls import FORCED, argument_pieces, spaced
 from emulator.request import Message, ModelRequest
 
 FOREIGN = re.compile(r"claude|gemini|grok|qwen|llama|mistral", re.IGNORECASE)
-"""Names of models with tokens of their own, which a reseller may serve as well."""
+"""Names of models with other tokenizers, which a reseller may also serve."""
 IMAGE = 384
-"""What an image costs of which nothing is known."""
+"""The tokens of an image of unknown size."""
 JSON_MODE = 20
-"""Tokens that the wish for any JSON object adds to the prompt."""
+"""The tokens that `json_object` adds to the prompt."""
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """The id of a tool call: its number in the answer, then random letters and digits."""
+    """Returns the id of a tool call: its number in the answer, then random letters and digits."""
     return f"call_{number:02d}_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
 def cost_of_images(message: Message) -> int:
-    """What the images of a message cost."""
+    """Returns the tokens of a message's images."""
     return IMAGE * message.images if message.image_tokens is None else message.image_tokens
 
 
 class ServesDeepSeek(Provider[SettingsT_co]):
-    """A provider of DeepSeek's models."""
+    """A provider that serves DeepSeek's models."""
 
-    price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")  # DeepSeek's own of V4 pro, if nothing is said
+    price: ClassVar[Price] = per_million("0.435", "0.87", "0.003625")  # DeepSeek's own price of V4 pro, by default
     has_deepseek_tokens: ClassVar[bool] = True
     cache_unit: ClassVar[int] = 64
     habits: ClassVar[Habits] = Habits(
@@ -47,11 +47,13 @@ class ServesDeepSeek(Provider[SettingsT_co]):
         return super().estimates(request) or FOREIGN.match(request.model) is not None
 
     def effort_prompt(self, request: ModelRequest) -> tuple[str | None, int]:
-        """The effort whose text stands in the prompt of a request that thinks, and the tokens of others like it."""
+        """Returns the effort whose instructions are in the prompt of a thinking request, and the tokens of other
+        instructions.
+        """
         return request.controls.reasoning_effort, 0
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
-        """What a request costs as a prompt, in DeepSeek's chat template."""
+        """Returns the prompt of a request for counting, in DeepSeek's chat template."""
         controls = request.controls
         is_forced = bool(controls.tools) and controls.tool_choice not in ("auto", "none")
         extra = (FORCED if is_forced else 0) + (JSON_MODE if controls.response_format == "json_object" else 0)

@@ -1,6 +1,6 @@
-"""What DeepSeek's own API was and is, day by day: models, aliases, prices, peak hours, what each model can do.
+"""The history of DeepSeek's own API: models, aliases, prices, peak hours, capabilities.
 
-One profile is one state of the service, named by the day on which it began, as its pages told it
+A profile is a state of the service, named by the date on which it began, according to DeepSeek's pages
 (api-docs.deepseek.com: quick_start/pricing, updates, api/list-models). docs/providers.md says where they contradict
 each other.
 """
@@ -17,13 +17,13 @@ ProfileName = Literal[
     "2026-10-17", "2026-11",
 ]  # fmt: skip
 PEAK_HOURS = ((1, 4), (6, 10))
-"""Hours in UTC, which are 9 to 12 and 14 to 18 in Beijing. Both lie within one day in both places."""
+"""Hours in UTC: 9 to 12 and 14 to 18 in Beijing. They are on the same date in both time zones."""
 CONTEXT_WINDOW, MAX_OUTPUT = 1_048_576, 393_216
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What tokens of a model cost, and what they cost in peak hours."""
+    """The price of a model's tokens, and the price in peak hours."""
 
     off_peak: Price
     peak: Price | None = None
@@ -31,40 +31,41 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that the list of models shows."""
+    """A model in the list of models."""
 
     id: str
     name: str
     rates: Rates
     concurrency: int
-    """How many answers an account may have open at once."""
+    """The maximum number of concurrent answers of an account."""
     sees_images: bool = False
     fills_gaps: bool = True
     has_responses: bool = False
-    """Whether `/responses` knows it."""
+    """Whether it is available at `/responses`."""
     is_literal_about_efforts: bool = True
-    """Whether low means low and xhigh high; before, low meant high and xhigh max."""
+    """Whether low means low and xhigh means high. Earlier, low meant high and xhigh meant max."""
     fingerprint: str = ""
-    """What answers are signed with, as those tell who captured some."""
+    """The fingerprint of answers, from captured traffic."""
     thinks_hard: bool = False
-    """Whether the usual effort, high, puts the text into the prompt that only max put there before August: 79 tokens,
-    as prompts of known length show."""
+    """Whether the default effort, high, adds the instructions to the prompt that only max added before August: 79
+    tokens, measured with prompts of known length.
+    """
     thinking_prompt: int = 0
-    """Tokens of another text that the usual effort puts there."""
+    """The tokens of other instructions that the default effort adds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alias:
-    """A name that a model listed under another one answers to."""
+    """Another name of a listed model."""
 
     model: str
     thinks: bool | None = None
-    """Whether it thinks; None: as the request says."""
+    """Whether it thinks; None: the request decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """One state of the service."""
+    """A state of the service."""
 
     name: ProfileName
     began: datetime
@@ -72,31 +73,31 @@ class Profile:
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     has_responses: bool = False
     has_long_rows: bool = False
-    """Whether the list of models tells what each can do."""
+    """Whether the list of models shows capabilities."""
     takes_ultra: bool = False
-    """Whether `ultra` is an effort: as much as max."""
+    """Whether `ultra` is a valid effort; it means the same as max."""
     refuses_unknown_names: bool = False
-    """Whether `/anthropic` refuses names of models that nobody knows, instead of answering with the flash model."""
+    """Whether `/anthropic` rejects unknown model names instead of answering with the flash model."""
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models as they are listed."""
+        """The names of the listed models."""
         return tuple([model.id for model in self.models])
 
     def model(self, name: str) -> Model | None:
-        """The model that serves a name; None for an unknown one."""
+        """Returns the model that serves a name; None for an unknown name."""
         alias = self.aliases.get(name)
         wanted = name if alias is None else alias.model
         return next((model for model in self.models if model.id == wanted), None)
 
     @property
     def flash(self) -> Model:
-        """The model that stands in for the small models of others."""
+        """The model that serves the names of other vendors' small models."""
         return next(model for model in self.models if "flash" in model.id)
 
 
 def _rates(*prices: str) -> Rates:
-    """Prices of a million tokens, as the pages have them: `hit / miss / output`."""
+    """Parses prices per million tokens in the format of the pages: `hit / miss / output`."""
     each = [text.split(" / ") for text in prices]
     return Rates(*[per_million(miss, output, hit) for hit, miss, output in each])
 
@@ -111,7 +112,7 @@ _FLASH = Model(
 _PRO = Model(
     "deepseek-v4-pro",
     "DeepSeek-V4-Pro",
-    _rates("0.03625 / 0.435 / 0.87"),  # with the discount of 75 percent that its preview had
+    _rates("0.03625 / 0.435 / 0.87"),  # with the preview's discount of 75 percent
     500,
     is_literal_about_efforts=False,
     fingerprint="fp_9954b31ca7_prod0820_fp8_kvcache_20260402",
@@ -213,18 +214,19 @@ PROFILES: Mapping[str, Profile] = {
         _NOVEMBER,
     )
 }  # fmt: skip
-"""Every profile by its name, oldest first."""
+"""The profiles by name, oldest first."""
 
 
 def profile_at(moment: float) -> Profile:
-    """The profile that was in force at a moment in Unix time; before the first one, the first."""
+    """Returns the profile at a time (Unix time); before the first one began, the first."""
     begun = [profile for profile in PROFILES.values() if profile.began.timestamp() <= moment]
     return begun[-1] if begun else _APRIL_24
 
 
 def retired(profile: Profile) -> Profile:
-    """The profile as it was announced for 14 September, and then was not to be: the flash model serves the pro model's
-    name, and is billed for it."""
+    """Returns the profile that was announced for September 14 and then withdrawn: the flash model serves the pro
+    model's name, at its own price.
+    """
     if profile.began < _SEPTEMBER_10.began:
         return profile
     aliases = {**profile.aliases, "deepseek-v4-pro": Alias("deepseek-flash")}
@@ -232,7 +234,7 @@ def retired(profile: Profile) -> Profile:
 
 
 def is_peak(moment: float, days: Literal["weekdays", "every_day", "never"], holidays: Sequence[str]) -> bool:
-    """Whether a moment in Unix time lies in peak hours. `holidays` are days as `2026-10-01`."""
+    """Whether a time (Unix time) is in peak hours. `holidays` are dates such as `2026-10-01`."""
     utc = datetime.fromtimestamp(moment, UTC)
     if days == "never" or not any(first <= utc.hour < last for first, last in PEAK_HOURS):
         return False

@@ -1,4 +1,4 @@
-"""How DeepSeek reads a body, and where it stops at a value of the wrong type: as a serde reader in Rust does."""
+"""How DeepSeek parses a body, and where it stops at a value of the wrong type: as serde in Rust does."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ TOOL_CHOICES = ("none", "auto", "required")
 
 
 def listed(words: Sequence[str]) -> str:
-    """As "`a`, `b` or `c`"."""
+    """Formats names as "`a`, `b` or `c`"."""
     return " or ".join([", ".join(f"`{word}`" for word in words[:-1]), f"`{words[-1]}`"])
 
 
@@ -31,18 +31,17 @@ class Misfit:
 
     text: str
     path: Path
-    """The value; or the map, where a field of it is missing."""
+    """The path of the value or, if a field is missing, of its map."""
     is_untaken: bool = False
-    """A list or a map that stands where neither may: the reader stops before it."""
+    """Whether it is a list or map where neither is allowed: the parser stops before it."""
 
 
 class DeepSeekReading(ChatDialect[SettingsT_co, DeepSeekBodyT], Generic[SettingsT_co, DeepSeekBodyT]):
-    """Reads bodies, and words the errors of those that cannot be read."""
+    """Parses bodies, and makes the errors for invalid ones."""
 
     Body: type[DeepSeekBodyT] = DeepSeekBody  # type: ignore[assignment]  # right where a subclass names no other
     tells_position: ClassVar[bool] = False
-    """Whether a complaint names the line and the column: DeepSeek counts in the body that it gets, and a reseller does
-    not forward the very bytes."""
+    """Whether errors contain line and column. DeepSeek counts in the body it receives, and a reseller's differs."""
     efforts: tuple[str, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
     def read(self, http_request: HttpRequest, model: type[BodyType]) -> tuple[BodyType, Mapping[str, Any]]:
@@ -62,7 +61,7 @@ class DeepSeekReading(ChatDialect[SettingsT_co, DeepSeekBodyT], Generic[Settings
         return body, native
 
     def unreadable(self, data: bytes, error: orjson.JSONDecodeError) -> Exception:
-        """The refusal of a body that is not JSON, with the place where serde_json stops reading."""
+        """Returns the error for a body that is not JSON, with the position where serde_json stops."""
         try:
             spans(data, ())
         except Malformed as malformed:
@@ -73,7 +72,7 @@ class DeepSeekReading(ChatDialect[SettingsT_co, DeepSeekBodyT], Generic[Settings
         return self.not_json(error)
 
     def misfitting(self, data: bytes, misfits: Sequence[Misfit]) -> Exception:
-        """The refusal for the first misfit that a reader of the body comes upon."""
+        """Returns the error for the first misfit in the order of the body."""
         try:
             found = spans(data, {part for misfit in misfits for part in (misfit.path, misfit.path[:2])})
         except Malformed:  # nested deeper than serde_json goes
@@ -83,11 +82,11 @@ class DeepSeekReading(ChatDialect[SettingsT_co, DeepSeekBodyT], Generic[Settings
         return self.not_fitting(not_of_type(first.text + where))
 
     def not_fitting(self, message: str) -> Exception:
-        """The refusal of a body that could not be read as what it has to be."""
+        """Returns the error for a body that can't be parsed."""
         return self.bad_request(message)
 
     def misfits(self, body: DeepSeekBody) -> Iterator[Misfit]:
-        """What the types of the body do not tell of it."""
+        """Yields the misfits that the body's types do not cover."""
         for index, message in enumerate(body.messages):
             at: Path = ("messages", index)
             if message.role == "tool" and message.tool_call_id is None:
@@ -107,28 +106,29 @@ class DeepSeekReading(ChatDialect[SettingsT_co, DeepSeekBodyT], Generic[Settings
 
 
 def misfit_of(error: ErrorDetails) -> Misfit:
-    """One validation error as DeepSeek tells it."""
+    """Converts a validation error."""
     path = tuple([item for item in error["loc"] if not (isinstance(item, str) and item.startswith("<"))])
     if error["type"] == "missing" and not is_inside_message(path):
-        path = path[:-1]  # it is missed where its map ends
+        path = path[:-1]  # reported where its map ends
     is_untaken = isinstance(error["input"], list | dict) and error["type"] != "missing"
     return Misfit(serde(error, place_in_message), path, is_untaken)
 
 
 def place_in_message(loc: Iterable[str | int]) -> str:
-    """A path as far as DeepSeek tells it: a message is read by its role once it is there as a whole, and by then the
-    way to what is wrong in it is forgotten."""
+    """Writes a path as DeepSeek does: only up to the message, since serde buffers each message before it reads it by
+    role, and then no longer knows the path.
+    """
     path = tuple(loc)
     return place(path[:2] if is_inside_message(path) else path)
 
 
 def is_inside_message(path: Sequence[str | int]) -> bool:
-    """Whether it leads to something in a message, other than the role."""
+    """Whether a path leads into a message, to anything but its role."""
     return len(path) > 2 and path[0] == "messages" and path[2] != "role"
 
 
 def stop(misfit: Misfit, data: bytes, found: Mapping[Path, Span]) -> int:
-    """How many bytes the reader has taken when it complains; all of them, where that could not be found out."""
+    """Returns the number of bytes that serde has consumed at the error; all of them if that is unknown."""
     if is_inside_message(misfit.path):
         message = found.get(misfit.path[:2])
         return after_item(data, message.end) if message is not None else len(data)

@@ -1,7 +1,6 @@
-"""Responses as DeepSeek speaks them: nothing is kept, thoughts are plain, one kind of free tool, errors end the stream.
+"""DeepSeek's responses: nothing is stored, thoughts are plain text, one custom tool, errors end the stream.
 
-Request and events are public (api-docs.deepseek.com, guides/responses_api); what is inferred is in
-docs/providers.md.
+Requests and events are public (api-docs.deepseek.com, guides/responses_api); docs/providers.md says what is inferred.
 """
 
 import re
@@ -47,12 +46,12 @@ ITEMS = (
     "message", "function_call", "function_call_output", "reasoning", "web_search_call", "custom_tool_call",
     "custom_tool_call_output",
 )  # fmt: skip
-"""The kinds of items that are read; others are ignored."""
+"""The types of items that are read; others are ignored."""
 FREE_TOOL = "apply_patch"
 """The only tool that takes any text."""
 FUNCTION_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 UNSEEN = "[Image]"
-"""What a model reads in place of an image that it cannot see."""
+"""The text that replaces an image for a model that accepts none."""
 FIXED: Json = {"parallel_tool_calls": True, "previous_response_id": None}
 
 
@@ -61,7 +60,7 @@ class DeepSeekItem(ItemBody):
 
 
 def _known(value: Any) -> Any:
-    """An item; of one that is ignored nothing but its type, so that the rest of it may look as it likes."""
+    """Reads an item; of an ignored item, only its type, so the rest of it may have any form."""
     kind = value.get("type") if isinstance(value, Mapping) else None
     return {"type": kind} if isinstance(kind, str) and kind not in ITEMS else value
 
@@ -101,7 +100,7 @@ class DeepSeekResponses(Responses["DeepSeek"]):
     Body = DeepSeekResponsesBody
     fails_as_a_whole: ClassVar[bool] = True
 
-    # The way in
+    # Requests
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         vendor = self.provider
@@ -153,7 +152,7 @@ class DeepSeekResponses(Responses["DeepSeek"]):
             yield "The `reasoning_text` in the thinking mode must be passed back to the API."
 
     def thinks(self, body: ResponsesBody) -> bool:
-        """Whether this request is answered in thinking mode."""
+        """Whether the model thinks about this request."""
         if body.reasoning is None or body.reasoning.effort is None:
             return self.provider.thinking_default
         return body.reasoning.effort != "none"
@@ -223,19 +222,19 @@ class DeepSeekResponses(Responses["DeepSeek"]):
 
 
 def without_images(message: Message) -> Message:
-    """A message as a model reads it that sees no images: a text stands for each of them."""
+    """Returns a message for a model that accepts no images: a text replaces each of them."""
     if not message.images:
         return message
     return replace(message, content=message.content + UNSEEN * message.images, images=0)
 
 
 def given(value: Any, default: Any) -> Any:
-    """A value, or what stands for none."""
+    """Returns a value, or a default for None."""
     return default if value is None else value
 
 
 def complaint_of_format(body: ResponsesBody, messages: tuple[Message, ...]) -> str | None:
-    """What may be wrong with the form that is asked for."""
+    """Yields the problems of the requested format."""
     kind = body.format.get("type")
     if kind not in FORMATS:
         return not_of_type(f"text.format.type: {unknown_variant(str(kind), listed(FORMATS))}")
@@ -247,7 +246,7 @@ def complaint_of_format(body: ResponsesBody, messages: tuple[Message, ...]) -> s
 
 
 def complaints_of_tools(body: ResponsesBody) -> Iterator[str | None]:
-    """What may be wrong with the tools and with the choice of one."""
+    """Yields the problems of the tools and the tool choice."""
     names: set[str] = set()
     for number, tool in enumerate(body.tools or ()):
         if tool.type not in ("function", "custom"):
@@ -266,7 +265,7 @@ def complaints_of_tools(body: ResponsesBody) -> Iterator[str | None]:
 
 
 def complaints_of_images(body: ResponsesBody) -> Iterator[str | None]:
-    """Where images may not stand, and what each of them needs."""
+    """Yields the problems of images: where they are not allowed, and what is missing."""
     for item in body.items:
         if item.role in ("system", "assistant") and images_in(item.content):
             yield f"input_image is not supported in {item.role} messages"

@@ -1,4 +1,4 @@
-"""What DeepSeek refuses in a chat of the right types, in the order in which it looks: ranges, then the conversation."""
+"""What DeepSeek rejects in a chat whose types are right, in its own order: ranges, then the conversation."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from emulator.request import Message
 MAX_TOKENS = 393_216
 NO_IMAGES = "This model does not support image"
 EFFORTS = {"minimal": "low", "medium": "high", "xhigh": "high"}
-"""What an effort means where it is not what it says."""
+"""The efforts that mean something else."""
 USER_ID = re.compile(r"[A-Za-z0-9\-_]{0,512}")
 
 
@@ -25,7 +25,7 @@ class NamesModel(Protocol):
 
 
 class AsksForLogprobs(Protocol):
-    """A body that may ask for log probabilities."""
+    """A body with options for log probabilities."""
 
     @property
     def logprobs(self) -> bool | None: ...
@@ -34,7 +34,7 @@ class AsksForLogprobs(Protocol):
 
 
 class AsksForFormat(Protocol):
-    """A body that may ask for JSON."""
+    """A body with a response format."""
 
     @property
     def messages(self) -> Sequence[MessageBody] | None: ...
@@ -43,13 +43,13 @@ class AsksForFormat(Protocol):
 
 
 class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[SettingsT_co, DeepSeekBodyT]):
-    """Checks a body that could be read."""
+    """Validates a parsed body."""
 
     most_tokens: ClassVar[int] = MAX_TOKENS
     thinking_default: bool = True
     effort_mapping: ClassVar[Mapping[str, str]] = EFFORTS
     json_schema: Literal["accept", "refuse"] = "accept"
-    """DeepSeek refuses a schema today. It is accepted because the helpers of the SDKs ask for nothing else."""
+    """DeepSeek rejects a schema today. It is accepted because SDK helpers send nothing else."""
 
     def validation_errors(self, body: DeepSeekBodyT) -> Iterator[str | None]:
         yield self.complaint_of_format(body)
@@ -72,7 +72,7 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
         return complaint_of_format(body, accepts_schema=self.json_schema == "accept")
 
     def complaints_of_conversation(self, body: DeepSeekBodyT) -> Iterator[str | None]:
-        """What may be wrong with the messages and their order."""
+        """Yields the problems of the messages and their order."""
         if not body.messages:
             yield "Empty input messages"
         for message in body.messages:
@@ -87,7 +87,7 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
             yield "The `reasoning_content` in the thinking mode must be passed back to the API."
 
     def complaints_of_images(self, body: DeepSeekBodyT) -> Iterator[str]:
-        """What may be wrong with images: here no model sees any."""
+        """Yields the problems of images: no model accepts any here."""
         if any(
             isinstance(message.content, list) and any(part.type == "image_url" for part in message.content)
             for message in body.messages
@@ -95,15 +95,15 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
             yield NO_IMAGES
 
     def effort_of(self, effort: str | None, model: str) -> str | None:
-        """What an effort means to a model."""
+        """Returns what an effort means to a model."""
         return None if effort is None else self.effort_mapping.get(effort, effort)
 
     def most_tokens_of(self, body: NamesModel) -> int:
-        """The highest `max_tokens` of the model that is asked for."""
+        """Returns the highest `max_tokens` of the requested model."""
         return self.most_tokens
 
     def thinks(self, body: DeepSeekBodyT) -> bool:
-        """Whether this request is answered in thinking mode."""
+        """Whether the model thinks about this request."""
         mode = body.thinking.type if body.thinking is not None else None
         if mode is None:
             return self.thinking_default and body.effort != "none"
@@ -111,7 +111,7 @@ class DeepSeekRules(DeepSeekReading[SettingsT_co, DeepSeekBodyT], Generic[Settin
 
 
 def complaint_of_format(body: AsksForFormat, *, accepts_schema: bool) -> str | None:
-    """What may be wrong with the form that is asked for."""
+    """Yields the problems of the requested format."""
     kind = body.response_format.type if body.response_format is not None else "text"
     if kind == "json_object":
         if not any("json" in text_of(message.content).lower() for message in body.messages or ()):
@@ -122,7 +122,7 @@ def complaint_of_format(body: AsksForFormat, *, accepts_schema: bool) -> str | N
 
 
 def complaints_of_logprobs(body: AsksForLogprobs) -> Iterator[str]:
-    """What may be wrong with the log probabilities that are asked for."""
+    """Yields the problems of the options for log probabilities."""
     if body.top_logprobs is not None and not body.logprobs:
         yield "Invalid top_logprobs and logprobs value, logprobs must be set to true if top_logprobs is used."
     if body.top_logprobs is not None and not 0 <= body.top_logprobs <= 20:
@@ -130,7 +130,7 @@ def complaints_of_logprobs(body: AsksForLogprobs) -> Iterator[str]:
 
 
 def complaint_of_tool_messages(messages: Sequence[MessageBody | Message]) -> str | None:
-    """Every call of a tool has to be answered before the conversation goes on, and nothing else is answered so."""
+    """Yields tool calls without a result before the next message, and results without a call."""
     is_open = False
     waiting: set[str | None] = set()
     for message in messages:

@@ -15,7 +15,7 @@ DAY = r"^\d{4}-\d{2}-\d{2}$"
 
 @with_config(ConfigDict(extra="forbid"))
 class Balance(TypedDict):
-    """One row of the balance. Amounts are texts, as on the wire."""
+    """One row of the balance. Amounts are strings, as on the wire."""
 
     currency: Literal["CNY", "USD"]
     total_balance: str
@@ -32,47 +32,57 @@ BALANCE: Balance = {
 
 
 def balance_of_account(balance: Decimal) -> Balance:
-    """What is left on an account that the scenario lists, as `/user/balance` tells it."""
+    """Returns the balance of an account that the scenario lists, in the format of `/user/balance`."""
     left = f"{max(balance, Decimal(0)):.2f}"
     return {"currency": "USD", "total_balance": left, "granted_balance": "0.00", "topped_up_balance": left}
 
 
 class DeepSeekSettings(Settings):
     profile: ProfileName | Literal["clock"] = "2026-11"
-    """The state of the service, by the day on which it began: models, aliases, prices, what each model can do.
-    `clock`: the one that is in force on the namespace's clock."""
+    """The state of the service, by the date on which it began: models, aliases, prices, capabilities. `clock`
+    selects the state at the time of the namespace's clock.
+    """
     models: Literal["profile"] | NameList | None = "profile"
-    """The models that are served: those of the profile, these, or any name when null. `deepseek-chat` and
-    `deepseek-reasoner` behave as in 2025 where they are named here."""
+    """The available models: those of the profile, or a list; null accepts any name. If the list names
+    `deepseek-chat` and `deepseek-reasoner`, they behave as in 2025.
+    """
     pro_retired: bool = False
-    """Whether the flash model serves the pro model's name from 10 September on, as was announced and then withdrawn."""
+    """Whether the flash model serves the pro model's name from September 10 on, as announced and then withdrawn."""
     peak_days: Literal["weekdays", "every_day", "never"] = "weekdays"
-    """The days, in Beijing, on which 9 to 12 and 14 to 18 o'clock cost more."""
+    """The days with peak prices from 9 to 12 and from 14 to 18 o'clock, Beijing time."""
     holidays: tuple[Annotated[str, Field(pattern=DAY)], ...] = Field(default=(), strict=False)
-    """Days without peak hours, as `2026-10-01`."""
+    """Dates without peak hours, such as `2026-10-01`."""
     concurrency: Literal["profile"] | Annotated[int, Field(ge=1)] | None = None
-    """How many answers of a model an account may have open: as documented (flash 2,500, pro 500), so many, or any."""
+    """The maximum concurrent answers per account and model: as documented (flash 2,500, pro 500), or a number; null:
+    no limit.
+    """
     echo_model: Literal["served", "sent"] = "served"
-    """Which name an answer to an alias bears: that of the model that serves it, or the alias."""
+    """The model name in the answer to an alias: the model that serves it, or the alias."""
     thinking_default: Literal["enabled", "disabled"] = "enabled"
-    """The mode of a request that does not say `thinking`."""
+    """The mode of a request without `thinking`."""
     effort: Literal["profile", "current", "earlier"] = "profile"
-    """What efforts mean: now minimal is low, medium and xhigh are high; earlier low and medium were high, xhigh max."""
+    """What efforts mean. `current`: minimal is low; medium and xhigh are high. `earlier`: low and medium are high;
+    xhigh is max.
+    """
     hidden_prompt: bool = False
-    """Whether the text counts that the usual effort puts into the prompt since August: 79 tokens, or 26 (V4.1)."""
+    """Whether to count the instructions that the default effort has added to the prompt since August: 79 tokens, or
+    26 (V4.1).
+    """
     json_schema: Literal["accept", "refuse"] = "accept"
-    """Whether `response_format` may be a schema: DeepSeek itself refuses it today, but helpers of SDKs ask for it."""
+    """Whether `response_format` may be a JSON schema. DeepSeek itself rejects it today, but SDK helpers need it."""
     context_length: int = CONTEXT_LENGTH
-    """How many tokens a prompt and its answer may have together."""
+    """The maximum tokens of prompt and answer together."""
     heartbeat: float | None = 10.0
-    """Seconds between what is said to who waits: `: keep-alive` in a stream, else empty lines before the JSON."""
+    """Seconds between keep-alives while the client waits: `: keep-alive` comments in a stream, empty lines before
+    JSON.
+    """
     signature: Literal["uuid", "empty", "omit"] = "uuid"
-    """What thoughts are signed with at `/anthropic`: the id of the message, nothing, or there is no such member."""
+    """The `signature` of thoughts at `/anthropic`: the id of the message, an empty string, or no such member."""
     reasoning_parts: bool = True
-    """Whether streamed responses frame the text of a thought with `response.content_part` events."""
+    """Whether streamed responses enclose the text of a thought in `response.content_part` events."""
     phase: Literal["omit", "final_answer"] = "omit"
-    """Whether the messages in responses have a `phase`."""
+    """The `phase` of the messages in responses; `omit` leaves it out."""
     count_tokens: bool = False
-    """Whether `/anthropic/v1/messages/count_tokens` is there, of which the reference does not speak."""
+    """Whether `/anthropic/v1/messages/count_tokens` exists. The reference does not mention it."""
     balance: tuple[Balance, ...] = Field(default=(BALANCE,), strict=False)
-    """What `/user/balance` tells."""
+    """The answer of `/user/balance`."""

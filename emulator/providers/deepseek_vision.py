@@ -1,6 +1,6 @@
-"""Images and files in DeepSeek's chats, for the models that see them: what may stand where, how many tokens it costs.
+"""Images and files in DeepSeek's chats, for the models that accept them: where they are allowed, and their tokens.
 
-Public: api-docs.deepseek.com, guides/vision. The number of tokens is inferred from the sizes that it tells.
+Public: api-docs.deepseek.com, guides/vision. The number of tokens is inferred from the sizes given there.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekMessage
 from emulator.providers.deepseek_rules import NO_IMAGES
 from emulator.request import Message
 
-MOST_TOKENS = 384
-"""What an image costs at most, and where its size is not known."""
-SMALLEST, LARGEST = 384 * 384, 800 * 800
-"""To how many pixels an image is scaled, between these."""
+MAX_TOKENS = 384
+"""The maximum tokens of an image, also used if its size is unknown."""
+MIN_PIXELS, MAX_PIXELS = 384 * 384, 800 * 800
+"""An image is scaled to a number of pixels in this range."""
 PIXELS_PER_TOKEN = 1667
 LOW = (512, 512)
-"""The size of an image with little detail."""
-MOST_IMAGES = 600
-MOST_URL = 8192
+"""The size of an image with low detail."""
+MAX_IMAGES = 600
+MAX_URL = 8192
 ONLY_USERS = "Images are only supported in user messages"
 
 
@@ -41,7 +41,7 @@ class FilePart(Strict):
 
 
 class SeenPart(ContentPart):
-    """One part of a content that may be an image."""
+    """One part of a content, possibly an image or a file."""
 
     type: Literal["text", "image_url", "file"]
     image_url: ImageUrl | None = None
@@ -52,7 +52,7 @@ class SeenPart(ContentPart):
 
     @property
     def given_file(self) -> FilePart:
-        """The file, whether its members stand in the part or in an object of their own."""
+        """The file, whether its members are in the part or in a nested object."""
         return self.file or FilePart(file_id=self.file_id, file_data=self.file_data, filename=self.filename)
 
 
@@ -60,7 +60,7 @@ class SeeingMessage(DeepSeekMessage):
     content: (
         Annotated[Annotated[str, Tag("<text>")] | Annotated[Many[SeenPart], Tag("<list>")], Discriminator(text_or_list)]
         | None
-    ) = None  # type: ignore[assignment]  # the parts that models with eyes know
+    ) = None  # type: ignore[assignment]  # the parts that vision models accept
 
 
 class PenaltyBody(DeepSeekBody):
@@ -73,13 +73,13 @@ class SeeingBody(PenaltyBody):
 
 
 def parts_of(message: object) -> Sequence[SeenPart]:
-    """The images and files of a message."""
+    """Returns the images and files of a message."""
     content = getattr(message, "content", None)
     return [part for part in content if part.type != "text"] if isinstance(content, list) else ()
 
 
 def complaints(messages: Sequence[object]) -> Iterator[str]:
-    """What may be wrong with images and files."""
+    """Yields the problems of images and files."""
     number = 0
     for message in messages:
         for part in parts_of(message):
@@ -91,37 +91,37 @@ def complaints(messages: Sequence[object]) -> Iterator[str]:
                     yield "image_url must have url"
                 elif not part.image_url.url.startswith(("data:", "http://", "https://")):
                     yield "Invalid image_url: it must be a data URL or a link"
-                elif not part.image_url.url.startswith("data:") and len(part.image_url.url) > MOST_URL:
-                    yield f"Invalid image_url: a link may have {MOST_URL} characters"
+                elif not part.image_url.url.startswith("data:") and len(part.image_url.url) > MAX_URL:
+                    yield f"Invalid image_url: a link may have {MAX_URL} characters"
             else:
                 file = part.given_file
                 if file.file_id is None and file.file_data is None:
                     yield "file must have file_id or file_data"
                 if file.file_id is not None and file.file_data is not None:
                     yield "file cannot have both file_id and file_data"
-    if number > MOST_IMAGES:
-        yield f"Too many images: {number}, the limit is {MOST_IMAGES}"
+    if number > MAX_IMAGES:
+        yield f"Too many images: {number}, the limit is {MAX_IMAGES}"
 
 
 def tokens_of(part: SeenPart) -> int:
-    """What an image or a file costs in the prompt."""
+    """Returns the tokens of an image or a file in the prompt."""
     if part.type == "file":
         data = part.given_file.file_data
-        return tokens_of_size(images.size_of_url(data) or images.size_of_base64(data)) if data else MOST_TOKENS
+        return tokens_of_size(images.size_of_url(data) or images.size_of_base64(data)) if data else MAX_TOKENS
     assert part.image_url is not None
     return tokens_of_size(LOW if part.image_url.detail == "low" else images.size_of_url(part.image_url.url))
 
 
 def tokens_of_size(size: images.Size | None) -> int:
-    """What an image of a size costs."""
+    """Returns the tokens of an image of this size."""
     if size is None:
-        return MOST_TOKENS
-    pixels = min(max(size[0] * size[1], SMALLEST), LARGEST)
-    return min(MOST_TOKENS, round(pixels / PIXELS_PER_TOKEN))
+        return MAX_TOKENS
+    pixels = min(max(size[0] * size[1], MIN_PIXELS), MAX_PIXELS)
+    return min(MAX_TOKENS, round(pixels / PIXELS_PER_TOKEN))
 
 
 class SeeingDeepSeek(DatedDeepSeek):
-    """DeepSeek's API, some of whose models see images."""
+    """DeepSeek's API, some of whose models accept images."""
 
     def message_of(self, body: MessageBody) -> Message:
         message = super().message_of(body)

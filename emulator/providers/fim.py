@@ -1,7 +1,7 @@
-"""Fill-in-the-middle completions as DeepSeek has them: a prompt, what follows the gap, and the text between.
+"""DeepSeek's fill-in-the-middle (FIM) completions: the model writes the text between a prompt and a suffix.
 
-Request and answer are public (api-docs.deepseek.com, create-completion); that the stream's frames are those of a chat
-but for their choices is inferred.
+Requests and answers are public (api-docs.deepseek.com, create-completion). It is inferred that the stream's frames
+differ from those of a chat only in their choices.
 """
 
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ RANGES = (
 
 
 class FimBody(Strict):
-    """Null means the same as leaving it out."""
+    """Null means the same as a missing member."""
 
     model: str
     prompt: str
@@ -54,7 +54,7 @@ class FimBody(Strict):
 
 
 def validation_errors(body: FimBody) -> Iterator[str | None]:
-    """What may be wrong with a body of the right types."""
+    """Yields the problems of a body whose types are right."""
     for limits in RANGES:
         yield limits.complaint(body)
     if body.stream_options is not None and not body.stream:
@@ -64,7 +64,7 @@ def validation_errors(body: FimBody) -> Iterator[str | None]:
 
 
 def controls(body: FimBody) -> Controls:
-    """The parameters that shape the answer; there is no thinking."""
+    """Returns the parameters that shape the answer, without thinking."""
     return Controls(
         max_tokens=body.max_tokens,
         stop=read_stop(body.stop),
@@ -76,13 +76,13 @@ def controls(body: FimBody) -> Controls:
 
 
 class Gap(ChatCompletions[ChatBody, "DeepSeek"]):
-    """The texts that fill gaps: chat completions whose choices hold a `text`."""
+    """Chat completions whose choices have a `text`."""
 
     Body = FimBody  # type: ignore[assignment]  # an endpoint without messages
     dialect = "gap"
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
-        """A text with a gap: its beginning is matched and answered like a user's message."""
+        """The prompt is matched and answered like a user's message."""
         vendor = self.provider
         vendor.need_json(http_request)
         body, native = vendor.read(http_request, FimBody)
@@ -116,7 +116,7 @@ class Gap(ChatCompletions[ChatBody, "DeepSeek"]):
         }
 
     def filled(self, choice: Choice, echoed: str) -> dict[str, Any]:
-        """The only choice of a whole answer; `echoed` is the prompt where it was asked to be repeated."""
+        """Returns the only choice of a whole answer. `echoed` is the prompt if the client asked to repeat it."""
         rows = None if choice.logprobs is None else logprobs([*unknown(echoed), *choice.logprobs])
         return part(echoed + choice.content, rows, self.reason(choice))
 
@@ -144,22 +144,24 @@ class Gap(ChatCompletions[ChatBody, "DeepSeek"]):
 
 
 def echoed(request: ModelRequest) -> str:
-    """The text that is to be repeated before the answer."""
+    """Returns the text to repeat before the answer."""
     return request.messages[0].content if request.body.get("echo") else ""
 
 
 def part(text: str, rows: dict[str, Any] | None = None, finish_reason: str | None = None) -> dict[str, Any]:
-    """The choice of a frame."""
+    """Returns the choice of a frame."""
     return {"text": text, "index": 0, "logprobs": rows, "finish_reason": finish_reason}
 
 
 def unknown(text: str) -> list[TokenLogprob]:
-    """The tokens of a text that the model did not write, so that nothing is known of how likely they are."""
+    """Returns the tokens of a text that the model did not write, without probabilities."""
     return [TokenLogprob(piece, nan) for piece in tokens.pieces(text).texts]
 
 
 def logprobs(rows: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any]:
-    """Log probabilities in the older shape: four lists, one item a token. `offset` is the first token's place."""
+    """Returns log probabilities in the older format: four lists with an item for each token. `offset` is the first
+    token's position.
+    """
     lengths = [len(row.token) for row in rows]
     return {
         "text_offset": list(accumulate(lengths[:-1], initial=offset)) if rows else [],
@@ -170,7 +172,7 @@ def logprobs(rows: Sequence[TokenLogprob], offset: int = 0) -> dict[str, Any]:
 
 
 def head_of(completion: Completion) -> dict[str, Any]:
-    """What whole answers and frames begin with."""
+    """Returns the first members of whole answers and frames."""
     return {
         "id": completion.id,
         "object": "text_completion",

@@ -1,6 +1,6 @@
-"""Google's Gemini API on generativelanguage.googleapis.com: contents, tokens, embeddings, models.
+"""Google's Gemini API on generativelanguage.googleapis.com: content generation, token counting, embeddings, models.
 
-What it sends is public: its reference, the types of its SDKs, and what others captured; see docs/providers.md.
+Its wire format is public: the API reference, the types in the SDKs, and captured traffic; see docs/providers.md.
 """
 
 import json
@@ -69,7 +69,7 @@ TOKENS = (
     f"{SERVICE}/generate_content_free_tier_input_token_count",
     "GenerateContentInputTokensPerModelPerMinute-FreeTier",
 )
-"""The quotas: the metric, and the limit on it."""
+"""The quotas: the metric and the id of its limit."""
 INVALID_KEY = "API_KEY_INVALID"
 SIGNATURES = "https://ai.google.dev/gemini-api/docs/thought-signatures"
 HEADERS: tuple[Header, ...] = (
@@ -83,7 +83,7 @@ HEADERS: tuple[Header, ...] = (
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """The id of a function call."""
+    """Returns the id of a function call."""
     return seeded.alphanumeric(8, "tool_call", entropy, index, number).lower()
 
 
@@ -92,36 +92,42 @@ def operations_of(version: str) -> Iterator[Operation]:
     base = f"/{version}/models"
     spoken = "generate_content"
     yield Operation(spoken, "POST", base + "/{model}:generateContent", "an answer", "public", dialect=spoken)
-    yield Operation(STREAM, "POST", base + "/{model}:streamGenerateContent", "its pieces", "public", dialect=spoken)
-    yield Operation("count_tokens", "POST", base + "/{model}:countTokens", "its tokens", "public", False, spoken)
+    yield Operation(
+        STREAM, "POST", base + "/{model}:streamGenerateContent", "the same, streamed", "public", dialect=spoken
+    )
+    yield Operation(
+        "count_tokens", "POST", base + "/{model}:countTokens", "the token count of a prompt", "public", False, spoken
+    )
     embeds = "embed_content"
-    yield Operation(embeds, "POST", base + "/{model}:embedContent", "a text as a vector", "public", False, embeds)
-    yield Operation(BATCH, "POST", base + "/{model}:batchEmbedContents", "several texts", "public", False, embeds)
+    yield Operation(embeds, "POST", base + "/{model}:embedContent", "an embedding", "public", False, embeds)
+    yield Operation(BATCH, "POST", base + "/{model}:batchEmbedContents", "several embeddings", "public", False, embeds)
     yield Operation("models", "GET", base, "the list of models", "public", False, spoken)
-    yield Operation("model", "GET", base + "/{model}", "one of them", "public", False, spoken)
+    yield Operation("model", "GET", base + "/{model}", "one model", "public", False, spoken)
 
 
 class GeminiSettings(Settings):
     models: NameList | None = MODELS
-    """The models that are served; any name when null."""
+    """The available models; null accepts any name."""
     strict_members: bool = True
-    """Whether members that Google does not know are refused."""
+    """Whether to reject members that Google doesn't know."""
     chunk_tokens: Annotated[int, Field(ge=1)] = 32
-    """How many tokens an event of a stream brings."""
+    """The number of tokens in each event of a stream."""
     call_ids: Literal["auto", "always", "never"] = "auto"
-    """Whether function calls have an `id`: `auto` gives one to those of Gemini 3 and later."""
+    """Whether function calls have an `id`; `auto`: only those of Gemini 3 and later."""
     signatures: Literal["check", "accept"] = "check"
-    """Whether Gemini 3 refuses function calls that come back without their signature, or with one that nobody made."""
+    """Whether Gemini 3 rejects function calls that come back without a valid signature."""
     bad_arguments: Literal["malformed", "text"] = "malformed"
-    """What becomes of arguments that are no JSON object: the reason MALFORMED_FUNCTION_CALL, or the text as `args`."""
+    """How to send arguments that aren't a JSON object: with the finish reason MALFORMED_FUNCTION_CALL, or as text in
+    `args`.
+    """
     requests_per_minute: int | None = None
-    """How many requests a key may make for each model; null: any number."""
+    """The requests per key and model; null: no limit."""
     tokens_per_minute: int | None = None
-    """How many tokens it may use; null: any number."""
+    """The tokens per key and model; null: no limit."""
 
 
 class GeminiContent(GenerateContent["Gemini"]):
-    """Generate content with Google's own models, rules and layout of JSON."""
+    """Generate content with Google's own models, rules and JSON format."""
 
     def key_of(self, headers: Mapping[str, str]) -> str:
         raise provider_error("unauthorized", NO_KEY, status=403, type="PERMISSION_DENIED", code="")
@@ -166,7 +172,7 @@ class GeminiContent(GenerateContent["Gemini"]):
 
 
 class GeminiContentArray(GenerateContentArray["Gemini"], GeminiContent):
-    """The same, streamed as an array."""
+    """The same, streamed as a JSON array."""
 
 
 class GeminiEmbeddings(EmbedContent):
@@ -248,7 +254,7 @@ class Gemini(Provider[GeminiSettings]):
         "conflict": ErrorSpec(409, "The operation was aborted.", "ABORTED"),
     }  # fmt: skip
 
-    # The way in
+    # Requests
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
         if operation.name == STREAM and not wants_events(http_request):
@@ -262,7 +268,7 @@ class Gemini(Provider[GeminiSettings]):
         return headers.get(KEY_HEADER) or bearer(headers)
 
     def model_named(self, name: str, method: str) -> str:
-        """The model of a name in a URL. Raises ProviderError."""
+        """Returns the model for a name in a URL. Raises ProviderError."""
         model = LATEST.get(name, name)
         models = self.settings.models
         embeds = model in DIMENSIONS
@@ -331,7 +337,7 @@ class Gemini(Provider[GeminiSettings]):
             return model_row(name)
         return super().listing(request, balance)
 
-    # Refusals
+    # Errors
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         row = self.error_spec(reply)
@@ -368,11 +374,11 @@ STATUSES = {
     503: "UNAVAILABLE",
     504: "DEADLINE_EXCEEDED",
 }
-"""What Google calls each status."""
+"""Google's name for each status."""
 
 
 def refusal_of(row: ErrorSpec, model: str) -> Any:
-    """The JSON body of a refusal."""
+    """Returns the JSON body of an error."""
     if row.status == 200 and row.type not in STATUSES.values():
         return {"promptFeedback": {"blockReason": row.type}, "modelVersion": model}
     details: list[dict[str, Any]] = []
@@ -392,13 +398,13 @@ def refusal_of(row: ErrorSpec, model: str) -> Any:
 
 
 def envelope(status: int, message: str, name: str | None = None, details: Sequence[Any] = ()) -> dict[str, Any]:
-    """An error as all of Google's APIs write it."""
+    """Returns an error in the format of all Google APIs."""
     error: dict[str, Any] = {"code": status, "message": message, "status": name or STATUSES.get(status, "UNKNOWN")}
     return {"error": {**error, "details": list(details)} if details else error}
 
 
 def quota_details(quota: tuple[str, str], limit: str, model: str, delay: str) -> list[dict[str, Any]]:
-    """Which quota is used up, and when to come again."""
+    """Returns the exhausted quota, and when to retry."""
     metric, id = quota
     dimensions = {"location": "global", "model": model}
     violation = {"quotaMetric": metric, "quotaId": id, "quotaDimensions": dimensions, "quotaValue": limit}
@@ -410,13 +416,13 @@ def quota_details(quota: tuple[str, str], limit: str, model: str, delay: str) ->
 
 
 def model_in(http_request: HttpRequest | None) -> str:
-    """The model that a URL names."""
+    """Returns the model in a URL."""
     last = http_request.path.rpartition("/")[2] if http_request is not None else ""
     return last.partition(":")[0] or "gemini-2.5-flash"
 
 
 def page(names: Sequence[str], query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """A page of the list of models. The token of the next one is where it begins."""
+    """Returns a page of the list of models. The token of the next page is its offset."""
 
     def number(name: str, default: int) -> int:
         text = next(iter(query.get(name, ())), "")
@@ -426,12 +432,12 @@ def page(names: Sequence[str], query: Mapping[str, Sequence[str]]) -> dict[str, 
 
     size = min(number("pageSize", 50) or 50, 1000)
     start = number("pageToken", 0)
-    told: dict[str, Any] = {"models": [model_row(name) for name in names[start : start + size]]}
-    return {**told, "nextPageToken": str(start + size)} if start + size < len(names) else told
+    shown: dict[str, Any] = {"models": [model_row(name) for name in names[start : start + size]]}
+    return {**shown, "nextPageToken": str(start + size)} if start + size < len(names) else shown
 
 
 def complaints_of_thinking(model: str, body: GenerateContentBody) -> Iterator[str]:
-    """What a model cannot do with how it should think."""
+    """Yields the thinking options that a model doesn't support."""
     thinking = body.config.thinking_config
     if thinking is None:
         return
@@ -446,7 +452,7 @@ def complaints_of_thinking(model: str, body: GenerateContentBody) -> Iterator[st
 
 
 def complaints_of_signatures(body: GenerateContentBody) -> Iterator[str]:
-    """What is wrong with the calls since the user last spoke: the first one of each turn has to be signed."""
+    """Yields the calls without a valid signature since the user's last turn: the first call of each turn needs one."""
     contents = body.contents or ()
     spoken = [
         number

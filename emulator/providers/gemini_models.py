@@ -1,7 +1,4 @@
-"""Google's models: which there are, which of them think, what their tokens cost.
-
-Names, prices and limits are public (ai.google.dev: models, pricing).
-"""
+"""Google's models: thinking, limits and prices. All of this is public (ai.google.dev: models, pricing)."""
 
 from typing import Any
 
@@ -17,14 +14,14 @@ LATEST = {
     "gemini-flash-lite-latest": "gemini-3.5-flash-lite",
     "gemini-pro-latest": "gemini-3.1-pro-preview",
 }
-"""Names that stand for the newest model of a kind."""
+"""Aliases for the newest model of a family."""
 DIMENSIONS = {"gemini-embedding-001": 3072, "gemini-embedding-2": 3072}
 MODELS = (*CHAT_MODELS, *LATEST, *DIMENSIONS)
 CONTEXT, MAX_OUTPUT = 1_048_576, 65_536
 EMBEDDED = 2048
-"""The tokens of a text that are embedded."""
+"""The maximum tokens of a text to embed."""
 LONG = 200_000
-"""Tokens of a prompt beyond which some models cost more."""
+"""The tokens of a prompt above which some models cost more."""
 PRICES: tuple[tuple[str, Price], ...] = (
     ("gemini-3.8-flash", per_million("0.75", "3.75", "0.075")),
     ("gemini-3.7-flash", per_million("0.75", "3.75", "0.075")),
@@ -40,7 +37,7 @@ PRICES: tuple[tuple[str, Price], ...] = (
     ("gemini-embedding-2", per_million("0.20", "0", "0.20")),
     ("gemini-embedding", per_million("0.15", "0", "0.15")),
 )
-"""What tokens cost, by what a model's name begins with; the first that fits counts."""
+"""Prices by the beginning of a model's name; the first match applies."""
 LONG_PRICES: tuple[tuple[str, Price], ...] = (
     ("gemini-3.1-pro", per_million("4", "18", "0.40")),
     ("gemini-2.5-pro", per_million("2.50", "15", "0.25")),
@@ -50,19 +47,19 @@ FREE = per_million("0", "0", "0")
 
 
 def price_of(model: str, prompt: int = 0) -> Price:
-    """What tokens of a model cost with a prompt of this length; nothing is charged for unknown models."""
+    """Returns the price of a model's tokens with a prompt of this length; unknown models are free."""
     name = LATEST.get(model, model)
     rows = (*LONG_PRICES, *PRICES) if prompt > LONG else PRICES
     return next((price for prefix, price in rows if name.startswith(prefix)), FREE)
 
 
 def is_newer(model: str) -> bool:
-    """Whether a model is of the third generation or later: it signs its calls and wants to see that again."""
+    """Whether a model is of the third generation or later: it signs its calls and checks their signatures later."""
     return model.startswith(("gemini-3", "gemini-4"))
 
 
 def thinks(model: str, budget: int | None, level: str | None) -> bool:
-    """Whether a model thinks with this budget or level; None: the request does not say."""
+    """Whether a model thinks with this budget or level. None: the request does not say."""
     if budget is not None:
         return budget != 0
     if not model.startswith("gemini-"):
@@ -73,7 +70,7 @@ def thinks(model: str, budget: int | None, level: str | None) -> bool:
 
 
 def model_row(name: str) -> dict[str, Any]:
-    """A model as the list describes it."""
+    """Returns a model as the list shows it."""
     title = " ".join(word.capitalize() if word.isalpha() else word for word in name.split("-"))
     row: dict[str, Any] = {
         "name": f"models/{name}",

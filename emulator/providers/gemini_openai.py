@@ -1,7 +1,7 @@
-"""Gemini behind OpenAI's chat completions and embeddings, at `/v1beta/openai`: Google's own form of both.
+"""Gemini's version of OpenAI's chat completions and embeddings, at `/v1beta/openai`.
 
-The endpoints, `reasoning_effort` and `extra_body.google` are documented (ai.google.dev: OpenAI compatibility); the
-order of members, and errors as a list of one, are public from those who captured them.
+The endpoints, `reasoning_effort` and `extra_body.google` are documented (ai.google.dev: OpenAI compatibility). The
+order of members, and errors as a list with one item, are public from captured traffic.
 """
 
 from collections.abc import Iterator, Mapping
@@ -47,17 +47,17 @@ CHAT, EMBEDDINGS = "chat_completions", "embeddings"
 DIALECTS = (CHAT, EMBEDDINGS)
 NO_KEY = "Missing or invalid Authorization header."
 DEFAULT = "gemini-2.5-flash"
-"""What answers where a gateway's path names the model."""
+"""The default model, for gateways whose path names the model."""
 EFFORTS = ("none", "minimal", "low", "medium", "high")
 THOUGHT = {"google": {"thought": True}}
 
 
 def operations() -> Iterator[Operation]:
-    """The endpoints below `/v1beta/openai`."""
+    """Yields the endpoints below `/v1beta/openai`."""
     yield Operation("chat", "POST", f"{BASE}/chat/completions", "a chat completion", "public", dialect=CHAT)
     yield Operation("embeddings", "POST", f"{BASE}/embeddings", "embeddings", "public", False, EMBEDDINGS)
     yield Operation("models", "GET", f"{BASE}/models", "the list of models", "public", False, CHAT)
-    yield Operation("model", "GET", f"{BASE}/models/{{model}}", "one of them", "public", False, CHAT)
+    yield Operation("model", "GET", f"{BASE}/models/{{model}}", "one model", "public", False, CHAT)
 
 
 class ThinkingConfig(Strict):
@@ -81,7 +81,7 @@ class GeminiMessage(MessageBody):
 
 
 class GeminiChatBody(ChatBody):
-    """What Google reads of a chat completion."""
+    """The request body of a chat completion, as Google reads it."""
 
     messages: Many[GeminiMessage]
     audio: Annotated[Any, IGNORED] = None
@@ -111,18 +111,18 @@ class GeminiChatBody(ChatBody):
 
     @property
     def limit(self) -> int | None:
-        """The most tokens to generate, under either name."""
+        """The maximum number of tokens to generate, under either name."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     @property
     def thinking(self) -> ThinkingConfig:
-        """How the model is to think, as far as Google's own member says."""
+        """The thinking options in Google's own member."""
         google = self.extra_body.google if self.extra_body is not None else None
         return (google.thinking_config if google is not None else None) or ThinkingConfig()
 
 
 class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
-    """Chat completions as Google writes them."""
+    """Renders chat completions as Google does."""
 
     Body = GeminiChatBody
     id_form = "{}"
@@ -130,7 +130,7 @@ class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
     def dumps(self, value: Any) -> bytes:
         return orjson.dumps(value)
 
-    # The way in
+    # Requests
 
     def make_id(self, entropy: bytes) -> str:
         return seeded.letters(entropy, 22)
@@ -177,7 +177,7 @@ class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
     # The answer, its members in alphabetical order
 
     def shows_thoughts(self, request: ModelRequest) -> bool:
-        """Whether the thoughts stand in the content."""
+        """Whether the content includes the thoughts."""
         google = (request.body.get("extra_body") or {}).get("google") or {}
         return bool((google.get("thinking_config") or {}).get("include_thoughts"))
 
@@ -186,7 +186,7 @@ class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
         return {**self.head(completion, rows, "chat.completion"), "usage": self.usage(completion)}
 
     def head(self, completion: Completion, choices: list[dict[str, Any]], kind: str) -> dict[str, Any]:
-        """What stands around the choices."""
+        """Returns the members around the choices."""
         return {
             "choices": choices,
             "created": completion.created,
@@ -196,7 +196,7 @@ class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
         }
 
     def row(self, choice: Choice, request: ModelRequest) -> dict[str, Any]:
-        """A whole choice."""
+        """Returns a whole choice."""
         thought = f"<thought>{choice.reasoning}</thought>" if choice.reasoning and self.shows_thoughts(request) else ""
         content = thought + choice.content
         message: dict[str, Any] = {"content": content} if content or not choice.tool_calls else {}
@@ -237,13 +237,13 @@ class GoogleChat(ChatCompletions[GeminiChatBody, VendorT], Generic[VendorT]):
     def text(
         self, completion: Completion, request: ModelRequest, choice: Choice, text: str, more: Mapping[str, Any]
     ) -> FrameRun:
-        """The events of a text; of a thought they say so."""
+        """Returns the events of a text; those of a thought are marked."""
         pieces = tokens.pieces(text)
         delta = {"content": PIECE, **more, "role": "assistant"}
         before, after = self.around(self.chunk(completion, request, choice, delta))
         return FrameRun("reasoning" if more else "content", before, pieces.escaped, after, pieces.counts)
 
-    # Nothing ends a stream but the finish reason; the usage stands in every event, for those who ask
+    # Only the finish reason ends a stream; every event has the usage if the client asks for it
 
     def chunk(
         self, completion: Completion, request: ModelRequest, choice: Choice, delta: dict[str, Any], **how: Any
@@ -268,7 +268,7 @@ class GeminiChat(GoogleChat["Gemini"]):
     def model_of(self, http_request: HttpRequest, body: GeminiChatBody) -> str:
         return self.provider.model_named(body.model.removeprefix("models/"), "generateContent")
 
-    # Beside chats
+    # Other operations
 
     def result(self, request: ModelRequest) -> Any:
         names = MODELS if self.provider.settings.models is None else self.provider.settings.models
@@ -281,7 +281,7 @@ class GeminiChat(GoogleChat["Gemini"]):
 
 
 class EmbeddingsBody(Strict):
-    """What is to be embedded."""
+    """The inputs to embed."""
 
     model: str
     input: Any
@@ -325,7 +325,7 @@ class GeminiOpenAIEmbeddings(Embeddings["Gemini"]):
 
 
 def in_list(reply: ErrorReply, row: ErrorSpec) -> ErrorReply:
-    """An error as it stands here: in a list of one, and a blocked prompt is an error too."""
+    """Returns an error as it is sent here: in a list with one item; a blocked prompt is also an error."""
     if isinstance(reply.body, str):
         return reply
     if row.status == 200:
@@ -335,7 +335,7 @@ def in_list(reply: ErrorReply, row: ErrorSpec) -> ErrorReply:
 
 
 def key_of(headers: Mapping[str, str]) -> str:
-    """The key of a request. Raises ProviderError."""
+    """Returns the key of a request. Raises ProviderError."""
     key = bearer(headers) or headers.get("x-goog-api-key")
     if not key:
         raise provider_error("unauthorized", NO_KEY, code="")
@@ -343,7 +343,7 @@ def key_of(headers: Mapping[str, str]) -> str:
 
 
 def called(call: ToolCall, arguments: str) -> dict[str, Any]:
-    """A call with its members in order."""
+    """Returns a call with its members in order."""
     row = call_row(call, arguments)
     function = row["function"]
     return {
@@ -354,13 +354,13 @@ def called(call: ToolCall, arguments: str) -> dict[str, Any]:
 
 
 def listed(name: str) -> dict[str, Any]:
-    """A model in the list."""
+    """Returns a model as the list shows it."""
     row = model_row(name)
     return {"id": row["name"], "object": "model", "owned_by": "google", "display_name": row["displayName"]}
 
 
 def check_members(provider: "Gemini", native: Mapping[str, Any], model: type[BaseModel]) -> None:
-    """Raises ProviderError for members that Google does not know."""
+    """Raises ProviderError for members that Google doesn't know."""
     unknown = [name for name in native if name not in model.model_fields]
     if unknown and provider.settings.strict_members:
         raise provider_error(
@@ -369,7 +369,7 @@ def check_members(provider: "Gemini", native: Mapping[str, Any], model: type[Bas
 
 
 def misfit(error: ValidationError) -> Exception:
-    """A value of a wrong type, in Google's words."""
+    """Returns Google's message for a value of the wrong type."""
     first = error.errors(include_url=False)[0]
     path = [str(step) for step in first["loc"] if not str(step).startswith("<")]
     if first["type"] == "missing":
@@ -378,5 +378,5 @@ def misfit(error: ValidationError) -> Exception:
 
 
 def invalid(message: str) -> str:
-    """A complaint about a body."""
+    """Returns the error for a body."""
     return f"Invalid JSON payload received. {message}"

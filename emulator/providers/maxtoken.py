@@ -1,6 +1,6 @@
 """MaxToken: `POST /v1/chat/completions` on api.maxtoken.io, with four documented errors and `stream` true by default.
 
-The document shows only requests and errors. The answer follows DeepSeek R1's format of 2025, inferred.
+The document shows only requests and errors. Answers follow DeepSeek R1's format of 2025 (inferred).
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ from emulator.request import Controls, HttpRequest, ModelRequest
 
 MODEL = "deepseek-r1"
 SIBLINGS = ("gpt-4o-2024-08-06", "gemini-2.0-flash", "qwen3-max", "claude-opus-4-5-20251101")
-"""Models with pages of their own: none of them thinks."""
+"""Models with pages of their own; none of them thinks."""
 
 
 class MaxTokenMessage(MessageBody):
@@ -28,7 +28,7 @@ class MaxTokenMessage(MessageBody):
 
 class MaxTokenBody(ChatBody):
     messages: Many[MaxTokenMessage]
-    max_tokens: Annotated[int | None, honored("by all models but deepseek-r1, whose page has none")] = None
+    max_tokens: Annotated[int | None, honored("by all models except deepseek-r1, whose page lists none")] = None
 
 
 class MaxTokenSettings(Settings):

@@ -1,6 +1,6 @@
 """deadlock on the Nadles gateway: `POST /{model_name}/completion`, its own envelope, web search, sorted keys.
 
-Request and answer are documented; the stream and the error bodies are inferred.
+Requests and answers are documented; the stream and the error bodies are inferred.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +34,13 @@ MODEL = "deepseek-r1-distill-llama-70b-websearch"
 MODEL_IN_ANSWERS = "deepseek-ai/DeepSeek-R1-Distill-Llama-70B"
 OTHER_MODEL = "deepseek-v3"
 WEIGHTS = {MODEL: MODEL_IN_ANSWERS, OTHER_MODEL: "deepseek-ai/DeepSeek-V3"}
-"""What answers call each model: by its weights, not by its route."""
+"""The name of each model in answers: that of its weights, not of its route."""
 PLANS: Mapping[str, tuple[tuple[str, ...], Price, int | None]] = {
     "metered": ((MODEL,), per_million("1.16", "1.16", "1.16"), None),
     "one_off": ((MODEL, OTHER_MODEL), per_million("3.938", "3.938", "3.938"), 1_000_000),
     "free": ((MODEL, OTHER_MODEL), per_million("0", "0", "0"), 4_000),
 }
-"""The models, the price and the tokens of each product: metered by the month, paid once, free each month."""
+"""The models, price and tokens of each product: metered monthly, paid once, or free every month."""
 MAX_TOKENS = 2048
 
 
@@ -61,16 +61,17 @@ class NadlesBody(ChatBody):
 
 class NadlesSettings(Settings):
     plan: Literal["metered", "one_off", "free"] = "metered"
-    """The subscribed product: it decides the models, the price and how many tokens there are."""
+    """The subscribed product, which determines the models, the price and the number of tokens."""
     plan_tokens: int | None = None
-    """How many tokens a key has: in total with `one_off` (1,000,000 if null), otherwise per month (`free`: 4,000)."""
+    """The tokens of each key: in total with `one_off` (null: 1,000,000), otherwise per month (`free`: 4,000)."""
     quota_crossing: Literal["serve", "refuse"] = "serve"
-    """What happens to the call that crosses the limit: it is served and the next one is refused, or it is refused
-    itself once its answer would have been complete."""
+    """What happens to the call that crosses the limit: it is served and the next one is rejected, or it is itself
+    rejected when its answer would be complete.
+    """
     gateway_buffers: bool = False
     """Whether the gateway holds a stream back until it ends, to count its tokens, and then sends everything at once."""
     models: NameList | None = None
-    """The models of the active plan; all others are forbidden. Null: those of `plan`."""
+    """The models of the active plan; all others are forbidden. Null: the models of `plan`."""
     out_of_range: Literal["reject", "clamp", "ignore"] = "reject"
     """What to do with a number outside its range: reject it, clamp it, or replace it with the default."""
     inline_think: bool = True
@@ -82,7 +83,7 @@ class NadlesSettings(Settings):
 
 
 class NadlesStream(ChatCompletions[NadlesBody, "Nadles"]):
-    """The stream, inferred: chunks of the same software, then the rest of the envelope."""
+    """The inferred stream: chunks of the same software, then the rest of the envelope."""
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         runs = super().stream(replace(completion, model=shown_model(completion)), request)
@@ -155,13 +156,15 @@ class NadlesChat(NadlesStream):
         return Controls(max_tokens=limit, searches=body.search_web)
 
     def adapt(self, reply: Reply, request: ModelRequest) -> Reply:
-        """There is no field for reasoning: the model writes it into its text. Without search, there are no sources."""
+        """There is no field for reasoning, so the model writes it into its text. Without a search, there are no
+        sources.
+        """
         reply = reply.flat()
         if not request.controls.searches and self.provider.settings.summaries == "searched":
             reply = replace(reply, sources=())
         if reply.reasoning is None:
             return reply
-        if request.model == OTHER_MODEL:  # it does not think
+        if request.model == OTHER_MODEL:  # this model doesn't think
             return replace(reply, reasoning=None)
         content = reply.content
         if self.provider.settings.inline_think:
@@ -236,7 +239,7 @@ class Nadles(ServesDeepSeek[NadlesSettings]):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that the key may use."""
+        """The models that a key may use."""
         given: tuple[str, ...] | None = self.settings.models
         return PLANS[self.settings.plan][0] if given is None else given
 
@@ -259,7 +262,7 @@ class Nadles(ServesDeepSeek[NadlesSettings]):
 
 
 def shown_model(completion: Completion) -> str:
-    """The model as answers call it."""
+    """Returns the name of a model in answers."""
     return WEIGHTS.get(completion.model, completion.model)
 
 

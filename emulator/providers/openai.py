@@ -1,6 +1,6 @@
-"""OpenAI's API on api.openai.com: chats, responses, embeddings, moderations, models; also under Azure's paths.
+"""OpenAI's API on api.openai.com: chat, responses, embeddings, moderations, models; also under Azure's paths.
 
-What it sends is public: its reference, the types of its SDKs, and what others captured; see docs/providers.md.
+Its wire format is public: the API reference, the types in the SDKs, and captured traffic; see docs/providers.md.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,9 @@ from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 PER_MESSAGE, PER_ANSWER, PER_IMAGE = 4, 3, 85
-"""Tokens around each message (the role is one of them), before the answer, and for each image: OpenAI's own recipe."""
+"""The tokens around each message (including the role), before the answer, and for each image, as OpenAI documents
+them.
+"""
 CREATED = 1_700_000_000
 QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
@@ -34,7 +36,7 @@ QUOTA = (
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """The id of a tool call."""
+    """Returns the id of a tool call."""
     return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
@@ -55,7 +57,7 @@ class OpenAI(OpenAILimits):
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion", "public"),
         Operation("responses", "POST", "/v1/responses", "a response", "public", dialect="responses"),
         Operation(
-            "input_tokens", "POST", "/v1/responses/input_tokens", "the tokens of a request", "public",
+            "input_tokens", "POST", "/v1/responses/input_tokens", "the token count of a request", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
@@ -63,15 +65,15 @@ class OpenAI(OpenAILimits):
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "delete_response", "DELETE", "/v1/responses/{response_id}", "forget it", "public",
+            "delete_response", "DELETE", "/v1/responses/{response_id}", "deletes a stored response", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "cancel_response", "POST", "/v1/responses/{response_id}/cancel", "cancel a background response", "public",
+            "cancel_response", "POST", "/v1/responses/{response_id}/cancel", "cancels a background response", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
-            "input_items", "GET", "/v1/responses/{response_id}/input_items", "the input of a response", "public",
+            "input_items", "GET", "/v1/responses/{response_id}/input_items", "the input of a stored response", "public",
             is_completion=False, dialect="responses",
         ),
         Operation(
@@ -84,12 +86,12 @@ class OpenAI(OpenAILimits):
         ),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
         Operation("model", "GET", "/v1/models/{model}", "one model", "public", is_completion=False),
-        Operation("chat", "POST", "/deployments/{deployment}/chat/completions", "a chat on Azure's path", "public"),
+        Operation("chat", "POST", "/deployments/{deployment}/chat/completions", "a chat at Azure's path", "public"),
         Operation("chat", "POST", "/openai/deployments/{deployment}/chat/completions", "the same", "public"),
-        Operation("responses", "POST", "/responses", "a response on Azure's path", "public", dialect="responses"),
+        Operation("responses", "POST", "/responses", "a response at Azure's path", "public", dialect="responses"),
         Operation("responses", "POST", "/openai/responses", "the same", "public", dialect="responses"),
         Operation(
-            "embeddings", "POST", "/deployments/{deployment}/embeddings", "embeddings on Azure's path", "public",
+            "embeddings", "POST", "/deployments/{deployment}/embeddings", "embeddings at Azure's path", "public",
             is_completion=False, dialect="embeddings",
         ),
         Operation(
@@ -157,13 +159,13 @@ class OpenAI(OpenAILimits):
         "conflict": ErrorSpec(409, "The request conflicts with another one. Please try again.", "server_error"),
     }  # fmt: skip
 
-    # The way in
+    # Requests
 
     def credential(self, headers: Mapping[str, str]) -> str | None:
         return bearer(headers) or headers.get("api-key")
 
     def model_of(self, http_request: HttpRequest, sent: str) -> str:
-        """The model that is asked for; at Azure the deployment. Raises ProviderError."""
+        """Returns the requested model or, at Azure, the deployment. Raises ProviderError."""
         deployment = http_request.parameters.get("deployment")
         is_azure = not http_request.path.startswith("/v1/")
         if is_azure and "api-version" not in parse_qs(http_request.query):
@@ -185,7 +187,7 @@ class OpenAI(OpenAILimits):
         return sent
 
     def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
-        """The body as JSON. Raises ProviderError."""
+        """Returns the body as parsed JSON. Raises ProviderError."""
         try:
             native = large.loads(http_request.body)
         except orjson.JSONDecodeError:
@@ -240,7 +242,7 @@ class OpenAI(OpenAILimits):
             return model_row(name)
         return super().listing(request, balance)
 
-    # Refusals
+    # Errors
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         if http_request is not None and reply.message is None and reply.body is None:
@@ -266,11 +268,11 @@ class OpenAI(OpenAILimits):
 
 
 def model_row(name: str) -> dict[str, Any]:
-    """A model as the list tells it."""
+    """Returns a model as the list shows it."""
     created = CREATED + seeded.roll("created", name) % 60_000_000
     return {"id": name, "object": "model", "created": created, "owned_by": "system"}
 
 
 def masked(key: str) -> str:
-    """A key as an error shows it."""
+    """Returns a key as an error shows it."""
     return key if len(key) <= 8 else f"{key[:4]}{'*' * min(len(key) - 8, 24)}{key[-4:]}"

@@ -1,4 +1,4 @@
-"""A provider that speaks chat completions, and says in one class where it differs."""
+"""A base for providers that speak chat completions and state all their differences in one class."""
 
 from typing import Any, Generic
 
@@ -10,7 +10,7 @@ from emulator.providers.base import Provider, SettingsT_co
 
 
 class ChatDialect(ChatCompletions[BodyT, Vendor], Provider[SettingsT_co], Generic[SettingsT_co, BodyT]):
-    """A provider whose chat completions are its own: the dialect's vendor and the vendor's dialect in one."""
+    """A provider that is also its own chat completions dialect."""
 
     def __init__(self, settings: SettingsT_co | None = None) -> None:
         Provider.__init__(self, settings)

@@ -1,4 +1,4 @@
-"""The body of OpenAI's chat completions."""
+"""The request body of OpenAI's chat completions."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -48,7 +48,7 @@ OpenAIContent = Annotated[
 
 
 class CallBody(Strict):
-    """A call that the model made before: of a function, or of a tool that takes any text."""
+    """A call in an earlier turn of the model: of a function, or of a tool that takes any text."""
 
     id: str
     type: Literal["function", "custom"]
@@ -90,14 +90,14 @@ class StreamOptions(Strict):
 
 
 class OpenAIBody(ChatBody):
-    """Every member that OpenAI knows; those that change nothing here may look as they like."""
+    """Every member that OpenAI knows. Members without an effect here may have any value."""
 
     model: str = ""
     messages: Many[OpenAIMessage]
     audio: Annotated[Any, IGNORED] = None
     frequency_penalty: Annotated[float | None, SAMPLING] = None
-    function_call: Annotated[Any, ignored("superseded by tool_choice")] = None
-    functions: Annotated[Any, ignored("superseded by tools")] = None
+    function_call: Annotated[Any, ignored("replaced by tool_choice")] = None
+    functions: Annotated[Any, ignored("replaced by tools")] = None
     logit_bias: Annotated[dict[str, Any] | None, SAMPLING] = None
     logprobs: bool | None = None
     max_completion_tokens: int | None = None
@@ -131,7 +131,7 @@ class OpenAIBody(ChatBody):
 
 
 def read_message(body: OpenAIMessage) -> Message:
-    """A message in neutral terms: developers speak for the system."""
+    """Converts a message to neutral terms; `developer` becomes `system`."""
     parts = body.content if isinstance(body.content, list) else ()
     text = body.content if isinstance(body.content, str) else "".join([part.text or "" for part in parts])
     return Message(
@@ -145,7 +145,7 @@ def read_message(body: OpenAIMessage) -> Message:
 
 
 def read_tools(offers: Any) -> tuple[Tool, ...]:
-    """The offered tools in neutral terms."""
+    """Converts the client's tools to neutral terms."""
     tools = []
     for offer in offers or ():
         said = offer.function if offer.type == "function" else offer.custom
@@ -156,7 +156,7 @@ def read_tools(offers: Any) -> tuple[Tool, ...]:
 
 
 def read_choice(choice: Any) -> str:
-    """`none`, `auto`, `required`, or `name:FUNCTION`."""
+    """Returns `none`, `auto`, `required` or `name:FUNCTION`."""
     if not isinstance(choice, Mapping):
         return choice if isinstance(choice, str) else "auto"
     said = choice.get(str(choice.get("type")))

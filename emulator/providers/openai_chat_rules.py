@@ -1,4 +1,4 @@
-"""What OpenAI rejects in the body of a chat completion, in its own words."""
+"""What OpenAI rejects in a chat completion, with its own messages."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -13,12 +13,12 @@ EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 
 
 DEFAULTS: Mapping[str, float] = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0}
-"""The only values that thinking models take."""
+"""The only values that reasoning models accept."""
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 
 def complaints_of_model(body: OpenAIBody, model: str) -> Iterator[ProviderError | None]:
-    """What a model does not take: thinking ones want no sampling, others no effort."""
+    """Yields the parameters that a model doesn't support: reasoning models take no sampling, others no effort."""
     if not is_thinker(model):
         if body.reasoning_effort is not None:
             yield wrong("Unrecognized request argument supplied: reasoning_effort")
@@ -39,7 +39,7 @@ def complaints_of_model(body: OpenAIBody, model: str) -> Iterator[ProviderError 
 
 
 def complaints_of_format(body: OpenAIBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the form that is asked for."""
+    """Yields the problems of the requested format."""
     form = body.response_format
     if form is None:
         return
@@ -63,7 +63,7 @@ def complaints_of_format(body: OpenAIBody) -> Iterator[ProviderError | None]:
 
 
 def complaints_of_tools(body: OpenAIBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the tools."""
+    """Yields the problems of the tools."""
     for number, offer in enumerate(body.tools or ()):
         said = offer.function if offer.type == "function" else offer.custom
         param = f"tools[{number}].{offer.type}"
@@ -93,7 +93,7 @@ def complaints_of_tools(body: OpenAIBody) -> Iterator[ProviderError | None]:
 
 
 def complaints_of_conversation(body: OpenAIBody) -> Iterator[ProviderError | None]:
-    """Every call has to be answered before the conversation goes on, and nothing else is answered so."""
+    """Yields tool calls without a result before the next message, and results without a call."""
     waiting: dict[str, None] = {}
     is_open = False
     for number, message in enumerate(body.messages):

@@ -1,4 +1,4 @@
-"""How OpenAI streams a chat completion: members and their order, usage, letters that level the lengths of events."""
+"""OpenAI's streams of chat completions: the members and their order, usage, obfuscation."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +8,7 @@ from emulator import tokens
 from emulator.dialects.base import PIECE
 from emulator.dialects.chat_blocks import annotations, call_piece, call_row, refused
 from emulator.dialects.chat_completions import ChatCompletions, logprob_rows
-from emulator.dialects.obfuscation import TAIL, leveled, tail_of, tails_of
+from emulator.dialects.obfuscation import TAIL, padded, tail_of, tails_of
 from emulator.providers.openai_chat_input import Json, OpenAIBody
 from emulator.providers.openai_models import is_thinker
 from emulator.reply import Choice, Completion
@@ -56,22 +56,22 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
             },
         }
 
-    def levels(self, request: ModelRequest) -> bool:
-        """Whether letters level the lengths of events."""
+    def pads(self, request: ModelRequest) -> bool:
+        """Whether letters pad the events."""
         asked = (request.body.get("stream_options") or {}).get("include_obfuscation")
         return self.provider.settings.obfuscation and asked is not False
 
     def stream(self, completion: Completion, request: ModelRequest) -> Iterator[FrameRun]:
         thoughts = [tokens.count(choice.reasoning or "") for choice in completion.choices]
         for run in super().stream(completion, request):
-            # Nobody sees the thoughts, but the answer begins after them.
+            # The thoughts are hidden, but the answer begins after them.
             yield replace(run, tokens=(max(thoughts),)) if run.part == "role" and any(thoughts) else run
 
     def chunk(self, completion: Completion, request: ModelRequest, choice: Choice, delta: Json, **how: Any) -> Json:
         chunk = super().chunk(completion, request, choice, delta, **how)
         chunk["service_tier"] = self.tier(request)
         chunk["system_fingerprint"] = self.fingerprint(completion, request)
-        if self.levels(request):
+        if self.pads(request):
             chunk["obfuscation"] = tail_of(str(delta))
         return in_order(chunk)
 
@@ -108,9 +108,9 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
             yield self.event(part, chunk, tokens=count)
 
     def pieces(self, part: Part, native: Json, text: str) -> FrameRun:
-        """The events of a text, of which `native` is one."""
+        """Returns the events of a text; `native` is one of them."""
         if "obfuscation" in native:
-            return leveled(self, part, {**native, "obfuscation": TAIL}, text)
+            return padded(self, part, {**native, "obfuscation": TAIL}, text)
         pieces = tokens.pieces(text)
         before, after = self.around(native)
         return FrameRun(part, before, pieces.escaped, after, pieces.counts)
@@ -131,11 +131,11 @@ class OpenAIChatStream(ChatCompletions[OpenAIBody, "OpenAI"]):
             chunk["service_tier"] = self.tier(request)
             chunk["system_fingerprint"] = self.fingerprint(completion, request)
             chunk["usage"] = self.usage(completion)
-            if self.levels(request):
+            if self.pads(request):
                 chunk["obfuscation"] = tail_of("usage", completion.usage.total)
             yield self.event("usage", in_order(chunk))
 
 
 def in_order(chunk: Json) -> Json:
-    """The members of an event in the order in which they stand."""
+    """Puts the members of an event in order."""
     return {name: chunk[name] for name in ORDER if name in chunk}

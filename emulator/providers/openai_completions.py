@@ -1,4 +1,4 @@
-"""Chat completions as OpenAI speaks them: what which model refuses, refusals, letters that level events."""
+"""OpenAI's chat completions: parameters that depend on the model, refusals, obfuscation."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -54,7 +54,7 @@ class OpenAIChat(OpenAIChatStream):
     }
     Body = OpenAIBody
 
-    # The way in
+    # Requests
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         body, native = self.read(http_request, OpenAIBody)
@@ -79,7 +79,7 @@ class OpenAIChat(OpenAIChatStream):
         return words.misfit(error.errors(include_url=False)[0])
 
     def all_complaints(self, body: OpenAIBody, model: str) -> Iterator[ProviderError | None]:
-        """What may be wrong with a body of the right types."""
+        """Yields the problems of a body whose types are right."""
         if not body.messages:
             yield words.empty("messages")
         yield from [bounds.complaint(body) for bounds in BOUNDS]

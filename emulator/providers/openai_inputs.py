@@ -1,4 +1,4 @@
-"""OpenAI's endpoints that look at texts and write none: embeddings and moderations."""
+"""OpenAI's endpoints that read texts but don't generate any: embeddings and moderations."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -27,18 +27,18 @@ CATEGORIES = (
 
 
 OF_IMAGES = ("self-harm", "self-harm/instructions", "self-harm/intent", "sexual", "violence", "violence/graphic")
-"""The categories that images are looked at for."""
+"""The categories that apply to images."""
 
 
 class InputBody(Strict):
-    """What is to be looked at."""
+    """The inputs to moderate."""
 
     model: str = ""
     input: Any = None
 
 
 class EmbeddingsBody(InputBody):
-    """What is to be embedded."""
+    """The inputs to embed."""
 
     dimensions: int | None = None
     encoding_format: str | None = None
@@ -131,7 +131,7 @@ class Moderations(Dialect["OpenAI"]):
 
 
 def read(provider: "OpenAI", http_request: HttpRequest, model: type[BodyType]) -> tuple[dict[str, Any], BodyType]:
-    """A body that holds an input. Raises ProviderError."""
+    """Parses a body with an input. Raises ProviderError."""
     native = provider.json_of(http_request)
     if provider.settings.strict_members:
         unknown = [name for name in native if name not in model.model_fields]
@@ -144,7 +144,7 @@ def read(provider: "OpenAI", http_request: HttpRequest, model: type[BodyType]) -
 
 
 def is_input(value: Any) -> bool:
-    """Whether it is a text, a list of texts, a list of tokens, or a list of such lists."""
+    """Whether an input is a text, a list of texts, a list of tokens, or a list of such lists."""
     if not isinstance(value, list):
         return isinstance(value, str)
     kinds = {type(each) for each in value}
@@ -154,7 +154,7 @@ def is_input(value: Any) -> bool:
 
 
 def looked_at(value: Any) -> list[tuple[str, bool]]:
-    """Each text of a moderation, and whether images go with it."""
+    """Returns each text to moderate, and whether it comes with images."""
     if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
         texts = [str(each.get("text") or "") for each in value if each.get("type") == "text"]
         return [("".join(texts), len(texts) < len(value))]

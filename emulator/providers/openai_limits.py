@@ -1,4 +1,4 @@
-"""What a key may use of OpenAI in a minute: requests and tokens, as headers report it."""
+"""OpenAI's limits per minute for a key: requests and tokens, as headers report them."""
 
 from math import ceil
 
@@ -19,7 +19,7 @@ LEARN = "Visit https://platform.openai.com/account/rate-limits to learn more."
 
 
 class OpenAILimits(Provider[OpenAISettings]):
-    """A provider with OpenAI's limits. Its settings say how many there are."""
+    """A provider with OpenAI's limits; its settings state them."""
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         duration = 80 + seeded.roll("duration", request_id) % 400
@@ -72,7 +72,7 @@ class OpenAILimits(Provider[OpenAISettings]):
 
 
 def duration(seconds: float) -> str:
-    """A span of time as OpenAI writes it: `17ms`, `1s`, `6m0s`."""
+    """Formats a duration as OpenAI does: `17ms`, `1s`, `6m0s`."""
     milliseconds = ceil(seconds * 1000)
     if milliseconds < 1000:
         return f"{milliseconds}ms"

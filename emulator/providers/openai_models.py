@@ -1,6 +1,6 @@
-"""OpenAI's models: which there are, which of them think before they answer, what their tokens cost.
+"""OpenAI's models: reasoning, context lengths, prices.
 
-Names, prices and what is refused are public (the SDK's own list, platform.openai.com, developers.openai.com).
+All of this is public (the SDK's own list, platform.openai.com, developers.openai.com).
 """
 
 import re
@@ -22,15 +22,15 @@ MODELS = (*CHAT_MODELS, *DIMENSIONS, *MODERATION_MODELS)
 FINE_TUNED = "ft:"
 
 THINKS = re.compile(r"(ft:)?(o\d|gpt-[5-9])(?!.*-chat)")
-"""The models that think before they answer."""
+"""The models that reason before they answer."""
 THINKS_IF_TOLD = re.compile(r"(ft:)?gpt-(5\.\d|[6-9])")
-"""Those that do not, as long as no effort is asked for."""
+"""Those that don't reason unless a request asks for an effort."""
 CONTEXTS = (
     ("gpt-6", 1_050_000), ("gpt-5.6", 1_050_000), ("gpt-5.5", 1_050_000), ("gpt-5.4", 1_050_000), ("gpt-5", 400_000),
     ("gpt-4.1", 1_047_576), ("gpt-4o", 128_000), ("gpt-4-turbo", 128_000), ("gpt-4", 8_192), ("gpt-3.5", 16_385),
     ("o", 200_000),
 )  # fmt: skip
-"""How many tokens a prompt and its answer may have together, by what a model's name begins with."""
+"""The maximum tokens of prompt and answer together, by the beginning of a model's name."""
 PRICES: tuple[tuple[str, Price], ...] = (
     ("gpt-6-astra", per_million("10", "50", "1")),
     ("gpt-6.2-astra", per_million("10", "50", "1")),
@@ -65,34 +65,34 @@ PRICES: tuple[tuple[str, Price], ...] = (
     ("text-embedding-3-large", per_million("0.13", "0", "0.13")),
     ("text-embedding-ada-002", per_million("0.10", "0", "0.10")),
 )
-"""What tokens cost, by what a model's name begins with; the first that fits counts."""
+"""Prices by the beginning of a model's name; the first match applies."""
 FREE = per_million("0", "0", "0")
 
 
 def base_of(model: str) -> str:
-    """The model that a fine-tuned one was made of; any other is itself."""
+    """Returns the base of a fine-tuned model; for any other model, the model itself."""
     return model.removeprefix(FINE_TUNED).partition(":")[0]
 
 
 def price_of(model: str) -> Price:
-    """What tokens of a model cost; nothing is charged for unknown ones."""
+    """Returns the price of a model's tokens; unknown models are free."""
     name = base_of(model)
     return next((price for prefix, price in PRICES if name.startswith(prefix)), FREE)
 
 
 def context_of(model: str) -> int:
-    """How many tokens a prompt and its answer may have together."""
+    """Returns the maximum tokens of prompt and answer together."""
     name = base_of(model)
     return next((length for prefix, length in CONTEXTS if name.startswith(prefix)), 1_050_000)
 
 
 def is_thinker(model: str) -> bool:
-    """Whether a model can think before it answers."""
+    """Whether a model can reason before it answers."""
     return THINKS.match(model) is not None
 
 
 def thinks(model: str, effort: str | None) -> bool:
-    """Whether it does so with this effort; None: no effort is asked for."""
+    """Whether a model reasons with this effort; None: the request asks for none."""
     if not is_thinker(model):
         return False
     return effort != "none" if effort is not None else THINKS_IF_TOLD.match(model) is None

@@ -1,4 +1,4 @@
-"""Responses as OpenAI itself speaks them: kept and gone on from, made in the background, their thoughts hidden."""
+"""OpenAI's own responses: stored, continued by later requests, created in the background, with hidden thoughts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -58,19 +58,20 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
     """Responses that are stored, continued by later requests, and created in the background."""
 
     weighs_words = False
+    has_stored = True
     Body: ClassVar[type[OpenAIResponsesBody]] = OpenAIResponsesBody
 
-    # What a vendor may say otherwise
+    # What vendors override
 
     def json_of(self, http_request: HttpRequest) -> dict[str, Any]:
-        """The body as JSON. Raises ProviderError."""
+        """Returns the body as parsed JSON. Raises ProviderError."""
         raise NotImplementedError
 
     def named_model(self, http_request: HttpRequest, sent: str) -> str:
-        """The requested model. Raises ProviderError."""
+        """Returns the requested model. Raises ProviderError."""
         raise NotImplementedError
 
-    # The way in
+    # Requests
 
     def body_of(self, operation: str) -> type[BaseModel] | None:
         if operation == "cancel_response":
@@ -99,7 +100,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         return ModelRequest(http_request, model, messages, bool(body.stream), controls_of(body, model), key, native)
 
     def read(self, http_request: HttpRequest) -> tuple[OpenAIResponsesBody, Mapping[str, Any]]:
-        """The typed body and the native one. Raises ProviderError."""
+        """Returns the typed body and the parsed JSON. Raises ProviderError."""
         native = self.json_of(http_request)
         if self.refuses_unknown_members:
             for name in native:
@@ -113,7 +114,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
     def complaints(
         self, body: OpenAIResponsesBody, model: str, store: ResponseStore | None
     ) -> Iterator[ProviderError | None]:
-        """What may be wrong with a body of the right types."""
+        """Yields the problems of a body whose types are right."""
         if body.input is None and body.previous_response_id is None and body.prompt is None:
             yield wrong(
                 "One of \"input\" or \"previous_response_id\" or 'prompt' or 'conversation' must be provided.",
@@ -155,6 +156,18 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
 
     # What is kept
 
+    def stored_ids(self, http_request: HttpRequest) -> Sequence[str]:
+        if (id := http_request.parameters.get("response_id")) is not None:
+            return (id,)
+        if b'_id"' not in http_request.body and b'"id"' not in http_request.body:
+            return ()
+        try:
+            body, _ = self.read(http_request)
+        except ProviderError:
+            return ()
+        named = [body.previous_response_id, *[item.id for item in body.items]]
+        return tuple(dict.fromkeys(id for id in named if id))
+
     def is_immediate(self, request: ModelRequest) -> bool:
         return bool(request.body.get("background")) and not request.stream
 
@@ -168,6 +181,8 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         body = super().body(completion, request)
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)
+        if not (body["background"] or request.stream):
+            begins = ready = 0.0  # nobody knows its id before all of it is sent
         choice = completion.choices[0]
         instructions = 1 if request.body.get("instructions") else 0
         answer = Message("assistant", choice.content, choice.reasoning, choice.tool_calls)
@@ -190,7 +205,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
             case "cancel_response":
                 if not stored.body["background"]:
                     raise wrong("Cannot cancel a synchronous response.")
-                stored.canceled = stored.canceled or store.now() < stored.ready
+                store.cancel(stored)
             case "input_items":
                 return page(stored.items, parse_qs(http_request.query))
         return as_of(stored, store.now())
@@ -210,7 +225,7 @@ class OpenAIResponses(KeptResponses["OpenAI"]):
 
 
 def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
-    """A thought, shown as the request wants it; the words are those that are left of it in the end."""
+    """Marks how a thought is shown: with a summary or encrypted content, if the request asks for them."""
     if not isinstance(block, Thought):
         return block
     summary = (block.summary or "") if is_summed_up else None
@@ -221,7 +236,7 @@ def _marked(block: Block, is_summed_up: bool, is_sealed: bool) -> Block:
 
 
 def as_of(stored: StoredResponse, now: float) -> Json:
-    """A response as it is at a moment."""
+    """Returns a stored response as it is at a time."""
     if stored.canceled:
         status = "cancelled"
     elif now >= stored.ready:
@@ -233,7 +248,7 @@ def as_of(stored: StoredResponse, now: float) -> Json:
 
 
 def input_items(input: Any, id: str) -> Iterator[Json]:
-    """What a request said, as items."""
+    """Yields the input of a request as items."""
     items = [{"role": "user", "content": input}] if isinstance(input, str) else input or []
     for index, item in enumerate(items):
         kind = item.get("type") or "message"
@@ -249,7 +264,7 @@ def input_items(input: Any, id: str) -> Iterator[Json]:
 
 
 def page(items: Sequence[Json], query: Mapping[str, list[str]]) -> Json:
-    """One page of a list, the newest first unless the query says otherwise."""
+    """Returns a page of a list, newest first unless the query says otherwise."""
     ordered = list(items) if query.get("order", ["desc"])[0] == "asc" else list(reversed(items))
     after = query.get("after", [""])[0]
     start = next((place + 1 for place, item in enumerate(ordered) if item["id"] == after), 0)
@@ -265,11 +280,11 @@ def page(items: Sequence[Json], query: Mapping[str, list[str]]) -> Json:
     }
 
 
-# What is asked for
+# Parameters
 
 
 def controls_of(body: OpenAIResponsesBody, model: str) -> Controls:
-    """The parameters that shape the answer."""
+    """Returns the parameters that shape the answer."""
     form, schema = read_format(body.format)
     effort = body.reasoning.effort if body.reasoning is not None else None
     return Controls(
@@ -286,4 +301,4 @@ def controls_of(body: OpenAIResponsesBody, model: str) -> Controls:
     )
 
 
-# What may be wrong
+# Validation

@@ -1,4 +1,4 @@
-"""The body of OpenAI's responses."""
+"""The request body of OpenAI's responses."""
 
 from typing import Annotated, Any, Literal
 
@@ -28,7 +28,7 @@ class OpenAIReasoning(ReasoningBody):
 
 
 class OpenAIResponsesBody(ResponsesBody):
-    """Every member that OpenAI knows; those that change nothing here may look as they like."""
+    """Every member that OpenAI knows. Members without an effect here may have any value."""
 
     model: str = ""
     input: OpenAIInput | None = None  # type: ignore[assignment]  # the items that OpenAI knows
@@ -43,7 +43,7 @@ class OpenAIResponsesBody(ResponsesBody):
     moderation: Annotated[Any, IGNORED] = None
     parallel_tool_calls: Annotated[bool | None, ECHOED] = None
     previous_response_id: str | None = None
-    prompt: Annotated[Any, ignored("it stands in for an input, which is empty then")] = None
+    prompt: Annotated[Any, ignored("replaces the input, which is then empty")] = None
     prompt_cache_key: Annotated[str | None, ECHOED] = None
     prompt_cache_options: Annotated[Any, IGNORED] = None
     prompt_cache_retention: Annotated[Any, ECHOED] = None
@@ -52,7 +52,9 @@ class OpenAIResponsesBody(ResponsesBody):
     store: bool | None = None
     stream_options: dict[str, Any] | None = None
     tool_choice: ToolChoice | None = None
-    truncation: Annotated[Literal["auto", "disabled"] | None, honored("auto: no prompt is too long; echoed")] = None
+    truncation: Annotated[
+        Literal["auto", "disabled"] | None, honored("with auto, no prompt is too long; repeated in the answer")
+    ] = None
 
 
 COUNTED = only(OpenAIResponsesBody, "input", "instructions", "tools", "previous_response_id")

@@ -1,4 +1,4 @@
-"""How OpenAI writes a response: the ids of its items, summaries of hidden thoughts, letters that level events."""
+"""The format of OpenAI's responses: ids of items, summaries of hidden thoughts, obfuscation."""
 
 from collections.abc import Sequence
 from typing import Any, Generic
@@ -19,7 +19,7 @@ class OpenAIResponseItems(Responses[VendorT], Generic[VendorT]):
     final_name = True
 
     def is_padded(self) -> bool:
-        """Whether letters level the lengths of events."""
+        """Whether letters pad the events."""
         return True
 
     def make_id(self, entropy: bytes) -> str:
@@ -107,7 +107,7 @@ def without_status(item: Json) -> Json:
 
 
 def offered(tool: Any) -> Any:
-    """A tool as a response repeats it."""
+    """Returns a tool as a response repeats it."""
     if not isinstance(tool, dict) or tool.get("type") != "function":
         return tool
     return {"description": None, "parameters": None, **tool, "strict": tool.get("strict") is not False}

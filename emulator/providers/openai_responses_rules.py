@@ -1,4 +1,4 @@
-"""What OpenAI rejects in the body of a response, in its own words."""
+"""What OpenAI rejects in a request for a response, with its own messages."""
 
 import base64
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ INCLUDED = {
 
 
 SEALED = "gAAAAAB"
-"""What thoughts that only the provider can read begin with."""
+"""The prefix of encrypted thoughts."""
 
 
 ITEMS = (
@@ -49,7 +49,7 @@ def sealed_of(text: str) -> str:
 
 
 def unsealed(sealed: str) -> str | None:
-    """The thought; None when nobody here has sealed it."""
+    """Returns the thought; None if `sealed_of` did not make it."""
     try:
         data = base64.urlsafe_b64decode(sealed.removeprefix(SEALED))
     except ValueError:
@@ -60,7 +60,7 @@ def unsealed(sealed: str) -> str | None:
 
 
 def kept(id: str, store: ResponseStore | None) -> tuple[ResponseStore, StoredResponse]:
-    """A response that is kept. Raises ProviderError."""
+    """Returns a stored response. Raises ProviderError."""
     stored = store.get(id) if store is not None else None
     if store is None or stored is None:
         raise provider_error("not_found", f"Response with id '{id}' not found.")
@@ -68,7 +68,7 @@ def kept(id: str, store: ResponseStore | None) -> tuple[ResponseStore, StoredRes
 
 
 def previous(id: str, store: ResponseStore | None) -> StoredResponse:
-    """The response that a request goes on from. Raises ProviderError."""
+    """Returns the response that a request continues. Raises ProviderError."""
     stored = store.get(id) if store is not None else None
     if stored is None:
         raise wrong(
@@ -78,7 +78,7 @@ def previous(id: str, store: ResponseStore | None) -> StoredResponse:
 
 
 def referred(body: OpenAIResponsesBody, store: ResponseStore | None) -> Any:
-    """The input with the items that it only names, and with the words of sealed thoughts."""
+    """Returns the input with referenced items resolved and encrypted thoughts decrypted."""
     if not isinstance(body.input, list):
         return body.input
     items: list[ItemBody] = []
@@ -93,7 +93,7 @@ def referred(body: OpenAIResponsesBody, store: ResponseStore | None) -> Any:
 
 
 def complaints_of_model(body: OpenAIResponsesBody, model: str) -> Iterator[ProviderError | None]:
-    """What a model does not take."""
+    """Yields the parameters that a model doesn't support."""
     effort = body.reasoning.effort if body.reasoning is not None else None
     if not is_thinker(model):
         if effort is not None:
@@ -110,7 +110,7 @@ def complaints_of_model(body: OpenAIResponsesBody, model: str) -> Iterator[Provi
 
 
 def complaints_of_format(body: OpenAIResponsesBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the form that is asked for."""
+    """Yields the problems of the requested format."""
     form = body.format
     kind = form.get("type")
     if kind not in ("text", "json_object", "json_schema"):
@@ -132,7 +132,7 @@ def complaints_of_format(body: OpenAIResponsesBody) -> Iterator[ProviderError | 
 
 
 def complaints_of_tools(body: OpenAIResponsesBody) -> Iterator[ProviderError | None]:
-    """What may be wrong with the tools."""
+    """Yields the problems of the tools."""
     for number, tool in enumerate(body.tools or ()):
         param = f"tools[{number}].name"
         if tool.type not in ("function", "custom"):
@@ -157,7 +157,7 @@ def complaints_of_tools(body: OpenAIResponsesBody) -> Iterator[ProviderError | N
 
 
 def complaints_of_items(body: OpenAIResponsesBody, store: ResponseStore | None) -> Iterator[ProviderError | None]:
-    """What may be wrong with items: their kind, thoughts that are not known, calls that came without their thought."""
+    """Yields the problems of items: unknown types, unknown thoughts, calls without their thought."""
     given = {item.id for item in body.items}
     for number, item in enumerate(body.items):
         param = f"input[{number}]"
@@ -193,7 +193,7 @@ def complaints_of_items(body: OpenAIResponsesBody, store: ResponseStore | None) 
 
 
 def complaint_of_calls(messages: Sequence[Message]) -> ProviderError | None:
-    """Every call has to be answered, and nothing else is answered so."""
+    """Yields tool calls without a result, and results without a call."""
     open_calls: dict[str, None] = {}
     for message in messages:
         if message.role == "tool":

@@ -10,7 +10,7 @@ class OpenAISettings(Settings):
     strict_members: bool = True
     """Whether to reject members that OpenAI doesn't know; many compatible servers ignore them."""
     obfuscation: bool = True
-    """Whether events are padded to equal lengths if the request doesn't say."""
+    """Whether to pad events to similar lengths if the request doesn't say."""
     requests_per_minute: int | None = None
     """The requests per key and model; null reports 10,000 and enforces nothing."""
     tokens_per_minute: int | None = None

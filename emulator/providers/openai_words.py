@@ -1,4 +1,4 @@
-"""OpenAI's words for what is wrong with a request: each complaint has a code, and names the member."""
+"""OpenAI's error messages; each error has a code and names the member."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ EXPECTED = {
 
 
 def wrong(message: str, code: str | None = None, param: str | None = None) -> ProviderError:
-    """A complaint."""
+    """Returns an error."""
     return provider_error("bad_request", message, code=code, param=param)
 
 
@@ -37,7 +37,7 @@ def missing(param: str) -> ProviderError:
 
 
 def unsupported(param: str, instead: str = "") -> ProviderError:
-    """The model takes no such member."""
+    """Returns the error for a member that the model doesn't support."""
     hint = f" Use '{instead}' instead." if instead else ""
     return wrong(
         f"Unsupported parameter: '{param}' is not supported with this model.{hint}", "unsupported_parameter", param
@@ -45,7 +45,7 @@ def unsupported(param: str, instead: str = "") -> ProviderError:
 
 
 def not_default(param: str, value: Any, default: Any) -> ProviderError:
-    """The model takes the default only."""
+    """Returns the error for a value other than the default, if the model supports only that."""
     return wrong(
         f"Unsupported value: '{param}' does not support {shown(value)} with this model. Only the default "
         f"({shown(default)}) value is supported.",
@@ -78,7 +78,7 @@ def empty(param: str) -> ProviderError:
 
 
 def shown(value: Any) -> str:
-    """A value as a complaint shows it."""
+    """Formats a value for an error message."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer():
@@ -87,7 +87,7 @@ def shown(value: Any) -> str:
 
 
 def described(value: Any) -> str:
-    """What kind of value it is."""
+    """Describes the type of a value."""
     match value:
         case None:
             return "null"
@@ -106,7 +106,7 @@ def described(value: Any) -> str:
 
 
 def misfit(error: ErrorDetails) -> ProviderError:
-    """One validation error as OpenAI tells it."""
+    """Converts a validation error."""
     kind, path = error["type"], place(error["loc"])
     if kind == "missing":
         return missing(path)
@@ -126,7 +126,7 @@ def misfit(error: ErrorDetails) -> ProviderError:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The valid values of a number."""
+    """The range of a number."""
 
     name: str
     low: float
@@ -149,7 +149,7 @@ class Bounds:
 
 
 def complaint_of_schema(schema: Any, param: str, name: str) -> ProviderError | None:
-    """What strict mode demands of a schema: every object is closed, and needs all of its members."""
+    """Returns the error for a schema that breaks strict mode: objects must be closed and require all their members."""
     found = _open_object(schema, ())
     if found is None:
         return None

@@ -1,6 +1,7 @@
-"""OpenRouter on openrouter.ai: everybody's models in one form of chat completions, with members of its own.
+"""OpenRouter on openrouter.ai: the models of many vendors behind chat completions, with members of its own.
 
-What it sends is public (openrouter.ai/docs: its reference, its pages on reasoning, usage, errors and fallbacks).
+Its wire format is public (openrouter.ai/docs: the API reference, and the pages on reasoning, usage, errors and
+fallbacks).
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,7 +31,7 @@ MODELS: Mapping[str, tuple[str, Price]] = {
     "deepseek/deepseek-r1": ("DeepSeek: R1", per_million("0.55", "2.19", "0.14")),
     "openrouter/auto": ("Auto Router", per_million("2.5", "10", "1.25")),
 }
-"""The models that are served, with their titles and what their tokens cost."""
+"""The available models, with their titles and prices."""
 FREE = per_million("0", "0", "0")
 CREATED = 1_740_000_000
 CONTEXT = 128_000
@@ -42,9 +43,9 @@ PARAMETERS = (
 
 class OpenRouterSettings(Settings):
     models: NameList | None = tuple(MODELS)
-    """The models that are served, each also with `:free` and the like; any name when null."""
+    """The available models, each also with suffixes such as `:free`; null accepts any name."""
     credits: str = "10"
-    """What has been paid in, in USD, as `/credits` and `/key` report it."""
+    """The purchased credits in USD, as `/credits` and `/key` report them."""
     heartbeat: float | None = 5.0
     """Seconds between the `: OPENROUTER PROCESSING` comments of a stream that waits for its first token."""
 
@@ -67,8 +68,8 @@ class OpenRouter(Provider[OpenRouterSettings]):
     operations = (
         Operation("chat", "POST", "/api/v1/chat/completions", "a chat completion", "public"),
         Operation("models", "GET", "/api/v1/models", "the list of models", "public", is_completion=False),
-        Operation("key", "GET", "/api/v1/key", "what the key may do", "public", is_completion=False),
-        Operation("credits", "GET", "/api/v1/credits", "what was paid and used", "public", is_completion=False),
+        Operation("key", "GET", "/api/v1/key", "the limits of the key", "public", is_completion=False),
+        Operation("credits", "GET", "/api/v1/credits", "purchased and used credits", "public", is_completion=False),
     )
     example = (
         "/api/v1/chat/completions",
@@ -115,7 +116,7 @@ class OpenRouter(Provider[OpenRouterSettings]):
         name, _, variant = model.partition(":")
         return FREE if variant == "free" else MODELS.get(name, ("", FREE))[1]
 
-    # Beside chats
+    # Other operations
 
     def listing(self, request: ModelRequest, balance: Decimal | None = None) -> Any:
         paid = Decimal(self.settings.credits)
@@ -139,7 +140,7 @@ class OpenRouter(Provider[OpenRouterSettings]):
         return {"data": [self.model_row(name) for name in self.settings.models or MODELS]}
 
     def model_row(self, name: str) -> dict[str, Any]:
-        """A model as the list shows it."""
+        """Returns a model as the list shows it."""
         title, price = MODELS.get(name, (name, FREE))
         return {
             "id": name,
@@ -165,7 +166,7 @@ class OpenRouter(Provider[OpenRouterSettings]):
             "supported_parameters": list(PARAMETERS),
         }
 
-    # Refusals
+    # Errors
 
     def error(self, reply: ErrorReply, http_request: HttpRequest | None = None, request_id: str = "") -> PlannedBody:
         is_plain = reply.name == "unauthorized" and reply.message is None and reply.body is None

@@ -1,4 +1,4 @@
-"""OpenRouter's chat completions: the body that it reads, the members that it adds, and a stream that ends in usage."""
+"""OpenRouter's chat completions: the request body, its own members, and streams that end with usage."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -33,22 +33,24 @@ if TYPE_CHECKING:
 
 AUTO, DEFAULT = "openrouter/auto", "openai/gpt-4o"
 HOSTED_BY = {"openai": "OpenAI", "anthropic": "Anthropic", "google": "Google", "deepseek": "DeepSeek"}
-"""Who runs a model, by whose it is, where the request has no wish."""
+"""The host of each vendor's models, if the request has no preference."""
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh")
 
 
 class Reasoning(Strict):
-    """What is asked of the thoughts."""
+    """The options for thinking."""
 
     enabled: bool | None = None
     effort: str | None = None
-    max_tokens: Annotated[int | None, ignored("it turns thinking on; a thought is as long as it is scripted")] = None
+    max_tokens: Annotated[int | None, ignored("turns thinking on; the scenario determines how long a thought is")] = (
+        None
+    )
     exclude: bool | None = None
     summary: Annotated[str | None, IGNORED] = None
 
 
 class Preferences(Strict):
-    """Who may run the model."""
+    """The preferred hosts of the model."""
 
     order: Many[str] | None = None
     only: Many[str] | None = None
@@ -70,12 +72,12 @@ class OpenRouterMessage(MessageBody):
 
 class OpenRouterBody(ChatBody):
     model: str = ""
-    models: Annotated[Many[str] | None, honored("the first of them that is served answers")] = None
+    models: Annotated[Many[str] | None, honored("the first available one answers")] = None
     messages: Many[OpenRouterMessage]
     reasoning: Reasoning | None = None
     include_reasoning: bool | None = None
     provider: Preferences | None = None
-    n: Annotated[int | None, ignored("there is one choice")] = None
+    n: Annotated[int | None, ignored("there is always one choice")] = None
     stop: Stop | None = None
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
@@ -98,7 +100,7 @@ class OpenRouterBody(ChatBody):
     route: Annotated[str | None, IGNORED] = None
     transforms: Annotated[Any, IGNORED] = None
     plugins: Annotated[Any, IGNORED] = None
-    usage: Annotated[Any, ignored("it is always told")] = None
+    usage: Annotated[Any, ignored("usage is always reported")] = None
     parallel_tool_calls: Annotated[bool | None, IGNORED] = None
     user: Annotated[str | None, IGNORED] = None
     session_id: Annotated[str | None, IGNORED] = None
@@ -106,12 +108,12 @@ class OpenRouterBody(ChatBody):
 
     @property
     def limit(self) -> int | None:
-        """The most tokens to generate, under either name."""
+        """The maximum number of tokens to generate, under either name."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     @property
     def thinks(self) -> bool | None:
-        """Whether the model is to think; None: nothing is said of it."""
+        """Whether the model should think; None if the request does not say."""
         asked = self.reasoning
         if asked is None:
             return None
@@ -121,17 +123,17 @@ class OpenRouterBody(ChatBody):
 
 
 def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """The id of a tool call."""
+    """Returns the id of a tool call."""
     return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
 
 
 class OpenRouterStream(ChatCompletions[OpenRouterBody, "OpenRouter"]):
-    """A stream whose usage comes last, with or without being asked for, and whose errors are chunks."""
+    """A stream that always ends with usage and reports errors in chunks."""
 
     fails_as_a_whole: ClassVar[bool] = True
 
     def head(self, completion: Completion, request: ModelRequest, kind: str) -> dict[str, Any]:
-        """What stands before the choices."""
+        """Returns the members before the choices."""
         return {
             "id": completion.id,
             "provider": hosted_by(completion.model, request),
@@ -141,7 +143,7 @@ class OpenRouterStream(ChatCompletions[OpenRouterBody, "OpenRouter"]):
         }
 
     def native_reason(self, choice: Choice) -> str:
-        """The model's own word for why it ended."""
+        """Returns the model's own name for the finish reason."""
         return self.reason(choice) if choice.native_reason is None else choice.native_reason
 
     def usage(self, completion: Completion) -> dict[str, Any]:
@@ -224,11 +226,11 @@ class OpenRouterChat(OpenRouterStream):
         Range("frequency_penalty", -2, 2, "[-2, 2]"),
     )
 
-    # The way in
+    # Requests
 
     def model_of(self, http_request: HttpRequest, body: OpenRouterBody) -> str:
         names: list[str] = [*([body.model] if body.model else []), *(body.models or ())]
-        if body.model == AUTO:  # it chooses one of the others
+        if body.model == AUTO:  # the auto router chooses one of the others
             names = [*names[1:], DEFAULT]
         if not names:
             raise provider_error("bad_request", "No models provided")
@@ -302,7 +304,7 @@ class OpenRouterChat(OpenRouterStream):
 
 
 def hosted_by(model: str, request: ModelRequest) -> str:
-    """Who runs the model: the first whom the request wants, else whose it is."""
+    """Returns the host of a model: the request's first choice, or the model's own vendor."""
     wishes = request.body.get("provider") or {}
     for name in ("only", "order"):
         if wishes.get(name):
@@ -311,7 +313,7 @@ def hosted_by(model: str, request: ModelRequest) -> str:
 
 
 def shown(completion: Completion, request: ModelRequest) -> Completion:
-    """The answer without its thoughts, where the request wants none; they are paid for all the same."""
+    """Returns the answer without its thoughts if the request excludes them; they are charged anyway."""
     asked = request.body.get("reasoning") or {}
     if not asked.get("exclude") and request.body.get("include_reasoning") is not False:
         return completion
@@ -323,5 +325,5 @@ def shown(completion: Completion, request: ModelRequest) -> Completion:
 
 
 def details(text: str) -> list[dict[str, Any]]:
-    """A thought as its details tell it."""
+    """Returns a thought as `reasoning_details`."""
     return [{"type": "reasoning.text", "text": text, "format": "unknown", "index": 0}]

@@ -1,6 +1,6 @@
-"""Claude's messages as resellers serve them: Serevix behind its New API gateway, Cloudsway by its endpoints.
+"""Claude's messages from resellers: Serevix behind its New API gateway, Cloudsway at its endpoints.
 
-Paths and members are documented by both; errors are documented by neither, see docs/providers.md.
+Both document paths and members; neither documents errors. See docs/providers.md.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 
 CLAUDE = "claude"
-"""What the names of Claude's models begin with."""
+"""The prefix of Claude's model names."""
 MAX_TOKENS = 8192
-"""How long an answer of Serevix may be where the request does not say; New API fills that in."""
+"""The default `max_tokens` at Serevix, which New API fills in."""
 MODEL = "claude-opus-4-6"
-"""The model behind an endpoint of Cloudsway, where the request names none."""
+"""The default model of Cloudsway's endpoints."""
 
 
 class ResellsClaude(Provider[SettingsT_co]):
@@ -43,7 +43,7 @@ class ResellsClaude(Provider[SettingsT_co]):
 
 
 class ResoldMessages(ClaudeMessages[VendorT], Generic[VendorT]):
-    """Messages that a gateway passes on."""
+    """Messages that a gateway forwards."""
 
     @property
     def waits_after_opening(self) -> bool:
@@ -55,7 +55,7 @@ class ResoldMessages(ClaudeMessages[VendorT], Generic[VendorT]):
 
 
 class SerevixMessagesBody(ClaudeBody):
-    """Nothing but the model and the messages is required, and these have the gateway's own words when they miss."""
+    """Only the model and the messages are required; the gateway has its own errors for them."""
 
     model: str = ""
     max_tokens: int | None = None  # type: ignore[assignment]  # New API fills it in
@@ -93,7 +93,7 @@ class SerevixMessages(ResoldMessages["Serevix"]):
 
 
 class CloudswayMessagesBody(ClaudeBody):
-    """The samples name no model: the endpoint has one."""
+    """The samples name no model, since the endpoint determines it."""
 
     model: str = MODEL
 
@@ -121,7 +121,7 @@ class CloudswayMessages(ResoldMessages["Cloudsway"]):
 
 
 def _of_opus_4_8(body: ClaudeBody) -> Iterator[str]:
-    """What the page of Claude Opus 4.8 says of sampling: one value, or none at all."""
+    """Yields violations of the sampling rules on the page of Claude Opus 4.8: one value, or none at all."""
     for name, only in (("temperature", 1), ("top_p", 0.99)):
         if getattr(body, name) not in (None, only):
             yield f"{name}: only {only} is supported by this model"

@@ -1,4 +1,4 @@
-"""Gemini as gateways pass it on: Serevix (New API) with either form of a key, Cloudsway with its own, and also as chat
+"""Gemini from gateways: Serevix (New API) with either form of a key, Cloudsway with its own key and also as chat
 completions."""
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 CONTENT, ARRAY = GenerateContent.dialect, GenerateContentArray.dialect
 GOOGLE_CHAT = "google_chat"
 MODEL = "gemini-2.5-flash"
-"""What answers where neither the URL nor the body names a model."""
+"""The default model, if neither the URL nor the body names one."""
 
 
 def operations(base: str, mark: Mark = "documented") -> Iterator[Operation]:
-    """The two endpoints below a path."""
-    yield Operation(CONTENT, "POST", f"{base}generateContent", "an answer in Gemini's form", mark, dialect=CONTENT)
-    yield Operation(STREAM, "POST", f"{base}streamGenerateContent", "its pieces", mark, dialect=CONTENT)
+    """Yields the two endpoints below a path."""
+    yield Operation(CONTENT, "POST", f"{base}generateContent", "an answer in Gemini's format", mark, dialect=CONTENT)
+    yield Operation(STREAM, "POST", f"{base}streamGenerateContent", "the same, streamed", mark, dialect=CONTENT)
 
 
 class ResellsGemini(Provider[SettingsT_co]):
-    """A provider of Google's models beside others: their tokens and prices are Google's."""
+    """A provider that serves Google's models among others, with Google's tokens and prices."""
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
         is_native = request.http_request.dialect in (CONTENT, ARRAY, GOOGLE_CHAT)
@@ -57,7 +57,7 @@ class SerevixContent(GenerateContent["Serevix"]):
 
 
 class SerevixArray(GenerateContentArray["Serevix"], SerevixContent):
-    """The same, streamed as an array."""
+    """The same, streamed as a JSON array."""
 
 
 class CloudswayBody(GenerateContentBody):
@@ -83,7 +83,7 @@ class CloudswayContent(GenerateContent["Cloudsway"]):
 
 
 class CloudswayArray(GenerateContentArray["Cloudsway"], CloudswayContent):
-    """The same, streamed as an array."""
+    """The same, streamed as a JSON array."""
 
 
 class CloudswayChatBody(GeminiChatBody):
@@ -112,5 +112,5 @@ class CloudswayChat(GoogleChat["Cloudsway"]):
         return (body.model or MODEL).removeprefix("models/")
 
     def controls(self, body: GeminiChatBody) -> Controls:
-        controls = super().controls(body)  # what is called is checked by no model here, so `validated` is `auto`
+        controls = super().controls(body)  # no model checks the calls here, so `validated` means `auto`
         return replace(controls, tool_choice="auto") if controls.tool_choice == "validated" else controls

@@ -1,4 +1,4 @@
-"""Pictures, vectors and responses as resellers serve them, by their documents."""
+"""Images, embeddings and responses from resellers, according to their documents."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
@@ -25,7 +25,7 @@ RATIOS = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9
 SIZES = ("1K", "2K", "4K")
 MAX_PICTURES = 10
 MAX_PROMPT = 32_000
-UNSCALED = ignored("its values are checked; pictures are not scaled")
+UNSCALED = ignored("its values are checked; images are not scaled")
 ONE_OF: Mapping[str, tuple[str, ...]] = {
     "size": ("auto", "1024x1024", "1536x1024", "1024x1536"),
     "quality": ("auto", "low", "medium", "high"),
@@ -34,7 +34,7 @@ ONE_OF: Mapping[str, tuple[str, ...]] = {
     "output_format": ("png", "jpeg", "webp"),
 }
 RESPONSES_MODEL = "gpt-5.4"
-"""The model behind an endpoint of Cloudsway that speaks responses, where the request names none."""
+"""The default model of Cloudsway's endpoints for responses."""
 
 
 # Serevix
@@ -68,7 +68,7 @@ class SerevixImages(Images[SerevixImagesBody, "Serevix"]):
 
 
 class SerevixEmbeddingsBody(Strict):
-    """What is to be embedded."""
+    """The inputs to embed."""
 
     model: str = ""
     input: Any = None
@@ -101,7 +101,7 @@ class SerevixEmbeddings(Embeddings["Serevix"]):
 
 SEREVIX = (
     Operation("images", "POST", "/v1/images/generations", "pictures", is_completion=False, dialect="images"),
-    Operation("embeddings", "POST", "/v1/embeddings", "texts as vectors", is_completion=False, dialect="embeddings"),
+    Operation("embeddings", "POST", "/v1/embeddings", "embeddings", is_completion=False, dialect="embeddings"),
 )
 
 
@@ -109,7 +109,7 @@ SEREVIX = (
 
 
 class CloudswayImagesBody(ImagesBody):
-    """One page wants a model, a newer one shows none."""
+    """One page requires a model, a newer one shows none."""
 
     size: Annotated[str | None, UNSCALED] = None
     quality: Annotated[str | None, UNSCALED] = None
@@ -117,7 +117,7 @@ class CloudswayImagesBody(ImagesBody):
     moderation: Annotated[str | None, UNSCALED] = None
     output_format: Annotated[str | None, UNSCALED] = None
     output_compression: Annotated[int | None, UNSCALED] = None
-    stream: Annotated[bool | None, ignored("pictures come whole")] = None
+    stream: Annotated[bool | None, ignored("images are not streamed")] = None
     partial_images: Annotated[int | None, UNSCALED] = None
     user: Annotated[str | None, IGNORED] = None
 
@@ -142,7 +142,7 @@ class CloudswayImages(Images[CloudswayImagesBody, "Cloudsway"]):
 
 
 def complaints_of_picture(body: CloudswayImagesBody) -> Iterator[str]:
-    """What may be wrong with what is asked of a picture."""
+    """Yields the problems of the options for images."""
     if not body.prompt:
         yield "prompt is required"
     if len(body.prompt) > MAX_PROMPT:
@@ -158,7 +158,7 @@ def complaints_of_picture(body: CloudswayImagesBody) -> Iterator[str]:
 
 
 def check_number(number: int | None) -> None:
-    """Raises ProviderError for too many pictures, or none."""
+    """Raises ProviderError for an invalid number of images."""
     if number is not None and not 1 <= number <= MAX_PICTURES:
         raise provider_error("bad_request", f"Invalid n: {number}, the valid range is [1, {MAX_PICTURES}]")
 
@@ -189,9 +189,9 @@ class CloudswayResponses(KeptResponses["Cloudsway"]):
 
 CLOUDSWAY = (
     Operation("responses", "POST", "/v1/ai/{endpointPath}/responses", "a response", dialect="responses"),
-    Operation("responses", "POST", "/v1/responses", "the same by the name of a model", "public", dialect="responses"),
+    Operation("responses", "POST", "/v1/responses", "the same, by model name", "public", dialect="responses"),
     Operation(
-        "get_response", "GET", "/v1/ai/{endpointPath}/responses/{response_id}", "a response that was kept", "inferred",
+        "get_response", "GET", "/v1/ai/{endpointPath}/responses/{response_id}", "a stored response", "inferred",
         is_completion=False, dialect="responses",
     ),
     Operation(

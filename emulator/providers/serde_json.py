@@ -1,9 +1,9 @@
-"""Where in a body something stands, and why a body is no JSON, as serde_json tells it: DeepSeek's server reads with it.
+"""Finds the positions of values in a body, and why a body is not JSON, as serde_json (DeepSeek's parser) reports it.
 
-It tells a place as `line L column C`. Columns count bytes, from 1, up to and with the last one that it has taken. So a
-complaint about a value points to its last byte, one about a list or a map to the byte before it, and one about a
-missing field to the brace that ends the map. Captured complaints about bodies of several lines agree
-(eclipse-theia/theia#15144, cline/cline#230); that it holds for all of them is inferred.
+A position has the form `line L column C`. Columns count bytes, starting at 1, up to the last byte consumed. So an error
+about a value points to its last byte, one about a list or a map to the byte before it, and one about a missing field to
+the brace that closes the map. Captured errors for bodies of several lines agree (eclipse-theia/theia#15144,
+cline/cline#230); it is inferred that all others do.
 """
 
 import re
@@ -17,9 +17,9 @@ Path = tuple[str | int, ...]
 """Keys and indexes from the top: `("messages", 0, "role")`."""
 
 MAX_VALUES = 200_000
-"""How many values are looked at before the search is given up: about a quarter of a second."""
-DEEPEST = 127
-"""serde_json goes no deeper."""
+"""The search ends after this many values, about a quarter of a second."""
+MAX_DEPTH = 127
+"""The maximum depth of serde_json."""
 
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
@@ -30,14 +30,14 @@ _WORDS = {b"n": b"null", b"t": b"true", b"f": b"false"}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a value stands: from its first byte to before the byte at `end`."""
+    """The bytes of a value, from `start` up to but not including `end`."""
 
     start: int
     end: int
 
 
 class Malformed(Exception):
-    """The body is no JSON. `path` is where the reader was; its last item is None where it looked for a key."""
+    """The body is not JSON. `path` is the parser's position; its last item is None if a key was expected."""
 
     def __init__(self, reason: str, path: tuple[str | int | None, ...], index: int) -> None:
         self.reason = reason
@@ -47,10 +47,10 @@ class Malformed(Exception):
 
 
 def spans(data: bytes, wanted: Collection[Path]) -> Mapping[Path, Span]:
-    """Where the values at `wanted` paths stand, of those that are found. Raises Malformed."""
+    """Returns the spans of the values at the `wanted` paths, as far as they are found. Raises Malformed."""
     reader = _Reader(data, frozenset(wanted))
     try:
-        reader.value(DEEPEST)
+        reader.value(MAX_DEPTH)
         reader.end()
     except _Enough:
         pass
@@ -58,8 +58,9 @@ def spans(data: bytes, wanted: Collection[Path]) -> Mapping[Path, Span]:
 
 
 def after_item(data: bytes, end: int) -> int:
-    """Where the reader stands once it has seen what follows an item of a list: past its comma and the blanks behind
-    it, or past the end of the list. There it is when it complains about an item that it took in as a whole first."""
+    """Returns the parser's position after an item of a list: past its comma and the whitespace after it, or past the
+    end of the list. serde reports errors there for items that it buffers.
+    """
     index = _after_space(data, end)
     if data[index : index + 1] == b",":
         return _after_space(data, index + 1)
@@ -67,7 +68,7 @@ def after_item(data: bytes, end: int) -> int:
 
 
 def position(data: bytes, index: int) -> str:
-    """`line 1 column 5` of a reader that has taken `index` bytes."""
+    """Formats the position of a parser that has consumed `index` bytes, such as `line 1 column 5`."""
     line_start = data.rfind(b"\n", 0, index) + 1
     line = data.count(b"\n", 0, line_start) + 1
     return f"line {line} column {index - line_start}"
@@ -80,12 +81,12 @@ def _after_space(data: bytes, index: int) -> int:
 
 
 class _Enough(Exception):
-    """More values than are looked at."""
+    """There are more than MAX_VALUES values."""
 
 
 @dataclass(slots=True)
 class _Reader:
-    """Reads as serde_json does, and stumbles over the same byte with the same words."""
+    """Parses as serde_json does, and fails at the same byte with the same message."""
 
     data: bytes
     wanted: frozenset[Path]
@@ -95,7 +96,7 @@ class _Reader:
     left: int = MAX_VALUES
 
     def peek(self) -> bytes:
-        """The next byte, or nothing at the end."""
+        """Returns the next byte; empty at the end."""
         return self.data[self.index : self.index + 1]
 
     def peek_past_space(self) -> bytes:
@@ -103,11 +104,11 @@ class _Reader:
         return self.peek()
 
     def taken(self, reason: str) -> Malformed:
-        """A complaint about what has just been taken."""
+        """Returns an error about what was just consumed."""
         return Malformed(reason, tuple(self.path), self.index)
 
     def next(self, reason: str) -> Malformed:
-        """A complaint about what comes next, which counts as taken where there is something."""
+        """Returns an error about the next byte, which counts as consumed if there is one."""
         return Malformed(reason, tuple(self.path), min(len(self.data), self.index + 1))
 
     def value(self, depth: int) -> None:
@@ -234,14 +235,14 @@ class _Reader:
             raise self.taken("number out of range")
 
     def digits(self) -> bool:
-        """Take digits; tells whether there were any."""
+        """Consumes digits. Returns whether there were any."""
         found = _DIGITS.match(self.data, self.index)
         assert found is not None
         self.index = found.end()
         return bool(found[0])
 
     def string(self) -> None:
-        """Take a string whose opening quote has been taken."""
+        """Consumes a string after its opening quote."""
         start = self.index
         while True:
             plain = _PLAIN.match(self.data, self.index)

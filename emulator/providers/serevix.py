@@ -1,7 +1,7 @@
 """Serevix: `POST /v1/chat/completions` and `GET /v1/models` on gateway.serevixai.ai, served by the New API gateway.
 
-Request and answer are documented. Errors, headers and the stream's details are New API's, inferred for Serevix from the
-format of its list of models.
+Requests and answers are documented. Errors, headers and the details of streams are New API's; for Serevix, this is
+inferred from the format of its list of models.
 """
 
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ MODELS = (
     "claude-haiku-4-5-20251001",
     "gemini-2.5-flash",
 )
-"""Those that the list shows where a scenario does not say."""
+"""The default models of the list."""
 INVALID_TOKEN_IN_CHINESE = "无效的令牌"
 
 
@@ -63,7 +63,7 @@ class Serevix(
     operations = (
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
-        Operation("models", "GET", "/v1/models/{model}", "one model of the list", "public", is_completion=False),
+        Operation("models", "GET", "/v1/models/{model}", "one model", "public", is_completion=False),
         *resold_claude.SEREVIX,
         *resold_media.SEREVIX,
         *resold_gemini.operations("/v1/v1beta/models/{model}:"),
@@ -93,13 +93,13 @@ class Serevix(
     errors: ClassVar[Mapping[str, ErrorSpec]] = NEW_API
     openai_profile: ClassVar[Mapping[str, ErrorSpec]] = OPENAI
 
-    # The way in
+    # Requests
 
     def route(self, method: str, path: str) -> tuple[Operation, Mapping[str, str]]:
         try:
             return super().route(method, path)
         except ProviderError:
-            if self.settings.error_profile == "new_api":  # its router knows methods and paths only together
+            if self.settings.error_profile == "new_api":  # its router only matches method and path together
                 raise provider_error("not_found") from None
             raise
 
@@ -122,7 +122,7 @@ class Serevix(
     # The answer
 
     def request_id(self, received: float, entropy: bytes) -> str:
-        """New API's format: the time in digits, then eight random characters."""
+        """Returns an id in New API's format: the time in digits, then eight random characters."""
         second = int(received)
         return f"{_digits(second)}{int((received - second) * 1e6):06}{seeded.letters(entropy, 8)}"
 
@@ -153,9 +153,9 @@ class Serevix(
                 "param": "model",
                 "code": "model_not_found",
             }
-        }  # with HTTP status 200, as New API does it
+        }  # with HTTP status 200, as New API does
 
-    # Refusals
+    # Errors
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         if self.settings.error_profile == "openai":
@@ -195,14 +195,14 @@ class Serevix(
 
 
 def owner(model: str) -> str:
-    """Whose a model is, in New API's words."""
+    """Returns New API's name for a model's owner."""
     if model.startswith(resold_claude.CLAUDE):
         return "claude"
     return "google gemini" if model.startswith("gemini-") else "deepseek"
 
 
 def endpoint_types(model: str) -> list[str]:
-    """What a model speaks, in New API's words."""
+    """Returns New API's names for the endpoint types of a model."""
     if model.startswith("text-embedding"):
         return ["embeddings"]
     own = ["image-generation"] if "image" in model else []
@@ -212,7 +212,7 @@ def endpoint_types(model: str) -> list[str]:
 
 
 def worded(message: str, http_request: HttpRequest) -> str:
-    """A text of the table in the language of the request, with what the request asked for."""
+    """Fills a message of the error table with the request's values, in the request's language."""
     if message == INVALID_TOKEN and http_request.headers.get("accept-language", "").lower().startswith("zh"):
         return INVALID_TOKEN_IN_CHINESE
     if "{model}" in message:
@@ -222,7 +222,7 @@ def worded(message: str, http_request: HttpRequest) -> str:
 
 
 def asked_model(body: bytes) -> str:
-    """The model in a body, if it can be parsed."""
+    """Returns the model in a body, if it can be parsed."""
     try:
         model = orjson.loads(body)["model"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
@@ -232,5 +232,5 @@ def asked_model(body: bytes) -> str:
 
 @lru_cache(maxsize=2)
 def _digits(second: int) -> str:
-    """A second as New API writes it into ids; the same for many requests."""
+    """Formats a second for New API's ids; cached, since many requests share it."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y%m%d%H%M%S")

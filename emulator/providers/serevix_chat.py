@@ -1,4 +1,4 @@
-"""Serevix's chat completions: the body that the gateway reads, its settings, and what it refuses."""
+"""Serevix's chat completions: the request body, the settings, and what the gateway rejects."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
@@ -31,7 +31,7 @@ from emulator.providers.openai_chat import ChatDialect
 from emulator.reply import Choice
 from emulator.request import Controls, HttpRequest, ModelRequest
 
-MAX_TOKENS = 2**30 - 1  # New API refuses more than half of the largest 32-bit integer
+MAX_TOKENS = 2**30 - 1  # New API rejects more than half of the largest 32-bit integer
 NO_MODEL = "Model name not specified, model name cannot be empty"
 
 
@@ -63,7 +63,7 @@ class SerevixBody(ChatBody):
 
     @property
     def limit(self) -> int | None:
-        """The most tokens to generate, under either name."""
+        """The maximum number of tokens to generate, under either name."""
         return self.max_tokens if self.max_tokens is not None else self.max_completion_tokens
 
 
@@ -83,13 +83,13 @@ class SerevixSettings(Settings):
     """Whether `response_format` may be a JSON schema. DeepSeek, behind the gateway, rejects it today, but SDK helpers
     need it."""
     gemini_alt: Literal["sse", "array"] = "sse"
-    """What a stream of Gemini's is that does not ask for `alt=sse`: events, as New API sends them, or an array."""
+    """The format of Gemini's streams without `alt=sse`: events, as New API sends them, or a JSON array."""
     heartbeat: float | None = 10.0
     """Seconds between the `: PING` comments of a stream that waits for its first token."""
 
 
 class SerevixChat(ChatDialect[SerevixSettings, SerevixBody]):
-    """Chat completions as New API passes them on to DeepSeek."""
+    """Chat completions as New API forwards them to DeepSeek."""
 
     Body = SerevixBody
     ranges = (
@@ -106,23 +106,24 @@ class SerevixChat(ChatDialect[SerevixSettings, SerevixBody]):
         return request
 
     def check_media_type(self, http_request: HttpRequest) -> None:
-        """Raises ProviderError for a body that New API does not read: it looks at the beginning of the header, in
-        exactly this case."""
+        """Raises ProviderError for a body that New API doesn't read: it checks the beginning of the header,
+        case-sensitively.
+        """
         is_json = http_request.headers.get("content-type", "").startswith("application/json")
         if not is_json and self.settings.content_type == "new_api":
             raise self.no_model()
 
     def check_model(self, model: str) -> None:
-        """Raises ProviderError for a model that is not served."""
+        """Raises ProviderError for an unknown model."""
         if self.settings.models is not None and model not in self.settings.models:
             raise provider_error("model_not_found")
 
     def no_model(self) -> Exception:
-        """The refusal of a request that names no model."""
+        """Returns the error for a request without a model."""
         return self.gateway(NO_MODEL)
 
     def gateway(self, message: str, code: str = "") -> Exception:
-        """An error from the gateway itself, before the upstream sees the request."""
+        """Returns an error of the gateway itself, before the upstream sees the request."""
         if self.settings.error_profile == "openai":
             return self.bad_request(message)
         return provider_error("bad_request", message, type="new_api_error", code=code)
@@ -131,7 +132,7 @@ class SerevixChat(ChatDialect[SerevixSettings, SerevixBody]):
         return self.gateway("Invalid request: invalid JSON request body")
 
     def not_of_type(self, error: ValidationError) -> Exception:
-        # The gateway is written in Go: null leaves a member empty, any other wrong type in what it reads is bad JSON.
+        # The gateway is written in Go: null leaves a member empty; any other wrong type in what it reads is bad JSON.
         first = error.errors(include_url=False)[0]
         if first["loc"] not in ((), ("model",)):
             return super().not_of_type(error)
@@ -160,7 +161,7 @@ class SerevixChat(ChatDialect[SerevixSettings, SerevixBody]):
         yield complaint_of_tool_messages(body.messages)
 
     def complaints_of_choices(self, body: SerevixBody) -> Iterator[str]:
-        """The words that DeepSeek behind the gateway does not know."""
+        """Yields the values that DeepSeek, behind the gateway, rejects."""
         if isinstance(body.tool_choice, str) and body.tool_choice not in TOOL_CHOICES:
             yield not_of_type(f"tool_choice: {unknown_variant(body.tool_choice, listed(TOOL_CHOICES))}")
         effort, efforts = body.reasoning_effort, DeepSeekDialect.efforts
@@ -168,7 +169,7 @@ class SerevixChat(ChatDialect[SerevixSettings, SerevixBody]):
             yield not_of_type(f"reasoning_effort: {unknown_variant(effort, listed(efforts))}")
 
     def thinks(self, body: SerevixBody) -> bool | None:
-        """Whether the model thinks: a reasoner always, others as the request says; None if it doesn't say."""
+        """Whether the model thinks: reasoners always do, others if the request says so; None if it doesn't say."""
         if "r1" in body.model.lower() or "reasoner" in body.model.lower():
             return True
         mode = body.thinking.type if body.thinking is not None else None

@@ -1,4 +1,4 @@
-"""Serevix's errors: those of the New API gateway, and those of OpenAI that other gateways send instead."""
+"""Serevix's errors: those of the New API gateway, and OpenAI's, which other gateways send instead."""
 
 from collections.abc import Mapping
 
@@ -39,7 +39,7 @@ NEW_API: Mapping[str, ErrorSpec] = {
     "not_implemented": ErrorSpec(501, "API not implemented", "new_api_error", "api_not_implemented"),
     "too_large": ErrorSpec(413, "request body too large", "new_api_error", "read_request_body_failed"),
 }  # fmt: skip
-"""The gateway's own."""
+"""The gateway's own errors."""
 OPENAI: Mapping[str, ErrorSpec] = {
     "unauthorized": ErrorSpec(401, "Incorrect API key provided.", "invalid_request_error", "invalid_api_key"),
     "forbidden": ErrorSpec(403, "You do not have access to {model}", "invalid_request_error", "model_not_found"),
@@ -68,4 +68,4 @@ OPENAI: Mapping[str, ErrorSpec] = {
     "method_not_allowed": ErrorSpec(405, "Not allowed to {method} on {path}.", "invalid_request_error"),
     "too_large": ErrorSpec(413, "Request too large", "invalid_request_error"),
 }  # fmt: skip
-"""OpenAI's, with `error_profile: openai`."""
+"""OpenAI's errors, for `error_profile: openai`."""

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from emulator.pytest_plugin.servers import Servers
 
 MARKERS = (
-    "emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): how the `emulator` "
-    "fixture is made; `record` is none, new, all or drifted; options are those of `Emulator`",
-    "emulator_faults(*faults, providers=()): the faults and the providers that the `emulator_faults` fixture runs the "
-    "test with, once for each pair",
+    "emulator(scenario=None, *, faults=(), provider=None, strict=None, record=None, **options): configures the "
+    "`emulator` fixture; `record` is none, new, all or drifted; options are those of `Emulator`",
+    "emulator_faults(*faults, providers=()): runs the test with the `emulator_faults` fixture, once for each fault and "
+    "provider",
 )
 SERVERS = pytest.StashKey["Servers"]()
 RUNNING = pytest.StashKey["EmulatorFixture"]()
@@ -26,7 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addini("emulator_scenario", "The scenario of tests whose marker names none; relative to the root directory.")
     parser.addini(
         "emulator_unmatched",
-        "What a request that matches no rule does to a test that passed: `fail` (default) or `ignore`.",
+        "What to do with a passed test that sent a request that no rule matches: `fail` (default) or `ignore`.",
         default="fail",
     )
     group = parser.getgroup("emulator", "LLM provider emulator")
@@ -56,17 +56,18 @@ def pytest_configure(config: pytest.Config) -> None:
     _leave_as_it_is(config)
     for path in config.getoption("--emulator-faults-report"):
         if not path.endswith((".md", ".xml")):
-            raise pytest.UsageError(f"--emulator-faults-report {path}: give a file that ends in .md or .xml.")
+            raise pytest.UsageError(f"--emulator-faults-report {path}: expected a file that ends in .md or .xml.")
     unmatched = config.getini("emulator_unmatched")
     if unmatched not in ("fail", "ignore"):
         raise pytest.UsageError(f"The setting emulator_unmatched is '{unmatched}': give fail or ignore.")
-    if not hasattr(config, "workerinput"):  # the table is the controller's
+    if not hasattr(config, "workerinput"):  # only the controller has the table
         config.pluginmanager.register(Matrix(config.getoption("--emulator-faults-report")), "emulator-faults-table")
 
 
 def _leave_as_it_is(config: pytest.Config) -> None:
-    """Keep pytest from rewriting the assertions of the emulator itself. It would compile all its modules anew, in each
-    process if bytecode is not kept, to explain assertions that no user ever sees fail."""
+    """Keeps pytest from rewriting the emulator's own assertions. It would recompile all its modules, in each process
+    if bytecode is not cached, to explain assertions that no user ever sees fail.
+    """
     hook = getattr(config.pluginmanager, "rewrite_hook", None)
     marked, known = getattr(hook, "_must_rewrite", None), getattr(hook, "_marked_for_rewrite_cache", None)
     if isinstance(marked, set) and isinstance(known, dict):
@@ -82,9 +83,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> "Iterator[EmulatorFixture]":
-    """An emulator of this test's own: a namespace on the server of the test process, with the environment set so that
-    clients find it and no key is real. `@pytest.mark.emulator(scenario=…, faults=[…], provider=…, strict=…)` says
-    how."""
+    """An emulator for this test: a namespace on the test process's server. The environment is set so that clients
+    find it and no key is real. `@pytest.mark.emulator(scenario=…, faults=[…], provider=…, strict=…)` configures it.
+    """
     from emulator.pytest_plugin.fixture import running
 
     servers = _servers(request.config)
@@ -97,8 +98,9 @@ def emulator(request: pytest.FixtureRequest) -> "Iterator[EmulatorFixture]":
 
 @pytest.fixture
 def emulator_faults(request: pytest.FixtureRequest, emulator: "EmulatorFixture") -> "EmulatorFixture":
-    """The fixture `emulator` with one fault in every answer, which is its `fault`, of its `provider`. The test runs
-    once for each fault and provider that `@pytest.mark.emulator_faults("reset", "429", providers=["openai"])` names."""
+    """The fixture `emulator` with one fault in every answer: its `fault`, at its `provider`. The test runs once for
+    each fault and provider in `@pytest.mark.emulator_faults("reset", "429", providers=["openai"])`.
+    """
     return emulator
 
 

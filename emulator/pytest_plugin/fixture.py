@@ -26,7 +26,7 @@ from emulator.state.namespace import safe_name
 
 
 class EmulatorFixture(NamespaceClient):
-    """The emulator of one test: a namespace of its own on a server that tests share."""
+    """The emulator of one test: its own namespace on a server that tests share."""
 
     def __init__(self, server: Emulator, name: str, settings: Settings) -> None:
         super().__init__(server._server, name, server)
@@ -35,18 +35,18 @@ class EmulatorFixture(NamespaceClient):
         self._is_scripted = settings.is_scripted
         self._failures: list[BaseException] = []
         self.recorder: Recorder | None = None
-        """What records for this test."""
+        """Records for this test."""
         self.problems: list[str] = []
         """What could not be recorded."""
         self.fault = None if settings.pair is None else settings.pair.fault
-        """The fault of this run of a test with `emulator_faults`, as it was named."""
+        """The fault of this run of a test with `emulator_faults`, as it is written there."""
         self.provider = settings.provider if settings.pair is None else settings.pair.provider
-        """The provider of this run, or the one that is served alone."""
+        """The provider of this run, or the only one that is served."""
         self.host, self.port = server.host, server.port
 
     @property
     def key(self) -> str:
-        """An API key that leads to this namespace, for clients whose base URL cannot be set."""
+        """An API key that selects this namespace, for clients whose base URL can't be set."""
         return f"sk-emu-{self.name}"
 
     @property
@@ -56,12 +56,12 @@ class EmulatorFixture(NamespaceClient):
         return self.url(provider) + (PROVIDERS[provider].sdk_base_path() or "")
 
     def namespace(self, name: str, scenario: Any = None, seed: int | None = None) -> NamespaceClient:
-        """Another namespace of this test."""
+        """Returns another namespace of this test."""
         return self._emulator.namespace(f"{self.name}/{name}", scenario, seed)
 
     def rule(self, rule: str | Mapping[str, Any] | None = None, /, **options: Any) -> str:
         __tracebackhide__ = True
-        if not self._is_scripted:  # from now on, the test's rules are all that answers
+        if not self._is_scripted:  # from now on, only the test's rules answer
             self._is_scripted = True
             own = self._settings.adapted(compile_scenario(NOTHING), self._settings.default_unmatched)
             self._change(lambda app: app.namespaces.load(app.namespaces.own(self.name), own))
@@ -80,20 +80,20 @@ class EmulatorFixture(NamespaceClient):
         return answer
 
     def report(self) -> str:
-        """The journal in short lines, for the report of a test that failed."""
+        """Returns the journal in short lines, for the report of a failed test."""
         exchanges = self.journal
         if not exchanges:
-            return f"no request came to {self.origin}"
+            return f"no request reached {self.origin}"
         return "\n".join([f"{counted(len(exchanges), 'request')}:", *lines(exchanges)])
 
     def finish_recording(self) -> None:
-        """Everything that was recorded is written from here on."""
+        """Returns once everything that was recorded is written."""
         recorder = self.recorder
         if recorder is not None:
             self._server.call_async(lambda app: recorder.close(), 60)
 
     def check(self) -> None:
-        """What is wrong although the test passed. Fails the test."""
+        """Checks a test that has passed, and fails it if requests were unmatched."""
         settings = self._settings
         if self._failures:
             raise self._failures[0]
@@ -129,7 +129,7 @@ def _is_scripted_error(error: Exception) -> bool:
 
 @contextmanager
 def running(request: pytest.FixtureRequest, servers: Servers) -> Iterator[EmulatorFixture]:
-    """The emulator for one test. What is wrong with its markers fails the test in one sentence."""
+    """Yields the emulator for one test. An invalid marker fails the test with one sentence."""
     fixture, wrong = None, ""
     try:
         fixture = _made(request, servers)
@@ -162,12 +162,12 @@ def _made(request: pytest.FixtureRequest, servers: Servers) -> EmulatorFixture:
 
 
 def environment_of(fixture: EmulatorFixture) -> dict[str, str]:
-    """The variables by which clients find the namespace, and nothing real."""
+    """Returns the variables with which clients find the namespace and nothing real."""
     alone, provider = fixture._server.options.provider, fixture.provider or DEFAULT_PROVIDER
     path = PROVIDERS[provider].sdk_base_path()
     base_url = None if path is None else fixture.url(provider) + path
     variables = isolated(fixture.origin, list(PROVIDERS), alone, base_url, os.environ)
-    if fixture.recorder is not None:  # who records needs the real keys
+    if fixture.recorder is not None:  # recording needs the real keys
         variables = {
             name: value for name, value in variables.items() if not (name.endswith("_API_KEY") and os.environ.get(name))
         }

@@ -1,4 +1,4 @@
-"""What the markers of a test say of its emulator."""
+"""The markers of a test that configure its emulator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ from emulator.server.relaying import upstream_of
 from emulator.state.compiled import CompiledScenario, compile_scenario
 
 OWN = ("scenario", "faults", "provider", "strict", "seed", "unmatched", "record", "upstream", "redact")
-"""What concerns the namespace of one test; the rest are options of the whole server."""
+"""The arguments for the namespace of one test; all others are options of the whole server."""
 SERVER = tuple(name for name in signature(Emulator.__init__).parameters if name not in ("self", "port", *OWN))
 KNOWN = (*OWN, *SERVER)
 NOTHING: Mapping[str, Any] = {"rules": []}
@@ -30,7 +30,7 @@ NOTHING: Mapping[str, Any] = {"rules": []}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the emulator of one test is made."""
+    """The configuration of one test's emulator."""
 
     scenario: Any = None
     faults: tuple[Fault, ...] = ()
@@ -39,23 +39,23 @@ class Settings:
     seed: int | None = None
     unmatched: str | None = None
     record: RecordOptions | None = None
-    """What is recorded, and where."""
+    """What to record, and where."""
     pair: Pair | None = None
     """The fault and provider of a test with `emulator_faults`."""
     server: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_scripted(self) -> bool:
-        """Whether the test has rules of its own from the beginning."""
+        """Whether the test has its own rules from the beginning."""
         return self.scenario is not None or self.record is not None
 
     @property
     def default_unmatched(self) -> str:
-        """What a request gets that matches no rule, once there are rules."""
+        """What to do with a request that matches no rule, once there are rules."""
         return self.unmatched or "error"
 
     def compiled(self, default: CompiledScenario) -> CompiledScenario:
-        """The scenario that the namespace starts with. Raises ScenarioError."""
+        """Returns the namespace's initial scenario. Raises ScenarioError."""
         if self.record is not None:
             return self.adapted(compiled_in(self.record), "error")
         base = default if self.scenario is None else compile_scenario(arguments.source(self.scenario))
@@ -63,7 +63,7 @@ class Settings:
         return self.adapted(base, self.unmatched or base.scenario.unmatched or unmatched)
 
     def adapted(self, compiled: CompiledScenario, unmatched: str | None) -> CompiledScenario:
-        """A scenario with the faults of the test, and with what it does with requests that match no rule."""
+        """Adds the test's faults, and its setting for unmatched requests, to a scenario."""
         changes: dict[str, Any] = {}
         faults = self.faults if self.pair is None else (self.pair.made, *self.faults)
         if faults:
@@ -76,11 +76,11 @@ class Settings:
 
 
 def settings_of(request: pytest.FixtureRequest) -> Settings:
-    """What the markers of a test say, the nearest first. Raises UsageError."""
+    """Returns the configuration from the markers of a test; the nearest one takes precedence. Raises UsageError."""
     said: dict[str, Any] = {}
     for marker in request.node.iter_markers("emulator"):
         if len(marker.args) > 1:
-            raise UsageError(f"the marker takes one argument by position, the scenario, not {len(marker.args)}")
+            raise UsageError(f"the marker takes one positional argument, the scenario, not {len(marker.args)}")
         given = {**dict(zip(("scenario",), marker.args, strict=False)), **marker.kwargs}
         said = {**given, **said}
     for name in said:
@@ -90,7 +90,7 @@ def settings_of(request: pytest.FixtureRequest) -> Settings:
     callspec = getattr(request.node, "callspec", None)
     pair: Pair | None = callspec.params.get("emulator_faults") if callspec is not None else None
     provider = said.get("provider")
-    if pair is not None:  # the marker's faults and providers are those to choose from
+    if pair is not None:  # the marker's faults and providers are the ones to choose from
         said.pop("faults", None)
         provider = None
     elif provider is not None:
@@ -114,16 +114,16 @@ def settings_of(request: pytest.FixtureRequest) -> Settings:
 
 
 def record_of(said: Mapping[str, Any], request: pytest.FixtureRequest) -> RecordOptions | None:
-    """What a test records: into `recordings/<file>/<test>` beside it. Raises UsageError."""
+    """Returns what a test records: into `recordings/<file>/<test>` next to it. Raises UsageError."""
     mode = said.get("record")
     if mode is None:
         return None
     arguments.one_of("record", mode, MODES)
     if said.get("scenario") is not None:
-        raise UsageError("the marker has record and scenario: what is recorded is the scenario, so remove one of them")
+        raise UsageError("the marker has record and scenario: the recording is the scenario, so remove one of them")
     upstreams = said.get("upstream") or {}
     if not isinstance(upstreams, Mapping) or not upstreams.keys() <= PROVIDERS.keys():
-        raise UsageError(f"the marker's upstream is {upstreams!r}: give a mapping from providers to URLs")
+        raise UsageError(f"the marker's upstream is {upstreams!r}: expected a mapping from providers to URLs")
     path: Path = request.node.path
     return RecordOptions(
         path.parent / "recordings" / path.stem / slug(request.node.name),
@@ -135,7 +135,7 @@ def record_of(said: Mapping[str, Any], request: pytest.FixtureRequest) -> Record
 
 
 def _placed(scenario: Any, request: pytest.FixtureRequest) -> Any:
-    """The scenario; the path of a file is looked for beside the test, then in the working directory."""
+    """Returns the scenario; a path is relative to the test's folder or to the working directory."""
     if scenario is None:
         named = request.config.getini("emulator_scenario")
         return str(request.config.rootpath / named) if named else None

@@ -1,4 +1,4 @@
-"""The table *your client x fault*: what became of each test with each fault and provider."""
+"""The table *your client x fault*: the result of each test with each fault and provider."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MAX_REASON = 160
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one test with one fault at one provider."""
+    """The result of one test with one fault at one provider."""
 
     test: str
     fault: str
@@ -31,7 +31,7 @@ class Matrix:
         self._rows: dict[tuple[str, str, str], Row] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A test's call is over, or what is around it failed."""
+        """Handles the report of a test's call, or of a failed setup or teardown."""
         for name, value in report.user_properties:
             if name != PROPERTY or not isinstance(value, dict) or (report.when != "call" and not report.failed):
                 continue
@@ -40,7 +40,7 @@ class Matrix:
             self._rows[row.test, row.fault, row.provider] = row
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the tables, and write the files."""
+        """Prints the tables, and writes the files."""
         if not self._rows:
             for path in self._paths:
                 terminalreporter.write_line(f"{path} was not written: no test used the `emulator_faults` fixture.")
@@ -54,7 +54,7 @@ class Matrix:
             try:
                 Path(path).write_text(self._written(path), encoding="utf-8")
             except OSError as error:
-                terminalreporter.write_line(f"{path} was not written: {error.strerror or error}.", red=True)
+                terminalreporter.write_line(f"{path} can't be written: {error.strerror or error}.", red=True)
             else:
                 terminalreporter.write_line(f"written: {path}")
 
@@ -69,7 +69,7 @@ class Matrix:
 
 
 def _reason(report: pytest.TestReport) -> str:
-    """Why it failed or was skipped, in one line."""
+    """Returns why it failed or was skipped, in one line."""
     if report.passed:
         return ""
     crash = getattr(report.longrepr, "reprcrash", None)
@@ -88,7 +88,7 @@ def _grid(rows: Sequence[Row]) -> tuple[list[str], list[str], dict[tuple[str, st
 
 
 def text(rows: Sequence[Row]) -> list[tuple[str, bool]]:
-    """The table in lines, each with whether something failed in it; then why."""
+    """Yields the lines of the table, each with whether it shows a failure, and then the reasons."""
     faults, providers, cells = _grid(rows)
     width = max(map(len, [*faults, "fault"]))
     columns = [max(len(provider), 4) for provider in providers]
@@ -105,7 +105,7 @@ def text(rows: Sequence[Row]) -> list[tuple[str, bool]]:
 
 
 def markdown(tests: dict[str, list[Row]]) -> str:
-    """All tables as Markdown."""
+    """Returns all tables as Markdown."""
     parts = ["# Your client × fault\n"]
     for test, rows in tests.items():
         faults, providers, cells = _grid(rows)
@@ -130,7 +130,7 @@ def _escaped(said: str) -> str:
 
 
 def junit(rows: Sequence[Row]) -> str:
-    """All rows as JUnit XML: a suite for each test and provider, a case for each fault."""
+    """Returns all rows as JUnit XML: a suite for each test and provider, a case for each fault."""
     from xml.etree import ElementTree as xml
 
     root = xml.Element("testsuites", name="emulator faults")
@@ -155,5 +155,5 @@ def junit(rows: Sequence[Row]) -> str:
 
 
 def printable(said: str) -> str:
-    """A text without the characters that XML cannot carry."""
+    """Returns a text without the characters that XML can't contain."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "\ufffd" for letter in said)

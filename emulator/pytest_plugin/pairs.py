@@ -1,4 +1,4 @@
-"""Which faults and providers the `emulator_faults` fixture runs a test with."""
+"""The faults and providers with which the `emulator_faults` fixture runs a test."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +26,7 @@ USUAL = (
     "reset:after_tokens=3",
     "split:size=1",
 )
-"""The faults where none are named: each of them happens, and none takes long."""
+"""The default faults: each of them happens in practice, and none takes long."""
 DEFAULT_PROVIDER = "openai"
 
 
@@ -43,7 +43,7 @@ class Pair:
 
 
 def pairs_of(metafunc: pytest.Metafunc) -> list[Pair]:
-    """The pairs for one test function. Raises CollectError for what there is not."""
+    """Returns the pairs for one test function. Raises CollectError for unknown faults or providers."""
     try:
         faults, providers = _named(metafunc)
         return [Pair(_spelled(fault), fault_of(fault), provider) for fault in faults for provider in providers]
@@ -85,7 +85,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _spelled(fault: Any) -> str:
-    """A fault in one line, as it stands in a table."""
+    """Returns a fault in one line, for a table."""
     if isinstance(fault, str | int):
         return str(fault)
     facts = fault.model_dump(exclude_unset=True, by_alias=True) if isinstance(fault, Fault) else dict(fault)

@@ -1,4 +1,4 @@
-"""The servers of one test process: one for all tests, and one more for each set of options of a whole server."""
+"""The servers of one test process: a shared one, and another one for each set of server options."""
 
 import os
 from typing import Any
@@ -10,21 +10,21 @@ Key = tuple[int, str]
 
 
 class Servers:
-    """Starts servers when they are needed, and keeps them until the session ends."""
+    """Starts servers on demand, and keeps them until the session ends."""
 
     def __init__(self) -> None:
         self._running: dict[Key, Emulator] = {}
 
     def get(self, options: dict[str, Any]) -> Emulator:
-        """A running server with these options of `Emulator`. Raises EmulatorError."""
-        key = (os.getpid(), repr(sorted(options.items())))  # in a forked process, the parent's cannot be used
+        """Returns a running server with these options of `Emulator`. Raises EmulatorError."""
+        key = (os.getpid(), repr(sorted(options.items())))  # in a forked process, the parent's servers can't be used
         server = self._running.get(key)
         if server is None:
             server = self._running[key] = Emulator(None, **options).start()
         return server
 
     def give_back(self, server: Emulator) -> None:
-        """A test is over. A server whose listening socket it left closed or broken is of no use to the next one."""
+        """Handles the end of a test: drops a server if the test has left its listening socket closed or broken."""
         if server._server.call(lambda: _is_whole(server._server.app, server)):
             return
         for key in [key for key, running in self._running.items() if running is server]:
@@ -32,7 +32,7 @@ class Servers:
         server.stop()
 
     def stop(self) -> None:
-        """Stop all of them."""
+        """Stops all servers."""
         for server in self._running.values():
             server.stop()
         self._running.clear()

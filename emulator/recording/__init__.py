@@ -1,1 +1,1 @@
-"""What a real provider said, kept in files: redaction, the key of a request, wire files, shapes and their drift."""
+"""Recordings of real providers: redaction, the digest of a request, wire files, shapes and their drift."""

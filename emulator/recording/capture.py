@@ -1,4 +1,4 @@
-"""From what went over the wire to what may be written: the same exchange without its secrets."""
+"""Redacts exchanges: from the bytes on the wire to what may be written."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from emulator.request import HttpRequest
 
 
 def captured(http_request: HttpRequest, followed: Followed, upstream: str, recorded: str) -> WireRecord:
-    """An exchange as it went, secrets and all."""
+    """An exchange as it was, including secrets."""
     return WireRecord(
         status=followed.status,
         reason=followed.reason,
@@ -40,7 +40,7 @@ def captured(http_request: HttpRequest, followed: Followed, upstream: str, recor
 
 
 def cleaned(wire: WireRecord, http_request: HttpRequest, redaction: Redaction) -> WireRecord:
-    """The same as it may be written. Raises when that cannot be made sure."""
+    """Returns the redacted exchange. Raises if redaction can't be guaranteed."""
     key = http_request.key
     shape = shape_of(wire.provider, wire.dialect) if wire.is_stream else None
     segments = [segment.data for segment in wire.segments]

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from emulator.errors import UsageError
-from emulator.recording.drift import LEVELS, Drift, drifts_in
+from emulator.recording.drift import LEVELS, Drift, Level, drifts_in
 from emulator.recording.folder import questions_in
 from emulator.recording.wire_file import SUFFIX, WireFileError, WireRecord, read
 
+BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+COLORS: dict[Level, str] = {"error": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[36m"}
+MAX_PLACES = 3
+"""The most kinds of events that are named in one line."""
 GITHUB = {"error": "error", "warning": "warning", "info": "notice"}
 
 
@@ -25,6 +29,11 @@ class Recorded:
     """Which of its answers it is, from 1."""
     path: Path
     wire: WireRecord
+
+    @property
+    def title(self) -> str:
+        """The question, with the number of the answer if it is not the first."""
+        return self.name if self.number == 1 else f"{self.name} (answer {self.number})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,35 +100,48 @@ def compared(old: Sequence[Recorded], new: Sequence[Recorded]) -> Comparison:
         other = found.pop((each.question, each.number), None)
         if other is None:
             drift = Drift("warning", "recording", "is missing")
-            result.rows.append(Row(drift, _name(each), str(each.path)))
+            result.rows.append(Row(drift, each.title, str(each.path)))
             continue
         result.compared += 1
         result.rows += _rows(each, other, drifts_in(each.wire, other.wire))
-    result.rows += [Row(Drift("info", "recording", "is new"), _name(each), str(each.path)) for each in found.values()]
+    result.rows += [Row(Drift("info", "recording", "is new"), each.title, str(each.path)) for each in found.values()]
     return result
 
 
 def _rows(old: Recorded, new: Recorded, drifts: Sequence[Drift]) -> list[Row]:
-    return [Row(drift, _name(new), str(new.path)) for drift in drifts]
-
-
-def _name(each: Recorded) -> str:
-    return each.name if each.number == 1 else f"{each.name} (answer {each.number})"
+    return [Row(drift, new.title, str(new.path)) for drift in drifts]
 
 
 # How it is shown
 
 
-def as_text(result: Comparison) -> str:
-    """A paragraph for each answer that differs, the worst first, and one line that sums it up."""
-    lines: list[str] = []
-    name = None
+def as_text(result: Comparison, *, is_colored: bool = False) -> str:
+    """A paragraph for each answer that differs, the worst first, and one line that sums it up. What is the same in
+    several kinds of events is one line."""
+    titles: dict[str, dict[Row, list[str]]] = {}
     for row in result.rows:
-        if row.name != name:
-            name = row.name
-            lines += ["", name] if lines else [name]
-        lines.append(f"  {row.drift}{f' [{row.mark}]' if row.mark else ''}")
-    return "\n".join([*lines, *([""] if lines else []), summed_up(result)])
+        same = replace(row, drift=replace(row.drift, where=""))
+        titles.setdefault(row.name, {}).setdefault(same, []).append(row.drift.where)
+    lines: list[str] = []
+    for name, rows in titles.items():
+        lines.append(_painted(BOLD, name, is_colored))
+        for row, places in rows.items():
+            drift = replace(row.drift, where=_listed(places))
+            mark = f" {_painted(DIM, f'[{row.mark}]', is_colored)}" if row.mark else ""
+            level, _, rest = str(drift).partition(":")
+            lines.append(f"  {_painted(COLORS[drift.level], level, is_colored)}:{rest}{mark}")
+        lines.append("")
+    return "\n".join([*lines, summed_up(result)])
+
+
+def _listed(places: Sequence[str]) -> str:
+    if len(places) > MAX_PLACES:
+        return f"{len(places)} kinds of events"
+    return " and ".join([", ".join(places[:-1]), places[-1]] if len(places) > 1 else places)
+
+
+def _painted(color: str, text: str, is_colored: bool) -> str:
+    return f"{color}{text}{PLAIN}" if is_colored else text
 
 
 def summed_up(result: Comparison) -> str:
@@ -135,7 +157,12 @@ def summed_up(result: Comparison) -> str:
 def as_json(result: Comparison) -> str:
     """Everything as JSON."""
     rows: list[dict[str, Any]] = [
-        {**asdict(row.drift), "name": row.name, "file": row.file, **({"mark": row.mark} if row.mark else {})}
+        {
+            **{name: getattr(row.drift, name) for name in ("level", "path", "message", "where")},
+            "name": row.name,
+            "file": row.file,
+            **({"mark": row.mark} if row.mark else {}),
+        }
         for row in result.rows
     ]
     return json.dumps({"compared": result.compared, "differences": rows}, indent=2, ensure_ascii=False)

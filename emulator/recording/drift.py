@@ -1,11 +1,13 @@
 """Compares the shapes of two recorded answers: which members, of which types, in which events, in which order."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from emulator.dialects.base import Meaning, WireShape
 from emulator.recording.readable import shape_of
+from emulator.recording.redaction import REDACTED
 from emulator.recording.wire_file import WireRecord
 
 Level = Literal["info", "warning", "error"]
@@ -14,11 +16,20 @@ MEANINGS: tuple[Meaning, ...] = ("reasoning", "content", "call_index", "finish",
 WORDS = {"call_index": "tool call"}
 UNSTABLE = frozenset(["date", "content-length", "transfer-encoding", "connection", "x-request-id", "request-id"])
 """Headers whose presence says nothing of an answer's shape."""
+FREE = frozenset(["args", "arguments", "input", "metadata", "parsed"])
+"""Members whose own members are the model's or the client's choice."""
+MAX_NOTED = 32
+"""How many different orders and values of one member are noted."""
+MAX_SHOWN = 60
+"""Characters of a value in a message."""
+
+Facts = Mapping[str, Mapping[str, frozenset[str]]]
+"""For each kind of event the values that a member can have, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One difference. New is info, missing a warning; another type, order or event is an error."""
+    """One difference. New is info, missing a warning; another type, order, event or fixed value is an error."""
 
     level: Level
     path: str
@@ -26,10 +37,23 @@ class Drift:
     message: str
     where: str = ""
     """The event of a stream that holds the member."""
+    known: frozenset[str] = frozenset()
+    """Of a value that is another one: what it could be, as JSON."""
 
     def __str__(self) -> str:
         place = f" in {self.where}" if self.where else ""
         return f"{self.level}: {self.path}{place} {self.message}"
+
+
+@dataclass(slots=True)
+class Member:
+    """What values stand in one place."""
+
+    types: set[str] = field(default_factory=set)
+    orders: set[tuple[str, ...]] = field(default_factory=set)
+    """Of objects: the names of their members, in their order."""
+    values: set[str] = field(default_factory=set)
+    """Texts, numbers and truth values, as JSON."""
 
 
 @dataclass(slots=True)
@@ -41,8 +65,8 @@ class Shape:
     headers: dict[str, str]
     events: list[str] = field(default_factory=list)
     """The kinds of events in the order in which each came first."""
-    members: dict[str, dict[str, set[str]]] = field(default_factory=dict)
-    """For each kind of event the types of each member; under an empty name those of a whole body."""
+    members: dict[str, dict[str, Member]] = field(default_factory=dict)
+    """For each kind of event its members by their paths; under an empty name those of a whole body."""
 
 
 def shape_in(wire: WireRecord) -> Shape:
@@ -53,7 +77,7 @@ def shape_in(wire: WireRecord) -> Shape:
     if not wire.is_stream:
         native = reader.read_body(wire.body)
         if native is not None:
-            _note(native, found.members.setdefault("", {}))
+            note(native, found.members.setdefault("", {}))
         return found
     for frame in reader.split(wire.body)[::2]:
         kind, native = _event(frame, reader)
@@ -62,7 +86,7 @@ def shape_in(wire: WireRecord) -> Shape:
         if kind not in found.events:
             found.events.append(kind)
         if native is not None:
-            _note(native, found.members.setdefault(kind, {}))
+            note(native, found.members.setdefault(kind, {}))
     return found
 
 
@@ -86,21 +110,29 @@ def _event(frame: bytes, reader: WireShape) -> tuple[str, Any]:
     return f"the chunk with {' and '.join(said)}" if said else "the chunk without text", native
 
 
-def members_of(native: Any) -> dict[str, set[str]]:
-    """Returns the path of each member in JSON, with the types of its values."""
-    types: dict[str, set[str]] = {}
-    _note(native, types)
-    return types
+def members_of(native: Any) -> dict[str, Member]:
+    """Returns everything in JSON by its path."""
+    members: dict[str, Member] = {}
+    note(native, members)
+    return members
 
 
-def _note(native: Any, types: dict[str, set[str]], path: str = "$") -> None:
-    types.setdefault(path, set()).add(type_of(native))
+def note(native: Any, members: dict[str, Member], path: str = "$") -> None:
+    """Adds everything in JSON to what is known by its path."""
+    member = members.setdefault(path, Member())
+    member.types.add(type_of(native))
     if isinstance(native, dict):
+        if path.rpartition(".")[2] in FREE:
+            return
+        if len(member.orders) < MAX_NOTED:
+            member.orders.add(tuple(native))
         for name, value in native.items():
-            _note(value, types, f"{path}.{name}")
+            note(value, members, f"{path}.{name}")
     elif isinstance(native, list):
         for value in native:
-            _note(value, types, f"{path}[]")
+            note(value, members, f"{path}[]")
+    elif native is not None and len(member.values) < MAX_NOTED:
+        member.values.add(json.dumps(native, ensure_ascii=False))
 
 
 def type_of(value: Any) -> str:
@@ -119,8 +151,9 @@ def type_of(value: Any) -> str:
     return "object"
 
 
-def drifts_in(old: WireRecord, new: WireRecord) -> list[Drift]:
-    """How the shape of one answer differs from that of another, the worst first."""
+def drifts_in(old: WireRecord, new: WireRecord, facts: Facts | None = None) -> list[Drift]:
+    """How the shape of one answer differs from that of another, the worst first; `facts`: which values `new` can have,
+    too."""
     one, other = shape_in(old), shape_in(new)
     found = [*_heads(one, other)]
     if one.is_stream == other.is_stream:
@@ -128,6 +161,7 @@ def drifts_in(old: WireRecord, new: WireRecord) -> list[Drift]:
         for kind in one.members:
             if kind in other.members:
                 found += _members(one.members[kind], other.members[kind], kind)
+                found += _values((facts or {}).get(kind, {}), one.members[kind], other.members[kind], kind)
     return sorted(found, key=lambda drift: LEVELS.index(drift.level))
 
 
@@ -160,21 +194,55 @@ def _events(one: Sequence[str], other: Sequence[str]) -> Iterator[Drift]:
             return
 
 
-def _members(one: dict[str, set[str]], other: dict[str, set[str]], where: str) -> Iterator[Drift]:
-    for path, types in one.items():
+def _members(one: dict[str, Member], other: dict[str, Member], where: str) -> Iterator[Drift]:
+    for path, member in one.items():
         if path not in other:
             if _has_parent(path, other):
                 yield Drift("warning", path, "is missing", where)
-        elif types.isdisjoint(other[path]):
-            yield Drift("error", path, f"was {_words(types)} and is {_words(other[path])}", where)
+        elif member.types.isdisjoint(other[path].types):
+            yield Drift("error", path, f"was {_words(member.types)} and is {_words(other[path].types)}", where)
+        elif (orders := _reordered(member.orders, other[path].orders)) is not None:
+            before, after = (", ".join(names) for names in orders)
+            yield Drift("error", path, f"had {before} and has {after}: the order has changed", where)
     for path in other:
         if path not in one and _has_parent(path, one):
             yield Drift("info", path, "is new", where)
 
 
-def _has_parent(path: str, types: dict[str, set[str]]) -> bool:
+def _reordered(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> tuple[list[str], list[str]] | None:
+    """An order in which no object had its members before, after the one it had: of the members that both have, those
+    between the first and the last whose place has changed."""
+    if not one:
+        return None
+    for new in sorted(other - one):
+        shared = [([name for name in old if name in new], [name for name in new if name in old]) for old in sorted(one)]
+        if all(before != after for before, after in shared):
+            before, after = shared[0]
+            moved = [place for place, (was, now) in enumerate(zip(before, after, strict=True)) if was != now]
+            return before[moved[0] : moved[-1] + 1], after[moved[0] : moved[-1] + 1]
+    return None
+
+
+def _values(
+    facts: Mapping[str, frozenset[str]], one: dict[str, Member], other: dict[str, Member], where: str
+) -> Iterator[Drift]:
+    for path, possible in facts.items():
+        if path not in one or path not in other or one[path].types.isdisjoint(other[path].types):
+            continue
+        strange = {value for value in other[path].values - possible if REDACTED not in value}
+        if strange:
+            yield Drift("error", path, f"was {_listed(possible)} and is {_listed(strange)}", where, possible)
+
+
+def _listed(values: set[str] | frozenset[str]) -> str:
+    return " or ".join(
+        value if len(value) <= MAX_SHOWN else f"{value[: MAX_SHOWN - 1].rstrip()}…" for value in sorted(values)
+    )
+
+
+def _has_parent(path: str, members: dict[str, Member]) -> bool:
     """Whether the object that holds a member is there too. The items of an empty list say nothing of the next one's."""
-    return not path.endswith("[]") and path.rpartition(".")[0] in types
+    return not path.endswith("[]") and path.rpartition(".")[0] in members
 
 
 def _words(types: set[str]) -> str:

@@ -1,4 +1,4 @@
-"""Exchanges that other tools have recorded: vcrpy's cassettes and HTTP archives, each read into plain data."""
+"""Parses the recordings of other tools: vcrpy's cassettes and HTTP archives."""
 
 import gzip
 import json
@@ -27,11 +27,11 @@ class Exchange(NamedTuple):
 
 
 class Unreadable(ValueError):
-    """What cannot be imported, and why."""
+    """The reason why something can't be imported."""
 
 
 def provider_at(url: str, given: str | None) -> tuple[str, str]:
-    """The provider behind a URL and the documented path. Raises Unreadable."""
+    """Returns the provider behind a URL, and the documented path. Raises Unreadable."""
     parts = urlsplit(url)
     path = unquote(parts.path)
     for name, provider in PROVIDERS.items():
@@ -40,14 +40,14 @@ def provider_at(url: str, given: str | None) -> tuple[str, str]:
         if path.startswith(f"/{name}/") and given in (None, name):
             return name, path.removeprefix(f"/{name}")
     if given is None:
-        raise Unreadable(f"{parts.hostname} is the host of no provider: --provider NAME says whose it is")
+        raise Unreadable(f"{parts.hostname} is not the host of any provider: name one with --provider NAME")
     return given, path
 
 
 def exchange_of(
     method: str, url: str, headers: Mapping[str, str], body: bytes, response: Followed, given: str | None
 ) -> Exchange:
-    """An exchange as the recorder would have seen it. Raises Unreadable."""
+    """Returns an exchange as the recorder would have seen it. Raises Unreadable."""
     name, path = provider_at(url, given)
     query = urlsplit(url).query
     lowered = {key.lower(): value for key, value in headers.items()}
@@ -57,7 +57,7 @@ def exchange_of(
 
 
 def response_of(status: int, headers: Sequence[tuple[str, str]], body: bytes, seconds: float = 0.0) -> Followed:
-    """A response that is there as a whole. Raises Unreadable for a body that cannot be decompressed."""
+    """Returns a complete response. Raises Unreadable for a body that can't be decompressed."""
     plain = decoded(body, next((value for name, value in headers if name.lower() == "content-encoding"), ""))
     kept = tuple((name, value) for name, value in headers if name.lower() not in FRAMING_HEADERS)
     is_stream = any(name.lower() == "content-type" and "event-stream" in value for name, value in kept)
@@ -72,21 +72,21 @@ def response_of(status: int, headers: Sequence[tuple[str, str]], body: bytes, se
 
 
 def decoded(body: bytes, encoding: str) -> bytes:
-    """A body as it was before it was compressed. What is none of that already was decompressed by who recorded it."""
+    """Returns the decompressed body. If it isn't compressed, the recording tool has already decompressed it."""
     try:
         if encoding == "gzip" and body[:2] == b"\x1f\x8b":
             return gzip.decompress(body)
         if encoding == "deflate" and body[:1] == b"\x78":
             return zlib.decompress(body)
     except (OSError, EOFError, zlib.error) as error:
-        raise Unreadable(f"its body is no {encoding}: {error}") from None
+        raise Unreadable(f"its body is not valid {encoding}: {error}") from None
     if encoding in ("br", "zstd") and body and body.lstrip()[:1] not in (b"{", b"[", b"d", b"e", b":"):
-        raise Unreadable(f"its body is compressed as {encoding}: record it without")
+        raise Unreadable(f"its body is compressed with {encoding}, which is not supported: record it uncompressed")
     return body
 
 
 def in_cassette(text: str, given: str | None) -> Iterator[Exchange | Unreadable]:
-    """The interactions of one of vcrpy's cassettes, YAML or JSON."""
+    """Yields the interactions of a vcrpy cassette, in YAML or JSON."""
     document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     for row in document["interactions"]:
         request, response = row["request"], row["response"]
@@ -117,7 +117,7 @@ def _bytes(body: Any) -> bytes:
 
 
 def in_har(text: str, given: str | None) -> Iterator[Exchange | Unreadable]:
-    """The entries of an HTTP archive."""
+    """Yields the entries of an HTTP archive."""
     for row in json.loads(text)["log"]["entries"]:
         request, response = row["request"], row["response"]
         try:

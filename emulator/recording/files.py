@@ -1,4 +1,4 @@
-"""Writes files whole or not at all: under their name stands either what was there before, or all of the new."""
+"""Writes files atomically: a file has either its old content or all of the new one."""
 
 import os
 import secrets
@@ -10,7 +10,7 @@ PREFIX = ".new-"
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Puts a file in place, on the disk, readable by its owner alone. Raises OSError, and then nothing has changed."""
+    """Writes a file to the disk, readable only by its owner. Raises OSError, and then nothing has changed."""
     temporary = path.with_name(f"{PREFIX}{secrets.token_hex(8)}")
     try:
         _write(temporary, data)
@@ -32,7 +32,7 @@ def _write(path: Path, data: bytes) -> None:
         while left:
             left = left[os.write(descriptor, left) :]
         os.fsync(descriptor)
-        if is_nameless:  # it gets a name once all of it is there
+        if is_nameless:  # it gets a name once it is complete
             _name(descriptor, path)
     finally:
         os.close(descriptor)
@@ -47,7 +47,7 @@ def _name(descriptor: int, path: Path) -> None:
 
 
 def _nameless(folder: Path) -> int | None:
-    """A file without a name, which is gone when the process is; None where there are none."""
+    """Opens a file without a name, which disappears with the process; None if that is not supported."""
     if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
         return None
     try:
@@ -57,7 +57,7 @@ def _nameless(folder: Path) -> int | None:
 
 
 def _sync_folder(folder: Path) -> None:
-    with suppress(OSError):  # not every system can
+    with suppress(OSError):  # not supported on every system
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -66,7 +66,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Removes what a writer left that was ended in the middle."""
+    """Removes the leftovers of a writer that was interrupted."""
     for path in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
             path.unlink()

@@ -1,4 +1,4 @@
-"""A folder of recordings: a scenario file for each question, and the wire files of its answers beside it."""
+"""A folder of recordings: a scenario file for each question, next to the wire files of its answers."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,16 +14,19 @@ from emulator.recording.redaction import Redaction
 from emulator.recording.wire_file import FOLDER, SUFFIX, WireFileError, WireRecord, read, written
 
 MAX_SLUG = 60
+OTHER_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
+NOT_IN_BLOCKS = re.compile(r"[ \t]\n|\r|[^\x20-\x7e\n\xa0-\ud7ff\ue000-\ufefe]")
+"""What a block of several lines cannot hold."""
 HEADER = """\
 # Recorded from {upstream} on {day}.
-# `recorded` finds the request by its digest; each `wire` file holds an answer as it was sent. An answer that is edited
-# here is given as it is written, and its wire file no longer counts.
+# `recorded` is the digest of the request, and each `wire` file holds an answer byte for byte. If you edit an answer
+# here, clients get what you wrote, and its wire file is ignored.
 """
 
 
 @dataclass(slots=True)
 class Question:
-    """One recorded request, and its answers in turn."""
+    """One recorded request, and its answers in order."""
 
     path: Path
     rule: dict[str, Any]
@@ -36,7 +39,7 @@ class Question:
 
 
 class Recordings:
-    """What a folder holds. Its writing methods block: a thread calls them, one at a time."""
+    """The contents of a folder. Its writing methods block, so a thread calls them, one at a time."""
 
     def __init__(self, folder: Path, redaction: Redaction | None = None) -> None:
         self.folder = folder
@@ -44,7 +47,7 @@ class Recordings:
         self.questions: dict[str, Question] = {}
 
     def prepare(self) -> None:
-        """Makes the folder, and reads what it holds. Raises OSError."""
+        """Creates the folder if necessary, and reads it. Raises OSError."""
         for folder in (self.folder, self.folder / FOLDER):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             sweep(folder)
@@ -53,8 +56,9 @@ class Recordings:
     def add(
         self, digest: str, wire: WireRecord, *, is_completion: bool, place: int | None = None, ends: bool = False
     ) -> Path:
-        """Writes an answer to a question: one more, or in place of that of a number from 1, which `ends` them. Raises
-        OSError; then nothing has changed."""
+        """Writes an answer to a question: a further one, or the one with this number (from 1), which is the last if
+        `ends`. Raises OSError, and then nothing has changed.
+        """
         name = name_of(wire)
         known = self.questions.get(digest)
         path = self.folder / f"{slug(f'{wire.provider} {name}')}-{digest[:8]}.yaml" if known is None else known.path
@@ -87,7 +91,7 @@ class Recordings:
 
 
 def questions_in(folder: Path) -> Iterator[tuple[str, Question]]:
-    """The recordings of a folder, or of one file, by their digests; what is none is passed over."""
+    """Returns the recordings of a folder or a file by their digests; other files are ignored."""
     for path in [folder] if folder.is_file() else sorted(folder.glob("*.yaml")):
         try:
             document = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -110,7 +114,7 @@ def _question(path: Path, rule: dict[str, Any]) -> Question:
 
 
 def wires_in(folder: Path) -> Iterator[tuple[str, int, WireRecord]]:
-    """Every recorded answer of a folder: the digest of its question, its number from 1, and the exchange."""
+    """Yields every recorded answer of a folder: the digest of its question, its number from 1, and the exchange."""
     for digest, question in questions_in(folder):
         for number, path in enumerate(question.wires, 1):
             try:
@@ -120,20 +124,28 @@ def wires_in(folder: Path) -> Iterator[tuple[str, int, WireRecord]]:
 
 
 def slug(text: str) -> str:
-    """A text as the name of a file."""
+    """Converts a text to a file name."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower())[:MAX_SLUG].strip("-") or "question"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks."""
+    """Writes texts of several lines as blocks, and escapes what only some readers take for the end of a line."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> Any:
-    style = "|" if "\n" in text and not re.search(r"[ \t]\n|\r|[^\x20-\x7e\n\xa0-\ud7ff\ue000-\ufefe]", text) else None
+    if OTHER_LINE_ENDS.search(text):
+        style: str | None = '"'
+    else:
+        style = "|" if "\n" in text and not NOT_IN_BLOCKS.search(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
+
+
+def dumped(document: Any) -> str:
+    """A document as readable YAML."""
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def _text_of(question: Question, wire: WireRecord) -> str:
@@ -142,5 +154,4 @@ def _text_of(question: Question, wire: WireRecord) -> str:
         rule |= question.answers[0]
     else:
         rule["replies"] = question.answers
-    body = yaml.dump({"version": 1, "rules": [rule]}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
-    return HEADER.format(upstream=wire.upstream, day=wire.recorded[:10]) + body
+    return HEADER.format(upstream=wire.upstream, day=wire.recorded[:10]) + dumped({"version": 1, "rules": [rule]})

@@ -1,4 +1,4 @@
-"""Reads a response that has gone by: where its head, its segments and its end are."""
+"""Parses a relayed response: its head, its segments and its end."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from emulator.recording.wire_file import Segment, WireEnd, WireFraming
 
 @dataclass(slots=True)
 class Followed:
-    """What a response was, as it came."""
+    """A response as it arrived."""
 
     status: int = 0
     reason: str = ""
@@ -23,33 +23,33 @@ class Followed:
     ended: WireEnd = "complete"
     ended_at: float = 0.0
     is_readable: bool = True
-    """Whether it was HTTP."""
+    """Whether it was valid HTTP."""
     is_too_long: bool = False
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it came, and in good order."""
+        """Whether it is complete and well-formed."""
         return self.ended == "complete" and self.is_readable and not self.is_too_long
 
 
 def followed(tape: Tape) -> Followed:
-    """What a response was."""
+    """Parses a whole response."""
     if tape.is_too_long:
         return Followed(is_too_long=True, ended_at=tape.ended_at)
     follower = Follower(tape.method)
-    for piece in tape.pieces:
-        follower.feed(piece.data, piece.at)
+    for data, at in zip(tape.pieces, tape.moments, strict=True):
+        follower.feed(data, at)
     follower.end(tape.ended_at, is_reset=tape.is_reset, is_cut=tape.has_left)
     return follower.followed
 
 
 class Follower:
-    """Reads one response, piece by piece."""
+    """Parses one response, piece by piece."""
 
     def __init__(self, method: str) -> None:
         self.followed = Followed()
         self.is_over = False
-        """All of the response has come."""
+        """Whether the response is complete."""
         self._method = method
         self._connection: Any = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEAD)
         self._connection.send(h11.Request(method=method, target="/", headers=[("host", "upstream")]))
@@ -59,19 +59,19 @@ class Follower:
         self._has_head = False
 
     def feed(self, data: bytes, at: float) -> None:
-        """What has come, and when."""
+        """The pieces that have arrived, with their times."""
         if self.is_over:
-            return  # what follows a whole response belongs to nobody
+            return  # nothing is expected after a complete response
         self._raw.append(Segment(at, data))
         if self.followed.is_readable:
             self._read(data, at)
 
     def end(self, at: float, *, is_reset: bool = False, is_cut: bool = False) -> None:
-        """The upstream's side of the connection has ended; `is_cut`: because its client had left."""
+        """Handles the end of the upstream's side of the connection. `is_cut`: because its client had left."""
         if self.is_over:
             return
         if not is_reset and not is_cut and self.followed.is_readable and self._raw:
-            self._read(b"", at)  # may be the right end of a body without a length
+            self._read(b"", at)  # may be the regular end of a body without a length
         if not self.is_over:
             self._finish(at, "reset" if is_reset else "closed")
 

@@ -1,4 +1,4 @@
-"""Imports what people have: cassettes and archives as recordings, fixtures and lines of JSON as rules."""
+"""Imports files of other tools: cassettes and archives as recordings, fixtures and JSON lines as rules."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from emulator.providers import PROVIDERS
 from emulator.recording.capture import captured, cleaned
 from emulator.recording.exchanges import Exchange, Unreadable, in_cassette, in_har
 from emulator.recording.files import write_whole
-from emulator.recording.folder import Recordings, slug
+from emulator.recording.folder import Recordings, dumped, slug
 from emulator.recording.keys import digest_of
 from emulator.recording.readable import MARKUP
 from emulator.recording.redaction import Redaction, redacted_json
@@ -23,28 +23,28 @@ FORMS = ("vcr", "har", "aimock", "jsonl")
 LOST = {
     "latency": "seconds between chunks",
     "chunkSize": "the size of chunks",
-    "truncateAfterChunks": "where the stream breaks off",
+    "truncateAfterChunks": "where the stream is interrupted",
     "disconnectAfterMs": "when the connection ends",
     "chaos": "random failures",
-    "recordedTimings": "recorded moments",
+    "recordedTimings": "recorded times",
     "replaySpeed": "the speed of a replay",
     "metadata": "hashes of prompts and tools",
 }
-"""What a fixture may say that is left out, and in words."""
+"""The members of a fixture that can't be imported, with their descriptions."""
 
 
 @dataclass(slots=True)
 class Imported:
-    """What became of a file."""
+    """The result of importing a file."""
 
     form: str
     answers: int = 0
     left_out: list[str] = field(default_factory=list)
-    """A sentence for each thing that could not be taken over."""
+    """A sentence for each thing that can't be imported."""
 
 
 def form_of(path: Path, text: str) -> str:
-    """What a file is. Raises UsageError."""
+    """Detects the format of a file. Raises UsageError."""
     start = text.lstrip()[:1]
     try:
         if path.suffix == ".har":
@@ -61,11 +61,11 @@ def form_of(path: Path, text: str) -> str:
     except ValueError:
         if start == "{":
             return "jsonl"
-    raise UsageError(f"{path}: this is no file that can be imported. --from says what it is: {', '.join(FORMS)}.")
+    raise UsageError(f"{path}: the format of this file is not recognized. Name it with --from: {', '.join(FORMS)}.")
 
 
 def imported(path: Path, into: Path, form: str | None, provider: str | None) -> Imported:
-    """Imports a file into a folder. Raises UsageError for one that cannot be read, OSError."""
+    """Imports a file into a folder. Raises UsageError if it can't be parsed, or OSError."""
     text = path.read_text(encoding="utf-8")
     form = form or form_of(path, text)
     result = Imported(form)
@@ -76,10 +76,10 @@ def imported(path: Path, into: Path, form: str | None, provider: str | None) -> 
         else:
             rules = list((_fixture_rules if form == "aimock" else _line_rules)(text, provider, result))
             _write_rules(rules, path, into, result)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}:{error.colno}: this is not JSON: {error.msg}.") from None
     except (ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-        raise UsageError(
-            f"{path}: this is no {form} file, or not all of one: {type(error).__name__}: {error}."
-        ) from None
+        raise UsageError(f"{path}: this is not a complete {form} file: {type(error).__name__}: {error}.") from None
     return result
 
 
@@ -110,8 +110,8 @@ def _write_rules(rules: list[dict[str, Any]], path: Path, into: Path, result: Im
     into.mkdir(parents=True, exist_ok=True, mode=0o700)
     clean = redacted_json(rules, Redaction(), None)
     document = {"version": 1, "name": path.stem, "rules": clean}
-    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
-    write_whole(into / f"{slug(path.stem)}.yaml", f"# Imported from {path.name}.\n{text}".encode())
+    text = f"# Imported from {path.name}.\n{dumped(document)}"
+    write_whole(into / f"{slug(path.stem)}.yaml", text.encode("utf-8", "backslashreplace"))
     result.answers = len(rules)
 
 
@@ -189,7 +189,7 @@ def _fixture_answer(response: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
             case _:
                 lost.append(f"response.{key}")
     if not reply or any(mark in json.dumps(reply) for mark in MARKUP):
-        return {}, [*lost, "an answer that a scenario cannot hold"]
+        return {}, [*lost, "an answer that a scenario can't express"]
     return {"reply": reply}, lost
 
 
@@ -204,15 +204,20 @@ def _pace(profile: Mapping[str, Any]) -> dict[str, Any]:
     return pace
 
 
-# Lines of JSON with messages, as for fine-tuning
+# JSON lines with messages, as for fine-tuning
 
 
 def _line_rules(text: str, provider: str | None, result: Imported) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    start = 0
+    for number, line in enumerate(text.split("\n"), 1):  # no other line end: JSON may hold those
+        row = _row_at(text, start, start + len(line))
+        start += len(line) + 1
+        messages = row.get("messages") if isinstance(row, dict) else None
         if not line.strip():
             continue
-        row = json.loads(line)
-        messages = row["messages"]
+        if not messages:
+            result.left_out.append(f"line {number}: it has no `messages`")
+            continue
         asked = [turn for turn in messages if turn["role"] == "user"]
         last = messages[-1]
         if last["role"] != "assistant" or not asked or not isinstance(asked[-1]["content"], str):
@@ -223,7 +228,7 @@ def _line_rules(text: str, provider: str | None, result: Imported) -> Iterator[d
         if calls:
             reply["tool_calls"] = [{"name": call["name"], "arguments": call["arguments"]} for call in calls]
         if not reply or any(mark in json.dumps(reply) for mark in MARKUP):
-            result.left_out.append(f"line {number}: a scenario cannot hold its answer")
+            result.left_out.append(f"line {number}: a scenario can't express its answer")
             continue
         match: dict[str, Any] = {"prompt": {"equals": asked[-1]["content"]}}
         system = [turn["content"] for turn in messages if turn["role"] in ("system", "developer")]
@@ -234,3 +239,11 @@ def _line_rules(text: str, provider: str | None, result: Imported) -> Iterator[d
         if provider is not None:
             match["provider"] = provider
         yield {"name": asked[-1]["content"][:72], "match": match, "reply": reply}
+
+
+def _row_at(text: str, start: int, end: int) -> Any:
+    """The JSON on a line. Raises JSONDecodeError, with its place in the whole text."""
+    try:
+        return json.loads(text[start:end] or "null")
+    except json.JSONDecodeError as error:
+        raise json.JSONDecodeError(error.msg, text, start + error.pos) from None

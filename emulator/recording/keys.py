@@ -1,4 +1,4 @@
-"""What makes a request the same as a recorded one: a digest of its redacted form, for recorder and matcher alike."""
+"""The digest of a request's redacted form, by which the recorder and the matcher identify it."""
 
 from hashlib import blake2b
 from typing import Any
@@ -9,12 +9,13 @@ from emulator.recording.redaction import Redaction, redacted_json, redacted_quer
 from emulator.request import HttpRequest
 
 LENGTH = 16
-"""Bytes of a digest."""
+"""The bytes of a digest."""
 
 
 def digest_of(http_request: HttpRequest, redaction: Redaction) -> str:
-    """What tells a request apart from others: provider, method, path, query and body, each without secrets. The order
-    of a JSON body's members and its blanks do not matter; headers and the key don't either."""
+    """Returns the digest of a request: of its provider, method, path, query and body, without secrets. The order of
+    members and the whitespace of a JSON body, the headers and the key don't matter.
+    """
     key = http_request.key
     parts = (
         http_request.provider,
@@ -28,7 +29,7 @@ def digest_of(http_request: HttpRequest, redaction: Redaction) -> str:
 
 
 def redacted_request_body(http_request: HttpRequest, redaction: Redaction) -> Any:
-    """The body of a request without secrets: JSON, or its text."""
+    """Returns the body of a request without secrets: JSON, or its text."""
     try:
         return redacted_json(orjson.loads(http_request.body), redaction, http_request.key)
     except orjson.JSONDecodeError:
@@ -38,5 +39,5 @@ def redacted_request_body(http_request: HttpRequest, redaction: Redaction) -> An
 def _canonical(value: Any) -> bytes:
     try:
         return b"json " + orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    except TypeError:  # nested too deep for orjson, or a number that is too large
+    except TypeError:  # nested too deeply for orjson, or a number that is too large
         return b"repr " + repr(value).encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""What an exchange said, as a scenario says it: a reply, or an error."""
+"""Converts an exchange to a scenario's form: a reply or an error."""
 
 from hashlib import blake2b
 from typing import Any
@@ -12,18 +12,18 @@ from emulator.recording.wire_file import WireRecord
 from emulator.request import HttpRequest
 
 MARKUP = ("{{", "{%", "{#")
-"""What makes a text of a scenario a template."""
+"""The markers of templates in a scenario's text."""
 MAX_NAME = 72
 
 
 def shape_of(provider: str, dialect: str) -> WireShape | None:
-    """What reads the wire of an endpoint; None for one that is not known."""
+    """Returns the wire shape of an endpoint; None if it is unknown."""
     vendor = PROVIDERS.get(provider)
     return vendor().speaking(dialect) if vendor is not None and dialect else None
 
 
 def natives_of(wire: WireRecord, shape: WireShape) -> list[dict[str, Any]]:
-    """The events of a stream, or the one body, as JSON."""
+    """Returns the events of a stream, or the single body, as JSON."""
     body = wire.body
     if not wire.is_stream:
         native = shape.read_body(body)
@@ -34,8 +34,10 @@ def natives_of(wire: WireRecord, shape: WireShape) -> list[dict[str, Any]]:
 
 
 def readable(wire: WireRecord, *, is_completion: bool) -> dict[str, Any]:
-    """`{"reply": …}` or `{"error": …}`; empty when a scenario has no words for it, so that the wire alone answers."""
-    if wire.framing == "raw":
+    """Returns `{"reply": …}` or `{"error": …}`; empty if a scenario can't express it, so that only the wire file
+    answers.
+    """
+    if wire.framing == "raw" or (wire.status < 300 and not is_completion):
         return {}
     if wire.status == 200 and is_completion:
         shape = shape_of(wire.provider, wire.dialect)
@@ -77,30 +79,30 @@ def _calls(turn: Turn) -> list[dict[str, Any]]:
 
 
 def said_digest(said: Any) -> str:
-    """What tells whether a reply was edited since it was recorded."""
+    """Returns a digest that shows whether a reply has been edited since it was recorded."""
     return blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
 
 def prompt_of(wire: WireRecord) -> str:
-    """The last words of the user in a recorded request, as far as its provider can read it."""
+    """Returns the user's last message in a recorded request, if its provider can parse it."""
     request, vendor = wire.request, PROVIDERS.get(wire.provider)
     body = request.get("body")
     if vendor is None or not isinstance(body, dict):
         return ""
-    provider = vendor()
+    provider, given = vendor(), request.get("headers", ())
     try:
         operation, parameters = provider.route(request["method"], request["path"])
-        headers = {name.lower(): value for name, value in request.get("headers", ())}
+        headers = {name.lower(): value for name, value in (*vendor.example_headers.items(), *given)}
         asked = HttpRequest(
             wire.provider, request["method"], request["path"], headers, request.get("query", ""), orjson.dumps(body)
         ).routed(operation.name, wire.dialect, parameters)
         return provider.speaking(wire.dialect).parse(asked, "").prompt
-    except Exception:  # a provider of a plugin may raise anything, and a name is not worth a recording
+    except Exception:  # a plugin's provider may raise anything, and a recording must not fail because of its name
         return ""
 
 
 def name_of(wire: WireRecord) -> str:
-    """What a rule is called: by the prompt, or by the endpoint."""
+    """Returns the name of a rule: from the prompt, or from the endpoint."""
     text = " ".join(prompt_of(wire).split())
     if not text:
         return f"{wire.request.get('method', '')} {wire.request.get('path', '')}".strip() or wire.operation

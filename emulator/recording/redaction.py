@@ -1,4 +1,4 @@
-"""Takes secrets out of what is recorded, before anything reaches a file: built-in patterns and the user's own lists."""
+"""Redacts recordings before anything reaches a file, with built-in patterns and the user's own lists."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from emulator.records import record
 REDACTED = "[redacted]"
 KEPT_TRAILERS = re.compile(r"(?!set-cookie|cookie|authorization|x-api-key).*", re.IGNORECASE)
 MIN_KEY = 8
-"""Characters from which on the key of a request is looked for everywhere: a shorter one may be a word."""
+"""The minimum length of a request's key to search for everywhere: a shorter one may be a word."""
 SECRET_TEXT = re.compile(
     r"(?<![A-Za-z0-9])(?:"
     r"sk-[A-Za-z0-9_-]{6,}|AIza[A-Za-z0-9_-]{20,}|(?:gsk|hf|xai|r8|nvapi|ghp|gho|github_pat)[_-][A-Za-z0-9_-]{16,}"
@@ -25,44 +25,44 @@ SECRET_TEXT = re.compile(
     r"|(?:org|acct|cus)[-_][A-Za-z0-9]{10,}"
     r")"
 )
-"""What keys, tokens and the ids of accounts look like, wherever they stand."""
+"""Patterns of keys, tokens and account ids, anywhere."""
 SECRET_MEMBERS = re.compile(
     r"(?:x-)?(?:api[_-]?key|access[_-]?token|refresh[_-]?token|client[_-]?secret|authorization|password|secret|cookie"
     r"|account_?id|organi[sz]ation(?:_?id)?|org_?id|customer_?id|user_?id|billing_?id)",
     re.IGNORECASE,
 )
-"""Members of JSON that hold a credential or the id of an account."""
+"""JSON members that contain a credential or an account id."""
 SECRET_QUERY = frozenset(["key", "api_key", "api-key", "apikey", "access_token", "token", "x-api-key"])
-"""Parameters of a URL that hold a credential, in any case."""
+"""URL parameters that contain a credential, in any case."""
 KEPT_HEADERS = re.compile(
     r"content-type|cache-control|retry-after(?:-ms)?|connection|allow|location|date|server"
     r"|x-should-retry|(?:x-[a-z0-9-]*)?request-id|x-accel-buffering|x-billing-token|x-emulator-error|x-generation-id"
     r"|(?:[a-z]+-)?ratelimit-[a-z0-9-]+|[a-z]+-(?:processing-ms|version|model)|x-ds-trace-id|server-timing",
     re.IGNORECASE,
 )
-"""The headers of a response that are kept; all others may name an account, so they are not."""
+"""The response headers that are kept; all others may identify an account."""
 KEPT_REQUEST_HEADERS = re.compile(
     r"content-type|accept|user-agent|[a-z]+-(?:version|beta)|x-stainless-[a-z-]+", re.IGNORECASE
 )
 TIMEOUT = 1.0
-"""Seconds that one of the user's regexes may take in one text."""
+"""The maximum seconds for one of the user's regexes in one text."""
 Edit = tuple[int, int, bytes]
-"""Bytes from here to there, and what stands in their place."""
+"""A range of bytes, and their replacement."""
 
 
 @record
 class Redaction:
-    """What the user wants redacted beside what is redacted in any case."""
+    """What the user wants to redact, in addition to the built-in patterns."""
 
     names: tuple[str, ...] = ()
-    """Names of JSON members and of headers, in any case."""
+    """Names of JSON members and headers, in any case."""
     paths: tuple[str, ...] = ()
     """JSONPaths in bodies."""
     regexes: tuple[str, ...] = ()
-    """What stands in texts, also over the borders of chunks and events."""
+    """Patterns in texts, even across chunks and events."""
 
     def checked(self) -> "Redaction":
-        """The same. Raises UsageError for a path or a regex that is none."""
+        """Returns itself. Raises UsageError for an invalid path or regex."""
         from jsonpath.exceptions import JSONPathError
 
         for path in self.paths:
@@ -79,17 +79,17 @@ class Redaction:
 
     @property
     def is_plain(self) -> bool:
-        """Whether the user lists nothing."""
+        """Whether the user's lists are empty."""
         return not (self.names or self.paths or self.regexes)
 
     def to_dict(self) -> dict[str, list[str]]:
-        """As it stands in a rule; what is empty is left out."""
+        """Returns the form in a rule, without empty lists."""
         rows = {"names": self.names, "paths": self.paths, "regexes": self.regexes}
         return {name: list(values) for name, values in rows.items() if values}
 
 
 def spans(text: str, redaction: Redaction, key: str | None) -> list[tuple[int, int]]:
-    """Where secrets stand in a text, in order and without overlaps."""
+    """Returns the positions of secrets in a text, in order and without overlaps."""
     found = [match.span() for match in SECRET_TEXT.finditer(text)]
     if key and len(key) >= MIN_KEY:
         found += [match.span() for match in re.finditer(re.escape(key), text)]
@@ -99,7 +99,7 @@ def spans(text: str, redaction: Redaction, key: str | None) -> list[tuple[int, i
 
 
 def _found(source: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where one of the user's regexes is found. Raises TimeoutError when it takes too long."""
+    """Returns the matches of one of the user's regexes. Raises TimeoutError if it takes too long."""
     for match in _own(source).finditer(text, timeout=TIMEOUT):
         if match.start() < match.end():
             yield match.span()
@@ -107,7 +107,7 @@ def _found(source: str, text: str) -> Iterator[tuple[int, int]]:
 
 @cache
 def _own(source: str) -> Any:
-    import regex  # only for who lists some
+    import regex  # imported only if the user lists some
 
     return regex.compile(source)
 
@@ -123,14 +123,14 @@ def _merged(found: list[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 def redacted_text(text: str, redaction: Redaction, key: str | None) -> str:
-    """A text without secrets."""
+    """Returns a text without secrets."""
     for start, end in reversed(spans(text, redaction, key)):
         text = text[:start] + REDACTED + text[end:]
     return text
 
 
 def redacted_json(value: Any, redaction: Redaction, key: str | None) -> Any:
-    """JSON without secrets, in place where that can be: by path, by the names of members, and in every text."""
+    """Redacts JSON, in place if possible: by path, by the names of members, and in every text."""
     for path in redaction.paths:
         for node in compiled_path(path).finditer(value):
             if node.parent is None:
@@ -162,7 +162,7 @@ def _is_secret(name: str, names: frozenset[str]) -> bool:
 def redacted_headers(
     headers: Sequence[tuple[str, str]], redaction: Redaction, key: str | None, kept: re.Pattern[str] = KEPT_HEADERS
 ) -> list[tuple[str, str]]:
-    """The headers that may be kept, without secrets in them."""
+    """Returns the headers that may be kept, redacted."""
     names = frozenset(name.lower() for name in redaction.names)
     return [
         (name, redacted_text(value, redaction, key))
@@ -172,15 +172,16 @@ def redacted_headers(
 
 
 def redacted_query(query: str, redaction: Redaction, key: str | None) -> str:
-    """A query without the parameters that hold a credential, and without secrets in the others."""
+    """Returns a query without the parameters that contain a credential, and with the others redacted."""
     names = SECRET_QUERY | {name.lower() for name in redaction.names}
     parts = [part for part in query.split("&") if unquote_plus(part.partition("=")[0]).strip().lower() not in names]
     return redacted_text("&".join(parts), redaction, key)
 
 
 def redacted_body(body: bytes, redaction: Redaction, key: str | None, shape: WireShape | None) -> list[Edit]:
-    """What has to change in the body of a response, in order. With a `shape` it is a stream of events, and what they
-    say together counts too."""
+    """Returns the edits to the body of a response, in order. With a `shape`, it is a stream of events, and their
+    joined texts are also checked.
+    """
     if shape is not None:
         return sorted(_stream_edits(body, redaction, key, shape))
     whole = _json_edit(body, redaction, key)
@@ -188,7 +189,7 @@ def redacted_body(body: bytes, redaction: Redaction, key: str | None, shape: Wir
 
 
 def applied(segments: Sequence[bytes], edits: Sequence[Edit]) -> list[bytes]:
-    """The same segments after the edits of all of them together: what an edit spans stays with its first segment."""
+    """Applies edits of the joined segments: the replacement of a range stays in its first segment."""
     whole, borders, position = b"".join(segments), [], 0
     for segment in segments:
         position += len(segment)
@@ -210,7 +211,7 @@ def applied(segments: Sequence[bytes], edits: Sequence[Edit]) -> list[bytes]:
 
 
 def _json_edit(body: bytes, redaction: Redaction, key: str | None) -> list[Edit] | None:
-    """The whole body anew when it is JSON that holds a secret; None when it is no JSON."""
+    """Returns an edit of the whole body if it is JSON with a secret; None if it isn't JSON."""
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -219,7 +220,7 @@ def _json_edit(body: bytes, redaction: Redaction, key: str | None) -> list[Edit]
     after = orjson.dumps(redacted_json(value, redaction, key))
     if before == after:
         return []
-    changes = _text_edits(body, redaction, key)  # the least that does keeps the form of the rest
+    changes = _text_edits(body, redaction, key)  # minimal edits keep the format of the rest
     if changes:
         least = applied([body], changes)[0]
         try:
@@ -240,7 +241,7 @@ def _text_edits(body: bytes, redaction: Redaction, key: str | None) -> list[Edit
 
 
 def _stream_edits(body: bytes, redaction: Redaction, key: str | None, shape: WireShape) -> list[Edit]:
-    """Each event that holds a secret, or a part of one, written anew."""
+    """Yields an edit for each event that contains a secret or a part of one."""
     frames: list[tuple[int, bytes, Event | None]] = []
     position = 0
     for number, part in enumerate(shape.split(body)):
@@ -266,7 +267,7 @@ def _stream_edits(body: bytes, redaction: Redaction, key: str | None, shape: Wir
 
 
 def _list_edit(body: bytes, redaction: Redaction, key: str | None) -> list[Edit] | None:
-    """A stream that is one JSON list; None when it is none."""
+    """Parses a stream that is one JSON list; None if it isn't."""
     try:
         natives = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -279,7 +280,7 @@ def _list_edit(body: bytes, redaction: Redaction, key: str | None) -> list[Edit]
 
 
 def _blank_split_secrets(natives: Sequence[Any], redaction: Redaction, key: str | None) -> None:
-    """Puts asterisks over secrets whose letters stand in several events, at the same place of each."""
+    """Replaces secrets that are split over several events with asterisks, in place."""
     texts: dict[tuple[str | int, ...], list[tuple[Any, str | int]]] = {}
     for native in natives:
         for path, holder, name in _leaves(native, ()):
@@ -300,13 +301,13 @@ def _blank(pieces: list[tuple[Any, str | int]], start: int, end: int) -> None:
         if low < high:
             parts.append((holder, name, text, low, high))
         position += len(text)
-    if len(parts) > 1:  # what stands in one event alone gets its usual mark
+    if len(parts) > 1:  # a secret within one event gets its usual replacement
         for holder, name, text, low, high in parts:
             holder[name] = text[:low] + "*" * (high - low) + text[high:]
 
 
 def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], Any, str | int]]:
-    """Every text in JSON: its path, what holds it, and its name there."""
+    """Yields every text in JSON: its path, its container, and its key there."""
     pairs: Iterator[tuple[Any, Any]] = iter(())
     if isinstance(value, dict):
         pairs = iter(value.items())
@@ -320,5 +321,5 @@ def _leaves(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str
 
 
 def redaction_of(value: Mapping[str, Sequence[str]]) -> Redaction:
-    """What `Redaction.to_dict` gave."""
+    """Restores the result of `Redaction.to_dict`."""
     return Redaction(*(tuple(value.get(name, ())) for name in ("names", "paths", "regexes")))

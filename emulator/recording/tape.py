@@ -1,16 +1,15 @@
-"""Keeps a response as it goes by, and notices its end: no more than what the next request has to wait for."""
+"""Keeps a response as it is relayed, and detects its end, but does no other work while the next request may wait."""
 
 import re
+from array import array
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import h11
 
-from emulator.recording.wire_file import Segment
-
 MAX_HEAD = 2**20
 MAX_KEPT = 64 * 2**20
-"""Bytes of one response that are kept; of a longer one nothing is recorded."""
+"""The maximum bytes of a response; a longer one is not recorded."""
 MAX_LINE = 65536
 BODILESS = (204, 304)
 HEAD_END = re.compile(rb"\n\r?\n")
@@ -18,26 +17,26 @@ SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?\r?", re.DOTALL)
 
 
 class EndFinder:
-    """Finds the end of a response in its bytes. What is no HTTP ends with its connection."""
+    """Finds the end of a response in its bytes. Anything but HTTP ends with its connection."""
 
     def __init__(self, method: str) -> None:
         self.status = 0
         self.is_over = False
-        """All of the response has come."""
+        """Whether the response is complete."""
         self.keeps_alive = False
-        """The connection can take another request."""
+        """Whether the connection can take another request."""
         self.ends_by_closing = False
-        """The end of the connection is the right end of the response."""
+        """Whether the end of the connection is the regular end of the response."""
         self._state: Literal["head", "length", "chunks", "trailers", "rest"] = "head"
         self._has_body = method != "HEAD"
         self._pending = b""
-        """The beginning of a head or of a line."""
+        """The beginning of an incomplete head or line."""
         self._left = 0
         self._connection: Any = None
         self._method = method
 
     def feed(self, data: bytes) -> None:
-        """The next bytes of the response."""
+        """Handles the next bytes of the response."""
         if self._state == "head":
             data = self._read_head(self._pending + data)
         if self._state == "length":
@@ -47,7 +46,7 @@ class EndFinder:
             self._read_chunks(data)
 
     def _read_head(self, data: bytes) -> bytes:
-        """What follows the head, once all of it is there."""
+        """Handles the complete head, and returns what follows it."""
         while (found := HEAD_END.search(data)) is not None:
             head, data = data[: found.end()], data[found.end() :]
             try:
@@ -104,7 +103,7 @@ class EndFinder:
                 return
 
     def _take_line(self, line: bytes) -> bool:
-        """A line between chunks; whether more is to come."""
+        """Handles a line between chunks. Returns whether more is expected."""
         if self._state == "trailers":
             self.is_over = line in (b"", b"\r")
             return not self.is_over
@@ -114,7 +113,7 @@ class EndFinder:
             return False
         length = int(found[1], 16)
         if length:
-            self._left = length + 2  # and the end of its line
+            self._left = length + 2  # and its line end
         else:
             self._state = "trailers"
         return True
@@ -122,24 +121,29 @@ class EndFinder:
 
 @dataclass(slots=True)
 class Tape:
-    """A response as it came: every piece with its moment, and how it ended."""
+    """A response as it arrived: every piece with its time, and the ending. Pieces and times are in separate lists,
+    which Python's garbage collector can skip.
+    """
 
     method: str
-    pieces: list[Segment] = field(default_factory=list)
+    pieces: list[bytes] = field(default_factory=list)
+    moments: "array[float]" = field(default_factory=lambda: array("d"))
     size: int = 0
     ended_at: float = 0.0
     is_reset: bool = False
-    """The upstream reset the connection."""
+    """Whether the upstream reset the connection."""
     has_left: bool = False
-    """The client left before all of it had come."""
+    """Whether the client left before it was complete."""
     is_too_long: bool = False
 
     def add(self, data: bytes, at: float) -> None:
-        """What has come, and when."""
+        """Yields the pieces with their times."""
         self.size += len(data)
         self.ended_at = at
         if self.size > MAX_KEPT:
             self.is_too_long = True
             self.pieces.clear()
+            del self.moments[:]
         else:
-            self.pieces.append(Segment(at, data))
+            self.pieces.append(data)
+            self.moments.append(at)

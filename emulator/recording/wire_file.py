@@ -1,7 +1,7 @@
-"""The file beside a recorded rule: one exchange as it went over the wire, in its segments and with their moments.
+"""The file next to a recorded rule: one exchange as it was on the wire, in segments with their times.
 
-Its first line is a JSON object, each line after it one segment: `[seconds, "text"]`, or `[seconds, {"base64": …}]` for
-what is no text. Every value in it is redacted."""
+Its first line is a JSON object, and each following line is one segment: `[seconds, "text"]`, or `[seconds, {"base64":
+…}]` for anything but text. Every value in it is redacted."""
 
 import json
 from base64 import b64decode, b64encode
@@ -16,17 +16,17 @@ VERSION = 1
 FOLDER = "wire"
 SUFFIX = ".wire"
 WireFraming = Literal["chunks", "length", "close", "none", "raw"]
-"""How the body is framed; `raw`: what came was no HTTP that can be read, and the segments are all of it."""
+"""How the body is framed; `raw`: the response was not valid HTTP, and the segments are all of its bytes."""
 WireEnd = Literal["complete", "closed", "reset"]
 """How the answer ended."""
 
 
 @record
 class Segment:
-    """Bytes of the body that came together: one chunk, or one read."""
+    """Bytes of the body that arrived together: one chunk, or one read."""
 
     at: float
-    """Seconds from the request."""
+    """Seconds since the request."""
     data: bytes
 
 
@@ -39,22 +39,22 @@ class WireRecord:
     framing: WireFraming
     segments: tuple[Segment, ...]
     head_at: float = 0.0
-    """When the head came."""
+    """When the head arrived."""
     ended: WireEnd = "complete"
     ended_at: float = 0.0
     reason: str = ""
-    """The phrase on the status line."""
+    """The reason phrase on the status line."""
     trailers: tuple[tuple[str, str], ...] = ()
     provider: str = ""
     operation: str = ""
     dialect: str = ""
     upstream: str = ""
     recorded: str = ""
-    """When, as in ISO 8601."""
+    """The time of recording in ISO 8601."""
     request: Mapping[str, Any] = field(default_factory=dict)
     """Method, path, query, headers and body."""
     said: str = ""
-    """The digest of the reply that stands beside it in the rule; when that was edited, the rule answers by itself."""
+    """The digest of the reply next to it in the rule; if that has been edited, the rule's reply is used instead."""
 
     @property
     def body(self) -> bytes:
@@ -67,11 +67,11 @@ class WireRecord:
 
 
 class WireFileError(ValueError):
-    """This is no wire file; the message says why."""
+    """The file is not a wire file; the message says why."""
 
 
 def written(wire: WireRecord) -> bytes:
-    """A record as the bytes of its file."""
+    """Encodes a record for its file."""
     head = {
         "version": VERSION,
         "provider": wire.provider,
@@ -97,7 +97,7 @@ def written(wire: WireRecord) -> bytes:
 
 
 def read(path: Path) -> WireRecord:
-    """The record in a file. Raises WireFileError, OSError."""
+    """Reads the record in a file. Raises WireFileError or OSError."""
     try:
         return parsed(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError:
@@ -105,12 +105,12 @@ def read(path: Path) -> WireRecord:
 
 
 def parsed(text: str) -> WireRecord:
-    """The record in the text of a file. Raises WireFileError."""
+    """Parses the text of a file. Raises WireFileError."""
     lines = text.split("\n")
     try:
         head = json.loads(lines[0])
         if head["version"] != VERSION:
-            raise WireFileError(f"its version is {head['version']}, {VERSION} was expected")
+            raise WireFileError(f"its version is {head['version']}; expected {VERSION}")
         segments = tuple(_segments(lines[1:]))
         if len(segments) != head["segments"]:
             raise WireFileError(f"it has {len(segments)} segments of {head['segments']}: the rest is missing")
@@ -136,7 +136,7 @@ def parsed(text: str) -> WireRecord:
     except WireFileError:
         raise
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        raise WireFileError("it is no wire file, or not all of one") from None
+        raise WireFileError("it is not a complete wire file") from None
 
 
 def _segments(lines: Sequence[str]) -> Iterator[Segment]:

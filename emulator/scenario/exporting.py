@@ -1,4 +1,4 @@
-"""Says a scenario in the words of other tools, aimock and WireMock, with a list of what they have no words for."""
+"""Exports a scenario to the formats of aimock and WireMock, with a list of what these can't express."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
@@ -19,19 +19,19 @@ from emulator.scenario.replies import ReplyModel
 FORMS = ("aimock", "wiremock")
 SAID_FOR_AIMOCK = frozenset({"prompt", "system", "model", "turn", "attempt", "recorded", "provider", "operation"})
 NOT_SAID = ("priority", "times", "chance", "set_state", "faults", "then")
-"""What a rule may say that neither has words for."""
+"""The keys of a rule that neither can express."""
 
 
 @dataclass(slots=True)
 class Exported:
-    """The document, and a sentence for each thing that is not in it."""
+    """The exported document, and a sentence for each thing that is not in it."""
 
     document: dict[str, Any]
     unsaid: list[str] = field(default_factory=list)
 
 
 def as_aimock(scenario: Scenario) -> Exported:
-    """Fixtures of aimock."""
+    """Exports fixtures for aimock."""
     fixtures: list[dict[str, Any]] = []
     result = Exported({"fixtures": fixtures})
     for number, rule in enumerate(scenario.rules):
@@ -42,7 +42,9 @@ def as_aimock(scenario: Scenario) -> Exported:
             if len(rule.answers()) > 1:
                 match["sequenceIndex"] = place
             response = _aimock_response(answer, unsaid)
-            if response is not None:
+            if rule.match.recorded is not None and "userMessage" not in match:
+                unsaid.append("a recorded request without a prompt")
+            elif response is not None:
                 fixture: dict[str, Any] = {"match": match, "response": response}
                 if rule.pace is not None:
                     pace = rule.pace
@@ -60,24 +62,24 @@ def _aimock_match(match: Match, answer: AnswerModel, unsaid: list[str]) -> dict[
         if condition is not None:
             text = condition.contains if condition.equals is None else condition.equals
             if text is None or condition.model_fields_set - {"equals", "contains"}:
-                unsaid.append(f"match.{name}: only a text that is contained")
+                unsaid.append(f"match.{name}: only `contains` can be exported")
             else:
                 found[key] = text
     if match.recorded is not None and answer.wire is not None:
         prompt = prompt_of(read(Path(answer.wire)))
         if prompt:
             found["userMessage"] = prompt
-        unsaid.append("match.recorded: the prompt stands for the whole request")
+        unsaid.append("match.recorded: only the prompt is matched, not the whole request")
     if match.model is not None:
         if len(match.model) == 1 and not set(match.model[0]) & set("*?["):
             found["model"] = match.model[0]
         else:
-            unsaid.append("match.model: only one name")
+            unsaid.append("match.model: only one name can be exported")
     if match.turn is not None:
         if match.turn.equals is not None:
             found["turnIndex"] = int(match.turn.equals) - 1
         else:
-            unsaid.append("match.turn: only one number")
+            unsaid.append("match.turn: only one number can be exported")
     if match.attempt is not None and match.attempt.equals is not None:
         found["sequenceIndex"] = int(match.attempt.equals) - 1
     unsaid += [f"match.{name}" for name in sorted(match.model_fields_set - SAID_FOR_AIMOCK)]
@@ -95,10 +97,10 @@ def _aimock_response(answer: AnswerModel, unsaid: list[str]) -> dict[str, Any] |
             unsaid.append("error.headers")
         return {"error": {"message": error.name or "error", **said}, "status": error.status or 500}
     if answer.reply is None:
-        unsaid.append("an answer that only its wire file holds")
+        unsaid.append("an answer that exists only in its wire file")
         return None
     if answer.wire is not None:
-        unsaid.append("wire: the bytes and their moments")
+        unsaid.append("wire: the exact bytes and times")
     return _aimock_reply(answer.reply, unsaid)
 
 
@@ -124,7 +126,7 @@ def _aimock_reply(reply: ReplyModel, unsaid: list[str]) -> dict[str, Any] | None
     known = {"content", "reasoning", "tool_calls", "finish_reason"}
     unsaid += [f"reply.{name.rstrip('_')}" for name in sorted(reply.model_fields_set - known)]
     if not said:
-        unsaid.append("a reply that is generated")
+        unsaid.append("a generated reply")
         return None
     if any(isinstance(text, str) and is_template(text) for text in said.values()):
         unsaid.append("templates in a reply")
@@ -132,7 +134,7 @@ def _aimock_reply(reply: ReplyModel, unsaid: list[str]) -> dict[str, Any] | None
 
 
 def as_wiremock(scenario: Scenario) -> Exported:
-    """Mappings of WireMock: bytes for each recorded answer, and errors that are spelled out."""
+    """Exports mappings for WireMock: the bytes of each recorded answer, and explicit errors."""
     mappings: list[dict[str, Any]] = []
     result = Exported({"mappings": mappings})
     for number, rule in enumerate(scenario.rules):
@@ -158,7 +160,7 @@ def _mapping(name: str, rule: RuleModel, answer: AnswerModel, unsaid: list[str])
         wire = read(Path(answer.wire))
         return {"name": name, "request": _asked(wire, unsaid), "response": _sent(wire, unsaid)}
     if answer.error is None or answer.error.status is None or answer.error.body is None:
-        unsaid.append("an answer that is rendered for each request: record it, and its bytes can be exported")
+        unsaid.append("an answer that is rendered for each request: record it to export its bytes")
         return None
     paths = [
         path for provider in rule.match.provider or () for path in _paths(provider, rule.match.operation or ("chat",))
@@ -183,7 +185,7 @@ def _asked(wire: WireRecord, unsaid: list[str]) -> dict[str, Any]:
     body = wire.request.get("body")
     if isinstance(body, dict | list):
         if REDACTED in orjson.dumps(body).decode():
-            unsaid.append("a request with redacted parts: any body at its path is taken")
+            unsaid.append("a request with redacted parts: any body at its path matches")
         else:
             request["bodyPatterns"] = [{"equalToJson": body}]
     return request
@@ -198,14 +200,14 @@ def _sent(wire: WireRecord, unsaid: list[str]) -> dict[str, Any]:
         response["base64Body"] = b64encode(wire.body).decode()
     if wire.ended != "complete":
         response["fault"] = "CONNECTION_RESET_BY_PEER"
-        unsaid.append("what came before the connection broke")
+        unsaid.append("the bytes before the connection broke")
     elif len(wire.segments) > 1:
         seconds = wire.segments[-1].at - wire.head_at
         response["chunkedDribbleDelay"] = {
             "numberOfChunks": len(wire.segments),
             "totalDuration": max(round(seconds * 1000), 1),
         }
-        unsaid.append("the moments and sizes of segments: chunks of equal size at equal gaps")
+        unsaid.append("the times and sizes of segments: chunks have equal sizes and gaps")
     if wire.trailers:
         unsaid.append("trailers")
     return response

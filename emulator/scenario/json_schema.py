@@ -65,6 +65,17 @@ class _Untitled(GenerateJsonSchema):
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False
 
+    def decimal_schema(self, schema: Any) -> Schema:
+        written = super().decimal_schema(schema)
+        for branch in written.get("anyOf", ()):
+            branch.pop("pattern", None)  # pydantic before 2.14 adds one, whose look-ahead not every validator knows
+        return written
+
+    def encode_default(self, dft: Any) -> Any:
+        if isinstance(dft, BaseModel):
+            dft.__class__.model_rebuild()  # before pydantic 2.14, a default is not written unless its class is built
+        return super().encode_default(dft)
+
 
 def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for model in base.__subclasses__():

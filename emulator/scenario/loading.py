@@ -1,4 +1,4 @@
-"""From a file to a model: `read` returns a document, `build` a validated model. Every failure is a ScenarioError."""
+"""Loads a file: `read` returns a document, `build` a validated model. Every failure is a ScenarioError."""
 
 import stat
 from pathlib import Path

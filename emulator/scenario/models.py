@@ -159,15 +159,18 @@ ErrorField = Annotated[ErrorModel, BeforeValidator(_error, json_schema_input_typ
 
 
 class AnswerModel(Model):
-    """One item of `replies`: a reply, an error, or the wire file of a recorded answer, alone or beside what it says."""
+    """One item of `replies`: a reply, an error, or the wire file of a recorded answer, alone or with its reply or
+    error.
+    """
 
     reply: ReplyModel | None = None
     """A successful answer."""
     error: ErrorField | None = None
     """An error: its name, or a mapping."""
     wire: str | None = None
-    """The file of the recorded answer, relative to this one. Given byte for byte as long as `reply` or `error` beside
-    it is as it was recorded."""
+    """The file of the recorded answer, relative to this one. It is replayed byte for byte unless the `reply` or
+    `error` next to it has been edited.
+    """
     chance: Annotated[float, Field(gt=0)] | None = None
     """A weight. If any item has one, answers are drawn at random (seeded) instead of taken in turn."""
     set_state: str | None = None
@@ -229,8 +232,9 @@ class RuleModel(Model):
     error: ErrorField | None = None
     """An error: its name, or a mapping."""
     wire: str | None = None
-    """The file of the recorded answer, relative to this one. Given byte for byte as long as `reply` or `error` beside
-    it is as it was recorded."""
+    """The file of the recorded answer, relative to this one. It is replayed byte for byte unless the `reply` or
+    `error` next to it has been edited.
+    """
     replies: Replies | None = None
     """Answers to give in turn, counted per namespace."""
     then: Literal["repeat_last", "cycle", "next_rule"] | None = None
@@ -250,7 +254,7 @@ class RuleModel(Model):
     def _has_one_answer(self) -> "RuleModel":
         given = [name for name in ("reply", "error", "replies") if getattr(self, name) is not None]
         if self.wire is not None and "replies" in given:
-            raise ValueError("has `wire` beside `replies`: put it into the items of `replies`")
+            raise ValueError("has both `wire` and `replies`: put `wire` into the items of `replies`")
         if len(given) != 1 and not (self.wire is not None and not given):
             found = f"but has {' and '.join(given)}" if given else "but has none"
             raise ValueError(f"needs exactly one of reply, error and replies, {found}")
@@ -278,7 +282,7 @@ class Account(Model):
 
 
 def _per(value: Any) -> Any:
-    """The length of a window in seconds; None for a calendar month."""
+    """Returns the length of a window in seconds; None for a calendar month."""
     if isinstance(value, str):
         if value == "month":
             return None
@@ -331,7 +335,7 @@ class Defaults(Model):
     pace: PaceModel | None = None
     """How fast answers arrive."""
     segments: Literal["original", "events"] = "original"
-    """How recorded streams are cut: as they were, or into one piece for each event."""
+    """How recorded streams are split: as they were, or into one piece for each event."""
     normalize: Annotated[tuple[Normalization, ...], Field(strict=False)] = ()
     """Differences to ignore when comparing texts."""
 

@@ -1,4 +1,4 @@
-"""What a scenario may say of a successful answer."""
+"""The models of successful answers in a scenario."""
 
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
@@ -65,16 +65,16 @@ class ToolCallModel(Model):
 
 
 class CitationModel(Model):
-    """Where a text comes from."""
+    """A source that a text cites."""
 
     url: Template
     """The address of the source."""
     title: Template = ""
     """Its title."""
     cited_text: Template = ""
-    """The words of the source that the text relies on."""
+    """The passage of the source that the text cites."""
     start: Count | None = None
-    """Where the passage begins in the whole text of the answer, in characters."""
+    """Where the citation begins in the whole text of the answer, in characters."""
     end: Count | None = None
     """Where it ends."""
 
@@ -83,9 +83,9 @@ class SearchModel(Model):
     """A search that the provider runs itself."""
 
     query: Template
-    """What is searched for."""
+    """The query."""
     results: tuple[SummaryModel, ...] = Field(default=(), strict=False)
-    """What is found."""
+    """The results."""
     error: str | None = None
     """Why the search failed."""
 
@@ -94,23 +94,23 @@ class BlockModel(Model):
     """One part of an answer: exactly one of `thought`, `text`, `refusal`, `tool_call` and `search`."""
 
     thought: Template | None = None
-    """What the model thinks."""
+    """A thought of the model."""
     text: Template | None = None
-    """What it says."""
+    """Text of the answer."""
     refusal: Template | None = None
-    """The words in which it refuses."""
+    """The text of a refusal."""
     tool_call: ToolCallModel | None = None
-    """A tool that it calls."""
+    """A tool call."""
     search: SearchModel | None = None
     """A search that the provider runs itself."""
     citations: tuple[CitationModel, ...] = Field(default=(), strict=False)
     """The sources of `text`."""
     signature: str | None = None
-    """What signs `thought`; generated where an API has signatures."""
+    """The signature of `thought`; by default, generated where an API has signatures."""
     encrypted: str | None = None
-    """`thought` in a form that only the provider can read."""
+    """The encrypted form of `thought`."""
     summary: Template | None = None
-    """What is shown in place of `thought`."""
+    """What is shown instead of `thought`."""
 
     @model_validator(mode="after")
     def _is_one(self) -> "BlockModel":
@@ -120,7 +120,7 @@ class BlockModel(Model):
             raise ValueError(f"{found}: give exactly one of {', '.join(BLOCKS)}")
         for name, owner in BESIDE.items():
             if name in self.model_fields_set and given != [owner]:
-                raise ValueError(f"has {name} beside {given[0]}: it belongs to {owner}")
+                raise ValueError(f"has {name} next to {given[0]}: it belongs to {owner}")
         return self
 
     def to_block(self) -> Block:
@@ -137,7 +137,7 @@ class BlockModel(Model):
         return Search(self.search.query, _sources(self.search.results), self.search.error)
 
     def texts(self) -> Iterator[str]:
-        """Every text in it that may be a template."""
+        """Yields every text in it that may be a template."""
         yield from [text for text in (self.thought, self.text, self.refusal, self.summary) if text is not None]
         for citation in self.citations:
             yield from (citation.url, citation.title, citation.cited_text)
@@ -150,9 +150,9 @@ class BlockModel(Model):
 
 BLOCKS = ("thought", "text", "refusal", "tool_call", "search")
 BESIDE = {"citations": "text", "signature": "thought", "encrypted": "thought", "summary": "thought"}
-"""What a block may say beside which part."""
+"""The part of a block that each other key belongs to."""
 REPLACED = ("content", "reasoning", "tool_calls", "alternatives", "length", "style", "from_")
-"""What blocks say, or leave nothing to."""
+"""The keys that blocks replace or exclude."""
 
 
 class UsageModel(Model):
@@ -169,7 +169,7 @@ class UsageModel(Model):
     cached: Count | None = None
     """Tokens in the prompt that were cached."""
     cache_written: Count | None = None
-    """Tokens in the prompt that were put into the cache, where that costs more."""
+    """Tokens in the prompt that were written to the cache, where that costs more."""
 
 
 class ReplyModel(Model):
@@ -182,7 +182,7 @@ class ReplyModel(Model):
     length: Annotated[tuple[int, int], BeforeValidator(parse_length, json_schema_input_type=Length)] | None = None
     """The length of the generated text: `80 tokens`, `40..120 tokens`."""
     style: Literal["plain", "markdown", "code"] = "plain"
-    """The form of the generated text."""
+    """The format of the generated text."""
     locale: Locale | None = None
     """The language of generated texts and of `fake`; by default, the file's `locale`."""
     from_: Code | None = Field(default=None, alias="from")
@@ -192,8 +192,9 @@ class ReplyModel(Model):
     tool_calls: tuple[ToolCallModel, ...] = Field(default=(), strict=False)
     """The functions that the model wants to call."""
     blocks: tuple[BlockModel, ...] = Field(default=(), strict=False)
-    """The parts of the answer in order, for one that doesn't think, speak and call tools once each, in this order; or
-    that refuses, searches or cites. Takes the place of `content`, `reasoning` and `tool_calls`."""
+    """The parts of the answer in order, if it is more than reasoning, text and tool calls in this order, or if it
+    refuses, searches or cites. Replaces `content`, `reasoning` and `tool_calls`.
+    """
     summaries: tuple[SummaryModel, ...] | None = Field(default=None, strict=False)
     """The sources of a web search, for providers that report them."""
     usage: UsageModel | None = None
@@ -217,7 +218,7 @@ class ReplyModel(Model):
     def _generates_or_says(self) -> "ReplyModel":
         beside = [name.rstrip("_") for name in REPLACED if name in self.model_fields_set]
         if self.blocks and beside:
-            raise ValueError(f"has blocks and {beside[0]}: blocks say the whole answer, so remove {beside[0]}")
+            raise ValueError(f"has blocks and {beside[0]}: blocks are the whole answer, so remove {beside[0]}")
         shaped = [name for name in ("length", "style") if name in self.model_fields_set]
         if self.content is not None and shaped:
             raise ValueError(f"has content and {shaped[0]}, which is only for generated text: remove one of them")

@@ -44,7 +44,9 @@ class Loaded:
 
 
 def load(*sources: Source) -> Loaded:
-    """One scenario from all sources, with their rules in order. Raises a ScenarioError with all their problems."""
+    """Loads one scenario from all sources, with their rules in order. Raises a ScenarioError with all their
+    problems.
+    """
     problems: list[Problem] = []
     parts: list[tuple[Scenario, Document]] = []
     files: list[Path] = []
@@ -72,8 +74,9 @@ def load(*sources: Source) -> Loaded:
 
 
 def load_document(document: Document) -> Loaded:
-    """A scenario that isn't a file, so it can't include any. By default, its version is the current one.
-    Raises ScenarioError."""
+    """Loads a scenario that isn't a file, so it can't include files. By default, its version is the current one.
+    Raises ScenarioError.
+    """
     data = document.data
     if isinstance(data, Mapping) and "version" not in data:
         document = replace(document, data={"version": 1, **data})
@@ -87,7 +90,7 @@ def load_document(document: Document) -> Loaded:
 
 
 def _named_or(source: str) -> list[Path]:
-    """The files of a source: the user's, if any, or the shipped scenario with that name."""
+    """Returns the files of a source: the user's, if any, or the shipped scenario with that name."""
     try:
         is_there = os.path.lexists(source)
     except ValueError:
@@ -103,8 +106,7 @@ def _named_or(source: str) -> list[Path]:
 
 
 def files_of(source: str, folder: Path = Path()) -> list[Path]:
-    """The files of a path, folder or glob, relative to `folder`, sorted by name.
-    Raises ScenarioError."""
+    """Returns the files of a path, folder or glob, relative to `folder`, sorted by name. Raises ScenarioError."""
     path = folder / source
     try:
         if path.is_dir():
@@ -172,7 +174,7 @@ def _read_with_includes(
 
 
 def _real(path: Path) -> Path:
-    """The path with links resolved; unchanged if they are broken."""
+    """Returns the path with links resolved; unchanged if they are broken."""
     try:
         return path.resolve()
     except (OSError, RuntimeError, ValueError):
@@ -184,7 +186,7 @@ def _real(path: Path) -> Path:
 
 
 def _inside(root: Path, path: Path, included: str) -> list[Path]:
-    """The included files, all within the folder of the requested file."""
+    """Returns the included files, all within the folder of the requested file."""
     if "\0" in included or Path(included).is_absolute():
         raise _refused(included, f"include '{included}' must be relative to this file")
     try:

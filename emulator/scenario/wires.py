@@ -1,4 +1,4 @@
-"""The wire files that a scenario's rules name: found beside the scenario, and read when the rule is compiled."""
+"""The wire files of a scenario's rules: found next to the scenario, and read when the rule is compiled."""
 
 import os
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from emulator.scenario.models import AnswerModel, RuleModel, Scenario
 
 
 def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scenario, Document]:
-    """The scenario of a file with the whole paths of its wire files. Raises ScenarioError for an unusable one."""
+    """Returns a file's scenario with the full paths of its wire files. Raises ScenarioError for an unusable one."""
     if not any(answer.wire is not None for rule in scenario.rules for answer in rule.answers()):
         return scenario, document
     problems: list[Problem] = []
@@ -29,7 +29,9 @@ def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scen
 
 
 def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Document]:
-    """A scenario that is no file. Raises ScenarioError when it names wire files: nobody knows beside what."""
+    """Checks a scenario that isn't a file. Raises ScenarioError if it names wire files, which are relative to a
+    file.
+    """
     problems = [
         document.problem(("rules", number, *key_path), "wire works only in a file: it is relative to the file's folder")
         for number, rule in enumerate(scenario.rules)
@@ -41,7 +43,7 @@ def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Doc
 
 
 def wire_of(answer: AnswerModel) -> WireRecord | None:
-    """The recorded answer; None when the reply beside it was edited since. Raises ScenarioError."""
+    """Returns the recorded answer; None if the reply next to it has been edited. Raises ScenarioError."""
     assert answer.wire is not None
     try:
         wire = read(Path(answer.wire))
@@ -65,11 +67,11 @@ def _wires(rule: RuleModel) -> Iterator[tuple[KeyPath, str]]:
 
 def _wrong_with(folder: Path, wire: str) -> str:
     if "\0" in wire or os.path.isabs(wire) or ".." in Path(wire).parts:
-        return "must be a path below the folder of this file"
+        return "must be a path inside this file's folder"
     try:
         read(folder / wire)
     except FileNotFoundError:
-        return "is not there: it was recorded beside this file"
+        return "does not exist: it was recorded next to this file"
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
     except WireFileError as error:

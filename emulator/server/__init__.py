@@ -1,1 +1,1 @@
-"""The process that serves: sockets, the ASGI application, playback of planned responses."""
+"""The server process: sockets, the ASGI application, playback of planned responses."""

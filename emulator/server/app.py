@@ -1,7 +1,7 @@
-"""The ASGI application: finds the provider by URL or host, reads the body, lets the engine answer and plays the answer.
+"""The ASGI application: finds the provider by URL or host, reads the body, and plays the engine's answer.
 
-A bare ASGI application: every layer around it would add its cost to each token of each stream. Only other routes (the
-front page, the control API) use Starlette, which is loaded on first use.
+It is a bare ASGI application, since every layer around it would add its cost to each token of each stream. Only other
+routes (the front page, the control API) use Starlette, which is loaded on first use.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ logger = logging.getLogger("emulator")
 
 MAX_BODY_BYTES = 32 * 2**20
 PENDING = "emulator.begun"
-"""The key of an answer that has already begun, in a scope."""
+"""The key in a scope for an answer that has already begun."""
 ALLOWED_HEADERS = ", ".join(sorted({"authorization", "content-type", "x-api-key", *CREDENTIALS}))
-"""The headers that a page may send if it doesn't list them."""
+"""The headers that a page may send if its preflight request lists none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +82,18 @@ class App:
         self.access = Access()
         """Who may use the control API."""
         self.replay: Replay | None = None
-        """A saved run whose answers are given again."""
+        """A saved run to replay."""
         self.recorder: Recorder | None = None
-        """What passes requests on to the real providers and records what they say."""
+        """Forwards requests to the real providers and records their answers."""
         self.is_recording = False
-        """Whether that is so, for all namespaces or for one of them."""
+        """Whether any namespace, or all of them, are being recorded."""
         self.players = Players()
         self.timing = Timing()
         self.totals = Totals()
         self.peers: Peers | None = None
-        """The workers of this server, or its replicas, this process among them."""
+        """The workers of this server, or its replicas, including this process."""
         self.stored: Stored | None = None
-        """What it shares with the other replicas in a store."""
+        """Its part of the store that the replicas share."""
         self.redis: RedisConnection | None = None
         """The connection to the store that this server shares with others."""
         self.on_exchange: Callable[[Exchange], None] | None = None
@@ -130,7 +130,7 @@ class App:
             body, is_too_large = b"", True
         if body is None:
             return  # the client left while it was sending
-        clock = namespace.clock  # the namespace may get another before this answer ends
+        clock = namespace.clock  # the namespace may get another clock before this answer ends
         start = clock.now()
         http_request = request_head.with_body(body)
         if self.is_recording and request_head.target.provider and not is_too_large and not complaint:
@@ -151,7 +151,7 @@ class App:
 
     async def _answer(self, pending: PendingResponse, scope: Scope, send: Send) -> None:
         plan, namespace = pending.plan, pending.namespace
-        self._open += 1
+        began(self)
         try:
             if not isinstance(plan, PlannedResponse):
                 plan = await plan
@@ -167,9 +167,7 @@ class App:
             finally:
                 self.close(plan, namespace)
         finally:
-            self._open -= 1
-            if not self._open:
-                self._tell_idle()
+            ended(self)
 
     def close(self, plan: PlannedResponse, namespace: Namespace) -> None:
         """Records a finished answer."""
@@ -200,22 +198,17 @@ class App:
             self._idle.append(future)
             await future
 
-    def _tell_idle(self) -> None:
-        for future in self._idle:
-            if not future.done():
-                future.set_result(None)
-        self._idle.clear()
-
     def _mend(self, request: RecordedRequest, namespace: Namespace) -> tuple[str, ...]:
         """Suggests a path, for one that the provider doesn't have."""
         if not request.provider or request.operation:
             return ()
-        return (without_endpoint(request, namespace.compiled.providers[request.provider]),)
+        mended = without_endpoint(request, namespace.compiled.providers[request.provider])
+        return (mended,) if mended else ()
 
     def _stray(
         self, http_request: HttpRequest, namespace: Namespace, request_head: RequestHead, complaint: str
     ) -> PlannedResponse:
-        """The answer to a request that reaches no provider."""
+        """Returns the answer to a request that reaches no provider."""
         if complaint:
             return PlannedResponse(*turned_away(http_request, namespace, 400, complaint, "namespace"))
         target, providers = request_head.target, namespace.compiled.providers
@@ -240,7 +233,7 @@ class App:
         has_left: Callable[[], bool],
         before: Lookup | None = None,
     ) -> PlannedResponse:
-        """The answer to send. Never raises. Slow work ends soon after the client `has_left`."""
+        """Returns the answer to send. Never raises. Slow work ends soon after the client `has_left`."""
         clock = namespace.clock
         try:
             if self.replay is not None and (planned := self.replay.take(http_request, namespace)) is not None:
@@ -256,7 +249,7 @@ class App:
             )
 
     async def _read(self, receive: Receive, headers: Mapping[str, str]) -> bytes | None:
-        """The whole body; None if the client has left. Raises _TooLarge, without reading the rest."""
+        """Returns the whole body; None if the client has left. Raises _TooLarge, without reading the rest."""
         declared = headers.get("content-length", "")
         if len(declared) > 7 and int(declared) > self.max_body_bytes:
             raise _TooLarge
@@ -287,8 +280,23 @@ class App:
         await self._control(scope, receive, send)
 
 
+def began(app: App) -> None:
+    """An answer is under way."""
+    app._open += 1
+
+
+def ended(app: App) -> None:
+    """It no longer is."""
+    app._open -= 1
+    if not app._open:
+        for future in app._idle:
+            if not future.done():
+                future.set_result(None)
+        app._idle.clear()
+
+
 async def answer_with(app: App, plan: PlannedResponse, namespace: Namespace, scope: Scope, send: Send) -> None:
-    """Answer with what is known already."""
+    """Continues an answer that has already begun."""
     await app._answer(PendingResponse(plan, namespace, namespace.clock, namespace.clock.now()), scope, send)
 
 
@@ -301,12 +309,12 @@ def settle(app: App, exchange: Exchange, namespace: Namespace) -> None:
 
 
 def too_large(http_request: HttpRequest, namespace: Namespace) -> PlannedResponse:
-    """The rest of the body isn't read, so the connection must close."""
+    """Marks the connection for closing, since the rest of the body isn't read."""
     return refused(http_request, namespace, ErrorReply(name="too_large", headers={"connection": "close"}))
 
 
 def opened(answer: Any) -> Any:
-    """The same answer for a page of any origin."""
+    """Adds CORS headers for pages of any origin."""
     own: tuple[Header, ...] = ((b"access-control-allow-origin", b"*"), (b"access-control-expose-headers", b"*"))
     if isinstance(answer, PlannedBody):
         return replace(answer, headers=answer.headers + own)
@@ -314,7 +322,9 @@ def opened(answer: Any) -> Any:
 
 
 def preflight(headers: Mapping[str, str]) -> PlannedBody:
-    """The answer to a CORS preflight request. It lists the headers, because `*` does not cover Authorization."""
+    """Returns the answer to a CORS preflight request. It lists the headers, because `*` does not cover
+    Authorization.
+    """
     wanted = headers.get("access-control-request-headers", ALLOWED_HEADERS)
     return PlannedBody(
         204,
@@ -325,5 +335,5 @@ def preflight(headers: Mapping[str, str]) -> PlannedBody:
             (b"access-control-max-age", b"600"),
         ),
         (),
-        streamed=True,  # a 204 has no body, so no length either
+        streamed=True,  # a 204 has no body and no Content-Length
     )

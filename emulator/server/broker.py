@@ -1,9 +1,10 @@
-"""The control channel of several workers: what one of them is asked reaches all of them, in one order.
+"""The control channel of several workers: control requests to one of them reach all of them, in the same order.
 
-Each worker has a socket pair with its parent, which passes frames on and reads no more of them than their heads, but
-for those that go to its store: there all workers count together (`emulator.state.store`). What
-goes to all workers gets a number there, and every worker acts on it in this order, the one that sent it included: so
-all of them are given the same things in the same order. A worker that comes later takes over what another was given."""
+Each worker has a socket pair with its parent, which forwards frames and reads only their heads, except for frames to
+its
+store, in which all workers count together (`emulator.state.store`). The parent numbers frames to all workers, and every
+worker, including the sender, acts on them in this order, so all of them are in the same state. A new worker takes over
+the state of another one."""
 
 import socket
 import struct
@@ -14,15 +15,16 @@ from emulator.server.worker_store import owner_of, replied
 from emulator.state.memory_store import MemoryStore
 
 ALL, ANY = 0, 0xFFFF
-"""Receivers of a frame besides workers' indices: every worker; one that has been there for longer."""
+"""Receivers of a frame other than workers' indexes: every worker; any older worker."""
 CALL, ANSWER, PART, MORE, CANCEL, SENT, GONE, JOINED, STORE = range(9)
-"""What is asked; the whole answer; a part of one that goes on; that the next part may come; that no more is wanted;
-which workers a call was passed on to; that a worker is gone; that one has come; what the parent's store is asked, and
-its reply."""
+"""Kinds of frames: a call; a whole answer; a part of an answer that continues; a request for the next part; the end
+of interest in more; the workers to which a call was forwarded; a worker is gone; a worker has joined; a call to the
+parent's store, and its reply.
+"""
 HEAD = struct.Struct("!IBHHIQ")
-"""Bytes of the payload, kind, receiver, sender, number of the call, place in the order of what went to all."""
+"""The size of the payload, kind, receiver, sender, number of the call, number among frames to all workers."""
 MAX_PENDING_BYTES = 512 * 2**20
-"""Bytes that wait for a worker that does not read, before it counts as gone."""
+"""The bytes that may wait for a worker that does not read before it counts as gone."""
 RECEIVE = 1 << 18
 
 
@@ -42,7 +44,7 @@ class Frame:
 
 
 def take_frames(buffer: bytearray) -> list[Frame]:
-    """The whole frames at the beginning of a buffer, which loses them."""
+    """Removes and yields the complete frames at the beginning of a buffer."""
     frames, start = [], 0
     while len(buffer) - start >= HEAD.size:
         size, kind, to, sender, call, order = HEAD.unpack_from(buffer, start)
@@ -68,16 +70,16 @@ class _Line:
 
 
 class Broker:
-    """The parent's part: passes frames on. It never waits; its owner says what can be read and written."""
+    """The parent's part: forwards frames. It never waits; its owner says which descriptors can be read and written."""
 
     def __init__(self) -> None:
         self.store = MemoryStore()
-        """What the workers count together."""
+        """The store in which the workers count together."""
         self._lines: dict[int, _Line] = {}
         self._order = 0
 
     def connect(self, index: int) -> socket.socket:
-        """A worker is about to be forked; the answer is its end."""
+        """Returns a worker's end of a socket pair, before it is forked."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
@@ -85,13 +87,13 @@ class Broker:
         return theirs
 
     def close(self) -> None:
-        """Let go of all sockets: in the parent when it ends, in a child as soon as it is forked."""
+        """Closes all sockets: in the parent when it ends, in a child as soon as it is forked."""
         for line in self._lines.values():
             line.sock.close()
         self._lines.clear()
 
     def lost(self, index: int) -> None:
-        """A worker is gone."""
+        """Removes a worker that is gone."""
         line = self._lines.pop(index, None)
         if line is not None:
             line.sock.close()
@@ -99,15 +101,15 @@ class Broker:
             self._send(tuple(self._lines.values()), Frame(GONE, ALL, index, 0, self._order, b""))
 
     def readers(self) -> list[int]:
-        """The descriptors that something may come from."""
+        """The descriptors to read from."""
         return [line.sock.fileno() for line in self._lines.values()]
 
     def writers(self) -> list[int]:
-        """The descriptors that something waits for."""
+        """The descriptors with data to write."""
         return [line.sock.fileno() for line in self._lines.values() if line.to_send]
 
     def turn(self, ready: Iterable[int]) -> None:
-        """Read, pass on and write what is possible. `ready`: the descriptors that can be read."""
+        """Reads, forwards and writes as much as possible. `ready` are the descriptors that can be read."""
         can_be_read = set(ready)
         for line in tuple(self._lines.values()):
             if line.sock.fileno() in can_be_read:

@@ -1,4 +1,4 @@
-"""What replicas say to each other at once: frames on channels of the store, each replica's own and one of all."""
+"""Immediate messages between replicas: frames on the store's channels, one for each replica and one for all."""
 
 import asyncio
 import contextlib
@@ -16,20 +16,20 @@ from emulator.state.redis_connection import RedisConnection
 
 MAX_MEMBER = 8_000_000
 _HEAD = struct.Struct("!B?II")
-"""Kind, whether the payload is elsewhere, sender, number of the call."""
+"""Kind, whether the payload has its own key, sender, number of the call."""
 MAX_PAYLOAD = 256 * 1024
-"""Bytes of a payload that goes with its frame; a larger one is put under a key of its own."""
+"""The maximum bytes of a payload inside a frame; a larger one gets its own key."""
 PAYLOAD_TTL = 60
 MAX_SILENCE = 3.0
-"""Seconds after which a replica that says nothing is not waited for, and a subscription is tried."""
+"""Seconds of silence after which a replica is not waited for, and a subscription is tested."""
 FORGOTTEN = 3600
-"""Seconds after which nobody remembers a replica that is gone."""
+"""Seconds after which a replica that is gone is forgotten."""
 TTL = 7 * 86400
-"""Seconds that what the replicas share outlives the last of them."""
+"""Seconds that the shared data outlives the last replica."""
 RETRY = 0.1
-"""Seconds before the store is tried again."""
+"""Seconds before the next attempt to reach the store."""
 Outgoing = tuple[int, int, int, bytes]
-"""The kind of a frame, its receiver, the number of the call, the payload."""
+"""Receives a frame's kind, receiver, number of the call, and payload."""
 
 
 class Bus:
@@ -37,7 +37,7 @@ class Bus:
 
     def __init__(self, connection: RedisConnection, clock: Clock) -> None:
         self.member = secrets.randbelow(MAX_MEMBER) + 1
-        """The number of this replica, which no other one has."""
+        """The unique number of this replica."""
         self.receive: Callable[[int, int, int, bytes], Awaitable[None]] | None = None
         """Called with each frame: kind, sender, call, payload."""
         self.subscribed: Callable[[], None] = lambda: None
@@ -50,21 +50,21 @@ class Bus:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        """Listen from now on."""
+        """Starts listening."""
         self._tasks = [asyncio.create_task(self._listen()), asyncio.create_task(self._publish())]
 
     async def close(self) -> None:
-        """The server ends."""
+        """Stops, at the server's end."""
         await stop(self._tasks)
 
     def send(self, kind: int, to: int, call: int, payload: bytes) -> None:
-        """Say something soon; what is said while the store is gone is dropped."""
+        """Queues a message; messages are dropped while the store is gone."""
         if not self._connection.is_gone:
             self._outgoing.append((kind, to, call, payload))
             self._has_outgoing.set()
 
     def put(self, pipe: Any, outgoing: Outgoing) -> None:
-        """Say something along with other commands."""
+        """Adds a message to a pipeline of other commands."""
         kind, to, call, payload = outgoing
         is_large = len(payload) > MAX_PAYLOAD
         if is_large:
@@ -75,8 +75,9 @@ class Bus:
         pipe.publish(channel, _HEAD.pack(kind, is_large, self.member, call) + payload)
 
     async def who_lives(self, pipe: Any = None) -> set[int]:
-        """Whose connections are there, and who has been heard of. Executes what is in the pipe before. Raises
-        StoreGone."""
+        """Returns the connected replicas, and the ones heard from. Executes the pipeline's commands first. Raises
+        StoreGone.
+        """
         pipe = self._connection.client.pipeline(transaction=False) if pipe is None else pipe
         pipe.pubsub_channels(self._key("to:*"))
         pipe.hgetall(self._key("beats"))
@@ -86,7 +87,7 @@ class Bus:
         return listening - {int(member) for member, beat in beats.items() if newest - float(beat) > MAX_SILENCE}
 
     async def beat(self, kept: Sequence[str]) -> None:
-        """Say that this replica lives, and that these keys are still used. Raises StoreGone."""
+        """Reports that this replica is alive, and that these keys are still in use. Raises StoreGone."""
         client = self._connection.client
         seconds, micros = await reply(self._connection, client.time())
         pipe = client.pipeline(transaction=False)
@@ -118,7 +119,7 @@ class Bus:
                 await client.aclose()
 
     async def _receive_all(self, client: Any) -> None:
-        """Never returns; raises what ends the subscription."""
+        """Never returns; raises the exception that ends the subscription."""
         async with client.pubsub() as pubsub:
             await pubsub.subscribe(self._key("all"), self._key(f"to:{self.member}"))
             self.subscribed()

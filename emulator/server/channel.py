@@ -1,4 +1,4 @@
-"""A worker's end of the control channel: asks all workers, and answers what they ask."""
+"""A worker's end of the control channel: calls all workers, and answers their calls."""
 
 import asyncio
 import os
@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from emulator.control.api import Handle
 
 STORE_TIMEOUT = 3.0
-"""Seconds that the parent's store has to reply in."""
+"""Seconds to wait for a reply of the parent's store."""
 ANSWER_TIMEOUT = 10.0
-"""Seconds that workers have to answer in."""
+"""Seconds to wait for the workers' answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What a worker gets from its parent."""
+    """What a worker receives from its parent."""
 
     index: int
     sock: socket.socket
     """Its end of the control channel."""
     shared: Shared
-    """What it counts together with the others."""
+    """The counts that it shares with the others."""
     workers: int
-    """How many workers there are."""
+    """The number of workers."""
 
 
 class Channel(asyncio.Protocol):
-    """A worker's part: asks all workers, and answers what is asked of this one."""
+    """A worker's part: calls all workers, and answers calls to this one."""
 
     def __init__(self, member: Member) -> None:
         self.index = member.index
@@ -46,41 +46,42 @@ class Channel(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._stored: dict[int, asyncio.Future[bytes]] = {}
-        """The replies of the parent's store that are awaited."""
+        """The awaited replies of the parent's store."""
         self._last = 0
-        """The number of the last question to it."""
+        """The number of the last call to it."""
         self._is_closing = False
 
     async def start(self) -> None:
-        """Connect. Calls of others are held back until `serve`."""
+        """Connects. Calls of others are queued until `serve`."""
         await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=self._sock)
 
     def serve(self, handle: "Handle", order: int = 0) -> None:
-        """Answer calls from now on, `order`: which of those that went to all have been taken over already."""
+        """Starts answering calls. `order`: the calls to all up to this number have already been taken over."""
         self._talk.serve(handle, order)
 
     @property
     def order(self) -> int:
-        """Up to where this worker has acted on what went to all."""
+        """The number of the last call to all on which this worker has acted."""
         return self._talk.answers.order
 
     def close(self) -> None:
-        """The server ends."""
+        """Stops, at the server's end."""
         self._is_closing = True
         self._talk.answers.stop()
         if self._transport is not None:
             self._transport.close()
 
     def check(self) -> None:
-        """The other workers can always be asked."""
+        """Always succeeds: the other workers can always be reached."""
 
     async def ask(self, message: bytes, *, is_write: bool = False) -> list[bytes]:
-        """The answers of all workers, this one included, in the order of their indices. They act on all that they are
-        asked in one order. Raises Unanswered."""
+        """Returns the answers of all workers, including this one, in the order of their indexes. All act on calls in
+        the same order. Raises Unanswered.
+        """
         return await self._ask(message, ALL)
 
     async def ask_one(self, message: bytes) -> list[bytes]:
-        """The answer of another worker that serves, if there is one. Raises Unanswered."""
+        """Returns the answer of another serving worker, if there is one. Raises Unanswered."""
         return await self._ask(message, ANY)
 
     async def _ask(self, message: bytes, to: int) -> list[bytes]:
@@ -97,7 +98,7 @@ class Channel(asyncio.Protocol):
             return question.parts()
 
     def ask_store(self, message: bytes) -> "asyncio.Future[bytes]":
-        """The reply of the parent's store, or StoreGone."""
+        """Returns the reply of the parent's store. Raises StoreGone."""
         loop = asyncio.get_running_loop()
         call = self._last = self._last % 0xFFFFFFFF + 1
         reply: asyncio.Future[bytes] = loop.create_future()
@@ -113,7 +114,7 @@ class Channel(asyncio.Protocol):
         return reply
 
     def stream(self, message: bytes) -> AsyncIterator[bytes]:
-        """The parts of all workers' answers as they come, until the reader leaves. A worker that comes later joins."""
+        """Yields the parts of all workers' answers as they arrive, until the reader leaves. New workers join in."""
         return self._talk.stream(message)
 
     # asyncio.Protocol
@@ -130,7 +131,7 @@ class Channel(asyncio.Protocol):
                 reply.set_result(frame.payload)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._is_closing:  # the parent has given this worker up, or is gone
+        if not self._is_closing:  # the parent has dropped this worker, or is gone
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _send(self, kind: int, to: int, call: int, payload: bytes = b"") -> None:

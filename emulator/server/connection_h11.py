@@ -1,4 +1,4 @@
-"""A connection that h11 parses: it follows every step of HTTP, so nothing is written past it but streams."""
+"""A connection that h11 parses. h11 tracks every step of HTTP, so only streams are written past it."""
 
 from collections.abc import Sized
 from typing import Any

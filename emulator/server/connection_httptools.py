@@ -1,4 +1,4 @@
-"""A connection that httptools parses: it only parses, so answers may be written past it."""
+"""A connection that httptools parses. It only parses, so answers can be written past it."""
 
 import asyncio
 from collections.abc import Sized
@@ -14,7 +14,7 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class _Dropped(list[tuple[bytes, bytes]]):
-    """Where the fields of a trailer go: they come after the body, and are no headers."""
+    """A sink for trailer fields, which come after the body and aren't headers."""
 
     def append(self, header: tuple[bytes, bytes]) -> None:
         pass
@@ -49,8 +49,9 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
                 return
 
     def _ignore_upgrade(self) -> None:
-        """Go on in HTTP/1.1 after a head that asks for another protocol, as RFC 9110 7.8 lets a server do. llhttp takes
-        such a head for the end of HTTP and skips the body, so another parser reads on from where the body begins."""
+        """Continues with HTTP/1.1 after a head that asks for another protocol, as RFC 9110 7.8 allows. llhttp treats
+        such a head as the end of HTTP and skips the body, so another parser continues at the beginning of the body.
+        """
         framing = [b"%b: %b\r\n" % header for header in self.scope["headers"] if header[0] in _FRAMING]
         parser = httptools.HttpRequestParser(_AfterUpgrade(self))
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
@@ -63,11 +64,11 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
-            return  # its body is still to be read
+            return  # its body must still be read
         super().on_message_complete()
         if not self.parser.should_keep_alive():
             self.cycle.keep_alive = False  # a trailer may say so too, and llhttp reads nothing after it
-        self.cycle.more_body = False  # uvicorn leaves it be when the answer went out before the body was in
+        self.cycle.more_body = False  # uvicorn ignores it if the answer was sent before the body arrived
 
     def is_body_open(self) -> bool:
         return bool(self.cycle.more_body)
@@ -102,13 +103,13 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         answering, self._answering = self._answering, None
         if answering is not None and not answering.response_complete:
-            answering.disconnected = True  # uvicorn tells the last of pipelined requests only
+            answering.disconnected = True  # uvicorn notifies only the last of pipelined requests
             answering.message_event.set()
         super().connection_lost(exc)
 
 
 class _AfterUpgrade:
-    """What a parser tells that was made for the body of a request: its own head says nothing that is new."""
+    """The callbacks of a parser for the body of a request; they ignore its artificial head."""
 
     def __init__(self, connection: HttpToolsConnection) -> None:
         self._connection = connection

@@ -1,4 +1,4 @@
-"""Calls among the processes of one server, whatever carries them: asks all of them, and answers what they ask."""
+"""Calls among the processes of one server, whatever the transport: calls all of them, and answers their calls."""
 
 import asyncio
 from collections import deque
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from emulator.control.api import Handle
 
 RESTART = 255
-"""A frame's kind that never travels: the answers that go on have to be asked for once more."""
+"""A kind of frame that is never sent: continuing answers must be requested again."""
 Send = Callable[[int, int, int, bytes], None]
-"""Sends a frame: its kind, its receiver, the number of the call, the payload."""
+"""Sends a frame: kind, receiver, number of the call, payload."""
 
 
 @dataclass(slots=True, eq=False)
@@ -25,26 +25,26 @@ class Question:
     call: int
     done: asyncio.Future[None]
     expected: set[int] | None = None
-    """None: it is not known yet to whom it was passed on."""
+    """None: the receivers are not known yet."""
     answers: dict[int, bytes] = field(default_factory=dict)
 
     def look(self) -> None:
-        """Finds out whether all has come that will come."""
+        """Checks whether the call is complete."""
         if self.expected is not None and self.expected <= self.answers.keys() and not self.done.done():
             self.done.set_result(None)
 
     @property
     def missing(self) -> list[int]:
-        """Those who have not answered."""
+        """The processes that have not answered."""
         return sorted((self.expected or set()) - self.answers.keys())
 
     def parts(self) -> list[bytes]:
-        """The answers, in the order of those who gave them."""
+        """The answers, in the order of the processes."""
         return [answer for _, answer in sorted(self.answers.items()) if answer]
 
 
 class Conversation:
-    """One process's part: what it asks, and what it answers."""
+    """One process's part: its calls, and its answers to others."""
 
     def __init__(self, send: Send) -> None:
         self.answers = Answers(send)
@@ -54,18 +54,18 @@ class Conversation:
         self._streams: dict[int, asyncio.Queue[Frame]] = {}
 
     def serve(self, handle: "Handle", order: int) -> None:
-        """Answer calls from now on; those up to `order` have been taken over already."""
+        """Starts answering calls; those up to `order` have already been taken over."""
         self._send(JOINED, ALL, 0, b"")
         self.answers.serve(handle, order)
 
     def restart_streams(self) -> None:
-        """Ask once more for the answers that go on, as the others have ended them."""
+        """Requests continuing answers again, since the others have ended them."""
         for queue in self._streams.values():
             queue.put_nowait(Frame(RESTART, ALL, 0, 0, 0, b""))
 
     @contextmanager
     def asking(self) -> Iterator[Question]:
-        """A call that can be answered for the length of the block."""
+        """A call that can be answered within this context."""
         call = self._next_call()
         question = self._asked[call] = Question(call, asyncio.get_running_loop().create_future())
         try:
@@ -74,7 +74,7 @@ class Conversation:
             del self._asked[call]
 
     async def stream(self, message: bytes) -> AsyncIterator[bytes]:
-        """The parts of all processes' answers as they come, until the reader leaves. One that comes later joins."""
+        """Yields the parts of all processes' answers as they arrive, until the reader leaves. New processes join in."""
         call = self._next_call()
         queue = self._streams[call] = asyncio.Queue()
         called: set[int] = set()
@@ -100,7 +100,7 @@ class Conversation:
             self._send(CANCEL, ALL, call, b"")
 
     def on_frame(self, frame: Frame) -> None:
-        """A frame has come."""
+        """Handles a frame."""
         kind = frame.kind
         if kind in (CALL, CANCEL, MORE):
             self.answers.on_frame(frame)
@@ -131,42 +131,42 @@ class Conversation:
 
 
 class Answers:
-    """What one process answers."""
+    """The answering part of a process."""
 
     def __init__(self, send: Send) -> None:
         self.order = 0
-        """Up to where this process has acted on what went to all, what it is acting on included."""
+        """The number of the last call to all on which this process has acted or is acting."""
         self.received = 0
-        """Up to where that has come."""
+        """The number of the last call to all that has arrived."""
         self.handle: Handle | None = None
         self._send = send
         self._held: list[Frame] = []
-        """What came before this process has taken over what another one was given."""
+        """Calls that arrived before this process took over the state of another one."""
         self._ordered: deque[Frame] = deque()
-        """What went to all and is not done yet; the first is being done."""
+        """Unfinished calls to all; the first one is running."""
         self._played: dict[tuple[int, int], tuple[asyncio.Task[None], asyncio.Event]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def serve(self, handle: "Handle", order: int) -> None:
-        """Answer from now on; what went to all up to `order` has been taken over already."""
+        """Starts answering; calls to all up to `order` have already been taken over."""
         self.handle, self.order, self.received = handle, order, order
         held, self._held = self._held, []
         for frame in held:
             self.on_frame(frame)
 
     def stop(self) -> None:
-        """End the answers that go on: whoever asked for them is out of reach, and asks again."""
+        """Ends continuing answers: their callers can't be reached and will ask again."""
         for task, _ in self._played.values():
             task.cancel()
         self._played.clear()
 
     def lost(self, sender: int) -> None:
-        """A process is gone."""
+        """Removes a process that is gone."""
         for key in [key for key in self._played if key[0] == sender]:
             self._played.pop(key)[0].cancel()
 
     def on_frame(self, frame: Frame) -> None:
-        """Do what is asked, and answer. What went to all is done one after the other, however long each takes."""
+        """Runs a call and answers it. Calls to all run one after the other, however long each takes."""
         if self.handle is None:
             self._held.append(frame)
         elif frame.kind == MORE:
@@ -176,7 +176,7 @@ class Answers:
             self._stop(frame)
         elif not frame.order:
             self._act(frame)
-        elif frame.order <= self.received:  # taken over already
+        elif frame.order <= self.received:  # already taken over
             self._send(ANSWER, frame.sender, frame.call, b"")
         else:
             self.received = frame.order
@@ -198,7 +198,7 @@ class Answers:
         self._do_ordered()
 
     def _act(self, frame: Frame) -> asyncio.Task[None] | None:
-        """Do what is asked. Returns the task that is still at it, unless it goes on until the reader leaves."""
+        """Runs a call. Returns its task if it is unfinished, unless it continues until the reader leaves."""
         assert self.handle is not None
         answer = self.handle(frame.payload)
         if isinstance(answer, bytes):
@@ -233,5 +233,5 @@ class Answers:
 
 
 def indices(payload: bytes) -> set[int]:
-    """The processes that a frame names."""
+    """Returns the processes that a frame names."""
     return {int.from_bytes(payload[at : at + 2]) for at in range(0, len(payload), 2)}

@@ -11,6 +11,7 @@ that is still being sent, a client that expects a `100 Continue`, an upgrade, a 
 """
 
 import logging
+from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,19 +19,21 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from emulator.clock import Clock
-from emulator.engine import PlannedResponse, look_up, recall_at_once
+from emulator.engine import PlannedResponse, look_up, recall, recall_counted
 from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, settle
+from emulator.server.awaiting import Awaiting, Result
 from emulator.server.heads import RequestHead
 from emulator.server.playback import send_in_one, send_recollection
 from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
-from emulator.state.exchanges import came_on
+from emulator.state.blanks import Recollection
+from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
 from emulator.wire import Playback
 
-Result = TypeVar("Result")
+Value = TypeVar("Value")
 logger = logging.getLogger("emulator")
 
 MAX_HEADS = 256
@@ -155,24 +158,98 @@ class FastPath:
         start = clock.now()
         http_request = request_head.with_body(data[end:])
         before = None if app.replay is not None else look_up(http_request, namespace)
-        is_alone = namespace.store is None or not namespace.store.decides_all
-        if is_alone and before is not None and before.cached is not None and before.cached.whole is not None:
-            recollection, exchange = recall_at_once(before.cached, http_request, namespace, app.options)
-            exchange.playback = send_recollection(recollection, before.cached.whole, start, clock, handle)
-            came_on(exchange, handle.record)
-            exchange.end(recollection)
-            settle(app, exchange, namespace)
-            protocol.rest()
+        recalled = None if before is None else recall(http_request, namespace, app.options, before)
+        if recalled is not None and recalled.is_at_once:
+            self.recollect(recalled.recollection, recalled.exchange, protocol, namespace, start)
             return True
-        plan = started(app.plan(http_request, namespace, handle.has_left, before))
-        if isinstance(plan, PlannedResponse) and (playback := _sent(plan, start, clock, handle)) is not None:
-            plan.exchange.playback = playback
-            came_on(plan.exchange, handle.record)
-            app.close(plan, namespace)
-            protocol.rest()
+        begun = _Begun(self, protocol, known.scope, namespace, clock, start)
+        if recalled is not None:
+            begun.finish(recalled.response())
+            return True
+        store, cached = namespace.store, None if before is None else before.cached
+        coroutine: Coroutine[Any, Any, Result]
+        if store is not None and cached is not None and cached.is_at_once and cached.answer.is_at_once:
+            coroutine = recall_counted(cached, http_request, namespace, app.options, store)
         else:
-            protocol.begin({**known.scope, PENDING: PendingResponse(plan, namespace, clock, start)})
+            coroutine = app.plan(http_request, namespace, handle.has_left, before)
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration as stop:
+            begun.finish(stop.value)
+        else:
+            if store is not None and isinstance(awaited, Future):
+                protocol.awaiting = Awaiting(app, coroutine, awaited, begun.finish, begun.hand_on)
+            else:
+                begun.hand_on(coroutine, awaited)
         return True
+
+    def send(self, plan: PlannedResponse, protocol: Any, namespace: Namespace, start: float) -> bool:
+        """Whether the whole answer could be sent at once."""
+        playback = _sent(plan, start, namespace.clock, protocol.handle)
+        if playback is None:
+            return False
+        plan.exchange.playback = playback
+        came_on(plan.exchange, protocol.handle.record)
+        self._app.close(plan, namespace)
+        protocol.rest()
+        return True
+
+    def recollect(
+        self, recollection: Recollection, exchange: Exchange, protocol: Any, namespace: Namespace, start: float
+    ) -> None:
+        """Send a cached answer."""
+        handle = protocol.handle
+        exchange.playback = send_recollection(recollection, start, namespace.clock, handle)
+        came_on(exchange, handle.record)
+        exchange.end(recollection)
+        settle(self._app, exchange, namespace)
+        protocol.rest()
+
+
+@dataclass(slots=True)
+class _Begun:
+    """A request that the engine has begun to answer."""
+
+    path: FastPath
+    protocol: Any
+    scope: Scope
+    namespace: Namespace
+    clock: Clock
+    start: float
+
+    def finish(self, result: Result) -> None:
+        """Send the answer, on the spot if that can be."""
+        protocol, path = self.protocol, self.path
+        protocol.awaiting = None
+        handle = protocol.handle
+        takes_all = not (handle.is_full or handle.is_lost)
+        if not isinstance(result, PlannedResponse):
+            recollection, exchange = result
+            if takes_all:
+                path.recollect(recollection, exchange, protocol, self.namespace, self.start)
+                return
+            result = spelled_out(recollection, exchange)
+        if not (takes_all and path.send(result, protocol, self.namespace, self.start)):
+            self._begin(result)
+
+    def hand_on(self, coroutine: Coroutine[Any, Any, Result], awaited: Any) -> None:
+        """Let a task of the application do the rest."""
+        self.protocol.awaiting = None
+        self._begin(_planned(_rest(coroutine, awaited)))
+
+    def _begin(self, plan: PlannedResponse | Awaitable[PlannedResponse]) -> None:
+        pending = PendingResponse(plan, self.namespace, self.clock, self.start)
+        self.protocol.begin({**self.scope, PENDING: pending})
+
+
+def spelled_out(recollection: Recollection, exchange: Exchange) -> PlannedResponse:
+    """A cached answer for those who send it step by step."""
+    return PlannedResponse(recollection.planned(), exchange)
+
+
+async def _planned(rest: Awaitable[Result]) -> PlannedResponse:
+    result = await rest
+    return result if isinstance(result, PlannedResponse) else spelled_out(*result)
 
 
 def _sent(plan: PlannedResponse, start: float, clock: Clock, handle: ConnectionHandle) -> Playback | None:
@@ -182,18 +259,18 @@ def _sent(plan: PlannedResponse, start: float, clock: Clock, handle: ConnectionH
         return None  # the task will fail in the same way, and is answered for
 
 
-def started(coroutine: Coroutine[Any, Any, Result]) -> Result | Awaitable[Result]:
+def started(coroutine: Coroutine[Any, Any, Value]) -> Value | Awaitable[Value]:
     """Run a coroutine here and now: its result, or the rest of it when it has to wait."""
     try:
         awaited = coroutine.send(None)
     except StopIteration as stop:
-        result: Result = stop.value
+        result: Value = stop.value
         return result
     return _rest(coroutine, awaited)
 
 
 @coroutine
-def _rest(coroutine: Coroutine[Any, Any, Result], awaited: Any) -> Generator[Any, Any, Result]:
+def _rest(coroutine: Coroutine[Any, Any, Value], awaited: Any) -> Generator[Any, Any, Value]:
     """What is left of a coroutine that waits for something: to be awaited in a task."""
     while True:
         try:
@@ -205,5 +282,5 @@ def _rest(coroutine: Coroutine[Any, Any, Result], awaited: Any) -> Generator[Any
         try:
             awaited = go_on()
         except StopIteration as stop:
-            result: Result = stop.value
+            result: Value = stop.value
             return result

@@ -1,4 +1,4 @@
-"""What replicas were given, as the store keeps it: a stream of calls, and now and then a snapshot of all before it."""
+"""The replicas' configuration in the store: a stream of calls, and occasional snapshots of everything before."""
 
 import secrets
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ redis.call('HSET', KEYS[1], 'order', ARGV[1], 'given', ARGV[2], 'trimmed', kept 
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return kept
 """
-"""Keeps the newer of two snapshots; their orders are texts of one length."""
+"""Keeps the newer of two snapshots; their orders are strings of equal length."""
 FOUND = """
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX') then return redis.call('GET', KEYS[1]) end
 if ARGV[2] ~= '' then redis.call('HSET', KEYS[2], 'order', ARGV[3], 'given', ARGV[2], 'trimmed', '0') end
 return ARGV[1]
 """
 BATCH = 20
-"""Calls that are read at once; each may have a whole scenario."""
+"""The number of calls to read at once; each may contain a whole scenario."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What the replicas had been given up to a place in the order; `given` is empty if there is none."""
+    """The replicas' configuration up to a call; `given` is empty if there is none."""
 
     order: int = 0
     given: bytes = b""
     trimmed: int = 0
-    """Up to where the stream has lost its calls."""
+    """The last call that is no longer in the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,42 +53,43 @@ class Given:
         self._key = partial(shared_key, connection)
 
     async def word(self, given: bytes) -> bytes:
-        """The word that stays in the store for as long as its data does. If there is none, a new one comes there, with
-        what this replica was `given`. Raises StoreGone."""
+        """Returns the token that exists as long as the store's data does. If there is none, writes a new one with
+        this replica's configuration (`given`). Raises StoreGone.
+        """
         keys = (self._key("word"), self._key("given"))
         script = self._connection.client.eval(FOUND, 2, *keys, secrets.token_hex(8), given, _padded(0))
         word: bytes = await reply(self._connection, script)
         return word
 
     async def still(self, word: bytes) -> bool:
-        """Whether the store has this word. Raises StoreGone."""
+        """Whether the store has this token. Raises StoreGone."""
         found: bytes | None = await reply(self._connection, self._connection.client.get(self._key("word")))
         return found == word
 
     async def snapshot(self) -> Snapshot:
-        """The last one. Raises StoreGone."""
+        """Returns the last snapshot. Raises StoreGone."""
         wanted = self._connection.client.hmget(self._key("given"), "order", "given", "trimmed")
         order, given, trimmed = await reply(self._connection, wanted)
         return Snapshot() if given is None else Snapshot(int(order), given, int(trimmed))
 
     async def save(self, order: int, given: bytes) -> None:
-        """Leave a snapshot, for those who come when nobody lives. Raises StoreGone."""
+        """Writes a snapshot, for replicas that start when no other is running. Raises StoreGone."""
         client = self._connection.client
         saved = client.eval(SAVE, 1, self._key("given"), _padded(order), given, str(TTL))
         before = await reply(self._connection, saved)
-        if before is not None and int(before):  # those who are late find what they miss behind the one before
+        if before is not None and int(before):  # late replicas find the missing calls after the previous snapshot
             await reply(self._connection, client.xtrim(self._key("calls"), minid=_id_of(int(before))))
 
     def written(self, sender: int, call: int, message: bytes) -> tuple[str, dict[bytes, bytes]]:
-        """A call as XADD takes it."""
+        """Returns a call as fields for XADD."""
         return self._key("calls"), {b"by": b"%d" % sender, b"call": b"%d" % call, b"message": message}
 
     async def write(self, sender: int, call: int, message: bytes) -> None:
-        """Have all replicas act on a call. Raises StoreGone."""
+        """Makes all replicas act on a call. Raises StoreGone."""
         await reply(self._connection, self._connection.client.xadd(*self.written(sender, call, message)))
 
     async def since(self, order: int) -> list[WrittenCall]:
-        """The calls that come next. Raises StoreGone."""
+        """Returns the next calls. Raises StoreGone."""
         wanted = {self._key("calls"): _id_of(order)}
         found = await reply(self._connection, self._connection.client.xread(wanted, count=BATCH))
         return [
@@ -99,7 +100,7 @@ class Given:
 
 
 def _order_of(id: bytes) -> int:
-    """The place of a call, for the name that the stream gives it. It fits into a float, as Lua has no whole numbers."""
+    """Converts a stream id to the number of a call. It is exact as a float, since Lua has no integers."""
     moment, _, serial = id.partition(b"-")
     return int(moment) << 12 | int(serial)
 

@@ -1,4 +1,4 @@
-"""The head of a request: which provider, path and namespace its URL and headers name."""
+"""The head of a request: the provider, path and namespace in its URL and headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -27,21 +27,21 @@ NAMESPACE_KEY = "sk-emu-"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a request goes: a provider, the documented path, and what the URL names besides: namespace and faults."""
+    """The destination of a request: the provider, the documented path, and the namespace and faults in the URL."""
 
     provider: str
     """Empty when the URL names none."""
     path: str
     namespace: str | None = None
-    """As it stands there, whether it can be one or not."""
+    """As it is in the URL, valid or not."""
     faults: tuple[str, ...] = ()
     prefix: str = ""
-    """Namespace and faults as they stand in the URL."""
+    """The namespace and faults as they are in the URL."""
 
 
 @record
 class RequestHead:
-    """What the head of a request says: all that is to be known before its body is read."""
+    """The data in the head of a request: everything that must be known before its body is read."""
 
     target: Target
     method: str
@@ -49,20 +49,20 @@ class RequestHead:
     """Names in lower case."""
     query: str
     key: str | None
-    """The credential, wherever the provider lets it stand under the settings of `compiled`."""
+    """The credential, from any place that the provider accepts under the settings of `compiled`."""
     compiled: CompiledScenario
     namespace: str | None
     complaint: str = ""
-    """Why the request cannot be sent to the world that it names."""
+    """Why the request can't use the namespace that it names; empty if it can."""
     sent_path: str = ""
     """The path as it was sent."""
     size: int = 0
     """Bytes of the head."""
     kind: object = None
-    """The same for all heads that differ in nothing but the length of the body; None: nobody knows."""
+    """The same object for all heads that differ only in the length of the body; None if that is unknown."""
 
     def of_length(self, length: str) -> "RequestHead":
-        """The same head of a request whose body has another length."""
+        """Returns the same head for a body of another length."""
         return RequestHead(
             self.target,
             self.method,
@@ -78,14 +78,16 @@ class RequestHead:
         )
 
     def within(self, namespace: Namespace) -> "RequestHead":
-        """The same with the credential that the provider finds under the settings of the request's own namespace."""
+        """Returns the head with the credential that the provider finds under the settings of the request's
+        namespace.
+        """
         if namespace.compiled is self.compiled or not self.target.provider:
             return self
         provider = namespace.compiled.providers[self.target.provider]
         return replace(self, key=provider.credential_in(self.headers, self.query), compiled=namespace.compiled)
 
     def with_body(self, body: bytes) -> HttpRequest:
-        """The whole request."""
+        """Returns the whole request."""
         target = self.target
         return HttpRequest(
             target.provider,
@@ -111,8 +113,9 @@ class Heads:
         self._hosts = hosts
 
     def read(self, scope: Scope) -> RequestHead | None:
-        """The head of a request; None when it is for the front page or the control API. The key may name the namespace,
-        so it is looked for as the default one has it."""
+        """Returns the head of a request; None if it is for the front page or the control API. The key may name the
+        namespace, so it is found with the settings of the default one.
+        """
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         target = self.locate(scope["path"], headers.get("host", ""))
         if target is None:
@@ -129,8 +132,10 @@ class Heads:
         return RequestHead(target, scope["method"], headers, query, key, compiled, name, complaint, sent_path, size)
 
     def locate(self, path: str, host: str) -> Target | None:
-        """The provider that a URL belongs to: by host name, by the server's own provider, or by the first segment.
-        Before it may stand `/@NAME`, a namespace, and `/~KIND:param=value`, faults. None for what is the server's."""
+        """Returns the target of a URL: its provider by host name, by the server's only provider, or by the first
+        segment. `/@NAME` (a namespace) and `/~KIND:param=value` (faults) may precede it. None for the server's own
+        paths.
+        """
         whole, namespace = path, None
         faults: list[str] = []
         while path.startswith(("/@", "/~")):
@@ -156,7 +161,7 @@ class Heads:
 
 
 def named(headers: Mapping[str, str], key: str | None) -> str | None:
-    """What a request names by header or key as its namespace."""
+    """Returns the namespace that a header or the key names."""
     name = headers.get(NAMESPACE_HEADER)
     if name is None and key is not None and key.startswith(NAMESPACE_KEY):
         return key.removeprefix(NAMESPACE_KEY)

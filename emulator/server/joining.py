@@ -1,4 +1,4 @@
-"""How a replica becomes one of several, and what it then leaves for those who come later."""
+"""How a replica joins the others, and the snapshots it writes for later ones."""
 
 import asyncio
 import contextlib
@@ -16,22 +16,22 @@ from emulator.server.stored import stop
 logger = logging.getLogger("emulator")
 
 SAVE_INTERVAL = 1.0
-"""Seconds between a change and the snapshot that has it."""
+"""Seconds between a change and its snapshot."""
 TAKE_OVER = orjson.dumps({"take_over": True})
-"""Asks a replica for what it was given so far."""
+"""Asks a replica for its configuration."""
 
 
 class Joining:
-    """One replica's part in what all of them were given."""
+    """A replica's membership and its part in the shared configuration."""
 
     def __init__(self, given: Given, answers: Answers, clock: Clock) -> None:
         self.word = b""
-        """What is in the store belongs together for as long as this word stays there; empty: not joined yet."""
+        """Identifies the store's data: it is the same as long as this token is there. Empty: not joined yet."""
         self.has_joined = asyncio.Event()
         self.ask_others: Callable[[], Awaitable[bytes]] | None = None
-        """What another replica was given; empty if there is none that serves."""
+        """The configuration of another replica; empty if none is serving."""
         self.then: Callable[[bool], Awaitable[None]] | None = None
-        """Called each time this replica has joined; True: the store has lost its data in between."""
+        """Called each time this replica has joined; True if the store has lost its data in between."""
         self._given = given
         self._answers = answers
         self._clock = clock
@@ -39,7 +39,7 @@ class Joining:
         self._saving: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """The server ends."""
+        """Stops, at the server's end."""
         is_to_save = self._saving is not None
         await stop((self._task, self._saving))
         if is_to_save and self.has_joined.is_set():
@@ -47,24 +47,24 @@ class Joining:
                 await self._given.save(self._answers.order, self._taken())
 
     def soon(self) -> None:
-        """Join, as the store is there."""
+        """Joins, now that the store is reachable."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._join())
 
     def save_soon(self) -> None:
-        """Something has changed."""
+        """Schedules a snapshot after a change."""
         if self._saving is None:
             self._saving = asyncio.create_task(self._save())
 
     async def look(self) -> None:
-        """Find out whether the store's data is still the same. Raises StoreGone."""
+        """Checks whether the store still has the same data. Raises StoreGone."""
         if self.word and not await self._given.still(self.word):
             self.has_joined.clear()
         if not self.has_joined.is_set():
             self.soon()
 
     async def _join(self) -> None:
-        """For the first time, or after the store was gone."""
+        """Joins for the first time, or after the store was gone."""
         try:
             word = await self._given.word(self._taken() if self.word else b"")
             is_first, has_lost = not self.word, word != self.word
@@ -92,12 +92,12 @@ class Joining:
         return Snapshot(found["order"], orjson.dumps(found["given"]))
 
     async def _agree(self) -> None:
-        """The store has lost its data: what the first replica that came back has put there counts for all."""
+        """Adopts the configuration that the first returning replica has written, after the store has lost its data."""
         self._answers.order = self._answers.received = 0
         snapshot = await self._given.snapshot()
         if snapshot.given:
             self._adopt(snapshot)
-        else:  # a newcomer came first, which was given nothing
+        else:  # a new replica came first, without a configuration
             await self._given.write(0, 0, b'{"adopt":%b}' % self._taken())
 
     def _adopt(self, snapshot: Snapshot) -> None:
@@ -107,7 +107,7 @@ class Joining:
         self._answers.order = self._answers.received = snapshot.order
 
     def _taken(self) -> bytes:
-        """What this server was given, as a newcomer takes it over."""
+        """Returns this server's configuration in the form that new replicas take over."""
         assert self._answers.handle is not None
         taken = self._answers.handle(TAKE_OVER)
         assert isinstance(taken, bytes)

@@ -1,4 +1,4 @@
-"""The journals of all replicas, as the store keeps them: one stream for each namespace, and totals of everything."""
+"""The journals of all replicas in the store: a stream for each namespace, and the totals."""
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ from emulator.state.redis_connection import RedisConnection
 
 NAME = "journal"
 PAGE = 50
-"""Exchanges with everything about them that are read at once."""
+"""The number of exchanges to read at once with all details."""
 LIST = """
 local rows = {}
 for _, entry in ipairs(redis.call('XRANGE', KEYS[1], ARGV[1], '+')) do
@@ -51,15 +51,15 @@ return count
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """An exchange that is over, as the store keeps it."""
+    """An ended exchange, as the store keeps it."""
 
     number: int
     arrived: float
-    """When it came, in real Unix seconds."""
+    """When it arrived, in real Unix seconds."""
     row: bytes
-    """As it stands in lists, as JSON."""
+    """Its row in lists, as JSON."""
     rest: bytes = b""
-    """What else is known of it."""
+    """Its further details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +67,29 @@ class Kept:
     """An exchange in the store."""
 
     id: bytes
-    """Its place in the stream."""
+    """Its id in the stream."""
     arrived: float
     row: dict[str, Any]
-    """As it stands in lists; with everything that is known, if that was asked for."""
+    """Its row in lists, or all details if they were requested."""
 
 
 class Journals:
-    """Reads and writes them."""
+    """Reads and writes the journals."""
 
     def __init__(self, connection: RedisConnection, owner: int) -> None:
         self._connection = connection
         self._owner = str(owner)
         self._key = partial(shared_key, connection)
         self.word = b""
-        """The word of the store that this replica has joined."""
+        """The token of the store's data that this replica has joined."""
         self._watchers: dict[str, set[asyncio.Future[None]]] = {}
 
     # Writing
 
     async def commit(self, number: int, totals: Mapping[bytes, str], written: Sequence[tuple[str, Written]]) -> bool:
-        """Write all of this down, once, however often it is tried. `number`: of this batch. False: the store is another
-        one, or was not joined yet, so that nothing was written. Raises StoreGone."""
+        """Writes a batch once, even if it is retried. `number` identifies the batch. Returns False if nothing was
+        written because the store has other data or was not joined. Raises StoreGone.
+        """
         if not self.word:
             return False
         address, client = self._connection.address, self._connection.client
@@ -103,13 +104,13 @@ class Journals:
         return bool(await reply(self._connection, client.eval(script(), len(keys), *keys, *words)) >= 0)
 
     async def clear(self, namespace: str) -> int:
-        """Remove a journal; returns how many exchanges it had. Raises StoreGone."""
+        """Removes a journal, and returns how many exchanges it had. Raises StoreGone."""
         keys = (self._journal(namespace), self._key("sizes"), self._key("bytes"))
         count: int = await reply(self._connection, self._connection.client.eval(CLEAR, 3, *keys, namespace))
         return count
 
     async def acknowledge(self, namespace: str, number: int, word: Mapping[str, Any]) -> None:
-        """Keep the client's word on how an exchange ended. Raises StoreGone."""
+        """Records how an exchange ended for the client. Raises StoreGone."""
         key = f"{self._journal(namespace)}:acknowledged"
         pipe = self._connection.client.pipeline(transaction=False)
         pipe.hset(key, str(number), orjson.dumps([word, unix_time()]))
@@ -119,7 +120,7 @@ class Journals:
     # Reading
 
     async def rows(self, namespace: str, after: bytes = b"") -> list[Kept]:
-        """As they stand in lists, in the order in which they came there; `after`: only later ones. Raises StoreGone."""
+        """Returns the rows of exchanges in the order of the store; `after`: only later ones. Raises StoreGone."""
         start = b"(" + after if after else b"-"
         client = self._connection.client
         entries, words = await reply(self._connection, client.eval(LIST, 1, self._journal(namespace), start))
@@ -127,7 +128,7 @@ class Journals:
         return [_kept(id, arrived, row, b"", said.get(number)) for id, number, arrived, row in entries]
 
     async def details(self, namespace: str) -> list[Kept]:
-        """The same with everything that is known of them. Raises StoreGone."""
+        """Returns the same with all details. Raises StoreGone."""
         client, key = self._connection.client, self._journal(namespace)
         said = await reply(self._connection, client.hgetall(f"{key}:acknowledged"))
         found: list[Kept] = []
@@ -138,7 +139,7 @@ class Journals:
         return found
 
     async def one(self, namespace: str, number: int) -> Kept | None:
-        """Everything about one exchange. Raises StoreGone."""
+        """Returns everything about one exchange. Raises StoreGone."""
         client = self._connection.client
         found = await reply(self._connection, client.eval(FIND, 1, self._journal(namespace), str(number)))
         if found is None:
@@ -147,7 +148,7 @@ class Journals:
         return _kept(id, arrived, row, rest, word)
 
     async def counts(self) -> dict[str, int]:
-        """How many exchanges each namespace has. Raises StoreGone."""
+        """Returns the number of exchanges in each namespace. Raises StoreGone."""
         client = self._connection.client
         names = [name.decode() for name in await reply(self._connection, client.zrange(self._key("sizes"), 0, -1))]
         pipe = client.pipeline(transaction=False)
@@ -156,7 +157,7 @@ class Journals:
         return dict(zip(names, await reply(self._connection, pipe.execute()) if names else (), strict=True))
 
     async def totals(self) -> tuple[dict[str, Any], int]:
-        """The totals of all replicas that there ever were, and the bytes of all journals. Raises StoreGone."""
+        """Returns the totals of all past and present replicas, and the bytes of all journals. Raises StoreGone."""
         pipe = self._connection.client.pipeline(transaction=False)
         pipe.hgetall(self._key("totals"))
         pipe.get(self._key("bytes"))
@@ -166,14 +167,14 @@ class Journals:
     # Following
 
     def grown(self, namespaces: Sequence[str]) -> None:
-        """These have new exchanges."""
+        """Wakes the readers of these journals, which have new exchanges."""
         for name in namespaces:
             for future in self._watchers.pop(name, ()):
                 if not future.done():
                     future.set_result(None)
 
     def changed(self, namespace: str) -> asyncio.Future[None]:
-        """Done once a journal has new exchanges."""
+        """Returns once a journal has new exchanges."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._watchers.setdefault(namespace, set()).add(future)
         future.add_done_callback(lambda _: self._forget(namespace, future))
@@ -192,7 +193,7 @@ class Journals:
 
 @cache
 def script() -> str:
-    """What writes everything down in one step."""
+    """Returns the script that writes a batch in one step."""
     return files("emulator.server").joinpath("journals.lua").read_text()
 
 
@@ -214,6 +215,6 @@ def _kept(id: bytes, arrived: bytes, row: bytes, rest: bytes, word: bytes | None
 
 
 def once(kept: Sequence[Kept]) -> Iterator[Kept]:
-    """Each exchange once, in the order in which they came to the server."""
+    """Returns each exchange once, in the order in which they arrived at the server."""
     known = {each.row["number"]: each for each in kept}
     yield from sorted(known.values(), key=lambda each: (each.arrived, each.row["number"]))

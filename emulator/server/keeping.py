@@ -1,4 +1,4 @@
-"""Reads what was passed on, and writes what is to be kept."""
+"""Parses the forwarded responses, and writes those to keep."""
 
 import logging
 from collections.abc import Callable
@@ -32,24 +32,24 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Counts:
-    """What became of the requests so far."""
+    """The outcomes of the requests so far."""
 
     recorded: int = 0
     replayed: int = 0
     unchanged: int = 0
     drifted: int = 0
     dropped: int = 0
-    """Not whole, so not kept."""
+    """Incomplete, so not kept."""
     failed: int = 0
-    """Whole, and yet not written."""
+    """Complete, but not written."""
 
     def add(self, other: "Counts") -> None:
-        """Adds what has become of others."""
+        """Adds other outcomes."""
         for name in self.__slots__:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def taken(self) -> "Counts":
-        """These, which begin anew."""
+        """Returns these counts, and resets them."""
         counts = replace(self)
         for name in self.__slots__:
             setattr(self, name, 0)
@@ -58,14 +58,14 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A request that is passed on."""
+    """A request to forward."""
 
     http_request: HttpRequest
     operation: Operation | None
-    """None: its provider documents no such endpoint."""
+    """None if its provider documents no such endpoint."""
     digest: str
     number: int
-    """How many times it has come in this session."""
+    """How many times it has arrived in this session."""
 
     def __str__(self) -> str:
         return f"{self.http_request.provider} {self.http_request.method} {self.http_request.path}"
@@ -73,16 +73,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the journal shows of a response."""
+    """The parts of a response that the journal shows."""
 
     status: int
     steps: tuple[Step, ...] = ()
     model: str = ""
     is_stream: bool = False
-    """Whether a stream was asked for."""
+    """Whether the client requested a stream."""
     usage: Usage | None = None
     message: str | None = None
-    """What an error says."""
+    """The error message."""
 
 
 class Keeper:
@@ -96,7 +96,7 @@ class Keeper:
         self.on_recorded: Callable[[Path], None] = lambda path: logger.info("recorded: %s", path)
 
     def work(self, asked: Asked, tape: Tape, upstream: str, note: Callable[[Seen], object]) -> None:
-        """Reads a response, has what there is to see of it noted, and keeps it if it is to be kept."""
+        """Parses a response, reports what the journal shows of it, and keeps it if it should be kept."""
         response = followed(tape)
         raw = captured(asked.http_request, response, upstream, stamp())
         note(seen_in(raw, asked))
@@ -109,10 +109,10 @@ class Keeper:
             self.say(f"not recorded: {asked}: there is no such documented endpoint.")
             self.counts.dropped += 1
         elif response.is_too_long:
-            self._drop(asked, "it is longer than what is kept", None)
+            self._drop(asked, "it is longer than the limit", None)
         elif not response.is_whole:
             reason = (
-                "it is no HTTP"
+                "it is not valid HTTP"
                 if not response.is_readable
                 else f"the upstream {response.ended} the connection before its end"
             )
@@ -121,13 +121,13 @@ class Keeper:
             self._write(asked, wire)
 
     def _drop(self, asked: Asked, reason: str, wire: WireRecord | None) -> None:
-        """An answer that is not whole: kept only when that is wanted, and said in any case."""
+        """Reports an incomplete answer, and keeps it only if requested."""
         if self.options.keeps_partial and wire is not None and asked.operation is not None:
-            self.say(f"kept although it is not whole: {asked}: {reason}.")
+            self.say(f"kept, but incomplete: {asked}: {reason}.")
             self._write(asked, wire)
             return
         self.counts.dropped += 1
-        self.say(f"not recorded: {asked}: {reason}. --keep-partial keeps what came.")
+        self.say(f"not recorded: {asked}: {reason}. Use --keep-partial to keep incomplete answers.")
 
     def _write(self, asked: Asked, raw: WireRecord) -> None:
         assert asked.operation is not None
@@ -152,12 +152,12 @@ class Keeper:
         except OSError as error:
             self.counts.failed += 1
             self.say(f"not recorded: {self.options.folder} cannot be written: {error.strerror or error}.")
-        except Exception as error:  # nothing is written that is not known to be clean
+        except Exception as error:  # nothing is written unless it is known to be redacted
             self.counts.failed += 1
             self.say(f"not recorded: {type(error).__name__}: {error}.")
 
     def _has_drifted(self, asked: Asked, wire: WireRecord) -> bool:
-        """Whether it has another shape than what is recorded. New answers have."""
+        """Whether its shape differs from the recorded one. New answers count as different."""
         question = self.recordings.questions.get(asked.digest)
         wires = question.wires if question is not None else []
         if asked.number > len(wires):
@@ -174,7 +174,7 @@ class Keeper:
 
 
 def seen_in(wire: WireRecord, asked: Asked) -> Seen:
-    """What there is to see of an exchange. Never raises, whatever the upstream has sent."""
+    """Returns what the journal shows of an exchange. Never raises, whatever the upstream has sent."""
     try:
         return _seen_in(wire, asked)
     except Exception:
@@ -196,19 +196,19 @@ def _seen_in(wire: WireRecord, asked: Asked) -> Seen:
 
 
 def parsed(http_request: HttpRequest, dialect: Dialect) -> ModelRequest | None:
-    """What a request asks for; None where the provider's own words are the only judge of it."""
+    """Parses the request; None if only the real provider can judge it."""
     try:
         return dialect.parse(http_request, http_request.key or "")
-    except Exception:  # a provider of a plugin may raise anything, and the real one has answered
+    except Exception:  # a plugin's provider may raise anything, and the real one has answered
         return None
 
 
 def stamp() -> str:
-    """Now, in ISO 8601."""
+    """Returns the current time in ISO 8601."""
     return datetime.fromtimestamp(unix_time(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def steps_of(wire: WireRecord, dialect: Dialect) -> tuple[Step, ...]:
-    """What was sent, for the journal."""
-    runs = tuple(runs_of(wire.segments, dialect, is_stream=wire.is_stream, count=len))  # nobody asks for its tokens
+    """Returns what was sent, for the journal."""
+    runs = tuple(runs_of(wire.segments, dialect, is_stream=wire.is_stream, count=len))  # its tokens are not needed
     return tuple(exact_steps(wire, runs, [segment.at for segment in wire.segments], 1.0))

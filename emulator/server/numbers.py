@@ -1,4 +1,4 @@
-"""Numbers of exchanges, each of which one replica uses once: taken from the store in blocks, ahead of need."""
+"""Unique numbers of exchanges for replicas, reserved in the store in blocks ahead of time."""
 
 import asyncio
 
@@ -8,13 +8,13 @@ from emulator.server.stored import reply, shared_key
 from emulator.state.redis_connection import RedisConnection
 
 BLOCK, MAX_BLOCK = 1000, 100_000
-"""Numbers taken at once: more when they are used up within a second."""
+"""The size of a block; larger if blocks are used up within a second."""
 RESERVE = 10**12
-"""Where the numbers begin that a replica uses while the store is gone and its block is used up."""
+"""The first of the numbers that replicas use if the store is gone and their block is used up."""
 RESERVED = 10**9
-"""How many of these each replica has."""
+"""How many of these numbers each replica has."""
 MIN_INTERVAL = 0.1
-"""Seconds between two times that unused numbers are given up because others use higher ones."""
+"""Minimum seconds between two times that unused numbers are dropped because others use higher ones."""
 TAKE = """
 local now = tonumber(redis.call('GET', KEYS[1]) or '0')
 if now < tonumber(ARGV[1]) then redis.call('SET', KEYS[1], ARGV[1]) end
@@ -23,12 +23,14 @@ return redis.call('INCRBY', KEYS[1], ARGV[2])
 
 
 class Numbers:
-    """The numbers of one replica. About in the order of time: one that hears of higher numbers goes on above them."""
+    """The numbers of one replica. They are roughly in order of time: a replica that learns of higher numbers
+    continues above them.
+    """
 
     def __init__(self, connection: RedisConnection, member: int) -> None:
         self._connection = connection
         self._next, self._end = 1, 1
-        """The block in use: its next number, and the first one that is no longer of it."""
+        """The current block: its next number, and the first one after it."""
         self._spare: tuple[int, int] | None = None
         self._reserved = RESERVE + member * RESERVED
         self._size = BLOCK
@@ -36,13 +38,13 @@ class Numbers:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Take a block above all numbers that this replica knows of. Raises StoreGone."""
+        """Reserves a block above all numbers that this replica knows of. Raises StoreGone."""
         highest = max(self._end, self._spare[1] if self._spare else 0) - 1
         self._next, self._end = await self._take(highest)
         self._spare = None
 
     def next(self) -> int:
-        """A number that no replica has used."""
+        """Returns a number that no replica has used."""
         if self._next >= self._end:
             if self._spare is None:
                 self._refill()
@@ -57,7 +59,7 @@ class Numbers:
         return number
 
     def heard(self, number: int) -> None:
-        """Another replica has used this number."""
+        """Notes that another replica has used this number."""
         if self._next < number < RESERVE and WallClock.now() - self._taken > MIN_INTERVAL:
             self._refill(gives_up=True)
 

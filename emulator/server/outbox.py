@@ -1,7 +1,8 @@
-"""What has ended here and is not in the store yet: written down in batches, beside the way of requests.
+"""Ended exchanges that are not in the store yet. They are written in batches, in the background.
 
-A journal keeps its newest exchanges only, so of those that wait too, and under load more of them never need to be
-written. Totals count all. What waits for a store that is gone is bounded, and losses are said."""
+A journal keeps only its newest exchanges, so under load, many of the waiting ones never need to be written. Totals
+count
+all of them. What waits for a store that is gone is bounded, and losses are logged."""
 
 import asyncio
 import json
@@ -25,17 +26,17 @@ from emulator.state.totals import Totals
 logger = logging.getLogger("emulator")
 
 MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
-"""The most exchanges of all namespaces that wait, and their bytes."""
+"""The most waiting exchanges of all namespaces, and their bytes."""
 MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
-"""Seconds of work before the event loop has its turn."""
-SHARE, SHARE_OF_MANY = 15.0, 3.0
-"""Seconds without work for each second in which exchanges are put into words, unless somebody waits; if many do."""
+"""Seconds of work before the event loop gets a turn."""
+SHARE, SHARE_OF_MANY = 31.0, 3.0
+"""Seconds of rest for each second of serializing exchanges, unless a reader waits; and if many exchanges wait."""
 MANY = 5000
-MIN_REST, MAX_REST = 0.02, 1.0
-"""The least of it, as each batch is a message to the store and one to every replica; and the most."""
+MIN_REST, MAX_REST = 0.02, 2.0
+"""The minimum of that rest, since each batch is a message to the store and to every replica; and the maximum."""
 LARGE = 32 * 1024
-"""Bytes of an exchange that is put into words on a thread."""
+"""Exchanges of at least this many bytes are serialized on a thread."""
 RETRY = 0.1
 POOL = Pool("journal", 1)
 Waiting = tuple[int, "asyncio.Future[None]"]
@@ -46,30 +47,30 @@ class Outbox:
 
     def __init__(self, journals: Journals, totals: Totals, clock: Clock) -> None:
         self.on_written: Callable[[dict[str, int]], None] = lambda _: None
-        """Called with the highest number of each namespace that was written down."""
+        """Called with the highest number written in each namespace."""
         self.lost = 0
-        """How many exchanges are in no journal, because the store was gone for too long."""
+        """The number of exchanges that are in no journal because the store was gone for too long."""
         self._journals = journals
         self._totals = SentTotals(totals)
         self._clock = clock
         self._queues: dict[str, deque[Exchange]] = {}
         self._bytes = 0
         self._put, self._done = 0, 0
-        """How many exchanges have come, and how many no longer wait."""
+        """The number of exchanges that have arrived, and of those that no longer wait."""
         self._batch = 0
         self._losses = 0
-        """How many times the store has lost its data."""
+        """The number of times the store has lost its data."""
         self._wake = asyncio.Event()
         self._hurry = asyncio.Event()
         self._waiting: list[Waiting] = []
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Write down what comes."""
+        """Starts writing."""
         self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """The server ends: what waits is written, if the store is there."""
+        """Stops, at the server's end, after writing what waits if the store is reachable."""
         try:
             async with asyncio.timeout(1.0):
                 await self.flushed()
@@ -79,14 +80,14 @@ class Outbox:
         await stop([self._task])
 
     def put(self, exchange: Exchange) -> None:
-        """An exchange is over."""
+        """Adds an ended exchange."""
         queue = self._queues.get(exchange.namespace)
         if queue is None:
             queue = self._queues[exchange.namespace] = deque()
         queue.append(exchange)
         self._put += 1
         self._bytes += exchange.size
-        if len(queue) > MAX_EXCHANGES:  # the journal would drop it as well
+        if len(queue) > MAX_EXCHANGES:  # the journal would also drop it
             self._drop(queue)
         elif self._put - self._done > MAX_WAITING or self._bytes > MAX_WAITING_BYTES:
             self._drop(max(self._queues.values(), key=len))
@@ -94,7 +95,7 @@ class Outbox:
         self._wake.set()
 
     def clear(self, namespace: str) -> int:
-        """Nobody wants what has ended there so far. Returns how many exchanges of it were not written down."""
+        """Drops what has ended in a namespace so far. Returns how many of those exchanges had not been written."""
         queue = self._queues.get(namespace)
         count = len(queue or ())
         while queue:
@@ -102,7 +103,7 @@ class Outbox:
         return count
 
     async def flushed(self) -> None:
-        """Returns once everything that has ended by now is in the store. Raises StoreGone."""
+        """Returns once everything that has ended so far is in the store. Raises StoreGone."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._put, future))
         self._hurry.set()
@@ -110,7 +111,7 @@ class Outbox:
         await future
 
     def again(self, journals: Iterable[Journal]) -> None:
-        """The store has lost its data: all that is kept here has to be written once more."""
+        """Writes everything that is kept here again, after the store has lost its data."""
         self._totals.forget()
         self._losses += 1
         for queue in self._queues.values():
@@ -170,7 +171,7 @@ class Outbox:
             pass
 
     async def _take(self) -> tuple[list[tuple[str, Written]], int]:
-        """Some of what waits, in words, and how many exchanges that are."""
+        """Returns some of the waiting exchanges, serialized, and their number."""
         written: list[tuple[str, Written]] = []
         size, pause = 0, self._clock.now() + TURN
         for namespace, queue in tuple(self._queues.items()):
@@ -188,14 +189,14 @@ class Outbox:
         return written, len(written)
 
     async def _commit(self, written: list[tuple[str, Written]], waiting: list[Waiting]) -> None:
-        """Write it down, however long that takes."""
+        """Writes a batch, however long that takes."""
         added, seen = self._totals.changes()
         if not added and not written:
             return
         self._batch += 1
         losses = self._losses
         while True:
-            if self._losses != losses:  # all of it waits once more
+            if self._losses != losses:  # all of it waits again
                 return
             try:
                 if await self._journals.commit(self._batch, added, written):
@@ -220,7 +221,7 @@ class Outbox:
 
 
 def in_words(exchange: Exchange) -> Written:
-    """An exchange as the store keeps it."""
+    """Returns an exchange as the store keeps it."""
     row = exchange.row()
     why = exchange.why
     details = exchange.details(explains=why is None or why.is_quick)

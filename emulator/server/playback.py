@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from emulator.clock import Alarm, Clock, WallClock
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
-from emulator.state.response_cache import Recollection, Whole
+from emulator.state.blanks import Recollection
 from emulator.wire import (
     MAX_MOMENTS,
     Afterwards,
@@ -40,6 +40,8 @@ Send = Callable[[Message], Any]
 
 CLOSE_HEADER: Header = (b"connection", b"close")
 BODILESS = (204, 304)
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""What ends a body of one chunk."""
 MAX_WRITE = 65536
 """What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
 
@@ -224,20 +226,22 @@ def send_in_one(
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
-def send_recollection(
-    recollection: Recollection, whole: Whole, start: float, clock: Clock, handle: ConnectionHandle
-) -> Playback:
+def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: ConnectionHandle) -> Playback:
     """A recalled answer in one write, on a connection that can take it and stays open."""
-    planned, values = recollection.cached.planned, recollection.values()
-    body = whole.body.filled(values)
-    head = (
-        _status_line(planned.status)
-        + _default_lines.of(handle.protocol.server_state.default_headers)
-        + whole.head.filled(values)
-    )
-    handle.write(_framed(head, body, streamed=planned.streamed))
+    answer, values = recollection.answer, recollection.values
+    body = answer.pieces(values)
+    size = sum(map(len, body))
+    head = [_status_line(answer.planned.status), _default_lines.of(handle.protocol.server_state.default_headers)]
+    head += answer.head.pieces(values)
+    head += [b"\r\n%b: %b" % header for header in recollection.headers]
+    if answer.planned.streamed:
+        head.append(b"\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n" % size)
+        body.append(LAST_CHUNK)
+    else:
+        head.append(b"\r\ncontent-length: %d\r\n\r\n" % size)
+    handle.write(b"".join(head + body))
     now = clock.now()
-    return Playback("complete", len(body), whole.frames, now, now, now - start)
+    return Playback("complete", size, answer.frames, now, now, now - start)
 
 
 class _DefaultLines:
@@ -282,8 +286,7 @@ def _in_one(planned: PlannedBody, body: bytes, handle: ConnectionHandle) -> byte
 def _framed(head: bytes, body: bytes, *, streamed: bool) -> bytes:
     if not streamed:
         return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
-    end = b"0\r\n\r\n"
-    return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n%b" % (head, len(body), body, end)
+    return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b%b" % (head, len(body), body, LAST_CHUNK)
 
 
 @cache

@@ -312,6 +312,8 @@ class _Held(_Limits):
     """A known head that waits for its body, and is left to the parser if that does not come."""
 
     held = b""
+    awaiting: Any = None
+    """A request of the short-cut that waits for the store."""
 
     def feed(self, data: bytes) -> None:
         """Let the parser have what came."""
@@ -334,6 +336,11 @@ class _Held(_Limits):
             self.unfinished += len(held)
             self.feed(held)
 
+    def stop_awaiting(self) -> None:
+        """From now on, a task of the application waits."""
+        if self.awaiting is not None:
+            self.awaiting.hand_over()
+
     def _run_out(self) -> None:
         self.let_go()
         super()._run_out()
@@ -341,6 +348,7 @@ class _Held(_Limits):
     def shutdown(self) -> None:
         """uvicorn's own: a request that has begun is still answered."""
         self.let_go()
+        self.stop_awaiting()
         super().shutdown()
 
 
@@ -373,6 +381,8 @@ class Connection(_Held):
             self.handle.reset()
 
     def data_received(self, data: bytes) -> None:
+        if self.awaiting is not None:
+            self.awaiting.hand_over()
         if self.handle.next != "answer":
             if self.handle.next == "discard":
                 self.discard(len(data))
@@ -444,6 +454,7 @@ class Connection(_Held):
 
     def timeout_keep_alive_handler(self) -> None:
         """uvicorn sets a timer for each answer; the short-cut has this one set again when it was too early."""
+        self.stop_awaiting()
         left = self._answered + self.timeout_keep_alive - self.loop.time()
         if left > 0:
             self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
@@ -457,6 +468,7 @@ class Connection(_Held):
         super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_awaiting()
         super().connection_lost(exc)
         # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
         self.unset_keep_alive()

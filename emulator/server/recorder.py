@@ -1,4 +1,4 @@
-"""Records the real providers: passes requests on, and has what came back kept."""
+"""Records the real providers: forwards requests, and keeps the responses."""
 
 import asyncio
 import logging
@@ -45,40 +45,43 @@ MODES: tuple[Mode, ...] = ("none", "new", "all", "drifted")
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """What is recorded, from where, and into which folder."""
+    """What to record, from where, and into which folder."""
 
     folder: Path
     mode: Mode = "new"
     only: str | None = None
-    """The one provider that is passed on; None: all are."""
+    """The only provider to forward to; None: all providers."""
     upstreams: Mapping[str, Upstream] = field(default_factory=dict)
-    """Where providers are, if not where they document it."""
+    """The URLs of providers, if not the documented ones."""
     redaction: Redaction = field(default_factory=Redaction)
     keeps_partial: bool = False
-    """Whether a stream that broke is kept too."""
+    """Whether to keep interrupted streams."""
 
 
 class Recorder:
-    """One session of recording. `prepare` comes first, `close` last."""
+    """One recording session. Call `prepare` first and `close` last."""
 
     def __init__(self, options: RecordOptions, say: Say = logger.warning) -> None:
         self.options = options
         self.say = say
         self._keeper = Keeper(options, lambda line: self.say(line))
         self._known: dict[str, int] = {}
-        """How many answers each question had before this session."""
+        """The number of answers to each question before this session."""
         self._asked: Counter[str] = Counter()
         self._connections = Connections()
         self._writer: Writer = ThreadWriter(self._keeper)
+        self._unreachable = ""
+        """Why the upstream was not reached last; empty if it was."""
 
     @property
     def counts(self) -> Counts:
-        """What became of the requests so far."""
+        """The outcomes of the requests so far."""
         return self._keeper.counts
 
     def prepare(self, *, apart: bool = False) -> None:
-        """Reads what the folder holds. Blocks. Raises OSError. With `apart`, what is to be written is left to a process
-        of its own, for which this one must have no threads yet."""
+        """Reads the folder. Blocks. Raises OSError. With `apart`, a separate process writes the files; this process
+        must not have any threads yet.
+        """
         recordings = self._keeper.recordings
         if self.options.mode != "none":
             recordings.prepare()
@@ -87,7 +90,7 @@ class Recorder:
             self._writer = ProcessWriter(self._keeper)
 
     async def take(self, app: App, http_request: HttpRequest, namespace: Namespace, scope: Scope, send: Send) -> bool:
-        """Pass a request on, or leave it to the engine and what is recorded: then False."""
+        """Forwards a request and returns True, or returns False to leave it to the engine and the recordings."""
         if self.options.mode == "none":
             return False
         if self.options.only not in (None, http_request.provider):
@@ -121,9 +124,10 @@ class Recorder:
             connection = await self._connections.get(handle, upstream)
         except (OSError, TimeoutError) as error:
             message = why_not(upstream, error)
-            self.say(message)
+            self._say_once(message)
             await answer_with(app, misused(http_request, namespace, message, "upstream", 502), namespace, scope, send)
             return
+        self._unreachable = ""
         exchange = namespace.begin(http_request)
         came_on(exchange, handle.record)
         relay = Relay(handle, http_request.method, clock, start)
@@ -140,8 +144,15 @@ class Recorder:
         assert relay.kept is not None
         relay.kept.add_done_callback(partial(_note, app, namespace, exchange, asked))
 
+    def _say_once(self, message: str) -> None:
+        """Report why the upstream is not reached, once until it is reached again: each request that needs it is in the
+        log anyway."""
+        if message != self._unreachable:
+            self.say(message)
+        self._unreachable = message
+
     async def _leave(self, relay: Relay, cycle: Cycle) -> None:
-        """The connection takes its next request, or is over."""
+        """Lets the connection take its next request, or ends it."""
         if relay.is_last or relay.handle.is_lost:
             self._connections.forget(relay.handle)
             cycle.disconnected = True
@@ -157,7 +168,7 @@ class Recorder:
 
 
 def prepared(options: RecordOptions, say: Say, *, apart: bool = False) -> Recorder:
-    """A recorder that has read its folder. Raises UsageError."""
+    """Returns a recorder that has read its folder. Raises UsageError."""
     recorder = Recorder(options, say)
     try:
         recorder.prepare(apart=apart)
@@ -167,14 +178,14 @@ def prepared(options: RecordOptions, say: Say, *, apart: bool = False) -> Record
 
 
 def compiled_in(options: RecordOptions) -> CompiledScenario:
-    """The scenario that a folder of recordings is; an empty one for an empty folder. Raises ScenarioError."""
+    """Loads a folder of recordings as a scenario; an empty folder gives an empty one. Raises ScenarioError."""
     has_some = options.folder.is_dir() and any(is_scenario(path) for path in options.folder.iterdir())
     compiled = compile_scenario(str(options.folder) if has_some else {"rules": []})
     return replace(compiled, recorded=frozenset(PROVIDERS))
 
 
 LARGE = 2**18
-"""Bytes of a request whose digest is computed on a thread."""
+"""The digests of requests of at least this many bytes are computed on a thread."""
 
 
 def asked_at(http_request: HttpRequest, namespace: Namespace, digest: str, number: int) -> Asked:
@@ -189,7 +200,7 @@ def asked_at(http_request: HttpRequest, namespace: Namespace, digest: str, numbe
 
 
 def _note(app: App, namespace: Namespace, exchange: Exchange, asked: Asked, read: "asyncio.Future[Seen]") -> None:
-    """Complete the record of an exchange that is over, and has been read."""
+    """Completes the record of an ended exchange whose response has been parsed."""
     if read.cancelled():
         return
     seen = read.result()
@@ -205,11 +216,11 @@ def _note(app: App, namespace: Namespace, exchange: Exchange, asked: Asked, read
 
 
 def why_not(upstream: Upstream, error: OSError | TimeoutError) -> str:
-    """Why an upstream gives no answer, and what would help."""
+    """Returns why an upstream gives no answer, and how to fix that."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            f"{upstream} is not trusted: {error.verify_message}. If its certificate is from an authority of your own, "
-            "name that authority's file in SSL_CERT_FILE."
+            f"{upstream} is not trusted: {error.verify_message}. If your own authority issued its certificate, "
+            "set SSL_CERT_FILE to that authority's file."
         )
     reason = getattr(error, "strerror", None) or str(error) or "no answer in time"
     return f"{upstream} cannot be reached: {reason}."

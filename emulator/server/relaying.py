@@ -1,4 +1,4 @@
-"""Passes a request on to the real provider, and its response back byte by byte, as it comes."""
+"""Forwards a request to the real provider, and relays the bytes of its response as they arrive."""
 
 import asyncio
 import ssl
@@ -21,51 +21,51 @@ from emulator.wire import Ended, Header, Playback
 
 CONNECT_TIMEOUT = 30.0
 OWN_HEADERS = (b"host", b"content-length", b"transfer-encoding", b"expect", b"accept-encoding", b"proxy-connection")
-"""Headers of a request that are written anew: what is recorded is to be readable, so nothing is compressed."""
+"""Request headers that are replaced: recordings must be readable, so responses must not be compressed."""
 OWN_PREFIX = b"x-emulator-"
 SAFE = "/:@!$&'()*+,;=~"
 
 
 class Upstream(NamedTuple):
-    """Where a provider really is."""
+    """The address of a real provider."""
 
     host: str
     port: int
     is_tls: bool
     path: str = ""
-    """What stands before the documented path."""
+    """The prefix of the documented path."""
 
     def __str__(self) -> str:
         usual = 443 if self.is_tls else 80
         return f"{'https' if self.is_tls else 'http'}://{self.authority(usual)}{self.path}"
 
     def authority(self, usual: int | None = None) -> str:
-        """The host as it stands in a URL and in the Host header."""
+        """Returns the host as it is written in a URL and in the Host header."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         usual = (443 if self.is_tls else 80) if usual is None else usual
         return host if self.port == usual else f"{host}:{self.port}"
 
 
 def upstream_of(url: str) -> Upstream:
-    """The upstream behind a URL. Raises UsageError."""
+    """Parses the URL of an upstream. Raises UsageError."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         raise UsageError(f"--upstream {url}: this is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise UsageError(f"--upstream {url}: give a URL such as https://llm.example.com, without a query")
+        raise UsageError(f"--upstream {url}: expected a URL such as https://llm.example.com, without a query")
     is_tls = parts.scheme == "https"
     return Upstream(parts.hostname, port or (443 if is_tls else 80), is_tls, parts.path.rstrip("/"))
 
 
 def documented_upstream(provider: str) -> Upstream:
-    """The provider's own host, as it documents it."""
+    """Returns the provider's own documented host."""
     return Upstream(PROVIDERS[provider].hosts[0], 443, True)
 
 
 def request_bytes(http_request: HttpRequest, headers: Sequence[Header], upstream: Upstream) -> bytes:
-    """The request as the upstream gets it: with the client's own headers, but for what belongs to the connection."""
+    """Returns the request for the upstream: with the client's headers, except those of the connection."""
     path = (
         upstream.path + quote(http_request.path, safe=SAFE) + (f"?{http_request.query}" if http_request.query else "")
     )
@@ -92,14 +92,15 @@ def _tls() -> ssl.SSLContext:
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """One connection to an upstream. It belongs to one connection of a client, so that what the upstream does with it,
-    such as closing it between requests, reaches that client."""
+    """One connection to an upstream. It belongs to one client connection, so that whatever the upstream does with
+    it, such as closing it between requests, reaches that client.
+    """
 
     def __init__(self, upstream: Upstream, client: ConnectionHandle) -> None:
         self.upstream = upstream
         self.relay: Relay | None = None
         self.transport = cast(asyncio.Transport, None)
-        self._client = ref(client)  # which keeps this connection, not the other way round
+        self._client = ref(client)  # which refers to this connection, not vice versa
 
     @property
     def is_open(self) -> bool:
@@ -134,24 +135,24 @@ class Relay:
         self.finder = EndFinder(method)
         self.playback = Playback()
         self.keep: Callable[[], asyncio.Future[Seen]] | None = None
-        """Called once all of the response has come, or nothing more will."""
+        """Called once the response is complete, or no more of it will arrive."""
         self.kept: asyncio.Future[Seen] | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        """The connection may take its next request, or has ended."""
+        """Whether the connection can take its next request, or has ended."""
         self.is_last = False
-        """The connection ends with this response."""
+        """Whether the connection ends with this response."""
         self._connection: UpstreamConnection | None = None
         self._clock = clock
         self._start = start
 
     def begin(self, connection: UpstreamConnection, request: bytes) -> None:
-        """Send the request. What comes back goes to the client from here on."""
+        """Sends the request. From here on, the response goes to the client."""
         self._connection = connection
         connection.relay = self
         connection.transport.write(request)
 
     def received(self, data: bytes) -> None:
-        """Some of the response has come: first of all, it goes on to the client."""
+        """Forwards a part of the response to the client before anything else."""
         handle = self.handle
         if not handle.is_lost:
             handle.write(data)
@@ -164,7 +165,7 @@ class Relay:
         playback.first_sent = now if playback.first_sent is None else playback.first_sent
         playback.last_sent = now
         if self.finder.is_over:
-            return  # what follows a whole response belongs to nobody
+            return  # nothing is expected after a complete response
         self.tape.add(data, now - self._start)
         self.finder.feed(data)
         if self.finder.is_over:
@@ -173,8 +174,8 @@ class Relay:
                 self._finish("complete")
 
     def upstream_lost(self, *, is_reset: bool) -> None:
-        """The upstream has ended the connection, and the client's ends in the same way."""
-        if not self.handle.is_lost:  # first of all, it reaches the client
+        """Ends the client's connection in the same way as the upstream has ended its own."""
+        if not self.handle.is_lost:  # the client comes first
             self.handle.reset() if is_reset else self.handle.close()
         is_complete = self.finder.is_over
         if not is_complete:
@@ -184,16 +185,16 @@ class Relay:
         self._hand_over()
         self._finish("complete" if is_complete else "reset" if is_reset else "closed")
 
-    # What the client's connection calls
+    # Called by the client's connection
 
     def wake(self) -> None:
-        """The client reads on."""
+        """Resumes when the client reads again."""
         if self._connection is not None and not self.handle.is_full:
             with suppress(RuntimeError):
                 self._connection.transport.resume_reading()
 
     def lost(self) -> None:
-        """The client has gone."""
+        """Ends when the client is gone."""
         if not self.finder.is_over and not self.is_last:
             self.tape.ended_at, self.tape.has_left = self._clock.now() - self._start, True
         self.is_last = True
@@ -209,13 +210,13 @@ class Relay:
 
     @is_held.setter
     def is_held(self, value: bool) -> None:
-        """The client reads too slowly, or reads on."""
+        """Pauses or resumes as the client reads slowly or catches up."""
         if self._connection is not None and value:
             with suppress(RuntimeError):
                 self._connection.transport.pause_reading()
 
     def can_end_within(self, seconds: float) -> bool:
-        """Whether it may be over by then: nobody knows."""
+        """Whether it may have ended by then, which is unknown."""
         return True
 
     def _hand_over(self) -> None:
@@ -233,13 +234,13 @@ class Relay:
 
 
 class Connections:
-    """The connections to upstreams, one for each connection of a client."""
+    """The connections to upstreams, one for each client connection."""
 
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[ConnectionHandle, UpstreamConnection] = WeakKeyDictionary()
 
     async def get(self, handle: ConnectionHandle, upstream: Upstream) -> UpstreamConnection:
-        """The connection for a client's. Raises OSError, TimeoutError."""
+        """Returns the upstream connection of a client connection. Raises OSError or TimeoutError."""
         known = self._of.get(handle)
         if known is not None and known.is_open and known.upstream == upstream:
             return known
@@ -256,7 +257,7 @@ class Connections:
         return made
 
     def forget(self, handle: ConnectionHandle) -> None:
-        """A client's connection is over, and so is what belongs to it."""
+        """Ends the upstream connection of a client connection that has ended."""
         known = self._of.pop(handle, None)
         if known is not None:
             known.relay = None
@@ -264,13 +265,13 @@ class Connections:
 
 
 def attach(relay: Relay, players: Players) -> None:
-    """Let the client's connection know who answers on it."""
+    """Registers with the client's connection."""
     relay.handle.player = relay
     relay.handle.protocol.flow.resume_reading()
     players.active.add(relay)  # type: ignore[arg-type]
 
 
 def detach(relay: Relay, players: Players) -> None:
-    """The response is over."""
+    """Ends the response."""
     players.active.discard(relay)
     relay.handle.player = None

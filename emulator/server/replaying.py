@@ -1,4 +1,4 @@
-"""Serves a saved run again: each request gets the bytes that its like got, at the same moments."""
+"""Replays a saved run: each request gets the bytes of the corresponding recorded one, with the same timing."""
 
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,15 +20,16 @@ Place = tuple[str, str, str]
 
 @dataclass(slots=True)
 class _Cursor:
-    """How far one namespace has come in a run."""
+    """The progress of one namespace in a run."""
 
     used: set[int] = field(default_factory=set)
     latest: dict[tuple[Place, str], Row] = field(default_factory=dict)
 
 
 class Replay:
-    """A saved run. A request is answered like the recorded one with the same body, in the order of recording; one whose
-    body is new, like the next one at its path; everything else, from the scenario."""
+    """A saved run. A request gets the answer to the recorded one with the same body, in the recorded order, or if
+    its body is new, the next answer at its path. The scenario answers everything else.
+    """
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self._rows = [row for row in rows if can_replay(row)]
@@ -39,7 +40,7 @@ class Replay:
         self._cursors: dict[str, _Cursor] = {}
 
     def take(self, http_request: HttpRequest, namespace: Namespace) -> PlannedResponse | None:
-        """The recorded answer; None when there is none."""
+        """Returns the recorded answer; None if there is none."""
         row = self._next(http_request, self._cursors.setdefault(namespace.name, _Cursor()))
         if row is None:
             return None
@@ -61,7 +62,7 @@ class Replay:
 
 
 def can_replay(row: Row) -> bool:
-    """Whether a record holds all of its answer."""
+    """Whether a record contains its complete answer."""
     return bool(row["provider"]) and not row["response"]["truncated"] and row["ended"] is not None
 
 
@@ -89,7 +90,7 @@ def _fill(exchange: Exchange, row: Row) -> None:
 
 
 def steps_of(row: Row) -> Iterator[Step]:
-    """A recorded answer as it was sent."""
+    """Returns a recorded answer as it was sent."""
     response, frames = row["response"], [frame for frame in row["frames"] if frame["sent"] is not None]
     body = b64decode(response["body_base64"]) if response.get("body_base64") else response["text"].encode()
     first = frames[0]["sent"] if frames else 0.0

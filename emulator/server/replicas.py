@@ -1,8 +1,9 @@
 """This process as one of several replicas: servers that act as one, because they share a store.
 
-What changes something goes to one stream there, and each replica acts on it in the order of the stream, the one that
-was asked included. What only those who live can answer goes to all of them at once, and whoever is gone is not waited
-for. A newcomer takes over what another replica was given or, if there is none, what the last one has left."""
+Calls that change something are written to a stream in the store, and every replica, including the one that received the
+call, acts on them in the order of the stream. Questions that only live replicas can answer go to all of them at once;
+those that are gone are not waited for. A new replica takes over the configuration of another one or, if there is none,
+the snapshot that the last one has left."""
 
 import asyncio
 import contextlib
@@ -28,26 +29,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("emulator")
 
 WRITTEN, ENDED = 32, 33
-"""Kinds of frames beside those of workers: the stream of calls has a new one; journals have new exchanges."""
+"""Kinds of frames in addition to those of workers: there is a new call in the stream; journals have new exchanges."""
 BEAT = 0.5
-"""Seconds between two looks at the store."""
+"""Seconds between checks of the store."""
 LOOK_INTERVAL = 0.1
-"""Seconds between two looks at who lives, while answers are missing."""
+"""Seconds between checks of which replicas are alive, while answers are missing."""
 PATIENCE = 2.0
-"""Seconds that replicas have to answer in; the answer then is that of the others."""
+"""Seconds to wait for the replicas' answers; after that, those that arrived are used."""
 MAX_JOIN = 5.0
-"""Seconds that a server waits to join before it listens."""
+"""Seconds for which a server waits to join before it listens."""
 KEPT = ("calls", "given", "word", "number", "totals", "batches", "sizes", "bytes", "salt")
 
 
 class Replicas:
-    """The replicas of this server, this process among them."""
+    """The replicas of this server, including this process."""
 
     def __init__(self, connection: RedisConnection, clock: Clock) -> None:
         self.on_ended: Callable[[dict[str, int]], None] = lambda _: None
-        """Called with the highest number of each namespace whose journal has grown."""
+        """Called with the highest number in each namespace whose journal has new exchanges."""
         self.on_joined: Callable[[bool], Awaitable[None]] | None = None
-        """Called each time this replica has joined; True: the store has lost its data in between."""
+        """Called each time this replica has joined; True if the store has lost its data in between."""
         self.bus = Bus(connection, clock)
         self._connection = connection
         self._clock = clock
@@ -61,11 +62,11 @@ class Replicas:
         self._beating: asyncio.Task[None] | None = None
 
     async def start(self, handle: "Handle") -> None:
-        """Join the others, and have `handle` answer calls. If the store is gone, that is done once it is there."""
+        """Joins the others, and answers calls with `handle`. If the store is gone, joins once it is back."""
 
         def act(message: bytes) -> "bytes | Awaitable[bytes] | AsyncIterator[bytes]":
             if message == TAKE_OVER and not self.joining.word:
-                return b'{"order":0,"given":{}}'  # it has taken over nothing itself
+                return b'{"order":0,"given":{}}'  # it has not taken over anything itself
             return handle(message)
 
         self._talk.answers.handle = act
@@ -77,7 +78,7 @@ class Replicas:
                     await self.joining.has_joined.wait()
 
     async def close(self) -> None:
-        """The server ends."""
+        """Stops, at the server's end."""
         await stop([self._beating])
         await self.joining.close()
         self._talk.answers.stop()
@@ -87,7 +88,7 @@ class Replicas:
 
     @property
     def order(self) -> int:
-        """Up to where this replica has acted on what went to all."""
+        """The number of the last call to all on which this replica has acted."""
         return self._talk.answers.order
 
     def check(self) -> None:
@@ -96,8 +97,9 @@ class Replicas:
             raise self._connection.gone()
 
     async def ask(self, message: bytes, *, is_write: bool = False) -> list[bytes]:
-        """The answers of all replicas that live, this one included. What changes something is written down, and all act
-        on it in the same order. Raises StoreGone."""
+        """Returns the answers of all live replicas, including this one. Writes go through the stream, and all act on
+        them in the same order. Raises StoreGone.
+        """
         self.check()
         with self._talk.asking() as question:
             pipe = self._connection.client.pipeline(transaction=False)
@@ -112,13 +114,14 @@ class Replicas:
             return question.parts()
 
     def stream(self, message: bytes) -> AsyncIterator[bytes]:
-        """The parts of all replicas' answers as they come, until the reader leaves. A replica that comes later joins.
-        Raises StoreGone."""
+        """Yields the parts of all replicas' answers as they arrive, until the reader leaves. New replicas join in.
+        Raises StoreGone.
+        """
         self.check()
         return self._talk.stream(message)
 
     async def _ask_others(self) -> bytes:
-        """What another replica was given; empty if there is none that serves."""
+        """Returns the configuration of another replica; empty if none is serving."""
         for other in sorted(await self._who_lives() - {self.bus.member}):
             with self._talk.asking() as question:
                 question.expected = {other}
@@ -130,7 +133,7 @@ class Replicas:
         return b""
 
     async def _answered(self, question: Question) -> None:
-        """Wait for the answers, for as long as those live who owe one. Raises StoreGone."""
+        """Waits for the answers as long as the missing replicas are alive. Raises StoreGone."""
         due = self._clock.now() + PATIENCE
         while not question.done.done():
             try:
@@ -169,7 +172,7 @@ class Replicas:
             self._talk.on_frame(Frame(kind, ALL, sender, call, 0, payload))
 
     async def look(self) -> None:
-        """Act on the calls in the stream that are new. Raises StoreGone."""
+        """Acts on the new calls in the stream. Raises StoreGone."""
         async with self._looking:
             while self.joining.word and (calls := await self._given.since(self._talk.answers.received)):
                 for each in calls:
@@ -179,7 +182,7 @@ class Replicas:
         await self.look()
         if self.on_joined is not None:
             await self.on_joined(has_lost)
-        for kind in (GONE, JOINED):  # so that all ask once more for what goes on
+        for kind in (GONE, JOINED):  # so that all request continuing answers again
             self.bus.send(kind, ALL, 0, b"")
         self._talk.restart_streams()
 
@@ -189,7 +192,7 @@ class Replicas:
 
 
 async def _beat(replicas: Replicas, connection: RedisConnection, clock: Clock) -> None:
-    """Say that this replica lives, and look for what was missed."""
+    """Reports that this replica is alive, and checks for missed calls."""
     while True:
         if not connection.is_gone:
             with contextlib.suppress(StoreGone):

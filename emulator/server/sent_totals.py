@@ -1,4 +1,4 @@
-"""Totals in the store: what each replica adds to them, and what they are together."""
+"""The totals in the store, to which each replica adds its own."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -15,18 +15,18 @@ Known = dict[tuple[str, Labels], Any]
 
 
 class SentTotals:
-    """What of a process's totals is in the store already."""
+    """The part of a process's totals that is already in the store."""
 
     def __init__(self, totals: Totals) -> None:
         self._totals = totals
         self._sent: Known = {}
 
     def forget(self) -> None:
-        """The store has lost its data: all of it has to be sent once more."""
+        """Forgets what was sent, after the store has lost its data."""
         self._sent = {}
 
     def changes(self) -> tuple[dict[bytes, str], Known]:
-        """What has to be added to each field, and what `confirm` takes once that is done."""
+        """Returns what to add to each field, and the value for `confirm` after that."""
         added: dict[bytes, str] = {}
         seen: Known = {}
         totals, sent = self._totals, self._sent
@@ -58,12 +58,12 @@ class SentTotals:
         return added, seen
 
     def confirm(self, seen: Known) -> None:
-        """All of this is in the store."""
+        """Records that these totals are in the store."""
         self._sent |= seen
 
 
 def totals_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
-    """The totals in the store, as `Totals.to_dict` gives them."""
+    """Returns the totals in the store, in the form of `Totals.to_dict`."""
     found: dict[str, list[Any]] = {name: [] for name in (*COUNTS, "cost")}
     histograms: dict[Labels, Histogram] = {}
     tokens: dict[Labels, list[int]] = {}
@@ -89,7 +89,7 @@ def totals_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
 
 def _field(name: str, labels: Labels, *place: object) -> bytes:
     shown = list(labels)
-    if name == "tokens":  # a model is named by whoever asks
+    if name == "tokens":  # clients choose the names of models
         shown[1] = redacted(shown[1][:MAX_LABEL])
     elif name == "faults":
         shown[0] = redacted(shown[0][:MAX_LABEL])

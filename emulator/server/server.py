@@ -65,7 +65,7 @@ KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than in client pools, so that the client closes first."""
 BACKLOG = 2048
 ACCEPTS = 4
-"""How many connections uvloop accepts in a turn of its loop: by itself only one, and turns are long under load."""
+"""The number of connections accepted in one turn of uvloop's loop: by default, one, and turns are long under load."""
 MANUAL_CLOCK = (
     "The clock is manual: streams and delays wait until you advance it. To advance it by 60 seconds: "
     'POST /__emulator/clock/advance with Content-Type: application/json and the body {"seconds": 60}; '
@@ -83,7 +83,7 @@ CONNECTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """How to serve."""
+    """The options of a server."""
 
     compiled: CompiledScenario
     engine: Options = field(default_factory=Options)
@@ -94,7 +94,7 @@ class ServerOptions:
     sources: tuple[Source, ...] = ()
     """The sources to reload when their files change; empty if nothing is watched."""
     on_exchange: Callable[[Exchange], None] | None = None
-    """What tells each exchange once it is over."""
+    """Called with each exchange once it has ended."""
     exports_spans: bool = False
     """Whether each exchange gets an OpenTelemetry span."""
     access: Access = field(default_factory=Access)
@@ -102,7 +102,7 @@ class ServerOptions:
     hosts: Mapping[str, str] = field(default_factory=lambda: HOSTS)
     """The provider behind each host name."""
     store: "StoreAddress | None" = None
-    """The Redis that keeps the server's state; None: it is kept here."""
+    """The Redis that keeps the server's state; None: the server keeps it."""
     member: "Member | None" = None
     """Its connection to other workers, if it is a worker."""
     front: "TlsFront | None" = None
@@ -110,9 +110,9 @@ class ServerOptions:
     proxy: "Proxy | None" = None
     """A second listener, for clients that keep their documented URLs."""
     replay: "Replay | None" = None
-    """A saved run whose answers are given again."""
+    """A saved run to replay."""
     recorder: "Recorder | None" = None
-    """What passes requests on to the real providers and records what they say."""
+    """Forwards requests to the real providers and records their answers."""
     loop: Literal["auto", "uvloop", "asyncio"] = "auto"
     http: Literal["httptools", "h11"] = "httptools"
 
@@ -147,9 +147,10 @@ _running: "WeakSet[HttpServer]" = WeakSet()
 
 
 def _leave_to_parent() -> None:
-    """In a forked child: let go of the sockets of servers, which its parent alone serves. Were they kept, the port
-    would stay open and connections would not end while the child lives. Their numbers stay in use, as their owners may
-    close them once more."""
+    """Closes the servers' sockets in a forked child, since only its parent serves them. Otherwise, the port would
+    stay open and connections would not end while the child runs. Their descriptors stay in use, since their owners
+    may close them again.
+    """
     if not _running:
         return
     nothing = os.open(os.devnull, os.O_RDWR)
@@ -179,7 +180,7 @@ class Server:
         self._seen = fingerprint(options.sources, options.compiled.files) if options.sources else b""
 
     def run(self, sock: socket.socket, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Serve until stopped, by a signal or by `stop()`, and close the socket. Blocks."""
+        """Serves until stopped by a signal or by `stop()`, and closes the socket. Blocks."""
         with sock, asyncio.Runner(loop_factory=loop_factory(self.options.loop)) as runner:
             runner.run(self.serve(sock, on_ready))
 
@@ -199,7 +200,7 @@ class Server:
             store = shared = _redis_store(redis)
         namespaces = Namespaces(self.options.compiled, clock, self.options.seed, shelf, store)
         engine = self.options.engine
-        if shared is not None:  # ids of what it decides alone are to differ from all others'
+        if shared is not None:  # ids that it makes alone must differ from all others
             engine = replace(engine, salt=secrets.randbits(48) + 1)
         app = App(namespaces, engine, self.options.provider, hosts=self.options.hosts)
         app.on_exchange, app.access = self.options.on_exchange, self.options.access
@@ -221,7 +222,7 @@ class Server:
         finally:
             if channel is not None:
                 channel.close()
-            with self._lock:  # from now on, whoever asks does the work on its own
+            with self._lock:  # from now on, callers do the work themselves
                 self._loop = None
                 self._do_calls()
             stop.set()
@@ -258,8 +259,9 @@ class Server:
         await watch(self.options.sources, self.options.compiled, deliver, complain, stop, self._seen)
 
     def call(self, work: Callable[[], Result]) -> Result:
-        """Do something in the loop's thread, or here when the server is not running (any more). Raises EmulatorError
-        when it was never started, or runs in the process that this one was forked from."""
+        """Runs a function in the loop's thread, or in this thread if the server is not running. Raises EmulatorError
+        if it was never started, or runs in the parent of this process.
+        """
         with self._lock:
             if self.app is None:
                 raise EmulatorError("The emulator was not started: use `with Emulator(…)` or call start().")
@@ -272,8 +274,9 @@ class Server:
         return result.result(CALL_TIMEOUT)
 
     def call_async(self, work: Callable[[App], Coroutine[Any, Any, Result]], timeout: float) -> Result:
-        """Run a coroutine in the loop's thread and wait for it. Raises TimeoutError, or EmulatorError when the server
-        is not running or stops meanwhile."""
+        """Runs a coroutine in the loop's thread and waits for it. Raises TimeoutError, or EmulatorError if the
+        server is not running or stops in the meantime.
+        """
         with self._lock:
             loop, app = self._running_loop(), self.app
             if loop is None or app is None:
@@ -297,17 +300,16 @@ class Server:
 
     @property
     def listener_control(self) -> "ListenerControl | None":
-        """The listening sockets, once they are there."""
+        """The listening sockets, once they exist."""
         return self.http.listener_control if self.http is not None else None
 
     @property
     def is_elsewhere(self) -> bool:
-        """The server runs, in the process that this one was forked from."""
+        """Whether the server runs in the process from which this one was forked."""
         return self._loop is not None and self._process != os.getpid()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Ask for an orderly end; may be called from any thread. Answers that are not over after so many seconds are
-        reset."""
+        """Requests an orderly stop, from any thread. Answers that are still open after `grace` seconds are reset."""
         with self._lock:
             loop, http = self._loop, self.http
             if loop is not None and http is not None and not self.is_elsewhere:
@@ -343,7 +345,7 @@ def _worker_store(channel: "Channel") -> "Store":
 
 
 async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: CompiledScenario) -> None:
-    """Have the store of several processes begin anew with a scenario: once, although each of them reloads it."""
+    """Restarts the shared store with a scenario: only once, although each process reloads it."""
     text = await asyncio.to_thread(repr, compiled.scenario)
     token = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
     for namespace, renews_quotas in namespaces:
@@ -352,11 +354,11 @@ async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: Com
             assert namespace.store is not None
             await namespace.store.change(namespace.name, change)
         except StoreGone as error:
-            logger.error("The rules of namespace %s go on counting after the reload: %s", namespace.name, error)
+            logger.error("The rules of namespace %s keep their counts after the reload: %s", namespace.name, error)
 
 
 async def _join(app: App, channel: "Channel") -> None:
-    """Make a server one of several workers."""
+    """Makes a server one of several workers."""
     from emulator.control.calls import join
 
     app.peers = channel
@@ -365,7 +367,7 @@ async def _join(app: App, channel: "Channel") -> None:
 
 
 async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":
-    """Make a server one of several replicas."""
+    """Makes a server one of several replicas."""
     from emulator.server.sharing import Sharing
 
     sharing = Sharing(app, connection, clock)
@@ -381,7 +383,7 @@ def _do(work: Callable[[], Result], result: "Future[Result]") -> None:
 
 
 class HttpServer:
-    """Accepts connections for the application, until it is asked to stop: then answers have some time to end."""
+    """Accepts connections for the application until it is asked to stop; then open answers get some time to end."""
 
     def __init__(
         self,
@@ -414,7 +416,7 @@ class HttpServer:
         self._grace = GRACE
         self._stopping = asyncio.Event()
         self._is_over = asyncio.Event()
-        """Nobody is connected any more, or a second signal came."""
+        """Set when no connection is left, or after a second signal."""
 
     async def serve(self, sock: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`."""
@@ -433,13 +435,13 @@ class HttpServer:
             await self._end()
 
     def descriptors(self) -> list[int]:
-        """The numbers of all its sockets."""
+        """Returns the descriptors of all its sockets."""
         sockets = [sock for server in self.servers for sock in server.sockets]
         sockets += [connection.transport.get_extra_info("socket") for connection in self.server_state.connections]
         return [number for sock in sockets if sock is not None and (number := sock.fileno()) >= 0]
 
     async def listen(self, sock: socket.socket) -> None:
-        """Accept what comes to a socket."""
+        """Accepts connections on a socket."""
         make: Callable[[], asyncio.Protocol] = self._make_connection
         if self._front is not None:
             make = partial(self._front.protocol, make)
@@ -453,14 +455,14 @@ class HttpServer:
         )
 
     def stop(self, grace: float = GRACE) -> None:
-        """Begin the end; if it has begun already, end at once."""
+        """Starts to stop; if it has already started, stops immediately."""
         if self._stopping.is_set():
             self._is_over.set()
         self._grace = grace
         self._stopping.set()
 
     def lost(self) -> None:
-        """A connection is gone."""
+        """Removes a closed connection."""
         if self._stopping.is_set() and not self.server_state.connections:
             self._is_over.set()
 
@@ -493,7 +495,7 @@ class HttpServer:
         _running.discard(self)
 
     async def _until_over(self, seconds: float) -> None:
-        """Return once nobody is connected, a second signal came, or so much time has passed."""
+        """Returns once no connection is left, after a second signal, or after `seconds`."""
         if self.server_state.connections and seconds > 0:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -507,7 +509,7 @@ class HttpServer:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """A signal is an orderly end, the second one an end at once, whichever they are."""
+        """The first signal stops the server in an orderly way, the second one immediately, whichever they are."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -525,7 +527,8 @@ class HttpServer:
 
 class ListenerControl:
     """A server's listening sockets: they can be closed for a while, and what they accept can be reset. To be used in
-    the event loop. Real time counts, for the port belongs to all namespaces."""
+    the event loop. It uses real time, since the port belongs to all namespaces.
+    """
 
     def __init__(self, clock: WallClock, server: HttpServer) -> None:
         self.resets = 0
@@ -544,12 +547,13 @@ class ListenerControl:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether it accepts connections and will go on to: no fault closes or breaks them."""
+        """Whether it accepts connections, and no fault closes or breaks them."""
         return self.is_open and self.resets <= 0 and self._broken is None
 
     def refuse(self, seconds: float) -> None:
-        """Refuse connections for so long, or longer if that was said before. Idle connections are closed and busy ones
-        end with their answer, as when a server goes down."""
+        """Refuses connections for this long, or longer if an earlier call said so. Idle connections are closed and
+        busy ones end with their answer, as when a server goes down.
+        """
         if self._server is None:
             return
         self._until = max(self._until, self._clock.now() + seconds)
@@ -557,7 +561,7 @@ class ListenerControl:
             self._reopening = asyncio.create_task(self._reopen(self._server, self._shut(self._server)))
 
     def reset_accepts(self, count: int, seconds: float) -> None:
-        """Reset so many more of the connections that come next, within so many seconds."""
+        """Resets the next `count` connections (in addition to earlier calls), within `seconds`."""
         now = self._clock.now()
         if now >= self._resets_until:
             self.resets = 0
@@ -565,7 +569,7 @@ class ListenerControl:
         self._resets_until = max(self._resets_until, now + seconds)
 
     def resets_next(self) -> bool:
-        """Whether the connection that has just been accepted is to be reset. It counts."""
+        """Whether to reset the connection that has just been accepted; counts it."""
         if self.resets <= 0:
             return False
         in_time = self._clock.now() < self._resets_until
@@ -573,11 +577,11 @@ class ListenerControl:
         return in_time
 
     def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
-        """Let so many more of the TLS handshakes that come next go wrong, within so many seconds."""
+        """Breaks the next `count` TLS handshakes (in addition to earlier calls), within `seconds`."""
         self._broken = (how, count, self._clock.now() + seconds)
 
     def breaks_next(self) -> Handshake | None:
-        """What goes wrong with the handshake that is about to begin. It counts."""
+        """Returns how to break the handshake that is about to begin; counts it."""
         if self._broken is None:
             return None
         how, count, until = self._broken
@@ -586,7 +590,7 @@ class ListenerControl:
         return how if in_time else None
 
     def close(self) -> None:
-        """Stay as it is: the server ends."""
+        """Stops all timers, at the server's end."""
         self._server = None
         if self._reopening is not None:
             self._reopening.cancel()
@@ -600,7 +604,7 @@ class ListenerControl:
         for connection in tuple(server.server_state.connections):
             if not connection.transport.is_closing():
                 connection.shutdown()
-        # Bound but not listening: connections are refused, and nobody else can take the port.
+        # Bound but not listening: connections are refused, and no other program can take the port.
         return [bind(host, port, listens=False, shares_port=shares) for host, port, shares in addresses]
 
     async def _reopen(self, server: HttpServer, bound: list[socket.socket]) -> None:
@@ -619,7 +623,7 @@ class ListenerControl:
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """uvloop if it is available, otherwise asyncio's own loop."""
+    """Returns uvloop's loop factory if it is available, otherwise asyncio's own."""
     if name != "asyncio":
         try:
             uvloop: Any = import_module("uvloop")

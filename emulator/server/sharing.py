@@ -1,4 +1,6 @@
-"""All that a server shares with the other replicas of a store: calls, numbers of exchanges, journals and totals."""
+"""Everything that a server shares with the other replicas of a store: calls, numbers of exchanges, journals and
+totals.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Sharing:
-    """One replica's share."""
+    """One replica's part of the store."""
 
     def __init__(self, app: "App", connection: RedisConnection, clock: Clock) -> None:
         self._app = app
@@ -37,29 +39,29 @@ class Sharing:
 
     @property
     def lost(self) -> int:
-        """How many exchanges are in no journal, because the store was gone for too long."""
+        """The number of exchanges that are in no journal because the store was gone for too long."""
         return self._outbox.lost
 
     async def start(self) -> None:
-        """Join the other replicas, at once or as soon as the store is there."""
+        """Joins the other replicas, immediately or as soon as the store is reachable."""
         self._app.peers, self._app.stored = self.replicas, self
         self._outbox.start()
         await self.replicas.start(lambda message: perform(self._app, message))
 
     async def close(self) -> None:
-        """The server ends."""
+        """Stops, at the server's end."""
         if not self._connection.is_gone:
             await self._outbox.close()
         await self.replicas.close()
 
     async def flushed(self) -> None:
-        """Returns once everything that has ended here by now is in the store. Raises StoreGone."""
+        """Returns once everything that has ended here so far is in the store. Raises StoreGone."""
         if self._connection.is_gone:
             raise self._connection.gone()
         await self._outbox.flushed()
 
     def clear(self, namespace: str) -> int:
-        """Nobody wants what has ended here so far. Returns how many exchanges of it are not in the store."""
+        """Drops what has ended in a namespace so far. Returns how many of those exchanges are not in the store."""
         return self._outbox.clear(namespace)
 
     def _tell_ended(self, highest: dict[str, int]) -> None:

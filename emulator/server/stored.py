@@ -1,4 +1,4 @@
-"""How replicas ask the store: the names of what all namespaces share there, and one error when it is gone."""
+"""How replicas use the store: the names of what all namespaces share, and one error if it is gone."""
 
 import asyncio
 from collections.abc import Awaitable, Iterable
@@ -12,13 +12,13 @@ Result = TypeVar("Result")
 
 
 def shared_key(connection: RedisConnection, name: str) -> str:
-    """The name of a key or channel that belongs to the server and to no namespace."""
-    database = connection.client.connection_pool.connection_kwargs.get("db") or 0  # channels belong to all of them
+    """Returns the name of a key or channel that belongs to the server rather than to a namespace."""
+    database = connection.client.connection_pool.connection_kwargs.get("db") or 0  # channels belong to all databases
     return f"{connection.address.prefix}:server:{database}:{name}"
 
 
 async def reply(connection: RedisConnection, work: Awaitable[Any]) -> Any:
-    """What the store answers. Raises StoreGone."""
+    """Returns the store's reply. Raises StoreGone."""
     try:
         return await work
     except (RedisError, OSError, TimeoutError) as error:
@@ -26,8 +26,7 @@ async def reply(connection: RedisConnection, work: Awaitable[Any]) -> Any:
 
 
 async def stop(tasks: Iterable["asyncio.Task[None] | None"]) -> None:
-    """Ends tasks that talk to the store. A cancellation that comes with a reply may get lost on the way, so it is
-    repeated."""
+    """Cancels tasks that use the store. A cancellation that coincides with a reply may get lost, so it is repeated."""
     left = {task for task in tasks if task is not None and not task.done()}
     while left:
         for task in left:

@@ -18,12 +18,14 @@ from emulator.wire import Header, PlannedBody, single
 _HOST = re.compile(rb"(?:\[[0-9A-Za-z.:_~!$&'()*+,;=-]*\]|[0-9A-Za-z._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _VERSIONS = ("1.0", "1.1")
 _OF_THE_CLIENT = re.compile(r"(?:/chat)?/completions|/models|/v1/messages|/responses|/embeddings")
-"""What the providers' own clients append to a base URL."""
+"""The paths that the providers' own clients append to a base URL."""
 _MOST_NAMED = 3
 
 
 def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
-    """The status and the reason for a head that HTTP/1.1 requires a server to reject (RFC 9112 2.3, 3 and 3.2)."""
+    """Returns the status and the reason for a head that HTTP/1.1 requires a server to reject (RFC 9112 2.3, 3 and
+    3.2).
+    """
     version = scope["http_version"]
     if version not in _VERSIONS:
         if version == "0.9":
@@ -47,7 +49,7 @@ def refused(
     kind: str,
     more: Mapping[str, Any] | None = None,
 ) -> tuple[PlannedBody, Exchange]:
-    """The answer to a request that reaches no provider, and its journal entry."""
+    """Returns the answer to a request that reaches no provider, and its journal entry."""
     exchange = namespace.begin(http_request)
     exchange.status, exchange.notes = status, (message,)
     exchange.error = "not_found" if status == 404 else "bad_request"
@@ -56,14 +58,16 @@ def refused(
         (b"x-emulator-error", kind.encode()),
         (b"x-should-retry", b"false"),
     ]
-    if kind == "http":  # who knows where the next request begins
+    if kind == "http":  # the beginning of the next request is unknown
         headers.append((b"connection", b"close"))
     body = orjson.dumps({"error": message, **(more or {})})
     return PlannedBody(status, tuple(headers), (single("body", body),), streamed=False), exchange
 
 
 def without_provider(method: str, path: str, prefix: str, providers: Mapping[str, Provider]) -> str:
-    """Why a path reaches no provider, and which would. `prefix` is the part before it, such as `/@NAME`."""
+    """Returns why a path reaches no provider, and a path that does. `prefix` is the part before it, such as
+    `/@NAME`.
+    """
     first = path.lstrip("/").partition("/")[0]
     known = list(providers)
     missing = f"There is no provider at {prefix}{path}."
@@ -81,9 +85,11 @@ def without_provider(method: str, path: str, prefix: str, providers: Mapping[str
 
 
 def without_endpoint(call: RecordedRequest, provider: Provider) -> str:
-    """Suggests a path, for one that this provider doesn't have."""
+    """Suggests a path, for one that this provider doesn't have; empty if it has it, and refused for another reason."""
     path = call.path or "/"
     methods = [operation.method for operation in provider.operations if operation.pattern.fullmatch(call.path)]
+    if call.method in methods:
+        return ""
     if methods:
         return f"{call.provider} has {call.path} for {' and '.join(methods)}, not for {call.method}"
     operation = _nearest(provider, call.method, call.path)
@@ -105,13 +111,13 @@ def _is_route(provider: Provider, method: str, path: str) -> bool:
 
 
 def _nearest(provider: Provider, method: str, path: str) -> Operation | None:
-    """The operation whose path has the most similar end."""
+    """Returns the operation whose path has the most similar end."""
     ends = [(_common_end(operation.path, path), operation) for operation in provider.operations]
     best = max(ends, key=lambda end: (end[0], end[1].method == method), default=(0, None))
     return best[1] if best[0] else None
 
 
 def _common_end(one: str, other: str) -> int:
-    """How many segments two paths have in common at their end."""
+    """Counts the segments that two paths have in common at their ends."""
     pairs = zip(reversed(one.split("/")), reversed(other.split("/")), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1] != "", pairs))

@@ -1,8 +1,8 @@
 """Everything of uvicorn that is used beyond its documented interface, typed, in one place.
 
-uvicorn's protocol classes are subclassed so that answers can have the socket itself. What that needs of their inside is
-declared here, and `tests/test_uvicorn_adapter.py` holds it against the uvicorn that is installed: an upgrade that
-changes anything breaks there, by name. Only this module and `connection_*.py` import uvicorn."""
+uvicorn's protocol classes are subclassed so that answers can use the socket itself. The internals that this needs are
+declared here, and `tests/test_uvicorn_adapter.py` compares them with the installed uvicorn, so that an upgrade that
+changes any of them fails there by name. Only this module and `connection_*.py` import uvicorn."""
 
 import asyncio
 from collections.abc import Callable, MutableMapping
@@ -19,7 +19,7 @@ Message = MutableMapping[str, Any]
 
 
 class Flow(Protocol):
-    """Whether a connection is read from and may be written to."""
+    """Flow control: whether a connection is being read, and may be written to."""
 
     read_paused: bool
     write_paused: bool
@@ -32,16 +32,16 @@ class Cycle(Protocol):
 
     scope: Any
     transport: Any
-    """May be replaced by what stands before the transport."""
+    """May be replaced with a wrapper of the transport."""
     body: bytearray
-    """What has come of the body and nobody has read."""
+    """The part of the body that has arrived but was not read."""
     more_body: bool
     message_event: asyncio.Event
-    """Wakes up whoever reads the body."""
+    """Wakes up the reader of the body."""
     keep_alive: bool
-    """The connection stays open after the response."""
+    """Whether the connection stays open after the response."""
     disconnected: bool
-    """The client has gone: nothing is written any more."""
+    """Whether the client is gone, so that nothing more is written."""
     waiting_for_100_continue: bool
     response_started: bool
     response_complete: bool
@@ -52,39 +52,39 @@ class Cycle(Protocol):
 
 
 class UvicornProtocol(asyncio.Protocol):
-    """What both of uvicorn's protocol classes bring along: one connection. To be inherited from beside one of them."""
+    """The common interface of uvicorn's protocol classes: one connection. To be inherited together with one of them."""
 
     app: Any
     app_state: dict[str, Any]
-    """What each request's scope holds as its state."""
+    """The state in each request's scope."""
     server_state: ServerState
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
     flow: Any
-    """A `Flow`, once the connection is there."""
+    """A `Flow`, once the connection is made."""
     scope: Any
-    """The head that came last, as an ASGI scope; None before the first."""
+    """The last head, as an ASGI scope; None before the first one."""
     cycle: Any
-    """The `Cycle` of the request that came last; None before the first."""
+    """The `Cycle` of the last request; None before the first one."""
     logger: Any
     access_log: bool
     timeout_keep_alive: int
     timeout_keep_alive_task: asyncio.TimerHandle | None
 
-    if TYPE_CHECKING:  # at run time uvicorn's own methods are to be found
+    if TYPE_CHECKING:  # at run time, uvicorn's own methods are used
 
         def timeout_keep_alive_handler(self) -> None:
-            """The connection was idle for too long."""
+            """Called when the connection was idle for too long."""
 
         def shutdown(self) -> None:
-            """Close the connection, after the answer that is under way."""
+            """Closes the connection after the current answer."""
 
         def _unset_keepalive_if_required(self) -> None:
-            """Let the connection rest for as long as it wants."""
+            """Stops the keep-alive timer, so that the connection may stay idle."""
 
 
 def settings(app: Any, connection_class: type[Any], keep_alive: int) -> Config:
-    """uvicorn's settings: HTTP alone, and no logger of the program around it is touched."""
+    """Returns uvicorn's settings: only HTTP, and the loggers of the surrounding program are not touched."""
     config = Config(
         app,
         http=connection_class,
@@ -99,5 +99,5 @@ def settings(app: Any, connection_class: type[Any], keep_alive: int) -> Config:
 
 
 def version() -> str:
-    """Which uvicorn is installed."""
+    """Returns the version of the installed uvicorn."""
     return uvicorn.__version__

@@ -1,13 +1,14 @@
-"""The store of several workers: their parent keeps it, and they ask it on the control channel."""
+"""The store of several workers: their parent keeps it, and they call it on the control channel."""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from emulator.state.memory_store import MemoryStore
-from emulator.state.store import Amount, Change, Decision, Plan, Settlement, Snapshot
+from emulator.state.store import Amount, Change, Counted, Counting, Decision, Plan, Settlement, Snapshot
 
 if TYPE_CHECKING:
     from emulator.server.channel import Channel
@@ -16,18 +17,18 @@ logger = logging.getLogger("emulator")
 
 
 def owner_of(index: int) -> str:
-    """The name of a worker in what it holds."""
+    """Returns a worker's name as the owner of leases."""
     return f"worker-{index}"
 
 
 def replied(store: MemoryStore, message: bytes) -> bytes:
-    """What the parent replies to a worker's message."""
+    """Returns the parent's reply to a worker's message."""
     action, namespace, argument = orjson.loads(message)
-    return orjson.dumps(getattr(store, action)(namespace, *argument))
+    return orjson.dumps(getattr(store, action)(namespace, *argument), default=list)
 
 
 class WorkerStore:
-    """A worker's way to the store in its parent."""
+    """A worker's access to the store in its parent."""
 
     decides_all = False
     name = "store in the parent of the workers"
@@ -37,18 +38,33 @@ class WorkerStore:
         self.owner = owner_of(channel.index)
         self.fallback = MemoryStore()
 
+    def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
+        """The future raises StoreGone."""
+        counted: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
+
+        def over(reply: "asyncio.Future[bytes]") -> None:
+            if counted.done():
+                return
+            if (error := reply.exception()) is not None:
+                counted.set_exception(error)
+            else:
+                counted.set_result(Counted(*orjson.loads(reply.result())))
+
+        self._channel.ask_store(orjson.dumps(["count", namespace, [list(counting)]])).add_done_callback(over)
+        return counted
+
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
         """Raises StoreGone."""
         decision: Decision = await self._ask("decide", namespace, plan)
         return decision
 
     def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
-        """Without waiting."""
+        """Sends a settlement without waiting."""
         confirmed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         def confirm(reply: "asyncio.Future[bytes]") -> None:
             if (error := reply.exception()) is not None:
-                logger.error("What an answer has used may not be counted: %s", error)
+                logger.error("The usage of an answer may not have been counted: %s", error)
             if not confirmed.done():
                 confirmed.set_result(None)
 
@@ -64,6 +80,15 @@ class WorkerStore:
         """Raises StoreGone."""
         snapshot: Snapshot = await self._ask("snapshot", namespace)
         return snapshot
+
+    async def save(self, namespace: str, documents: Sequence[tuple[str, str]]) -> None:
+        """Raises StoreGone."""
+        await self._ask("save", namespace, documents)
+
+    async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """Raises StoreGone."""
+        documents: list[str] = await self._ask("load", namespace, ids)
+        return documents
 
     async def _ask(self, action: str, namespace: str, *argument: Any) -> Any:
         return orjson.loads(await self._channel.ask_store(orjson.dumps([action, namespace, argument])))

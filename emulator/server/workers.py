@@ -1,8 +1,8 @@
-"""Several processes on one port, each with its own accept queue, for loads beyond one core.
+"""Several processes on one port, each with its own accept queue, for loads that exceed one core.
 
-They share no state. A scenario whose answers depend on earlier requests would answer differently in each process, so it
-is rejected, with the reasons (`emulator.state.shared`). Control API requests reach all of them through the control
-channel (`emulator.server.broker`), which goes through the parent.
+They share no memory except for counts (`emulator.state.shared`); what they must decide together, they decide in the
+parent's store. A scenario that this doesn't cover is rejected, with the reasons. Control API requests reach all of them
+through the control channel (`emulator.server.broker`), which goes through the parent.
 """
 
 import contextlib
@@ -26,21 +26,20 @@ from emulator.state.shared import Shared
 MAX_FAILED_STARTS = 3
 """The most workers in a row that may end before they listen."""
 RESTART_DELAY = 0.2
-"""Seconds before a worker is replaced that did not even start, or that ended as soon as it had."""
+"""Seconds before the replacement of a worker that did not start, or that ended right after it had."""
 STOP_TIMEOUT = 10.0
-"""Seconds after which a worker that does not end is killed."""
+"""Seconds after which a worker that does not stop is killed."""
 WRITE_TIMEOUT = 0.5
-"""Seconds that a message of the parent waits for whoever reads it."""
+"""Seconds that a message of the parent waits for a reader."""
 FAILED, CANNOT_BIND = 1, 3
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Serve = Callable[[Member, Callable[[], None]], None]
 
 
 def reserve(host: str, port: int) -> socket.socket:
-    """A socket that keeps a port for this server alone; its workers bind the same port for themselves.
-
-    A port that may be shared can be taken by any other process of the same user, so it is first asked for unshared.
-    Raises BindError."""
+    """Returns a socket that reserves a port for this server; its workers bind the same port themselves. Any other
+    process of the same user could take a shared port, so it is first bound without sharing. Raises BindError.
+    """
     with _one_at_a_time():
         if port:
             bind(host, port, listens=False).close()
@@ -49,13 +48,16 @@ def reserve(host: str, port: int) -> socket.socket:
 
 @contextlib.contextmanager
 def _one_at_a_time() -> Iterator[None]:
-    """Of several servers of one user that start at the same moment, one after the other."""
+    """A lock, so that servers that one user starts at the same time bind one after the other."""
     try:
         import fcntl
 
         path = os.path.join(tempfile.gettempdir(), f"emulator-{os.getuid()}.lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except (ImportError, OSError):  # nowhere to write: then two that start within a millisecond can't be distinguished
+    except (
+        ImportError,
+        OSError,
+    ):  # not writable: two servers that start within a millisecond may clash
         yield
         return
     try:
@@ -66,10 +68,10 @@ def _one_at_a_time() -> Iterator[None]:
 
 
 def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> int:
-    """Fork `number` processes that each run `serve(member, ready)`, and stay until they have ended. Gives an exit code.
+    """Forks `number` processes that each run `serve(member, ready)`, waits for them to end, and returns an exit code.
 
-    `on_ready` is called once all of them listen. One that ends by itself is replaced, by one with a new index, and
-    `say` gets a sentence about it. SIGINT and SIGTERM are passed on and end all: none is lost, whenever it comes."""
+    `on_ready` is called once all of them listen. One that ends by itself is replaced by one with a new index, and `say`
+    receives a sentence about it. SIGINT and SIGTERM are forwarded and stop all of them; no signal is ever lost."""
     if not hasattr(os, "fork"):
         raise UsageError(
             "Several workers need a system that can fork; instead, run several servers on different ports."
@@ -78,7 +80,7 @@ def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[
 
 
 def write_within(descriptor: int, text: str, seconds: float = WRITE_TIMEOUT) -> None:
-    """Write a text, or as much of it as somebody reads in time. For a process that has no threads, as it forks."""
+    """Writes a text, or as much of it as is read in time, for a process that has no threads because it forks."""
 
     def give_up(signum: int, frame: FrameType | None) -> None:
         raise TimeoutError
@@ -87,10 +89,10 @@ def write_within(descriptor: int, text: str, seconds: float = WRITE_TIMEOUT) -> 
     try:
         signal.setitimer(signal.ITIMER_REAL, seconds, seconds)
         view = memoryview(text.encode("utf-8", "backslashreplace"))
-        with contextlib.suppress(OSError):  # TimeoutError is one
+        with contextlib.suppress(OSError):  # includes TimeoutError
             while view:
                 view = view[os.write(descriptor, view) :]
-    except TimeoutError:  # it came just behind the last byte
+    except TimeoutError:  # the alarm came just after the last byte
         pass
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -98,7 +100,7 @@ def write_within(descriptor: int, text: str, seconds: float = WRITE_TIMEOUT) -> 
 
 
 def write_lock() -> Callable[[], contextlib.AbstractContextManager[None]]:
-    """A lock among this process and those that it forks, which one that is killed lets go of."""
+    """A lock shared by this process and its forks; a killed process releases it."""
     try:
         import fcntl
 
@@ -122,16 +124,15 @@ class _Worker:
     index: int
     pid: int
     pipe: int
-    """From which a byte comes once it listens."""
+    """A pipe that delivers a byte once the worker listens."""
     is_ready: bool = False
     ready_at: float = 0.0
 
 
 class _Supervisor:
-    """The parent: starts workers, replaces those that end, passes signals on.
-
-    Every signal, also that of a child's end, is a byte in a socket that the loop waits on, so none can be lost between
-    a look and a wait."""
+    """The parent: starts workers, replaces those that end, forwards signals. Every signal, including that of a
+    child's end, becomes a byte in a socket that the loop waits on, so none can be lost between a check and a wait.
+    """
 
     def __init__(self, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> None:
         self._serve = serve
@@ -140,18 +141,18 @@ class _Supervisor:
         self._workers: list[_Worker] = []
         self._received: list[int] = []
         self._wake, self._waker = socket.socketpair()
-        self._lifeline = os.pipe()  # its end tells the children that their parent is gone, however it went
+        self._lifeline = os.pipe()  # its end shows the children that their parent is gone, whatever the reason
         self._now = WallClock.now
         self._next_index = 1
         self._number = 0
         self._broker = Broker()
         self._shared = Shared()
         self._due: list[tuple[float, str]] = []
-        """When which replacement starts, with the sentence that says so."""
+        """The start times of replacements, each with its message."""
         self._failed_starts = 0
         self._was_ready = False
         self._stops_by: float | None = None
-        """The moment when those that still run are killed; None: the server is not ending."""
+        """When workers that still run are killed; None: the server is not stopping."""
         self._code = 0
 
     def run(self, number: int) -> int:
@@ -207,7 +208,7 @@ class _Supervisor:
         if self._stops_by is None:
             self._stops_by = self._now() + STOP_TIMEOUT
         for worker in self._workers:
-            os.kill(worker.pid, signum)  # it is there until it is reaped
+            os.kill(worker.pid, signum)  # it exists until it is reaped
 
     def _note_ready(self, number: int) -> None:
         pipes = [worker.pipe for worker in self._workers if worker.pipe >= 0]
@@ -236,7 +237,7 @@ class _Supervisor:
     def _ended(self, worker: _Worker, code: int) -> None:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if self._stops_by is not None:
-            # One that is to end before it can listen to signals dies of them, which is an orderly end as well.
+            # A worker that must stop before it handles signals dies of them, which is also an orderly end.
             if code and -code not in SIGNALS:
                 self._code = self._code or FAILED
             return
@@ -251,11 +252,11 @@ class _Supervisor:
         self._due.append((moment, f"worker {worker.index} ended ({how}), replaced by worker"))
 
     def _has_failed_too_often(self, sentence: str) -> bool:
-        """Count a start that failed; the last one too many ends the server."""
+        """Counts a failed start; too many stop the server."""
         self._failed_starts += 1
         if self._failed_starts < MAX_FAILED_STARTS:
             return False
-        self._say(f"{sentence}, as the {MAX_FAILED_STARTS - 1} before it, before it could listen: stopping the server")
+        self._say(f"{sentence} before it could listen, like the {MAX_FAILED_STARTS - 1} before it: stopping the server")
         self._code = FAILED
         self._stop(signal.SIGTERM)
         return True
@@ -283,7 +284,7 @@ class _Supervisor:
         reader, writer = os.pipe()
         line = self._broker.connect(index)
         pid = -1
-        # A signal between the fork and what the child sets up would be taken for one to the parent, and lost.
+        # A signal between the fork and the child's setup would count as one for the parent, and be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGCHLD))
         try:
             pid = os.fork()
@@ -303,13 +304,13 @@ class _Supervisor:
             self._workers.append(_Worker(index, pid, reader))
 
     def _be_worker(self, index: int, line: socket.socket, reader: int, writer: int) -> None:
-        """The child. It does not return."""
+        """Runs the child. Never returns."""
         code = FAILED
         try:
             signal.set_wakeup_fd(-1)
             for name in (*SIGNALS, signal.SIGCHLD):
                 signal.signal(name, signal.SIG_DFL)
-            # The terminal sends Ctrl-C to every process; the parent passes on what it gets, once.
+            # The terminal sends Ctrl-C to every process; the parent forwards it once.
             os.setpgid(0, 0)
             for descriptor in (reader, self._lifeline[1], *(w.pipe for w in self._workers if w.pipe >= 0)):
                 os.close(descriptor)

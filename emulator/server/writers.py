@@ -1,4 +1,4 @@
-"""Where a recorder reads and writes, beside the loop: on a thread, or in a process that outlives it."""
+"""How a recorder parses and writes in the background: on a thread, or in a process that outlives it."""
 
 import asyncio
 import contextlib
@@ -6,8 +6,11 @@ import os
 import pickle
 import signal
 import socket
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from queue import SimpleQueue
 from typing import Any, Protocol, cast
 
 from emulator.offload import yielding_often
@@ -15,24 +18,30 @@ from emulator.recording.tape import Tape
 from emulator.server.keeping import Asked, Keeper, Seen
 
 LENGTH = 8
-"""Bytes in which the length of a message stands before it."""
+"""The bytes of the length before a message."""
+NICE = 10
+"""The niceness of the writing process, so that it yields to forwarded streams on a busy processor."""
 
 
 class Writer(Protocol):
-    """Does what a `Keeper` does, beside the loop."""
+    """Runs a `Keeper` outside of the event loop."""
 
     async def open(self) -> None:
-        """Has to come before the first `take`; further calls do nothing."""
+        """Must be called before the first `take`; further calls do nothing."""
 
     def take(self, asked: Asked, tape: Tape, upstream: str) -> "asyncio.Future[Seen]":
-        """Have a response read, and then kept. What was taken is kept even if this process is killed, or soon."""
+        """Parses and keeps a response. It is kept even if this process is killed (if the writer is a process), or
+        soon after.
+        """
 
     async def close(self) -> None:
         """Returns once everything is written."""
 
 
 class ThreadWriter:
-    """Works on a thread, which yields often: no request waits for it. What it has not written ends with the process."""
+    """Works on a thread that yields often, so that no request waits for it. What it has not written is lost with the
+    process.
+    """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
@@ -62,8 +71,9 @@ class ThreadWriter:
 
 
 class ProcessWriter:
-    """Works in a process of its own, forked while this one has no threads. Once a response is handed over, it is kept
-    whatever becomes of this process."""
+    """Works in a separate process, forked while this one has no threads. Once a response is handed over, it is kept
+    whatever happens to this process.
+    """
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
@@ -80,7 +90,7 @@ class ProcessWriter:
     async def open(self) -> None:
         if self._link is not None:
             return
-        async with self._opening:  # the first requests may come together
+        async with self._opening:  # the first requests may arrive together
             if self._link is None:
                 loop = asyncio.get_running_loop()
                 _, self._link = await loop.create_connection(lambda: _Link(self._keeper), sock=self._socket)
@@ -99,14 +109,14 @@ class ProcessWriter:
 
 
 class _Link(asyncio.Protocol):
-    """The recorder's end of the line to its writing process."""
+    """The recorder's end of the connection to its writing process."""
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
         self._transport = cast(asyncio.Transport, None)
         self._seen: dict[int, asyncio.Future[Seen]] = {}
         self._open: set[int] = set()
-        """What is not kept yet."""
+        """Responses that are not kept yet."""
         self._number = 0
         self._data = b""
         self._idle: asyncio.Future[None] | None = None
@@ -115,7 +125,7 @@ class _Link(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def send(self, asked: Asked, tape: Tape, upstream: str) -> "asyncio.Future[Seen]":
-        """Hand a response over."""
+        """Hands a response over."""
         seen: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
         self._number += 1
         self._seen[self._number] = seen
@@ -154,7 +164,7 @@ class _Link(asyncio.Protocol):
         self._seen.clear()
         if lost:
             self._keeper.counts.failed += lost
-            self._keeper.say(f"not recorded: the process that writes has ended, {lost} answers too early.")
+            self._keeper.say(f"not recorded: the writing process has ended before {lost} answers were written.")
         self._settle()
 
     def _settle(self) -> None:
@@ -175,37 +185,53 @@ def _set(future: "asyncio.Future[Any]", value: Any) -> None:
 
 
 def packed(message: Any) -> bytes:
-    """A message as it goes over the line."""
+    """Encodes a message for the connection."""
     data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return len(data).to_bytes(LENGTH, "big") + data
 
 
 def _write(line: socket.socket, keeper: Keeper) -> None:
-    """The writing process: works until the other end of the line is closed, however that came. It does not return."""
+    """Runs the writing process, until the other end of the connection is closed for any reason. Never returns."""
     code = 1
     try:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
-        os.setpgid(0, 0)  # a signal for all processes of the recorder is not meant for what it has handed over
-        _serve(line, keeper)
+        os.setpgid(0, 0)  # a signal for all processes of the recorder must not affect what it has handed over
+        os.nice(NICE)
+        with yielding_often():
+            serve(line, keeper)
         code = 0
     finally:
         os._exit(code)
 
 
-def _serve(line: socket.socket, keeper: Keeper) -> None:
+def serve(line: socket.socket, keeper: Keeper) -> None:
+    """The writing process: has the keeper work on each response from the connection, until its other end is closed
+    and nothing is left to do.
+    """
+
     def tell(kind: str, number: int, value: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more
+        with contextlib.suppress(OSError):  # the other end is closed
             line.sendall(packed((kind, number, value)))
 
     keeper.say = lambda text: tell("say", 0, text)
     keeper.on_recorded = lambda path: tell("recorded", 0, path)
-    reader = line.makefile("rb")
-    while len(head := reader.read(LENGTH)) == LENGTH:
-        size = int.from_bytes(head, "big")
-        message = reader.read(size)
-        if len(message) < size:
-            return  # the other end was killed while it handed this over
+    messages: SimpleQueue[bytes | None] = SimpleQueue()
+    threading.Thread(target=_read, args=(line, messages.put), daemon=True).start()
+    while (message := messages.get()) is not None:
         number, asked, tape, upstream = pickle.loads(message)
         keeper.work(asked, tape, upstream, partial(tell, "seen", number))
         tell("done", number, keeper.counts.taken())
+
+
+def _read(line: socket.socket, put: Callable[[bytes | None], None]) -> None:
+    """Reads messages as soon as they are sent, however much is still to be written: the other end may be killed."""
+    reader = line.makefile("rb", buffering=2**20)
+    with contextlib.suppress(OSError):
+        while len(head := reader.read(LENGTH)) == LENGTH:
+            size = int.from_bytes(head, "big")
+            message = reader.read(size)
+            if len(message) < size:
+                break  # the other end was killed in the middle of this message
+            put(message)
+    put(None)

@@ -1,1 +1,1 @@
-"""The state of a namespace: rule counters, quotas, cached responses, journal, timing."""
+"""The state of namespaces: rule counters, quotas, cached responses, journal, timing."""

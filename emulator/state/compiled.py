@@ -1,4 +1,4 @@
-"""A scenario with all that is derived from it once, for every namespace that uses it."""
+"""Compiled scenarios: everything that is derived once, for all namespaces that use it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from emulator.scenario.sources import Source, load, load_document
 
 @dataclass(frozen=True, slots=True)
 class CompiledScenario:
-    """A compiled scenario: rules, providers with their settings, accepted keys. Never changed."""
+    """A compiled scenario: rules, providers with their settings, accepted keys. It is immutable."""
 
     scenario: Scenario
     rules: RuleSet
@@ -30,7 +30,7 @@ class CompiledScenario:
     origins: tuple[str, ...] = ()
     """The position of each rule of the scenario."""
     recorded: frozenset[str] = frozenset()
-    """The providers whose recordings it holds: where only what a rule says counts, that goes for their lists too."""
+    """The providers whose recordings it contains: if only rules may answer, that also applies to their lists."""
 
     @property
     def is_default(self) -> bool:

@@ -1,4 +1,4 @@
-"""What is known of one connection, for the exchanges that came on it."""
+"""The record of a connection, for its exchanges."""
 
 import re
 from dataclasses import dataclass
@@ -9,40 +9,41 @@ from emulator.clock import unix_time
 
 Side = Literal["client", "server"]
 MAX_KEPT = 65536
-"""Bytes kept of a request that nobody answers."""
+"""The bytes to keep of an unanswered request."""
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,15})\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 def body_digest(body: bytes) -> str:
-    """What tells two request bodies apart, without keeping them."""
+    """Returns a digest that distinguishes request bodies."""
     return blake2b(body, digest_size=16).hexdigest()
 
 
 @dataclass(slots=True, eq=False)
 class ConnectionRecord:
-    """One connection. Moments are real Unix seconds."""
+    """One connection. Times are real Unix seconds."""
 
     number: int
     opened: float
     requests: int = 0
-    """How many requests were answered on it."""
+    """The number of requests answered on it."""
     closed: float | None = None
     closed_by: Side | None = None
-    """Who ended it first."""
+    """The side that ended it first."""
     turned_away: float | None = None
-    """When a request met the end of the connection instead of an answer."""
+    """When a request arrived that got the end of the connection instead of an answer."""
     turned_away_bytes: bytes = b""
     """The beginning of that request."""
 
     def turn_away(self, data: bytes) -> None:
-        """A request, or a further part of it, met the end of the connection: nobody answers it, and no exchange tells
-        of it."""
+        """Records a request, or another part of it, that gets no answer because the connection ends; it has no
+        exchange.
+        """
         if self.turned_away is None:
             self.turned_away = unix_time()
         self.turned_away_bytes += data[: MAX_KEPT - len(self.turned_away_bytes)]
 
     def turned_away_body(self) -> tuple[str | None, int | None]:
-        """The digest of that request's body, if all of it came, and its length, if its head said it."""
+        """Returns the digest of that request's body, if it is complete, and its length, if its head states it."""
         head, end_of_head, body = self.turned_away_bytes.partition(b"\r\n\r\n")
         length = _LENGTH.search(head) if end_of_head else None
         if length is None:
@@ -51,11 +52,11 @@ class ConnectionRecord:
         return (body_digest(body) if len(body) == size else None), size
 
     def close(self, by: Side) -> None:
-        """The connection is gone."""
+        """Records that the connection is closed."""
         self.closed, self.closed_by = unix_time(), by
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data. `seen` is the moment at which this was read."""
+        """Returns plain data. `seen` is the time of reading."""
         digest, size = self.turned_away_body()
         return {
             "opened": self.opened,

@@ -1,4 +1,4 @@
-"""What a verdict needs to know of an exchange beside what its record shows anyway."""
+"""What a verdict needs to know about an exchange beyond its usual record."""
 
 import secrets
 from collections.abc import Iterator
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
     from emulator.state.exchanges import Exchange
 
 _salts = [secrets.token_bytes(16)]
-"""New for each process, so that nobody can find a key by trying likely ones against a saved journal."""
+"""New for each process, so that keys in a saved journal can't be found by trying likely ones."""
 
 
 def salt() -> bytes:
-    """What this process mixes into what tells keys apart."""
+    """Returns the salt for digests of keys in this process."""
     return _salts[0]
 
 
 def set_salt(salt: bytes) -> None:
-    """Use that of other processes, whose exchanges stand in the same journal."""
+    """Uses the salt of other processes whose exchanges are in the same journal."""
     _salts[0] = salt
 
 
 def key_id(key: str | None) -> str | None:
-    """What tells two keys apart without showing either; None when there is no key."""
+    """Returns a digest that distinguishes keys without revealing them; None if there is no key."""
     if not key:
         return None
     return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8, salt=salt()).hexdigest()
 
 
 def leaks(http_request: HttpRequest) -> Iterator[str]:
-    """The parts of a request in which a credential stands that belongs into a header: `url` and `body`."""
+    """Returns the parts of a request (`url`, `body`) with a credential that belongs in a header."""
     key = http_request.key
     path = http_request.sent_path or http_request.path
     shape = shape_of(http_request.provider, http_request.dialect)
@@ -52,7 +52,7 @@ def leaks(http_request: HttpRequest) -> Iterator[str]:
 
 
 def undeclared(exchange: "Exchange") -> list[str]:
-    """The members of the body that the provider does not document for this endpoint."""
+    """Returns the members of the body that the provider does not document for this endpoint."""
     http_request = exchange._http_request
     shape = shape_of(http_request.provider, http_request.dialect)
     model = getattr(shape, "Body", None)
@@ -61,8 +61,9 @@ def undeclared(exchange: "Exchange") -> list[str]:
 
 
 def evidence_of(exchange: "Exchange") -> dict[str, Any]:
-    """Plain data, without credentials. `arrived` is real Unix time, whatever the namespace's clock says; the other
-    moments are seconds from the request."""
+    """Returns plain data without credentials. `arrived` is real Unix time, whatever the namespace's clock says;
+    other times are in seconds since the request.
+    """
     http_request, playback = exchange._http_request, exchange.playback or exchange.underway
     ended_at = None
     if exchange.playback is not None:

@@ -1,4 +1,4 @@
-"""One request and what became of it, as the journal keeps it and shows it."""
+"""One request and its outcome, as the journal keeps and shows it."""
 
 from array import array
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from emulator.clock import unix_time
 from emulator.dialects.parameters import ignored_in
 from emulator.reply import Usage
 from emulator.request import HttpRequest
+from emulator.state.blanks import Recollection
 from emulator.state.connections import ConnectionRecord
 from emulator.state.evidence import evidence_of
 from emulator.state.recorded import (
@@ -26,17 +27,18 @@ from emulator.state.recorded import (
     steps_of,
 )
 from emulator.state.redaction import headers_of, query_of, redacted, redacted_body
-from emulator.state.response_cache import Recollection
 from emulator.state.said import said, shape_of
 from emulator.wire import MAX_MOMENTS, Data, PlannedBody, Playback, Raw, Step
 
 MAX_TEXT = 2048
+MAX_PROMPT = 160
+"""Characters of a prompt in lists."""
 """The most characters kept of a model's name, an error or a note."""
 UNEXPLAINED = "unknown: the replica that answered is gone"
 OVERHEAD = 1024
-"""Bytes that an exchange takes besides what it carried."""
+"""The bytes of an exchange besides its request and response."""
 IN_EXCHANGE = {"in_exchange": True}
-"""`extra` of a message of the log that the record of its exchange says as well."""
+"""The `extra` of log messages whose information is also in the exchange's record."""
 
 
 class _Findings:
@@ -63,17 +65,16 @@ class _Findings:
 
     @property
     def misses(self) -> list[str]:
-        """For each rule that was tried before the one that answered, or for all when none did: why it does not match,
-        the nearest first."""
+        """Why each rule that was tried before the answering one (or all, if none answered) doesn't match, nearest
+        first.
+        """
         key = self._http_request.key
         return [redacted(reason, key) for reason in self.why.find()] if self.why is not None else []
 
     @property
     def because(self) -> list[dict[str, Any]]:
-        """For each rule that was tried, condition by condition, whether it holds; the one that answered comes last."""
-        if self.why is None or self.why.explain is None:
-            return []
-        rows: list[dict[str, Any]] = _clean(self.why.explain(), self._http_request.key)
+        """For each rule that was tried, whether each of its conditions holds; the rule that answered is last."""
+        rows: list[dict[str, Any]] = [] if self.why is None else _clean(self.why.explain(), self._http_request.key)
         return rows
 
     @property
@@ -101,27 +102,39 @@ class _Findings:
 
     @property
     def unheeded(self) -> tuple[str, ...]:
-        """The members of the request's body that changed nothing, as they were sent."""
+        """The members of the request's body without effect, as they were sent."""
         if self._unheeded is not None:
             return self._unheeded
         return () if self.read_as is None else ignored_in(self.read_as, orjson.loads(self._http_request.body))
 
     @property
     def ignored(self) -> list[str]:
-        """The members of the request's body that changed nothing; members of members have dots before them."""
+        """The members of the request's body without effect; dots separate nested names."""
         return [redacted(name, self._http_request.key) for name in self.unheeded]
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The messages of the conversation as they were sent; empty when there are none, or the body was cut."""
+        """The messages of the conversation as they were sent; empty if there are none, or the body was truncated."""
         body = self.request.json
         found = body.get("messages", body.get("input", body.get("contents"))) if isinstance(body, dict) else None
         return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
     @property
+    def prompt(self) -> str:
+        """The text of the user's last message; empty if there is none, or the body was truncated."""
+        body = self.request.json
+        if not isinstance(body, dict):
+            return ""
+        for message in reversed(self.messages):
+            if message.get("role", "user") == "user":
+                return _text_of(message.get("content", message.get("parts", "")))
+        return _text_of(body.get("prompt", body.get("input", "")))
+
+    @property
     def frames(self) -> list[dict[str, Any]]:
-        """When each frame was to be sent and when it was, in seconds from the request; `sent` is null for one that was
-        not."""
+        """When each frame was due and when it was sent, in seconds since the request; `sent` is null if it was not
+        sent.
+        """
         playback = self.playback or self.underway
         kept = self._answer.planned() if isinstance(self._answer, Recollection) else self._answer
         answer = self.planned or (kept if isinstance(kept, PlannedBody) else None)
@@ -142,7 +155,7 @@ class Exchange(_Findings):
 
     number: int
     received: float
-    _http_request: HttpRequest = field(repr=False)  # with its credentials
+    _http_request: HttpRequest = field(repr=False)  # includes its credentials
     namespace: str = "default"
     model: str = ""
     stream: bool = False
@@ -156,53 +169,53 @@ class Exchange(_Findings):
     status: int = 0
     usage: Usage | None = None
     tokenizer: str = ""
-    """The name of the vocabulary that its tokens were counted by; empty when nothing was counted."""
+    """The vocabulary with which its tokens were counted; empty if nothing was counted."""
     is_estimate: bool = False
-    """Whether the model counts in another way, so that the numbers are only about right."""
+    """Whether the counts are estimates because the model's own tokenizer is not known."""
     cost: Decimal = Decimal(0)
     """What it cost, in USD."""
     playback: Playback | None = None
     faults: tuple[str, ...] = ()
     """The faults that were applied, as `kind (source)`."""
     notes: tuple[str, ...] = ()
-    """Anything else worth knowing: why no rule matched, which fault was skipped."""
+    """Other notes: why no rule matched, which fault was skipped."""
     why: Why | None = field(default=None, repr=False)
     """Why nearer rules didn't answer."""
     skipped: tuple[tuple[str, str], ...] = ()
-    """The faults that were chosen and could not act, as `kind (source)`, each with the reason."""
+    """The faults that were selected but had no effect, as `kind (source)`, each with the reason."""
     read_as: type[BaseModel] | None = None
-    """What its body was accepted as, which says what becomes of each member; None: nothing is known of them."""
-    _unheeded: tuple[str, ...] | None = field(default=None, repr=False)  # where the body is too large to be kept
+    """The model of its body, which declares the effect of each member; None if unknown."""
+    _unheeded: tuple[str, ...] | None = field(default=None, repr=False)  # set if the body is too large to keep
     attempt: int = 1
     """How many times this exact request has arrived, including now."""
     connection: int = 0
-    """The number of the connection that it came on, counted from 1 for each server; 0: it is not known."""
+    """The number of its connection, counted from 1 for each server; 0 if unknown."""
     acknowledged: Mapping[str, Any] | None = None
     """The outcome that the client reported."""
     planned: PlannedBody | Sequence[Step] | None = field(default=None, repr=False)
     """The answer while it is being sent."""
     underway: Playback | None = field(default=None, repr=False)
-    """How far the answer has come, while it is being sent in frames."""
+    """The progress of an answer that is being sent in frames."""
     started: float = 0.0
-    """The moment on the clock's hand of deadlines from which all others count."""
+    """The start of the exchange on the namespace's clock (`Clock.now`); other times are relative to it."""
     body_size: int = 0
-    """Bytes of the request's whole body."""
+    """The size of the request's whole body in bytes."""
     size: int = 0
-    """Bytes that the journal counts for it; 0 until it is over."""
+    """The bytes that the journal counts for it; 0 until it has ended."""
     is_kept: bool = False
     """Whether the journal still holds it."""
     _answer: PlannedBody | RecordedResponse | Recollection | None = field(default=None, repr=False)
     _frames: "_Frames | None" = field(default=None, repr=False)
     arrived: float = 0.0
-    """When the request came, in real Unix seconds, whatever the namespace's clock says."""
+    """When the request arrived, in real Unix seconds, whatever the namespace's clock says."""
     socket: ConnectionRecord | None = field(default=None, repr=False)
-    """What is known of the connection that it came on."""
+    """The record of its connection."""
     acknowledged_after: float | None = None
-    """Real seconds from the request to the client's word on how it ended."""
+    """Real seconds from the request to the client's acknowledgment."""
 
     @property
     def request(self) -> RecordedRequest:
-        """What was asked."""
+        """The request, without credentials."""
         http_request = self._http_request
         key = http_request.key
         headers = headers_of(http_request.headers, key)
@@ -219,7 +232,7 @@ class Exchange(_Findings):
 
     @property
     def call(self) -> RecordedRequest:
-        """Another name of `request`."""
+        """Another name for `request`."""
         return self.request
 
     @property
@@ -229,7 +242,7 @@ class Exchange(_Findings):
 
     @property
     def key(self) -> str | None:
-        """The credential of the request, for those who keep it out of what they show."""
+        """The credential of the request, for redacting it."""
         return self._http_request.key
 
     @property
@@ -239,7 +252,7 @@ class Exchange(_Findings):
 
     @property
     def response(self) -> RecordedResponse:
-        """What was answered; without a body until the answer is over."""
+        """The response; its body is empty until the answer has ended."""
         answer, http_request = self._answer, self._http_request
         if isinstance(answer, Recollection):
             answer = answer.planned()
@@ -260,29 +273,30 @@ class Exchange(_Findings):
 
     @property
     def ended(self) -> str | None:
-        """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it goes on."""
+        """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it is open."""
         return self.playback.ended if self.playback is not None else None
 
     def reached(self, http_request: HttpRequest) -> None:
-        """The endpoint of the request is known."""
+        """Records the routed request."""
         self._http_request = http_request
 
     def accepted(self, read_as: type[BaseModel] | None, native: Mapping[str, Any]) -> None:
-        """The provider has read the body as this, and accepts it."""
+        """Records the model as which the provider accepted the body."""
         self.read_as = read_as
         if read_as is not None and len(self._http_request.body) > MAX_REQUEST_BYTES:
             self._unheeded = _within(MAX_REQUEST_BYTES, ignored_in(read_as, native))
 
     def shorten(self) -> None:
-        """Let go of what no record shows, once the answer is known: many large requests are not to fill the memory.
-        Whoever still works on the request keeps it whole."""
+        """Drops what no record shows, once the answer is known, so that large requests don't fill the memory. Code
+        that still uses the request keeps the whole of it.
+        """
         http_request = self._http_request
         self.body_size = len(http_request.body)
         if self.body_size > MAX_REQUEST_BYTES:
             self._http_request = replace(http_request, body=http_request.body[:MAX_REQUEST_BYTES])
 
     def end(self, answer: PlannedBody | Recollection | Sequence[Step] | None = None) -> None:
-        """It is over, however it went: what the record shows is all that is kept."""
+        """Ends the exchange, and keeps only what the record shows."""
         self.underway = self.planned = None
         playback = self.playback
         if isinstance(answer, Recollection):
@@ -298,7 +312,7 @@ class Exchange(_Findings):
                 self._answer, self._frames = as_sent(answer, playback), _frames_of(answer)
 
     def row(self) -> dict[str, Any]:
-        """The exchange as it stands in lists: without headers and bodies, and without what takes long to find out."""
+        """Returns the exchange for lists: without headers and bodies, and without what is slow to compute."""
         http_request, playback = self._http_request, self.playback or self.underway
         row = {
             "number": self.number,
@@ -309,6 +323,7 @@ class Exchange(_Findings):
             "method": http_request.method,
             "path": http_request.path,
             "model": self.model,
+            "prompt": " ".join(self.prompt[: 2 * MAX_PROMPT].split())[:MAX_PROMPT],
             "stream": self.stream,
             "rule": self.rule,
             "outcome": self.outcome,
@@ -339,18 +354,19 @@ class Exchange(_Findings):
         return {name: _clean(value, http_request.key) for name, value in row.items()}
 
     def summary(self) -> dict[str, Any]:
-        """The same with the request, as it stands in the log."""
+        """Returns the same with the request, for the log."""
         request = self.request
         sent = {"url": request.url, "query": request.query, "headers": dict(request.headers), "body": request.text}
         return {**self.row(), **sent}
 
     def record(self) -> dict[str, Any]:
-        """The same with the reasons why nearer rules did not answer."""
+        """Returns the same with the reasons why nearer rules did not answer."""
         return {**self.summary(), "misses": self.misses}
 
     def details(self, *, explains: bool = True) -> dict[str, Any]:
-        """Everything that is known of the exchange, as plain data, without credentials, bodies cut at 64 KiB. explains:
-        also why rules did not answer, which can take long."""
+        """Returns everything known about the exchange as plain data, without credentials and with bodies truncated
+        at 64 KiB. explains: also why rules did not answer, which can be slow.
+        """
         request, response = self.request, self.response
         return {
             **self.row(),
@@ -383,24 +399,24 @@ class Exchange(_Findings):
 
 
 def came_on(exchange: Exchange, connection: ConnectionRecord) -> None:
-    """A request came on this connection, and is about to be answered there."""
+    """Records the connection of a request that is about to be answered."""
     exchange.connection, exchange.socket = connection.number, connection
     connection.requests += 1
 
 
 def acknowledge(exchange: Exchange, word: Mapping[str, Any]) -> None:
-    """Keep the client's word on how an exchange ended."""
+    """Records how an exchange ended for the client."""
     exchange.acknowledged, exchange.acknowledged_after = word, unix_time() - exchange.arrived
 
 
 def _within(most: int, names: Sequence[str]) -> tuple[str, ...]:
-    """The first of some names, as many as have so many characters together."""
+    """Returns the first names, with at most `most` characters in total."""
     total = accumulate(map(len, names))
     return tuple([name for name, so_far in zip(names, total, strict=True) if so_far <= most])
 
 
 def _clean(value: Any, key: str | None) -> Any:
-    """Plain data without credentials."""
+    """Returns plain data without credentials."""
     if isinstance(value, str):
         return redacted(value, key)
     if isinstance(value, dict):
@@ -408,9 +424,17 @@ def _clean(value: Any, key: str | None) -> Any:
     return [_clean(item, key) for item in value] if isinstance(value, list) else value
 
 
+def _text_of(content: Any) -> str:
+    """Returns the text of a message's content: a string, or the text parts of a list."""
+    if isinstance(content, list):
+        parts = [each.get("text", "") if isinstance(each, dict) else each for each in content]
+        return "\n".join(part for part in parts if isinstance(part, str) and part)
+    return content if isinstance(content, str) else ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Frames:
-    """The frames of an answer that the journal keeps no longer as it was planned."""
+    """The frames of an answer whose plan the journal no longer keeps."""
 
     at: Sequence[float]
     sizes: Sequence[int]

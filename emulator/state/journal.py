@@ -14,14 +14,14 @@ MAX_EXCHANGES = 1000
 MAX_BYTES = 64 * 2**20
 """The most bytes that all journals of a server keep together."""
 SLACK = 64
-"""Exchanges beyond the capacity before some are dropped, where a store keeps them."""
+"""If a store keeps exchanges: how far the capacity may be exceeded before some are dropped."""
 MAX_UNCUT = 8 * 2**20
-"""Bytes of it that may be whole bodies of requests that no rule answered: only they can tell why."""
+"""The part of these bytes for complete bodies of requests that no rule answered, which are needed to explain why."""
 GONE = "unknown: the request's body was too large to keep"
 
 
 class Shelf:
-    """What the journals of one server keep together: when it is too much, the fullest of them lets go of its oldest."""
+    """The bytes of all journals of a server: over the limit, the fullest journal drops its oldest exchanges."""
 
     def __init__(
         self,
@@ -30,11 +30,13 @@ class Shelf:
         shared: Shared | None = None,
     ) -> None:
         self.shared = shared
-        """What this process has in common with the others that serve, if there are any."""
+        """What this process shares with the other processes of the server, if there are any."""
         self.numbers: Callable[[], int] | None = None if shared is None else shared.next_number
-        """Gives the numbers of exchanges, if other processes use the same; None: each journal counts for itself."""
+        """Returns the next number of an exchange, if other processes share the numbers; None: each journal counts
+        separately.
+        """
         self.publish: Callable[[Exchange], None] | None = None
-        """What takes each exchange that is over, for a store."""
+        """Receives each ended exchange, for a store."""
         self.most_uncut = MAX_UNCUT if most_uncut is None else most_uncut
         self.most_bytes = (MAX_BYTES if most_bytes is None else most_bytes) - self.most_uncut
         self.bytes = 0
@@ -43,10 +45,10 @@ class Shelf:
         self._uncut_bytes = 0
 
     def make_room(self) -> None:
-        """Lets the fullest journals forget until there is space for a while."""
+        """Drops exchanges of the fullest journals until there is enough space for a while."""
         while self.bytes > self.most_bytes:
             fullest = max(self.journals, key=lambda each: each.bytes)
-            goal = fullest.bytes - min(self.most_bytes // 16, fullest.bytes)  # looked for once for many exchanges
+            goal = fullest.bytes - min(self.most_bytes // 16, fullest.bytes)  # found once for many exchanges
             while fullest.bytes > goal and self.bytes > self.most_bytes - self.most_bytes // 16:
                 fullest.drop_oldest()
 
@@ -60,19 +62,28 @@ class Shelf:
             oldest.why = FORGOTTEN
 
 
-FORGOTTEN = Why(lambda: [GONE], b"")
+class Forgotten(Why):
+    """Nobody can tell any more."""
+
+    __slots__ = ()
+
+    def find(self) -> list[str]:
+        return [GONE]
+
+
+FORGOTTEN = Forgotten()
 
 
 @dataclass(slots=True, eq=False)
 class Journal:
-    """The last exchanges, oldest first; older ones are dropped."""
+    """The most recent exchanges, oldest first; older ones are dropped."""
 
     capacity: int = MAX_EXCHANGES
     shelf: Shelf = field(default_factory=Shelf)
     count: int = 0
-    """How many exchanges there have been."""
+    """The number of exchanges so far."""
     bytes: int = 0
-    """What those that are over take."""
+    """The bytes of the ended exchanges."""
     _kept: OrderedDict[int, Exchange] = field(default_factory=OrderedDict)
     _is_closed: bool = False
     _watchers: tuple[Callable[[Exchange], None], ...] = ()
@@ -81,7 +92,7 @@ class Journal:
         self.shelf.journals.add(self)
 
     def add(self, exchange: Exchange) -> None:
-        """Keep an exchange that begins."""
+        """Adds an exchange that begins."""
         exchange.is_kept = True
         self._kept[exchange.number] = exchange
         if len(self._kept) > self.capacity and self.shelf.publish is None:
@@ -94,7 +105,7 @@ class Journal:
             notify(exchange)
 
     def settle(self, exchange: Exchange) -> None:
-        """An exchange is over: from now on it counts with what it keeps."""
+        """Ends an exchange: from now on, its bytes count."""
         if exchange.notes or len(exchange.model) > MAX_TEXT:
             exchange.model = exchange.model[:MAX_TEXT]
             exchange.notes = tuple([note[:MAX_TEXT] for note in exchange.notes])
@@ -114,11 +125,11 @@ class Journal:
             self._drop_ended()
 
     def get(self, number: int) -> Exchange | None:
-        """The exchange of that number, if it is still there."""
+        """Returns the exchange with this number, if it is still in the journal."""
         return self._kept.get(number)
 
     def watch(self, notify: Callable[[Exchange], None]) -> Callable[[], None]:
-        """Have each exchange parts that begins or ends from now on; the answer stops that."""
+        """Notifies a function when an exchange begins or ends; the returned function stops that."""
         self._watchers = (*self._watchers, notify)
 
         def stop() -> None:
@@ -127,7 +138,7 @@ class Journal:
         return stop
 
     async def changed(self) -> None:
-        """Return once an exchange begins or ends."""
+        """Returns once an exchange begins or ends."""
         happened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         stop = self.watch(lambda _: None if happened.done() else happened.set_result(None))
         try:
@@ -148,7 +159,7 @@ class Journal:
         self.shelf.bytes -= oldest.size
 
     def _drop_ended(self) -> None:
-        """Drops the oldest exchanges that are over, several at once; those that are open are in no store yet."""
+        """Drops the oldest ended exchanges, several at once; open ones are not in the store yet."""
         over = len(self._kept) - self.capacity
         if over < SLACK:
             return
@@ -165,7 +176,7 @@ class Journal:
         self.bytes = 0
 
     def close(self) -> None:
-        """Nobody will ask any more."""
+        """Releases the journal, which is no longer used."""
         self._is_closed = True
         self.clear()
         self.shelf.journals.discard(self)

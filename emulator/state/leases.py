@@ -1,9 +1,10 @@
-"""What a request takes of balances, quotas and limits that a store keeps for several processes."""
+"""What a request uses of balances, quotas and limits in a store that several processes share."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 
@@ -25,20 +26,21 @@ from emulator.state.store import (
 PATIENCE = 0.4
 """Seconds that an answer waits for its charge to be confirmed."""
 _NUMBERS = count(1)
-"""Of settlements and leases: each process counts its own."""
+"""Numbers for settlements and leases, counted in each process."""
 
 
 def next_lease(store: Store) -> str:
     return f"{store.owner}:{next(_NUMBERS)}"
 
 
+@lru_cache(4096)
 def key_digest(*parts: str) -> str:
-    """Stands for a key, as a store that others can read is no place for credentials."""
+    """Returns a digest of a key: a store that others can read must not contain credentials."""
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 def account_plan(quotas: Quotas, provider: str, key: str, *, guards: bool) -> AccountPlan:
-    """Whose balance counts for a request with this key."""
+    """Returns the account whose balance counts for a request with this key."""
     accounts = [account for account in quotas.accounts if account.key == key]
     balances = [each.balance for each in accounts if each.provider in (None, provider) and each.balance is not None]
     return AccountPlan(
@@ -52,7 +54,7 @@ def account_plan(quotas: Quotas, provider: str, key: str, *, guards: bool) -> Ac
 def quota_plans(
     quotas: Quotas, provider: str, key: str, model: str, concurrency: int | None, now: float
 ) -> list[tuple[Quota | None, QuotaPlan]]:
-    """The quotas that count a request. None: what the provider itself allows of a model, for the whole account."""
+    """Returns the quotas that count a request. None is the provider's own limit for a model and the whole account."""
     return list(_quota_plans(quotas, provider, key, model, concurrency, now))
 
 
@@ -80,7 +82,7 @@ def _limit(limit: int | None) -> int:
 
 
 def rate_plan(place: tuple[str, str, str], limits: Limits) -> RatePlan:
-    """Limits per minute."""
+    """Returns the limits per minute."""
     return RatePlan(
         key=f"{place[0]}:{key_digest(*place[1:])}",
         requests=limits.requests,
@@ -93,7 +95,7 @@ def rate_plan(place: tuple[str, str, str], limits: Limits) -> RatePlan:
 def refusal_of(
     decision: Decision, provider: Provider, quotas: Sequence[tuple[Quota | None, QuotaPlan]], now: float
 ) -> ProviderError | None:
-    """The provider's own error for what a store has refused, except for limits per minute."""
+    """Returns the provider's own error for a store's refusal, except for limits per minute."""
     why = decision["refused"]
     if why == "balance":
         return provider_error("insufficient_balance")
@@ -108,29 +110,29 @@ def refusal_of(
 
 @dataclass(slots=True)
 class SharedLease:
-    """What an answer uses of what a store keeps. Closing it gives that back, once."""
+    """What an answer uses of a store's quotas. Closing it releases that, once."""
 
     store: Store
     namespace: str
     name: str
     account: AccountPlan | None
     plan: Callable[[float], list[QuotaPlan]]
-    """The quotas that count it, with windows that begin at a moment."""
+    """Returns the quotas that count it, with windows that begin at this time."""
     leased: list[str]
-    """The quotas of which it holds a part."""
+    """The quotas of which it holds a lease."""
     hard: Sequence[tuple[int, int]] = ()
-    """The limits of tokens that no answer may cross, and what was used of them."""
+    """The token limits that no answer may cross, and how much of them was used."""
     waits: bool = True
-    """Whether the store is there, so that an answer waits for its charge."""
+    """Whether the store is reachable, so that an answer waits for its charge."""
     confirmed: "asyncio.Future[None] | None" = None
-    """Whether the store has what the answer uses."""
+    """Whether the store has recorded what the answer uses."""
 
     def crosses(self, usage: Usage) -> bool:
         """Whether an answer would cross one of these limits."""
         return any(used + usage.total > most for most, used in self.hard)
 
     def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
-        """Records the answer's tokens and price where the request was counted."""
+        """Records the answer's tokens and price with the quotas that counted the request."""
         plans = self.plan(now)
         settlement = nothing_used(self.store, now)
         settlement["account"], settlement["cost"] = self.account, amount_of(cost)
@@ -140,8 +142,9 @@ class SharedLease:
             self.confirmed = self.store.settle(self.namespace, settlement)
 
     async def until_charged(self) -> None:
-        """Returns once the store has what the answer uses, as its end invites the next request. A store that is gone
-        gets it later. May run outside of a task."""
+        """Returns once the store has recorded what the answer uses, since clients send the next request after its
+        end. A store that is gone gets it later. May run outside of a task.
+        """
         confirmed = self.confirmed
         if self.waits and confirmed is not None and not confirmed.done():
             waiting = asyncio.get_running_loop().create_future()
@@ -165,7 +168,7 @@ class SharedLease:
 
 
 def nothing_used(store: Store, now: float) -> Settlement:
-    """A settlement to fill in."""
+    """Returns a settlement to fill in."""
     return Settlement(
         owner=store.owner, number=next(_NUMBERS), now=now, account=None, cost=limbs(0), quotas=[], tokens=0, rate=None,
         used=[0.0, 0.0], lease="", closes=[],

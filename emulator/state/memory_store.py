@@ -1,7 +1,7 @@
-"""A store in this process: what the parent of several workers keeps for them, and what a server falls back on."""
+"""A store in this process: the parent of several workers keeps it for them, and servers use it as a fallback."""
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import floor
 from typing import Generic, TypeVar
@@ -9,11 +9,14 @@ from typing import Generic, TypeVar
 from emulator.state.store import (
     LEASE_SECONDS,
     MAX_RECENT,
+    MAX_STORED_BYTES,
     MAX_TALLIES,
     OTHER_STATE,
     AccountPlan,
     Amount,
     Change,
+    Counted,
+    Counting,
     Decision,
     FaultPlan,
     Plan,
@@ -26,9 +29,11 @@ from emulator.state.store import (
     Snapshot,
     limbs,
     read,
+    undecided,
     units_of,
     written,
 )
+from emulator.stored import MAX_STORED
 
 MAX_SPACES = 11_000
 """The most namespaces; the least recently used is dropped first."""
@@ -37,8 +42,9 @@ Value = TypeVar("Value")
 
 
 class Recent(Generic[Value]):
-    """Values of late by key, in two generations: when one is full, it replaces the older one. What is used again in
-    time stays."""
+    """Recently used values by key, in two generations: a full one replaces the older one. Values that are used again
+    stay.
+    """
 
     __slots__ = ("_limit", "_new", "_old")
 
@@ -57,7 +63,7 @@ class Recent(Generic[Value]):
             self._old, self._new = self._new, {}
 
     def drop(self, beginning: str) -> None:
-        """Drops all whose keys begin so."""
+        """Drops all values whose keys begin with this prefix."""
         for values in (self._new, self._old):
             for key in [key for key in values if key.startswith(beginning)]:
                 del values[key]
@@ -65,29 +71,48 @@ class Recent(Generic[Value]):
 
 @dataclass(slots=True)
 class _Space:
-    """What one namespace has."""
+    """The counters of one namespace."""
 
     values: dict[str, str] = field(default_factory=dict)
     attempts: Recent[int] = field(default_factory=lambda: Recent(MAX_RECENT))
     prefixes: Recent[float] = field(default_factory=lambda: Recent(MAX_RECENT))
     tallies: Recent[list[float]] = field(default_factory=lambda: Recent(MAX_TALLIES))
     leases: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By quota: until when each lease is held."""
+    """When each lease ends, by quota."""
     order: int = 0
+    responses: OrderedDict[str, str] = field(default_factory=OrderedDict)
+    """Stored responses by id, oldest first."""
+    holders: dict[str, str] = field(default_factory=dict)
+    """The response of each item."""
+    response_bytes: int = 0
 
 
 class MemoryStore:
-    """The counters of all namespaces. Every method is one step. Leases end with their owners, by `lost`."""
+    """The counters of all namespaces. Every method is one atomic step. `lost` ends the leases of a process that is
+    gone.
+    """
 
     def __init__(self) -> None:
         self._spaces: OrderedDict[str, _Space] = OrderedDict()
 
+    def count(self, namespace: str, counting: Sequence[str]) -> Counted:
+        """Counts a request that needs only the number of its attempt."""
+        space, (identity, rule, given) = self._space(namespace), Counting(*counting)
+        state = space.values.get("state", "start")
+        if given and given in space.values:
+            return Counted(0, state)
+        attempt = (space.attempts.get(identity) or 0) + 1
+        space.attempts.put(identity, attempt)
+        if rule:
+            space.values[rule] = str(int(space.values.get(rule, "0")) + 1)
+        return Counted(attempt, state)
+
     def decide(self, namespace: str, plan: Plan, now: float = 0.0) -> Decision:
-        """Counts a request. `now`: the real time, by which leases that nobody renews end."""
+        """Counts a request. `now` is the real time, for leases that are not renewed."""
         space = self._space(namespace)
         attempt = (space.attempts.get(plan["identity"]) or 0) + 1
         state = space.values.get("state", "start")
-        decision = _undecided(attempt, state)
+        decision = undecided(attempt, state)
         if plan["first"] and not plan["first"] <= attempt <= plan["last"]:
             decision["again"] = True
             return decision
@@ -131,7 +156,9 @@ class MemoryStore:
             space.leases.get(key, {}).pop(settlement["lease"], None)
 
     def change(self, namespace: str, change: Change) -> Amount | None:
-        """Does what the control API asks for, unless it was done already. The balance after it, if it is about one."""
+        """Makes a change for the control API, unless it was already made. Returns the new balance, if it is about
+        one.
+        """
         space, account, order = self._space(namespace), change["account"], change["order"]
         if not order or order > space.order:
             space.order = max(order, space.order)
@@ -160,11 +187,28 @@ class MemoryStore:
                     values.pop(key, None)
 
     def snapshot(self, namespace: str) -> Snapshot:
-        """What the control API shows."""
+        """Returns what the control API shows."""
         return Snapshot(values=dict(self._space(namespace).values))
 
+    def save(self, namespace: str, documents: Sequence[Sequence[str]]) -> None:
+        """Keeps stored responses; an empty one is deleted."""
+        space = self._space(namespace)
+        for id, document in documents:
+            _drop_response(space, id)
+            if document:
+                space.responses[id] = document
+                space.response_bytes += len(document.encode())
+                space.holders.update(dict.fromkeys(_items_of(document), id))
+        while len(space.responses) > MAX_STORED or space.response_bytes > MAX_STORED_BYTES:
+            _drop_response(space, next(iter(space.responses)))
+
+    def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """The stored responses with these ids, or with items that have them; empty where there is none."""
+        space = self._space(namespace)
+        return [space.responses.get(id) or space.responses.get(space.holders.get(id, ""), "") for id in ids]
+
     def lost(self, owner: str) -> None:
-        """A process is gone: what it held is free again."""
+        """Releases everything that a process held, since it is gone."""
         for space in self._spaces.values():
             for held in space.leases.values():
                 for lease in [lease for lease in held if lease.startswith(f"{owner}:")]:
@@ -181,15 +225,21 @@ class MemoryStore:
         return space
 
 
-def _undecided(attempt: int, state: str) -> Decision:
-    return Decision(
-        again=False, attempt=attempt, state=state, rule=-1, reply=0, refused="", quota=-1, open=0, end=0.0,
-        balance=None, tokens=[], used=[], faults=[], prefix=0,
-    )  # fmt: skip
+def _items_of(document: str) -> list[str]:
+    return document.partition("\n")[0].split()
+
+
+def _drop_response(space: _Space, id: str) -> None:
+    document = space.responses.pop(id, None)
+    if document is not None:
+        space.response_bytes -= len(document.encode())
+        for item in _items_of(document):
+            if space.holders.get(item) == id:
+                del space.holders[item]
 
 
 def _find(space: _Space, rules: list[RulePlan], state: str, place: int, decision: Decision) -> RulePlan | None:
-    """The first rule that matches and is not used up, counted as used."""
+    """Returns the first rule that matches and is not used up, and counts its use."""
     values = space.values
     for number, rule in enumerate(rules):
         when = rule["when"]
@@ -212,7 +262,7 @@ def _find(space: _Space, rules: list[RulePlan], state: str, place: int, decision
 
 
 def _reply(rule: RulePlan, used: int, place: int) -> int:
-    """The place of the reply for use number `used`; -1: the rule is used up."""
+    """Returns the index of the reply for use number `used`; -1: the rule is used up."""
     if 0 <= rule["times"] <= used:
         return -1
     if rule["drawn"]:
@@ -225,7 +275,7 @@ def _reply(rule: RulePlan, used: int, place: int) -> int:
 
 
 def balance_in(values: Mapping[str, str], account: AccountPlan | None) -> Amount | None:
-    """What is left of an account; None: unlimited, or no such account."""
+    """Returns the balance of an account; None: unlimited, or no such account."""
     if account is None:
         return None
     given = values.get(account["given"])
@@ -254,7 +304,7 @@ def _is_windowed(quota: QuotaPlan) -> bool:
 
 
 def _tally(space: _Space, quota: QuotaPlan, now: float) -> tuple[float, float, float]:
-    """The end of the window, and what was used in it."""
+    """Returns the end of the window, and what was used in it."""
     found = space.tallies.get(f"q:{quota['key']}")
     if found is None or now >= found[0]:
         return quota["end"], 0, 0
@@ -262,7 +312,7 @@ def _tally(space: _Space, quota: QuotaPlan, now: float) -> tuple[float, float, f
 
 
 def _admit(space: _Space, plan: Plan, decision: Decision, now: float) -> None:
-    """Takes what the request needs of its quotas, or says which one refuses."""
+    """Uses what the request needs of its quotas, or returns the quota that refuses."""
     quotas, tallies = plan["quotas"], []
     for number, quota in enumerate(quotas):
         tally = _tally(space, quota, plan["now"])
@@ -356,7 +406,7 @@ def _look_up(space: _Space, prefixes: PrefixPlan, now: float, *, keeps: bool) ->
 
 
 def _restart(space: _Space, change: Change) -> None:
-    """Rules and faults of a scenario count from the beginning."""
+    """Resets the counters of a scenario's rules and faults."""
     values, token = space.values, change["token"]
     if token and values.get("scenario") == token:
         return

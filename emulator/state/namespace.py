@@ -37,17 +37,17 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 MAX_ADDED = 1000
 """The most rules that may be added to a namespace."""
 LASTING = ("live-", "queue-", "server ")
-"""The prefix of the ids of faults that aren't the scenario's: their counters outlive it."""
+"""The prefix of the ids of faults that don't come from the scenario: their counters outlive it."""
 MAX_ATTEMPTS = 10_000
 """The most different requests whose attempts are counted; the least recently used is dropped first."""
 
 
 def safe_name(name: str) -> str:
-    """The URL-safe name of a namespace, for a name with any characters.
+    """Returns the URL-safe name of a namespace, for a name with any characters.
 
-    One of 1 to 128 letters, digits, dots, hyphens and underscores stays as it is. Of any other one, every run of other
-    characters becomes a hyphen, the first 100 characters are kept, and `-` with 16 hexadecimal digits of the BLAKE2b
-    hash of the whole name in UTF-8 follows, so that different names stay different. A safe name stays itself."""
+    A name of 1 to 128 letters, digits, dots, hyphens and underscores is not changed. In any other name, every run of
+    other characters becomes a hyphen, and the first 100 characters are kept, followed by `-` and 16 hexadecimal digits
+    of the BLAKE2b hash of the whole name in UTF-8, so that different names stay different."""
     if NAME.fullmatch(name):
         return name
     digest = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
@@ -88,11 +88,11 @@ class Namespace:
         self.added_count = 0
         self.clock_mode = compiled.scenario.clock
         self.store: Store | None = None
-        """What decides together with other processes; None: this one counts alone."""
+        """Makes decisions together with other processes; None: this process counts alone."""
         self._needs_store: tuple[CompiledScenario, bool] | None = None
         self.last_used = 0.0
         self.recorder: Any = None
-        """What records for this namespace alone."""
+        """Records for this namespace alone."""
         self.reset()
 
     def reset(self) -> None:
@@ -122,7 +122,7 @@ class Namespace:
         fresh = _quotas_of(compiled)
         if fresh.defined == self.quotas.defined:
             self.quotas.accounts = fresh.accounts
-        else:  # the counts belong to other limits
+        else:  # the counts are for other limits
             fresh.spent = self.quotas.spent
             self.quotas = fresh
 
@@ -132,10 +132,10 @@ class Namespace:
         functions: Mapping[int, Callable[[ModelRequest], Any]] | None = None,
         origin: str | None = None,
     ) -> AddedRule:
-        """Try a rule before all others from now on. Nothing that has begun notices. Raises UsageError.
+        """Adds a rule that is tried before all others. Open requests are not affected. Raises UsageError.
 
-        functions: what gives the rule's answers, by their places, in place of what the model says there.
-        origin: where it is written, as `path:line`."""
+        functions: return the rule's answers, by position, instead of what the model says there.
+        origin: where the rule is written, as `path:line`."""
         if len(self.added) >= MAX_ADDED:
             raise UsageError(f"{MAX_ADDED} rules have been added already. Remove some, or use a scenario.")
         self.added_count += 1
@@ -147,8 +147,9 @@ class Namespace:
         return made
 
     def take_over_rules(self, rules: Sequence[tuple[str, RuleModel]], made: int) -> None:
-        """Add the rules that another process was given, by the same ids, in the order of trying; `made`: how many there
-        ever were."""
+        """Adds the rules of another process with the same ids, in the order in which they are tried. `made` is how
+        many there have ever been.
+        """
         self.added_count = made
         added = [AddedRule(id, model, compile_added(model, id, self.loaded.scenario)) for id, model in rules]
         if added:
@@ -175,13 +176,19 @@ class Namespace:
         self.response_cache.clear()
 
     def rule_key(self, position: int) -> str:
-        """What the rule at a position is counted under, where others count too: it stays when rules are added."""
+        """Returns the key for counting the rule at a position in a shared store; it stays the same when rules are
+        added.
+        """
         added = self.added
         return added[position].id if position < len(added) else f"rule-{position - len(added)}"
 
     def learn(self, identity: bytes, attempt: int) -> None:
-        """How many times a request has arrived in all processes that share a store."""
+        """Returns how many times a request has arrived in all processes that share a store."""
         self._attempts[identity] = attempt
+
+    def stored_for_one(self) -> ResponseStore:
+        """The stored responses for one request: where others share them, they are fetched, and changes written back."""
+        return self.stored if self.store is None else ResponseStore(self.stored.now, changed={})
 
     def uses(self, position: int) -> int:
         """How many times the rule at a position has answered."""
@@ -227,21 +234,21 @@ class Namespace:
         return exchange
 
     def check_key(self, provider: str, key: str) -> None:
-        """Raises Refused when the scenario lists accounts and this key is none of them."""
+        """Raises ProviderError if the scenario lists accounts and this key isn't one of them."""
         keys = self.compiled.keys
         if keys is not None and key not in keys[provider] and (provider, key) not in self.quotas.given:
             raise provider_error("unauthorized")
 
     def ask(self, request: ModelRequest, identity: bytes, attempt: int) -> MatchContext:
-        """The request with this namespace's state, for matching."""
+        """Returns the request with this namespace's state, for matching."""
         return MatchContext(request, self.state, attempt, identity, self.seed)
 
     def find(self, ask: MatchContext) -> RuleMatch | None:
-        """The rule that answers, counted as used."""
+        """Finds the rule that answers, and counts its use."""
         return self.use(find(self.compiled.rules, ask, self._used))
 
     async def find_in_large(self, ask: MatchContext) -> RuleMatch | None:
-        """The same for a large request, which is matched on a thread: again, if a rule was used meanwhile."""
+        """The same for a large request, which is matched on a thread, and again if a rule was used in the meantime."""
         while True:
             compiled, used, state = self.compiled, dict(self._used), self.state
             found = await large.elsewhere(find, compiled.rules, replace(ask, state=state), used)
@@ -260,6 +267,15 @@ class Namespace:
             if found.answer.set_state is not None:
                 self.state = found.answer.set_state
         return found
+
+    @property
+    def used(self) -> Mapping[int, int]:
+        """How many times the rule at each position has answered."""
+        return self._used
+
+    def attempts(self, identity: bytes) -> int:
+        """How many times this exact request has arrived before."""
+        return self._attempts.get(identity, 0)
 
     def attempt(self, identity: bytes) -> int:
         """How many times this exact request has arrived, including now."""

@@ -1,4 +1,4 @@
-"""All namespaces of one server: made when first named, forgotten when idle."""
+"""All namespaces of a server: created on first use, dropped when idle."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -105,8 +105,9 @@ class Namespaces:
         return self._lost.pop(name, "") is None
 
     def set_clock(self, namespace: Namespace, mode: ClockMode) -> None:
-        """Let another kind of clock count a world's time, which begins anew; answers that are open keep theirs, and
-        one that only leaps or stands then leaps, so that they end."""
+        """Gives a namespace another kind of clock, which starts again. Open answers keep the old clock; if it is
+        virtual or manual, it skips ahead from now on, so that they end.
+        """
         if mode != namespace.clock_mode:
             release(namespace.clock)
             namespace.clock, namespace.clock_mode = self._clock_for(mode), mode
@@ -120,8 +121,9 @@ class Namespaces:
         namespace.replace_scenario(compiled)
 
     def reload(self, compiled: CompiledScenario) -> list[tuple[Namespace, bool]]:
-        """Gives a new version of the server's files to every namespace that uses the old one. Returns those that share
-        a store, each with whether its limits changed: the store must begin anew as well."""
+        """Gives a new version of the server's files to every namespace that uses the old one. Returns those with a
+        shared store, which must be restarted too, each with whether its limits have changed.
+        """
         old, self.loaded = self.loaded, compiled
         shared: list[tuple[Namespace, bool]] = []
         for namespace in self:

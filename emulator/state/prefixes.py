@@ -1,15 +1,15 @@
-"""Prompts that a provider caches by itself, as in a context cache: by prefix, in units."""
+"""Prompts that a provider caches automatically: by prefix, in units of tokens."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
 MAX_PREFIXES = 4096
 PREFIX_STEP = 128
-"""Characters: the least length at which the beginnings of two texts are found to be the same."""
+"""The minimum length in characters of a common prefix that is found."""
 
 
 class PromptCache:
-    """The prompts that each key has sent, as in a context cache: by prefix, in units."""
+    """An automatic prompt cache: the prefixes that each key has sent."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[tuple[str, int], None] = OrderedDict()
@@ -18,10 +18,11 @@ class PromptCache:
         self._seen.clear()
 
     def hit(self, key: str, parts: Sequence[tuple[str, int]], unit: int = 1) -> int:
-        """How many tokens of a prompt were cached, in whole units, and remember it. `parts` are its texts with their
-        tokens."""
+        """Returns how many tokens of a prompt were cached, in whole units, and caches it. `parts` are its texts with
+        their tokens.
+        """
         seen, chain, tokens, cached = self._seen, hash(key), 0, 0
-        for text, count in parts[:MAX_PREFIXES]:  # no more are kept
+        for text, count in parts[:MAX_PREFIXES]:  # more would not be kept
             start, size = 0, len(text)
             for end in ends_of(size):
                 chain = hash((chain, text[start:end] if end - start < size else text))
@@ -38,8 +39,9 @@ class PromptCache:
 
 
 def ends_of(size: int) -> Iterator[int]:
-    """Where the prefixes of a text end, the whole text last. Texts that begin alike share the ends of what they share;
-    steps double with the distance covered, so that a text of any length has few."""
+    """Yields the ends of a text's prefixes; the last one is the whole text. Texts with a common beginning have
+    common ends there. Steps grow with the distance, so that a text of any length has few.
+    """
     end, step = PREFIX_STEP, PREFIX_STEP
     while end < size:
         yield end

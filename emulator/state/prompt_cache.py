@@ -1,4 +1,4 @@
-"""Prompts that requests ask to be cached: up to which text, and for how long."""
+"""Prompts that requests ask to cache: up to a text, for a duration."""
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,9 @@ from emulator.dialects.base import CachePoint
 from emulator.reply import CacheUse
 
 MAX_ENTRIES = 10_000
-"""How many beginnings of prompts are remembered; the one unused for longest is forgotten first."""
+"""The maximum number of cached prefixes; the least recently used is dropped first."""
 LOOKBACK = 20
-"""How many texts before a point an earlier one may lie to be found."""
+"""How many texts before a cache point an earlier prefix may end and still be found."""
 HOUR = 3600.0
 Parts = Sequence[tuple[str, int]]
 """The texts of a prompt, each with its tokens."""
@@ -20,7 +20,7 @@ Parts = Sequence[tuple[str, int]]
 
 @dataclass(slots=True)
 class PrefixCache:
-    """What the keys of one namespace have had cached."""
+    """The cached prefixes of the keys in one namespace."""
 
     _until: OrderedDict[bytes, float] = field(default_factory=OrderedDict)
 
@@ -28,7 +28,7 @@ class PrefixCache:
         self._until.clear()
 
     def use(self, owner: str, parts: Parts, points: Sequence[CachePoint], now: float) -> CacheUse:
-        """What a prompt finds in the cache at a moment (Unix time), and leaves there."""
+        """Returns what a prompt reads from the cache at a time (Unix time), and writes the prompt to it."""
         marks = marks_of(owner, parts, points)
         read = self._found(marks, points, now)
         for place, seconds in kept_at(parts, points):
@@ -36,7 +36,7 @@ class PrefixCache:
         return cache_use(read, parts, points)
 
     def _found(self, marks: Sequence[bytes], points: Sequence[CachePoint], now: float) -> int:
-        """After how many texts the longest beginning ends that is in the cache."""
+        """Returns the number of texts in the longest cached prefix."""
         for place in range(len(marks) - 1, 0, -1):
             if is_near(place, points) and self._until.get(marks[place], 0.0) > now:
                 return place
@@ -49,23 +49,23 @@ class PrefixCache:
 
 
 def marks_of(owner: str, parts: Parts, points: Sequence[CachePoint]) -> list[bytes]:
-    """What tells each beginning of a prompt, up to the last point, from all others."""
+    """Returns a digest of each prefix of a prompt, up to the last cache point."""
     return list(_marks(owner, parts[: max([point.parts for point in points], default=0)]))
 
 
 def is_near(place: int, points: Sequence[CachePoint]) -> bool:
-    """Whether a beginning of so many texts is looked for."""
+    """Whether a prefix with this many texts is looked up."""
     return any(0 <= point.parts - place <= LOOKBACK for point in points)
 
 
 def kept_at(parts: Parts, points: Sequence[CachePoint]) -> Iterator[tuple[int, float]]:
-    """After how many texts the beginnings end that are left in the cache, and for how many seconds."""
+    """Yields the number of texts in each prefix to cache, and its duration in seconds."""
     tokens = _tokens(parts)
     return ((point.parts, point.seconds) for point in points if tokens[point.parts] >= point.least)
 
 
 def cache_use(read: int, parts: Parts, points: Sequence[CachePoint]) -> CacheUse:
-    """What a prompt uses whose first `read` texts were found."""
+    """Returns the cache use of a prompt whose first `read` texts were cached."""
     tokens = _tokens(parts)
     longest = hour = read
     for place, seconds in kept_at(parts, points):
@@ -75,12 +75,12 @@ def cache_use(read: int, parts: Parts, points: Sequence[CachePoint]) -> CacheUse
 
 
 def _tokens(parts: Parts) -> list[int]:
-    """The tokens of each beginning."""
+    """Returns the tokens of each prefix."""
     return list(accumulate([count for _, count in parts], initial=0))
 
 
 def _marks(owner: str, parts: Parts) -> Iterator[bytes]:
-    """What tells each beginning of a prompt from all others: none of its texts, one, two …"""
+    """Yields a digest of each prefix of a prompt: with none of its texts, one, two …"""
     mark = seeded.digest("prompt", owner)
     yield mark
     for text, _ in parts:

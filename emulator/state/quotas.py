@@ -54,18 +54,18 @@ def quota_of(number: int, model: QuotaModel) -> Quota:
 
 
 def quota_of_plan(number: int, provider: str, allotment: Allotment) -> Quota:
-    """The tokens that are part of a product, for each key."""
+    """Returns the quota for a product's included tokens, per key."""
     seconds = None if allotment.is_monthly else inf
     return Quota(number, (provider,), None, None, allotment.tokens, None, seconds, allotment.refuses_crossing)
 
 
 _OWN = Quota(-1, None, None, None, None, None, None)
-"""What a provider itself allows of each model, counted for the whole account."""
+"""Returns the quota for a provider's own limit on a model, for the whole account."""
 
 
 @dataclass(slots=True)
 class UsageCounter:
-    """How much of a quota one key has used in the window until `end` (Unix seconds)."""
+    """What one key has used of a quota in the window until `end` (Unix time)."""
 
     end: float = 0.0
     requests: int = 0
@@ -126,12 +126,11 @@ class Quotas:
     def open(
         self, provider: Provider, key: str, now: float, model: str = "", concurrency: int | None = None
     ) -> "Lease":
-        """Counts a new request, or raises the provider's own error. `now` is Unix time. What the request uses is in the
-        lease, which must be closed once the answer has ended, however it ended.
+        """Counts a new request, or raises the provider's own error. `now` is Unix time.
 
-        `concurrency` is how many answers of the model the account may have open, whatever the keys.
-
-        A request whose answer exceeds a token limit still succeeds; the next one is rejected."""
+        The returned lease has what the request uses, and must be closed once the answer has ended in any way.
+        `concurrency` is the limit on the account's open answers from the model, for all keys together. A request whose
+        answer exceeds a token limit still succeeds; the next one is rejected."""
         balance = self.balance(provider.name, key)
         if balance is not None and balance <= 0:
             raise provider_error("insufficient_balance")
@@ -185,7 +184,7 @@ class Quotas:
         return counter
 
     def _oldest(self) -> tuple[int, str, str]:
-        """The counter to drop: the first without open answers, which would still need it."""
+        """Returns the counter to drop: the first one without open answers, which would still need theirs."""
         return next(
             (place for place, counter in self._counters.items() if not counter.open), next(iter(self._counters))
         )
@@ -200,14 +199,14 @@ class Lease:
     key: str
     counters: tuple[UsageCounter, ...]
     hard: tuple[tuple[int, UsageCounter], ...] = ()
-    """The limits of tokens that no answer may cross, and what is used of them."""
+    """The token limits that no answer may cross, and how much of them is used."""
 
     def crosses(self, usage: Usage) -> bool:
         """Whether an answer would cross one of these limits."""
         return any(counter.tokens + usage.total > most for most, counter in self.hard)
 
     def charge(self, usage: Usage, cost: Decimal, now: float) -> None:
-        """Records the answer's tokens and price where the request was counted."""
+        """Records the answer's tokens and price with the quotas that counted the request."""
         self.quotas.charge(self.provider, self.key, usage, cost, now)
 
     def close(self) -> None:
@@ -218,19 +217,19 @@ class Lease:
 
 
 def too_many_open(provider: Provider, now_open: int, most: int) -> ProviderError:
-    """The error for one answer too many at a moment."""
+    """Returns the error for too many concurrent answers."""
     return provider_error("rate_limited", provider.concurrency_message(now_open + 1, most))
 
 
 def used_up(provider: Provider, quota: Quota, end: float, now: float, *, by_requests: bool) -> ProviderError:
-    """The error for a quota that is used up until `end`."""
+    """Returns the error for a quota that is used up until `end`."""
     words = provider.rate_limit_message(quota.requests, quota.seconds) if by_requests else None
     wait = {} if isinf(end) else {"retry-after": str(max(1, ceil(end - now)))}
     return provider_error("rate_limited", words, headers=wait)
 
 
 def end_of_window(quota: Quota, now: float) -> float:
-    """A window begins with its first request; a month is a calendar month."""
+    """Returns the end of a window that begins with this request; a month is a calendar month."""
     if quota.seconds is not None:
         return now + quota.seconds
     today = datetime.fromtimestamp(now, UTC)

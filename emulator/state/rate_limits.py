@@ -21,7 +21,7 @@ class Used(NamedTuple):
 
 @dataclass(slots=True)
 class RateLimits:
-    """What the keys of one namespace have used recently."""
+    """The recent use by the keys of one namespace."""
 
     _used: dict[tuple[str, str, str], Used] = field(default_factory=dict)
 
@@ -29,11 +29,11 @@ class RateLimits:
         self._used.clear()
 
     def remaining(self, place: tuple[str, str, str], limits: Limits, now: float) -> Allowance:
-        """What is left of the limits."""
+        """Returns what is left of the limits."""
         return allowance(limits, self._drained(place, limits, now))
 
     def until_next(self, place: tuple[str, str, str], limits: Limits, now: float) -> float:
-        """Seconds until another request is allowed."""
+        """Returns the seconds until another request is allowed."""
         return seconds_until_next(limits, self._drained(place, limits, now))
 
     def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> None:
@@ -58,7 +58,7 @@ class RateLimits:
 
 
 def allowance(limits: Limits, used: Used) -> Allowance:
-    """What is left of limits of which so much is used."""
+    """Returns what is left of the limits after this use."""
     return Allowance(
         _left(limits.requests, used.requests),
         _left(limits.tokens, used.tokens),
@@ -67,7 +67,7 @@ def allowance(limits: Limits, used: Used) -> Allowance:
 
 
 def seconds_until_next(limits: Limits, used: Used) -> float:
-    """Seconds until another request is allowed."""
+    """Returns the seconds until another request is allowed."""
     rows = [(used.requests, limits.requests), (used.tokens, limits.tokens)]
     if limits.output is not None:
         rows.append((used.output, limits.output))
@@ -75,7 +75,7 @@ def seconds_until_next(limits: Limits, used: Used) -> float:
 
 
 def added(limits: Limits, used: Used, taken: Used) -> Used:
-    """What is used after a request has taken something."""
+    """Returns what is used after a request."""
     return Used(
         min(used.requests + taken.requests, limits.requests),
         min(used.tokens + taken.tokens, limits.tokens),

@@ -1,8 +1,8 @@
-"""What is kept of a request and of its answer: without credentials, bodies cut."""
+"""The records of a request and its answer: without credentials, with truncated bodies."""
 
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,23 +12,23 @@ from emulator.wire import Close, Data, Hang, Head, Header, PlannedBody, Playback
 MAX_REQUEST_BYTES = 65536
 """The most bytes kept of one body."""
 MAX_QUICK_RULES = 50
-"""Rules up to which it is found out for each request that none of them matches why it does not."""
+"""With at most this many rules, mismatches are explained for each request that matches none."""
 
 
 class _Body:
-    """What the records of a request and of a response share: a body that may have been cut."""
+    """What the records of a request and a response have in common: a body that may be truncated."""
 
     body: bytes
     size: int
 
     @property
     def truncated(self) -> bool:
-        """Whether `body` is only the beginning."""
+        """Whether `body` is truncated."""
         return self.size > len(self.body)
 
     @property
     def text(self) -> str:
-        """The body as text; what is not UTF-8 is replaced."""
+        """The body as text; invalid UTF-8 is replaced."""
         return self.body.decode("utf-8", "replace")
 
     @property
@@ -58,30 +58,30 @@ class RecordedRequest(_Body):
     """Names in lower case."""
     body: bytes
     size: int
-    """Bytes of the whole body."""
+    """The size of the whole body in bytes."""
 
 
 @dataclass(frozen=True)
 class RecordedResponse(_Body):
-    """An answer as far as it was sent, its body truncated at 64 KiB."""
+    """An answer as far as it was sent, with its body truncated at 64 KiB."""
 
     status: int
     headers: Mapping[str, str]
-    """Names in lower case; those that HTTP's framing adds are not among them."""
+    """Names in lower case, without those that HTTP's framing adds."""
     body: bytes
     """As sent, without the framing of chunks."""
     size: int
-    """Bytes of the whole body as far as it was sent."""
+    """The size in bytes of the body as far as it was sent."""
     said: Said | None = None
-    """What the model says in it; None for an error, a list, or what cannot be read."""
+    """The model's answer in it; None for an error, a list, or a body that can't be parsed."""
     framing: str | None = None
-    """How a fault framed the body; None: as the headers and HTTP demand."""
+    """How a fault framed the body; None: as the headers and HTTP require."""
     is_head_sent: bool = True
-    """Whether the status and the headers were sent."""
+    """Whether the status line and headers were sent."""
 
     @property
     def encoded(self) -> str | None:
-        """The body in base64, where it is no UTF-8 and the text does not say all of it."""
+        """The body in base64, if it is not valid UTF-8; otherwise None."""
         return None if self.text.encode() == self.body else b64encode(self.body).decode()
 
     @property
@@ -95,22 +95,33 @@ class RecordedResponse(_Body):
         return self.said.reasoning if self.said is not None else ""
 
 
-@dataclass(frozen=True, slots=True)
 class Why:
-    """Finds out why no rule answered, from the original request; done on demand, because it can take long."""
+    """Explains why no rule answered, from the original request, on demand because it can be slow."""
 
-    find: Callable[[], list[str]]
-    body: bytes
-    """The body that it looks at."""
-    rules: int = 0
-    """How many rules it asks."""
-    explain: Callable[[], list[dict[str, Any]]] | None = None
-    """Finds out for each rule and each of its conditions whether it holds."""
+    __slots__ = ()
+
+    @property
+    def body(self) -> bytes:
+        """The body that it examines."""
+        return b""
+
+    @property
+    def tried(self) -> int:
+        """The number of rules that it tries."""
+        return 0
+
+    def find(self) -> list[str]:
+        """Returns the reasons, those of the nearest rules first."""
+        raise NotImplementedError
+
+    def explain(self) -> list[dict[str, Any]]:
+        """Returns whether each condition of each rule holds."""
+        return []
 
     @property
     def is_quick(self) -> bool:
-        """Whether it costs so little that the log may ask too."""
-        return self.rules <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
+        """Whether it is fast enough for the log."""
+        return self.tried <= MAX_QUICK_RULES and len(self.body) <= MAX_REQUEST_BYTES
 
 
 def steps_of(answer: PlannedBody | Sequence[Step]) -> Sequence[Step]:
@@ -122,7 +133,7 @@ def readable(headers: Sequence[Header]) -> dict[str, str]:
 
 
 def as_sent(answer: PlannedBody | Sequence[Step], playback: Playback) -> RecordedResponse:
-    """The beginning of what was sent of an answer."""
+    """Returns the beginning of an answer as it was sent."""
     steps = steps_of(answer)
     first = next((step for step in steps if isinstance(step, Head | Close | Reset | Hang)), None)
     head = next((step for step in steps if isinstance(step, Head)), None)

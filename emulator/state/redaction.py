@@ -38,7 +38,7 @@ _FIELDS = re.compile(
 
 
 def redacted(text: str, key: str | None = None) -> str:
-    """A text without anything that looks like a key, and without the request's own key."""
+    """Returns a text without anything that looks like a key, and without the request's own key."""
     if key and len(key) >= MIN_KEY and key in text:
         text = text.replace(key, REDACTED)
     if "sk-" in text:
@@ -49,7 +49,9 @@ def redacted(text: str, key: str | None = None) -> str:
 def redacted_body(
     body: bytes, key: str | None = None, shape: WireShape | None = None, *, only_members: bool = False
 ) -> bytes:
-    """A body without credentials. With a `shape`, it is a stream, and keys split over events are found too."""
+    """Returns a body without credentials. With a `shape`, it is a stream, and keys that are split over events are
+    also found.
+    """
     if shape is not None:
         body = _without_split_keys(body, key, shape)
     text = body.decode("latin-1")
@@ -60,7 +62,7 @@ def redacted_body(
 
 
 def headers_of(headers: Mapping[str, str], key: str | None) -> dict[str, str]:
-    """Headers without credentials."""
+    """Returns headers without credentials."""
     return {
         name: REDACTED if name in SECRET_HEADERS or holds(value, key) else redacted(value, key)
         for name, value in headers.items()
@@ -73,7 +75,7 @@ def holds(value: str, key: str | None) -> bool:
 
 
 def query_of(query: str, key: str | None) -> str:
-    """A query string as sent, except for the values of parameters with credentials."""
+    """Returns a query string as it was sent, except for the values of parameters with credentials."""
     parts = re.split("([&;])", query)
     for place, part in enumerate(parts):
         name, equals, value = part.partition("=")
@@ -83,7 +85,7 @@ def query_of(query: str, key: str | None) -> str:
 
 
 def events_of(body: bytes, shape: WireShape) -> Iterator[tuple[bytes, bytes, Event | None]]:
-    """The events of a stream: each as sent, the blank line after it, and its data if it can be parsed."""
+    """Yields the events of a stream: each as it was sent, the blank line after it, and its data if it can be parsed."""
     parts = shape.split(body)
     for place in range(0, len(parts), 2):
         yield parts[place], parts[place + 1] if place + 1 < len(parts) else b"", shape.read_frame(parts[place])

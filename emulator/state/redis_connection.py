@@ -1,7 +1,7 @@
-"""A server's connection to a Redis or Valkey server that keeps its state: where it is, and whether it is there.
+"""A server's connection to the Redis or Valkey server that keeps its state: its address, and whether it is reachable.
 
-Everything that a server asks of its store goes through one `RedisConnection`. Its timeouts are short, since clients
-wait for what is asked. Once the store is gone, nobody waits for it: a task tries to reach it until it is back."""
+All commands to the store go through one `RedisConnection`. Its timeouts are short, since clients wait for the replies.
+Once the store is gone, nothing waits for it: a task tries to reach it until it is back."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ logger = logging.getLogger("emulator")
 CONNECT_TIMEOUT = 0.5
 """Seconds to connect."""
 REPLY_TIMEOUT = 3.0
-"""Seconds to wait for a reply, after which the store is gone."""
+"""Seconds to wait for a reply, after which the store counts as gone."""
 RETRY_DELAY = 0.2
 """Seconds between attempts to reach a store that is gone."""
 TTL = 86400.0
@@ -32,30 +32,30 @@ FORM = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=TEXT&ttl=SECONDS]
 
 @dataclass(frozen=True, slots=True)
 class StoreAddress:
-    """Where a store is, and how a server uses it."""
+    """The address of a store, and how a server uses it."""
 
     url: str
-    """As redis-py takes it."""
+    """The URL for redis-py."""
     shown: str
-    """The same for messages, without a password."""
+    """The URL for messages, without a password."""
     prefix: str = PREFIX
-    """The beginning of every key and channel, so that several teams can share one Redis."""
+    """The prefix of every key and channel, so that several teams can share one Redis."""
     ttl: float = TTL
     """Seconds that a namespace is kept after its last use."""
 
     def key(self, namespace: str, name: str) -> str:
-        """A key. All keys of a namespace have one hash tag, so that they are in one slot of a cluster."""
+        """Returns a key. All keys of a namespace have the same hash tag, so that they are in one slot of a cluster."""
         return f"{self.prefix}:{{{namespace}}}:{name}"
 
 
 def store_address(text: str) -> StoreAddress:
-    """The address in an URL. Raises UsageError."""
+    """Parses the URL of a store. Raises UsageError."""
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises for one that is no number
+        _ = parts.port  # raises if the port is not a number
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError as error:
-        raise UsageError(f"--store: '{_hidden(text)}' is not an URL: {error}. Use {FORM}.") from None
+        raise UsageError(f"--store: '{_hidden(text)}' is not a URL: {error}. Use {FORM}.") from None
     if parts.scheme not in SCHEMES or not (parts.hostname or (parts.scheme == "unix" and parts.path)):
         raise UsageError(f"--store: '{_hidden(text)}' is not the URL of a store. Use {FORM}.")
     own = {name: value for name, value in query if name in ("prefix", "ttl")}
@@ -64,7 +64,7 @@ def store_address(text: str) -> StoreAddress:
     url = urlunsplit(parts._replace(scheme=scheme, query=left))
     prefix = own.get("prefix", PREFIX)
     if not prefix or set(prefix) & set("{}"):
-        raise UsageError(f"--store: the prefix '{prefix}' must have a character, and none of {{ and }}.")
+        raise UsageError(f"--store: the prefix '{prefix}' must not be empty or contain {{ or }}.")
     return StoreAddress(url, _hidden(text), prefix, _ttl(own.get("ttl", str(TTL))))
 
 
@@ -79,47 +79,47 @@ def _ttl(text: str) -> float:
 
 
 def _hidden(text: str) -> str:
-    """A URL without its password and its query."""
+    """Returns a URL without its password and query."""
     before, at, after = text.partition("?")[0].rpartition("@")
     scheme, separator, _ = before.partition("://")
     return f"{scheme}{separator}{after}" if at else after
 
 
 class RedisConnection:
-    """The connection of one server, in one event loop."""
+    """The connection of one server in one event loop."""
 
     def __init__(self, address: StoreAddress) -> None:
-        """Raises UsageError for an URL that redis-py doesn't take."""
+        """Raises UsageError for a URL that redis-py doesn't accept."""
         self.address = address
         self.client: Any = _client(address, REPLY_TIMEOUT)
-        """A `redis.asyncio.Redis`, for commands that reply at once."""
+        """A `redis.asyncio.Redis`, for commands that reply immediately."""
         self.reason = ""
-        """Why the store is gone; empty while it is there."""
+        """Why the store is gone; empty while it is reachable."""
         self.losses = 0
-        """How many times it was lost."""
+        """The number of times it was lost."""
         self._closing = asyncio.Event()
         self._healing: asyncio.Task[None] | None = None
         self._followers: list[Callable[[], None]] = []
 
     @property
     def is_gone(self) -> bool:
-        """Whether the store didn't answer when it was last asked."""
+        """Whether the store didn't answer the last command."""
         return bool(self.reason)
 
     def blocking_client(self) -> Any:
-        """Another client, for commands that wait, such as a blocking read. Whoever makes it closes it."""
+        """Returns another client, for commands that wait, such as a blocking read. The caller closes it."""
         return _client(self.address, None)
 
     def on_back(self, follow: Callable[[], None]) -> None:
-        """Calls this each time the store is back."""
+        """Calls a function each time the store is back."""
         self._followers.append(follow)
 
     async def start(self) -> None:
-        """Finds out whether the store is there. Never raises: a store that is not there yet may come."""
+        """Checks whether the store is reachable. Never raises: the store may be started later."""
         await self._reach()
 
     def lost(self, error: BaseException) -> StoreGone:
-        """Notes that the store didn't answer, and tries to reach it from now on. Returns what to raise."""
+        """Records that the store didn't answer, and tries to reach it from now on. Returns the exception to raise."""
         if not self.reason:
             self.losses += 1
             self.reason = _sentence(error)
@@ -130,15 +130,15 @@ class RedisConnection:
 
     @property
     def complaint(self) -> str:
-        """One sentence that says that the store is gone."""
+        """Returns a sentence that says that the store is gone."""
         return f"The store {self.address.shown} does not answer: {self.reason or 'it was lost'}."
 
     def gone(self) -> StoreGone:
-        """What to raise while the store is gone."""
+        """Returns the exception to raise while the store is gone."""
         return StoreGone(self.complaint)
 
     async def close(self) -> None:
-        """Ends everything."""
+        """Closes the connection."""
         self._closing.set()
         if self._healing is not None:
             await self._healing
@@ -177,10 +177,11 @@ def _sentence(error: BaseException) -> str:
 
 
 def check_installed() -> None:
-    """Raises UsageError if redis-py is missing."""
-    if find_spec("redis") is None:
+    """Raises UsageError if redis-py or hiredis is missing."""
+    missing = [name for name in ("redis", "hiredis") if find_spec(name) is None]
+    if missing:
         raise UsageError(
-            "--store needs redis-py, which is not installed. "
+            f"--store needs {' and '.join(missing)}, which {'are' if len(missing) > 1 else 'is'} not installed. "
             "Install it with: pip install 'llm-provider-emulator[redis]'"
         )
 

@@ -18,12 +18,13 @@ Result = TypeVar("Result")
 
 DEBOUNCE_MS = 50
 """Changes within this time are one change, unless nothing happens for `STEP_MS`: editors write in several steps."""
-STEP_MS = 10
-LOOK_MS = 250
-"""How often files are checked without a notification: some file systems send none, and links further up in a
-path may be turned elsewhere."""
+STEP_MS = 20
+LOOK_MS = 1000
+"""How often files are checked without a notification: some file systems send none, and symbolic links further up in
+a path may change.
+"""
 REST = 50
-"""How many times as long as a look took there is none after it: a glob may lead through a large tree."""
+"""After a check, there is none for this many times its duration: a glob may cover a large tree."""
 
 
 async def watch(
@@ -34,11 +35,14 @@ async def watch(
     stop: asyncio.Event,
     seen: bytes,
 ) -> None:
-    """Run until `stop` is set. `compiled` is the present version, and `seen` the `fingerprint` of its files when it was
-    read, so that a change since is not missed; `deliver` gets every further version, `complain` what is wrong with one
-    that cannot be used. Both are called in the event loop.
+    """Watches until `stop` is set.
 
-    The folders are watched, not the files: editors replace files, and deployments swap links to whole folders."""
+    `compiled` is the current version, and `seen` the `fingerprint` of its files when it was read, so that no later
+    change
+    is missed. `deliver` gets every new version, `complain` the problems of an invalid one. Both are called in the event
+    loop.
+
+    The folders are watched instead of the files: editors replace files, and deployments swap links to whole folders."""
     files = compiled.files
     if not files:
         return
@@ -73,11 +77,11 @@ async def watch(
                         compiled = fresh
                     is_broken = False
                     wanted = fresh.files
-                # Files that were not looked at before may have changed since they were read: they are read once more.
+                # Files that were not watched before may have changed since they were read, so they are read again.
                 looks_again = set(wanted) != set(files)
                 files = wanted
                 if looks_again:
-                    break  # other folders may have to be watched now
+                    break  # the folders to watch may have changed
 
 
 async def _away(work: Callable[..., Result], *arguments: object) -> Result:
@@ -85,9 +89,10 @@ async def _away(work: Callable[..., Result], *arguments: object) -> Result:
 
 
 async def _ticks(folders: Sequence[Path], stop: asyncio.Event) -> AsyncGenerator[bool, None]:
-    """True at once and when something has changed in the folders, False every `LOOK_MS`, until stopped. It ends early
-    where the system cannot watch: when a folder has gone, or everything is watched that may be."""
-    from watchfiles import awatch  # only servers that reload pay for it
+    """Yields True immediately and when something in the folders has changed, and False every `LOOK_MS`, until
+    stopped. Ends early if the system can't watch: a folder is gone, or a limit is reached.
+    """
+    from watchfiles import awatch  # imported only by servers that reload
 
     yield True
     try:
@@ -111,18 +116,18 @@ async def _ticks(folders: Sequence[Path], stop: asyncio.Event) -> AsyncGenerator
 
 
 def _loaded(sources: Sequence[Source]) -> CompiledScenario:
-    """Load and compile; whatever goes wrong is a ScenarioError, as nobody waits for another."""
+    """Loads and compiles the sources. Every failure is a ScenarioError, since callers handle no other."""
     try:
         return compile_scenario(*sources)
     except ScenarioError:
         raise
     except Exception as error:
-        message = f"it cannot be loaded: {type(error).__name__}: {error}"
+        message = f"it can't be loaded: {type(error).__name__}: {error}"
         raise ScenarioError([Problem("scenario", 0, 0, message)]) from error
 
 
 def _is_same(one: CompiledScenario, other: CompiledScenario) -> bool:
-    """Whether two versions differ in nothing that anyone could see, such as after a touch."""
+    """Whether two versions have no visible difference, such as after `touch`."""
     return (
         one.files == other.files
         and one.scenario == other.scenario
@@ -130,12 +135,13 @@ def _is_same(one: CompiledScenario, other: CompiledScenario) -> bool:
     )
 
 
-# What is looked at
+# What is checked
 
 
 def fingerprint(sources: Sequence[Source], files: Sequence[Path]) -> bytes:
-    """What the files hold now, which files the sources stand for, and which others stand beside them, as an include
-    may take in a new one."""
+    """Returns a hash of the files' contents, the files of the sources, and the names next to them, since an include
+    may match a new one.
+    """
     state = blake2b()
     for path in files:
         state.update(b"\0%b\0%b" % (os.fsencode(path), _content(path)))
@@ -145,7 +151,7 @@ def fingerprint(sources: Sequence[Source], files: Sequence[Path]) -> bytes:
 
 
 def _content(path: Path) -> bytes:
-    """The hash of a file's content, or what stands for there being none. Nothing that could be waited for is read."""
+    """Returns the hash of a file's content, or a placeholder if there is none. Nothing that could block is read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except (OSError, ValueError):
@@ -162,7 +168,7 @@ def _content(path: Path) -> bytes:
 
 
 def _stamps(sources: Sequence[Source], files: Sequence[Path]) -> object:
-    """What is cheap to compare and differs after nearly every change of the fingerprint."""
+    """Returns values that are cheap to compare and differ after nearly every change of the fingerprint."""
     folders = dict.fromkeys(path.parent for path in files)
     return [_stamp(path) for path in (*files, *folders)], _expanded(sources)
 
@@ -176,7 +182,7 @@ def _stamp(path: Path) -> tuple[int, ...] | None:
 
 
 def _expanded(sources: Sequence[Source]) -> list[str]:
-    """The files that folders and globs among the sources stand for."""
+    """Returns the files of the folders and globs among the sources."""
     found: list[str] = []
     for source in sources:
         if isinstance(source, str | os.PathLike):
@@ -194,8 +200,9 @@ def _neighbours(files: Iterable[Path]) -> list[str]:
 
 
 def _folders(files: Iterable[Path]) -> list[Path]:
-    """The folders in which a change may tell of another version: those of the files, of what they are links to, and of
-    every link on the way to them."""
+    """Returns the folders in which a change may mean a new version: those of the files, of their link targets, and
+    of every link on the way there.
+    """
     found: dict[Path, None] = {}
     for path in files:
         with contextlib.suppress(OSError, ValueError, RuntimeError):

@@ -1,4 +1,4 @@
-"""What an answer says, read back from its bytes as a client would read it."""
+"""The content of an answer, parsed from its bytes as a client would."""
 
 from dataclasses import dataclass
 
@@ -11,24 +11,24 @@ MEANINGS: tuple[Meaning, ...] = ("content", "reasoning", "id", "finish")
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The texts of an answer: of several choices or blocks one after the other, with a blank line between."""
+    """The texts of an answer; those of several choices or blocks are separated by blank lines."""
 
     text: str
     reasoning: str
     id: str = ""
     """The id of the answer."""
     finishes: tuple[str, ...] = ()
-    """Why each choice ended, in the words of the wire."""
+    """The finish reason of each choice, as on the wire."""
 
 
 def shape_of(provider: str, dialect: str) -> WireShape | None:
-    """What reads the wire of an endpoint; None for one that is not known."""
+    """Returns the wire shape of an endpoint; None if it is unknown."""
     vendor = PROVIDERS.get(provider)
     return vendor().speaking(dialect) if vendor is not None and dialect else None
 
 
 def said(body: bytes, shape: WireShape, *, is_stream: bool) -> Said | None:
-    """What a body says; None when it is nothing that a model says."""
+    """Returns the content of a body; None if it is not a model's answer."""
     natives = []
     if is_stream:
         natives = [event.native for _, _, event in events_of(body, shape) if event is not None]

@@ -1,4 +1,4 @@
-"""What the processes of a server count together, and which scenarios need that."""
+"""Counts that the processes of a server share, and which scenarios need them."""
 
 import contextlib
 import mmap
@@ -18,7 +18,7 @@ MAX_ROWS = 4096
 
 
 class Shared:
-    """Counts in memory that this process shares with those that are forked from it; each call takes microseconds."""
+    """Counts in memory that this process shares with its forks; each call takes microseconds."""
 
     def __init__(self) -> None:
         import fcntl
@@ -27,12 +27,12 @@ class Shared:
         self._memory = mmap.mmap(-1, _NUMBER.size + MAX_ROWS * _ROW.size)
         self._memory[_NUMBER.size :] = _ROW.pack(_FREE, 0, 0, 0) * MAX_ROWS
         self._places: dict[int, int] = {}
-        """Where each key was seen last."""
+        """The slot in which each key was last seen."""
         self._file = _nameless_file()
-        """Its lock guards the memory; a killed process releases it."""
+        """A lock on it guards the memory; a killed process releases it."""
 
     def next_number(self) -> int:
-        """Numbers from 1, each of which is used once."""
+        """Returns numbers from 1, each only once."""
         self._lockf(self._file, self._exclusive)
         try:
             number: int = _NUMBER.unpack_from(self._memory)[0] + 1

@@ -1,7 +1,9 @@
 -- The store in Redis: what emulator/state/memory_store.py does, line for line, in one step on the server.
 --
--- KEYS  1 values  2 3 attempts  4 5 prefixes  6 7 tallies (each with the generation before it)  8 names of leases  9 … leases
--- ARGV  1 what to do  2 its argument as JSON  3 milliseconds until the namespace is forgotten
+-- KEYS  1 values  2 3 attempts  4 5 prefixes  6 7 tallies (each with the generation before it)  8 names of leases
+--       9 … leases; for `change` the stored responses (responses.lua)
+-- ARGV  1 what to do  2 its argument as JSON  3 milliseconds until the namespace is forgotten  4 whether that begins anew for
+--       all its keys  5 … the quotas of the leases
 --
 -- Lua's numbers are floats: whole numbers stay below 2^53, money is in two of them, and floats are written so that they
 -- are read as the same.
@@ -51,7 +53,7 @@ local function milliseconds()
 end
 
 local lease_key = {}
-for place = 9, #KEYS do lease_key[ARGV[place - 5]] = KEYS[place] end
+for place = 5, #ARGV do lease_key[ARGV[place]] = KEYS[place + 4] end
 
 local function balance_of(account)
   if not is_table(account) then return nil end
@@ -213,8 +215,13 @@ local function look_up(prefixes, now, keeps)
   return found
 end
 
+-- New keys get their time, and now and then all of them.
 local function touch()
-  for place = 1, 8 do call('PEXPIRE', KEYS[place], ttl) end
+  for place = 1, 8 do
+    if ARGV[4] == '1' or (place % 2 == 0 or place == 1) and call('PTTL', KEYS[place]) == -1 then
+      call('PEXPIRE', KEYS[place], ttl)
+    end
+  end
 end
 
 local actions = {}
@@ -331,7 +338,7 @@ end
 
 local function reset(order)
   for _, key in ipairs(call('SMEMBERS', LEASES)) do call('DEL', key) end
-  for place = 1, 8 do call('DEL', KEYS[place]) end
+  for place = 1, #KEYS do call('DEL', KEYS[place]) end
   if order > 0 then call('HSET', VALUES, 'order', whole(order)) end
 end
 

@@ -1,16 +1,17 @@
-"""What requests decide together: the plan of one request, and what a store makes of it.
+"""Decisions that depend on other requests: the plan of a request, and a store's decision on it.
 
-A request is first matched on its own: whatever depends only on it and on the scenario is found out where it arrived.
-What is left is its `Plan`: plain data that says which counters it looks at and what follows from each of their values.
-A store takes it in one step and gives the `Decision`. So every store decides alike, wherever it is: `MemoryStore` in
-the parent of several workers, and a script in Redis, which does the same line for line (`store.lua`).
+A request is first matched on its own: the process that receives it determines whatever depends only on the request and
+the scenario. The rest is its `Plan`: plain data that says which counters matter and what follows from each of their
+values. A store executes it in one step and returns the `Decision`. So every store decides in the same way:
+`MemoryStore`
+in the parent of several workers, and a script in Redis, which does the same line for line (`store.lua`).
 
-A server alone needs no plan: its namespaces count in their own memory.
+A single server needs no plan: its namespaces count in their own memory.
 """
 
 from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NotRequired, Protocol, TypedDict
 
 if TYPE_CHECKING:
     from asyncio import Future
@@ -18,38 +19,40 @@ if TYPE_CHECKING:
     from emulator.state.memory_store import MemoryStore
 
 Amount = list[int]
-"""Money in units of 1e-18 USD, as two whole numbers: `high * BASE + low`. Lua's floats hold both exactly."""
+"""Money in units of 1e-18 USD, as two integers: `high * BASE + low`. Lua's floats represent both exactly."""
 BASE = 10**15
 PLACES = 18
 _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 MAX_RECENT = 20_000
-"""The most attempts and prefixes of one namespace that are kept in a generation; the one before it is kept too."""
+"""The most attempts and prefixes of a namespace in one generation; the previous generation is also kept."""
 MAX_TALLIES = 10_000
 """The same for quotas, limits per minute and faults that requests ask for."""
 FOREVER = 1e300
-"""The end of a window that has none."""
+"""The end of a window without an end."""
 LEASE_SECONDS = 15.0
-"""Seconds after which a lease that nobody renews is over: its owner was killed."""
+"""Seconds after which a lease that is not renewed ends, since its owner was killed."""
+MAX_STORED_BYTES = 32 * 2**20
+"""The most bytes of stored responses in one namespace; the oldest are dropped first."""
 LASTING_COUNTS = ("u:added-", "f:live-", "f:queue-", "f:server ")
-"""The beginnings of the counters that outlive a scenario."""
+"""The prefixes of the counters that outlive a scenario."""
 OTHER_STATE = "*"
 """In `RulePlan.when`: any state that isn't listed."""
 Refusal = Literal["", "balance", "concurrency", "requests", "tokens", "rate"]
 
 
 class FaultPlan(TypedDict):
-    """A fault that may strike, and is counted."""
+    """A fault that may apply and is counted."""
 
     key: str
     is_loose: bool
-    """Whether its counts may be dropped: a request asks for it, so there is no end of them."""
+    """Whether its counts may be dropped: requests ask for it, so their number is unbounded."""
     skip: int
     times: int
-    """-1: any number."""
+    """-1: no limit."""
     hits: str
-    """For each attempt of the plan `1` or `0`: whether its probability lets it strike; empty: always."""
+    """For each attempt of the plan, `1` or `0`: whether its probability lets it apply; empty: always."""
     refuses: bool
-    """Whether it gives an error instead of an answer, so that the prompt isn't cached."""
+    """Whether it responds with an error, so that the prompt isn't cached."""
 
 
 class RulePlan(TypedDict):
@@ -57,13 +60,13 @@ class RulePlan(TypedDict):
 
     key: str
     when: dict[str, str]
-    """By `=STATE` or OTHER_STATE, for each attempt `1` or `0`: whether it matches; empty: always."""
+    """For each `=STATE` or OTHER_STATE: `1` or `0` for each attempt, whether it matches; empty: always."""
     drawn: list[int]
-    """The reply for each attempt, if replies are drawn."""
+    """The reply for each attempt, if replies are chosen at random."""
     replies: int
     then: str
     times: int
-    """-1: any number."""
+    """-1: no limit."""
     sets: list[str | None]
     """The state that each reply sets; empty if none does."""
     errors: list[int]
@@ -72,24 +75,24 @@ class RulePlan(TypedDict):
 
 
 class AccountPlan(TypedDict):
-    """Whose balance counts."""
+    """The account whose balance counts."""
 
     given: str
-    """The counter of a balance that was set at run time, which goes before the scenario's."""
+    """The counter of a balance that was set at run time, which overrides the scenario's."""
     spent: str
-    """The counter of what the scenario's account has spent; empty: nobody asks, as it has no balance."""
+    """The counter of what the scenario's account has spent; empty if it has no balance."""
     balance: Amount | None
-    """What the scenario's account has at first; None: it is unlimited."""
+    """The initial balance of the scenario's account; None: unlimited."""
     guards: bool
-    """Whether a balance that is used up refuses the request."""
+    """Whether an exhausted balance refuses the request."""
 
 
 class QuotaPlan(TypedDict):
-    """A quota that counts the request. -1: it has no such limit."""
+    """A quota that counts the request. -1: no such limit."""
 
     key: str
     end: float
-    """The end of a window that begins now."""
+    """The end of a window that would begin now."""
     requests: int
     tokens: int
     concurrency: int
@@ -102,76 +105,95 @@ class RatePlan(TypedDict):
     requests: int
     tokens: int
     output: int
-    """-1: answers are not counted apart."""
+    """-1: output is not counted separately."""
     is_enforced: bool
 
 
 class PrefixPlan(TypedDict):
-    """The beginnings of the prompt that may be cached, shortest first."""
+    """The prefixes of the prompt that may be cached, shortest first."""
 
     look: list[str]
     keep: list[tuple[str, float]]
-    """Those to remember if the request is answered, and until when."""
+    """The prefixes to cache if the request is answered, and until when."""
 
 
 class Plan(TypedDict):
-    """All that one request needs of the store."""
+    """Everything that one request needs from the store."""
 
     now: float
     identity: str
-    """What makes the request the same as another, in hexadecimal digits; empty: attempts are not counted."""
+    """The digest of the request in hexadecimal digits; empty: attempts are not counted."""
     first: int
     last: int
-    """The attempts for which it was made; 0: it is the same for all."""
+    """The attempts for which the plan was made; 0: it is the same for all."""
     rules: list[RulePlan]
     account: AccountPlan | None
     quotas: list[QuotaPlan]
     lease: str
-    """The name of the request's lease: its owner, a colon and a number."""
+    """The name of the request's lease: owner, colon, number."""
     rate: RatePlan | None
     faults: list[FaultPlan]
     prefixes: PrefixPlan | None
 
 
 class Decision(TypedDict):
-    """What the store has decided."""
+    """The store's decision."""
 
     again: bool
-    """The attempt is another than the plan was made for. Nothing was counted: plan again, for `attempt`."""
+    """Whether the plan was made for other attempts. Then nothing was counted: plan again for `attempt`."""
     attempt: int
     state: str
-    """As the request found it."""
+    """The state before the request."""
     rule: int
-    """Its place in the plan; -1: none."""
+    """The index of the rule in the plan; -1: none."""
     reply: int
     refused: Refusal
     quota: int
-    """The place of the quota that refuses."""
+    """The index of the quota that refuses."""
     open: int
-    """How many answers of it are open."""
+    """The number of its open answers."""
     end: float
     """The end of its window."""
     balance: Amount | None
     """None: unlimited, or no such account."""
     tokens: list[int]
-    """What each quota had used before."""
+    """The tokens of each quota that were used before."""
     used: list[float]
     """Requests, tokens and output that count against the limits per minute; empty without limits."""
     faults: list[list[int]]
-    """For each fault of the plan, then of the rule: how many requests it has seen, how many it struck, and 1 if it
-    strikes this one."""
+    """For each fault of the plan, then of the rule: how many requests it has seen, how many it applied to, and 1 if
+    it applies to this one.
+    """
     salt: NotRequired[int]
-    """What tells ids of this process from others', as it has decided alone."""
+    """Distinguishes ids from those of other processes, if this process has decided alone."""
     prefix: int
-    """How many of the beginnings are cached: the place of the longest, from 1."""
+    """How many of the prefixes are cached: the number of the longest one, from 1."""
+
+
+class Counting(NamedTuple):
+    """What is counted of a request that needs only the number of its attempt."""
+
+    identity: str
+    rule: str
+    """The counter of the rule that answers; may be empty."""
+    given: str
+    """The counter of a balance that its account must not have; may be empty."""
+
+
+class Counted(NamedTuple):
+    """What the store has counted."""
+
+    attempt: int
+    """0: nothing was counted, as the account has a balance: the request needs a plan."""
+    state: str
 
 
 class Settlement(TypedDict):
-    """What a request has used, once that is known."""
+    """What a request has used, after its answer."""
 
     owner: str
     number: int
-    """The owner's settlements are numbered from 1, so that each counts once, however often it is sent."""
+    """The owner's settlements are numbered from 1, so that each counts once, even if it is sent several times."""
     now: float
     account: AccountPlan | None
     cost: Amount
@@ -182,85 +204,101 @@ class Settlement(TypedDict):
     """Tokens and output, for the limits per minute."""
     lease: str
     closes: list[str]
-    """The quotas whose lease is over."""
+    """The quotas whose lease ends."""
 
 
 ChangeKind = Literal["reset", "restart", "give", "top_up", "forget"]
 
 
 class Change(TypedDict):
-    """What the control API changes."""
+    """A change by the control API."""
 
     kind: ChangeKind
     order: int
-    """Its place among all changes: one that came already is skipped, as every server sends it. 0: it is always done."""
+    """Its number among all changes: since every server sends it, repetitions are skipped. 0: it is always made."""
     token: str
-    """For `restart`: which scenario begins; skipped if it has begun already. Empty: it is always done."""
+    """For `restart`: identifies the scenario; skipped if that one has already started. Empty: it is always made."""
     keys: list[str]
-    """For `forget`: the counters to drop. For `restart`: the beginnings of those that stay."""
+    """For `forget`: the counters to drop. For `restart`: the prefixes of the counters to keep."""
     account: AccountPlan | None
     amount: Amount | None
     """For `give` and `top_up`; None: unlimited."""
     renews_quotas: bool
-    """For `restart`: whether quotas and given balances begin anew."""
+    """For `restart`: whether to reset quotas and balances set at run time."""
 
 
 class Snapshot(TypedDict):
-    """What the control API shows."""
+    """What the control API shows of a namespace."""
 
     values: dict[str, str]
-    """`state`; `u:RULE` uses; `f:FAULT` seen and struck; `g:ACCOUNT` given; `s:KEY` spent."""
+    """`state`; `u:RULE`: uses; `f:FAULT`: seen and applied; `g:ACCOUNT`: balance set at run time; `s:KEY`: spent."""
 
 
 class Store(Protocol):
-    """Where a server's requests decide together."""
+    """Makes the decisions that depend on other requests."""
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """The store's name in messages."""
         ...
 
     @property
     def owner(self) -> str:
-        """The name of this process among all that use the store."""
+        """The name of this process, unique in the store."""
         ...
 
     @property
     def fallback(self) -> "MemoryStore":
-        """What decides about requests that need no shared state while the store is gone."""
+        """The store that decides about requests without shared state while this store is gone."""
         ...
 
     @property
     def decides_all(self) -> bool:
-        """Whether every request asks it, also one that shares nothing but the number of its attempt."""
+        """Whether every request uses it, even one that shares only the number of its attempt."""
+        ...
+
+    def count(self, namespace: str, counting: Counting) -> "Future[Counted]":
+        """Counts a request that can do without the store. The future raises StoreGone."""
         ...
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
-        """Raises StoreGone: sooner for a request that can do without."""
+        """Executes a plan. Raises StoreGone, sooner for a request that doesn't need the store."""
         ...
 
     def settle(self, namespace: str, settlement: Settlement) -> "Future[None]":
-        """Without waiting. It is kept until the store has it, which the future says; it never fails."""
+        """Records a settlement without waiting. It is kept until the store confirms it; then the future is done. It
+        never fails.
+        """
         ...
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
-        """The balance after it, if it is about an account. Raises StoreGone."""
+        """Makes a change. Returns the new balance, if it is about an account. Raises StoreGone."""
         ...
 
     async def snapshot(self, namespace: str) -> Snapshot:
         """Raises StoreGone."""
         ...
 
+    async def save(self, namespace: str, documents: Sequence[tuple[str, str]]) -> None:
+        """Keeps stored responses, each an id and a text whose first line has the ids of its items; an empty one is
+        deleted. Raises StoreGone."""
+        ...
+
+    async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
+        """The stored responses with these ids, or with items that have them; empty where there is none. Raises
+        StoreGone."""
+        ...
+
 
 def change_of(kind: ChangeKind, order: int, **more: Any) -> Change:
-    """A change, and what it says beyond its kind."""
+    """Makes a change with default values."""
     change = Change(kind=kind, order=order, token="", keys=[], account=None, amount=None, renews_quotas=False)
     change.update(more)  # type: ignore[typeddict-item]
     return change
 
 
 def amount_of(value: Decimal) -> Amount:
-    """An amount in USD, exactly; what is beyond 1e-18 is rounded."""
+    """Converts an amount in USD exactly, rounded to 1e-18."""
     return limbs(int(value.scaleb(PLACES, _EXACT).to_integral_value(context=_EXACT)))
 
 
@@ -273,12 +311,12 @@ def units_of(amount: Sequence[int]) -> int:
 
 
 def decimal_of(amount: Sequence[int]) -> Decimal:
-    """An amount in USD."""
+    """Converts to an amount in USD."""
     return Decimal(units_of(amount)).scaleb(-PLACES, _EXACT).normalize(_EXACT)
 
 
 def written(amount: Sequence[int]) -> str:
-    """As it stands in a counter."""
+    """Formats an amount for a counter."""
     return f"{amount[0]} {amount[1]}"
 
 
@@ -287,8 +325,16 @@ def read(text: str) -> Amount:
     return [int(high), int(low)]
 
 
+def undecided(attempt: int, state: str) -> Decision:
+    """A decision for what needs none but the number of its attempt."""
+    return Decision(
+        again=False, attempt=attempt, state=state, rule=-1, reply=0, refused="", quota=-1, open=0, end=0.0,
+        balance=None, tokens=[], used=[], faults=[], prefix=0,
+    )  # fmt: skip
+
+
 def decision_of(raw: Mapping[str, Any]) -> Decision:
-    """A decision as a script writes it: floats and money are texts there, and empty lists may be empty objects."""
+    """Parses a decision of the script, where floats and money are strings, and empty lists may be empty objects."""
     balance = raw["balance"]
     return Decision(
         again=raw["again"],

@@ -1,6 +1,5 @@
-"""Measures punctuality: planned against actual times.
-
-A benchmark that reads this can discard a run in which the machine, and not the client, was slow.
+"""Measures punctuality: planned against actual times. A benchmark can use this to discard a run in which the machine
+rather than the client was slow.
 """
 
 from bisect import bisect_left
@@ -11,7 +10,7 @@ from typing import Any
 from emulator.clock import Alarm, Clock
 from emulator.wire import Playback
 
-# Upper bounds of the classes, in seconds: 10 µs to 100 s, each a quarter more than the one before.
+# Upper bounds of the buckets in seconds: 10 µs to 100 s, each 25 percent more than the one before.
 BOUNDS = [1e-5 * 1.25**step for step in range(73)]
 INTERVAL = 0.1
 """Seconds between two samples of the loop's lag."""
@@ -19,7 +18,7 @@ INTERVAL = 0.1
 
 @dataclass(slots=True)
 class Histogram:
-    """Durations in classes a quarter wide: bounded, however many there are."""
+    """A histogram of durations with bounded memory; its buckets are 25 percent wide."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS) + 1))
     count: int = 0
@@ -34,7 +33,7 @@ class Histogram:
             self.most = seconds
 
     def quantile(self, share: float) -> float:
-        """The upper bound of the quantile's class, in seconds; 0 without samples."""
+        """Returns the upper bound of the quantile's bucket in seconds; 0 without samples."""
         left = share * self.count
         for bound, count in zip(BOUNDS, self.counts, strict=False):
             left -= count
@@ -43,7 +42,7 @@ class Histogram:
         return self.most
 
     def dumped(self) -> list[Any]:
-        """As plain data, which `loaded` takes."""
+        """Returns plain data for `loaded`."""
         return [self.counts, self.count, self.most, self.sum]
 
     @classmethod
@@ -53,14 +52,14 @@ class Histogram:
         return cls(list(counts), count, most, total)
 
     def merge(self, other: "Histogram") -> None:
-        """Adds the samples of another one."""
+        """Adds the samples of another histogram."""
         self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
         self.count += other.count
         self.most = max(self.most, other.most)
         self.sum += other.sum
 
     def to_dict(self) -> Mapping[str, float]:
-        """As plain data, in milliseconds."""
+        """Returns plain data, in milliseconds."""
         quantiles = {"p50": self.quantile(0.5), "p99": self.quantile(0.99), "max": self.most}
         return {"count": self.count, **{name: round(value * 1000, 3) for name, value in quantiles.items()}}
 
@@ -112,7 +111,7 @@ class Timing:
         self.late, self.too_long, self.lag = Histogram(), Histogram(), Histogram()
 
     def to_dict(self) -> Mapping[str, Mapping[str, float]]:
-        """As plain data, in milliseconds."""
+        """Returns plain data, in milliseconds."""
         return {
             "lateness_ms": self.late.to_dict(),
             "stream_too_long_ms": self.too_long.to_dict(),

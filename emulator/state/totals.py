@@ -27,7 +27,7 @@ class Totals:
     """Counts from the start of the process."""
 
     requests: Counter[Labels] = field(default_factory=Counter)
-    """By provider, operation, status, outcome and how it ended."""
+    """By provider, operation, status, outcome and ending."""
     tokens: dict[Labels, list[int]] = field(default_factory=dict)
     """By provider and model, one count for each of KINDS."""
     cost: dict[Labels, Decimal] = field(default_factory=dict)

@@ -1,8 +1,9 @@
-"""Says what a client did wrong, from the journal and from what the client says itself: never a guess.
+"""Reports what a client did wrong, from the journal and from the client's own acknowledgments, without guessing.
 
-`judge(rows)` takes exchanges as `Exchange.details()` or `journal/export` give them. Every finding is one file below
-`findings/` and one row of `CHECKS`: a plain function over `Evidence`, which knows no vendor and no dialect. What it has
-to know of a wire it asks the `WireShape` of the exchange (`attempts.py`).
+`judge(rows)` takes exchanges in the form of `Exchange.details()` or `journal/export`. Every finding is one file in
+`findings/` and one row of `CHECKS`: a plain function over `Evidence` that knows no vendor and no dialect. The
+`WireShape`
+of the exchange reads its wire format (`attempts.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,7 +45,7 @@ from emulator.verdict.findings import (
 __all__ = ["CHECKS", "Check", "Finding", "Limits", "Unknown", "Verdict", "joined", "judge"]
 
 MAX_PER_CODE = 100
-"""Findings of one code: more say nothing new."""
+"""The maximum findings of one code: more would add nothing."""
 
 CHECKS: Mapping[str, Check] = {
     check.code: check
@@ -77,11 +78,11 @@ CHECKS: Mapping[str, Check] = {
         key_leaked.CHECK,
     )
 }
-"""Every finding by its code."""
+"""The checks by code."""
 
 
 def judge(rows: Iterable[Row], limits: Limits | None = None) -> Verdict:
-    """What these exchanges show of the client that made them."""
+    """Returns a verdict on the client that made these exchanges."""
     attempts = acknowledged.applied([attempt_of(row) for row in rows])
     judged = tuple(sorted(filter(_is_judged, attempts), key=lambda each: (each.arrived, each.number)))
     evidence = Evidence(judged, calls_of(judged), follow_ups(judged), limits or Limits())
@@ -98,7 +99,7 @@ def judge(rows: Iterable[Row], limits: Limits | None = None) -> Verdict:
 
 
 def _is_judged(attempt: Attempt) -> bool:
-    """Not what the emulator itself refuses: the client may be right there."""
+    """Without requests that the emulator itself refused, since the client may be right there."""
     return bool(attempt.provider) and attempt.row["method"] == "POST" and not _is_own(attempt)
 
 
@@ -107,5 +108,5 @@ def _is_own(attempt: Attempt) -> bool:
 
 
 def codes(verdict: Verdict) -> Sequence[str]:
-    """The codes of the findings, each once."""
+    """Returns the codes of the findings, each once."""
     return tuple(dict.fromkeys(finding.code for finding in verdict.findings))

@@ -1,7 +1,7 @@
-"""What a client says by a header of a later request of how an earlier exchange ended for it.
+"""Acknowledgments in the headers of later requests: how an earlier exchange ended for the client.
 
-`X-Emulator-Acknowledge: OUTCOME` speaks of the exchange before, on the same connection if there is one;
-`NUMBER=OUTCOME` of that exchange. Several are separated by commas. What was said by `acknowledge` goes before.
+`X-Emulator-Acknowledge: OUTCOME` refers to the previous exchange, on the same connection if there is one, and
+`NUMBER=OUTCOME` to that exchange. Several are separated by commas. The control API's `acknowledge` takes precedence.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ HEADER = "x-emulator-acknowledge"
 
 
 def applied(attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-    """The same attempts, each with what was said of it."""
+    """Returns the attempts with their acknowledgments."""
     numbered = {attempt.number: attempt for attempt in attempts}
     for place, attempt in enumerate(attempts):
         for word in attempt.headers.get(HEADER, "").split(","):

@@ -15,7 +15,7 @@ from emulator.dialects.turns import Answer, Turn, error_in
 from emulator.state.said import shape_of
 
 Row = Mapping[str, Any]
-"""An exchange as `Exchange.details()` and `journal/export` give it."""
+"""An exchange in the form of `Exchange.details()` and `journal/export`."""
 Outcome = Literal["complete", "partial", "failed"]
 
 RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529})
@@ -34,32 +34,32 @@ WORDS: Mapping[str, Outcome] = {
     "retried": "failed",
     "gave_up": "failed",
 }
-"""What a client may say of how an exchange ended, and what it means."""
+"""The outcomes that a client may acknowledge, and their meanings."""
 SILENT_PARTS = ("comment", "ping", "role", "frame")
-"""The frames that bring nothing of the answer."""
+"""The frames without content of the answer."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _UNREAL = 1.0
-"""Seconds between a namespace's clock and real time from which on that clock is not real."""
+"""Seconds of difference from real time at which a namespace's clock does not count as real."""
 
 
 @lru_cache(maxsize=256)
 def shape(provider: str, dialect: str) -> WireShape:
-    """What reads the wire of an endpoint; for an unknown one, a shape that finds nothing."""
+    """Returns the wire shape of an endpoint; for an unknown one, a shape that finds nothing."""
     return shape_of(provider, dialect) or WireShape()
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream of events, read as the standard of server-sent events says."""
+    """Parses a stream by the standard of server-sent events."""
 
     data: tuple[str, ...] = ()
-    """The data of each event that was ended."""
+    """The data of each complete event."""
     names: tuple[str, ...] = ()
     comments: tuple[str, ...] = ()
 
 
 def read_stream(text: str) -> Stream:
-    """The events and the comments of a stream; an event whose blank line has not come is none."""
+    """Returns the events and comments of a stream. An event without its blank line doesn't count."""
     data: list[str] = []
     names: list[str] = []
     comments: list[str] = []
@@ -83,7 +83,7 @@ def read_stream(text: str) -> Stream:
 
 
 def read_json(text: str) -> Any:
-    """JSON, or None for what is none."""
+    """Parses JSON; None if it is invalid."""
     try:
         return loads(text)
     except (JSONDecodeError, RecursionError):
@@ -91,22 +91,22 @@ def read_json(text: str) -> Any:
 
 
 class _Recorded:
-    """What the record says as it is. Moments are seconds on the namespace's clock, unless they are said to be real."""
+    """The plain data of the record. Times are in seconds on the namespace's clock unless they are called real."""
 
     __slots__ = ()
     row: Row
     provider: str
 
-    # Who asked whom
+    # Client and target
 
     @property
     def target(self) -> tuple[str, str, str, str | None]:
-        """Where it went: with another provider, path, model or key it is no retry but a fail-over."""
+        """The target: with another provider, path, model or key, an attempt is a fail-over rather than a retry."""
         return self.provider, self.row["path"], self.row["model"], self.row.get("key_id")
 
     @property
     def client(self) -> tuple[str | None, str]:
-        """Who asked, as far as a server can see: the key and the user agent."""
+        """The client, as far as a server can identify it: the key and the user agent."""
         return self.row.get("key_id"), self.headers.get("user-agent", "")
 
     @property
@@ -134,7 +134,7 @@ class _Recorded:
         number: int = self.row["connection"]
         return number
 
-    # When
+    # Times
 
     @property
     def received(self) -> float:
@@ -142,17 +142,17 @@ class _Recorded:
 
     @property
     def arrived(self) -> float:
-        """Real Unix seconds."""
+        """The arrival in real Unix seconds."""
         return float(self.row.get("arrived") or self.row["received"])
 
     @property
     def is_real(self) -> bool:
-        """Whether the namespace's clock showed real time."""
+        """Whether the namespace's clock was real."""
         return abs(self.received - self.arrived) < _UNREAL
 
     @property
     def duration(self) -> float | None:
-        """Seconds until it was over; None while it goes on."""
+        """Seconds until it ended; None while it is open."""
         if self.row["ended"] is None:
             return None
         ended = self.row.get("ended_at")
@@ -160,11 +160,11 @@ class _Recorded:
 
     @property
     def over(self) -> float:
-        """When it was over on the namespace's clock; infinite while it goes on."""
+        """When it ended on the namespace's clock; infinite while it is open."""
         duration = self.duration
         return self.received + duration if duration is not None else float("inf")
 
-    # How it went
+    # Outcome
 
     @property
     def status(self) -> int:
@@ -182,48 +182,48 @@ class _Recorded:
 
 @dataclass(slots=True, eq=False)
 class Attempt(_Recorded):
-    """One exchange, read."""
+    """One parsed exchange."""
 
     row: Row = field(repr=False)
     number: int
     provider: str
     shape: WireShape
     body: Any
-    """The request's body as data; None when it is not JSON, or was cut."""
+    """The request's body as data; None if it is not JSON, or was truncated."""
     turns: tuple[Turn, ...]
     answer: Answer
     stream: Stream
     is_readable: bool
-    """Whether the whole answer could be read: it is neither cut nor compressed."""
+    """Whether the whole answer could be parsed: it is neither truncated nor compressed."""
     has_end: bool
-    """Whether the answer says that it is over."""
+    """Whether the answer has its end."""
     acknowledged: Outcome | None = None
     text_understood: str | None = None
-    """What the client says that it understood."""
+    """The text that the client has acknowledged."""
 
     @property
     def spoken(self) -> tuple[Turn, ...]:
-        """The turns without system prompts, which clients write anew."""
+        """The turns without system prompts, which clients may change."""
         return tuple([turn for turn in self.turns if turn.role not in ("system", "developer")])
 
     @property
     def is_refused(self) -> bool:
-        """Whether it was answered with an error status."""
+        """Whether the answer has an error status."""
         return self.status >= 400
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the connection ended before a byte of the answer came."""
+        """Whether the connection ended before any byte of the answer."""
         return not self.is_refused and self.ended in ("closed", "reset", "shutdown") and not self.bytes_sent
 
     @property
     def is_whole(self) -> bool:
-        """Whether the client got all of an answer that is no error."""
+        """Whether the client received a complete answer that is not an error."""
         return not self.is_refused and self.has_end and not self.answer.error and self.ended is not None
 
     @property
     def is_broken(self) -> bool:
-        """Whether an answer began and did not come to its end, by no doing of the client."""
+        """Whether an answer began but was interrupted, and not by the client."""
         return (
             not self.is_refused
             and not self.has_end
@@ -234,29 +234,29 @@ class Attempt(_Recorded):
 
     @property
     def is_left(self) -> bool:
-        """Whether the client went before the end."""
+        """Whether the client left before the end."""
         return self.ended == "client_closed" and not self.has_end
 
     @property
     def has_failed(self) -> bool:
-        """Whether a client has a reason to try again."""
+        """Whether a client has a reason to retry."""
         return self.ended is not None and not self.is_whole
 
     @property
     def is_retryable(self) -> bool:
-        """Whether it failed before any output, in a way that may pass."""
+        """Whether it failed temporarily, before any output."""
         if self.response_headers.get("x-should-retry") == "false":
             return False
         return self.is_cut_off or self.status in RETRYABLE
 
     @property
     def output(self) -> tuple[Turn, ...]:
-        """What of the answer came: the choices that say something."""
+        """The part of the answer that arrived: the choices with content."""
         return tuple([turn for turn in self.answer.turns if turn.text or turn.calls])
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds that the answer asks the client to wait."""
+        """The seconds that the answer asks the client to wait."""
         headers = self.response_headers
         for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
             try:
@@ -270,7 +270,7 @@ class Attempt(_Recorded):
         return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - self.received)
 
     def says(self) -> str:
-        """How it ended, in a few words."""
+        """Describes how it ended, in a few words."""
         if self.is_refused:
             return f"status {self.status}"
         if self.is_cut_off:
@@ -281,7 +281,7 @@ class Attempt(_Recorded):
 
 
 def attempt_of(row: Row) -> Attempt:
-    """An exchange of the journal, read."""
+    """Parses an exchange of the journal."""
     reader = shape(row["provider"] or "", row.get("dialect") or "")
     request, response = row["request"], row["response"]
     body = None if request["truncated"] else read_json(request["body"])
@@ -315,7 +315,7 @@ def attempt_of(row: Row) -> Attempt:
 
 
 def _answer(reader: WireShape, natives: Sequence[dict[str, Any]]) -> Answer:
-    """What is said, and the error that stands in it, if there is one."""
+    """Returns the content, and the error in it, if there is one."""
     found = reader.answer_of(natives)
     error = next(filter(None, map(error_in, natives)), None)
     return found if error is None else Answer(found.turns, found.finish, error, found.has_usage)
@@ -328,8 +328,9 @@ def _has_end(row: Row, answer: Answer, stream: Stream, natives: Sequence[Any]) -
 
 
 def gap(earlier: Attempt, later: Attempt) -> float:
-    """The seconds between the end of one exchange and the next request. Where the namespace's clock is not real, the
-    client may have waited by either: the longer one counts."""
+    """Returns the seconds between the end of one exchange and the next request. If the namespace's clock is not
+    real, the client may have used either clock, so the longer time counts.
+    """
     duration = earlier.duration or 0.0
     by_clock = later.received - earlier.received - duration
     if earlier.is_real:
@@ -338,6 +339,6 @@ def gap(earlier: Attempt, later: Attempt) -> float:
 
 
 def stayed(attempt: Attempt) -> float:
-    """The seconds that the client stayed after the last byte."""
+    """Returns the seconds for which the client stayed after the last byte."""
     end = attempt.duration if attempt.duration is not None else attempt.row.get("age")
     return max(0.0, float(end or 0.0) - float(attempt.row["last_sent"] or 0.0))

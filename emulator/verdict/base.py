@@ -1,4 +1,4 @@
-"""What a finding is, and what those who look for one are given."""
+"""Findings, and the evidence that checks get."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,17 +13,17 @@ Severity = Literal["MUST", "SHOULD"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client is expected to keep to, where no standard gives a number."""
+    """Expectations of the client for which no standard gives a number."""
 
     silence: float = 60.0
     """Seconds without a byte after which a client should have given up."""
     first_token: float = 120.0
-    """Seconds without a token after which a client should have given up, whatever else comes."""
+    """Seconds without a token after which a client should have given up, even if it received other bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that the journal knows, put in order."""
+    """Everything in the journal, in order."""
 
     attempts: tuple[Attempt, ...]
     calls: tuple[Call, ...]
@@ -31,11 +31,11 @@ class Evidence:
     limits: Limits
 
     def after(self, attempt: Attempt) -> list[FollowUp]:
-        """What later requests made of an answer."""
+        """Returns what later requests contain of an answer."""
         return [each for each in self.follow_ups if each.attempt is attempt]
 
     def siblings(self, attempt: Attempt) -> list[Attempt]:
-        """The exchanges that asked the same, this one included."""
+        """Returns the exchanges with the same question, including this one."""
         return [each for each in self.attempts if each.spoken == attempt.spoken] if attempt.spoken else [attempt]
 
 
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Something that the journal cannot know, with what would make it known."""
+    """Something that the journal can't show, and how to make it visible."""
 
     exchanges: tuple[int, ...]
     needs: str
@@ -57,29 +57,29 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that a client may do wrong."""
+    """One mistake that a client may make."""
 
     code: str
     severity: Severity
     meaning: str
-    """What it is, in a sentence."""
+    """The mistake, in a sentence."""
     source: str
-    """Where the rule stands."""
+    """The source of the rule."""
     sentence: str
-    """The rule: a sentence of that contract or standard, as it stands there."""
+    """The rule: a verbatim sentence from that contract or standard."""
     fix: str
     """What to change in the client."""
     judge: Callable[[Evidence], Iterator[Found | Open]]
 
     @property
     def rule(self) -> str:
-        """Where the rule stands and what it says."""
+        """The rule with its source."""
         return f"{self.source}: “{self.sentence}”"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a client did wrong."""
+    """A mistake that a client made."""
 
     check: Check
     exchanges: tuple[int, ...]
@@ -98,7 +98,7 @@ class Finding:
         return self.check.fix
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, with the rule in the explanation."""
+        """Returns plain data, with the rule in the explanation."""
         check = self.check
         return {
             "code": check.code,
@@ -111,7 +111,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """What could not be decided."""
+    """A question that could not be decided."""
 
     check: Check
     exchanges: tuple[int, ...]
@@ -122,38 +122,38 @@ class Unknown:
         return self.check.code
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Returns plain data."""
         return {"code": self.check.code, "exchanges": list(self.exchanges), "needs": self.needs}
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a journal shows of a client."""
+    """What a journal shows about a client."""
 
     findings: tuple[Finding, ...]
     unknown: tuple[Unknown, ...]
     statuses: Mapping[int, int] = field(default_factory=dict)
-    """The status of each exchange that was looked at, by its number."""
+    """The status of each examined exchange, by its number."""
 
     @property
     def exchanges(self) -> int:
-        """How many exchanges were looked at."""
+        """The number of examined exchanges."""
         return len(self.statuses)
 
     @property
     def has_failed(self) -> bool:
-        """Whether there is a finding that must not be."""
+        """Whether there is a MUST finding."""
         return any(finding.severity == "MUST" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
+        """Returns plain data."""
         return {
             "findings": [finding.to_dict() for finding in self.findings],
             "unknown": [unknown.to_dict() for unknown in self.unknown],
         }
 
     def without(self, baseline: Mapping[str, int]) -> "Verdict":
-        """Without findings that are known already: so many of each code."""
+        """Returns the verdict without known findings: this many of each code."""
         left = dict(baseline)
         kept: list[Finding] = []
         for finding in self.findings:
@@ -164,7 +164,7 @@ class Verdict:
         return replace(self, findings=tuple(kept))
 
     def allowing(self, codes: Iterable[str]) -> "Verdict":
-        """Without findings of these codes. Raises UsageError for a code that there is not."""
+        """Returns the verdict without findings of these codes. Raises UsageError for an unknown code."""
         from emulator.verdict import CHECKS
 
         allowed = set(codes)
@@ -174,7 +174,7 @@ class Verdict:
 
 
 def joined(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdicts on several namespaces as one; numbers of exchanges are those of their namespaces."""
+    """Merges the verdicts on several namespaces; exchanges keep the numbers of their namespaces."""
     findings = sorted((each for verdict in verdicts for each in verdict.findings), key=lambda each: each.severity)
     unknown = tuple([each for verdict in verdicts for each in verdict.unknown])
     statuses = {number: status for verdict in reversed(verdicts) for number, status in verdict.statuses.items()}
@@ -182,10 +182,10 @@ def joined(verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def numbers(*attempts: Attempt) -> tuple[int, ...]:
-    """The numbers of exchanges, in order, each once."""
+    """Returns the numbers of exchanges, in order, each once."""
     return tuple(sorted({attempt.number for attempt in attempts}))
 
 
 def seconds(value: float) -> str:
-    """A duration for people."""
+    """Formats a duration."""
     return f"{value * 1000:.0f} ms" if value < 0.9995 else f"{value:.3g} s"

@@ -1,8 +1,9 @@
-"""Finds the exchanges that belong together: the attempts of one call, and what a later request makes of an answer.
+"""Groups exchanges: the attempts of one call, and the follow-ups, whose history contains an answer.
 
-Attempts are told by what a client says of them (its count of retries, an idempotency key) and otherwise by conversation
-and time: the same turns, sent again after an attempt that failed. Bodies need not be equal, and equal bodies are no
-attempts of one call when nothing had failed, or when they were sent side by side.
+Attempts are recognized by the client's own data (its retry count, an idempotency key), otherwise by conversation and
+time: the same turns, sent again after a failed attempt. Bodies need not be equal, and equal bodies aren't attempts of
+one
+call if nothing had failed or if they were sent in parallel.
 """
 
 import re
@@ -15,9 +16,9 @@ from emulator.verdict.attempts import Attempt, stayed
 MAX_GAP = 900.0
 """Seconds after which the same conversation is a new call."""
 PATIENCE = 1.0
-"""Seconds on an open connection after the end of an answer, from which on the client has waited for more."""
+"""Seconds on an open connection after the end of an answer, after which the client counts as waiting for more."""
 _VARIABLE = re.compile(r"[0-9a-fA-F]{8,}|\d+")
-"""What clients write anew for each attempt: times, counters, ids."""
+"""What clients may change for each attempt: times, counters, ids."""
 
 
 @dataclass(slots=True, eq=False)
@@ -26,14 +27,14 @@ class Call:
 
     attempts: list[Attempt] = field(default_factory=list)
     resumed: set[int] = field(default_factory=set)
-    """The numbers of attempts that go on from a piece instead of starting anew."""
+    """The numbers of attempts that continue a partial answer instead of starting again."""
 
     @property
     def last(self) -> Attempt:
         return self.attempts[-1]
 
     def pairs(self) -> Iterator[tuple[Attempt, Attempt]]:
-        """Each attempt with the next one to the same target: a fail-over is no retry."""
+        """Returns each attempt with the next one to the same target: a fail-over is not a retry."""
         newest: dict[object, Attempt] = {}
         for attempt in self.attempts:
             if attempt.target in newest:
@@ -41,12 +42,12 @@ class Call:
             newest[attempt.target] = attempt
 
     def has_moved(self) -> bool:
-        """Whether another provider, model or key was tried."""
+        """Whether the call tried another provider, model or key."""
         return len({attempt.target for attempt in self.attempts}) > 1
 
 
 def calls_of(attempts: Sequence[Attempt]) -> tuple[Call, ...]:
-    """Every attempt in exactly one call."""
+    """Groups the attempts; each is in exactly one call."""
     calls: list[Call] = []
     unfinished = _Unfinished()
     by_key: dict[str, Call] = {}
@@ -65,14 +66,14 @@ def calls_of(attempts: Sequence[Attempt]) -> tuple[Call, ...]:
 
 
 class _Unfinished:
-    """The calls that may go on, by what their next attempt has to have."""
+    """The calls that may continue, by the properties of their next attempt."""
 
     def __init__(self) -> None:
         self._failed: dict[object, list[Call]] = {}
         self._counted: dict[object, list[Call]] = {}
 
     def note(self, call: Call) -> None:
-        """A call has another attempt."""
+        """Adds an attempt to a call."""
         last = call.last
         if _is_failed(last) and last.acknowledged != "complete":
             self._failed.setdefault(_conversation(last), []).append(call)
@@ -80,7 +81,7 @@ class _Unfinished:
             self._counted.setdefault(_count_of(last, last.retry_count + 1), []).append(call)
 
     def call_of(self, attempt: Attempt) -> Call | None:
-        """The call that an attempt belongs to, if it is one of these."""
+        """Returns the call that an attempt belongs to, if there is one."""
         if attempt.retry_count:
             found = self._newest(self._counted, _count_of(attempt, attempt.retry_count), attempt, _may_be_counted)
             if found is not None:
@@ -91,7 +92,9 @@ class _Unfinished:
     def _newest(
         calls: dict[object, list[Call]], key: object, attempt: Attempt, fits: Callable[[Attempt, Attempt], bool]
     ) -> Call | None:
-        """The one whose last attempt is nearest: the same conversation, failed, on the same connection, longest ago."""
+        """Returns the call whose last attempt is the most similar: the same conversation, failed, on the same
+        connection, longest ago.
+        """
         noted = calls.get(key, [])
         found = [(call, call.last) for call in noted if fits(call.last, attempt)]
         if not found:
@@ -111,20 +114,21 @@ class _Unfinished:
 
 
 def _conversation(attempt: Attempt) -> tuple[object, ...]:
-    """What the same call has the same; of a body that was cut, its beginning."""
+    """Returns what the attempts of a call have in common; for a truncated body, its beginning."""
     if attempt.turns:
         return tuple([turn for turn in attempt.turns if not _is_open_end(attempt, turn)])
     return (attempt.row["path"], attempt.row["request"]["body"])
 
 
 def _is_open_end(attempt: Attempt, turn: Turn) -> bool:
-    """Whether a turn is the beginning of the answer that is asked for."""
+    """Whether a turn is the beginning of the requested answer."""
     return turn is attempt.turns[-1] and turn.role == "assistant"
 
 
 def _count_of(attempt: Attempt, count: int) -> object:
-    """What the attempt with this count of retries has to have: the same client and target, and the same last turn but
-    for what is written anew each time."""
+    """Returns what the attempt with this retry count must have: the same client and target, and the same last turn,
+    except for what clients may change.
+    """
     turns = _conversation(attempt)
     last = turns[-1] if turns else ""
     outline = _VARIABLE.sub("#", last.text[:4096] if isinstance(last, Turn) else str(last)[:4096])
@@ -132,8 +136,10 @@ def _count_of(attempt: Attempt, count: int) -> object:
 
 
 def _may_be_counted(last: Attempt, attempt: Attempt) -> bool:
-    """Whether the client itself says that this is the next attempt. After a whole answer only on the same connection,
-    or when it was given up: else the attempt between may have been lost before it reached a server."""
+    """Whether the client itself says that this is the next attempt. After a complete answer, that counts only on the
+    same connection or if it was given up; otherwise, the attempt in between may have been lost before it reached a
+    server.
+    """
     if last.retry_count is None or last.retry_count + 1 != attempt.retry_count:
         return False
     if not last.is_whole or not _ends_before(last, attempt):
@@ -143,7 +149,7 @@ def _may_be_counted(last: Attempt, attempt: Attempt) -> bool:
 
 
 def _may_be_repeated(last: Attempt, attempt: Attempt) -> bool:
-    """Whether the same conversation comes again after a failure."""
+    """Whether the same conversation is sent again after a failure."""
     return (
         _is_failed(last)
         and last.ended is not None
@@ -153,7 +159,7 @@ def _may_be_repeated(last: Attempt, attempt: Attempt) -> bool:
 
 
 def _is_failed(attempt: Attempt) -> bool:
-    """Whether it is not whole, or the client says that it is none."""
+    """Whether an answer is incomplete, or the client says that it failed."""
     return not attempt.is_whole or attempt.acknowledged == "failed"
 
 
@@ -164,7 +170,7 @@ def _ends_before(earlier: Attempt, later: Attempt) -> bool:
 
 
 def _is_resumed(last: Attempt, attempt: Attempt) -> bool:
-    """Whether an attempt goes on from the piece that the last one brought."""
+    """Whether an attempt continues the partial answer of the previous one."""
     if not attempt.turns or not _is_open_end(attempt, attempt.turns[-1]):
         return False
     end = attempt.turns[-1].text.strip()
@@ -173,19 +179,19 @@ def _is_resumed(last: Attempt, attempt: Attempt) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FollowUp:
-    """A later request that holds, in its history, what the client made of an answer."""
+    """A later request whose history contains the client's version of an answer."""
 
     attempt: Attempt
     """The exchange with the answer."""
     turn: Turn
-    """The turn that the later request has in its place."""
+    """The later request's turn in place of the answer."""
     later: Attempt
     is_last: bool
-    """Whether the turn is the end of the later request: the model is to go on from it."""
+    """Whether the turn is the last one of the later request, so that the model continues it."""
 
 
 def follow_ups(attempts: Sequence[Attempt]) -> tuple[FollowUp, ...]:
-    """For each answer the first later request with a turn in its place."""
+    """Finds, for each answer, the first later request with a turn in its place."""
     by_turns: dict[int, list[Attempt]] = {}
     for attempt in attempts:
         if attempt.spoken and not attempt.is_refused:
@@ -208,13 +214,13 @@ def follow_ups(attempts: Sequence[Attempt]) -> tuple[FollowUp, ...]:
 
 
 def _asked(attempt: Attempt) -> tuple[Turn, ...]:
-    """The turns that were asked, without a beginning of the answer."""
+    """Returns the turns of a request without a beginning of the answer."""
     spoken = attempt.spoken
     return spoken[:-1] if spoken[-1].role == "assistant" else spoken
 
 
 def _beginnings(turns: Sequence[Turn]) -> list[int]:
-    """A number for each beginning of a conversation: of no turn, of the first, of the first two, …"""
+    """Returns a number for each prefix of a conversation: no turn, the first, the first two, …"""
     found = [0]
     for turn in turns:
         found.append(hash((found[-1], turn)))

@@ -1,4 +1,4 @@
-"""Reads journals and runs that were saved to a file."""
+"""Reads saved journals and runs."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,16 +7,16 @@ from typing import Any
 from emulator.errors import EmulatorError
 
 NEEDED = ("number", "path", "request", "response", "frames", "ended")
-"""Some members that every exchange of an export has."""
+"""Some members of every exported exchange."""
 HINT = "Save one with: curl -s http://127.0.0.1:8080/__emulator/journal/export > journal.jsonl"
 
 
 class SavedRunError(EmulatorError):
-    """A file that is no journal and no run."""
+    """The file is neither a journal nor a run."""
 
 
 def exchanges_in(name: str, text: str) -> Iterator[dict[str, Any]]:
-    """The exchanges of a saved run, or of a journal with a line of JSON for each. Raises SavedRunError."""
+    """Yields the exchanges of a saved run, or of a journal as JSON lines. Raises SavedRunError."""
     run = run_in(text)
     if run is not None:
         for place, row in enumerate(run["exchanges"], 1):
@@ -27,12 +27,12 @@ def exchanges_in(name: str, text: str) -> Iterator[dict[str, Any]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError):
-                raise SavedRunError(f"{name}:{number}: this is no JSON. {HINT}") from None
+                raise SavedRunError(f"{name}:{number}: this is not JSON. {HINT}") from None
             yield _checked(row, f"{name}:{number}")
 
 
 def run_in(text: str) -> dict[str, Any] | None:
-    """A saved run; None for what is none."""
+    """Returns a saved run; None if the text isn't one."""
     try:
         run = json.loads(text)
     except (ValueError, RecursionError):
@@ -44,5 +44,5 @@ def run_in(text: str) -> dict[str, Any] | None:
 def _checked(row: Any, where: str) -> dict[str, Any]:
     missing = [name for name in NEEDED if not isinstance(row, Mapping) or name not in row]
     if missing:
-        raise SavedRunError(f"{where}: this is no exchange, or not all of it: {missing[0]} is missing. {HINT}")
+        raise SavedRunError(f"{where}: this is not a complete exchange: {missing[0]} is missing. {HINT}")
     return dict(row)

@@ -246,7 +246,7 @@ def test_broken_arguments_are_the_same_everywhere(endpoint: Endpoint) -> None:
 
 
 NOT_HERE = {
-    "no_done": "the event that tells how the response ended is the end: use truncate to remove both",
+    "no_done": "the event with the final status is the end: use truncate to remove both",
     "empty_choices_chunk": "this dialect has no event without choices, or another fault removed them",
     "cumulative:where=message": "this dialect has no place for the whole text next to a delta",
     "tool_index:form=id_repeated": "the answer calls no tool, or too few to make a difference",

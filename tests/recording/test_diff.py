@@ -9,13 +9,15 @@ from typing import Any
 
 import processes
 import pytest
+from operations import every_request
 from recording_server import recording
 from served import COMMAND
 from talk import KEYS, PATHS, question, single
 
 from emulator import Emulator
 from emulator.engine.documented import compared_with_ours
-from emulator.recording.comparing import recorded_at
+from emulator.providers import PROVIDERS
+from emulator.recording.comparing import Recorded, as_text, compared, recorded_at
 from emulator.recording.wire_file import Segment, WireRecord, read, written
 
 CHUNK = {"id": "a", "choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}], "created": 1}
@@ -59,6 +61,16 @@ CASES: dict[str, tuple[WireRecord, int, list[tuple[str, str]]]] = {
     ),
     "no terminator": (stream(frame(CHUNK), end()), 1, [("error", "the event `data: [DONE]`")]),
     "another order": (stream(end(), frame(CHUNK), DONE), 1, [("error", "the chunk with finish")]),
+    "another order of members": (
+        stream(frame(dict(reversed(CHUNK.items()))), end(), DONE),
+        1,
+        [("error", "$")],
+    ),
+    "an order that came before, too": (
+        stream(frame(CHUNK), end(), frame({"created": 1, "id": "a"}), DONE),
+        1,
+        [("error", "the chunk without text")],  # which is new; what it holds has nothing to be compared with
+    ),
     "another status": (replace(OLD, status=500), 1, [("error", "status")]),
     "a new header": (
         replace(OLD, headers=(*OLD.headers, ("X-Request-Cost", "1"))),
@@ -91,8 +103,6 @@ def files(tmp_path: Path) -> Callable[[WireRecord, WireRecord], tuple[str, str]]
 def test_each_difference_has_its_tier_and_its_path(
     case: str, files: Callable[[WireRecord, WireRecord], tuple[str, str]]
 ) -> None:
-    from emulator.recording.comparing import compared, recorded_at
-
     wire, code, wanted = CASES[case]
     old, new = files(OLD, wire)
     result = compared(recorded_at(Path(old)), recorded_at(Path(new)))
@@ -108,8 +118,7 @@ def test_the_command_names_the_member_and_exits_with_1_for_errors_only(
     assert (text.returncode, github.returncode, as_json.returncode) == (1, 1, 1)
     assert text.stdout.splitlines() == [
         "new.wire",
-        "  error: $.created in the chunk with content was number and is string",
-        "  error: $.created in the chunk with finish was number and is string",
+        "  error: $.created in the chunk with content and the chunk with finish was number and is string",
         "",
         "1 answer compared: 2 errors.",
     ]
@@ -126,6 +135,47 @@ def test_the_command_names_the_member_and_exits_with_1_for_errors_only(
     }
     calm = diff(*files(OLD, CASES["a missing member"][0]))
     assert (calm.returncode, calm.stdout.splitlines()[-1]) == (0, "1 answer compared: 1 warning.")
+
+
+def test_an_order_counts_among_what_both_have_and_where_it_is_always_another(
+    files: Callable[[WireRecord, WireRecord], tuple[str, str]],
+) -> None:
+    old = stream(frame({"a": 1, "b": 1, "c": {"x": 1, "y": 1}, "d": 1}), DONE)
+    same = stream(frame({"new": 1, "a": 1, "c": {"x": 1, "z": 1, "y": 1}, "d": 1}), DONE)
+    assert "the order" not in diff(*files(old, same)).stdout
+    both = stream(frame({"a": 1, "b": 1}), frame({"b": 1, "a": 1}), DONE)
+    assert diff(*files(both, stream(frame({"b": 1, "a": 1}), DONE))).stdout == "1 answer compared: no difference.\n"
+    done = diff(*files(old, stream(frame({"a": 1, "c": {"y": 1, "x": 1}, "b": 1, "d": 1}), DONE)))
+    assert (done.returncode, done.stdout.splitlines()) == (
+        1,
+        [
+            "new.wire",
+            "  error: $ in the chunk without text had b, c and has c, b: the order has changed",
+            "  error: $.c in the chunk without text had x, y and has y, x: the order has changed",
+            "",
+            "1 answer compared: 2 errors.",
+        ],
+    )
+    args = [
+        stream(frame({"a": [{"functionCall": {"name": "f", "args": names}}]}), DONE)
+        for names in ({"x": 1, "y": 2}, {"y": "2", "x": 1}, {"z": None})
+    ]  # the model's own choice
+    assert {diff(*files(args[0], other)).stdout for other in args[1:]} == {"1 answer compared: no difference.\n"}
+
+
+def test_what_is_the_same_in_many_kinds_of_events_is_one_line_of_text() -> None:
+    def messages(**more: Any) -> WireRecord:
+        kinds = ("message_start", "content_block_delta", "message_delta", "message_stop")
+        return stream(*(b"event: %b\n" % kind.encode() + frame({"type": kind, **more}) for kind in kinds))
+
+    path = Path("new.wire")
+    old, new = (Recorded("", "Hi", number, path, messages(**more)) for number, more in ((1, {}), (2, {"x": 1})))
+    result = compared([old], [new])
+    assert as_text(result) == ("Hi (answer 2)\n  info: $.x in 4 kinds of events is new\n\n1 answer compared: 4 info.")
+    assert as_text(result, is_colored=True).splitlines()[:2] == [
+        "\x1b[1mHi (answer 2)\x1b[0m",
+        "  \x1b[36minfo\x1b[0m: $.x in 4 kinds of events is new",
+    ]
 
 
 def test_folders_are_compared_by_their_questions(tmp_path: Path) -> None:
@@ -194,6 +244,121 @@ def test_each_fact_that_is_contradicted_has_its_mark(provider: str, tmp_path: Pa
         "$.a_new_member": whole,
         "header x-request-id-of-theirs-request-id": "inferred",
     }
+
+
+Edit = tuple[bytes, bytes]
+CONSTANTS: dict[tuple[str, bool], list[tuple[Edit, str]]] = {
+    ("serevix", False): [
+        ((b'"object":"chat.completion"', b'"object":"completion"'),
+         'error: $.object was "chat.completion" and is "completion" [documented]'),
+        ((b'"role":"assistant"', b'"role":"model"'),
+         'error: $.choices[].message.role was "assistant" and is "model" [documented]'),
+        ((b'"finish_reason":"stop"', b'"finish_reason":"eos"'),
+         'error: $.choices[].finish_reason was "stop" and is "eos" [documented]'),
+        ((b'"role":"assistant","content":"Paris"', b'"content":"Paris","role":"assistant"'),
+         "error: $.choices[].message had role, content and has content, role: the order has changed [documented]"),
+    ],
+    ("serevix", True): [
+        ((b'"object":"chat.completion.chunk"', b'"object":"chunk"'),
+         'error: $.object in the chunk with content was "chat.completion.chunk" and is "chunk" [inferred]'),
+    ],
+    ("anthropic", True): [
+        ((b'"type":"text_delta"', b'"type":"text"'),
+         'error: $.delta.type in the event content_block_delta was "text_delta" and is "text" [public]'),
+        ((b'"stop_reason":"end_turn"', b'"stop_reason":"finished"'),
+         'error: $.delta.stop_reason in the event message_delta was "end_turn" and is "finished" [public]'),
+    ],
+    ("gemini", False): [
+        ((b'"role": "model"', b'"role": "assistant"'),
+         'error: $.candidates[].content.role was "model" and is "assistant" [public]'),
+    ],
+}  # fmt: skip
+"""What is changed in an answer to "Hi", and what `diff --documented` then says of it."""
+NO_FACTS: dict[str, Edit] = {
+    "an id": (b'"id":"', b'"id":"chatcmpl-of-theirs-'),
+    "a model": (b'"model":"deepseek-v3"', b'"model":"deepseek-v3-0324"'),
+    "a text": (b'"content":"Paris"', b'"content":"Rome"'),
+    "a count": (b'"completion_tokens":', b'"completion_tokens":1'),
+    "a time": (b'"created":1', b'"created":2'),
+    "another known reason": (b'"finish_reason":"stop"', b'"finish_reason":"length"'),
+}
+
+
+@pytest.fixture(scope="module")
+def paris(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, bool], Recorded]:
+    """A recorded answer of a provider that says Paris."""
+
+    def record(provider: str, is_stream: bool) -> Recorded:
+        folder = tmp_path_factory.mktemp("paris")
+        body = question(provider, "Hi", **({"stream": is_stream} if provider != "gemini" else {}))
+        with (
+            Emulator({"rules": [{"reply": {"content": "Paris"}}]}) as upstream,
+            recording(folder, {provider: upstream.url(provider)}) as running,
+        ):
+            single.post(running.url(provider) + PATHS[provider], json=body, headers=KEYS[provider])
+        (recorded,) = recorded_at(folder)
+        assert compared_with_ours([recorded]).rows == []
+        return recorded
+
+    return record
+
+
+def edited(recorded: Recorded, edit: Edit) -> Recorded:
+    old, new = edit
+    assert old in recorded.wire.body, recorded.wire.body
+    data = recorded.wire.body.replace(old, new)
+    return replace(recorded, wire=replace(recorded.wire, segments=(Segment(0.0, data),)))
+
+
+@pytest.mark.parametrize(("provider", "is_stream"), list(CONSTANTS))
+def test_a_fixed_value_or_an_order_of_ours_that_the_wire_contradicts_is_named(
+    provider: str, is_stream: bool, paris: Callable[[str, bool], Recorded]
+) -> None:
+    recorded = paris(provider, is_stream)
+    for edit, wanted in CONSTANTS[provider, is_stream]:
+        result = compared_with_ours([edited(recorded, edit)])
+        assert wanted in [f"{row.drift} [{row.mark}]" for row in result.rows]
+        assert result.has_errors
+        same = {row.drift.path for row in result.rows}  # in other events of a stream, too
+        assert len(same) == 1
+
+
+def test_what_a_request_an_account_or_a_moment_decides_is_no_fact(paris: Callable[[str, bool], Recorded]) -> None:
+    recorded = paris("serevix", False)
+    found = {
+        name: [str(row.drift) for row in compared_with_ours([edited(recorded, edit)]).rows]
+        for name, edit in NO_FACTS.items()
+    }
+    assert {name for name, drifts in found.items() if drifts} == set()
+
+
+def test_an_error_may_have_the_values_of_every_error_with_its_status(tmp_path: Path) -> None:
+    names = [name for name, row in PROVIDERS["openai"]().table.items() if row.status == 400]
+    assert len(names) > 2
+    scenario = {"rules": [{"match": {"prompt": name}, "error": name} for name in names]}
+    with Emulator(scenario) as upstream, recording(tmp_path, {"openai": upstream.url("openai")}) as running:
+        for name in names:
+            single.post(running.url("openai") + PATHS["openai"], json=question("openai", name), headers=KEYS["openai"])
+    found = recorded_at(tmp_path)
+    assert len(found) == len(names)
+    assert compared_with_ours(found).rows == []
+    wrong = edited(found[0], (b'"type":"invalid_request_error"', b'"type":"bad_request"'))
+    (row,) = compared_with_ours([wrong]).rows
+    assert str(row.drift) == 'error: $.error.type was "invalid_request_error" and is "bad_request"'
+
+
+@pytest.mark.parametrize("provider", list(PROVIDERS))
+def test_every_operation_of_the_emulator_agrees_with_itself(provider: str, tmp_path: Path) -> None:
+    """With a seed, a time and words of its own."""
+    rules = {"seed": 77, "rules": [{"reply": {"content": "Hello there.", "reasoning": "A greeting."}}]}
+    wanted = list(every_request(provider))
+    with Emulator(rules) as upstream, recording(tmp_path, {provider: upstream.url(provider)}, mode="all") as running:
+        for each in wanted:
+            url = running.url(provider) + each.path
+            single.request(each.method, url, json=each.body, headers=KEYS[provider], timeout=60)
+    found = recorded_at(tmp_path)
+    assert [str(row.drift) for row in compared_with_ours(found).rows] == []
+    assert len(found) > 1
 
 
 def test_a_documented_error_is_contradicted_as_documented(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def test_a_cassette_of_vcrpy_becomes_a_recording(tmp_path: Path) -> None:
     done = command("import", str(cassette), "--into", str(tmp_path / "out"))
     assert (done.returncode, done.stdout) == (0, f"{cassette}: 2 answers from vcr into {tmp_path / 'out'}\n")
     assert done.stderr == (
-        f"{cassette}: left out: example.com is the host of no provider: --provider NAME says whose it is\n"
+        f"{cassette}: left out: example.com is not the host of any provider: name one with --provider NAME\n"
     )
     assert [answer.content for answer in asked(tmp_path / "out", 2)] == [first, second]
     assert b"secret-cookie" not in everything_in(tmp_path / "out")
@@ -102,7 +102,7 @@ def test_fixtures_and_lines_become_rules_with_what_was_left_out(tmp_path: Path) 
     wrong.write_text("[]")
     failed = command("import", str(wrong))
     assert failed.returncode == 2
-    assert failed.stderr.startswith(f"{wrong}: this is no file that can be imported.")
+    assert failed.stderr.startswith(f"{wrong}: the format of this file is not recognized.")
 
 
 def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Path) -> None:
@@ -116,8 +116,8 @@ def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Pat
         "fixtures": [{"match": {"userMessage": "Hi"}, "response": {"content": "Hello"}}]
     }
     assert aimock.stderr == (
-        "aimock cannot say: Hi: match.recorded: the prompt stands for the whole request; "
-        "wire: the bytes and their moments\n"
+        "aimock can't express: Hi: match.recorded: only the prompt is matched, not the whole request; "
+        "wire: the exact bytes and times\n"
     )
     (mapping,) = json.loads(wiremock.stdout)["mappings"]
     assert mapping["request"] == {
@@ -127,3 +127,42 @@ def test_a_recording_is_exported_and_what_cannot_be_said_is_listed(tmp_path: Pat
     }
     assert (mapping["response"]["status"], mapping["response"]["body"]) == (200, answer.text)
     assert wiremock.stderr == ""
+
+
+def test_a_line_that_is_not_json_is_named_and_one_without_messages_is_left_out(tmp_path: Path) -> None:
+    text = "two\u2028lines"  # which JSON may hold as it is
+    messages = [*BODY["messages"], {"role": "assistant", "content": text}]
+    good = json.dumps({"messages": messages}, ensure_ascii=False)
+    lines = tmp_path / "train.jsonl"
+    lines.write_text(f'{good}\n\n{{"prompt": "old"}}\n')
+    done = command("import", str(lines), "--into", str(tmp_path / "out"))
+    assert (done.returncode, done.stderr) == (0, f"{lines}: left out: line 3: it has no `messages`\n")
+    assert asked(tmp_path / "out")[0].json()["choices"][0]["message"]["content"] == text
+    lines.write_text(f"{good}\n  oops\n")
+    done = command("import", str(lines), "--into", str(tmp_path / "no"))
+    assert (done.returncode, done.stderr) == (2, f"{lines}:2:3: this is not JSON: Expecting value.\n")
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_request_that_its_provider_would_refuse_is_still_named_by_its_prompt(tmp_path: Path) -> None:
+    """Browsers leave out headers in archives, and so do the settings of vcrpy."""
+    body = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+    row: dict[str, Any] = {
+        "request": {"method": "POST", "uri": "https://api.anthropic.com/v1/messages", "body": json.dumps(body)},
+        "response": {"status": {"code": 200}, "headers": {}, "body": {"string": '{"type":"message","content":[]}'}},
+    }
+    cassette = tmp_path / "cassette.yaml"
+    cassette.write_text(yaml.safe_dump({"interactions": [{**row, "request": {**row["request"], "headers": {}}}]}))
+    assert command("import", str(cassette), "--into", str(tmp_path / "out")).returncode == 0
+    (file,) = (tmp_path / "out").glob("*.yaml")
+    assert yaml.safe_load(file.read_text())["rules"][0]["name"] == "Hi"
+
+
+def test_a_recording_without_a_prompt_is_no_fixture_of_aimock(tmp_path: Path) -> None:
+    """It would answer everything."""
+    with Emulator() as upstream, recording(tmp_path, {"openai": upstream.url("openai")}) as running:
+        single.get(running.url("openai") + "/v1/models", headers=KEY)
+    done = command("export", str(tmp_path), "--to", "aimock")
+    assert json.loads(done.stdout) == {"fixtures": []}
+    assert "GET /v1/models: match.recorded" in done.stderr
+    assert "a recorded request without a prompt" in done.stderr

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import stat
 import sys
 import threading
@@ -22,6 +23,9 @@ from talk import KEYS, PATHS, question
 from emulator import Emulator
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
+from emulator.scenario.sources import load
+from emulator.server.keeping import Counts
+from emulator.server.writers import packed, serve
 
 SSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 STREAMS = 60
@@ -80,7 +84,58 @@ def test_the_same_question_gets_its_answers_in_turn(tmp_path: Path) -> None:
         missing = post(replay.url("serevix") + "/v1/chat/completions", {**ASKED, "temperature": 0.5})
     assert [each["choices"][0]["message"]["content"] for each in answers] == ["one", "two", "three"]
     assert missing.status_code == 404
-    assert "it is another request than the recorded one" in missing.text
+    assert missing.json()["error"]["message"].splitlines()[1:] == [
+        "  Capital of France?: the request differs from the recorded one: "
+        "temperature is 0.5, which is not in the recording"
+    ]
+
+
+def test_a_missing_recording_is_explained_by_what_differs_from_the_nearest_one(tmp_path: Path) -> None:
+    def body(text: str, **members: Any) -> dict[str, Any]:
+        return {**ASKED, "messages": [{"role": "user", "content": text}], **members}
+
+    key = "sk-real-key-1234567890"
+    with (
+        Emulator({"rules": [{"reply": {"content": "Yes"}}]}) as upstream,
+        recording(tmp_path, {"serevix": upstream.url("serevix")}) as running,
+    ):
+        for asked_for in (body("Far", seed=7, stop=["a", "b"], user="u"), body(f"Near {key}", max_tokens=5)):
+            post(running.url("serevix") + "/v1/chat/completions", asked_for)
+    with Emulator(str(tmp_path), unmatched="error") as replay:
+        url = replay.url("serevix") + "/v1/chat/completions"
+        missing = post(url, body(f"Nearer {key}")).json()["error"]["message"]
+        (file,) = tmp_path.glob("*far*.yaml")
+    assert missing.splitlines() == [
+        "No rule matches this serevix request. Rules tried:",
+        "  Near [redacted]: the request differs from the recorded one: "
+        "messages[0].content is 'Nearer [redacted]', recorded was 'Near [redacted]'; there is no max_tokens, "
+        "recorded was 5",
+        "  Far: the request differs from the recorded one: messages[0].content is 'Nearer [redacted]', recorded was "
+        "'Far'; there is no seed, recorded was 7; there is no stop, recorded was ['a', 'b']; and 1 more difference",
+    ]
+    file.write_text(file.read_text().replace("content: 'Yes'", "content: 'No'"))
+    with Emulator(str(file), unmatched="error") as replay:  # an edited answer has no request beside it
+        missing = post(replay.url("serevix") + "/v1/chat/completions", ASKED).json()["error"]["message"]
+    assert "  Far: the request differs from the recorded one: its digest is " in missing
+
+
+@pytest.mark.parametrize(
+    "character", ["\u2028", "\u2029", "\x85", "\ufeff", "\x07", "\x7f", "\xa0", "\r", "\u200b", "😀"]
+)
+def test_an_answer_may_hold_any_character(character: str, tmp_path: Path) -> None:
+    texts = [f"a{character}b", f"{character}a\n {character}\nb{character}"]
+    rules = [{"match": {"prompt": {"equals": text}}, "reply": {"content": text}} for text in texts]
+    with Emulator({"rules": rules}) as upstream, recording(tmp_path, {"serevix": upstream.url("serevix")}) as running:
+        for text in texts:
+            post(
+                running.url("serevix") + "/v1/chat/completions",
+                {**ASKED, "messages": [{"role": "user", "content": text}]},
+            )
+    loaded = load(str(tmp_path)).scenario.rules
+    assert [rule.reply.content for rule in loaded if rule.reply is not None] in (
+        texts,
+        texts[::-1],
+    )  # by the names of files
 
 
 def test_an_edited_reply_answers_as_it_is_written(tmp_path: Path) -> None:
@@ -137,7 +192,7 @@ def test_a_stream_that_broke_passes_on_and_is_kept_only_when_asked_for(ending: s
             post(running.url("serevix") + "/v1/chat/completions", ASKED)
         assert len(list(folder.glob("*.yaml"))) == keeps
         (line,) = running.said
-        assert line.startswith("kept although it is not whole" if keeps else "not recorded")
+        assert line.startswith("kept, but incomplete" if keeps else "not recorded")
     with Emulator(str(folder), unmatched="error") as replay, pytest.raises(httpx.TransportError):
         post(replay.url("serevix") + "/v1/chat/completions", ASKED)
 
@@ -151,16 +206,17 @@ def test_what_is_no_http_passes_through_as_it_is(tmp_path: Path) -> None:
         client.send(b"GET /serevix/v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
         assert client.read_exactly(17) == b"SSH-2.0-nothing\r\n"
         assert client.read() == b""
-    assert running.said[0].startswith("not recorded: serevix GET /v1/models: it is no HTTP")
+    assert running.said[0].startswith("not recorded: serevix GET /v1/models: it is not valid HTTP")
 
 
-def test_an_upstream_that_is_not_there_is_a_502(tmp_path: Path) -> None:
+def test_an_upstream_that_is_not_there_is_a_502_and_said_once(tmp_path: Path) -> None:
     server = ByteServer()
     server.close()
     with recording(tmp_path, {"serevix": server.url}) as running:
-        answer = post(running.url("serevix") + "/v1/chat/completions", ASKED)
-    assert answer.status_code == 502
-    assert "cannot be reached" in answer.text
+        answers = [post(running.url("serevix") + "/v1/chat/completions", ASKED) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [502] * 3
+    assert all("cannot be reached" in answer.text for answer in answers)
+    assert running.said == [f"{server.url} cannot be reached: Connection refused."]
     assert list(tmp_path.glob("*.yaml")) == []
 
 
@@ -250,6 +306,55 @@ def test_a_recorder_killed_in_the_middle_leaves_what_was_whole_and_no_half_file(
         assert post(replay.url("serevix") + "/v1/chat/completions", ASKED).content == whole
 
 
+def test_the_writer_takes_over_at_once_what_it_has_no_time_to_write_yet() -> None:
+    """What is still in the recorder would be lost if it were killed."""
+    near, far = socket.socketpair()
+    may_work, worked = threading.Event(), []
+
+    class Slow:
+        counts = Counts()
+
+        def work(self, asked: Any, tape: Any, upstream: str, note: Any) -> None:
+            assert may_work.wait(60)
+            worked.append((asked, len(tape)))
+
+    thread = threading.Thread(target=serve, args=(far, Slow()))
+    thread.start()
+    near.settimeout(60)
+    for number in range(100):
+        near.sendall(packed((number, number, b"x" * 100_000, "")))  # blocks where nobody takes it
+    near.shutdown(socket.SHUT_WR)
+    assert worked == []
+    may_work.set()
+    thread.join(60)
+    near.close()
+    far.close()
+    assert worked == [(number, 100_000) for number in range(100)]
+
+
+def test_the_banner_says_what_is_recorded_from_where_and_how_to_use_it(tmp_path: Path) -> None:
+    folder = tmp_path / "my recordings"
+    running = command("--provider", "anthropic", "--into", str(folder), "--log", "off")
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.stdout is not None
+    out = running.process.stdout.read()  # with what is in its buffer
+    _, err = running.process.communicate(timeout=30)
+    url = f"http://127.0.0.1:{running.port}"
+    assert (running.first_line + out).splitlines() == [
+        f"The emulator is listening on {url}. Press Ctrl-C to stop it.",
+        "",
+        "Recording Anthropic",
+        "  upstream  https://api.anthropic.com",
+        f"  folder    {folder}  (mode new: replays what is there, records everything else)",
+        f"  base URL  {url}/anthropic",
+        "  SDK       for Anthropic's SDKs: base_url is the provider's own URL",
+        "  auth      x-api-key: <your own key, which no file will hold>",
+        f"  replay    emulator serve --strict --scenario '{folder}'",
+        f"  live page {url}/__emulator/",
+    ]
+    assert err == f"{folder}: no requests.\n"
+
+
 def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
     done = processes.run(
         [*COMMAND, "record", "--provider", "serevix", "--host", "0.0.0.0", "--into", str(tmp_path)],
@@ -258,7 +363,7 @@ def test_a_recorder_listens_on_loopback_only(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 2
-    assert done.stderr == "--host 0.0.0.0: a recorder listens on loopback only, such as 127.0.0.1.\n"
+    assert done.stderr == "--host 0.0.0.0: a recorder listens only on loopback addresses, such as 127.0.0.1.\n"
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs a file system with a size limit")
@@ -306,7 +411,7 @@ def test_an_upstream_that_is_not_trusted_gets_nothing_and_the_message_says_what_
     answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="")
     assert answer.status_code == 502
     assert "is not trusted: " in answer.text
-    assert "name that authority's file in SSL_CERT_FILE." in err
+    assert "set SSL_CERT_FILE to that authority's file." in err
     assert list((tmp_path / "out").glob("*.yaml")) == []
 
 

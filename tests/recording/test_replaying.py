@@ -14,6 +14,7 @@ from talk import KEYS
 from emulator import Emulator
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
+from emulator.recording.wire_file import read
 
 PATH = "/serevix/v1/chat/completions"
 WORDS = ["One ", "two ", "three ", "four."]
@@ -83,10 +84,48 @@ def test_moments_are_scaled_or_paced_anew_by_tokens(recorded: Path) -> None:
             moments[speed] = planned(replay)
     assert moments[4.0] == pytest.approx([moment / 4 for moment in moments[1.0]])
     with Emulator(beside(recorded, segments="events", pace={"ttft": 0.2, "tokens_per_second": 100})) as replay:
-        assert b"".join(chunks(replay)) == b"".join(EVENTS)  # the last two are due together
+        assert chunks(replay) == tuple(EVENTS)  # also the last two, which are due together
         due = planned(replay)
     assert due == pytest.approx([0.21, 0.23, 0.25, 0.27, 0.27])  # each word is two tokens
     assert moments[1.0] != due
+
+
+@pytest.mark.parametrize("pace", [{}, {"ttft": 0}, {"tokens_per_second": 1e6}, {"ttft": 0.05}], ids=str)
+def test_what_is_due_together_stays_apart_as_it_was_recorded(pace: dict[str, float], recorded: Path) -> None:
+    body = b"".join(EVENTS)
+    for segments, wanted in (("original", (body[:20], body[20:150], body[150:])), ("events", tuple(EVENTS))):
+        with Emulator(beside(recorded, segments=segments, **({"pace": pace} if pace else {})), speed=1e6) as replay:
+            assert chunks(replay) == wanted
+
+
+@pytest.mark.parametrize("framing", ["close", "length", "chunks with trailers"])
+def test_a_stream_paced_anew_keeps_its_framing_and_its_trailers(framing: str, tmp_path: Path) -> None:
+    body, head = b"".join(EVENTS), b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+    sent = {
+        "close": [head + b"\r\n", *EVENTS],
+        "length": [head + b"content-length: %d\r\n\r\n" % len(body), *EVENTS],
+        "chunks with trailers": [
+            head + b"transfer-encoding: chunked\r\ntrailer: x-ratelimit-remaining\r\n\r\n",
+            *map(chunk, EVENTS),
+            b"0\r\nx-ratelimit-remaining: 7\r\n\r\n",
+        ],
+    }[framing]
+    with byte_server(sent) as upstream, recording(tmp_path / "recordings", {"serevix": upstream.url}) as running:
+        httpx.post(running.url("serevix") + "/v1/chat/completions", json=ASKED, headers=KEYS["serevix"])
+    (file,) = (tmp_path / "recordings/wire").iterdir()
+    with Emulator(beside(tmp_path, segments="events", pace={"ttft": 0.05, "tokens_per_second": 100})) as replay:
+        with Connection(replay.port) as client:
+            data = json.dumps(ASKED).encode()
+            line = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-type: application/json\r\n"
+            client.send(f"{line}content-length: {len(data)}\r\nconnection: close\r\n\r\n".encode() + data)
+            raw, _ = client.read_rest()
+        due = planned(replay)
+    answer, _, rest = raw.partition(b"\r\n\r\n")
+    wanted = {"close": body, "length": body}.get(framing) or b"".join(map(chunk, EVENTS)) + sent[-1]
+    assert rest == wanted
+    assert (b"content-length: %d" % len(body) in answer) == (framing == "length")
+    assert read(file).framing == framing.partition(" ")[0]
+    assert due[0] == pytest.approx(0.06)  # two tokens
 
 
 def test_faults_strike_what_is_replayed(recorded: Path) -> None:

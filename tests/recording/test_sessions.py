@@ -21,7 +21,8 @@ SCENARIO = {"rules": [{"reply": {"content": "Bonjour"}}]}
 
 
 def test_run_records_and_then_replays(tmp_path: Path) -> None:
-    program = ASK.replace("URL", "os.environ['OPENAI_BASE_URL'].replace('serevix', 'openai').removesuffix('/v1')")
+    """The variables lead to who is recorded, or was."""
+    program = ASK.replace("URL", "os.environ['OPENAI_BASE_URL'].removesuffix('/v1')")
     with Emulator(SCENARIO) as upstream:
         options = ("--record", str(tmp_path / "out"), "--upstream", f"openai={upstream.url('openai')}")
         first = python(program, *options)
@@ -72,3 +73,4 @@ def test_a_test_records_beside_itself_and_replays(pytester: pytest.Pytester, mon
     next(folder.glob("*.yaml")).unlink()
     missing = pytester.runpytest_inprocess("--emulator-record=none")
     missing.assert_outcomes(failed=1)
+    missing.stdout.fnmatch_lines(["*nothing is recorded yet: mode `new` records it*"])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import signal
 import socket
@@ -16,13 +17,15 @@ import pytest
 from crowd import stream, streams
 from recording_server import Command, command
 from served import COMMAND, served
+from stamped import delays, stamped_upstream
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 WORDS = "word " * 100
 PATH = "/serevix/v1/chat/completions"
 ROUNDS, PAIRS, QUIET = 16, 250, 5
 """Each round asks so many times on either way; those rounds count in which the upstream itself was quickest."""
-MAX_ADDED = 0.002
+MAX_ADDED = 2.0
+"""Milliseconds."""
 STREAMS = 200
 
 
@@ -38,17 +41,16 @@ class Line:
         self.socket = socket.create_connection(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def ask(self, body: bytes) -> tuple[float, float]:
-        """The seconds to the first byte of the answer, and to the last."""
+    def ask(self, body: bytes) -> float:
+        """The milliseconds to the last byte of the answer."""
         head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer k\r\ncontent-type: application/json\r\n"
         request = f"{head}content-length: {len(body)}\r\n\r\n".encode() + body
         start = time.perf_counter()
         self.socket.sendall(request)
         data = self.socket.recv(1 << 20)
-        first = time.perf_counter() - start
         while not is_whole(data):
             data += self.socket.recv(1 << 20)
-        return first, time.perf_counter() - start
+        return (time.perf_counter() - start) * 1000
 
 
 def is_whole(data: bytes) -> bool:
@@ -89,9 +91,8 @@ def upstream(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def recorder(folder: Path, port: int) -> Iterator[Command]:
+def recorder(folder: Path, url: str) -> Iterator[Command]:
     """`emulator record`, which ends well."""
-    url = f"http://127.0.0.1:{port}/serevix"
     running = command("--provider", "serevix", "--upstream", url, "--into", str(folder / "out"), "--log", "off")
     try:
         yield running
@@ -101,20 +102,37 @@ def recorder(folder: Path, port: int) -> Iterator[Command]:
     assert running.process.returncode == 0, running.errors
 
 
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Upstream, recorder with its writer, and client share the machine's cores with nothing else, where the system
+    allows that: the delays are those of the recorder, not those of whatever else is running here."""
+    before, usual = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))
+    except PermissionError:
+        print("no real-time priority: other programs count, too")
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, before, usual)
+
+
 @pytest.mark.parametrize("background", [0, 50], ids=["alone", "beside 50 streams"])
-@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
-def test_the_recorder_adds_less_than_two_milliseconds(is_stream: bool, background: int, tmp_path: Path) -> None:
-    with upstream(tmp_path) as port, recorder(tmp_path, port) as recording:
+def test_the_recorder_adds_less_than_two_milliseconds_to_a_whole_answer(background: int, tmp_path: Path) -> None:
+    url = "http://127.0.0.1:{}/serevix"
+    with undisturbed(), upstream(tmp_path) as port, recorder(tmp_path, url.format(port)) as recording:
         lines = {"direct": Line(port), "through": Line(recording.port)}
         stop = threading.Event()
         crowd = threading.Thread(target=lambda: asyncio.run(keep_streaming(recording.port, background, stop)))
         crowd.start()
-        rounds: list[dict[str, list[tuple[float, float]]]] = []
+        rounds: list[dict[str, list[float]]] = []
         try:
             for number in range(-1, ROUNDS):  # the first warms everything up
-                taken: dict[str, list[tuple[float, float]]] = {"direct": [], "through": []}
+                taken: dict[str, list[float]] = {"direct": [], "through": []}
                 for pair in range(PAIRS):
-                    body = question(f"{number} {pair}", is_stream=is_stream)
+                    body = question(f"{number} {pair}", is_stream=False)
                     for name in sorted(lines, reverse=bool(pair % 2)):
                         taken[name].append(lines[name].ask(body))
                 rounds += [taken] if number >= 0 else []
@@ -123,23 +141,37 @@ def test_the_recorder_adds_less_than_two_milliseconds(is_stream: bool, backgroun
             crowd.join(60)
             for line in lines.values():
                 line.socket.close()
-    rounds.sort(key=lambda taken: percentile([whole for _, whole in taken["direct"]], 0.99))
-    found = []
-    for place, what in enumerate(("first byte", "last byte")):
-        direct, through = (
-            [times[place] for taken in rounds[:QUIET] for times in taken[name]] for name in ("direct", "through")
+    rounds.sort(key=lambda taken: percentile(taken["direct"], 0.99))
+    direct, through = ([each for taken in rounds[:QUIET] for each in taken[name]] for name in ("direct", "through"))
+    assert added("whole answers", direct, through) < MAX_ADDED
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_recorder_adds_less_than_two_milliseconds_to_each_event_of_a_stream(count: int, tmp_path: Path) -> None:
+    """From the moment at which the upstream's socket got an event to the one at which the client had read it, over the
+    recorder and without it, in the same seconds; the recordings are written meanwhile."""
+    with undisturbed(), stamped_upstream() as port, recorder(tmp_path, f"http://127.0.0.1:{port}") as recording:
+        rounds = [delays({"direct": port, "through": recording.port}, count, 4.0) for _ in range(1 + QUIET)][1:]
+    direct, through = ([each for taken in rounds for each in taken[name]] for name in ("direct", "through"))
+    assert added(f"events of {count} streams of 50 tokens/s", direct, through) < MAX_ADDED
+
+
+def added(what: str, direct: list[float], through: list[float]) -> float:
+    """The milliseconds by which one of a hundred is later over the recorder than one is usually without it."""
+    shown = [percentile(times, share) for times in (direct, through) for share in (0.5, 0.99, 0.999)]
+    print(
+        "{}: direct p50 {:.2f} p99 {:.2f} p99.9 {:.2f} ms, through the recorder {:.2f}, {:.2f} and {:.2f} ms".format(
+            what, *shown
         )
-        added = [percentile(through, share) - percentile(direct, share) for share in (0.5, 0.99)]
-        found.append(added[1])
-        shown = [percentile(times, share) * 1000 for times in (direct, through) for share in (0.5, 0.99)]
-        print("{}: direct p50 {:.2f} p99 {:.2f} ms, through the recorder {:.2f} and {:.2f} ms".format(what, *shown))
-        print(f"  added p50 {added[0] * 1000:.2f}, p99 {added[1] * 1000:.2f} ms")
-    assert max(found) < MAX_ADDED
+    )
+    found = percentile(through, 0.99) - percentile(direct, 0.5)
+    print(f"  p99 less the direct p50: {found:.2f} ms, less the direct p99: {shown[4] - shown[1]:.2f} ms")
+    return found
 
 
 def test_two_hundred_streams_at_once_are_recorded_without_loss(tmp_path: Path) -> None:
     with upstream(tmp_path) as port:
-        with recorder(tmp_path, port) as recording:
+        with recorder(tmp_path, f"http://127.0.0.1:{port}/serevix") as recording:
             answers = asyncio.run(streams(recording.port, STREAMS, "slowly"))
         assert f"{STREAMS} recorded." in recording.errors
         direct = asyncio.run(streams(port, STREAMS, "slowly"))

@@ -79,7 +79,7 @@ def test_a_baseline_hides_what_is_known(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "known.json"
     file.write_text(run("verdict", client.namespace.origin, "--json")[1])
     code, out, _ = run("verdict", client.namespace.origin, "--baseline", str(file))
-    assert (code, "1 known from the baseline" in out) == (0, True)
+    assert (code, "1 omitted: in the baseline" in out) == (0, True)
     client.namespace.faults.next("truncate:after_tokens=2")
     piece = client.text(client.post("New"))
     client.post([user("New"), assistant(piece), user("Go on")])
@@ -93,7 +93,7 @@ def test_a_baseline_names_what_is_gone(client: Client, tmp_path: Path) -> None:
     file.write_text(run("verdict", client.namespace.origin, "--json")[1])
     client.http.delete(f"{client.namespace.origin}/__emulator/journal")
     code, out, _ = run("verdict", client.namespace.origin, "--baseline", str(file))
-    assert (code, "gone since the baseline: retry_after_ignored" in out) == (0, True)
+    assert (code, "no longer found since the baseline: retry_after_ignored" in out) == (0, True)
 
 
 def test_junit(client: Client) -> None:
@@ -128,9 +128,9 @@ def test_github(client: Client) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("{", "journal.jsonl:1: this is no JSON."),
-        ('{"number": 1}', "journal.jsonl:1: this is no exchange, or not all of it: path is missing."),
-        ("[]", "journal.jsonl:1: this is no exchange"),
+        ("{", "journal.jsonl:1: this is not JSON."),
+        ('{"number": 1}', "journal.jsonl:1: this is not a complete exchange: path is missing."),
+        ("[]", "journal.jsonl:1: this is not a complete exchange"),
     ],
 )
 def test_what_is_no_journal(text: str, message: str, tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_no_server_and_no_file(tmp_path: Path) -> None:
     code, _, err = run("verdict", "http://127.0.0.1:9")
     assert (code, err.startswith("There is no server at http://127.0.0.1:9: ")) == (2, True)
     code, _, err = run("verdict", str(tmp_path / "gone.jsonl"))
-    assert (code, "cannot be read: No such file" in err) == (2, True)
+    assert (code, "can't be read: No such file" in err) == (2, True)
 
 
 RETRIES = """

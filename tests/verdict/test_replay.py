@@ -115,4 +115,4 @@ def test_what_is_no_run(text: str, tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(text)
     code, out, err = run("replay", str(path))
-    assert (code, out, err) == (2, "", f"{path} is no saved run. Save one with: emulator verdict --save {path}\n")
+    assert (code, out, err) == (2, "", f"{path} is not a saved run. Save one with: emulator verdict --save {path}\n")

@@ -1,9 +1,13 @@
-"""Valid values for a JSON Schema: what a model with structured output, or one that calls a tool, would have written.
+"""Generates valid values for a JSON Schema, as a model with structured output or tool calls would write them.
 
-patterns     strings for a regular expression         names      what a property of a given name usually holds
-ecma         JavaScript's expressions as Python's     scalars    numbers and strings within bounds
-references   where references lead                    merging    two schemas as one
-validity     whether a value is valid                 making     the search, over all of them
+patterns     strings for a regular expression
+ecma         JavaScript's regular expressions in Python's syntax
+names        typical values for the name of a property
+scalars      numbers and strings within bounds
+references   resolves references
+merging      two schemas as one
+validity     checks whether a value is valid
+making       the search that uses all of them
 """
 
 from emulator.generation.instances.making import UnsatisfiableSchema, instance

@@ -1,6 +1,6 @@
-"""Regular expressions as JavaScript writes them, in the words of Python's parser.
+"""Translates JavaScript's regular expressions for Python's parser.
 
-`\\p{…}` has no equal there: each becomes one character of a private plane, which stands for a test.
+`\\p{…}` has no equivalent there, so each one becomes a private-use character that represents a test.
 """
 
 import re
@@ -11,7 +11,7 @@ from emulator.generation.instances.search import Miss
 
 Test = Callable[[str], bool]
 FIRST = 0x10F000
-"""The first of the private characters."""
+"""The first private-use character."""
 ESCAPE = re.compile(r"\\(?:c(?P<control>[A-Za-z])|(?P<negated>[pP])\{(?P<name>[^{}]*)\}|u\{(?P<code>[0-9A-Fa-f]+)\}"
                     r"|u(?P<high>[dD][89abAB][0-9A-Fa-f]{2})\\u(?P<low>[dD][c-fC-F][0-9A-Fa-f]{2})|(?P<other>.))"
                     r"|\(\?<(?![=!])", re.DOTALL)  # fmt: skip
@@ -28,7 +28,7 @@ SCRIPTS: Mapping[str, str] = {
 
 
 def translated(source: str) -> tuple[str, dict[int, Test]]:
-    """The expression for Python, and the tests that its private characters stand for. Raises Miss."""
+    """Returns the expression for Python, and the tests that its private-use characters represent. Raises Miss."""
     tests: dict[int, Test] = {}
 
     def replacement(match: re.Match[str]) -> str:
@@ -40,9 +40,9 @@ def translated(source: str) -> tuple[str, dict[int, Test]]:
             return chr(code)
         if match["code"]:
             return f"\\U{int(match['code'], 16):08x}"
-        if match["high"]:  # two halves of one character
+        if match["high"]:  # a surrogate pair
             return f"\\U{0x10000 + (int(match['high'], 16) - 0xD800) * 1024 + int(match['low'], 16) - 0xDC00:08x}"
-        return match[0] if match["other"] else "(?P<"  # JavaScript writes a named group without the P
+        return match[0] if match["other"] else "(?P<"  # JavaScript's named groups have no P
 
     return ESCAPE.sub(replacement, source), tests
 

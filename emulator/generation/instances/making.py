@@ -1,11 +1,13 @@
-"""The search for a value: at each place of the schema choose a branch and a type, make a value, check it, or try again.
+"""The search for a value: at each place in the schema, choose a branch and a type, make a value, check it, or try
+again.
 
-All chance is drawn from the seed and the place in the value, so a property keeps its value when another is added. A try
-that fails moves on to the next branch; a place that failed for good says so to the place above, which tries it no more.
+All random choices depend on the seed and the place in the value, so a property keeps its value when another one is
+added. A failed attempt moves on to the next branch. If a place has finally failed, the place above it stops trying.
 """
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
@@ -26,21 +28,25 @@ from emulator.generation.instances.names import WORDS
 from emulator.generation.instances.patterns import pattern_of
 from emulator.generation.instances.references import REFERENCES, JsonSchema
 from emulator.generation.instances.scalars import make_number, make_string
-from emulator.generation.instances.search import Exhausted, Fuel, Miss
+from emulator.generation.instances.search import NO_VALUE, Exhausted, Fuel, Miss
 from emulator.generation.instances.validity import SchemaDocument, frozen, is_writable
 
 T = TypeVar("T")
 Seed = int | str
 RECURSIONS = 3
-"""How often one reference may occur on the way from the root to a value: trees of at most four levels."""
-DEEPEST = 60
-WIDEST = 1_000
-"""Items of an array, and properties of an object."""
+"""How often a reference may occur between the root and a value, so that trees have at most four levels."""
+MAX_DEPTH = 60
+MAX_WIDTH = 1_000
+"""The maximum number of items in an array, and of properties in an object."""
 PLENTY = 200
-"""Values after which only what is required is made."""
+"""After this many values, only required ones are made."""
 TRIES = 24
+MAX_GUESSED = 3
+"""With more `if`s at a place than this, a guess at which of them hold is seldom right, so they are settled at once."""
 PRESENCE = (0.9, 1.0, 0.5, 0.0)
-"""The chance of an optional property, by attempt: so `not`, `oneOf` and `maxProperties` are met sooner or later."""
+"""The probability of an optional property, by attempt; it varies so that `not`, `oneOf` and `maxProperties` are met
+sooner or later.
+"""
 KINDS = {
     "object": ("properties", "required", "additionalProperties", "patternProperties", "minProperties", "propertyNames"),
     "array": ("items", "prefixItems", "contains", "minItems", "uniqueItems"),
@@ -53,13 +59,13 @@ KINDS = {
 
 
 class UnsatisfiableSchema(EmulatorError):
-    """No value was found: none exists, or the schema is malformed, or it asks for more than the emulator makes."""
+    """No value was found: none exists, the schema is malformed, or it asks for more than the emulator can make."""
 
 
 def instance(schema: JsonSchema, seed: Seed, fuel: Fuel | None = None) -> Any:
-    """A JSON value that is valid under the schema: always the same one for the same seed.
+    """Returns a JSON value that is valid under the schema, always the same one for the same seed.
 
-    Properties come in the order of the schema. Raises UnsatisfiableSchema, which says where and why.
+    Properties have the order of the schema. Raises UnsatisfiableSchema, which says where and why.
     """
     fuel = fuel or Fuel()
     maker = _Maker(fuel, seed)
@@ -70,7 +76,7 @@ def instance(schema: JsonSchema, seed: Seed, fuel: Fuel | None = None) -> Any:
         try:
             return maker.make(schema, place)
         except Exhausted:
-            maker.made = PLENTY + 1  # the least that is valid may still be found
+            maker.made = PLENTY + 1  # a minimal value may still be found
             fuel.refill(reserve)
             return maker.make(schema, place)
     except Miss as miss:
@@ -81,7 +87,7 @@ def instance(schema: JsonSchema, seed: Seed, fuel: Fuel | None = None) -> Any:
     except RecursionError:
         raise UnsatisfiableSchema(f"The schema nests too deeply at {_short(maker.where)}") from None
     except (TypeError, ValueError, AttributeError, ArithmeticError, LookupError) as error:
-        # Some keyword has an argument that the draft forbids; to check each beforehand would repeat the draft here.
+        # A keyword has an argument that the draft forbids; checking each one beforehand would repeat the draft here.
         raise UnsatisfiableSchema(f"The schema is malformed at {_short(maker.where)}: {error}") from error
 
 
@@ -90,29 +96,31 @@ class Place:
     """Where the search is."""
 
     pointer: str = "#"
-    """In the schema."""
+    """The place in the schema."""
     path: str = ""
-    """In the value, with the attempts on the way: what chance is drawn from."""
+    """The place in the value, with the attempts on the way there, from which random choices are derived."""
     name: str = ""
-    """The property that holds the value, or the array that it is in."""
+    """The property that holds the value, or the array that contains it."""
     refs: tuple[str, ...] = ()
     """The references that led here."""
     scope: tuple[str, ...] = ("",)
     """The resources that led here, for dynamic references."""
     level: int = 0
     turn: int | None = None
-    """The number of the item among others that must all differ."""
+    """The number of the item, if all items must differ."""
 
     def inside(self, step: str, key: str | int, name: str) -> "Place":
-        """The place of a part of the value."""
+        """Returns the place of a part of the value."""
         return Place(f"{self.pointer}/{step}", f"{self.path}/{key}", name, self.refs, self.scope, self.level + 1)
 
 
 class _Choices:
-    """Which branch to take at each fork of one place: the attempts go through all combinations, mixed with chance."""
+    """Which branch to take at each fork of a place: attempts go through all combinations, mixed with random ones."""
 
-    def __init__(self, seed: Seed, place: Place, attempt: int, fuel: Fuel) -> None:
-        self.fuel = fuel
+    def __init__(
+        self, seed: Seed, place: Place, attempt: int, fuel: Fuel, holding: frozenset[int] | None = None
+    ) -> None:
+        self.fuel, self.holding = fuel, holding
         self.seed, self.path, self.attempt = seed, place.path, attempt
         self.rest = attempt // 2 if attempt % 2 == 0 else None
         self.forks = 0
@@ -120,9 +128,18 @@ class _Choices:
         self.scope = list(place.scope)
         self.refs: list[str] = []
         """The references that were followed at this place."""
+        self.conditions: list[JsonSchema] = []
+        """The `if`s at this place. `holding` has the ids of those that are taken to hold; None: chance decides."""
+
+    def branch(self, condition: JsonSchema, then: JsonSchema, otherwise: JsonSchema) -> JsonSchema:
+        """Returns what has to hold besides at an `if`."""
+        self.conditions.append(condition)
+        if self.holding is None:
+            return self.pick([both(condition, then), otherwise], lambda branch: 0)
+        return both(condition, then) if id(condition) in self.holding else otherwise
 
     def pick(self, options: list[T], rank: Callable[[T], int]) -> T:
-        """One of the options: in the first attempt one of rank 0, or once in ten times one of rank 1."""
+        """Returns one of the options: at the first attempt one of rank 0 or, one time in ten, of rank 1."""
         if not options:
             raise Miss("there is no branch to choose")
         if len(options) == 1:
@@ -150,7 +167,7 @@ class _Maker:
         self.last_miss: tuple[str, str] | None = None
 
     def make(self, schema: JsonSchema, place: Place) -> Any:
-        """A value for the schema. Raises Miss."""
+        """Returns a value for the schema. Raises Miss."""
         self.fuel.burn(200)
         self.made += 1
         self.where = place.pointer
@@ -158,29 +175,62 @@ class _Maker:
         while True:
             choices = _Choices(self.seed, place, attempt, self.fuel)
             try:
-                value = self._attempt(schema, place, attempt, choices)
-                self.document.scope = list(place.scope)
-                broken = self.document.fault(schema, value) or self.document.fault_by_the_letter(schema, value)
-                if broken is None:
-                    return value
-                miss = Miss(f"none of {attempt + 1} values that were tried satisfies '{broken}'", final=False)
+                return self._valid(schema, place, attempt, choices)
             except Miss as error:
                 miss = error
-            miss.pointer = miss.pointer or place.pointer
-            self.last_miss = miss.pointer, str(miss)
+            if choices.conditions and (attempt < len(PRESENCE) or attempt % 8 == 0):
+                with suppress(Miss):
+                    return self._settled(schema, place, attempt)
             attempt += 1
             if (miss.final and choices.options == 1) or attempt >= min(200, max(TRIES, 6 * choices.options)):
                 miss.final = True
                 raise miss
             self.fuel.burn(200)
 
+    def _valid(self, schema: JsonSchema, place: Place, attempt: int, choices: _Choices) -> Any:
+        """Returns a value of one attempt. Raises Miss, with the value if one was made."""
+        miss = None
+        try:
+            value = self._attempt(schema, place, attempt, choices)
+            self.document.scope = list(place.scope)
+            broken = self.document.fault(schema, value) or self.document.fault_by_the_letter(schema, value)
+            if broken is None:
+                return value
+            miss = Miss(f"none of {attempt + 1} values that were tried satisfies '{broken}'", final=False)
+            miss.value = value
+        except Miss as error:
+            miss = error
+        miss.pointer = miss.pointer or place.pointer
+        self.last_miss = miss.pointer, str(miss)
+        raise miss
+
+    def _settled(self, schema: JsonSchema, place: Place, attempt: int) -> Any:
+        """Returns a value whose `if`s are what they turn out to be: made as if none held, then as if those held that
+        the value satisfies, until that changes nothing. Raises Miss."""
+        holding: frozenset[int] = frozenset()
+        while True:
+            choices = _Choices(self.seed, place, attempt, self.fuel, holding)
+            try:
+                return self._valid(schema, place, attempt, choices)
+            except Miss as miss:
+                before, value = holding, miss.value
+                if value is NO_VALUE:
+                    raise
+                self.document.scope = list(place.scope)
+                met = [id(each) for each in choices.conditions if self.document.allows(each, value)]
+                holding = before.union(met)
+                if holding == before:
+                    raise
+
     def _attempt(self, schema: JsonSchema, place: Place, attempt: int, choices: _Choices) -> Any:
-        if place.level > DEEPEST:
-            raise Miss(f"the value would nest deeper than {DEEPEST} levels")
+        if place.level > MAX_DEPTH:
+            raise Miss(f"the value would nest deeper than {MAX_DEPTH} levels")
         flat = self._flat(schema, place, choices)
+        if choices.holding is None and attempt == 0 and len(choices.conditions) > MAX_GUESSED:
+            raise Miss("its conditions depend on each other", final=False)
         random = seeded.generator(self.seed, place.path, attempt)
         path = f"{place.path}~{attempt}" if attempt else place.path
-        # A reference is the better address for what is inside, even if a sibling of it may be at fault.
+        # A reference is the better location for what is inside it, even if one of its siblings may be the cause.
         pointer = next((ref for ref in reversed(choices.refs) if ref[0] == "#"), place.pointer)
         here = replace(place, pointer=pointer, path=path, refs=(*place.refs, *choices.refs), scope=tuple(choices.scope))
         shown = [*flat.get("examples", ()), *([flat["default"]] if flat.get("default") is not None else ())]
@@ -207,7 +257,7 @@ class _Maker:
                 raise Miss(f"there is no type '{unknown}'.{did_you_mean(unknown, list(KINDS))}")
 
     def _flat(self, schema: JsonSchema, place: Place, choices: _Choices, chain: tuple[int, ...] = ()) -> Flat:
-        """The schema with its references followed and one branch of each fork taken."""
+        """Returns the schema with its references resolved and one branch of each fork chosen."""
         self.fuel.burn(20 + (len(schema) if isinstance(schema, Mapping) else 0))
         if schema is True:
             return {}
@@ -239,27 +289,27 @@ class _Maker:
         return target
 
     def _others(self, schema: Mapping[str, Any], place: Place, choices: _Choices) -> Iterator[JsonSchema]:
-        """The other schemas that must hold besides the schema's own keywords."""
+        """Yields the other schemas that must hold in addition to the schema's own keywords."""
         yield from schema.get("allOf", ())
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 yield choices.pick(list(schema[keyword]), lambda branch: self._rank(branch, place))
         if "if" in schema and ("then" in schema or "else" in schema):
-            yield choices.pick([both(schema["if"], part(schema, "then")), part(schema, "else")], lambda branch: 0)
+            yield choices.branch(schema["if"], part(schema, "then"), part(schema, "else"))
         dependent = {name: each for name, each in schema.get("dependencies", {}).items() if not isinstance(each, list)}
         for name, demanded in {**dependent, **schema.get("dependentSchemas", {})}.items():
             branches: list[JsonSchema] = [both({"required": [name]}, demanded), {"properties": {name: False}}]
             yield branches[choices.pick([0, 1], lambda index: 2 * index)]
 
     def _rank(self, branch: JsonSchema, place: Place) -> int:
-        """Branches that are null, or that lead deeper after some levels of recursion, are taken last."""
+        """Ranks null branches, and branches that recurse further after some levels, last."""
         if isinstance(branch, Mapping) and (branch.get("type") == "null" or branch.get("const", 0) is None):
             return 1
         depth = self._recursions(branch, place)
         return 2 if depth >= 2 or (depth and self.made > PLENTY) else 0
 
     def _recursions(self, schema: Any, place: Place, depth: int = 3) -> int:
-        """How often a reference near the top of the schema already occurs on the way here."""
+        """Returns how often the references near the top of the schema have already occurred on the way here."""
         if not place.refs:
             return 0
         self.fuel.burn(15 + 2 * (len(schema) if isinstance(schema, Mapping | list) else 0))
@@ -270,7 +320,7 @@ class _Maker:
         return max([own, *(self._recursions(part, place, depth - 1) for part in parts)])
 
     def _listed(self, values: list[Any], schema: JsonSchema, place: Place) -> Any:
-        """One of the allowed values; different ones for the items of an array that must differ."""
+        """Returns one of the allowed values; items of an array that must differ get different ones."""
         where = place.path if place.turn is None else place.pointer
         self.fuel.burn(10 * len(values))
         order = seeded.generator(self.seed, where, "enum").sample(values, len(values))
@@ -283,11 +333,11 @@ class _Maker:
     def _array(self, flat: Flat, place: Place, random: Random) -> list[Any]:
         prefix: list[JsonSchema] = flat.get("prefixItems", [])
         rest, held = part(flat, "items"), part(flat, "contains")
-        wanted_items = [held] * (int(min(flat.get("minContains", 1), WIDEST)) if "contains" in flat else 0)
+        wanted_items = [held] * (int(min(flat.get("minContains", 1), MAX_WIDTH)) if "contains" in flat else 0)
         wanted_items += flat.get(MORE_CONTAINS, [])
         holding = len(wanted_items)
         low = max(flat.get("minItems", 0), holding)
-        high = min(flat.get("maxItems", WIDEST), len(prefix) if rest is False else WIDEST)
+        high = min(flat.get("maxItems", MAX_WIDTH), len(prefix) if rest is False else MAX_WIDTH)
         _check_size("items", low, high)
         wanted = (
             low
@@ -309,14 +359,14 @@ class _Maker:
             try:
                 items.append(self._item(schema, known, place, step, index))
             except Miss as miss:
-                miss.final = miss.final and index not in held_at  # it may be held elsewhere
+                miss.final = miss.final and index not in held_at  # it may be contained elsewhere
                 if len(items) < low:
                     raise
-                break  # enough without it; should `contains` be broken by that, another attempt follows
+                break  # there are enough without it; if that breaks `contains`, another attempt follows
         return items
 
     def _item(self, schema: JsonSchema, known: set[Any] | None, place: Place, step: str, index: int) -> Any:
-        """An item: one that differs from those that are known, where they must differ."""
+        """Returns an item, which differs from the known ones if they must differ."""
         name = place.name.removesuffix("s")
         if known is None:
             return self.make(schema, place.inside(step, index, name))
@@ -331,7 +381,7 @@ class _Maker:
 
     def _object(self, flat: Flat, place: Place, attempt: int, random: Random) -> dict[str, Any]:
         own = flat.get("properties", {})
-        low, high = flat.get("minProperties", 0), flat.get("maxProperties", WIDEST * 10)
+        low, high = flat.get("minProperties", 0), flat.get("maxProperties", MAX_WIDTH * 10)
         _check_size("properties", low, high)
         must = _with_dependents(flat.get("required", ()), flat)
         if len(must) > high:
@@ -351,7 +401,7 @@ class _Maker:
         return value
 
     def _chosen(self, flat: Flat, must: dict[str, None], place: Place, share: float, random: Random) -> dict[str, None]:
-        """The names of the properties to make, those that the others depend on included."""
+        """Returns the names of the properties to make, including those that others depend on."""
         own = flat.get("properties", {})
         names_like = flat.get("propertyNames", True)
         optional = [name for name in own if name not in must and own[name] is not False]
@@ -364,14 +414,14 @@ class _Maker:
         return _with_dependents([*must, *names[: max(0, provider)]], flat)
 
     def _extend(self, value: dict[str, Any], flat: Flat, place: Place, attempt: int, random: Random) -> None:
-        """Adds properties that the schema does not name: as many as are missing, and some where it names none."""
+        """Adds properties that the schema does not name: as many as are missing, or some if it names none."""
         rest, patterns = flat.get("additionalProperties", True), list(flat.get("patternProperties", ()))
         missing = int(flat.get("minProperties", 0)) - len(value)
         if not flat.get("properties") and (isinstance(rest, Mapping) or patterns):
             missing = max(missing, 0 if self._is_enough([rest], place) else random.randint(1, 3))
-        if attempt > 3 and attempt % 3 == 0:  # what is wanted of an unknown property may be what is missing
+        if attempt > 3 and attempt % 3 == 0:  # the schema of an unknown property may be the one that is missing
             missing = max(missing, 1)
-        missing = min(missing, int(flat.get("maxProperties", WIDEST)) - len(value))
+        missing = min(missing, int(flat.get("maxProperties", MAX_WIDTH)) - len(value))
         for turn in range(4 * missing + 20 if missing > 0 else 0):
             name = self._new_name(flat, patterns, place, turn, random)
             schema = property_schema(flat, name, self.fuel)
@@ -394,7 +444,7 @@ class _Maker:
         return f"{random.choice(WORDS)}_{turn}" if turn > 10 else random.choice(WORDS)
 
     def _is_enough(self, schemas: list[JsonSchema], place: Place, random: Random | None = None) -> bool:
-        """Whether what is not required should be left out: because there is plenty, or because it is recursive."""
+        """Whether to leave out what is not required, because there is enough or because it is recursive."""
         if self.made > PLENTY:
             return True
         depth = max(self._recursions(schema, place) for schema in schemas)
@@ -402,7 +452,7 @@ class _Maker:
 
 
 def _kind(flat: Flat, choices: _Choices) -> str:
-    """The type to make. Where `type` leaves it open, the one that the keywords speak of is meant, else a string."""
+    """Returns the type to make. If `type` leaves it open, the other keywords determine it; the default is a string."""
     if "type" in flat:
         return choices.pick([str(kind) for kind in flat["type"]], lambda kind: int(kind == "null"))
     meant = [kind for kind, keywords in KINDS.items() if any(keyword in flat for keyword in keywords)] or ["string"]
@@ -410,14 +460,14 @@ def _kind(flat: Flat, choices: _Choices) -> str:
 
 
 def _check_size(what: str, low: float, high: float) -> None:
-    if low > WIDEST:
-        raise Miss(f"at least {low} {what} are required; at most {WIDEST} are supported")
+    if low > MAX_WIDTH:
+        raise Miss(f"at least {low} {what} are required; at most {MAX_WIDTH} are supported")
     if low > high:
         raise Miss(f"at least {low} and at most {high} {what} are required")
 
 
 def _with_dependents(names: Any, flat: Flat) -> dict[str, None]:
-    """The names and, through `dependentRequired`, all that they bring with them."""
+    """Returns the names and everything that `dependentRequired` adds to them."""
     found, waiting = dict.fromkeys(names), list(names)
     while waiting:
         for name in flat.get("dependentRequired", {}).get(waiting.pop(), ()):

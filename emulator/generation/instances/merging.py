@@ -1,8 +1,8 @@
-"""Two schemas that must both hold, as one: what `allOf`, `$ref` with siblings and a chosen branch come to.
+"""Merges two schemas that must both hold into one, for `allOf`, `$ref` with siblings, and a chosen branch.
 
 A *flat* schema has only keywords about the value itself, in one spelling: `type`, `pattern` and `multipleOf` are lists,
-and `const` is an `enum` of one. Merging may lose what two flat schemas cannot say as one (two formats, say): the
-finished value is checked against the schema as it was written, so that costs a retry, never a wrong value.
+and `const` is an `enum` with one value. Merging may lose what one flat schema can't express (two formats, for example).
+The finished value is checked against the original schema, so this costs a retry but never gives a wrong value.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,14 +15,16 @@ from emulator.generation.instances.validity import frozen, type_list, uncovered
 
 Flat = dict[str, Any]
 MORE_CONTAINS = "\0contains"
-"""Where a flat schema keeps what it has to contain besides its `contains`: no keyword of a client's has this name."""
+"""The member of a flat schema for what it must contain in addition to its `contains`; no client's keyword has this
+name.
+"""
 BRANCHING = frozenset(
     {"$ref", "$dynamicRef", "$recursiveRef", "allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas"}
 )
 
 
 def flattened(schema: Mapping[str, Any]) -> Flat:
-    """The schema's own keywords, without those that name other schemas for the same value."""
+    """Returns the schema's own keywords, without those that apply other schemas to the same value."""
     flat = {keyword: argument for keyword, argument in schema.items() if keyword not in BRANCHING}
     if "type" in flat:
         flat["type"] = type_list(flat["type"])
@@ -36,7 +38,7 @@ def flattened(schema: Mapping[str, Any]) -> Flat:
 
 
 def _modernize(flat: Flat) -> None:
-    """What drafts before 2020-12 wrote in other words."""
+    """Converts the keywords of drafts before 2020-12."""
     rest = flat.pop("additionalItems", True)
     if isinstance(flat.get("items"), list):
         flat["prefixItems"] = flat.pop("items")
@@ -51,19 +53,20 @@ def _modernize(flat: Flat) -> None:
 
 
 def closed(flat: Flat) -> Flat:
-    """The same, once everything that evaluates its properties and items is merged into it: `unevaluated…` is
-    `additional…` from here on, so that it speaks of the names that other schemas bring along."""
+    """Returns the same schema once everything that evaluates its properties and items is merged into it. From then
+    on, `unevaluated…` is `additional…`, so it applies to the names in other schemas.
+    """
     for keyword, rest in (("unevaluatedProperties", "additionalProperties"), ("unevaluatedItems", "items")):
         if keyword in flat:
             others = flat.pop(keyword)
-            if keyword == "unevaluatedItems" and "contains" in flat:  # what is contained counts as evaluated
+            if keyword == "unevaluatedItems" and "contains" in flat:  # contained items count as evaluated
                 others = {"anyOf": [flat["contains"], others]}
             flat.setdefault(rest, others)
     return flat
 
 
 def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
-    """A flat schema for values that are valid under both. Raises Miss when they plainly exclude each other."""
+    """Returns a flat schema for values that are valid under both. Raises Miss if they clearly exclude each other."""
     fuel.burn(10 + len(one) + len(two))
     flat = {**two, **one}
     for keyword, combine in COMBINED.items():
@@ -81,7 +84,7 @@ def merged(one: Flat, two: Flat, fuel: Fuel) -> Flat:
 
 
 def both(one: JsonSchema, two: JsonSchema) -> JsonSchema:
-    """A schema for values that are valid under both."""
+    """Returns a schema for values that are valid under both."""
     if one is True or one is two:
         return two
     if two is True:
@@ -94,13 +97,13 @@ def _length(argument: Any) -> int:
 
 
 def part(flat: Mapping[str, Any], keyword: str) -> JsonSchema:
-    """The schema under the keyword, or else the one that allows everything."""
+    """Returns the schema under the keyword, or one that allows everything."""
     schema: JsonSchema = flat.get(keyword, True)
     return schema
 
 
 def property_schema(flat: Flat, name: str, fuel: Fuel) -> JsonSchema:
-    """What the flat schema demands of the property `name`."""
+    """Returns the schema of the property `name`."""
     schema = _outside_patterns(flat, name, fuel)
     for pattern, demanded in flat.get("patternProperties", {}).items():
         if pattern_of(pattern, fuel).matches(name, fuel):
@@ -109,13 +112,13 @@ def property_schema(flat: Flat, name: str, fuel: Fuel) -> JsonSchema:
 
 
 def _outside_patterns(flat: Flat, name: str, fuel: Fuel) -> JsonSchema:
-    """What is demanded of the property, but for `patternProperties`."""
+    """Returns the schema of the property without `patternProperties`."""
     covered = not uncovered(flat, {name: None}, fuel)
     return part(flat.get("properties", {}), name) if covered else part(flat, "additionalProperties")
 
 
 def _properties(one: Flat, two: Flat, fuel: Fuel) -> Flat:
-    """`additionalProperties` of either side speaks of the names that only the other side knows."""
+    """`additionalProperties` of each side applies to the names that only the other side has."""
     names = dict.fromkeys([*one.get("properties", ()), *two.get("properties", ())])
     flat: Flat = {}
     if names:
@@ -127,7 +130,7 @@ def _properties(one: Flat, two: Flat, fuel: Fuel) -> Flat:
 
 
 def _items(one: Flat, two: Flat) -> Flat:
-    """`items` of either side speaks of the places that only the other side's `prefixItems` knows."""
+    """`items` of each side applies to the positions that only the other side's `prefixItems` has."""
     first, second = one.get("prefixItems", []), two.get("prefixItems", [])
     rest_one, rest_two = part(one, "items"), part(two, "items")
     flat: Flat = {}

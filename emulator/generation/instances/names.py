@@ -1,4 +1,4 @@
-"""What a property of a given name usually holds, and how each format is written."""
+"""Typical values for the name of a property, and values for each format."""
 
 import datetime
 import re
@@ -21,7 +21,7 @@ SENTENCES = (
     "The {} {} comes first, and the {} follows soon after.", "Please compare the {} {} with the {} before you decide.",
     "In short, the {} {} matters more than the {}.", "The {} {} is ready, while the {} needs one more day.",
 )
-# What a property of this name usually holds: a method of Faker, or a key of `FORMS`.
+# The typical value of a property with this name: a method of Faker, or a key of `FORMS`.
 NAMES = {
     "name": "name", "full_name": "name", "first_name": "first_name", "last_name": "last_name", "surname": "last_name",
     "author": "name", "customer": "name", "person": "name", "user": "user_name", "username": "user_name",
@@ -69,7 +69,7 @@ def _letters(random: Random, length: int) -> str:
 
 
 def _labels(random: Random, length: int) -> str:
-    """A host name of exactly `length`: labels of at most 60 characters."""
+    """Returns a host name of exactly `length` characters, with labels of at most 60."""
     text = list(_letters(random, length))
     for at in range(60, length - 1, 61):
         text[at] = "."
@@ -103,7 +103,7 @@ FORMS: dict[str, Callable[[Random], str]] = {
     "path": lambda random: f"/{random.choice(WORDS)}/{random.choice(WORDS)}.txt",
     "prose": lambda random: random.choice(SENTENCES).format(*random.sample(WORDS, 3)),
 }
-# The formats whose values may have almost any length, each written to exactly the one that is asked for.
+# The formats whose values can have almost any length; each function returns exactly the requested length.
 STRETCHED: dict[str, Callable[[Random, int], str]] = {
     "email": lambda random, length: f"{_letters(random, length - 5)}@b.co",
     "idn-email": lambda random, length: f"{_letters(random, length - 5)}@b.co",
@@ -123,7 +123,7 @@ STRETCHED: dict[str, Callable[[Random, int], str]] = {
 
 
 def looked_up(name: str, table: Mapping[str, Any]) -> Any:
-    """What a table knows of a property name: `billingZipCode` is looked up as billing_zip_code, zip_code, code."""
+    """Looks a property name up in a table: `billingZipCode` as billing_zip_code, zip_code, code."""
     words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name[:100])]
     keys = ("_".join(words[start:]) for start in range(len(words)))
     return next((table[key] for key in keys if key in table), None)

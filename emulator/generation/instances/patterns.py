@@ -1,8 +1,8 @@
-"""Strings for a regular expression: written to a wanted length, and checked without backtracking.
+"""Strings for a regular expression: generated with a given length, and checked without backtracking.
 
-Python's own parser reads the expression; this module turns its tree into nodes that can write as well as match.
-Matching follows all paths at once as a set of positions, because an expression that a client sends, such as `^(a+)+$`,
-must not be able to hang the server.
+Python's own parser parses the expression; this module turns its tree into nodes that can both generate and match.
+Matching follows all paths at once as a set of positions, so that an expression from a client, such as `^(a+)+$`, can't
+hang the server.
 """
 
 import functools
@@ -20,11 +20,11 @@ from emulator.patterns import parsed
 
 ENDLESS = 1 << 30
 MAX_PATTERN_LENGTH = 4_000
-# What a class is written with: the first of these that has a member wins.
+# The characters to choose from for a class: the first of these strings that has a member of the class.
 POOLS = (string.ascii_letters + string.digits, string.punctuation + " ", "äéñßøčżяжωאع中日한€…\t\n")
 Positions = set[int]
 Tests = Mapping[int, Test]
-"""What stands behind the private characters of an expression."""
+"""The tests that an expression's private-use characters represent."""
 
 
 class Node(Protocol):
@@ -36,10 +36,10 @@ class Node(Protocol):
     def most(self) -> int: ...
 
     def write(self, length: int, random: Random) -> str:
-        """A string of exactly `length` that the part matches. Raises Miss when this try finds none."""
+        """Returns a string of exactly `length` that the part matches. Raises Miss if this attempt finds none."""
 
     def ends(self, text: str, starts: Positions, fuel: Fuel) -> Positions:
-        """Every position where a match that begins at one of `starts` can end."""
+        """Returns every position where a match that begins at one of `starts` can end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Chars:
     least: int = 1
     most: int = 1
     cost: int = 1
-    """Of one test: a class may have thousands of members."""
+    """The fuel for one test: a class may have thousands of members."""
 
     def write(self, length: int, random: Random) -> str:
         if not self.choices:
@@ -65,7 +65,7 @@ class Chars:
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """An anchor or a word boundary. It writes nothing; whether it holds is seen by matching."""
+    """An anchor or a word boundary. It generates nothing; matching checks it."""
 
     kind: str
     least: int = 0
@@ -92,7 +92,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A look ahead or behind. It writes nothing either."""
+    """A lookahead or lookbehind. It generates nothing either."""
 
     node: Node
     behind: bool
@@ -116,7 +116,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Parts one after another."""
+    """A sequence of parts."""
 
     nodes: tuple[Node, ...]
     least: int
@@ -125,7 +125,7 @@ class Sequence:
     def write(self, length: int, random: Random) -> str:
         least, mosts = self.least, list(accumulate((node.most for node in reversed(self.nodes)), initial=0))
         written: list[str] = []
-        for node, most in zip(self.nodes, mosts[-2::-1], strict=True):  # `most`: of what follows the node
+        for node, most in zip(self.nodes, mosts[-2::-1], strict=True):  # `most` is that of what follows the node
             least -= node.least
             share = _between(max(node.least, length - most), min(node.most, length - least), random)
             written.append(node.write(share, random))
@@ -162,7 +162,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A part from `low` to `high` times."""
+    """A part, repeated `low` to `high` times."""
 
     node: Node
     low: int
@@ -178,7 +178,7 @@ class Repeat:
             raise Miss("the parts of the pattern do not add up to the length", final=False)
         fewest = max(self.low, -(-length // node.most))
         times = _between(fewest, min(self.high, length // node.least if node.least else max(fewest, length)), random)
-        times = min(times, length) if node.least == 0 else times  # empty rounds need no writing
+        times = min(times, length) if node.least == 0 else times  # empty repetitions generate nothing
         written = []
         for left in range(times - 1, -1, -1):
             share = _between(
@@ -193,13 +193,13 @@ class Repeat:
         for _ in range(self.low):
             following = self.node.ends(text, current, fuel)
             fuel.burn(5 + len(current))
-            if following == current or not following:  # further rounds would change nothing
+            if following == current or not following:  # further repetitions would change nothing
                 current = following
                 break
             current = following
         fuel.burn(len(current))
         reached, rounds = set(current), self.low
-        while current and rounds < self.high:  # each position is left once: its first arrival has most rounds to go
+        while current and rounds < self.high:  # each position once: its first visit leaves the most repetitions
             fuel.burn(5 + len(current))
             current = self.node.ends(text, current, fuel) - reached
             reached |= current
@@ -208,10 +208,10 @@ class Repeat:
 
 
 class Pattern:
-    """A regular expression as JSON Schema means it: found anywhere in the string."""
+    """A regular expression with the semantics of JSON Schema: it may match anywhere in the string."""
 
     def __init__(self, source: str) -> None:
-        """Raises Miss when the expression cannot be read or uses what cannot be followed."""
+        """Raises Miss if the expression can't be parsed or is not supported."""
         if len(source) > MAX_PATTERN_LENGTH:
             raise Miss(f"the pattern is longer than {MAX_PATTERN_LENGTH} characters")
         self.source = source
@@ -225,7 +225,7 @@ class Pattern:
         self.node = _sequence(tree, tests)
 
     def write(self, low: int, high: int, random: Random, fuel: Fuel) -> str:
-        """A matching string of `low` to `high` characters. Raises Miss when none is found."""
+        """Returns a matching string of `low` to `high` characters. Raises Miss if none is found."""
         least, most = self.node.least, self.node.most
         if least > high:
             raise Miss(f"the pattern needs {least} characters and only {high} are allowed")
@@ -247,22 +247,22 @@ class Pattern:
         )
 
     def _padded(self, text: str, low: int, random: Random) -> list[str]:
-        """The text as it is, and made longer for an expression that need not match the whole of it."""
+        """Yields the text as it is, and longer texts for an expression that need not match all of it."""
         filling = "".join(random.choices(string.ascii_lowercase, k=max(0, low - len(text))))
         words = f" {filling[1:]}" if len(filling) > 1 else filling
         return [text + filling, filling + text, text + words] if filling else [text]
 
     def matches(self, text: str, fuel: Fuel) -> bool:
-        """Whether the expression is found in `text`."""
+        """Whether the expression matches somewhere in `text`."""
         fuel.burn(5 + len(text))
         return bool(self.node.ends(text, set(range(len(text) + 1)), fuel))
 
 
 def pattern_of(source: str, fuel: Fuel) -> Pattern:
-    """The pattern, read once in a search and often only once at all."""
+    """Returns the pattern, parsed once per search and cached across searches."""
     pattern = fuel.patterns.get(source)
     if pattern is None:
-        fuel.burn(500 + 50 * len(source))  # as if it had to be read, so that each search costs the same
+        fuel.burn(500 + 50 * len(source))  # as if it had to be parsed, so that every search costs the same
         pattern = fuel.patterns[source] = _read(source)
     return pattern
 
@@ -292,7 +292,7 @@ def _sequence(tree: Any, tests: Tests) -> Node:
 
 
 def _node(kind: str, value: Any, tests: Tests) -> Node:
-    """One item of the parser's tree."""
+    """Converts one item of the parser's tree."""
     match kind:
         case "LITERAL" if value in tests:
             return _class(tests[value], ())
@@ -323,7 +323,7 @@ def _node(kind: str, value: Any, tests: Tests) -> Node:
 
 
 def _members(items: list[tuple[Any, Any]], properties: Tests) -> Node:
-    """A class in brackets, or one of the escapes such as \\d."""
+    """Converts a class in brackets, or an escape such as \\d."""
     tests: list[Test] = []
     listed: list[int] = []
     for kind, value in items:
@@ -352,7 +352,7 @@ def _in_category(name: str, char: str) -> bool:
 
 
 def _is_half(code: int) -> bool:
-    """A surrogate is half a character, which no JSON text in UTF-8 can hold alone."""
+    """Whether a character is a surrogate, which no JSON text in UTF-8 can contain."""
     return 0xD800 <= code < 0xE000
 
 

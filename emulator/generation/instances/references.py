@@ -1,4 +1,4 @@
-"""Where the references of a schema lead: by `$id`, relative or not, by anchor, by pointer, by dynamic scope."""
+"""Resolves the references of a schema: by `$id`, relative or not, by anchor, by pointer, by dynamic scope."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,37 +20,37 @@ SINCE: Mapping[str, tuple[str, ...]] = {
                 "unevaluatedProperties", "$recursiveRef"),
     "2020-12": ("prefixItems", "$dynamicRef"),
 }  # fmt: skip
-"""The keywords that each draft brought."""
+"""The keywords that each draft introduced."""
 DRAFTS = ("draft-03", "draft-04", *SINCE)
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 
 class References:
-    """The index of one schema document. A *base* is the URI of the resource that a part of it belongs to."""
+    """The index of a schema document. A *base* is the URI of the resource that a part of it belongs to."""
 
     def __init__(self, root: JsonSchema, fuel: Fuel) -> None:
         self.root, self.fuel = root, fuel
         dialect = root.get("$schema") if isinstance(root, Mapping) else None
         self.is_legacy = isinstance(dialect, str) and any(template in dialect for template in LEGACY)
-        """Up to draft 7 a `$ref` hides what stands beside it."""
+        """Whether a `$ref` hides its siblings, as in drafts up to 7."""
         self.newer = newer_than(dialect)
-        """The keywords that its draft does not know: some validators heed them all the same, others do not."""
+        """The keywords that its draft does not define. Some validators apply them anyway, others do not."""
         self.contains_counts = not (isinstance(dialect, str) and "2019-09" in dialect)
-        """Whether `contains` evaluates items, as it does since draft 2020-12."""
+        """Whether `contains` evaluates items, as it has since draft 2020-12."""
         self._bases: dict[int, str] | None = None
         self._resources: dict[str, Any] = {"": root}
         self._anchors: dict[tuple[str, str], JsonSchema] = {}
         self._dynamic: dict[tuple[str, str], JsonSchema] = {}
 
     def base_of(self, schema: JsonSchema) -> str | None:
-        """The base of a part of the document; None for a schema that was made on the way."""
+        """Returns the base of a part of the document; None for a schema that the search has made."""
         if self._bases is None:
             self._bases = {}
             self._index(self.root, "")
         return self._bases.get(id(schema))
 
     def resolve(self, keyword: str, reference: str, base: str, scope: Sequence[str]) -> JsonSchema:
-        """What a reference in a resource means. Raises Miss when that is not in this document."""
+        """Resolves a reference in a resource. Raises Miss if its target is not in this document."""
         self.base_of(self.root)
         name, _, fragment = _joined(base, reference).partition("#")
         fragment = unquote(fragment)
@@ -80,7 +80,7 @@ class References:
                 found = found.get(step) if isinstance(found, Mapping) else None
             base = self._base_under(found, base)
         if isinstance(found, Mapping) and self.base_of(found) is None:
-            self._index(found, base)  # it stands where no schema is expected
+            self._index(found, base)  # it is where no schema is expected
         return found
 
     def _base_under(self, part: Any, base: str) -> str:
@@ -126,7 +126,7 @@ class References:
 
 
 def newer_than(dialect: Any) -> frozenset[str]:
-    """The keywords that came after the draft that `$schema` names; none for the newest, or for an unknown one."""
+    """Returns the keywords introduced after the draft that `$schema` names; none for the newest or an unknown draft."""
     named = [draft for draft in DRAFTS if isinstance(dialect, str) and draft in dialect]
     if not named:
         return frozenset()
@@ -140,12 +140,12 @@ def _is_recursive(schema: Any) -> bool:
 
 def _joined(base: str, reference: str) -> str:
     if reference.startswith("#"):
-        return base + reference  # urljoin does not know how to do that for a URN
+        return base + reference  # urljoin can't do that for a URN
     return urljoin(base, reference)
 
 
 def _inside(part: Mapping[str, Any]) -> Iterator[Any]:
-    """The schemas right inside a schema."""
+    """Yields the schemas directly inside a schema."""
     for keyword in ONE:
         if keyword in part:
             yield part[keyword]

@@ -1,4 +1,4 @@
-"""Numbers and strings within their bounds, plausible for the name of the property that holds them."""
+"""Generates numbers and strings within their bounds, plausible for the name of their property."""
 
 import math
 import string
@@ -13,18 +13,18 @@ from emulator.generation.instances.patterns import pattern_of
 from emulator.generation.instances.search import Fuel, Miss
 from emulator.generation.instances.validity import FORMATS, is_multiple
 
-MAX_ADVANCE = 4_096
-"""Characters; a string that must be longer is refused."""
+MAX_LENGTH = 4_096
+"""Characters. Longer strings are not generated."""
 WIDEST_NUMBER = 4_096
-"""Bits of a whole number, about 1,200 digits; every float has at most 1,024 before the point."""
+"""The bits of an integer, about 1,200 digits; the integer part of a float has at most 1,024."""
 MAX_FLOAT = Fraction(sys.float_info.max)
 
 
 def make_string(schema: Mapping[str, Any], name: str, random: Random, fuel: Fuel, attempt: int) -> str:
-    """A string of the right length that has the pattern and the format. Raises Miss when none is found."""
-    low, high = int(schema.get("minLength", 0)), int(min(schema.get("maxLength", MAX_ADVANCE), MAX_ADVANCE))
-    if low > MAX_ADVANCE:
-        raise Miss(f"minLength is {low}; strings are made up to {MAX_ADVANCE}")
+    """Returns a string of the right length that matches the pattern and the format. Raises Miss if none is found."""
+    low, high = int(schema.get("minLength", 0)), int(min(schema.get("maxLength", MAX_LENGTH), MAX_LENGTH))
+    if low > MAX_LENGTH:
+        raise Miss(f"minLength is {low}; strings are made up to {MAX_LENGTH}")
     if low > high:
         raise Miss(f"minLength {low} is above maxLength {high}")
     fuel.burn(low)
@@ -36,7 +36,7 @@ def make_string(schema: Mapping[str, Any], name: str, random: Random, fuel: Fuel
     fuel.burn(1000)
     if attempt == 0 and (text := plausible(name, low, high, random)):
         return text
-    # Where words will not do, because of a `not` for one, the shortest string or a long one may.
+    # If words fail, for example because of a `not`, the shortest string or a long one may work.
     if attempt > 3 and attempt % 3 == 0:
         high = low
     if attempt > 3 and attempt % 3 == 1:
@@ -57,7 +57,7 @@ def _formed(form: str, low: int, high: int, random: Random) -> str:
 
 
 def _patterned(patterns: list[str], low: int, high: int, random: Random, fuel: Fuel) -> str:
-    """For several patterns: a string for one of them, or for each in turn, set side by side."""
+    """Yields candidates for several patterns: a string for one of them, or strings for all of them, concatenated."""
     first = random.choice(patterns)
     text = pattern_of(first, fuel).write(low, high, random, fuel)
     if len(patterns) > 1 and random.random() < 0.6:
@@ -78,9 +78,9 @@ def _worded(low: int, high: int, random: Random) -> str:
 def make_number(
     schema: Mapping[str, Any], name: str, random: Random, whole: bool, attempt: int, turn: int, fuel: Fuel
 ) -> int | float:
-    """A number within its bounds that is a multiple of every step. Raises Miss when there is none.
-
-    `turn` is its number among those that must all differ: the later, the more there is to choose from."""
+    """Returns a number within its bounds that is a multiple of every step. Raises Miss if there is none. `turn` is
+    its number among those that must all differ: the later it is, the larger the choice.
+    """
     low, high = _bound(schema, "minimum", "exclusiveMinimum", max), _bound(schema, "maximum", "exclusiveMaximum", min)
     steps = [_exact(step) for step in schema.get("multipleOf", [])] + [Fraction(1)] * whole
     fuel.burn(50 * len(steps))
@@ -88,7 +88,7 @@ def make_number(
         raise Miss("multipleOf must be above 0")
     span = looked_up(name, SPANS) if attempt == 0 and turn < 20 else None
     step = _common(steps, fuel) if steps else _natural_step(low, high, span)
-    if attempt > 3 and attempt % 2:  # usual numbers will not do, so look at the ends, and below zero
+    if attempt > 3 and attempt % 2:  # if the usual numbers fail, try the bounds and negative numbers
         low = low if low is not None else min(Fraction(0), high or Fraction(0)) - 100 * step * attempt
     first, last = _indices(schema, low, high, step, span, 1 + turn // 20)
     ends = [first, last, (first + last) // 2]
@@ -102,12 +102,12 @@ def make_number(
 
 
 def _exact(number: Any) -> Fraction:
-    """The number as it is written: 0.1 is a tenth, not the float nearest to it."""
+    """Returns the number as it is written: 0.1 is a tenth, not the nearest float."""
     if isinstance(number, float) and not math.isfinite(number):
         raise Miss(f"{number} is not a JSON number")
     if isinstance(number, float) and abs(number) < 2**53:
         return Fraction(repr(number))
-    return Fraction(number)  # a large float is the whole number that it stands for
+    return Fraction(number)  # a large float is exactly an integer
 
 
 def _bound(schema: Mapping[str, Any], plain: str, exclusive: str, tighter: Callable[..., Fraction]) -> Fraction | None:
@@ -116,7 +116,7 @@ def _bound(schema: Mapping[str, Any], plain: str, exclusive: str, tighter: Calla
 
 
 def _common(steps: list[Fraction], fuel: Fuel) -> Fraction:
-    """The least common multiple."""
+    """Returns the least common multiple."""
     top, bottom = 1, 0
     for step in steps:
         top, bottom = math.lcm(top, step.numerator), math.gcd(bottom, step.denominator)
@@ -127,7 +127,7 @@ def _common(steps: list[Fraction], fuel: Fuel) -> Fraction:
 
 
 def _natural_step(low: Fraction | None, high: Fraction | None, span: tuple[int, int, int] | None) -> Fraction:
-    """A decimal step that leaves at least twenty values to choose from."""
+    """Returns a decimal step that leaves at least twenty values to choose from."""
     step = Fraction(1, 10 ** (span[2] if span else 1))
     width = high - low if low is not None and high is not None else Fraction(100)
     while 0 < width < 20 * step and step.denominator < 10**300:
@@ -145,7 +145,7 @@ def _indices(
     span: tuple[int, int, int] | None,
     width: int,
 ) -> tuple[int, int]:
-    """The first and the last multiple of `step` to choose from."""
+    """Returns the first and the last multiple of `step` to choose from."""
     usual = max(Fraction(100), 20 * step) * width
     if span and (low is None or low <= span[0]) and (high is None or span[1] <= high) and step * 2 <= span[1] - span[0]:
         low, high = Fraction(span[0]), Fraction(span[1])
@@ -163,7 +163,7 @@ def _indices(
 
 
 def _plain(number: Fraction) -> int | float:
-    """Whole numbers as such: also those beyond 64 bits, unless a float says the same."""
+    """Returns integers as int, even those over 64 bits unless a float is equal."""
     if number.denominator != 1:
         return float(number)
     return (

@@ -1,7 +1,7 @@
-"""Whether a value is valid under a JSON Schema (draft 2020-12), one line for each keyword.
+"""Checks whether a value is valid under a JSON Schema (draft 2020-12), with one function for each keyword.
 
-It exists to check what `making` made and to choose among examples. It reads what older drafts wrote in other words, and
-leaves out what no generated value depends on (`content…`, vocabularies).
+It checks what `making` has made, and chooses among examples. It also reads the keywords of older drafts, and omits what
+no generated value depends on (`content…`, vocabularies).
 """
 
 import datetime
@@ -17,12 +17,12 @@ from emulator.generation.instances.patterns import pattern_of
 from emulator.generation.instances.references import REFERENCES, JsonSchema, References
 from emulator.generation.instances.search import Fuel, Miss
 
-DEEPEST = 150
+MAX_DEPTH = 150
 Evaluated = Callable[["SchemaDocument", Mapping[str, Any], Any], set[Any]]
 
 
 class SchemaDocument:
-    """A whole schema: follows its references and checks values against its parts."""
+    """A whole schema: resolves its references and checks values against its parts."""
 
     def __init__(self, root: JsonSchema, fuel: Fuel) -> None:
         self.root, self.fuel = root, fuel
@@ -31,11 +31,11 @@ class SchemaDocument:
         self.depth = 0
         self.listed: dict[int, frozenset[Any]] = {}
         self.unheeded: frozenset[str] = frozenset()
-        """The keywords that are passed over."""
+        """The ignored keywords."""
         self.newer = self.references.newer if uses(root, self.references.newer, fuel) else frozenset()
 
     def entered(self, schema: JsonSchema, scope: list[str]) -> str:
-        """The base of the schema, which is now the innermost of the dynamic scope."""
+        """Returns the base of the schema, which is now the innermost one of the dynamic scope."""
         base = self.references.base_of(schema)
         if base is None:
             return scope[-1]
@@ -44,19 +44,19 @@ class SchemaDocument:
         return base
 
     def follow(self, keyword: str, reference: Any, schema: JsonSchema, scope: list[str]) -> JsonSchema:
-        """What the reference of a schema means in a dynamic scope. Raises Miss when that is not in this document."""
+        """Resolves a schema's reference in a dynamic scope. Raises Miss if its target is not in this document."""
         return self.references.resolve(keyword, str(reference), self.references.base_of(schema) or scope[-1], scope)
 
     def referred(self, schema: Mapping[str, Any]) -> list[JsonSchema]:
-        """What the references of the schema mean here."""
+        """Yields what the references of the schema refer to here."""
         return [self.follow(each, schema[each], schema, self.scope) for each in REFERENCES if each in schema]
 
     def fault(self, schema: JsonSchema, value: Any) -> str | None:
-        """The first keyword of `schema` that `value` breaks, or None when the value is valid."""
+        """Returns the first keyword of `schema` that `value` violates; None if the value is valid."""
         self.fuel.burn(10)
         if isinstance(schema, bool):
             return None if schema else "false"
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             raise Miss("the schema nests too deeply, or refers to itself without end")
         self.depth += 1
         before = len(self.scope)
@@ -72,7 +72,7 @@ class SchemaDocument:
         return None
 
     def fault_by_the_letter(self, schema: JsonSchema, value: Any) -> str | None:
-        """The same for validators that pass over what its draft does not know."""
+        """The same for validators that ignore keywords that the draft does not define."""
         if not self.newer:
             return None
         self.unheeded = self.newer
@@ -82,7 +82,7 @@ class SchemaDocument:
             self.unheeded = frozenset()
 
     def heeded(self, schema: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-        """The keywords that count: up to draft 7 a `$ref` stands alone."""
+        """Returns the keywords that apply: in drafts up to 7, a `$ref` hides the others."""
         if self.references.is_legacy and "$ref" in schema:
             return (("$ref", schema["$ref"]),)
         if self.unheeded:
@@ -90,11 +90,11 @@ class SchemaDocument:
         return schema.items()
 
     def evaluated(self, schema: JsonSchema, value: Any, parts_of: Evaluated) -> set[Any]:
-        """The names of properties, or the indices of items, that the schema speaks of, in a value that it allows."""
+        """Returns the property names or item indices that the schema evaluates, for a valid value."""
         self.fuel.burn(10)
         if isinstance(schema, bool):
             return set()
-        if self.depth > DEEPEST:
+        if self.depth > MAX_DEPTH:
             raise Miss("the schema nests too deeply, or refers to itself without end")
         self.depth += 1
         before = len(self.scope)
@@ -109,7 +109,7 @@ class SchemaDocument:
         return found
 
     def _beside(self, schema: Mapping[str, Any], value: Any) -> Iterator[JsonSchema]:
-        """The other schemas that hold for the same value."""
+        """Yields the other schemas that apply to the same value."""
         yield from self.referred(schema)
         yield from schema.get("allOf", ())
         for keyword in ("anyOf", "oneOf"):
@@ -125,7 +125,7 @@ class SchemaDocument:
         return self.fault(schema, value) is None
 
     def among(self, choices: list[Any], value: Any) -> bool:
-        """Whether the value is one of the choices of an `enum`."""
+        """Whether the value is one of the values of an `enum`."""
         known = self.listed.get(id(choices))
         if known is None:
             self.fuel.burn(5 * size_of(choices, self.fuel))
@@ -133,12 +133,12 @@ class SchemaDocument:
         return frozen(value) in known
 
     def count(self, schemas: list[JsonSchema], value: Any) -> int:
-        """How many of the schemas allow the value."""
+        """Counts the schemas under which the value is valid."""
         return sum(self.allows(schema, value) for schema in schemas)
 
 
 def size_of(value: Any, fuel: Fuel) -> int:
-    """How many values a JSON value is made of, itself included."""
+    """Counts the values in a JSON value, including itself."""
     count, waiting = 0, [value]
     while waiting:
         part = waiting.pop()
@@ -152,7 +152,7 @@ def size_of(value: Any, fuel: Fuel) -> int:
 
 
 def uses(schema: JsonSchema, keywords: frozenset[str], fuel: Fuel) -> bool:
-    """Whether one of the keywords stands anywhere in a schema."""
+    """Whether one of the keywords occurs anywhere in a schema."""
     waiting: list[Any] = [schema] if keywords else []
     while waiting:
         part = waiting.pop()
@@ -167,7 +167,7 @@ def uses(schema: JsonSchema, keywords: frozenset[str], fuel: Fuel) -> bool:
 
 
 def is_writable(value: Any, fuel: Fuel) -> bool:
-    """Whether JSON can say it: it knows no endless number, and UTF-8 no half of a character."""
+    """Whether JSON can express a value: it has no infinite numbers, and UTF-8 has no lone surrogates."""
     waiting = [value]
     while waiting:
         part = waiting.pop()
@@ -189,7 +189,9 @@ def _is_text(part: str) -> bool:
 
 
 def frozen(value: Any) -> Any:
-    """A hashable twin of a JSON value; two are equal just when JSON Schema calls the values equal."""
+    """Returns a hashable form of a JSON value; two forms are equal if and only if JSON Schema considers the values
+    equal.
+    """
     match value:
         case bool():
             return ("boolean", value)
@@ -201,12 +203,12 @@ def frozen(value: Any) -> Any:
 
 
 def is_number(value: Any) -> bool:
-    """Whether JSON calls it a number: a boolean is none."""
+    """Whether a value is a number in JSON; booleans are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def is_multiple(value: int | float, step: int | float) -> bool:
-    """Whether `value` is a multiple, by the arithmetic of the widely used validators: floats are divided as floats."""
+    """Whether `value` is a multiple, in the arithmetic of common validators: floats are divided as floats."""
     if not isinstance(step, float):
         return value % step == 0
     try:
@@ -230,12 +232,12 @@ def is_type(value: Any, name: str) -> bool:
 
 
 def type_list(types: Any) -> list[str]:
-    """The types of a `type` keyword, which may be one name or several."""
+    """Returns the types of a `type` keyword, which may be one name or several."""
     return [types] if isinstance(types, str) else list(types)
 
 
 def uncovered(schema: Mapping[str, Any], names: Mapping[str, Any], fuel: Fuel) -> list[str]:
-    """The names that neither `properties` nor `patternProperties` speaks of."""
+    """Returns the names that neither `properties` nor `patternProperties` covers."""
     patterns = [pattern_of(pattern, fuel) for pattern in schema.get("patternProperties", ())]
     own = schema.get("properties", {})
     return [name for name in names if name not in own and not any(each.matches(name, fuel) for each in patterns)]
@@ -257,7 +259,7 @@ def _contains(document: SchemaDocument, schema: JsonSchema, value: list[Any], wh
 def _items(
     document: SchemaDocument, rest: JsonSchema | list[JsonSchema], value: list[Any], whole: Mapping[str, Any]
 ) -> bool:
-    if isinstance(rest, list):  # before draft 2020-12 this was what `prefixItems` is now
+    if isinstance(rest, list):  # `prefixItems` before draft 2020-12
         others = whole.get("additionalItems", True)
         return all(map(document.allows, rest, value)) and all(
             document.allows(others, item) for item in value[len(rest) :]
@@ -281,7 +283,7 @@ def _indices(document: SchemaDocument, schema: Mapping[str, Any], value: list[An
 
 
 def _unevaluated(document: SchemaDocument, rest: JsonSchema, value: Any, whole: Mapping[str, Any]) -> bool:
-    """Whether what no other keyword speaks of is as `unevaluatedProperties` or `unevaluatedItems` wants it."""
+    """Whether what no other keyword evaluates satisfies `unevaluatedProperties` or `unevaluatedItems`."""
     keyword = "unevaluatedProperties" if isinstance(value, Mapping) else "unevaluatedItems"
     others = {name: argument for name, argument in whole.items() if name != keyword}
     parts_of: Evaluated = _names if isinstance(value, Mapping) else _indices
@@ -291,7 +293,7 @@ def _unevaluated(document: SchemaDocument, rest: JsonSchema, value: Any, whole: 
 
 
 def _depends(document: SchemaDocument, dependencies: Mapping[str, Any], value: Mapping[str, Any]) -> bool:
-    """`dependencies` of draft 7 and before: names, or a schema."""
+    """`dependencies` of drafts up to 7: names, or a schema."""
     return all(
         all(other in value for other in wanted) if isinstance(wanted, list) else document.allows(wanted, value)
         for name, wanted in dependencies.items()

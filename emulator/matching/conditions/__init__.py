@@ -42,16 +42,16 @@ OWN: tuple[type[Condition[Any]], ...] = (
 """The built-in conditions, in the order in which they are tested: cheap ones first."""
 
 BROUGHT: Mapping[str, type[Condition[Any]]] = brought([condition.key for condition in OWN])
-"""Conditions from installed packages, by key."""
+"""The conditions from installed packages, by key."""
 
 CONDITIONS: Mapping[str, type[Condition[Any]]] = {**{condition.key: condition for condition in OWN}, **BROUGHT}
-"""Every condition by its key."""
+"""All conditions by key."""
 
 _ATTRIBUTES = {key: f"{key}_" if iskeyword(key) else key for key in CONDITIONS}
 
 
 def conditions(match: Any, normalize: Sequence[str], *, is_outermost: bool = False) -> Iterator[Condition[Any]]:
-    """The conditions of a `Match`. A rule's own match that names no operation applies to completions."""
+    """Returns the conditions of a `Match`. A rule's own match that names no operation applies to completions."""
     yield from _each(match, tuple(normalize), (), is_outermost=is_outermost)
 
 

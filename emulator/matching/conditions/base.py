@@ -32,7 +32,7 @@ class MatchContext:
 
 @record
 class Compiling:
-    """What a condition needs to know about its match."""
+    """What a condition needs to know about its match when it is compiled."""
 
     normalize: tuple[str, ...]
     """Differences to ignore when comparing texts."""
@@ -72,17 +72,18 @@ class Condition(ABC, Generic[Value]):
 
     @property
     def reads(self) -> frozenset[Read]:
-        """What it looks at beside the request, and other requests change. A condition that doesn't say may look at all:
-        then it is tried with each state and attempt that there may be."""
+        """What it reads in addition to the request: values that other requests change. By default, it may read all
+        of them, so it is tried with every possible state and attempt.
+        """
         return READS_ALL if self.depends_on == "more" else READS_NOTHING
 
     def states(self) -> tuple[str, ...] | None:
-        """The states that it tells from others; None: it doesn't say."""
+        """The states that it distinguishes from others; None if unknown."""
         return None if "state" in self.reads else ()
 
     @classmethod
     def each(cls, value: Any, compiling: Compiling) -> Iterator["Condition[Any]"]:
-        """The conditions for a value: one, unless the value is a list of things that must all hold."""
+        """Yields the conditions for a value: one, unless the value is a list whose items must all hold."""
         yield cls(value, compiling)
 
     @abstractmethod

@@ -144,12 +144,12 @@ def depends_on(conditions: Iterator[Condition[Any]] | Conditions) -> DependsOn:
 
 
 def reads_of(conditions: Iterable[Condition[Any]]) -> frozenset[Read]:
-    """What a combination of these looks at beside the request."""
+    """What a combination of these reads in addition to the request."""
     return READS_NOTHING.union(*(condition.reads for condition in conditions))
 
 
 def states_of(conditions: Iterable[Condition[Any]]) -> tuple[str, ...] | None:
-    """The states that a combination of these tells from others; None: one of them doesn't say."""
+    """The states that a combination of these distinguishes; None if unknown for one of them."""
     found = [condition.states() for condition in conditions]
     return None if None in found else tuple(state for states in found for state in states or ())
 

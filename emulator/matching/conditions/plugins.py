@@ -20,9 +20,9 @@ RESERVED = ("normalize",)
 
 
 def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
-    """The conditions of installed distributions in the order of their names. `own` are the keys that are taken.
-
-    Raises UsageError for one that cannot be loaded or used."""
+    """Returns the conditions of installed packages, sorted by name. `own` are the built-in keys. Raises UsageError
+    for one that can't be loaded or used.
+    """
     found: dict[str, type[Condition[Any]]] = {}
     for point in points(GROUP):
         if point.name in (*own, *found, *RESERVED):
@@ -32,7 +32,7 @@ def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
 
 
 def complaint_of(condition: Any, point: EntryPoint) -> str | None:
-    """Why an object isn't a usable condition."""
+    """Yields the reasons why an object isn't a usable condition."""
     if not (isinstance(condition, type) and issubclass(condition, Condition)):
         return f"{point.value} is {condition!r}; expected a subclass of emulator.matching.conditions.base.Condition"
     missing = [fact for fact in ("key", "value_type", "__doc__") if not getattr(condition, fact, None)]

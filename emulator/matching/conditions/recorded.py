@@ -1,7 +1,11 @@
 """The condition that finds a recorded request: by the digest of its redacted form."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from emulator.matching.conditions.base import READS_NOTHING, Compiling, Condition, MatchContext
 from emulator.matching.conditions.values import RecordedCondition
+from emulator.recording.differences import differences
 from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction, redaction_of
 from emulator.request import HttpRequest
@@ -23,11 +27,15 @@ class Recorded(Condition[RecordedCondition]):
 
     def mismatch(self, ask: MatchContext) -> str:
         found = _digest(ask.request.http_request, self.redaction)
-        return f"it is another request than the recorded one: its digest is {found[:8]}…, not {self.value.digest[:8]}…"
+        return f"the request differs from the recorded one: its digest is {found[:8]}…, not {self.value.digest[:8]}…"
+
+    def differences(self, ask: MatchContext, recorded: Mapping[str, Any]) -> list[str]:
+        """How a request differs from the recorded one, as its wire file holds it; empty if they are the same."""
+        return [] if self.holds(ask) else differences(ask.request.http_request, recorded, self.redaction)
 
 
 _latest: list[tuple[HttpRequest, Redaction, str]] = []
-"""The last digest: every recorded rule asks for that of the same request."""
+"""Caches the last digest: every recorded rule needs that of the same request."""
 
 
 def _digest(http_request: HttpRequest, redaction: Redaction) -> str:

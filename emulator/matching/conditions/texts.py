@@ -225,7 +225,7 @@ def normalized(text: str, how: Sequence[str]) -> str:
     return text.casefold() if "case" in how else text
 
 
-# What follows from a condition on a text
+# Conclusions from a condition on a text
 
 
 def text_follows(narrow: TextCondition | None, wide: TextCondition | None, how: Sequence[str]) -> bool:

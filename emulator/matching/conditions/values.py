@@ -184,14 +184,14 @@ Normalization = Literal["whitespace", "case", "uuids", "dates"]
 
 
 class RedactModel(Model):
-    """What was redacted beside keys, cookies and the ids of accounts when a request was recorded."""
+    """What was redacted when a request was recorded, in addition to keys, cookies and account ids."""
 
     names: tuple[str, ...] = Field(default=(), strict=False)
     """Names of JSON members and headers."""
     paths: tuple[Annotated[str, AfterValidator(_json_path)], ...] = Field(default=(), strict=False)
     """JSONPaths in bodies."""
     regexes: tuple[Regex, ...] = Field(default=(), strict=False)
-    """What stands in texts."""
+    """Texts, anywhere."""
 
 
 class RecordedCondition(Model):
@@ -200,7 +200,7 @@ class RecordedCondition(Model):
     digest: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
     """What `emulator record` computes from the request without its secrets."""
     redact: RedactModel | None = None
-    """What the recorder was asked to redact: the digest of a request is computed without it."""
+    """What the recorder was configured to redact: the digest is computed without it."""
 
 
 def _recorded_condition(value: Any) -> Any:

@@ -1,1 +1,1 @@
-"""What a client may do wrong, one file each."""
+"""The mistakes that a client may make, one file each."""

@@ -6,25 +6,26 @@ from emulator.verdict.attempts import Attempt
 from emulator.verdict.base import Check, Evidence, Found, Open, numbers
 
 SOON = 60.0
-"""Seconds in which a client that takes an answer for a failure asks again."""
+"""Seconds within which a client retries if it treats an answer as a failure."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Looks at whole, billed answers that were asked for again by the client's own count of attempts, or though it said
-    that the first had failed. Equal requests alone are no attempts: samples are wanted."""
+    """Checks complete, billed answers that were requested again, according to the client's own retry count or to an
+    acknowledgment that the first had failed. Equal requests alone aren't attempts: the client may want samples.
+    """
     for call in evidence.calls:
         for earlier, later in call.pairs():
             if _are_paid(earlier, later):
                 yield Found(
                     numbers(earlier, later),
-                    f"Exchange {earlier.number} was answered in whole and billed; exchange {later.number}, a new "
+                    f"Exchange {earlier.number} was answered completely and billed; exchange {later.number}, a new "
                     "attempt of the same call, was billed again.",
                 )
     yield from _doubtful(evidence)
 
 
 def _are_paid(earlier: Attempt, later: Attempt) -> bool:
-    """Whether both were billed although the first was whole, and no key ties them."""
+    """Whether both were billed although the first was complete, and no idempotency key links them."""
     if not earlier.is_whole or not _is_billed(earlier) or not _is_billed(later):
         return False
     return earlier.idempotency_key is None or earlier.idempotency_key != later.idempotency_key
@@ -35,8 +36,9 @@ def _is_billed(attempt: Attempt) -> bool:
 
 
 def _doubtful(evidence: Evidence) -> Iterator[Open]:
-    """Looks at whole answers that are asked for again, where only the client knows whether it took the first for a
-    failure: it counts this as a further attempt, or a fault had changed the answer."""
+    """Finds complete answers that are requested again, if only the client knows whether it treated the first as a
+    failure: it counts this as another attempt, or a fault had changed the answer.
+    """
     newest: dict[object, Attempt] = {}
     home = {attempt.number: number for number, call in enumerate(evidence.calls) for attempt in call.attempts}
     for later in evidence.attempts:
@@ -55,18 +57,18 @@ def _doubtful(evidence: Evidence) -> Iterator[Open]:
         if is_counted or (earlier.row["applied"] and not later.retry_count):
             yield Open(
                 numbers(earlier, later),
-                f"an acknowledgement of exchange {earlier.number}: whether the client took it for a failure",
+                f"an acknowledgement of exchange {earlier.number}: whether the client treated it as a failure",
             )
 
 
 def _is_kept(evidence: Evidence, attempt: Attempt) -> bool:
-    """Whether a later request goes on from the answer."""
+    """Whether a later request continues the answer."""
     said = {turn.text for turn in attempt.output}
     return any(each.turn.text in said for each in evidence.after(attempt))
 
 
 def _was_lost(evidence: Evidence, earlier: Attempt, later: Attempt) -> bool:
-    """Whether the attempt between them met the end of a connection."""
+    """Whether an attempt between them was lost because its connection ended."""
     sockets = [each.row.get("socket") or {} for each in evidence.attempts]
     moments = [socket["turned_away"] for socket in sockets if socket.get("turned_away") is not None]
     return any(earlier.arrived <= moment <= later.arrived for moment in moments)

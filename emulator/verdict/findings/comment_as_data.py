@@ -1,4 +1,4 @@
-"""Taking what a stream says between the events for text."""
+"""Treating comments between events as text."""
 
 import re
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ _BLANK = re.compile(r"\s+")
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Compares what the client understood with what was said: an answer may itself hold these words."""
+    """Compares the client's text with the answer, since the answer itself may contain these words."""
     for attempt in evidence.attempts:
         between = _between(attempt)
         if not between or not attempt.output:
             continue
-        told = [(attempt.text_understood, attempt)] if attempt.text_understood is not None else []
-        told += [(each.turn.text, each.later) for each in evidence.after(attempt)]
+        texts = [(attempt.text_understood, attempt)] if attempt.text_understood is not None else []
+        texts += [(each.turn.text, each.later) for each in evidence.after(attempt)]
         said = [turn.text for each in evidence.siblings(attempt) for turn in each.output]
-        for text, where in told:
+        for text, where in texts:
             taken = _taken(text, said, between)
             if taken:
                 yield Found(
@@ -31,7 +31,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 
 
 def _between(attempt: Attempt) -> list[str]:
-    """What stands between the events that bring the answer, in every way that it may be taken for text."""
+    """Returns what is between the events of the answer, in every form in which it may be treated as text."""
     found = []
     for comment in dict.fromkeys(attempt.stream.comments):
         bare = comment.lstrip(":").strip()
@@ -43,7 +43,7 @@ def _between(attempt: Attempt) -> list[str]:
 
 
 def _taken(text: str, said: list[str], between: list[str]) -> str | None:
-    """What of it stands in a text that would be what was said without it."""
+    """Returns the part of it in a text that would otherwise equal the answer."""
     plain = [_BLANK.sub("", each) for each in said]
     if _BLANK.sub("", text) in plain:
         return None

@@ -1,4 +1,4 @@
-"""Sending what does nothing."""
+"""Sending parameters without effect."""
 
 from collections.abc import Iterator
 
@@ -19,11 +19,11 @@ HARMLESS = frozenset(
         "user",
     ]
 )
-"""Parameters that change nothing in the answer, so nothing is lost where they are not read."""
+"""Parameters that don't change the answer, so nothing is lost if they are ignored."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at accepted requests, each parameter once for each endpoint."""
+    """Checks accepted requests, each parameter once for each endpoint."""
     found: dict[tuple[str, str, str, str], list[int]] = {}
     for attempt in evidence.attempts:
         if attempt.is_refused or not isinstance(attempt.body, dict):

@@ -1,4 +1,4 @@
-"""Sending a request twice, because the first took too long."""
+"""Sending a request again because the first one took too long."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from emulator.verdict.base import Check, Evidence, Found, numbers, seconds
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at requests that the client left before an answer came, and sent again without a key that ties them."""
+    """Checks requests that the client abandoned before an answer and sent again without a linking key."""
     for call in evidence.calls:
         for earlier, later in call.pairs():
             if not earlier.is_left or later.number in call.resumed or not _was_waiting(earlier, later):
@@ -23,7 +23,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 
 
 def _was_waiting(earlier: Attempt, later: Attempt) -> bool:
-    """Whether nothing of the answer had come, or the client says that it tries again: else somebody pressed stop."""
+    """Whether nothing of the answer had arrived, or the client says that it retries; otherwise, a user pressed stop."""
     return not earlier.output or bool(later.retry_count)
 
 

@@ -1,4 +1,4 @@
-"""Going on as if no error had stood in the stream."""
+"""Ignoring an error in a stream."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from emulator.verdict.findings.truncated_stream_accepted import holds
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """An error in an answer with status 200 makes a failure of it, however much text came before."""
+    """An error in an answer with status 200 makes it a failure, however much text preceded it."""
     for attempt in evidence.attempts:
         error = attempt.answer.error
         if not error or attempt.is_refused:

@@ -1,4 +1,4 @@
-"""Giving up on a refusal that would have passed."""
+"""Giving up on a temporary error."""
 
 from collections.abc import Iterator
 
@@ -7,13 +7,13 @@ from emulator.verdict.base import Check, Evidence, Found, Open, numbers
 from emulator.verdict.calls import Call
 
 ENOUGH = 3
-"""Attempts after which nobody gives up too early."""
+"""After this many attempts, giving up is not too early."""
 LONG_WAIT = 60.0
-"""Seconds of Retry-After for which nobody has to wait."""
+"""The Retry-After in seconds for which no client must wait."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Looks at calls that end with a refusal, when the client has gone on with something else."""
+    """Checks calls that ended with an error, if the client continued with something else."""
     newest = evidence.attempts[-1] if evidence.attempts else None
     for call in evidence.calls:
         last = call.last
@@ -24,8 +24,8 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
         if other is not None:
             yield Found(
                 numbers(*call.attempts),
-                f"{_counted(len(call.attempts))}, the last refused with {last.says()}; then the client went on with "
-                f"something else (exchange {other.number}).",
+                f"{_counted(len(call.attempts))}, the last refused with {last.says()}; then the client continued "
+                f"with something else (exchange {other.number}).",
             )
         elif last is newest:
             yield Open(numbers(*call.attempts), "what the client sends next: another attempt, or something else")

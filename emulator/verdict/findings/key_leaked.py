@@ -1,4 +1,4 @@
-"""Showing the key where it is written down."""
+"""Sending the key where it may be logged."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,12 @@ from emulator.verdict.base import Check, Evidence, Found
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at where keys stood; the journal says it without showing them."""
+    """Checks where keys were sent, which the journal records without the keys."""
     for place, words in (("url", "the URL"), ("body", "the body")):
         exchanges = tuple([each.number for each in evidence.attempts if place in (each.row.get("leaks") or ())])
         if exchanges:
             count = "a request" if len(exchanges) == 1 else f"{len(exchanges)} requests"
-            yield Found(exchanges, f"A key stood in {words} of {count}, where logs and caches keep it.")
+            yield Found(exchanges, f"A key was in {words} of {count}, where logs and caches may store it.")
 
 
 CHECK = Check(

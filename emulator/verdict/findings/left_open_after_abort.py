@@ -1,4 +1,4 @@
-"""Letting an answer run on that nobody wants any more."""
+"""Not closing the connection of an abandoned answer."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from emulator.verdict.attempts import Attempt
 from emulator.verdict.base import Check, Evidence, Found, numbers, seconds
 
 PROMPT = 1.0
-"""Seconds in which a connection ought to be closed after its answer was given up."""
+"""Seconds within which a connection should be closed after its answer was abandoned."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at answers that ran on after the client had said that it was done with them, or after its next attempt."""
+    """Checks answers that continued after the client had acknowledged them, or after its next attempt."""
     for attempt in evidence.attempts:
         after = attempt.row.get("acknowledged_after")
         end = attempt.duration if attempt.ended is not None else attempt.row.get("age")
@@ -19,8 +19,8 @@ def judge(evidence: Evidence) -> Iterator[Found]:
         if end - after >= PROMPT:
             yield Found(
                 numbers(attempt),
-                f"The client gave exchange {attempt.number} up after {seconds(after)}, and its connection went on "
-                f"taking the answer for {seconds(end - after)}.",
+                f"The client abandoned exchange {attempt.number} after {seconds(after)}, and its connection kept "
+                f"receiving the answer for {seconds(end - after)}.",
             )
     for call in evidence.calls:
         for earlier, later in call.pairs():
@@ -30,13 +30,13 @@ def judge(evidence: Evidence) -> Iterator[Found]:
             if _says_again(earlier, later) and earlier.is_real and runs_on >= PROMPT and not earlier.is_refused:
                 yield Found(
                     numbers(earlier, later),
-                    f"Exchange {later.number} is a new attempt of exchange {earlier.number}, whose answer went on for "
-                    f"{seconds(runs_on)} after it.",
+                    f"Exchange {later.number} is a new attempt of exchange {earlier.number}, whose answer continued "
+                    f"for {seconds(runs_on)} after it.",
                 )
 
 
 def _says_again(earlier: Attempt, later: Attempt) -> bool:
-    """Whether the client itself says that it is another attempt."""
+    """Whether the client itself says that this is another attempt."""
     count = earlier.retry_count
     by_count = later.retry_count is not None and count is not None and later.retry_count == count + 1
     return by_count or (earlier.idempotency_key is not None and earlier.idempotency_key == later.idempotency_key)

@@ -1,4 +1,4 @@
-"""Leaving a connection behind for each call."""
+"""Leaving a connection open after each call."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,9 @@ ENOUGH = 3
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at connections that were used once and stay open, though each could have been used again for the next call;
-    a pool that had to grow is none of that."""
+    """Checks connections that were used once and are still open, although each could have been reused for the next
+    call. A pool that had to grow doesn't count.
+    """
     by_connection: dict[int, list[Attempt]] = {}
     for attempt in evidence.attempts:
         if attempt.row.get("socket") and attempt.connection:
@@ -39,7 +40,7 @@ def _opened(attempt: Attempt) -> float:
 
 
 def _free(attempt: Attempt) -> float:
-    """When its connection could have been used again, in real Unix seconds."""
+    """Returns when its connection could have been reused, in real Unix seconds."""
     return attempt.arrived + ((attempt.duration or 0.0) if attempt.is_real else 0.0)
 
 

@@ -1,4 +1,4 @@
-"""Trying again at once, or ever after the same wait."""
+"""Retrying immediately, or always after the same wait."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,13 @@ from emulator.verdict.attempts import gap
 from emulator.verdict.base import Check, Evidence, Found, numbers, seconds
 
 AT_ONCE = 0.1
-"""Seconds that are no wait."""
+"""Shorter waits, in seconds, don't count as waits."""
 MIN_CONSTANT = 3
-"""Waits that have to be equal before that is no chance."""
+"""The number of equal waits that can't be a coincidence."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at the waits that the client chose itself: two or more of them."""
+    """Checks the waits that the client chose itself, if there are at least two."""
     for call in evidence.calls:
         waits = [
             (earlier, later, max(0.0, gap(earlier, later)))

@@ -1,4 +1,4 @@
-"""Waiting without an end for the first token."""
+"""Waiting indefinitely for the first token."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ NOTICEABLE = 1.0
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Looks at answers that say that they are alive, and nothing else: a read timeout does not see them."""
+    """Checks answers with keep-alives and nothing else, which a read timeout doesn't detect."""
     limit = evidence.limits.first_token
     for attempt in evidence.attempts:
         beats, length = waiting_for_token(attempt)
@@ -31,7 +31,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
 
 
 def waiting_for_token(attempt: Attempt) -> tuple[int, float]:
-    """How many signs of life came before the first token, and how long it took, or has taken so far."""
+    """Returns the number of keep-alives before the first token, and how long it took, or has taken so far."""
     beats = 0
     for frame in attempt.row["frames"]:
         if frame["sent"] is None:

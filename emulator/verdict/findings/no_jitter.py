@@ -1,4 +1,4 @@
-"""Many clients that come back in the same moment."""
+"""Several clients that retry at the same time."""
 
 from collections.abc import Iterator
 
@@ -6,18 +6,18 @@ from emulator.verdict.attempts import Attempt, gap
 from emulator.verdict.base import Check, Evidence, Found, numbers, seconds
 
 MAX_SPREAD = 0.05
-"""Seconds within which those that come back come together."""
+"""Seconds within which retries count as simultaneous."""
 SHARE = {3: 0.02, 4: 0.03}
-"""How narrow the waits of so few have to be, as a part of their length, not to be equal by chance."""
+"""The maximum spread of a few waits, relative to their length, that can't be a coincidence."""
 SHARE_OF_MANY = 0.05
 MIN_WAIT = 0.2
-"""Seconds: of shorter waits nobody can tell whether they have jitter."""
+"""Shorter waits, in seconds, don't show whether they have jitter."""
 
 Retry = tuple[Attempt, Attempt, float]
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at calls that failed together and were tried again, when the provider had not said how long to wait."""
+    """Checks calls that failed together and were retried, if the provider had not said how long to wait."""
     retries: list[Retry] = []
     for call in evidence.calls:
         for earlier, later in call.pairs():
@@ -37,7 +37,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 
 
 def _together(retries: list[Retry]) -> Iterator[list[Retry]]:
-    """Retries that came within the same moment, and whose failures did too."""
+    """Yields groups of simultaneous retries whose failures were also simultaneous."""
     group: list[Retry] = []
     for retry in retries:
         if group and retry[1].received - group[0][1].received > MAX_SPREAD:

@@ -1,4 +1,4 @@
-"""Waiting without an end for the next byte."""
+"""Waiting indefinitely for the next byte."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -7,13 +7,13 @@ from emulator.verdict.attempts import Attempt
 from emulator.verdict.base import Check, Evidence, Found, Open, numbers, seconds
 
 NOTICEABLE = 1.0
-"""Seconds of silence that were meant as one."""
+"""Seconds of planned silence that count."""
 NAMED = ("x-stainless-read-timeout", "x-stainless-timeout")
-"""Headers in which SDKs say how long they wait."""
+"""Headers in which SDKs send their timeouts."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Looks at how long the client stayed while no byte came."""
+    """Checks how long the client stayed while no byte arrived."""
     limit = evidence.limits.silence
     for attempt in evidence.attempts:
         length, is_meant, is_to_the_end = longest_silence(attempt)
@@ -21,7 +21,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
         if length >= limit and attempt.is_real and not _is_within(named, length):
             yield Found(
                 numbers(attempt),
-                f"For {seconds(length)} exchange {attempt.number} brought no byte, and the client stayed.",
+                f"For {seconds(length)} exchange {attempt.number} sent no byte, and the client stayed.",
             )
         elif is_meant and named is None and not (is_to_the_end and attempt.ended == "client_closed"):
             yield Open(
@@ -41,8 +41,9 @@ def _is_within(named: str | None, length: float) -> bool:
 
 
 def longest_silence(attempt: Attempt) -> tuple[float, bool, bool]:
-    """The longest time without a byte while the answer was not over, whether it was meant (and no mere slowness of a
-    loaded machine), and whether it lasted until the end."""
+    """Returns the longest time without a byte while the answer was open, whether it was planned (rather than
+    slowness of a loaded machine), and whether it lasted until the end.
+    """
     frames = attempt.row["frames"]
     moments = [0.0, *[float(frame["sent"]) for frame in frames if frame["sent"] is not None]]
     planned = [0.0, *[float(frame["planned"]) for frame in frames]]

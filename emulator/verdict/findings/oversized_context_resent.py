@@ -1,4 +1,4 @@
-"""Sending again what was too long."""
+"""Resending a conversation that was too long."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from emulator.verdict.base import Check, Evidence, Found, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at requests that were too long, and at the next one of the same conversation."""
+    """Checks requests that were too long, and the next one of the same conversation."""
     for attempt in evidence.attempts:
         if not _is_too_long(attempt):
             continue

@@ -1,4 +1,4 @@
-"""Leaving out the reasoning that has to come back with a tool call."""
+"""Omitting the reasoning that must be sent back with a tool call."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from emulator.verdict.base import Check, Evidence, Found, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at the turns that called tools, where the provider wants their reasoning back."""
+    """Checks turns with tool calls, if the provider requires their reasoning."""
     for follow_up in evidence.follow_ups:
         attempt, turn = follow_up.attempt, follow_up.turn
         if not attempt.shape.wants_reasoning_back or not turn.calls or not follow_up.later.shape.wants_reasoning_back:

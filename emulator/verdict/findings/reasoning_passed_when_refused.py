@@ -1,4 +1,4 @@
-"""Sending reasoning to a provider that refuses it."""
+"""Sending reasoning to a provider that rejects it."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from emulator.verdict.base import Check, Evidence, Found, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at what was refused because of reasoning in the history."""
+    """Checks requests that were rejected because of reasoning in the history."""
     for attempt in evidence.attempts:
         message = str(attempt.row["message"] or "")
         holds = any(turn.reasoning is not None or turn.signatures for turn in attempt.turns)

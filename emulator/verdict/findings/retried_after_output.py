@@ -1,4 +1,4 @@
-"""Trying again after output, and keeping both."""
+"""Retrying after output, and keeping both."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from emulator.verdict.base import Check, Evidence, Found, Open, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """A piece that is thrown away is no harm: what counts is whether it comes back beside the whole."""
+    """Discarding the partial output is fine; the mistake is to keep it together with the complete answer."""
     for call in evidence.calls:
         for piece in call.attempts:
             later = [
@@ -23,7 +23,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
             if kept is not None:
                 yield Found(
                     numbers(piece, whole, kept),
-                    f"Exchange {piece.number} brought a piece of the answer, exchange {whole.number} brought it again, "
+                    f"Exchange {piece.number} sent a part of the answer, exchange {whole.number} sent it again, "
                     f"and {'the client' if kept is whole else f'exchange {kept.number}'} holds both.",
                 )
             elif not evidence.after(whole) and whole.text_understood is None and piece.acknowledged is None:
@@ -33,7 +33,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
 
 
 def _kept_both(evidence: Evidence, piece: Attempt, whole: Attempt) -> Attempt | None:
-    """The exchange that shows the piece and the whole together."""
+    """Returns the exchange that shows both the partial and the complete answer."""
     for each in (piece, whole):
         if each.text_understood is not None and _holds_both(Turn("assistant", each.text_understood), piece, whole):
             return each

@@ -1,4 +1,4 @@
-"""Sending again what can only be refused again."""
+"""Retrying a request that must fail again."""
 
 from collections.abc import Iterator
 
@@ -6,15 +6,15 @@ from emulator.verdict.attempts import Attempt
 from emulator.verdict.base import Check, Evidence, Found, numbers
 
 OF_THE_ACCOUNT = frozenset({401, 402, 403, 451})
-"""Refusals that the same key will meet again, whatever it asks."""
+"""Errors that the same key will get again, whatever it requests."""
 OF_THE_REQUEST = frozenset({400, 404, 405, 410, 415, 422})
-"""Refusals that the same request will meet again."""
+"""Errors that the same request will get again."""
 MEND_TIME = 60.0
-"""Seconds in which nobody has filled up an account."""
+"""Seconds within which no account is topped up."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at attempts to the same target with the same key."""
+    """Checks attempts to the same target with the same key."""
     for call in evidence.calls:
         for refused, again in call.pairs():
             if refused.is_refused and _is_final(refused, again):

@@ -1,4 +1,4 @@
-"""Trying again before the moment that the provider named."""
+"""Retrying earlier than the provider's Retry-After."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from emulator.verdict.attempts import Attempt
 from emulator.verdict.base import Check, Evidence, Found, numbers, seconds
 
 LENIENCY = 0.02
-"""The part of the wait that a client may come too early: clocks are not the same."""
+"""The fraction of the wait by which a client may be early, since clocks differ."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at every attempt after a refusal with Retry-After, whichever layer of the client made it."""
+    """Checks every attempt after an error with Retry-After, whichever layer of the client made it."""
     for call in evidence.calls:
         refusals: dict[object, Attempt] = {}
         for attempt in call.attempts:

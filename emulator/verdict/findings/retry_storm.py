@@ -1,4 +1,4 @@
-"""Trying again without an end."""
+"""Retrying endlessly."""
 
 from collections import Counter
 from collections.abc import Iterator

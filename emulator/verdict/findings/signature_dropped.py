@@ -1,4 +1,4 @@
-"""Losing what reasoning is signed with."""
+"""Losing the signature of reasoning."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ PLAIN = str.maketrans("-_", "+/")
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at the turns that called tools, and at those whose reasoning came back: the signature belongs to them."""
+    """Checks turns with tool calls, and turns whose reasoning was sent back: both need the signature."""
     for follow_up in evidence.follow_ups:
         attempt, turn = follow_up.attempt, follow_up.turn
         had = [each for each in attempt.answer.turns if each.signatures]
@@ -27,7 +27,7 @@ def judge(evidence: Evidence) -> Iterator[Found]:
 
 
 def same(signatures: Iterable[str]) -> set[str]:
-    """The signatures in one form of base64: where they are bytes, an SDK may send them back in the form for URLs."""
+    """Returns the signatures in one variant of base64: an SDK may send bytes back in the URL-safe variant."""
     return {signature.translate(PLAIN).rstrip("=") for signature in signatures}
 
 

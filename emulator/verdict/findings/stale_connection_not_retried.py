@@ -1,4 +1,4 @@
-"""Failing because an idle connection had died."""
+"""Failing because an idle connection was closed."""
 
 from collections.abc import Iterator
 
@@ -6,11 +6,11 @@ from emulator.verdict.attempts import Attempt
 from emulator.verdict.base import Check, Evidence, Found, Open, numbers
 
 SETTLED = 2.0
-"""Seconds after which the request would have come again."""
+"""Seconds within which the request would have been sent again."""
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Looks at connections that ended when the next request came: that request has to come again on another one."""
+    """Checks connections that ended when the next request arrived: that request must be sent again on another one."""
     seen: set[int] = set()
     for attempt in evidence.attempts:
         socket = attempt.row.get("socket") or {}
@@ -25,14 +25,14 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
             yield Found(
                 numbers(attempt),
                 f"Connection {attempt.connection}, idle since exchange {attempt.number}, ended when the next request "
-                "came; that request never came again.",
+                "arrived; that request was never sent again.",
             )
         else:
-            yield Open(numbers(attempt), f"{SETTLED:g} seconds more, in which the request may come again")
+            yield Open(numbers(attempt), f"{SETTLED:g} seconds more, in which the request may be sent again")
 
 
 def _is_it(attempt: Attempt, digest: str | None, size: int | None) -> bool:
-    """Whether an exchange is the request that had met the end of the connection, as far as that was read."""
+    """Whether an exchange is the request that was lost at the end of the connection, as far as that is known."""
     if digest is not None and attempt.row.get("body_digest") is not None:
         return bool(attempt.row["body_digest"] == digest)
     return size is None or bool(attempt.row["request"]["size"] == size)

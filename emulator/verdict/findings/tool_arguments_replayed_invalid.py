@@ -1,4 +1,4 @@
-"""Sending back a call whose arguments are no JSON."""
+"""Sending back a tool call whose arguments aren't JSON."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from emulator.verdict.base import Check, Evidence, Found, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found]:
-    """Looks at the calls in every history, each once."""
+    """Checks the tool calls in every history, each once."""
     seen: set[tuple[str, str]] = set()
     for attempt in evidence.attempts:
         for turn in attempt.turns:
@@ -17,11 +17,11 @@ def judge(evidence: Evidence) -> Iterator[Found]:
                     continue
                 seen.add((call.id, call.arguments))
                 source = next((each for each in evidence.attempts if _brought(each, call.id)), None)
-                told = f", as exchange {source.number} had brought it" if source is not None else ""
+                source_text = f", as received in exchange {source.number}" if source is not None else ""
                 yield Found(
                     numbers(*filter(None, (source, attempt))),
-                    f"Exchange {attempt.number} holds a call of {call.name or 'a tool'} whose arguments are no JSON "
-                    f"object{told}: {call.arguments[:60]!r}.",
+                    f"Exchange {attempt.number} contains a call of {call.name or 'a tool'} whose arguments aren't a "
+                    f"JSON object{source_text}: {call.arguments[:60]!r}.",
                 )
 
 

@@ -1,4 +1,4 @@
-"""Taking a piece of an answer for the whole."""
+"""Treating a partial answer as complete."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from emulator.verdict.base import Check, Evidence, Found, Open, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """A client that raises or throws the piece away is right; what it sends next, or says, shows what it did."""
+    """A client that raises or discards the part is right; its next request or acknowledgment shows what it did."""
     for attempt in evidence.attempts:
         if not attempt.is_broken or attempt.answer.error or not attempt.output:
             continue
@@ -28,7 +28,7 @@ def _by_history(evidence: Evidence, attempt: Attempt, what: str) -> Iterator[Fou
         if is_piece and not follow_up.is_last and not any(holds(follow_up.turn, turn) for turn in wholes):
             yield Found(
                 numbers(attempt, follow_up.later),
-                f"{what}; exchange {follow_up.later.number} holds the piece as an answer.",
+                f"{what}; exchange {follow_up.later.number} contains the part as an answer.",
             )
             return
     call = next(call for call in evidence.calls if attempt in call.attempts)
@@ -37,7 +37,7 @@ def _by_history(evidence: Evidence, attempt: Attempt, what: str) -> Iterator[Fou
 
 
 def holds(turn: Turn, piece: Turn) -> bool:
-    """Whether a turn of the history is this answer, and nothing besides."""
+    """Whether a turn of the history is exactly this answer."""
     if piece.text.strip() != turn.text.strip():
         return False
     if not piece.calls:

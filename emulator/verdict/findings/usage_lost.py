@@ -1,4 +1,4 @@
-"""Not booking what was billed."""
+"""Not counting billed tokens."""
 
 from collections.abc import Iterator
 
@@ -6,7 +6,7 @@ from emulator.verdict.base import Check, Evidence, Found, Open, numbers
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Compares what the client has booked, which only it can say, with what was billed."""
+    """Compares the tokens that the client has counted, which only it can report, with the billed ones."""
     for attempt in evidence.attempts:
         billed = attempt.row["usage"]
         if not billed or attempt.is_refused or not attempt.row["stream"]:
@@ -14,12 +14,12 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
         booked = (attempt.row["acknowledged"] or {}).get("usage")
         if booked is None:
             if attempt.is_left and attempt.output:
-                yield Open(numbers(attempt), "an acknowledgement with `usage`: the tokens that the client has booked")
+                yield Open(numbers(attempt), "an acknowledgement with `usage`: the tokens that the client has counted")
         elif booked.get("prompt", 0) < billed["prompt"] or (billed["completion"] and not booked.get("completion", 0)):
             yield Found(
                 numbers(attempt),
                 f"Exchange {attempt.number} was billed with {billed['prompt']} + {billed['completion']} tokens; the "
-                f"client has booked {booked.get('prompt', 0)} + {booked.get('completion', 0)}.",
+                f"client has counted {booked.get('prompt', 0)} + {booked.get('completion', 0)}.",
             )
 
 

@@ -1,4 +1,4 @@
-"""Waiting for an end that this dialect does not have."""
+"""Waiting for an end marker that this dialect does not have."""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +7,14 @@ from emulator.verdict.attempts import stayed
 from emulator.verdict.base import Check, Evidence, Found, Open, numbers, seconds
 
 PATIENCE = 2.0
-"""Seconds for which nobody stays on a stream that has said its last word."""
+"""Seconds after which a client counts as waiting on a stream that has ended."""
 ABOUT_THE_END = re.compile(r"done|terminat|incomplete|truncat|prematur|unexpected end|end of stream|eof", re.IGNORECASE)
 
 
 def judge(evidence: Evidence) -> Iterator[Found | Open]:
-    """Looks at streams that were whole and were not taken for it: tried again, called a failure, or waited on."""
+    """Checks complete streams that the client didn't recognize as such: it retried, reported a failure, or kept
+    waiting.
+    """
     for attempt in evidence.attempts:
         if not attempt.has_end or attempt.is_refused or attempt.answer.error or not attempt.stream.data:
             continue
@@ -36,7 +38,7 @@ def judge(evidence: Evidence) -> Iterator[Found | Open]:
                 yield Open(numbers(attempt), "the error that the client raised, in the acknowledgement's `error`")
     for call in evidence.calls:
         for earlier, later in call.pairs():
-            is_said = earlier.acknowledged == "failed"  # what it failed for is looked at above
+            is_said = earlier.acknowledged == "failed"  # its failure is checked above
             if earlier.is_whole and earlier.stream.data and "[DONE]" not in earlier.stream.data and not is_said:
                 yield Found(
                     numbers(earlier, later),

@@ -1,1 +1,1 @@
-"""A verdict in the forms that people and other programs read."""
+"""The output formats of verdicts, for people and other programs."""

@@ -1,4 +1,4 @@
-"""A verdict as commands of GitHub's runner, which shows them beside the run."""
+"""A verdict as workflow commands, which GitHub shows as annotations."""
 
 from emulator.verdict.base import Finding, Verdict
 from emulator.verdict.formats.text import summary
@@ -7,7 +7,7 @@ LEVELS = {"MUST": "error", "SHOULD": "warning"}
 
 
 def as_github(verdict: Verdict) -> str:
-    """A line for each finding, and one that sums it up."""
+    """Returns a line for each finding, and a summary line."""
     return "\n".join([*map(_line, verdict.findings), f"::notice title=Verdict::{_data(summary(verdict))}"])
 
 

@@ -1,4 +1,4 @@
-"""A verdict as JUnit XML: a test case for each finding that there could be."""
+"""A verdict as JUnit XML: a test case for each possible finding."""
 
 from collections.abc import Iterator
 from xml.sax.saxutils import escape, quoteattr
@@ -8,7 +8,9 @@ from emulator.verdict.base import Verdict
 
 
 def as_junit(verdict: Verdict, source: str) -> str:
-    """One test case for each code: failed by a MUST, passed with output for a SHOULD, skipped where it is unknown."""
+    """Returns a test case for each code: MUST findings fail it, SHOULD findings are its output, unknown ones skip
+    it.
+    """
     failed = {finding.code for finding in verdict.findings if finding.severity == "MUST"}
     found = {finding.code for finding in verdict.findings}
     unknown = {each.code for each in verdict.unknown} - found
@@ -37,7 +39,7 @@ def _case(code: str, verdict: Verdict) -> Iterator[str]:
 
 
 def _clean(text: str) -> str:
-    """Without the characters that XML cannot hold."""
+    """Returns a text without the characters that XML can't contain."""
     return "".join(
         c
         if c in "\t\n" or (ord(c) >= 32 and not 0xD800 <= ord(c) <= 0xDFFF and ord(c) not in (0xFFFE, 0xFFFF))

@@ -1,4 +1,4 @@
-"""A verdict as SARIF 2.1.0, which code scanning reads."""
+"""A verdict as SARIF 2.1.0, for code scanning."""
 
 import json
 from typing import Any
@@ -11,7 +11,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def as_sarif(verdict: Verdict, source: str) -> str:
-    """All rules, and a result for each finding; exchanges are logical locations."""
+    """Returns all rules, and a result for each finding; exchanges are logical locations."""
     driver = {
         "name": "emulator verdict",
         "informationUri": "https://pypi.org/project/llm-provider-emulator/",

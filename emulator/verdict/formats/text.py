@@ -1,4 +1,4 @@
-"""A verdict for people: what happened, which rule says otherwise, what to change."""
+"""A verdict for people: what happened, which rule it broke, what to change."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -9,16 +9,16 @@ from emulator.verdict.base import Finding, Unknown, Verdict
 MAX_WIDTH = 100
 MIN_WIDTH = 50
 MAX_SHOWN = 3
-"""Occurrences of one code that are shown one by one."""
+"""The maximum occurrences of a code that are shown."""
 MAX_CHAIN = 6
-"""Exchanges that are named one by one."""
+"""The maximum exchanges that are listed."""
 COLORS = {"MUST": "1;31", "SHOULD": "1;33", "unknown": "36", "ok": "1;32", "dim": "2", "bold": "1"}
 SIGNS = {"MUST": "✗", "SHOULD": "!", "unknown": "?"}
 INDENT = 10
 
 
 class Painter:
-    """Colors, where they are wanted."""
+    """Returns a function that colors text, if colors are on."""
 
     def __init__(self, is_colored: bool) -> None:
         self.is_colored = is_colored
@@ -28,7 +28,7 @@ class Painter:
 
 
 def as_text(verdict: Verdict, *, width: int = MAX_WIDTH, is_colored: bool = False, notes: Sequence[str] = ()) -> str:
-    """The whole verdict, ended by one line that sums it up; `notes` come before that."""
+    """Returns the whole verdict, with `notes` and a summary line at the end."""
     paint = Painter(is_colored)
     width = max(MIN_WIDTH, min(width, MAX_WIDTH))
     blocks = [
@@ -43,7 +43,7 @@ def as_text(verdict: Verdict, *, width: int = MAX_WIDTH, is_colored: bool = Fals
 
 
 def summary(verdict: Verdict, paint: Painter | None = None) -> str:
-    """One line: how many of each."""
+    """Returns the summary line with the counts."""
     paint = paint or Painter(False)
     among = f"in {verdict.exchanges} exchange{'' if verdict.exchanges == 1 else 's'}"
     musts = sum(finding.severity == "MUST" for finding in verdict.findings)
@@ -72,7 +72,7 @@ def failure(verdict: Verdict) -> str:
 
 
 def chain(exchanges: Sequence[int], verdict: Verdict) -> str:
-    """The exchanges with their statuses: `#3 429 → #4 200`."""
+    """Returns the exchanges with their statuses: `#3 429 → #4 200`."""
     shown = list(exchanges)
     more = ""
     if len(shown) > MAX_CHAIN:

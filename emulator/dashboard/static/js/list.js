@@ -83,7 +83,7 @@ export function list({ selected, onSelect, onClear }) {
       h("span", { class: "row-title" },
         h("span", { class: "provider", style: { "--hue": format.hue(row.provider) } }, row.provider ?? "no provider"),
         h("span", { class: "model" }, row.model || row.path)),
-      h("span", { class: "row-sub" }, h("span", { class: "row-words" }, subtitle(row)),
+      h("span", { class: "row-sub" }, h("span", { class: "row-words" }, subtitle(row), row.prompt && [" · ", h("span", { class: "row-prompt", title: row.prompt }, row.prompt)]),
         row.faults.length > 0 && h("span", { class: "fault-tag" }, `⚡ ${row.faults[0].split(" ")[0]}${row.faults.length > 1 ? ` +${row.faults.length - 1}` : ""}`))),
     h("span", { class: "row-side" },
       h("span", { class: "time" }, row.ended === null && row.stream ? "streaming" : format.seconds(row.last_sent)),
@@ -116,6 +116,7 @@ export function list({ selected, onSelect, onClear }) {
 }
 
 function subtitle(row) {
+  if (row.error === "unmatched" && row.prompt) return "no rule matches";
   if (row.outcome === "error") return row.message ?? (row.provider ? null : row.notes[0]) ?? row.error ?? "error";
   if (row.rule) return `rule ${row.rule}`;
   if (row.ended && row.ended !== "complete") return format.endings[row.ended] ?? row.ended;

@@ -71,7 +71,7 @@ export function filterOf(query) {
 }
 
 function haystack(row) {
-  row.words ??= [row.number, row.provider, row.model, row.path, row.rule, row.outcome, row.status, row.message, row.error, row.faults.join(" "), row.ended]
+  row.words ??= [row.number, row.provider, row.model, row.path, row.rule, row.prompt, row.outcome, row.status, row.message, row.error, row.faults.join(" "), row.ended]
     .filter((part) => part !== null && part !== undefined).join(" ").toLowerCase();
   return row.words;
 }

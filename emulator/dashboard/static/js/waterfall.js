@@ -29,7 +29,7 @@ export function waterfall({ onSelect }) {
     const names = width < 560 ? 118 : 230;
     const height = HEAD + rows.length * ROW + 6;
     const scale = scaleOf(rows, names, width - 12);
-    note.textContent = `The last ${rows.length}, up to ${concurrent(rows)} at a time`;
+    note.textContent = `The last ${rows.length === 1 ? "exchange" : `${rows.length} exchanges`}; at most ${concurrent(rows)} at the same time`;
     const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": "Waterfall of exchanges" }, scale.ruler(height));
     rows.forEach((row, index) => svg.append(line(row, HEAD + index * ROW, scale.x, row.received, names, onSelect)));
     put(box, svg);

@@ -1,0 +1,60 @@
+"""A request of the short-cut that waits for the store: it is answered as soon as the reply is there, without a task.
+
+Whatever else happens on the connection meanwhile, a task of the application takes over, as for every other request."""
+
+from asyncio import Future
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from emulator.engine import PlannedResponse
+from emulator.server.app import App, began, ended
+from emulator.state.blanks import Recollection
+from emulator.state.exchanges import Exchange
+
+Result = PlannedResponse | tuple[Recollection, Exchange]
+"""What to send; a cached answer need not be spelled out."""
+
+
+class Awaiting:
+    """It begins with the first future that the engine waits for; whatever it waits for later is left to the task."""
+
+    __slots__ = ("_app", "_coroutine", "_finish", "_future", "_hand_on")
+
+    def __init__(
+        self,
+        app: App,
+        coroutine: Coroutine[Any, Any, Result],
+        future: "Future[Any]",
+        finish: Callable[[Result], None],
+        hand_on: Callable[[Coroutine[Any, Any, Result], Any], None],
+    ) -> None:
+        """`finish` sends the result; `hand_on` gives the rest of the coroutine to a task."""
+        self._app = app
+        self._coroutine: Coroutine[Any, Any, Result] | None = coroutine
+        self._future = future
+        self._finish = finish
+        self._hand_on = hand_on
+        future._asyncio_future_blocking = False  # as a task does it with what it waits for
+        future.add_done_callback(self._go_on)
+        began(app)
+
+    def hand_over(self) -> None:
+        """Leaves the rest to a task."""
+        if (coroutine := self._coroutine) is not None:
+            self._coroutine = None
+            self._future.remove_done_callback(self._go_on)
+            self._future._asyncio_future_blocking = True
+            self._hand_on(coroutine, self._future)
+            ended(self._app)
+
+    def _go_on(self, _: "Future[Any]") -> None:
+        coroutine, self._coroutine = self._coroutine, None
+        if coroutine is None:
+            return
+        try:
+            awaited = coroutine.send(None)
+        except StopIteration as stop:
+            self._finish(stop.value)
+        else:
+            self._hand_on(coroutine, awaited)
+        ended(self._app)

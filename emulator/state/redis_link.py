@@ -1,0 +1,95 @@
+"""A server's own line to Redis for what requests wait for: packets of commands, one after the other.
+
+redis-py connects, so addresses, passwords and TLS are its own. Then its client's machinery is left out, which costs
+more than the steps themselves, and hiredis reads the replies."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from hiredis import Reader, pack_command
+
+from emulator.state.redis_connection import REPLY_TIMEOUT, RedisConnection
+
+Command: TypeAlias = tuple[str | bytes | int, ...]
+Replied: TypeAlias = Callable[[list[Any]], None]
+
+
+class RedisLink(asyncio.Protocol):
+    """One packet at a time is under way. Replies that are errors stand among the others as `hiredis.ReplyError`."""
+
+    def __init__(self, connection: RedisConnection, on_lost: Callable[[BaseException], None]) -> None:
+        self._connection = connection
+        self._on_lost = on_lost
+        self._writer: Any = None
+        """asyncio's stream, which would close its socket if it were forgotten."""
+        self._transport: asyncio.Transport | None = None
+        self._reader = Reader()
+        self._replies: list[Any] = []
+        self._expected = 0
+        self._then: Replied | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether packets can be sent."""
+        return self._transport is not None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a packet is under way."""
+        return self._then is not None
+
+    async def open(self) -> None:
+        """Raises RedisError, OSError or TimeoutError."""
+        opened = self._connection.client.connection_pool.make_connection()
+        await opened.connect()
+        self._writer, opened._writer = opened._writer, None  # from now on, it is ours
+        transport: asyncio.Transport = self._writer.transport
+        self._reader = Reader()
+        transport.set_protocol(self)
+        self._transport = transport
+
+    def send(self, commands: Sequence[Command], then: Replied) -> None:
+        """Sends a packet; `then` gets the replies, unless the line is lost before."""
+        assert self._transport is not None
+        self._expected, self._then = len(commands), then
+        self._timer = asyncio.get_running_loop().call_later(REPLY_TIMEOUT, self._is_late)
+        self._transport.write(b"".join([pack_command(command) for command in commands]))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        """Ends the line; nobody is told."""
+        transport, self._transport = self._transport, None
+        self._forget()
+        if transport is not None:
+            transport.abort()
+        self._writer = None
+
+    # asyncio.Protocol
+
+    def data_received(self, data: bytes) -> None:
+        reader, replies = self._reader, self._replies
+        reader.feed(data)
+        while (reply := reader.gets()) is not False:
+            replies.append(reply)
+        if len(replies) >= self._expected and self._then is not None:
+            then = self._then
+            self._forget()
+            then(replies)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is not None:
+            self._lose(exc or ConnectionError("it has closed the connection"))
+
+    def _is_late(self) -> None:
+        self._lose(TimeoutError())
+
+    def _lose(self, error: BaseException) -> None:
+        self.close()
+        self._on_lost(error)
+
+    def _forget(self) -> None:
+        """Nothing is under way any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._then, self._replies, self._expected = None, None, [], 0

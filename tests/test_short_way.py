@@ -1,0 +1,164 @@
+"""Requests in which only the last text is new: a client can't tell that nothing else was parsed."""
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rawhttp import Connection, Response, eventually, request
+from talk import KEYS, MODELS
+
+from emulator import Emulator
+from emulator.dialects.chat_completions import ChatCompletions
+from emulator.engine import forms, short_way
+from emulator.engine.forms import Known
+from emulator.state.forms import PATIENCE
+from emulator.state.recent import Recent
+
+SCENARIO: dict[str, Any] = {
+    "clock": "virtual",
+    "providers": {"anthropic": {"requests_per_minute": 40}, "openai": {"tokens_per_minute": 400}},
+    "rules": [
+        {"match": {"prompt": {"contains": "rain"}}, "reply": {"content": "100 % rain, {and} more of it, as ever."}},
+        {"match": {"prompt": {"regex": "(?i)th[io]nk"}}, "reply": {"reasoning": "Well.", "content": "Yes, it is so."}},
+        {"match": {"prompt": "call"}, "reply": {"tool_calls": [{"name": "f", "arguments": {}}]}},
+        {"match": {"prompt": {"contains": "echo"}}, "reply": {"content": "{{ request.prompt }}"}},
+        {"match": {"prompt": {"contains": "busy"}}, "error": "overloaded"},
+        {"match": {"prompt": {"contains": "slow"}}, "reply": {"content": "In its own time."}, "pace": {"ttft": 1}},
+        {"match": {"prompt": {"contains": "at times"}, "attempt": 2}, "reply": {"content": "Again?"}},
+        {"match": {"prompt": {"contains": "turns"}}, "replies": [{"reply": {"content": w}} for w in ("a", "b", "c")]},
+        {"match": {"body": {"path": "$.user", "equals": "me"}}, "reply": {"content": "For you alone."}},
+        {"match": {"prompt": {"contains": "broken"}}, "reply": {"content": "Cut."}, "faults": ["close:after_tokens=1"]},
+    ],
+}  # fmt: skip
+ENDPOINTS = {
+    "serevix": ("/v1/chat/completions", "messages"),
+    "openai": ("/v1/chat/completions", "messages"),
+    "deepseek": ("/chat/completions", "messages"),
+    "openrouter": ("/api/v1/chat/completions", "messages"),
+    "anthropic": ("/v1/messages", "messages"),
+    "deepseek responses": ("/v1/responses", "input"),
+    "openai responses": ("/v1/responses", "input"),
+}
+WORDS = (
+    st.sampled_from(["rain", "I think", "call", "echo", "busy", "slow", "at times", "turns", "broken", "rain " * 900])
+    | st.sampled_from(
+        ["rain \\ or", 'the "rain"', "rain\n", "Regen für alle: rain", "rain 再见 👋", "\ud83d rain", "rain\x7f"]
+    )
+    | st.text(st.characters(codec="utf-8"), max_size=12).map("rain {}".format)
+)
+names = (f"words-{number}" for number in itertools.count())
+recalls: list[Known | None] = []
+
+
+@pytest.fixture(scope="module")
+def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
+    """Two servers that differ in nothing else; the first one's recalls are counted."""
+    look = forms.known
+
+    def counted(*given: Any) -> Known | None:
+        recalls.append(look(*given))
+        return recalls[-1]
+
+    without = Emulator(SCENARIO)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("emulator.server.server.fast_path_for", lambda *_: None)
+        without.start()
+    with pytest.MonkeyPatch.context() as patch, without, Emulator(SCENARIO) as usual:
+        patch.setattr(short_way, "known", counted)
+        yield usual, without
+    assert sum(each is not None for each in recalls) > 100
+
+
+def asked(endpoint: str, words: str, said: dict[str, Any], written: dict[str, Any], **headers: str) -> bytes:
+    """A request. `said`: what else is in it; `written`: how its JSON is written."""
+    (provider, *_), (path, member) = endpoint.split(), ENDPOINTS[endpoint]
+    said = dict(said)
+    lead = said.pop("lead", None)
+    turns = [{"role": "user", "content": words}]
+    if lead is not None and endpoint not in ("anthropic",):
+        turns.insert(0, {"role": "system", "content": lead})
+    body = {**MODELS[provider], **({"max_tokens": 64} if provider == "anthropic" else {}), member: turns, **said}
+    data = json.dumps(body, **written).encode("utf-8", "surrogatepass")
+    return request(f"/{provider}{path}", data, content_type="application/json", **KEYS[provider], **headers)
+
+
+def talk(emulator: Emulator, sent: Sequence[bytes], namespace: str) -> tuple[list[Response], list[dict[str, Any]]]:
+    """All responses, each request on a new connection if the last one was closed, and what the journal says."""
+    responses: list[Response] = []
+    left = list(sent)
+    while left:
+        with Connection(emulator.port) as client, contextlib.suppress(EOFError, ConnectionError):
+            while left:
+                client.send(left.pop(0))
+                responses.append(client.response())
+    for response in responses:
+        response.headers.pop("date")
+    journal = emulator.namespace(namespace).journal
+    eventually(lambda: all(exchange.playback is not None for exchange in journal))
+    exchanges = [
+        {**exchange.record(), "because": exchange.because, "text": exchange.response.text} for exchange in journal
+    ]
+    for exchange in exchanges:
+        exchange.pop("connection")
+    return responses, exchanges
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    endpoint=st.sampled_from(sorted(ENDPOINTS)),
+    words=st.lists(WORDS, min_size=4, max_size=9),
+    said=st.sampled_from(
+        [{}, {"stream": True}, {"user": "me"}, {"lead": "Be brief."}, {"lead": "rain", "stream": True}]
+    ),
+    written=st.sampled_from([{"ensure_ascii": False, "separators": (",", ":")}, {}, {"indent": 1}]),
+)
+def test_a_client_cannot_tell_that_only_its_words_were_read(
+    with_and_without: tuple[Emulator, Emulator],
+    endpoint: str,
+    words: list[str],
+    said: dict[str, Any],
+    written: dict[str, Any],
+) -> None:
+    namespace = next(names)
+    texts = ["rain 1", "rain 2", "rain 3", *words, *words[:2]]
+    sent = [asked(endpoint, text, said, written, x_emulator_namespace=namespace) for text in texts]
+    usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
+    assert usual == without
+
+
+def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, Emulator]) -> None:
+    namespace = next(names)
+    sent = [asked("anthropic", f"rain {day}", {}, {}, x_emulator_namespace=namespace) for day in range(44)]
+    usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
+    assert usual == without
+    assert [response.status for response in usual[0]] == [200] * 40 + [429] * 4
+
+
+def test_only_the_words_are_read_from_the_third_request_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, read = ChatCompletions.plain, []
+
+    def counted(self: ChatCompletions[Any], native: Any) -> Any:
+        read.append(native)
+        return plain(self, native)
+
+    monkeypatch.setattr(ChatCompletions, "plain", counted)
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        for day in range(20):
+            client.send(asked("serevix", f"rain on day {day}", {}, {}))
+            assert json.loads(client.response().body)["choices"][0]["message"]["content"].startswith("100 % rain")
+    assert len(read) < 2 + PATIENCE * 2
+
+
+def test_what_is_remembered_is_bounded_in_bytes() -> None:
+    recent: Recent[str] = Recent(most_entries=10, most_bytes=100)
+    for number in range(5):
+        recent.keep(number, "x", 30)
+    recent.keep(4, "y", 20)
+    assert ([recent.get(number) for number in range(5)], recent.bytes) == ([None, None, "x", "x", "y"], 80)
+    recent.keep(9, "too large", 101)
+    assert (len(recent), recent.bytes, recent.get(9)) == (3, 80, None)
