@@ -37,7 +37,7 @@ STALLED = 7
 
 
 def ask(emulator: Emulator, provider: str, prompt: str, *, fault: str = "", **members: Any) -> None:
-    """One request, as a client makes it that does not give up."""
+    """Sends one request, as a client that does not give up."""
     vendor = PROVIDERS[provider]
     path, example = vendor.example
     name, _, key = vendor.auth_header.partition(": ")
@@ -53,7 +53,7 @@ def ask(emulator: Emulator, provider: str, prompt: str, *, fault: str = "", **me
 
 
 def play(emulator: Emulator) -> None:
-    """What the pictures show."""
+    """Sends the requests that the pictures show."""
     calls: list[Callable[[], None]] = [
         lambda: ask(emulator, "serevix", "How is the weather in Lisbon?", stream=True),
         lambda: ask(

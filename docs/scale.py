@@ -1,6 +1,6 @@
-"""What many streams cost, computed from the figures in performance.md; docs/tables.py writes it into the documents.
+"""The cost of many streams, computed from the figures in performance.md; docs/tables.py writes it into the documents.
 
-Nothing is measured here: a new `make bench` changes the tables by itself."""
+Nothing is measured here: a new `make bench` changes the tables."""
 
 import re
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from simulation import Costs, simulate
 
 PERFORMANCE = Path(__file__).parent / "performance.md"
 RATE = 50
-"""Tokens a second of one stream."""
+"""Tokens per second of one stream."""
 EVENT = 240
-"""Bytes of one token's event with its chunk; tests/test_scale.py compares it with a real stream."""
+"""The bytes of one token's event with its chunk; tests/test_scale.py compares this with a real stream."""
 HEADERS = 14 + 20 + 32
-"""Bytes of Ethernet, IPv4 and TCP with a timestamp around each token, and in each acknowledgment."""
+"""The bytes of Ethernet, IPv4 and TCP with a timestamp, for each token and each acknowledgment."""
 EXACT, DENSE = 1000, 2000
-"""Streams of a replica, as they were measured."""
+"""The measured number of streams of a replica."""
 FLEETS = (10_000, 100_000, 1_000_000)
 STORED = Costs(request=125, packet=82, step=23, store_packet=17)
 """With a store, for the same whole answer again and again: fitted to one replica with 1 and with 8 clients, as
 tests/soak/test_soak_scale.py does."""
 STREAM_SECONDS = 10
-"""How long a stream lasts, which says how often a new one needs the store."""
+"""The duration of a stream, which determines how often a new one needs the store."""
 
 
 @cache
@@ -42,23 +42,23 @@ def measured(row: str, figure: str) -> float:
 
 
 def paced(streams: int, figure: str) -> float:
-    """A figure of that many paced streams at once."""
+    """Returns a figure for this many concurrent paced streams."""
     return measured(f"{streams:,} streams x {RATE} tokens/s", figure)
 
 
 def rounded(value: float) -> str:
-    """A number with two or three digits that mean something."""
+    """Formats a number with two or three significant digits."""
     digits = max(0, len(str(int(value))) - (3 if value >= 100 else 2))
     return f"{round(value, -digits):,.0f}" if value >= 10 else f"{value:.1f}"
 
 
 def idle() -> float:
-    """MB of a replica that has answered once."""
+    """Returns the MB of a replica after its first answer."""
     return measured("Memory", "idle MB after the first answer")
 
 
 def sizing() -> Iterator[str]:
-    """What one replica on one core does."""
+    """Returns the table of what one replica on one core can do."""
     known, new = (
         measured(f"JSON, 32 connections, {which}", "requests/s") for which in ("one prompt", "every prompt new")
     )
@@ -75,12 +75,12 @@ def sizing() -> Iterator[str]:
 
 
 def bits() -> float:
-    """Bits a second that one stream sends."""
+    """Returns the bits per second of one stream."""
     return RATE * (EVENT + HEADERS) * 8
 
 
 def scale() -> Iterator[str]:
-    """What fleets of streams need."""
+    """Returns the table of what fleets of streams need."""
     yield f"| open streams of {RATE} tokens/s | {' | '.join(f'{each:,}' for each in FLEETS)} |\n"
     yield f"|---|{'---:|' * len(FLEETS)}\n"
     rows: list[tuple[str, list[str]]] = [("tokens a second", [f"{each * RATE:,}" for each in FLEETS])]
@@ -105,12 +105,12 @@ def scale() -> Iterator[str]:
 
 
 def memory_per_stream() -> float:
-    """MB of an open stream."""
+    """Returns the MB of an open stream."""
     return paced(EXACT, "MB per 1,000 streams") / 1000
 
 
 def stored() -> Iterator[str]:
-    """What a store costs fleets of streams, if each request travels in a packet of its own."""
+    """Returns the table of what a store costs fleets of streams, if each request has its own packet."""
     alone = simulate(1, 1, STORED)
     yield f"| open streams, each for {STREAM_SECONDS} s | {' | '.join(f'{each:,}' for each in FLEETS)} |\n"
     yield f"|---|{'---:|' * len(FLEETS)}\n"

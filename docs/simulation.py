@@ -1,8 +1,8 @@
-"""A simulation of replicas that share a store: where the time goes when several requests travel in one packet.
+"""A simulation of replicas that share a store: where the time goes when several requests share a packet.
 
-Clients of a closed loop ask again as soon as they are answered. A replica takes what has come, in turn; what its
-requests need of the store goes there in one packet, and so do the replies. The store is one server, first come, first
-served."""
+Clients in a closed loop send the next request as soon as they get an answer. A replica takes what has arrived, in turn;
+what its requests need from the store goes there in one packet, and so do the replies. The store is one server, first
+come, first served."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ class Costs:
     """CPU in µs."""
 
     request: float
-    """Of a request, in its replica."""
+    """For a request, in its replica."""
     packet: float
-    """Of a packet to the store and back, in the replica."""
+    """For a packet to the store and back, in the replica."""
     step: float
-    """Of a request, in the store."""
+    """For a request, in the store."""
     store_packet: float
-    """Of a packet, in the store."""
+    """For a packet, in the store."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What it cost, in µs for each request."""
+    """The cost in µs per request."""
 
     replicas: float
     store: float
@@ -38,24 +38,24 @@ class Outcome:
 class _Replica:
     def __init__(self) -> None:
         self.waiting = 0
-        """Requests that have come."""
+        """Requests that have arrived."""
         self.replies: deque[int] = deque()
         """The sizes of packets that came back."""
         self.is_busy = False
 
 
 def simulate(replicas: int, clients: int, costs: Costs, requests: int = 5000) -> Outcome:
-    """Lets so many clients of each replica ask, until so many requests are answered."""
+    """Simulates this many clients of each replica, until this many requests are answered."""
     fleet = [_Replica() for _ in range(replicas)]
     for number in range(clients):
         fleet[number % replicas].waiting += 1
     events: list[tuple[float, int, int, int]] = []
-    """When which replica is done with a packet of so many requests; or gets it back from the store."""
+    """When each replica finishes a packet of some requests, or gets it back from the store."""
     now = store_free = busy = store_busy = 0.0
     answered = packets = serial = 0
 
     def turn(number: int) -> None:
-        """A replica does what is there, then sends one packet."""
+        """A replica processes what has arrived, then sends one packet."""
         nonlocal busy, serial, answered
         one = fleet[number]
         if one.is_busy or not (one.waiting or one.replies):
@@ -63,7 +63,7 @@ def simulate(replicas: int, clients: int, costs: Costs, requests: int = 5000) ->
         back = sum(one.replies)
         one.replies.clear()
         answered += back
-        taken = one.waiting + back  # who is answered asks again
+        taken = one.waiting + back  # answered clients send again
         one.waiting, one.is_busy = 0, True
         spent = taken * costs.request + costs.packet
         busy += spent

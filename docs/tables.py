@@ -1,8 +1,8 @@
-"""Writes all that is generated, the tables in the documents and the JSON Schema of scenarios: `python docs/tables.py`.
+"""Writes everything that is generated, the tables in the documents and the JSON Schema of scenarios: `python
+docs/tables.py`.
 
-`--check` tells whether it is current, `--print` shows a table.
-
-A table stands between `<!-- table: NAME -->` and `<!-- /table -->`; NAME is one of those in TABLES.
+`--check` reports whether it is current, `--print` shows a table. A table is between `<!-- table: NAME -->` and
+`<!-- /table -->`; NAME is a key of TABLES.
 """
 
 import json
@@ -39,12 +39,12 @@ COMMON = ("probability", "times", "skip", "window")
 
 
 def cell(text: str) -> str:
-    """A text as the cell of a table."""
+    """Returns a text as the cell of a table."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
 def faults() -> Iterator[str]:
-    """Every fault: what it does, what it tests, what can be said of it."""
+    """Every fault: what it does, what it tests, its parameters."""
     family = ""
     for kind in FAULTS:
         facts = fault_facts(kind)
@@ -76,7 +76,7 @@ def exam() -> Iterator[str]:
 
 
 def providers() -> Iterator[str]:
-    """Every provider: how it is reached."""
+    """Every provider: how to reach it."""
     yield "| provider | base URL | documented host | auth | operations |\n|---|---|---|---|---|\n"
     for name, provider in PROVIDERS.items():
         operations = "<br>".join(f"`{o.method} {o.path}`" for o in provider.operations)
@@ -85,7 +85,7 @@ def providers() -> Iterator[str]:
 
 
 def errors() -> Iterator[str]:
-    """Every error by name and provider: status, and where it is known from."""
+    """Every error by name and provider: its status, and its source."""
     names = list(dict.fromkeys(name for provider in PROVIDERS.values() for name in provider.errors))
     yield f"| error | {' | '.join(PROVIDERS)} |\n|---|{'---|' * len(PROVIDERS)}\n"
     for name in names:
@@ -106,7 +106,7 @@ def settings() -> Iterator[str]:
 
 
 def parameters() -> Iterator[str]:
-    """What becomes of every parameter of every operation that reads a body."""
+    """The effect of every parameter at every operation that reads a body."""
     for name, provider in PROVIDERS.items():
         rows = list(operations(provider))
         if rows:
@@ -118,7 +118,7 @@ def parameters() -> Iterator[str]:
 
 
 def operations(provider: type[Provider]) -> Iterator[tuple[str, Mapping[str, str]]]:
-    """The paths of each operation that reads a body, and its parameters by what becomes of them."""
+    """Returns the paths of each operation that reads a body, and its parameters by effect."""
     vendor = provider()
     paths: dict[tuple[str, str], list[str]] = {}
     for each in provider.operations:
@@ -137,7 +137,7 @@ def operations(provider: type[Provider]) -> Iterator[tuple[str, Mapping[str, str
 
 
 def mark_of(effect: Effect) -> str:
-    """A sign for what is often said of a parameter, or the words themselves."""
+    """Returns a sign for a frequent note on a parameter, or the note itself."""
     signs = {SAMPLING: "†", ECHOED: "‡"}
     return signs.get(effect) or (f" ({cell(effect.note)})" if effect.note else "")
 
@@ -152,7 +152,7 @@ def profiles() -> Iterator[str]:
 
 
 def priced(rates: Rates) -> str:
-    """Prices as the pages have them, off-peak and in peak hours."""
+    """Returns prices in the format of DeepSeek's pages, off-peak and in peak hours."""
     shown = []
     for price in (rates.off_peak, rates.peak):
         if price is not None:
@@ -174,7 +174,7 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
 
 
 def clients() -> Iterator[str]:
-    """What works of each client at each API, as `make clients` has seen it."""
+    """What works with each client at each API, according to `make clients`."""
     yield f"| client | API | base URL | {' | '.join(CASES)} |\n|---|---|---|{':-:|' * len(CASES)}\n"
     before = ""
     for result in json.loads(CLIENTS.read_text()).values():
@@ -186,7 +186,7 @@ def clients() -> Iterator[str]:
 
 
 def agents() -> Iterator[str]:
-    """The same of agents."""
+    """The same for agents."""
     yield "| agent | API | base URL | one-tool task |\n|---|---|---|:-:|\n"
     for result in json.loads(CLIENTS.read_text()).values():
         if "task" in result["works"]:
@@ -194,7 +194,7 @@ def agents() -> Iterator[str]:
 
 
 def standard() -> Iterator[str]:
-    """What becomes of langchain's standard tests at each API."""
+    """The results of langchain's standard tests at each API."""
     yield "| API | base URL | tests |\n|---|---|---|\n"
     for result in json.loads(CLIENTS.read_text()).values():
         if "standard" in result["works"]:
@@ -202,7 +202,7 @@ def standard() -> Iterator[str]:
 
 
 def grades() -> Iterator[str]:
-    """How clients did in the exam, by default and with the fixes."""
+    """The clients' results in the exam, by default and with the fixes."""
     levels = ("MUST", "SHOULD")
     results = json.loads(GRADES.read_text())
     yield "| client | MUST | SHOULD | MUST, fixed | SHOULD, fixed |\n|---|:-:|:-:|:-:|:-:|\n"
@@ -221,13 +221,13 @@ def grades() -> Iterator[str]:
 
 
 def score(level: Mapping[str, int]) -> str:
-    """A share; all of it stands out."""
+    """Formats a fraction; a complete one is bold."""
     shown = f"{level['passed']} of {level['held']}"
     return f"**{shown}**" if level["passed"] == level["held"] else shown
 
 
 def graded(cases: Sequence[Mapping[str, str]], level: str) -> str:
-    """The cases of a level by their grades, and those with the fix where they are not PASS."""
+    """Returns the cases of a level by grade, with the fix for those that are not PASS."""
     names: dict[str, list[str]] = {}
     for case in cases:
         if case["level"] == level:
@@ -237,7 +237,7 @@ def graded(cases: Sequence[Mapping[str, str]], level: str) -> str:
 
 
 def versions() -> Iterator[str]:
-    """The packages of each client, and what its users need to know."""
+    """The packages of each client, and notes for its users."""
     results = list(json.loads(CLIENTS.read_text()).values())
     yield "| client | packages | to know |\n|---|---|---|\n"
     for client in dict.fromkeys(result["client"] for result in results):
@@ -247,7 +247,7 @@ def versions() -> Iterator[str]:
 
 
 def findings() -> Iterator[str]:
-    """Every finding: what it means, the rule and where it stands, what to change."""
+    """Every finding: its meaning, the rule and its source, what to change."""
     yield "| code | what the client does | the rule | the fix |\n|---|---|---|---|\n"
     for code, check in CHECKS.items():
         rule = f"“{cell(check.sentence)}” ({cell(check.source)})"
@@ -281,19 +281,19 @@ TABLES: Mapping[str, Callable[[], Iterator[str]]] = {
 
 
 def current(text: str) -> str:
-    """A document with its tables as they should be."""
+    """Returns a document with its tables renewed."""
     return SECTION.sub(lambda found: found[1] + "".join(TABLES[found[2]]()) + found[3], text)
 
 
 def generated() -> Iterator[tuple[Path, str]]:
-    """Every file that is generated or holds a table, and its text as it should be."""
+    """Yields every file that is generated or has a table, with its current text."""
     for path in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         yield path, current(path.read_text())
     yield ROOT / "scenarios" / "scenario.schema.json", json_schema.as_text()
 
 
 def main() -> None:
-    """Rewrite what is stale, tell what is, or show a table: `--print NAME`."""
+    """Rewrites what is stale, reports it, or shows a table: `--print NAME`."""
     if "--print" in sys.argv:
         sys.stdout.writelines(TABLES[sys.argv[-1]]())
         return

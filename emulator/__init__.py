@@ -34,5 +34,8 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     finally:
+        if not gc.get_freeze_count():  # both together make old what is new, so that it is not searched right now
+            gc.freeze()
+            gc.unfreeze()
         if is_collecting:
             gc.enable()

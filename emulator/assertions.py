@@ -39,8 +39,7 @@ class Assertions:
         """Asserts that matching requests arrived, exactly `times` if given, and returns them.
 
         body_contains: a text in the body, or a part of its JSON. Others: `provider`, `operation`, `model`, `rule`,
-        `status`,
-        `outcome` and `stream` as in the journal, and `prompt`, a text in the user's last message."""
+        `status`, `outcome` and `stream` as in the journal, and `prompt`, a text in the user's last message."""
         __tracebackhide__ = True
         _check(times, wanted)
         exchanges = self.journal

@@ -224,34 +224,34 @@ class Faults:
     Write a fault as in a scenario, `"reset:after_tokens=5"` or `{"kind": "reset", "after_tokens": 5}`, or as
     `add("reset", after_tokens=5)`. Raises UsageError if there is no such fault."""
 
-    def __init__(self, world: NamespaceClient) -> None:
-        self._world = world
+    def __init__(self, namespace: NamespaceClient) -> None:
+        self._namespace = namespace
 
     def add(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> str:
         """Applies a fault to every request from now on; returns its id, for `remove`."""
         made = api.fault_with(fault, parameters)
-        return str(self._world._change(lambda app: api.add_fault(app, self._world.name, made))["id"])
+        return str(self._namespace._change(lambda app: api.add_fault(app, self._namespace.name, made))["id"])
 
     def next(self, fault: str | Mapping[str, Any] | Fault, **parameters: Any) -> None:
         """Applies a fault once, to the next request; several calls queue up."""
         made = api.fault_with(fault, parameters)
-        self._world._change(lambda app: api.queue_fault(app, self._world.name, made))
+        self._namespace._change(lambda app: api.queue_fault(app, self._namespace.name, made))
 
     def remove(self, id: str) -> bool:
         """Removes a fault; returns whether it was there."""
         try:
-            self._disarm(lambda app: api.remove_fault(app, self._world.name, id))
+            self._disarm(lambda app: api.remove_fault(app, self._namespace.name, id))
         except api.NotFound:
             return False
         return True
 
     def clear(self) -> None:
         """Removes all faults."""
-        self._disarm(lambda app: api.remove_faults(app, self._world.name))
+        self._disarm(lambda app: api.remove_faults(app, self._namespace.name))
 
     def _disarm(self, work: Callable[[App], Result]) -> Result:
-        world = self._world  # works even after the server has stopped, when tests clean up
-        return world._server.call(lambda: work(world._app()))
+        namespace = self._namespace  # works even after the server has stopped, when tests clean up
+        return namespace._server.call(lambda: work(namespace._app()))
 
 
 def _wanted(count: object, timeout: object, wanted: Mapping[str, Any]) -> tuple["Selection", float]:

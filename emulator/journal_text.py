@@ -1,26 +1,27 @@
-"""A journal as short lines for people: in messages of assertions and in reports of tests."""
+"""Formats a journal as short lines, for assertion messages and test reports."""
 
 from collections.abc import Sequence
 
 from emulator.state.exchanges import Exchange
 
 MAX_PROMPT = 60
-"""Characters of a prompt in a line."""
+"""The maximum characters of a prompt in a line."""
 MAX_LINES = 20
-"""Exchanges that are listed; of more, the last ones."""
+"""The maximum number of exchanges; the last ones are shown."""
 MAX_MISSES = 3
-"""Rules whose reason is listed for one request."""
+"""The maximum number of rules that are explained for a request."""
 MAX_REASON = 300
 
 
 def shown(text: str, most: int = MAX_PROMPT) -> str:
-    """A text in quotes, in one line, cut where it is long."""
+    """Returns a text in quotes on one line, shortened if it is long."""
     line = " ".join(text.split())
     return f'"{line if len(line) <= most else line[: most - 1] + "…"}"'
 
 
 def is_unmatched(exchange: Exchange, *, also_generated: bool = False) -> bool:
-    """Whether a request met no rule or no endpoint. also_generated: whether a generated answer counts as well."""
+    """Whether a request matched no rule or reached no endpoint. also_generated: whether generated answers also
+    count."""
     if exchange.error in ("unmatched", "provider", "namespace"):
         return True
     if exchange.request.method != "OPTIONS" and not exchange.operation and exchange.status in (404, 405):
@@ -29,7 +30,7 @@ def is_unmatched(exchange: Exchange, *, also_generated: bool = False) -> bool:
 
 
 def outcome(exchange: Exchange) -> str:
-    """What was answered, and how it ended."""
+    """Returns the answer and its ending."""
     if exchange.rule is not None:
         answer = f"rule {exchange.rule}"
     elif exchange.outcome == "error":
@@ -43,13 +44,13 @@ def outcome(exchange: Exchange) -> str:
 
 
 def place(exchange: Exchange) -> str:
-    """The provider, or the path where there is none."""
+    """Returns the provider or, if there is none, the path."""
     provider, method, path = exchange.place
     return provider or f"{method} {path}"
 
 
 def lines(exchanges: Sequence[Exchange], *, indent: str = "  ") -> list[str]:
-    """A line for each exchange, and below it why the nearest rules did not match, where none did."""
+    """Yields a line for each exchange and, if no rule matched, lines that say why the nearest rules did not."""
     kept = exchanges[-MAX_LINES:]
     rows = [(f"#{each.number}", place(each), each.model or "-", shown(each.prompt), outcome(each)) for each in kept]
     widths = [max(len(row[column]) for row in rows) if rows else 0 for column in range(4)]
@@ -63,7 +64,7 @@ def lines(exchanges: Sequence[Exchange], *, indent: str = "  ") -> list[str]:
 
 
 def reasons(exchange: Exchange) -> list[str]:
-    """Why no rule answered: the nearest rules first, each with its first condition that failed; else what is noted."""
+    """Yields why no rule answered: the nearest rules first, each with its first failed condition, or else the notes."""
     found = exchange.misses if is_unmatched(exchange, also_generated=True) else []
     if not found:
         said = [exchange.message] if exchange.message and not exchange.notes else []
@@ -79,5 +80,5 @@ def _cut(text: str) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 request`, `2 requests`."""
+    """Returns `1 request` or `2 requests`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -99,8 +99,7 @@ def _dismantle(values: list[Any]) -> None:
 
 def free(values: Any) -> None:
     """Empties a list, and the large lists in it that nothing else refers to, one slice at a time. Ignores other
-    values.
-    """
+    values."""
     stack = [values] if isinstance(values, list) else []
     del values
     while stack:

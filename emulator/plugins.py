@@ -1,6 +1,8 @@
 """Tables of classes that are imported when they are named, and plugins from other packages, found by entry points."""
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
@@ -39,7 +41,13 @@ class Lazy(Mapping[str, Class]):
 
 def points(group: str) -> Sequence[EntryPoint]:
     """Returns the entry points of a group, sorted by name."""
-    return sorted(entry_points(group=group), key=lambda point: (point.name, distribution(point)))
+    return sorted(_every(tuple(sys.path)).select(group=group), key=lambda point: (point.name, distribution(point)))
+
+
+@lru_cache(maxsize=1)
+def _every(path: tuple[str, ...]) -> Any:
+    """The entry points of all groups: to look for one reads a file of every installed package on the path."""
+    return entry_points()
 
 
 def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint], str | None]) -> Any:

@@ -87,8 +87,7 @@ Block = Thought | Text | Refusal | ToolCall | Search
 
 class CacheUse(NamedTuple):
     """The prompt's tokens that were read from the cache, and those that were written to it, some of them for an
-    hour.
-    """
+    hour."""
 
     read: int = 0
     written: int = 0
@@ -227,8 +226,7 @@ class TokenLogprob:
 @record
 class Choice:
     """One of the `n` choices, as it will be sent. `content`, `reasoning` and `tool_calls` are derived from its
-    blocks.
-    """
+    blocks."""
 
     index: int
     blocks: tuple[Block, ...]

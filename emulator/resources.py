@@ -22,7 +22,6 @@ def scenario_names() -> list[str]:
 
 def scenario_named(name: str) -> Path | None:
     """Returns the file of one of the package's scenarios, by its name with or without extension; None for other
-    names.
-    """
+    names."""
     plain = name.removesuffix(".yaml")
     return folder("scenarios") / f"{plain}.yaml" if plain in scenario_names() else None

@@ -127,9 +127,8 @@ def _name_of(function: Any) -> str:
 
 
 def _function(given: Callable[..., Any]) -> Function:
-    """Wraps a function for the emulator, which calls it in a thread. Async functions run in the caller's loop, if
-    any.
-    """
+    """Wraps a function for the emulator, which calls it in a thread. Async functions run in the caller's loop,
+    if any."""
     try:
         loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
     except RuntimeError:

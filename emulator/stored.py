@@ -33,7 +33,7 @@ class ResponseStore:
     """Returns the namespace's time (Unix time)."""
     limit: int = MAX_STORED
     changed: dict[str, None] | None = None
-    """The ids of those that were put, canceled or deleted; None: nobody wants to know."""
+    """The ids of responses that were added, canceled or deleted; None if they are not needed."""
     _kept: OrderedDict[str, StoredResponse] = field(default_factory=OrderedDict)
     _items: dict[str, tuple[dict[str, Any], str | None]] = field(default_factory=dict)
     """Every item by id, with the id of the thought that led to it."""

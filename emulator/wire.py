@@ -177,8 +177,7 @@ class Afterwards:
 @record
 class Refuse:
     """The server stops listening for this many seconds of real time: new connections are refused, idle ones are
-    closed.
-    """
+    closed."""
 
     seconds: float
     at: float = 0.0
@@ -238,9 +237,8 @@ class PlannedBody:
         return chain.from_iterable([run.tokens for run in self.runs])
 
     def steps(self) -> list[Step]:
-        """Returns the answer as steps. The head of a stream is sent immediately, that of a whole body together with
-        it.
-        """
+        """Returns the answer as steps. The head of a stream is sent immediately, that of a whole body together
+        with it."""
         if self.exact:
             return list(self.exact)
         moments = iter(self.at)

@@ -49,7 +49,7 @@ def documented(serving: Serving) -> Emulator:
 
 @pytest.fixture(scope="session")
 def http() -> Iterator[httpx.Client]:
-    """A client for everything; it follows nothing and trusts nothing of the environment."""
+    """A client for all tests; it follows no redirects and ignores the environment."""
     with httpx.Client(trust_env=False, verify=False, timeout=30) as client:
         yield client
 
@@ -96,7 +96,7 @@ THAWED = pytest.StashKey[bool]()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Sets what the whole run needs apart from garbage: tests that look for leaks would go through it each time."""
+    """Freezes what the whole run needs, so that tests that look for leaks don't examine it each time."""
     if item.session.stash.get(THAWED, True):
         item.session.stash[THAWED] = False
         gc.freeze()

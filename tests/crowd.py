@@ -10,7 +10,7 @@ CHUNK = re.compile(rb"[0-9a-f]+\r\n(.*?)\r\n", re.DOTALL)
 
 @dataclass(frozen=True)
 class Streamed:
-    """A stream as it came: its text, whether it ended as it should, and the seconds that it took."""
+    """A stream as it arrived: its text, whether it ended properly, and its seconds."""
 
     text: str
     is_whole: bool
@@ -39,5 +39,5 @@ async def stream(port: int, prompt: str, path: str = "/serevix/v1/chat/completio
 
 
 async def streams(port: int, count: int, prompt: str = "Hi") -> list[Streamed]:
-    """So many at once."""
+    """Runs this many at once."""
     return await asyncio.gather(*(stream(port, f"{prompt} {number}") for number in range(count)))

@@ -1,4 +1,4 @@
-"""Clients for exams. Run as a program, it is one that does everything right, or all but what its argument names."""
+"""Clients for exams. Run as a program, it does everything right, except for what its argument names."""
 
 import http.client
 import json

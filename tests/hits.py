@@ -17,7 +17,7 @@ _hits: Counter[str] = Counter()
 
 
 def examples(number: int) -> int:
-    """How many of so many examples are tried in this run."""
+    """Returns how many of the examples are tried in this run."""
     return max(int(number * PART), 5)
 
 
@@ -27,7 +27,7 @@ def hit(test: str) -> None:
 
 
 def counted(least: int) -> Callable[[Callable[Parameters, None]], Callable[Parameters, None]]:
-    """The test fails unless at least so many of its examples call `hit` with its name. Stands above `@given`."""
+    """Fails the test unless at least this many of its examples call `hit` with its name. Put it above `@given`."""
 
     def around(test: Callable[Parameters, None]) -> Callable[Parameters, None]:
         @wraps(test)

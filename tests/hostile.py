@@ -1,4 +1,4 @@
-"""Clients that mean no good, many at a time, and a server that is watched from inside while it meets them."""
+"""Hostile clients, many at a time, and a server that is observed from inside meanwhile."""
 
 import asyncio
 import gc
@@ -59,7 +59,7 @@ class Watched:
         return len(self.state.connections)
 
     def is_alone(self) -> bool:
-        """Nobody is connected, every request is done with, and no answer is being played."""
+        """Whether no client is connected, every request is done, and no answer is being played."""
         app = self.emulator._server.app
         assert app is not None
         return not (self.state.connections or self.state.tasks or app.players.active or app._open)
@@ -69,7 +69,7 @@ class Watched:
         return self.emulator._server.call(lambda: len(asyncio.all_tasks())) - 1
 
     def assert_at_rest(self, within: float = 5.0) -> None:
-        """All that was used is given back: connections, tasks, answers, timers of requests."""
+        """Whether everything is released: connections, tasks, answers, timers of requests."""
         eventually(self.is_alone, within)
         eventually(lambda: self.tasks() == self.tasks_at_rest, within)
 
@@ -118,7 +118,7 @@ SPICES: tuple[bytes, ...] = (
 
 
 def mutations(seed: int, count: int) -> Iterator[bytes]:
-    """Requests spoiled in one to five places; the same seed gives the same ones."""
+    """Requests damaged in one to five places; the same seed gives the same ones."""
     seeded = random.Random(seed)
     for _ in range(count):
         data = bytearray(seeded.choice(SEEDS))
@@ -239,7 +239,7 @@ NASTIES: dict[str, bytes] = {
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """What a request was met with."""
+    """The reaction to a request."""
 
     sent: bytes
     got: bytes
@@ -249,7 +249,7 @@ class Met:
         return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3})", self.got)]
 
     def assert_in_order(self) -> None:
-        """HTTP or nothing, and no failure of the server's own. A model that is not sold is a 503 of the provider."""
+        """Valid HTTP or nothing, and no failure of the server itself. An unavailable model is a 503 of the provider."""
         assert self.got == b"" or self.got.startswith(b"HTTP/1.1 "), self
         assert b"Internal Server Error" not in self.got, self
         assert b"x-emulator-error: internal" not in self.got, self
@@ -314,7 +314,7 @@ def reset_idle(port: int, count: int) -> None:
 def half_sent(
     port: int, count: int, data: bytes = b"POST /serevix/v1/chat HTTP/1.1\r\nhost: x\r\nx-a: "
 ) -> Iterator[Any]:
-    """So many connections that sent half a head; gives a function that tells how each of them ended, or None."""
+    """Opens this many connections that send half a head; returns a function for how each of them ended, or None."""
     clients = []
     try:
         for _ in range(count):

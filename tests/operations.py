@@ -16,7 +16,7 @@ PLACES = {
     "{deployment}": "gpt-4o-mini",
     "{response_id}": "resp_none",
 }
-"""What stands in the variable parts of paths, but for models."""
+"""The variable parts of paths, except for models."""
 
 
 class Wanted(NamedTuple):
@@ -70,7 +70,7 @@ def path_of(vendor: type[Provider], operation: Operation) -> str:
 
 
 def model_of(vendor: type[Provider], operation: Operation) -> str:
-    """A model that answers there."""
+    """Returns a model that answers there."""
     if "ontent" in operation.dialect:
         embeds = operation.dialect == "embed_content"
         return "gemini-embedding-001" if embeds else "gemini-2.5-flash"

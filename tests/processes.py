@@ -115,7 +115,7 @@ def can_fork(args: Sequence[str], options: Mapping[str, Any]) -> bool:
 
 
 def for_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """What the interpreter itself reads as it starts. Of the path, only what runs at once counts."""
+    """What the interpreter itself reads at startup. Of the path, only what runs immediately counts."""
     read = {name: value for name, value in environment.items() if name.startswith(("PYTHON", "LC_", "LANG"))}
     folders = read.pop("PYTHONPATH", "").split(os.pathsep)
     return {**read, "site": str([each for each in folders if each and Path(each, "sitecustomize.py").exists()])}

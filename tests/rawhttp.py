@@ -1,4 +1,4 @@
-"""A client that sees every byte: what came, when it came, and how the connection ended."""
+"""A client that sees every byte: what arrived, when it arrived, and how the connection ended."""
 
 import re
 import socket

@@ -84,7 +84,7 @@ def command(*options: str, environment: Mapping[str, str] | None = None, **given
 
 
 class ByteServer:
-    """Answers each connection with the next of some texts of bytes, whatever is asked, then ends it as it says."""
+    """Answers each connection with the next of some byte strings, whatever the request, then ends it as configured."""
 
     def __init__(self, *answers: Sequence[bytes], ending: str = "close") -> None:
         self.requests: list[bytes] = []

@@ -58,7 +58,7 @@ class Replica:
         return sum(float(line.rpartition(" ")[2]) for line in found)
 
     def kill(self) -> None:
-        """As a crash: nothing is said, nothing is finished."""
+        """Kills it, like a crash: nothing is reported or finished."""
         os.kill(self.served.process.pid, signal.SIGKILL)
         self.served.process.wait()
 
@@ -109,7 +109,7 @@ class Fleet:
 
 @contextlib.contextmanager
 def running_fleet(*options: str, count: int = 3) -> Iterator[Fleet]:
-    """So many replicas with a Redis of their own, until the block ends."""
+    """This many replicas with their own Redis, until the block ends."""
     with running_redis() as redis:
         fleet = Fleet(redis, options)
         try:

@@ -30,7 +30,7 @@ KEYS = {
     name: {**dict([provider.auth_header.split(": ", 1)]), **provider.example_headers}
     for name, provider in PROVIDERS.items()
 }
-"""The header that shows a key, and those that have to stand beside it."""
+"""The header with a key, and those that are required with it."""
 MODELS = {
     name: {key: value for key, value in provider.example[1].items() if key in ("model", "max_tokens")}
     for name, provider in PROVIDERS.items()
@@ -41,7 +41,7 @@ NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 """For clients of faults that close a connection later: it must not meet the next request."""
 
 single = httpx.Client(trust_env=False, verify=False, timeout=30, limits=NO_REUSE)
-"""Sends single requests as `httpx` itself does, without reading all certificates of the world for each."""
+"""Sends single requests as `httpx` itself does, without loading all root certificates for each."""
 
 Serving = Callable[..., Emulator]
 Ask = Callable[..., httpx.Response]

@@ -1,6 +1,6 @@
 """What it costs to add something: one file each, and its row. Everything else follows from the tables.
 
-A package outside of the emulator brings a provider, a fault and a condition, and nothing of the emulator knows them.
+A package outside of the emulator adds a provider, a fault and a condition that no file of the emulator knows.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Which provider a request reaches, and what is said to requests that reach none."""
+"""Which provider a request reaches, and the answers to requests that reach none."""
 
 from typing import Any
 

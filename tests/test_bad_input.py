@@ -1,4 +1,4 @@
-"""Whatever comes in, the answer is the provider's own refusal, never a failure, and the next request is answered."""
+"""Whatever arrives, the answer is the provider's own error, never a failure, and the next request is answered."""
 
 import copy
 import json
@@ -315,7 +315,7 @@ def test_others_are_answered_while_one_is_still_sending(provider: str, documente
 
 
 def documented_bodies(provider: str) -> list[Any]:
-    """The bodies that the documents show, and the room's own example."""
+    """The bodies that the documents show, and the provider's own example."""
     found = [json.loads(path.read_text()).get("body") for path in folder("fixtures").glob(f"{provider}/*/request.json")]
     return [body for body in found if body] + [dict(PROVIDERS[provider].example[1])]
 

@@ -1,4 +1,4 @@
-"""Answers as blocks: scenarios say their parts in order, and every API shows them as far as it has words for them."""
+"""Answers as blocks: scenarios list their parts in order, and every API shows those that it can express."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The command line: what it prints, what it refuses and with which words, and its exit codes."""
+"""The command line: its output, its error messages, and its exit codes."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A world in the hands of a test: faults that come and go, other scenarios, a new beginning, time that is moved."""
+"""A namespace in the hands of a test: faults that come and go, other scenarios, resets, time that is moved."""
 
 import json
 import threading
@@ -48,7 +48,7 @@ Get = Callable[..., httpx.Response]
 
 @pytest.fixture
 def get(http: httpx.Client) -> Get:
-    """`get(world, prompt)`: what comes back from Serevix."""
+    """`get(namespace, prompt)` returns Serevix's answer."""
 
     def ask(world: NamespaceClient, prompt: str = "Hi", **members: Any) -> httpx.Response:
         url = world.url("serevix") + PATHS["serevix"]

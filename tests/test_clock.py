@@ -1,4 +1,4 @@
-"""Alarms go off when they are due: on both event loops, with Linux's timer and without it; and when time is virtual."""
+"""Alarms go off when they are due: on both event loops, with and without Linux's timer, and in virtual time."""
 
 import asyncio
 import os

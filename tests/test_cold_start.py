@@ -4,24 +4,49 @@ import json
 import signal
 import subprocess
 import sys
+from typing import Any
 
+import pytest
 from rawhttp import Connection, request
 from served import served
 
+from emulator.dialects.base import Dialect
 from emulator.faults import OWN
+from emulator.providers import PROVIDERS
 
 LATER = (
     "emulator.cli.run",
     "emulator.control.api",
     "emulator.control.http",
     "emulator.dashboard",
+    "emulator.dialects.embed_content",
+    "emulator.dialects.embeddings",
+    "emulator.dialects.generate_content",
+    "emulator.dialects.images",
+    "emulator.dialects.messages_input",
+    "emulator.dialects.responses",
+    "emulator.engine.recorded",
     "emulator.generation.compose",
     "emulator.generation.instances",
     "emulator.generation.phrases.en",
     "emulator.generation.prose",
     "emulator.interception",
     "emulator.lint",
-    "emulator.recording.drift",
+    "emulator.providers.anthropic_messages",
+    "emulator.providers.claude_messages",
+    "emulator.providers.deepseek_messages",
+    "emulator.providers.deepseek_responses",
+    "emulator.providers.gemini_content",
+    "emulator.providers.gemini_openai",
+    "emulator.providers.openai_chat_input",
+    "emulator.providers.openai_completions",
+    "emulator.providers.openai_inputs",
+    "emulator.providers.openai_responses",
+    "emulator.providers.openrouter_chat",
+    "emulator.providers.resold_claude",
+    "emulator.providers.resold_gemini",
+    "emulator.providers.resold_media",
+    "emulator.recording",
     "emulator.server.recorder",
     "emulator.server.relaying",
     "emulator.server.replaying",
@@ -39,8 +64,9 @@ LATER = (
     "pydantic.networks",
     "regex",
     "starlette",
+    "tomllib",
 )
-"""What takes long to load and is not needed for an answer in final words."""
+"""Modules that are slow to load and not needed for a literal answer."""
 BODY = {"model": "MaaS_Deepseek_V4_pro_20260424", "messages": [{"role": "user", "content": "Hi"}]}
 
 
@@ -60,6 +86,29 @@ def test_a_first_answer_loads_nothing_else() -> None:
     assert loaded & {*LATER, *faults} == set()
 
 
+def test_a_dialect_is_loaded_when_it_is_spoken() -> None:
+    program = """
+import sys
+from emulator.providers import PROVIDERS
+claude = PROVIDERS["anthropic"]()
+assert list(claude.spoken) == ["messages"] and "emulator.providers.claude_messages" not in sys.modules
+assert claude.speaking("messages").dialect == "messages" and claude.speaking("messages") is claude.speaking("")
+assert "emulator.providers.claude_messages" in sys.modules and "emulator.providers.gemini_content" not in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", list(PROVIDERS))
+def test_a_provider_speaks_what_its_table_and_its_operations_say(name: str) -> None:
+    provider: Any = PROVIDERS[name]()
+    assert {operation.dialect for operation in provider.operations} <= {*provider.spoken, "chat_completions"}
+    for dialect, made in provider.spoken.items():
+        assert isinstance(made, Dialect)
+        assert made is provider.speaking(dialect)
+        assert made is provider or made.provider is provider
+
+
 def test_a_fault_is_loaded_when_it_is_named() -> None:
     program = """
 import sys
@@ -68,6 +117,21 @@ assert "emulator.faults.reset" not in sys.modules
 assert fault_of("reset:after_tokens=5").kind == "reset"
 assert "emulator.faults.reset" in sys.modules and "emulator.faults.gzip" not in sys.modules
 assert "gzip" in FAULTS and len(FAULTS) > 80
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_is_loaded_is_old_for_the_garbage_collector_and_yet_collected() -> None:
+    """Searching it when it is new would take a sixth of the time until the first emulator runs."""
+    program = """
+import gc
+from emulator import Emulator
+assert len(gc.get_objects(0)) + len(gc.get_objects(1)) < 10_000 < len(gc.get_objects(2))
+assert gc.isenabled() and gc.get_freeze_count() == 0
+gc.freeze()  # what the program around it has frozen stays so
+from emulator import Pace
+assert gc.get_freeze_count() > 10_000
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -115,7 +115,7 @@ def test_doctor_finds_nothing_on_a_sound_machine() -> None:
 
 
 def found(check: str, monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[tuple[str, bool]]:
-    """The levels of what one check finds in an environment, and whether it says what mends it."""
+    """The levels of what one check finds in an environment, and whether it says how to fix it."""
     for name in list(os.environ):
         if name.upper().endswith(("_PROXY", "_BASE_URL", "_BUNDLE", "_CERT_FILE", "_API_BASE")):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""What is written where a scenario leaves something open: texts, JSON, calls of tools, choices, templates, code."""
+"""What is generated if a scenario leaves something open: texts, JSON, tool calls, choices, templates, code."""
 
 import json
 import sys

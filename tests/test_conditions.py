@@ -1,4 +1,4 @@
-"""What every condition says of itself: complete over all keys, sure of what it concludes, never wrongly cached."""
+"""What every condition declares: complete over all keys, certain in its conclusions, never wrongly cached."""
 
 from collections.abc import Mapping
 from dataclasses import replace

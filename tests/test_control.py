@@ -1,4 +1,4 @@
-"""The control API: what any language can see and change of a running server, over HTTP."""
+"""The control API: what any language can inspect and change on a running server, over HTTP."""
 
 import asyncio
 import json

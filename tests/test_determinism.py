@@ -1,4 +1,6 @@
-"""Chance is hashed: the same seed and a frozen clock give the same bytes, however often, in whatever order, at once."""
+"""Randomness is hashed: the same seed and a frozen clock give the same bytes, however often, in any order or in
+parallel.
+"""
 
 import json
 import random
@@ -81,7 +83,7 @@ ASKED: Sequence[tuple[str, dict[str, Any]]] = [
     ),
     ("deepseek", {"model": "nonsense", "messages": []}),
 ]
-"""One of everything that is rolled, written or made up."""
+"""One of everything that is random or generated."""
 
 Answer = tuple[int, tuple[tuple[str, str], ...], bytes]
 _connections = local()
@@ -114,7 +116,7 @@ def no_connection_is_left_open() -> Iterator[None]:
 
 
 def in_series(port: int, world: str) -> list[Answer]:
-    """One run: everything asked for in turn, in a world of its own."""
+    """One run: every request in turn, in its own namespace."""
     return [send(port, provider, body, world=world) for provider, body in ASKED]
 
 
@@ -266,7 +268,7 @@ def test_after_a_reset_everything_comes_again(emulator: Emulator) -> None:
 
 
 def test_what_is_remembered_is_what_would_be_made_anew(emulator: Emulator) -> None:
-    """Books are kept of the second world's requests, so that none of its answers can be a remembered one."""
+    """The second namespace has quotas, so that none of its answers can be cached."""
     emulator.namespace("remembered", SCENARIO)
     emulator.namespace("made-anew", {**SCENARIO, "quotas": [{"requests": 100_000}]})
     for provider, body in ASKED:

@@ -1,4 +1,4 @@
-"""`emulator exam`: what a client does is graded as it should be, and the report says it to people and programs."""
+"""`emulator exam`: clients get the right grades, and the reports show them to people and programs."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def grades(found: Mapping[str, Any]) -> dict[str, str]:
     return {each["name"]: each["grade"] for each in found["cases"]}
 
 
-# The programme
+# The cases
 
 
 def test_every_case_is_complete() -> None:
@@ -62,7 +62,7 @@ def test_every_case_is_complete() -> None:
         assert bool(case.wait) == (case.expected is Expected.WAIT), case.name
 
 
-def test_the_programme_can_be_listed() -> None:
+def test_the_cases_can_be_listed() -> None:
     listed = exam("--list", client=(), code=0).stdout
     assert [name for name in CASES if f" {name} " not in listed] == []
     assert "MUST    truncated" in listed

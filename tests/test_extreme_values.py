@@ -1,4 +1,4 @@
-"""Values of a scenario file that nothing can be reckoned with are refused by `check`, with their place and a mend."""
+"""`check` rejects extreme values in a scenario file, with their position and a fix."""
 
 from pathlib import Path
 

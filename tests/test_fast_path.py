@@ -1,4 +1,4 @@
-"""The short-cut for known requests: a client cannot tell whether it was taken."""
+"""The fast path for known requests: clients can't tell whether it was used."""
 
 import asyncio
 import contextlib
@@ -53,7 +53,7 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each packet between two requests: whether the short-cut took it."""
+    """For each packet between two requests: whether the fast path took it."""
     seen: list[bool] = []
     take = FastPath.take
 

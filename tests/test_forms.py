@@ -1,4 +1,4 @@
-"""A request of a known form, in other words: nothing shows that its form was known."""
+"""A request of a known form with other texts: nothing shows that its form was known."""
 
 import asyncio
 import json
@@ -105,7 +105,7 @@ def conversations(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def body_of(dialect: str, provider: str, drawn: dict[str, Any]) -> dict[str, Any]:
-    """A body in the words of a dialect."""
+    """A body in the format of a dialect."""
     drawn = dict(drawn)
     turns, lead = drawn.pop("turns"), drawn.pop("lead", None)
     named = {"max_tokens": 64} if dialect == "messages" else {}

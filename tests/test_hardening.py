@@ -1,4 +1,4 @@
-"""Whoever connects and whatever comes, nothing fails, nothing stays behind and nothing grows without bound.
+"""Whatever clients do, nothing fails, nothing is leaked and nothing grows without bound.
 
 The full numbers are in `tests/soak`; these are their short forms, and the cases that need no numbers."""
 
@@ -87,7 +87,7 @@ def _server(kinds: Iterable[tuple[Http, Loop]]) -> Any:
     def server(
         request: pytest.FixtureRequest, started: Callable[[Http, Loop], Watched], caplog: pytest.LogCaptureFixture
     ) -> Iterator[Watched]:
-        """Nothing may be logged, and nobody and nothing may be left behind."""
+        """Nothing may be logged or left behind."""
         yield from _unspoiled(started(*request.param), caplog)
 
     return server

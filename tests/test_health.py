@@ -1,4 +1,4 @@
-"""`emulator health`: whether a server answers, also one that asks for a token or speaks TLS."""
+"""`emulator health`: whether a server answers, even one that requires a token or uses TLS."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The shipped incidents, each seen from a client: what the world looks like while it goes wrong."""
+"""The shipped incidents, each as a client sees it."""
 
 import json
 from collections import Counter

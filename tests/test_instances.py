@@ -1,4 +1,4 @@
-"""Instances of a JSON Schema: valid by the judgement of `jsonschema`, the same for the same seed, and soon found."""
+"""Instances of a JSON Schema: valid according to `jsonschema`, the same for the same seed, and found quickly."""
 
 import json
 import re

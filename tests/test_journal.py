@@ -240,7 +240,7 @@ def test_large_requests_do_not_fill_the_memory(unmatched: Any) -> None:
 
 
 def reachable(exchanges: Any) -> int:
-    """Bytes of all texts and bytes that these hold."""
+    """The size of all texts and bytes in these objects."""
     seen: dict[int, Any] = {}
     left = list(exchanges)
     while left:

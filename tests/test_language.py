@@ -1,4 +1,4 @@
-"""What people read is in plain English: documents, help and descriptions avoid the phrases that keep coming back."""
+"""What people read is in plain English: documents, help and descriptions avoid recurring translated phrases."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Large bodies: read as small ones are, and no stream waits for them."""
+"""Large bodies are parsed like small ones, and no stream waits for them."""
 
 import gc
 import http.client

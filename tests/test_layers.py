@@ -1,4 +1,4 @@
-"""Vendor, dialect and operation are kept apart: each word stands where it belongs, and nowhere else."""
+"""Vendor, dialect and operation are separate: each name is used where it belongs, and nowhere else."""
 
 import ast
 import re

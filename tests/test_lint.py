@@ -1,4 +1,4 @@
-"""What `emulator check` warns of: rules that never answer, words without effect, names that lead nowhere."""
+"""What `emulator check` warns about: rules that never answer, keys without effect, unknown names."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""Files become data with places, data becomes models, and every mistake becomes one clear sentence."""
+"""Files become data with positions, data becomes models, and every mistake becomes one clear sentence."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Each namespace is a world of its own: named in three ways, made on first use, bounded, forgotten when unused."""
+"""Each namespace is isolated: named in three ways, created on first use, bounded, dropped when unused."""
 
 import asyncio
 import itertools
@@ -54,7 +54,7 @@ def emulator(serving: Serving) -> Emulator:
 
 @pytest.fixture
 def worlds(emulator: Emulator) -> tuple[NamespaceClient, NamespaceClient]:
-    """Two worlds that nobody else uses."""
+    """Two namespaces of this test."""
     return emulator.namespace(f"one-{next(NUMBERS)}"), emulator.namespace(f"two-{next(NUMBERS)}")
 
 
@@ -292,7 +292,7 @@ class Hands:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> tuple[Namespaces, Hands]:
-    """Room for four worlds beside the default one."""
+    """Space for four namespaces besides the default one."""
     monkeypatch.setattr(namespace_module, "MAX_NAMESPACES", 4)
     clock = Hands()
     return Namespaces(compile_scenario({"rules": []}), clock), clock
@@ -427,7 +427,7 @@ CONNECTIONS = 16
 
 
 def script_of(world: int, count: int) -> dict[str, Any]:
-    """A script that tells its world: what it says, in turn and to whom."""
+    """A scenario whose answers identify its namespace."""
     turns = [{"reply": {"content": f"world {world} turn {turn}"}} for turn in range(count // 4)]
     return {
         "seed": world,

@@ -1,4 +1,4 @@
-"""A request that no rule answers is told why: in the response when strict, in the log line and in the journal."""
+"""An unmatched request is explained: in the response when strict, in the log and in the journal."""
 
 from typing import Any
 

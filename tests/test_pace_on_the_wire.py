@@ -30,7 +30,7 @@ class Heard:
 
 
 def said(tokens: int) -> str:
-    """A text of so many tokens."""
+    """A text with this many tokens."""
     return "word" + " word" * (tokens - 1)
 
 

@@ -1,4 +1,5 @@
-"""The table of parameters is true: each of them, at every operation of every vendor, is sent, and does what it says."""
+"""The table of parameters is correct: each one is sent, at every operation of every vendor, and has the stated
+effect."""
 
 import json
 from collections.abc import Iterator, Mapping

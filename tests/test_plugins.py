@@ -1,4 +1,4 @@
-"""Providers that other distributions bring along: found, served, and refused in one sentence when they are broken."""
+"""Providers from other packages: found, served, and rejected in one sentence if they are broken."""
 
 import json
 import re

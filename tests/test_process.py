@@ -1,4 +1,4 @@
-"""The server as a process: no signal is lost, no reader holds it up, and what is missing around it is one sentence."""
+"""The server as a process: no signal is lost, no reader blocks it, and missing dependencies cause one sentence."""
 
 import json
 import os

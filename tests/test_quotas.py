@@ -1,4 +1,4 @@
-"""Balances and quotas, through the front: what a key may still do, and the provider's own words when it may not."""
+"""Balances and quotas over HTTP: what a key may still do, and the provider's own errors when it may not."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The connection to a store: its URL, and what is known of whether the store is there."""
+"""The connection to a store: its URL, and whether the store is reachable."""
 
 import asyncio
 from pathlib import Path

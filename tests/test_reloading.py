@@ -1,5 +1,5 @@
-"""Files are loaded again while the server runs: whatever is sound is taken up, whatever is broken is told, and no
-request notices."""
+"""Files are reloaded while the server runs: valid versions are used, broken ones are reported, and no request
+notices."""
 
 import asyncio
 import itertools
@@ -32,7 +32,7 @@ BROKEN = "version: 1\nrules:\n  - reply: {content: Hi}\n    macth: {prompt: Hi}\
 
 
 def says(text: str, **more: Any) -> str:
-    """A sound file, of which no beginning is sound."""
+    """A valid file whose every prefix is invalid."""
     return json.dumps({"version": 1, **more, "rules": [{"name": text, "reply": {"content": text}}]})
 
 
@@ -44,7 +44,7 @@ def serving_files(source: Path | str, **options: Any) -> Iterator[Emulator]:
 
 @pytest.fixture(name="ask")
 def asking(http: httpx.Client) -> Callable[..., str]:
-    """`ask(world)`: what is said now."""
+    """`ask(namespace)` returns the current answer."""
 
     def ask(world: NamespaceClient, prompt: str = "Hi") -> str:
         response = http.post(

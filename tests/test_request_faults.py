@@ -1,4 +1,4 @@
-"""What requests may ask for as faults: nothing that reaches other clients from a page of another site, or for long."""
+"""The faults that requests may ask for: nothing that affects other clients from a page of another site, or for long."""
 
 from typing import Any, ClassVar
 

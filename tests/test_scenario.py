@@ -1,4 +1,6 @@
-"""What a scenario may say: short forms mean what long ones do, and each mistake is one sentence where it stands."""
+"""What a scenario may contain: short forms mean the same as long ones, and each mistake is one sentence with its
+position.
+"""
 
 import json
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""The JSON Schema of scenario files says what the models say, and the file in the repository is the newest."""
+"""The JSON Schema of scenario files agrees with the models, and the file in the repository is current."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Schemas that come with requests: whatever they ask for, the answer is theirs or a refusal that says why, and soon."""
+"""Schemas in requests: whatever they ask for, the answer is valid or an error that says why, and arrives soon."""
 
 import json
 import random

@@ -176,7 +176,7 @@ COUNTED = {
 
 
 def check_counts(origins: Sequence[str]) -> None:
-    """Replies are dealt once, a balance adds up, and a quota counts all."""
+    """Each reply is used once, a balance adds up, and a quota counts all requests."""
 
     def ask(number: int, prompt: str, key: str) -> httpx.Response:
         return chat(origins[number % len(origins)], prompt, key)

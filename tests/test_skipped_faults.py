@@ -1,4 +1,4 @@
-"""A fault that cannot be applied is told in the journal and in the log, never silently lost."""
+"""A fault that can't be applied is reported in the journal and in the log, never silently lost."""
 
 import threading
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where scenarios come from: several files, folders, globs and includes become one, and conflicts are told."""
+"""The sources of scenarios: several files, folders, globs and includes become one, and conflicts are reported."""
 
 import os
 from collections.abc import Callable

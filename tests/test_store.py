@@ -1,4 +1,6 @@
-"""One contract for every store: random requests are decided alike by the store in memory and by the script in Redis."""
+"""One contract for every store: the store in memory and the script in Redis make the same decisions for random
+requests.
+"""
 
 import asyncio
 import json
@@ -187,7 +189,7 @@ def test_redis_decides_like_memory(redis: RedisServer, seed: int, monkeypatch: p
 def test_what_comes_at_once_is_counted_as_if_it_came_one_by_one(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also beyond the limit of what is kept of late, in one packet and in several."""
+    """Also beyond the limit of what is cached, in one packet and in several."""
     for module in ("memory_store", "redis_commands"):
         monkeypatch.setattr(f"emulator.state.{module}.MAX_RECENT", 3)
     chance = random.Random(7)

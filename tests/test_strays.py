@@ -1,4 +1,4 @@
-"""Requests that reach no endpoint are answered, logged and journaled with what would do."""
+"""Requests that reach no endpoint are answered, logged and journaled with a suggestion."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""A stream says what the whole body says, in pieces of one token, for every provider and any text."""
+"""A stream has the same content as the whole body, in pieces of one token, for every provider and any text."""
 
 import itertools
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Templates: what they can say, and that they can neither reach Python nor fill the memory nor run for ever."""
+"""Templates: what they can express, and that they can't reach Python, fill the memory or run forever."""
 
 import time
 import tracemalloc

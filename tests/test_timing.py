@@ -1,4 +1,4 @@
-"""The server tells how late it ran, from the loop's lag to the length of whole streams."""
+"""The server reports how late it was, from the loop's lag to the duration of whole streams."""
 
 from talk import single
 

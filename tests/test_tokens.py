@@ -1,4 +1,4 @@
-"""Tokens are those of the reference, and prompts cost what DeepSeek's API has said that they cost."""
+"""Tokens agree with the reference tokenizer, and prompts with the counts that DeepSeek's API has reported."""
 
 import subprocess
 import sys

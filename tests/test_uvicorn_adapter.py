@@ -1,4 +1,4 @@
-"""What is used of uvicorn's inside is there, in the uvicorn that is installed."""
+"""The internals of uvicorn that are used exist in the installed version."""
 
 import inspect
 from typing import Any, get_args

@@ -1,4 +1,5 @@
-"""Virtual time: it leaps or is moved by hand, and streams, quotas, dates, faults and signs of life all follow it."""
+"""Virtual time: it skips ahead or is moved by hand, and streams, quotas, dates, faults and keep-alives all
+follow it."""
 
 import json
 import re

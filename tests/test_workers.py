@@ -1,4 +1,4 @@
-"""Several workers on one port: they answer alike, end together, and refuse what they could not keep right."""
+"""Several workers on one port: they give the same answers, end together, and reject what they can't do correctly."""
 
 import json
 import os

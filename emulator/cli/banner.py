@@ -7,10 +7,10 @@ from emulator.cli.providers import sdk_line, sdk_of
 
 LISTENING = "The emulator is listening on {}. Press Ctrl-C to stop it."
 MODES = {
-    "none": "replays what is there, and asks nobody",
-    "new": "replays what is there, records everything else",
-    "all": "records everything anew",
-    "drifted": "asks again, and keeps what has another shape",
+    "none": "only replays",
+    "new": "replays existing recordings, records everything else",
+    "all": "records everything again",
+    "drifted": "sends requests again, replaces answers whose shape has changed",
 }
 
 
@@ -45,7 +45,7 @@ def banner(origin: str, provider: str | None = None, token: str | None = None) -
 
 
 def record_banner(origin: str, provider: str, upstream: str, folder: str, mode: str) -> str:
-    """What `record` prints once it listens."""
+    """Returns what `record` prints once it listens."""
     from emulator.providers import PROVIDERS
 
     vendor = PROVIDERS[provider]
@@ -56,11 +56,11 @@ def record_banner(origin: str, provider: str, upstream: str, folder: str, mode: 
         LISTENING.format(origin),
         "",
         f"{'Replaying' if mode == 'none' else 'Recording'} {vendor.title}",
-        f"  upstream  {'nothing is asked' if mode == 'none' else upstream}",
+        f"  upstream  {'none: nothing is forwarded' if mode == 'none' else upstream}",
         f"  folder    {folder}  (mode {mode}: {MODES[mode]})",
         f"  base URL  {base}",
         f"  SDK       {sdk_line(base, sdk_of(vendor))}",
-        f"  auth      {header}: {f'{scheme} ' if scheme else ''}<your own key, which no file will hold>",
+        f"  auth      {header}: {f'{scheme} ' if scheme else ''}<your own key; it is never written to a file>",
         f"  replay    emulator serve --strict --scenario {shlex.quote(folder)}",
         f"  live page {origin}/__emulator/",
     ])  # fmt: skip

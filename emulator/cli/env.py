@@ -9,7 +9,7 @@ import click
 
 from emulator.cli import FINDINGS
 from emulator.cli.options import Option
-from emulator.cli.output import fail
+from emulator.cli.output import fail, reason_of
 
 TIMEOUT = 5.0
 SHELLS = ("bash", "fish", "powershell", "dotenv", "github")
@@ -53,7 +53,7 @@ def served_at(origin: str, token: str | None = None) -> tuple[list[str], str | N
         with opener.open(request, timeout=TIMEOUT) as answer:
             urls = json.load(answer)["providers"]
     except (OSError, ValueError, KeyError) as error:
-        reason = getattr(error, "reason", None) or error
+        reason = reason_of(error)
         fail(f"No emulator responds at {origin}: {reason}. Start one with `emulator serve`, or use --url.", FINDINGS)
     alone = next((name for name, base in urls.items() if not str(base).endswith(f"/{name}")), None)
     return list(urls), alone

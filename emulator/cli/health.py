@@ -10,7 +10,7 @@ import click
 
 from emulator.cli import BAD_USE, FINDINGS
 from emulator.cli.options import Option
-from emulator.cli.output import fail
+from emulator.cli.output import fail, reason_of
 
 TIMEOUT, PAUSE = 2.0, 0.1
 
@@ -53,9 +53,8 @@ def _own(port: int) -> str:
 
 
 def _asked_until(origin: str, route: str, wait: float) -> str:
-    """Returns why the server is still not healthy after the wait; empty if it is. Raises ValueError for an invalid
-    URL.
-    """
+    """Returns why the server is still not healthy after the wait; empty if it is. Raises ValueError for an
+    invalid URL."""
     state = _asked(origin, route)
     if not state or not wait:
         return state
@@ -86,8 +85,7 @@ def _asked(origin: str, route: str) -> str:
         response = connection.getresponse()
         status, data = response.status, response.read(100_000)
     except (OSError, http.client.HTTPException) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        return f"no answer: {os.strerror(number) if number and number > 0 else str(error) or type(error).__name__}"
+        return f"no answer: {reason_of(error)}"
     finally:
         connection.close()
     return "" if status == 200 else _reason(status, data)

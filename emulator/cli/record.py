@@ -57,13 +57,14 @@ def command(
 
     Clients use this server like `emulator serve`: http://127.0.0.1:8080/NAME and the documented path, with their real
     key. Responses are streamed through as they arrive. Each question becomes a scenario file in FOLDER, with a wire
-    file
-    for each answer; keys, cookies and account ids are redacted before anything is written. To replay it: emulator serve
-    --scenario FOLDER
+    file for each answer; keys, cookies and account ids are redacted before anything is written. To replay it: emulator
+    serve --scenario FOLDER
 
     Exit code 0: stopped by a signal; 1: an answer couldn't be written; 2: bad usage; 3: the port is taken."""
+    import gc
     import sys
 
+    gc.disable()  # until everything is loaded: imports create no garbage
     from emulator.cli.banner import record_banner
     from emulator.cli.serve import serve_alone
     from emulator.engine import Options

@@ -2,12 +2,11 @@
 
 import http.client
 import json
-import os
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from emulator.cli import BAD_USE
-from emulator.cli.output import fail
+from emulator.cli.output import fail, reason_of
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT = 60.0
@@ -36,9 +35,7 @@ def read(url: str, route: str, query: dict[str, Any], token: str | None) -> byte
         response = connection.getresponse()
         data = response.read()
     except (OSError, http.client.HTTPException) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        reason = os.strerror(number) if number else str(error)
-        fail(f"There is no server at {url}: {reason}. Start one with `emulator serve`.", BAD_USE)
+        fail(f"There is no server at {url}: {reason_of(error)}. Start one with `emulator serve`.", BAD_USE)
     finally:
         connection.close()
     if response.status != 200:

@@ -24,8 +24,7 @@ def command(file: str, host: str, port: int, log: "Style") -> None:
     """Replay a run that `emulator verdict --save` has saved.
 
     A request gets the recorded bytes for the same body, with the same timing and in the recorded order; a request with
-    a
-    new body gets the next answer at its path. Everything else is answered from the run's scenario and seed.
+    a new body gets the next answer at its path. Everything else is answered from the run's scenario and seed.
 
     Exit code 0: stopped by a signal; 2: the file can't be used; 3: the port is taken."""
     from emulator.cli.serve import serve_alone

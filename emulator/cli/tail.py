@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 from collections.abc import Generator, Iterator
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlencode, urlsplit
 import click
 
 from emulator.cli import BAD_USE, FINDINGS
-from emulator.cli.output import fail, is_colored
+from emulator.cli.output import fail, is_colored, reason_of
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -70,8 +69,7 @@ def _events(url: str, token: str | None, filters: dict[str, Any]) -> Generator[d
         yield from _ended(response)
     except (OSError, http.client.HTTPException) as error:
         if connection.sock is None:
-            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
-            fail(f"There is no server at {url}: {reason}. Start one with `emulator serve`.", BAD_USE)
+            fail(f"There is no server at {url}: {reason_of(error)}. Start one with `emulator serve`.", BAD_USE)
     finally:
         connection.close()
 

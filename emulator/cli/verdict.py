@@ -37,14 +37,15 @@ def command(source: str, form: str, as_json: bool, baseline: str | None, save: s
     """Report what the client did wrong, from the journal of a running server or a saved one.
 
     URL is the server's address, by default http://127.0.0.1:8080; add a namespace as URL/@NAME. FILE is an export of
-    the
-    journal (`GET /__emulator/journal/export`), a run saved by --save, or `-` for stdin.
+    the journal (`GET /__emulator/journal/export`), a run saved by --save, or `-` for stdin.
 
     Exit code 0: no MUST findings; 1: MUST findings; 2: there is no such server or file."""
     from emulator.verdict import Limits, judge
 
     form = "json" if as_json else form
     is_file = source == "-" or Path(source).is_file() or source.endswith((".jsonl", ".json"))
+    if not is_file and not any(sign in source for sign in (":", ".", "localhost")):
+        fail(f"There is no file '{source}'. Give a file, or the URL of a server.", BAD_USE)
     if is_file and save is not None:
         fail("--save needs the scenario of a running server: give its URL, not a file.", BAD_USE)
     if is_file:

@@ -190,7 +190,8 @@ class AcknowledgeBody(Given):
     id: Name | None = None
     """The id in the response's body or headers, or the request's idempotency key."""
     outcome: Name
-    """How it ended for the client: `complete`, `partial` or `failed`; other words, such as `gave_up`, are kept too."""
+    """How it ended for the client: `complete`, `partial` or `failed`; other values, such as `gave_up`, are also kept.
+    """
     text: Annotated[str, Field(max_length=65536)] | None = None
     """The text that the client received."""
     error: Annotated[str, Field(max_length=2048)] | None = None

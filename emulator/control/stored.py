@@ -92,9 +92,8 @@ async def _own_rows(server: Controlled, stored: Stored, namespace: str) -> Any:
 
 
 async def _own_details(server: Controlled, stored: Stored, namespace: str) -> Any:
-    """Returns the open exchanges, and what happened to connections after their exchanges, which no stored record
-    has.
-    """
+    """Returns the open exchanges, and what happened to connections after their exchanges, which no stored
+    record has."""
     await stored.flushed()
     journal = server.namespaces.get(namespace).journal
     sockets = {each.number: each.socket.to_dict() for each in journal if each.socket is not None}
@@ -178,9 +177,8 @@ async def _parts(peers: Peers, name: str, *arguments: Any, is_write: bool = Fals
 
 
 def in_order(kept: Sequence[tuple[float, Row]]) -> list[Row]:
-    """Returns each exchange once, in order of arrival, as many as a journal keeps. Later records replace earlier
-    ones.
-    """
+    """Returns each exchange once, in order of arrival, as many as a journal keeps. Later records replace
+    earlier ones."""
     known = {row["number"]: (arrived, row) for arrived, row in kept}
     found = sorted(known.values(), key=lambda each: (each[0], each[1]["number"]))
     return [row for _, row in found][-MAX_EXCHANGES:]

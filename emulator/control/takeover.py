@@ -1,6 +1,5 @@
 """The configuration that a server received through the control API, as plain data, for a worker that replaces
-another.
-"""
+another."""
 
 from collections.abc import Mapping
 from decimal import Decimal

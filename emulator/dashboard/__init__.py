@@ -1,4 +1,4 @@
-"""The page at `/__emulator/`: static files, and what the page has to know of providers and faults."""
+"""The page at `/__emulator/`: static files, and the page's data about providers and faults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import orjson
 
-from emulator.dialects.generate_content import STREAM
+from emulator.dialects.generate_content_urls import STREAM
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import VARIABLE, Operation, Provider
@@ -18,7 +18,7 @@ ASSETS = "assets/"
 CATALOG = f"{ASSETS}catalog.json"
 TYPES: Mapping[str, str] = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
 SHOWN_MODELS = {"generate_content": "gemini-2.5-flash", "embed_content": "gemini-embedding-001"}
-"""The model in a path, for dialects that other models do not speak."""
+"""The model in a path, for dialects that only certain models speak."""
 HEADERS: Mapping[str, str] = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'",
@@ -39,13 +39,13 @@ class File:
 
 
 def is_asset(rest: str) -> bool:
-    """Whether a path behind `/__emulator/` belongs to the page. Nothing there is secret."""
+    """Whether a path after `/__emulator/` belongs to the page, which contains no secrets."""
     return not rest or rest.startswith(ASSETS)
 
 
 @cache
 def _static() -> Mapping[str, File]:
-    """The files by the path behind `/__emulator/`; what is not among them does not exist, whatever a path says."""
+    """The files by their paths after `/__emulator/`; no other files are served, whatever the path."""
     root = files(__name__) / "static"
     found = {"": "index.html", f"{ASSETS}style.css": "style.css"}
     scripts = {f"{ASSETS}js/{each.name}": f"js/{each.name}" for each in (root / "js").iterdir()}
@@ -57,14 +57,14 @@ def _static() -> Mapping[str, File]:
 
 
 def file(rest: str) -> File | None:
-    """The file at a path behind `/__emulator/`; None when there is none."""
+    """Returns the file at a path after `/__emulator/`; None if there is none."""
     path = unquote(rest)
     return File(orjson.dumps(catalog()), "application/json") if path == CATALOG else _static().get(path)
 
 
 @cache
 def catalog() -> dict[str, Any]:
-    """The providers with a request for each operation, and the kinds of faults by family."""
+    """Returns the providers with a request for each operation, and the kinds of faults by family."""
     families: dict[str, list[str]] = {}
     for kind, fault in FAULTS.items():
         families.setdefault(fault.family, []).append(kind)
@@ -93,7 +93,7 @@ def _described(vendor: type[Provider]) -> dict[str, Any]:
 
 
 def _path(operation: Operation, vendor: type[Provider]) -> str:
-    """The path of an operation; its variable parts as in the provider's example, where that fits."""
+    """Returns the path of an operation, with variable parts from the provider's example if they fit."""
     path, body = vendor.example
     found = next((match for each in vendor.operations if (match := each.pattern.fullmatch(path))), None)
     model = SHOWN_MODELS.get(operation.dialect) or str(body.get("model", ""))
@@ -102,7 +102,7 @@ def _path(operation: Operation, vendor: type[Provider]) -> str:
 
 
 def _query(operation: Operation, vendor: type[Provider]) -> str:
-    """Where a vendor has paths by deployment beside its own, only those want a version in the query."""
+    """Whether a path needs a version in its query: only paths by deployment do."""
     if operation.name == STREAM:
         return "?alt=sse"
     has_deployments = any("{deployment}" in each.path for each in vendor.operations)
@@ -110,12 +110,12 @@ def _query(operation: Operation, vendor: type[Provider]) -> str:
 
 
 def front(providers: Mapping[str, str]) -> bytes:
-    """The page at `/` for a browser: where everything is."""
+    """Returns the page at `/` for browsers, with links."""
     rows = "".join(f"<li><b>{name}</b> <code>{_escaped(url)}</code></li>" for name, url in providers.items())
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         '<title>LLM provider emulator</title><link rel="stylesheet" href="/__emulator/assets/style.css">'
-        '<main class="page"><h1>LLM provider emulator</h1><p class="dim">It stands in for these providers.</p>'
+        '<main class="page"><h1>LLM provider emulator</h1><p class="dim">It emulates these providers.</p>'
         f'<ul>{rows}</ul><p><a class="button primary" href="/__emulator/">Open the live page</a></p></main></html>'
     ).encode()
 

@@ -20,8 +20,9 @@ file:
    the vendor's own.
 7. `make_id` if ids have a particular form, and `heartbeat` for what is sent while the client waits.
 
-Put a vendor's differences into a subclass in the vendor's file and list it in `Provider.dialects`. For an operation
-without a model's answer, such as embeddings, override `result` and set `is_completion=False`.
+Put a vendor's differences into a subclass and list it in `Provider.dialects`. In a file of its own, listed by `Lazy`,
+it is loaded when a request speaks it. For an operation without a model's answer, such as embeddings, override `result`
+and set `is_completion=False`.
 """
 
 import secrets
@@ -79,12 +80,13 @@ class Dialect(WireShape, Generic[VendorT]):
     has_item_ids: ClassVar[bool] = False
     """Whether such an answer also has further new ids: `item_ids`."""
     has_stored: ClassVar[bool] = False
-    """Whether requests may be about responses that are stored: `stored_ids`."""
+    """Whether requests may refer to stored responses: `stored_ids`."""
     fails_as_a_whole: ClassVar[bool] = False
     """Whether `failure` reports an error in a stream instead of a separate event."""
     weighs_words: ClassVar[bool] = True
-    """Whether what `parse` makes of a request depends on the words of plain messages. False lets `parse` be skipped for
-    a request that differs from an earlier one in these words alone. A subclass has to say so itself."""
+    """Whether what `parse` makes of a request depends on the texts of plain messages. If False, `parse` is skipped
+    for a request that differs from an earlier one only in these texts. Each subclass must declare it.
+    """
 
     def __init_subclass__(cls, **given: Any) -> None:
         super().__init_subclass__(**given)
@@ -261,7 +263,7 @@ class Dialect(WireShape, Generic[VendorT]):
             streamed=True,  # a body that starts before it is complete is sent like a stream: head first, then chunks
         )
 
-    # Refusals
+    # Errors
 
     def error_envelope(self, row: ErrorSpec, request_id: str) -> Any:
         """Returns the JSON body of an error response."""

@@ -10,12 +10,11 @@ from emulator.dialects.base import Vendor
 from emulator.dialects.chat_input import Many
 from emulator.dialects.embeddings import Embeddings, Tokens, shown, vector
 from emulator.dialects.generate_content_input import ContentBody, Wire, text_of
+from emulator.dialects.generate_content_urls import BATCH
 from emulator.dialects.parameters import IGNORED, honored, ignored
 from emulator.reply import Usage
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
-BATCH = "batch_embed_contents"
-"""The operation that takes several requests."""
 MAX_REQUESTS = 100
 
 

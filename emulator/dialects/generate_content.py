@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, ClassVar, Generic
-from urllib.parse import parse_qsl
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -27,6 +26,7 @@ from emulator.dialects.generate_content_input import (
 )
 from emulator.dialects.generate_content_rules import complaints
 from emulator.dialects.generate_content_shape import ArrayShape, GenerateContentShape
+from emulator.dialects.generate_content_urls import STREAM, google_key
 from emulator.dialects.generate_content_words import (
     arguments_of,
     average,
@@ -39,23 +39,10 @@ from emulator.reply import Choice, Completion, Refusal, Reply, Text, Thought, To
 from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.wire import FrameRun, Header, Part, single
 
-KEY_HEADER = "x-goog-api-key"
-STREAM = "stream_generate_content"
-"""The operation that streams."""
 CHUNK_TOKENS = 32
 """The number of tokens in each event of a stream."""
 ENDS: frozenset[Part] = frozenset(["finish", "usage", "done"])
 SAFETY: list[dict[str, Any]] = [{"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}]
-
-
-def google_key(headers: Mapping[str, str], query: str) -> str | None:
-    """Returns the key from Google's header or from `?key=`; None if there is none."""
-    return headers.get(KEY_HEADER) or next((value for name, value in parse_qsl(query) if name == "key"), None)
-
-
-def wants_events(http_request: HttpRequest) -> bool:
-    """Whether the client asks for server-sent events."""
-    return any(name in ("alt", "$alt") and value == "sse" for name, value in parse_qsl(http_request.query))
 
 
 @dataclass(slots=True)

@@ -28,6 +28,7 @@ def identity_of(http_request: HttpRequest) -> bytes:
 
 
 def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
-    """Returns the entropy for the ids and random choices of a request."""
-    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(attempt, salt)
-    return seeded.hashed(before + seeded.mixed_bytes(identity) + after)
+    """Returns what the ids and random choices of a request come from."""
+    number = seeded.mixed_bytes(b"%d" % attempt)
+    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(salt)
+    return seeded.hashed(before + seeded.mixed_bytes(identity) + number + after)

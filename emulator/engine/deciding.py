@@ -150,9 +150,8 @@ async def decide(parsed: Parsed, store: Store) -> Decided:
 
 
 async def decide_early(stage: Arrived, store: Store) -> Decided:
-    """Returns the number of the attempt and the faults of a request that is refused before matching. It needs no
-    store.
-    """
+    """Returns the number of the attempt and the faults of a request that is refused before matching. It needs
+    no store."""
     question = _early(stage.context, Faults(*faults_of(stage.context)))
     decision = await _decision(question, store, is_optional=True)
     context = numbered(stage.context, decision)

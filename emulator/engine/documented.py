@@ -61,7 +61,7 @@ def _weight(drifts: Sequence[Drift]) -> tuple[int, ...]:
 
 
 def said_in(wire: WireRecord) -> dict[str, Any]:
-    """Returns what a recorded answer says, as a rule of a scenario."""
+    """Returns a recorded answer as a rule of a scenario."""
     said = readable(wire, is_completion=_is_completion(wire))
     if "error" in said:
         return {"error": {"status": wire.status}} if wire.status >= 300 else {}

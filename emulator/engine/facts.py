@@ -1,4 +1,5 @@
-"""Finds out which values in the emulator's answers are facts of a provider, not of a request, a text or a moment."""
+"""Finds out which values in the emulator's answers are facts of a provider, rather than of a request, a text or
+a time."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,18 +13,18 @@ from emulator.recording.readable import natives_of, shape_of
 from emulator.recording.wire_file import WireRecord
 
 REASONS = ("stop", "length", "tool_calls", "content_filter")
-"""The neutral finish reasons that every dialect has words for."""
+"""The neutral finish reasons that every dialect can express."""
 KEYWORD = re.compile(r'(?!"")["\w./-]{1,64}')
-"""A value that is no text, as JSON."""
+"""A value other than a string, as JSON."""
 VARIABLE = frozenset([
     "field", "id", "message", "model", "modelVersion", "name", "native_finish_reason", "obfuscation", "param",
     "provider", "system_fingerprint",
 ])  # fmt: skip
 """Members whose values depend on a request or an account, though a rendering may have the same value each time."""
 COUNTS = frozenset(["usage", "usageMetadata", "token_info"])
-"""Members that hold counts."""
+"""Members that contain counts."""
 FORMS = frozenset(["object", "type"])
-"""What is a fact where no model answers: everything else is about an account or a model."""
+"""The facts if no model answers: everything else is about an account or a model."""
 OTHER_WORDS = "Something else altogether, and longer than a word or two."
 
 Values = dict[str, dict[str, frozenset[str]]]
@@ -80,7 +81,7 @@ def _may_be_fact(path: str) -> bool:
 
 
 def other_than(said: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a reply with the same parts, in other words."""
+    """Returns a reply with the same parts and other texts."""
     reply = said.get("reply")
     if reply is None:
         return dict(said)
@@ -96,7 +97,7 @@ def other_than(said: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reason_in(wire: WireRecord) -> dict[str, Any]:
-    """Returns why a recorded answer ended, as a reply says it; nothing if it has no word for that."""
+    """Returns the finish reason of a recorded answer in a reply's terms; empty if there is none."""
     shape = shape_of(wire.provider, wire.dialect)
     if not isinstance(shape, Dialect):
         return {}
@@ -108,7 +109,7 @@ def reason_in(wire: WireRecord) -> dict[str, Any]:
 
 
 def counts_in(wire: WireRecord) -> dict[str, Any]:
-    """Returns what a recorded answer counts, as a reply says it: some members are there only for more than zero."""
+    """Returns the usage of a recorded answer in a reply's form: some members exist only for counts above zero."""
     shape = shape_of(wire.provider, wire.dialect)
     usage = usage_in(natives_of(wire, shape), shape) if isinstance(shape, Dialect) else None
     names = ("prompt", "completion", "total", "reasoning", "cached")

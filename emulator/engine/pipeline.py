@@ -14,7 +14,6 @@ from emulator.engine.faults import StruckFaults, no_faults, strike, transformed
 from emulator.engine.forms import given_again, known_answer, read, remember_answer
 from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
-from emulator.engine.recorded import replayed
 from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
 from emulator.engine.short_way import recall
 from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
@@ -222,6 +221,8 @@ async def respond(admitted: Admitted, struck: StruckFaults) -> PlannedBody:
     if error is not None:
         return refusal(error, context)
     if found is not None and found.answer.wire is not None:
+        from emulator.engine.recorded import replayed  # only for recordings
+
         return replayed(found.answer.wire, admitted)
     compiled = context.namespace.compiled
     is_strict = found is None and (compiled.scenario.unmatched or context.options.unmatched) == "error"

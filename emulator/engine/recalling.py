@@ -1,4 +1,4 @@
-"""A cached answer where other processes count too: all it needs is the number of its attempt."""
+"""Cached answers if other processes count too: all they need is the number of the attempt."""
 
 from emulator.engine.arrival import entropy_of
 from emulator.engine.caching import note
@@ -16,7 +16,7 @@ from emulator.state.store import Counting, Store
 async def recall_counted(
     cached: CachedResponse, http_request: HttpRequest, namespace: Namespace, options: Options, store: Store
 ) -> tuple[Recollection, Exchange]:
-    """What `recall` does, once the store has counted the request. May run outside of a task."""
+    """Does the same as `recall`, once the store has counted the request. May run outside of a task."""
     exchange = namespace.begin(http_request)
     provider = namespace.compiled.providers[http_request.provider].at(exchange.received)
     note(exchange, cached, http_request, namespace)
@@ -29,7 +29,7 @@ async def recall_counted(
     except StoreGone:
         attempt, salt = store.fallback.count(namespace.name, counting).attempt, options.salt
         exchange.notes += (NOTED,)
-    except BaseException:  # nobody will send it, so nobody will end it
+    except BaseException:  # nothing will send and end it
         exchange.end()
         namespace.journal.settle(exchange)
         raise

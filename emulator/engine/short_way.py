@@ -1,4 +1,4 @@
-"""The short way, for requests in which nothing is new, or nothing but their last text.
+"""The short way for requests in which nothing is new, or nothing except their last text.
 
 A repeated request gets the same answer again, and a request of a known form the answer that its rule gives to every
 request of that form, with new ids, times and token counts. If anything else could matter, the request goes through the

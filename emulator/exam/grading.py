@@ -39,8 +39,7 @@ class Grade(StrEnum):
     LOSSY = "LOSSY"
     """It lost an answer, or a part of one, that it could have kept."""
     WRONG = "WRONG"
-    """It did something forbidden: took a part for the whole, or an error for an answer, or broke the rules for
-    retries.
+    """It did something forbidden: took a part for the whole, or an error for an answer, or broke the rules for retries.
     """
     CRASH = "CRASH"
     """It crashed with an error of its own."""

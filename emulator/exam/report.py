@@ -203,8 +203,7 @@ def _run_facts(run: Run) -> dict[str, object]:
 
 def junit(exam: Exam) -> str:
     """Returns the exam as JUnit XML: failed MUST cases are failures, failed SHOULD cases are skipped, with the
-    reason.
-    """
+    reason."""
     root = xml.Element("testsuites", name="emulator exam")
     for title, results in _grouped(exam):
         failed = sum(is_failed(each) and each.case.level == MUST for each in results)

@@ -113,7 +113,7 @@ OWN: Mapping[str, str] = {
     "tls_wrong_host": "emulator.faults.tls_wrong_host:TlsWrongHost",
     "tls_unknown_ca": "emulator.faults.tls_unknown_ca:TlsUnknownCa",
 }
-"""The built-in faults, each by its kind, and where its class is. It is imported when the kind is first named."""
+"""The built-in faults by kind, each with the location of its class, which is imported on first use."""
 
 FAULTS: Mapping[str, type[Fault]] = with_plugins(OWN)
 """Every kind by its name: built-in faults and those from installed packages."""
@@ -173,7 +173,7 @@ def _validated(value: Any) -> Fault:
 
 
 class _AnyFault:
-    """Tells pydantic of all kinds without loading them before they are named."""
+    """Gives pydantic all kinds without loading them before they are used."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         whole = {LAZY: lambda: _every().core_schema}

@@ -25,7 +25,7 @@ Family = Literal["status", "waiting", "content", "framing", "connection"]
 Delay = Annotated[float, Field(ge=0, le=86400)]
 NonNegative = Annotated[int, Field(ge=0, le=2**31)]
 Times = Annotated[int, Field(ge=0, le=100_000)]
-"""How many times something is sent, each as a separate step."""
+"""The number of repetitions, each sent as a separate step."""
 Interval = Annotated[float, Field(gt=0, le=86400)]
 MAX_LIGHT = 1000
 """The most pieces or bytes to add on the event loop; beyond that, a thread does it."""
@@ -79,7 +79,7 @@ class FaultContext:
         return self.provider.error(reply, http_request, self.provider.request_id(self.now, self.entropy))
 
     def roll(self, *what: seeded.Entropy) -> int:
-        """A whole number in [0, 2**64), the same for the same request, attempt and purpose."""
+        """An integer in [0, 2**64), the same for the same request, attempt and purpose."""
         return seeded.roll(self.entropy, *what)
 
 
@@ -94,7 +94,7 @@ class Window(BaseModel):
     """Duration in seconds; by default, forever."""
 
     def holds(self, elapsed: float) -> bool:
-        """Whether a moment, in seconds from the start, is inside the window."""
+        """Whether a time, in seconds from the start, is inside the window."""
         return self.after <= elapsed and (self.for_ is None or elapsed < self.after + self.for_)
 
 
@@ -132,16 +132,17 @@ class Fault(BaseModel):
         return None
 
     def mutate_request(self, request: ModelRequest) -> ModelRequest:
-        """The request as the provider misreads it when it renders the answer."""
+        """Returns the request as the provider misreads it when it renders the answer."""
         return request
 
     def mutate_completion(self, completion: Completion, context: FaultContext) -> Completion:
-        """The answer with its content broken. Raises NotApplicable. Called for answers of a model only; a fault that
-        overrides nothing else calls `need_answer` in `transform_steps`."""
+        """Returns the answer with its content broken. Raises NotApplicable. Called only for answers of a model; a
+        fault that overrides nothing else calls `need_answer` in `transform_steps`.
+        """
         return completion
 
     def transform_steps(self, steps: list[Step], context: FaultContext) -> list[Step]:
-        """The same answer with its transport broken. Raises NotApplicable."""
+        """Returns the same answer with its transport broken. Raises NotApplicable."""
         return steps
 
 
@@ -163,7 +164,7 @@ class HandshakeFault(ListenerFault):
     count: Annotated[int, Field(ge=1, le=10_000)] = 1
     """The number of handshakes, if a request or a rule asks for it."""
     seconds: Delay = 60.0
-    """Real time after which handshakes succeed again, even if fewer have come."""
+    """Real time after which handshakes succeed again, even if fewer have arrived."""
 
     def transform_steps(self, steps: list[Step], context: "FaultContext") -> list[Step]:
         if not context.speaks_tls:
@@ -198,8 +199,8 @@ class Staged(Fault):
         return self
 
     def cut(self, steps: Sequence[Step]) -> tuple[list[Step], list[Step], float]:
-        """The steps before the point where the fault acts, the steps after it, and the moment it acts. A body that
-        is too short for the point is cut at its end, before the end is sent."""
+        """The steps before the point where the fault acts, the steps after it, and the time at which it acts. A body
+        that is too short for the point is cut at its end, before the end is sent."""
         if self.after_seconds is not None:
             before: list[Step] = [
                 step for step in steps if step.at <= self.after_seconds and not isinstance(step, ENDS)
@@ -226,7 +227,7 @@ class Staged(Fault):
         return list(steps[:index]), list(steps[index:]), head.at
 
     def _place(self, steps: Sequence[Step]) -> tuple[int, int]:
-        """The index of the first affected step, and how many of its bytes still go out."""
+        """The index of the first affected step, and how many of its bytes are still sent."""
         nothing = self.after_tokens is None and self.after_events is None and self.after_bytes is None
         if nothing and self.default_stage == "before_headers":
             return 0, 0

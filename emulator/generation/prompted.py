@@ -25,8 +25,7 @@ CODE_BLOCK = re.compile(r"```json\b", re.IGNORECASE)
 
 def schema_in(messages: Sequence[Message]) -> Mapping[str, Any] | None:
     """Returns the schema for the answer, if the prompt has one: its last schema, or one derived from its last
-    example.
-    """
+    example."""
     example: Any = None
     for message in reversed(messages):
         if message.role not in ("system", "user", "developer"):

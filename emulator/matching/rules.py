@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from emulator import seeded
 from emulator.faults.base import Fault
@@ -13,13 +13,14 @@ from emulator.matching.conditions.values import TextCondition
 from emulator.matching.literals import folded
 from emulator.pace import Pace
 from emulator.patterns import Pattern, allow, compiled
-from emulator.recording.differences import named
-from emulator.recording.wire_file import WireRecord
 from emulator.records import record
 from emulator.reply import ErrorReply, Reply, ReplyTemplate
 from emulator.request import ModelRequest
 from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
 from emulator.scenario.wires import wire_of
+
+if TYPE_CHECKING:
+    from emulator.recording.wire_file import WireRecord
 
 
 @record
@@ -29,7 +30,7 @@ class Answer:
     content: ReplyTemplate | ErrorReply
     chance: float | None = None
     set_state: str | None = None
-    wire: WireRecord | None = None
+    wire: "WireRecord | None" = None
     """The recorded answer, which is replayed byte for byte instead of the content."""
 
 
@@ -334,6 +335,8 @@ def _mismatch(rule: Rule, failed: Condition[Any], ask: MatchContext) -> tuple[in
     if isinstance(failed, Recorded) and rule.answers[0].wire is not None:
         found = failed.differences(ask, rule.answers[0].wire.request)
         if found:
+            from emulator.recording.differences import named
+
             return len(found), named(found)
     return 0, failed.mismatch(ask)
 

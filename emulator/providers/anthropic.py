@@ -11,6 +11,7 @@ from urllib.parse import parse_qs
 from emulator import seeded
 from emulator.dialects.base import Dialect, provider_error
 from emulator.dialects.messages import ERROR_TYPES
+from emulator.plugins import Lazy
 from emulator.providers.anthropic_limits import LEARN, ORGANIZATION, AnthropicLimits
 from emulator.providers.anthropic_settings import AnthropicSettings
 from emulator.providers.base import (
@@ -19,7 +20,6 @@ from emulator.providers.base import (
     Price,
     bearer,
 )
-from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages
 from emulator.providers.claude_models import ALIASES, BY_NAME, EFFORTS, MODELS, SEARCH, Claude, claude, served
 from emulator.providers.claude_shape import base58
 from emulator.reply import ErrorReply, Usage
@@ -28,21 +28,6 @@ from emulator.wire import Header, PlannedBody
 
 SPENT = "enforced_spend_limit_reached"
 PER_PAGE, MAX_PER_PAGE = 20, 1000
-
-
-class AnthropicMessages(ClaudeMessages["Anthropic"]):
-    """`POST /v1/messages`"""
-
-    weighs_words = False
-
-    def version(self, http_request: HttpRequest) -> str:
-        return self.provider.version_of(http_request)
-
-    def model_of(self, http_request: HttpRequest, body: ClaudeBody) -> str:
-        models = self.provider.settings.models
-        if models is not None and body.model not in models:
-            raise provider_error("model_not_found", f"model: {body.model}")
-        return body.model
 
 
 class Anthropic(AnthropicLimits):
@@ -78,7 +63,9 @@ class Anthropic(AnthropicLimits):
         },
     )
     example_headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {"messages": AnthropicMessages}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {"messages": "emulator.providers.anthropic_messages:AnthropicMessages"}
+    )
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(401, "invalid x-api-key", "authentication_error", mark="public"),
         "forbidden": ErrorSpec(

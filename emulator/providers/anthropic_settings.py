@@ -3,8 +3,7 @@
 from typing import Literal
 
 from emulator.providers.base import NameList, Settings
-from emulator.providers.claude_messages import NEWEST
-from emulator.providers.claude_models import MODELS
+from emulator.providers.claude_models import MODELS, NEWEST
 
 VERSIONS = ("2023-06-01", NEWEST)
 

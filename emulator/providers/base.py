@@ -17,6 +17,7 @@ from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
 from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
+from emulator.providers.spoken import Spoken
 from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
@@ -85,7 +86,7 @@ NameList = Annotated[tuple[str, ...], pydantic.Field(strict=False)]
 class Price(pydantic.BaseModel):
     """USD per token of each kind. Write them as strings ("0.00000116") to keep them exact."""
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     prompt: Decimal
     completion: Decimal
@@ -114,7 +115,7 @@ def per_million(
 ) -> Price:
     """Returns a price from USD per million tokens, the unit in which providers state it."""
     million = Decimal(1_000_000)
-    return Price(
+    return Price.model_construct(  # our own numbers need no check, nor what it takes to check
         prompt=Decimal(prompt) / million,
         completion=Decimal(completion) / million,
         cached=Decimal(cached) / million,
@@ -227,7 +228,8 @@ class Provider(Generic[SettingsT_co]):
     is_dated: bool = False
     """Whether it changes over time, so that answers can't be reused."""
     dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {}
-    """Its dialects by their names in `operations`, except its own class."""
+    """Its dialects by their names in `operations`, except its own class: as a rule `Lazy`, so that a dialect is loaded
+    when a request speaks it."""
     heartbeat_comment: ClassVar[bytes] = b""
     """The keep-alive comment in a stream, every `settings.heartbeat` seconds; empty if the provider sends none."""
     heartbeat_blank: ClassVar[bytes] = b""
@@ -235,8 +237,7 @@ class Provider(Generic[SettingsT_co]):
 
     def __init__(self, settings: SettingsT_co | None = None) -> None:
         self.settings = settings if settings is not None else cast(SettingsT_co, self.Settings())
-        own: dict[str, Dialect] = {self.dialect: self} if isinstance(self, Dialect) else {}
-        self.spoken: Mapping[str, Dialect] = {**own, **{name: dialect(self) for name, dialect in self.dialects.items()}}
+        self.spoken: Mapping[str, Dialect] = Spoken(self, self.dialects)
 
     def served_names(self) -> Sequence[str] | None:
         """Returns the names of the models that these settings allow; None: any."""
@@ -249,13 +250,13 @@ class Provider(Generic[SettingsT_co]):
 
     def speaking(self, dialect: str) -> Dialect:
         """Returns this provider's version of a dialect; for an unknown name, its own."""
-        return self.spoken.get(dialect) or next(iter(self.spoken.values()))
+        spoken = self.spoken
+        return spoken[dialect if dialect in spoken else next(iter(spoken))]
 
     @classmethod
     def sdk_base_path(cls) -> str | None:
-        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works with
-        it.
-        """
+        """Returns the path that an OpenAI SDK needs after the provider's base URL; None if no such SDK works
+        with it."""
         path, _ = cls.example
         return path.removesuffix("/chat/completions") if path.endswith("/chat/completions") else None
 
@@ -282,7 +283,9 @@ class Provider(Generic[SettingsT_co]):
         raise provider_error("not_found")
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
-        """Returns the dialect of a request, for operations where it depends on more than the path."""
+        """Returns the dialect of a request, for operations where it depends on more than the path: the query or the
+        headers, never the body.
+        """
         return operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
@@ -370,8 +373,7 @@ class Provider(Generic[SettingsT_co]):
 
     def rate_limit_message(self, requests: int | None, seconds: float | None) -> str | None:
         """Returns the message of a 429 for too many requests in `seconds` (None: a month); None: the default
-        message.
-        """
+        message."""
         return None
 
     def concurrency_of(self, model: str) -> int | None:

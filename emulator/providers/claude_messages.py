@@ -26,16 +26,13 @@ from emulator.dialects.messages_input import (
 from emulator.dialects.parameters import IGNORED, SAMPLING, honored, ignored, only
 from emulator.providers import claude_words as words
 from emulator.providers.claude_citations import with_citations
-from emulator.providers.claude_models import Claude, claude, served
+from emulator.providers.claude_models import NEWEST, Claude, claude, served
 from emulator.providers.claude_prompt import fixed_tokens, parts_of, points_of
 from emulator.providers.claude_shape import ClaudeShape
 from emulator.providers.claude_words import CHANCE, Asked
 from emulator.providers.deepseek_messages import with_search
 from emulator.reply import Block, Reply, Thought
 from emulator.request import Controls, HttpRequest, ModelRequest
-
-NEWEST = "2026-10-21"
-"""The version that rejects sampling members."""
 
 
 class ClaudeThinking(Thinking):

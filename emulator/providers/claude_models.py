@@ -18,6 +18,8 @@ MANUAL, BOTH, ADAPTIVE = ("enabled",), ("enabled", "adaptive"), ("adaptive",)
 EFFORTS_OF_OPUS_4_5 = ("low", "medium", "high")
 EFFORTS_OF_4_6 = ("low", "medium", "high", "max")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
+NEWEST = "2026-10-21"
+"""The version of the API that rejects sampling members."""
 MILLION = 1_000_000
 SEARCH = Decimal("0.01")
 """The price of one search, in USD."""

@@ -11,9 +11,10 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 from emulator.dialects.base import Dialect
-from emulator.dialects.generate_content import STREAM, wants_events
+from emulator.dialects.generate_content_urls import ARRAY, CONTENT, STREAM, wants_events
 from emulator.dialects.serde import not_of_type
-from emulator.providers import resold_claude, resold_gemini, resold_media
+from emulator.plugins import Lazy
+from emulator.providers import reselling
 from emulator.providers.base import REASONS, ErrorSpec, Operation, provider_error
 from emulator.providers.cloudsway_chat import MODEL, CloudswayBody, CloudswayChat, CloudswaySettings
 from emulator.providers.deepseek_chat import (
@@ -28,8 +29,8 @@ EARLIER_CONTEXT = 65_536
 
 
 class Cloudsway(
-    resold_claude.ResellsClaude[CloudswaySettings],
-    resold_gemini.ResellsGemini[CloudswaySettings],
+    reselling.ResellsClaude[CloudswaySettings],
+    reselling.ResellsGemini[CloudswaySettings],
     CloudswayChat,
 ):
     """https://genaiapi.cloudsway.net"""
@@ -48,25 +49,26 @@ class Cloudsway(
         Operation("chat", "POST", "/v1/ai/{endpointPath}/chat/completions", "a chat completion"),
         Operation("chat", "POST", "/v1/chat/completions", "the same, by model name"),
         Operation("models", "GET", "/v1/models", "the list of models", is_completion=False),
-        *resold_media.CLOUDSWAY,
-        *resold_claude.CLOUDSWAY,
-        *resold_gemini.operations("/v1/ai/{endpointPath}/"),
+        *reselling.CLOUDSWAY,
+        *reselling.gemini_operations("/v1/ai/{endpointPath}/"),
         Operation(
             "chat",
             "POST",
             "/v1/ai/{endpointPath}/google/chat/completions",
             "a chat completion by Gemini",
-            dialect=resold_gemini.GOOGLE_CHAT,
+            dialect=reselling.GOOGLE_CHAT,
         ),
     )
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
-        "messages": resold_claude.CloudswayMessages,
-        "responses": resold_media.CloudswayResponses,
-        "images": resold_media.CloudswayImages,
-        resold_gemini.CONTENT: resold_gemini.CloudswayContent,
-        resold_gemini.ARRAY: resold_gemini.CloudswayArray,
-        resold_gemini.GOOGLE_CHAT: resold_gemini.CloudswayChat,
-    }
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {
+            "messages": "emulator.providers.resold_claude:CloudswayMessages",
+            "responses": "emulator.providers.resold_media:CloudswayResponses",
+            "images": "emulator.providers.resold_media:CloudswayImages",
+            CONTENT: "emulator.providers.resold_gemini:CloudswayContent",
+            ARRAY: "emulator.providers.resold_gemini:CloudswayArray",
+            reselling.GOOGLE_CHAT: "emulator.providers.resold_gemini:CloudswayChat",
+        }
+    )
     example = (
         "/v1/ai/sVUARttwSjilLOZY/chat/completions",
         {
@@ -105,7 +107,7 @@ class Cloudsway(
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
         is_array = operation.name == STREAM and not wants_events(http_request)
-        return resold_gemini.ARRAY if is_array else operation.dialect
+        return ARRAY if is_array else operation.dialect
 
     def parse(self, http_request: HttpRequest, key: str) -> ModelRequest:
         self.check_endpoint(http_request)

@@ -5,15 +5,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag
 
 from emulator.dialects.chat_input import ContentPart, Many, Strict, text_or_list
-from emulator.providers import resold_claude, resold_media
 from emulator.providers.base import NameList, Settings
 from emulator.providers.deepseek_chat import CONTEXT_LENGTH, FINGERPRINT, DeepSeekDialect
 from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekMessage, Thinking
+from emulator.providers.reselling import CLAUDE_MODEL, RESPONSES_MODEL
 from emulator.reply import Choice, Completion
 from emulator.request import ModelRequest
 
 MODEL = "MaaS_Deepseek_V4_pro_20260424"
-MODELS = (MODEL, "MaaS-DS-R1", "MaaS-DS-V3", "MaaS 1.5 Pro", resold_claude.MODEL, resold_media.RESPONSES_MODEL)
+MODELS = (MODEL, "MaaS-DS-R1", "MaaS-DS-V3", "MaaS 1.5 Pro", CLAUDE_MODEL, RESPONSES_MODEL)
 
 
 class File(Strict):

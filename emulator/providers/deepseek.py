@@ -13,13 +13,11 @@ from uuid import UUID
 
 from emulator.dialects.base import Dialect
 from emulator.dialects.serde import Range
-from emulator.providers import fim
+from emulator.plugins import Lazy
 from emulator.providers.base import ErrorSpec, Operation, bearer, provider_error
 from emulator.providers.deepseek_chat import DeepSeekDialect
 from emulator.providers.deepseek_dated import R1
 from emulator.providers.deepseek_input import DeepSeekBody
-from emulator.providers.deepseek_messages import DeepSeekMessages
-from emulator.providers.deepseek_responses import DeepSeekResponses
 from emulator.providers.deepseek_settings import DeepSeekSettings, balance_of_account
 from emulator.providers.deepseek_vision import PenaltyBody, SeeingBody, SeeingDeepSeek
 from emulator.reply import ErrorReply, Reply
@@ -31,6 +29,8 @@ WRONG_SCHEME = "Authentication Fails (auth header format should be Bearer sk-...
 WRONG_TYPE = "Expected request with `Content-Type: application/json`"
 NO_TYPE = {"content-type": ""}
 PLAIN = {"content-type": "text/plain; charset=utf-8"}
+GAP = "gap"
+"""The dialect of fill-in-the-middle completions."""
 BYTES = {"content-type": "application/octet-stream"}
 """The content type of every 400, except those for unreadable bodies."""
 
@@ -57,7 +57,7 @@ class DeepSeek(SeeingDeepSeek):
         Operation("chat", "POST", "/chat/completions", "a chat completion", "public"),
         Operation("chat", "POST", "/v1/chat/completions", "the same", "public"),
         Operation("chat", "POST", "/beta/chat/completions", "a chat completion that may continue a prefix", "public"),
-        Operation("completions", "POST", "/beta/completions", "fill-in-the-middle (FIM)", "public", dialect="gap"),
+        Operation("completions", "POST", "/beta/completions", "fill-in-the-middle (FIM)", "public", dialect=GAP),
         Operation("messages", "POST", "/anthropic/v1/messages", "a message", "public", dialect="messages"),
         Operation("messages", "POST", "/anthropic/messages", "the same", "public", dialect="messages"),
         Operation(
@@ -80,11 +80,13 @@ class DeepSeek(SeeingDeepSeek):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
-        "gap": fim.Gap,
-        "messages": DeepSeekMessages,
-        "responses": DeepSeekResponses,
-    }
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {
+            GAP: "emulator.providers.fim:Gap",
+            "messages": "emulator.providers.deepseek_messages:DeepSeekMessages",
+            "responses": "emulator.providers.deepseek_responses:DeepSeekResponses",
+        }
+    )
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         **{
             name: replace(row, headers=BYTES) if row.status == 400 else row
@@ -145,7 +147,7 @@ class DeepSeek(SeeingDeepSeek):
             yield complaint_of_r1(body.messages)
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Any]:
-        if request.http_request.dialect == fim.Gap.dialect:
+        if request.http_request.dialect == GAP:
             return 0, [request.messages[0].content, request.body.get("suffix") or ""]
         return super().prompt_texts(request)
 

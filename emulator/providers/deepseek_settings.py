@@ -73,8 +73,7 @@ class DeepSeekSettings(Settings):
     context_length: int = CONTEXT_LENGTH
     """The maximum tokens of prompt and answer together."""
     heartbeat: float | None = 10.0
-    """Seconds between keep-alives while the client waits: `: keep-alive` comments in a stream, empty lines before
-    JSON.
+    """Seconds between keep-alives while the client waits: `: keep-alive` comments in a stream, empty lines before JSON.
     """
     signature: Literal["uuid", "empty", "omit"] = "uuid"
     """The `signature` of thoughts at `/anthropic`: the id of the message, an empty string, or no such member."""

@@ -3,7 +3,6 @@
 Its wire format is public: the API reference, the types in the SDKs, and captured traffic; see docs/providers.md.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
@@ -16,29 +15,25 @@ from pydantic import Field
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
-from emulator.dialects.embed_content import BATCH, EmbedContent
-from emulator.dialects.generate_content import (
+from emulator.dialects.generate_content_urls import (
+    ARRAY,
+    BATCH,
+    CONTENT,
     KEY_HEADER,
     STREAM,
-    GenerateContent,
-    GenerateContentArray,
     google_key,
     wants_events,
 )
-from emulator.dialects.generate_content_input import JSON, GenerateContentBody, prompt_texts
-from emulator.dialects.generate_content_words import is_signature
-from emulator.providers import gemini_openai
+from emulator.plugins import Lazy
+from emulator.providers import gemini_openai_urls
 from emulator.providers.base import Allowance, ErrorSpec, Limits, NameList, Operation, Price, Provider, Settings, bearer
 from emulator.providers.gemini_models import (
     CONTEXT,
     DIMENSIONS,
     LATEST,
-    MAX_OUTPUT,
     MODELS,
-    is_newer,
     model_row,
     price_of,
-    thinks,
 )
 from emulator.reply import ErrorReply, Usage
 from emulator.request import HttpRequest, ModelRequest
@@ -50,10 +45,6 @@ QUOTA = (
     "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
     "head to: https://ai.google.dev/gemini-api/docs/rate-limits. To monitor your current usage, head to: "
     "https://ai.dev/rate-limit. "
-)
-NO_KEY = (
-    "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other "
-    "form of API consumer identity to call this API."
 )
 HELP = {
     "@type": f"{TYPES}Help",
@@ -71,7 +62,6 @@ TOKENS = (
 )
 """The quotas: the metric and the id of its limit."""
 INVALID_KEY = "API_KEY_INVALID"
-SIGNATURES = "https://ai.google.dev/gemini-api/docs/thought-signatures"
 HEADERS: tuple[Header, ...] = (
     (b"vary", b"Origin"),
     (b"vary", b"X-Origin"),
@@ -126,59 +116,6 @@ class GeminiSettings(Settings):
     """The tokens per key and model; null: no limit."""
 
 
-class GeminiContent(GenerateContent["Gemini"]):
-    """Generate content with Google's own models, rules and JSON format."""
-
-    def key_of(self, headers: Mapping[str, str]) -> str:
-        raise provider_error("unauthorized", NO_KEY, status=403, type="PERMISSION_DENIED", code="")
-
-    def bad_request(self, message: str, fields: str | None = None) -> Exception:
-        return provider_error("bad_request", message, param=fields)
-
-    def event_dumps(self, native: Any) -> bytes:
-        return json.dumps(native, ensure_ascii=False, separators=(",", ": ")).encode("utf-8", "surrogatepass")
-
-    def model_of(self, http_request: HttpRequest, body: GenerateContentBody) -> str:
-        method = {STREAM: "streamGenerateContent", "count_tokens": "countTokens"}.get(http_request.operation)
-        return self.provider.model_named(http_request.parameters["model"], method or "generateContent")
-
-    def thinks(self, model: str, body: GenerateContentBody) -> bool | None:
-        thinking = body.config.thinking_config
-        if thinking is None:
-            return thinks(model, None, None)
-        return thinks(model, thinking.thinking_budget, thinking.thinking_level)
-
-    def shows_ids(self, model: str) -> bool:
-        wanted = self.provider.settings.call_ids
-        return wanted == "always" or (wanted == "auto" and is_newer(model))
-
-    def signs_text(self, model: str) -> bool:
-        return is_newer(model)
-
-    def validation_errors(self, model: str, body: GenerateContentBody) -> Iterator[str]:
-        yield from super().validation_errors(model, body)
-        config = body.config
-        if config.max_output_tokens is not None and config.max_output_tokens > MAX_OUTPUT:
-            yield (
-                f"Unable to submit request because it has a maxOutputTokens value of {config.max_output_tokens} but "
-                f"the supported range is from 1 (inclusive) to {MAX_OUTPUT + 1} (exclusive). Update the value and try "
-                "again."
-            )
-        if body.functions and config.response_mime_type == JSON and not is_newer(model):
-            yield f"Function calling with a response mime type: '{JSON}' is unsupported"
-        yield from complaints_of_thinking(model, body)
-        if is_newer(model) and self.provider.settings.signatures == "check":
-            yield from complaints_of_signatures(body)
-
-
-class GeminiContentArray(GenerateContentArray["Gemini"], GeminiContent):
-    """The same, streamed as a JSON array."""
-
-
-class GeminiEmbeddings(EmbedContent):
-    plain_dimensions: ClassVar[Mapping[str, int]] = DIMENSIONS
-
-
 class Gemini(Provider[GeminiSettings]):
     """https://generativelanguage.googleapis.com"""
 
@@ -201,19 +138,21 @@ class Gemini(Provider[GeminiSettings]):
     habits: ClassVar[Habits] = Habits(call_id=call_id)
     operations = (
         *[operation for version in ("v1beta", "v1") for operation in operations_of(version)],
-        *gemini_openai.operations(),
+        *gemini_openai_urls.operations(),
     )
     example = (
         "/v1beta/models/gemini-2.5-flash:generateContent",
         {"contents": [{"role": "user", "parts": [{"text": "Explain how AI works in a few words"}]}]},
     )
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
-        "generate_content": GeminiContent,
-        "generate_content_array": GeminiContentArray,
-        "embed_content": GeminiEmbeddings,
-        gemini_openai.CHAT: gemini_openai.GeminiChat,
-        gemini_openai.EMBEDDINGS: gemini_openai.GeminiOpenAIEmbeddings,
-    }
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {
+            CONTENT: "emulator.providers.gemini_content:GeminiContent",
+            ARRAY: "emulator.providers.gemini_content:GeminiContentArray",
+            "embed_content": "emulator.providers.gemini_content:GeminiEmbeddings",
+            gemini_openai_urls.CHAT: "emulator.providers.gemini_openai:GeminiChat",
+            gemini_openai_urls.EMBEDDINGS: "emulator.providers.gemini_openai:GeminiOpenAIEmbeddings",
+        }
+    )
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(
             400, "API key not valid. Please pass a valid API key.", "INVALID_ARGUMENT", INVALID_KEY, mark="public"
@@ -258,7 +197,7 @@ class Gemini(Provider[GeminiSettings]):
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
         if operation.name == STREAM and not wants_events(http_request):
-            return GenerateContentArray.dialect
+            return ARRAY
         return operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
@@ -284,6 +223,8 @@ class Gemini(Provider[GeminiSettings]):
     # The answer
 
     def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
+        from emulator.dialects.generate_content_input import prompt_texts  # loaded with the dialect
+
         return prompt_texts(request)
 
     def check_context_length(self, request: ModelRequest, prompt: int) -> None:
@@ -325,7 +266,7 @@ class Gemini(Provider[GeminiSettings]):
 
     def listing(self, request: ModelRequest, balance: Any = None) -> Any:
         http_request = request.http_request
-        if http_request.dialect in gemini_openai.DIALECTS:
+        if http_request.dialect in gemini_openai_urls.DIALECTS:
             return super().listing(request, balance)
         names = MODELS if self.settings.models is None else self.settings.models
         if http_request.operation == "models":
@@ -343,14 +284,14 @@ class Gemini(Provider[GeminiSettings]):
         row = self.error_spec(reply)
         if reply.body is None:
             reply = replace(reply, body=refusal_of(row, model_in(http_request)))
-        if http_request is not None and http_request.dialect in gemini_openai.DIALECTS:
-            return super().error(gemini_openai.in_list(reply, row), http_request, request_id)
+        if http_request is not None and http_request.dialect in gemini_openai_urls.DIALECTS:
+            return super().error(gemini_openai_urls.in_list(reply, row), http_request, request_id)
         if http_request is None or http_request.operation != STREAM or isinstance(reply.body, str):
             return super().error(reply, http_request, request_id)
         if row.status == 200:  # a blocked prompt: an answer that has one event
             dialect = self.speaking(http_request.dialect)
-            opening = b"[" if isinstance(dialect, GenerateContentArray) else b""
-            is_array = bool(opening)
+            is_array = http_request.dialect == ARRAY
+            opening = b"[" if is_array else b""
             headers = (*(self.json_headers if is_array else self.stream_headers), *self.response_headers(request_id))
             return PlannedBody(200, headers, (single("finish", opening + dialect.frame(reply.body)),), streamed=True)
         if not wants_events(http_request):
@@ -434,43 +375,3 @@ def page(names: Sequence[str], query: Mapping[str, Sequence[str]]) -> dict[str, 
     start = number("pageToken", 0)
     shown: dict[str, Any] = {"models": [model_row(name) for name in names[start : start + size]]}
     return {**shown, "nextPageToken": str(start + size)} if start + size < len(names) else shown
-
-
-def complaints_of_thinking(model: str, body: GenerateContentBody) -> Iterator[str]:
-    """Yields the thinking options that a model doesn't support."""
-    thinking = body.config.thinking_config
-    if thinking is None:
-        return
-    if thinking.thinking_level is not None and not is_newer(model):
-        yield "Thinking level is not supported for this model."
-    budget = thinking.thinking_budget
-    low, high = (128, 32768) if "pro" in model else (512 if "lite" in model else 1, 24576)
-    if budget == 0 and "pro" in model:
-        yield "Budget 0 is invalid. This model only works in thinking mode."
-    elif budget not in (None, 0, -1) and budget is not None and not low <= budget <= high:
-        yield f"The thinking budget {budget} is invalid. Please choose a value between {low} and {high}."
-
-
-def complaints_of_signatures(body: GenerateContentBody) -> Iterator[str]:
-    """Yields the calls without a valid signature since the user's last turn: the first call of each turn needs one."""
-    contents = body.contents or ()
-    spoken = [
-        number
-        for number, turn in enumerate(contents)
-        if turn.role != "model" and any(part.function_response is None for part in turn.parts or ())
-    ]
-    for number, turn in enumerate(contents):
-        called = [part for part in turn.parts or () if part.function_call is not None]
-        if turn.role != "model" or not called or number < max(spoken, default=0):
-            continue
-        signature = called[0].thought_signature
-        call = called[0].function_call
-        if not signature and call is not None:
-            yield (
-                "Function call is missing a thought_signature in functionCall parts. This is required for tools to "
-                "work correctly, and missing thought_signature may lead to degraded model performance. Additional "
-                f"data, function call `default_api:{call.name}` , position {number + 1}. Please refer to {SIGNATURES} "
-                "for more details."
-            )
-        elif signature and not is_signature(signature):
-            yield "Corrupted thought signature."

@@ -5,7 +5,6 @@ order of members, and errors as a list with one item, are public from captured t
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Generic, Literal
 
 import orjson
@@ -33,31 +32,20 @@ from emulator.dialects.chat_input import (
 )
 from emulator.dialects.embeddings import Embeddings, inputs_of
 from emulator.dialects.parameters import IGNORED, SAMPLING
-from emulator.providers.base import ErrorSpec, Operation, bearer
+from emulator.providers.base import bearer
 from emulator.providers.gemini_models import DIMENSIONS, MAX_OUTPUT, MODELS, model_row, thinks
-from emulator.reply import Choice, Completion, ErrorReply
+from emulator.reply import Choice, Completion
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, ToolCall
 from emulator.wire import FrameRun, single
 
 if TYPE_CHECKING:
     from emulator.providers.gemini import Gemini
 
-BASE = "/v1beta/openai"
-CHAT, EMBEDDINGS = "chat_completions", "embeddings"
-DIALECTS = (CHAT, EMBEDDINGS)
 NO_KEY = "Missing or invalid Authorization header."
 DEFAULT = "gemini-2.5-flash"
 """The default model, for gateways whose path names the model."""
 EFFORTS = ("none", "minimal", "low", "medium", "high")
 THOUGHT = {"google": {"thought": True}}
-
-
-def operations() -> Iterator[Operation]:
-    """Yields the endpoints below `/v1beta/openai`."""
-    yield Operation("chat", "POST", f"{BASE}/chat/completions", "a chat completion", "public", dialect=CHAT)
-    yield Operation("embeddings", "POST", f"{BASE}/embeddings", "embeddings", "public", False, EMBEDDINGS)
-    yield Operation("models", "GET", f"{BASE}/models", "the list of models", "public", False, CHAT)
-    yield Operation("model", "GET", f"{BASE}/models/{{model}}", "one model", "public", False, CHAT)
 
 
 class ThinkingConfig(Strict):
@@ -322,16 +310,6 @@ class GeminiOpenAIEmbeddings(Embeddings["Gemini"]):
         found = super().result(request)
         rows = [{key: row[key] for key in ("embedding", "index", "object")} for row in found["data"]]
         return {"data": rows, "model": found["model"], "object": "list", "usage": found["usage"]}
-
-
-def in_list(reply: ErrorReply, row: ErrorSpec) -> ErrorReply:
-    """Returns an error as it is sent here: in a list with one item; a blocked prompt is also an error."""
-    if isinstance(reply.body, str):
-        return reply
-    if row.status == 200:
-        error = {"code": 400, "message": f"{row.message}: {row.type}", "status": "INVALID_ARGUMENT"}
-        return replace(reply, status=400, body=[{"error": error}])
-    return replace(reply, body=[reply.body])
 
 
 def key_of(headers: Mapping[str, str]) -> str:

@@ -11,13 +11,11 @@ import orjson
 
 from emulator import large, seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
+from emulator.plugins import Lazy
 from emulator.providers import openai_words as words
 from emulator.providers.base import ErrorSpec, Operation, Price, bearer
-from emulator.providers.openai_completions import OpenAIChat
-from emulator.providers.openai_inputs import Moderations, OpenAIEmbeddings
 from emulator.providers.openai_limits import LEARN, ORGANIZATION, OpenAILimits
 from emulator.providers.openai_models import FINE_TUNED, MODELS, base_of, context_of, price_of
-from emulator.providers.openai_responses import OpenAIResponses
 from emulator.providers.openai_settings import OpenAISettings
 from emulator.providers.openai_words import wrong
 from emulator.reply import ErrorReply
@@ -25,8 +23,7 @@ from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
 
 PER_MESSAGE, PER_ANSWER, PER_IMAGE = 4, 3, 85
-"""The tokens around each message (including the role), before the answer, and for each image, as OpenAI documents
-them.
+"""The tokens around each message (including the role), before the answer, and for each image, as OpenAI documents them.
 """
 CREATED = 1_700_000_000
 QUOTA = (
@@ -109,12 +106,14 @@ class OpenAI(OpenAILimits):
             ],
         },
     )
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
-        "chat_completions": OpenAIChat,
-        "responses": OpenAIResponses,
-        "embeddings": OpenAIEmbeddings,
-        "moderations": Moderations,
-    }
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {
+            "chat_completions": "emulator.providers.openai_completions:OpenAIChat",
+            "responses": "emulator.providers.openai_responses:OpenAIResponses",
+            "embeddings": "emulator.providers.openai_inputs:OpenAIEmbeddings",
+            "moderations": "emulator.providers.openai_inputs:Moderations",
+        }
+    )
     errors: ClassVar[Mapping[str, ErrorSpec]] = {
         "unauthorized": ErrorSpec(
             401, "You didn't provide an API key. You need to provide your API key in an Authorization header using "

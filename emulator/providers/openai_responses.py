@@ -182,7 +182,7 @@ class KeptResponses(OpenAIResponseItems[VendorT], Generic[VendorT]):
         if body["background"] and body["status"] == "completed":
             body["completed_at"] = int(ready)
         if not (body["background"] or request.stream):
-            begins = ready = 0.0  # nobody knows its id before all of it is sent
+            begins = ready = 0.0  # clients don't know its id before it is completely sent
         choice = completion.choices[0]
         instructions = 1 if request.body.get("instructions") else 0
         answer = Message("assistant", choice.content, choice.reasoning, choice.tool_calls)

@@ -12,8 +12,8 @@ import orjson
 
 from emulator import seeded
 from emulator.dialects.base import Dialect, Habits, provider_error
+from emulator.plugins import Lazy
 from emulator.providers.base import REASONS, ErrorSpec, NameList, Operation, Price, Provider, Settings, per_million
-from emulator.providers.openrouter_chat import OpenRouterChat, call_id
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import PlannedBody
@@ -50,6 +50,11 @@ class OpenRouterSettings(Settings):
     """Seconds between the `: OPENROUTER PROCESSING` comments of a stream that waits for its first token."""
 
 
+def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
+    """Returns the id of a tool call."""
+    return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
+
+
 class OpenRouter(Provider[OpenRouterSettings]):
     """https://openrouter.ai"""
 
@@ -64,7 +69,9 @@ class OpenRouter(Provider[OpenRouterSettings]):
     cache_from: ClassVar[int] = 1024
     habits: ClassVar[Habits] = Habits(call_id=call_id)
     heartbeat_comment = b": OPENROUTER PROCESSING\n\n"
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {"chat_completions": OpenRouterChat}
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {"chat_completions": "emulator.providers.openrouter_chat:OpenRouterChat"}
+    )
     operations = (
         Operation("chat", "POST", "/api/v1/chat/completions", "a chat completion", "public"),
         Operation("models", "GET", "/api/v1/models", "the list of models", "public", is_completion=False),

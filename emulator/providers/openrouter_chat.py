@@ -122,11 +122,6 @@ class OpenRouterBody(ChatBody):
         return True if asked.enabled or asked.effort or asked.max_tokens else None
 
 
-def call_id(entropy: seeded.Entropy, index: int, number: int) -> str:
-    """Returns the id of a tool call."""
-    return f"call_{seeded.alphanumeric(24, 'tool_call', entropy, index, number)}"
-
-
 class OpenRouterStream(ChatCompletions[OpenRouterBody, "OpenRouter"]):
     """A stream that always ends with usage and reports errors in chunks."""
 

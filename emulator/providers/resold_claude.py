@@ -4,17 +4,15 @@ Both document paths and members; neither documents errors. See docs/providers.md
 """
 
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, ClassVar, Generic
 
 import orjson
 
 from emulator.dialects.base import ErrorSpec, VendorT
 from emulator.dialects.chat_input import Many
-from emulator.providers.base import Operation, Price, Provider, SettingsT_co
 from emulator.providers.claude_messages import ClaudeBody, ClaudeMessages, ClaudeTurn
-from emulator.providers.claude_models import claude
 from emulator.providers.claude_words import Asked
+from emulator.providers.reselling import CLAUDE_MODEL
 from emulator.request import HttpRequest
 
 if TYPE_CHECKING:
@@ -22,24 +20,8 @@ if TYPE_CHECKING:
     from emulator.providers.serevix import Serevix  # noqa: F401  # a type argument below
 
 
-CLAUDE = "claude"
-"""The prefix of Claude's model names."""
 MAX_TOKENS = 8192
 """The default `max_tokens` at Serevix, which New API fills in."""
-MODEL = "claude-opus-4-6"
-"""The default model of Cloudsway's endpoints."""
-
-
-class ResellsClaude(Provider[SettingsT_co]):
-    """A provider that serves Claude's models at Anthropic's own prices."""
-
-    def price_of(self, model: str, moment: float) -> Price:
-        return claude(model).price if model.startswith(CLAUDE) else super().price_of(model, moment)
-
-    def cost(self, usage: Any, model: str, moment: float) -> Decimal:
-        if self.settings.price is None and model.startswith(CLAUDE):
-            return claude(model).cost(usage)
-        return super().cost(usage, model, moment)
 
 
 class ResoldMessages(ClaudeMessages[VendorT], Generic[VendorT]):
@@ -95,7 +77,7 @@ class SerevixMessages(ResoldMessages["Serevix"]):
 class CloudswayMessagesBody(ClaudeBody):
     """The samples name no model, since the endpoint determines it."""
 
-    model: str = MODEL
+    model: str = CLAUDE_MODEL
 
 
 class CloudswayMessages(ResoldMessages["Cloudsway"]):
@@ -127,17 +109,3 @@ def _of_opus_4_8(body: ClaudeBody) -> Iterator[str]:
             yield f"{name}: only {only} is supported by this model"
     if body.top_k is not None:
         yield "top_k: is not supported by this model"
-
-
-SEREVIX = (Operation("messages", "POST", "/v1/messages", "a message", "documented", dialect="messages"),)
-CLOUDSWAY = (
-    Operation("messages", "POST", "/{endpointPath}/v1/messages", "a message", "documented", dialect="messages"),
-    Operation(
-        "messages",
-        "POST",
-        "/v2/ai/{endpointPath}/claude/chat/completions",
-        "the same",
-        "documented",
-        dialect="messages",
-    ),
-)

@@ -1,7 +1,7 @@
 """Gemini from gateways: Serevix (New API) with either form of a key, Cloudsway with its own key and also as chat
 completions."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from emulator.dialects.base import PLAIN, Habits
 from emulator.dialects.chat_input import BodyType
-from emulator.dialects.generate_content import STREAM, GenerateContent, GenerateContentArray
-from emulator.dialects.generate_content_input import GenerateContentBody, prompt_texts
+from emulator.dialects.generate_content import GenerateContent, GenerateContentArray
+from emulator.dialects.generate_content_input import GenerateContentBody
 from emulator.dialects.serde import not_of_type, serde
-from emulator.providers.base import Mark, Operation, Price, Provider, SettingsT_co, provider_error
-from emulator.providers.gemini_models import price_of
+from emulator.providers.base import provider_error
 from emulator.providers.gemini_openai import GeminiChatBody, GoogleChat
+from emulator.providers.reselling import GOOGLE_CHAT
 from emulator.request import Controls, HttpRequest, ModelRequest
 
 if TYPE_CHECKING:
@@ -22,27 +22,8 @@ if TYPE_CHECKING:
     from emulator.providers.serevix import Serevix  # noqa: F401  # a type argument below
 
 
-CONTENT, ARRAY = GenerateContent.dialect, GenerateContentArray.dialect
-GOOGLE_CHAT = "google_chat"
 MODEL = "gemini-2.5-flash"
 """The default model, if neither the URL nor the body names one."""
-
-
-def operations(base: str, mark: Mark = "documented") -> Iterator[Operation]:
-    """Yields the two endpoints below a path."""
-    yield Operation(CONTENT, "POST", f"{base}generateContent", "an answer in Gemini's format", mark, dialect=CONTENT)
-    yield Operation(STREAM, "POST", f"{base}streamGenerateContent", "the same, streamed", mark, dialect=CONTENT)
-
-
-class ResellsGemini(Provider[SettingsT_co]):
-    """A provider that serves Google's models among others, with Google's tokens and prices."""
-
-    def prompt_texts(self, request: ModelRequest) -> tuple[int, Sequence[str]]:
-        is_native = request.http_request.dialect in (CONTENT, ARRAY, GOOGLE_CHAT)
-        return prompt_texts(request) if is_native else super().prompt_texts(request)
-
-    def price_of(self, model: str, moment: float) -> Price:
-        return price_of(model) if model.startswith("gemini-") else super().price_of(model, moment)
 
 
 class SerevixContent(GenerateContent["Serevix"]):

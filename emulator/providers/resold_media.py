@@ -10,10 +10,10 @@ from emulator.dialects.chat_input import Strict
 from emulator.dialects.embeddings import Embeddings, inputs_of
 from emulator.dialects.images import Images, ImagesBody
 from emulator.dialects.parameters import IGNORED, ignored
-from emulator.providers.base import Operation
 from emulator.providers.openai_inputs import is_input
 from emulator.providers.openai_models import DIMENSIONS
 from emulator.providers.openai_responses import KeptResponses
+from emulator.providers.reselling import RESPONSES_MODEL
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 
 if TYPE_CHECKING:
@@ -33,10 +33,6 @@ ONE_OF: Mapping[str, tuple[str, ...]] = {
     "moderation": ("low", "auto"),
     "output_format": ("png", "jpeg", "webp"),
 }
-RESPONSES_MODEL = "gpt-5.4"
-"""The default model of Cloudsway's endpoints for responses."""
-
-
 # Serevix
 
 
@@ -97,12 +93,6 @@ class SerevixEmbeddings(Embeddings["Serevix"]):
             raise vendor.bad_request(f"Invalid dimensions: {body.dimensions}")
         messages = tuple([Message("user", each if isinstance(each, str) else "") for each in inputs_of(body.input)])
         return ModelRequest(http_request, body.model, messages, False, Controls(), key, native)
-
-
-SEREVIX = (
-    Operation("images", "POST", "/v1/images/generations", "pictures", is_completion=False, dialect="images"),
-    Operation("embeddings", "POST", "/v1/embeddings", "embeddings", is_completion=False, dialect="embeddings"),
-)
 
 
 # Cloudsway
@@ -185,16 +175,3 @@ class CloudswayResponses(KeptResponses["Cloudsway"]):
     def result(self, request: ModelRequest) -> Any:
         self.provider.check_endpoint(request.http_request)
         return super().result(request)
-
-
-CLOUDSWAY = (
-    Operation("responses", "POST", "/v1/ai/{endpointPath}/responses", "a response", dialect="responses"),
-    Operation("responses", "POST", "/v1/responses", "the same, by model name", "public", dialect="responses"),
-    Operation(
-        "get_response", "GET", "/v1/ai/{endpointPath}/responses/{response_id}", "a stored response", "inferred",
-        is_completion=False, dialect="responses",
-    ),
-    Operation(
-        "images", "POST", "/v1/ai/{endpointPath}/images/generations", "pictures", is_completion=False, dialect="images"
-    ),
-)  # fmt: skip

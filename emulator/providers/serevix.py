@@ -15,8 +15,9 @@ import orjson
 
 from emulator import seeded
 from emulator.dialects.base import Dialect
-from emulator.dialects.generate_content import STREAM, google_key, wants_events
-from emulator.providers import resold_claude, resold_gemini, resold_media
+from emulator.dialects.generate_content_urls import ARRAY, CONTENT, STREAM, google_key, wants_events
+from emulator.plugins import Lazy
+from emulator.providers import reselling
 from emulator.providers.base import (
     REASONS,
     ErrorSpec,
@@ -45,8 +46,8 @@ INVALID_TOKEN_IN_CHINESE = "无效的令牌"
 
 
 class Serevix(
-    resold_claude.ResellsClaude[SerevixSettings],
-    resold_gemini.ResellsGemini[SerevixSettings],
+    reselling.ResellsClaude[SerevixSettings],
+    reselling.ResellsGemini[SerevixSettings],
     SerevixChat,
     ServesDeepSeek[SerevixSettings],
 ):
@@ -64,19 +65,20 @@ class Serevix(
         Operation("chat", "POST", "/v1/chat/completions", "a chat completion"),
         Operation("models", "GET", "/v1/models", "the list of models", "public", is_completion=False),
         Operation("models", "GET", "/v1/models/{model}", "one model", "public", is_completion=False),
-        *resold_claude.SEREVIX,
-        *resold_media.SEREVIX,
-        *resold_gemini.operations("/v1/v1beta/models/{model}:"),
-        *resold_gemini.operations("/v1beta/models/{model}:", "public"),
-        *resold_gemini.operations("/v1/models/{model}:", "public"),
+        *reselling.SEREVIX,
+        *reselling.gemini_operations("/v1/v1beta/models/{model}:"),
+        *reselling.gemini_operations("/v1beta/models/{model}:", "public"),
+        *reselling.gemini_operations("/v1/models/{model}:", "public"),
     )
-    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = {
-        "messages": resold_claude.SerevixMessages,
-        "images": resold_media.SerevixImages,
-        "embeddings": resold_media.SerevixEmbeddings,
-        resold_gemini.CONTENT: resold_gemini.SerevixContent,
-        resold_gemini.ARRAY: resold_gemini.SerevixArray,
-    }
+    dialects: ClassVar[Mapping[str, type[Dialect[Any]]]] = Lazy(
+        {
+            "messages": "emulator.providers.resold_claude:SerevixMessages",
+            "images": "emulator.providers.resold_media:SerevixImages",
+            "embeddings": "emulator.providers.resold_media:SerevixEmbeddings",
+            CONTENT: "emulator.providers.resold_gemini:SerevixContent",
+            ARRAY: "emulator.providers.resold_gemini:SerevixArray",
+        }
+    )
     example = (
         "/v1/chat/completions",
         {
@@ -105,7 +107,7 @@ class Serevix(
 
     def dialect_of(self, operation: Operation, http_request: HttpRequest) -> str:
         is_array = self.settings.gemini_alt == "array" and operation.name == STREAM and not wants_events(http_request)
-        return resold_gemini.ARRAY if is_array else operation.dialect
+        return ARRAY if is_array else operation.dialect
 
     def credential_in(self, headers: Mapping[str, str], query: str) -> str | None:
         return self.credential(headers) or google_key(headers, query)
@@ -196,7 +198,7 @@ class Serevix(
 
 def owner(model: str) -> str:
     """Returns New API's name for a model's owner."""
-    if model.startswith(resold_claude.CLAUDE):
+    if model.startswith(reselling.CLAUDE):
         return "claude"
     return "google gemini" if model.startswith("gemini-") else "deepseek"
 
@@ -208,7 +210,7 @@ def endpoint_types(model: str) -> list[str]:
     own = ["image-generation"] if "image" in model else []
     if model.startswith("gemini-"):
         own.append("gemini")
-    return [*own, "anthropic", "openai"] if model.startswith(resold_claude.CLAUDE) else [*own, "openai"]
+    return [*own, "anthropic", "openai"] if model.startswith(reselling.CLAUDE) else [*own, "openai"]
 
 
 def worded(message: str, http_request: HttpRequest) -> str:

@@ -23,10 +23,10 @@ class Recorded:
     """One recorded answer."""
 
     question: str
-    """What tells its question apart from others."""
+    """Identifies its question."""
     name: str
     number: int
-    """Which of its answers it is, from 1."""
+    """The number of the answer, from 1."""
     path: Path
     wire: WireRecord
 
@@ -38,19 +38,19 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One difference, and where."""
+    """One difference, with its position."""
 
     drift: Drift
     name: str = ""
     """The question, with the number of the answer."""
     file: str = ""
     mark: str = ""
-    """Where the emulator has it from: documented, public or inferred."""
+    """The source of the emulator's format: documented, public or inferred."""
 
 
 @dataclass(slots=True)
 class Comparison:
-    """What was compared, and every difference."""
+    """The result of a comparison, with every difference."""
 
     compared: int = 0
     rows: list[Row] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Comparison:
 
 
 def recorded_at(path: Path) -> list[Recorded]:
-    """The answers in a folder, a scenario file or a wire file. Raises UsageError."""
+    """Returns the answers in a folder, a scenario file or a wire file. Raises UsageError."""
     try:
         if path.suffix == SUFFIX:
             wire = read(path)
@@ -89,7 +89,7 @@ def _in_files(path: Path) -> Iterator[Recorded]:
 
 
 def compared(old: Sequence[Recorded], new: Sequence[Recorded]) -> Comparison:
-    """How recordings differ from older ones of the same questions."""
+    """Compares recordings with older ones of the same questions."""
     if len(old) == len(new) == 1:
         result = Comparison(1)
         result.rows += _rows(old[0], new[0], drifts_in(old[0].wire, new[0].wire))
@@ -112,12 +112,13 @@ def _rows(old: Recorded, new: Recorded, drifts: Sequence[Drift]) -> list[Row]:
     return [Row(drift, new.title, str(new.path)) for drift in drifts]
 
 
-# How it is shown
+# Output formats
 
 
 def as_text(result: Comparison, *, is_colored: bool = False) -> str:
-    """A paragraph for each answer that differs, the worst first, and one line that sums it up. What is the same in
-    several kinds of events is one line."""
+    """Returns a paragraph for each answer that differs, the worst first, and a summary line. Equal differences in
+    several kinds of events are combined into one line.
+    """
     titles: dict[str, dict[Row, list[str]]] = {}
     for row in result.rows:
         same = replace(row, drift=replace(row.drift, where=""))
@@ -145,7 +146,7 @@ def _painted(color: str, text: str, is_colored: bool) -> str:
 
 
 def summed_up(result: Comparison) -> str:
-    """How many differences of which kind there are."""
+    """Returns the numbers of differences by level."""
     counts = {level: sum(row.drift.level == level for row in result.rows) for level in LEVELS}
     words = [
         f"{count} {level if count == 1 or level == 'info' else f'{level}s'}" for level, count in counts.items() if count
@@ -155,7 +156,7 @@ def summed_up(result: Comparison) -> str:
 
 
 def as_json(result: Comparison) -> str:
-    """Everything as JSON."""
+    """Returns everything as JSON."""
     rows: list[dict[str, Any]] = [
         {
             **{name: getattr(row.drift, name) for name in ("level", "path", "message", "where")},
@@ -169,7 +170,7 @@ def as_json(result: Comparison) -> str:
 
 
 def as_github(result: Comparison) -> str:
-    """A command of GitHub's runner for each difference, which shows them beside the run."""
+    """Returns a workflow command for each difference, which GitHub shows as an annotation."""
     lines = [
         f"::{GITHUB[row.drift.level]} file={_property(row.file)},title={_property(row.name)}::{_data(_message(row))}"
         for row in result.rows

@@ -1,4 +1,4 @@
-"""Says how a request differs from a recorded one."""
+"""Describes how a request differs from a recorded one."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -8,9 +8,9 @@ from emulator.recording.redaction import Redaction, redacted_query, redacted_tex
 from emulator.request import HttpRequest
 
 MAX_SHOWN = 60
-"""Characters of a value."""
+"""The maximum characters of a value."""
 MAX_NAMED = 3
-"""How many differences are named."""
+"""The maximum number of differences."""
 NOTHING = object()
 
 

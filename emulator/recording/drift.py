@@ -15,30 +15,32 @@ LEVELS: tuple[Level, ...] = ("error", "warning", "info")
 MEANINGS: tuple[Meaning, ...] = ("reasoning", "content", "call_index", "finish", "usage")
 WORDS = {"call_index": "tool call"}
 UNSTABLE = frozenset(["date", "content-length", "transfer-encoding", "connection", "x-request-id", "request-id"])
-"""Headers whose presence says nothing of an answer's shape."""
+"""Headers whose presence is not part of an answer's shape."""
 FREE = frozenset(["args", "arguments", "input", "metadata", "parsed"])
-"""Members whose own members are the model's or the client's choice."""
+"""Members whose own members the model or the client chooses."""
 MAX_NOTED = 32
-"""How many different orders and values of one member are noted."""
+"""The maximum number of different orders and values of a member that are kept."""
 MAX_SHOWN = 60
-"""Characters of a value in a message."""
+"""The maximum characters of a value in a message."""
 
 Facts = Mapping[str, Mapping[str, frozenset[str]]]
-"""For each kind of event the values that a member can have, as JSON."""
+"""For each kind of event, the possible values of its members, as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One difference. New is info, missing a warning; another type, order, event or fixed value is an error."""
+    """One difference. A new member is info, a missing one a warning; a different type, order, event or fixed value
+    is an error.
+    """
 
     level: Level
     path: str
     """The member, as in `$.choices[].delta.content`; a header, an event, or the status."""
     message: str
     where: str = ""
-    """The event of a stream that holds the member."""
+    """The event of a stream that contains the member."""
     known: frozenset[str] = frozenset()
-    """Of a value that is another one: what it could be, as JSON."""
+    """For a different value: the possible values, as JSON."""
 
     def __str__(self) -> str:
         place = f" in {self.where}" if self.where else ""
@@ -47,30 +49,30 @@ class Drift:
 
 @dataclass(slots=True)
 class Member:
-    """What values stand in one place."""
+    """The values of one member."""
 
     types: set[str] = field(default_factory=set)
     orders: set[tuple[str, ...]] = field(default_factory=set)
-    """Of objects: the names of their members, in their order."""
+    """For objects: the names of their members, in order."""
     values: set[str] = field(default_factory=set)
-    """Texts, numbers and truth values, as JSON."""
+    """Strings, numbers and booleans, as JSON."""
 
 
 @dataclass(slots=True)
 class Shape:
-    """What an answer looks like, whatever it says."""
+    """The shape of an answer, without its content."""
 
     status: int
     is_stream: bool
     headers: dict[str, str]
     events: list[str] = field(default_factory=list)
-    """The kinds of events in the order in which each came first."""
+    """The kinds of events, in the order of their first occurrence."""
     members: dict[str, dict[str, Member]] = field(default_factory=dict)
-    """For each kind of event its members by their paths; under an empty name those of a whole body."""
+    """For each kind of event, its members by path; those of a whole body are under an empty name."""
 
 
 def shape_in(wire: WireRecord) -> Shape:
-    """The shape of a recorded answer."""
+    """Returns the shape of a recorded answer."""
     headers = {name.lower(): value for name, value in wire.headers}
     found = Shape(wire.status, wire.is_stream, headers)
     reader = shape_of(wire.provider, wire.dialect) or WireShape()
@@ -91,7 +93,7 @@ def shape_in(wire: WireRecord) -> Shape:
 
 
 def _event(frame: bytes, reader: WireShape) -> tuple[str, Any]:
-    """The kind of an event, empty for what is none, and what it says."""
+    """Returns the kind of an event (empty if it isn't one) and its content."""
     if not frame.strip() or frame.startswith(b":"):
         return "", None
     event = reader.read_frame(frame)
@@ -118,7 +120,7 @@ def members_of(native: Any) -> dict[str, Member]:
 
 
 def note(native: Any, members: dict[str, Member], path: str = "$") -> None:
-    """Adds everything in JSON to what is known by its path."""
+    """Adds everything in JSON to the members by path."""
     member = members.setdefault(path, Member())
     member.types.add(type_of(native))
     if isinstance(native, dict):
@@ -136,7 +138,7 @@ def note(native: Any, members: dict[str, Member], path: str = "$") -> None:
 
 
 def type_of(value: Any) -> str:
-    """The type of a JSON value, in the words of JSON."""
+    """Returns the JSON type of a value."""
     match value:
         case None:
             return "null"
@@ -152,8 +154,9 @@ def type_of(value: Any) -> str:
 
 
 def drifts_in(old: WireRecord, new: WireRecord, facts: Facts | None = None) -> list[Drift]:
-    """How the shape of one answer differs from that of another, the worst first; `facts`: which values `new` can have,
-    too."""
+    """Returns how the shape of one answer differs from that of another, the worst first. `facts` are the values that
+    `new` can also have.
+    """
     one, other = shape_in(old), shape_in(new)
     found = [*_heads(one, other)]
     if one.is_stream == other.is_stream:
@@ -210,8 +213,9 @@ def _members(one: dict[str, Member], other: dict[str, Member], where: str) -> It
 
 
 def _reordered(one: set[tuple[str, ...]], other: set[tuple[str, ...]]) -> tuple[list[str], list[str]] | None:
-    """An order in which no object had its members before, after the one it had: of the members that both have, those
-    between the first and the last whose place has changed."""
+    """Returns an order of members that no object had before, after the previous one: of the common members, those
+    between the first and the last that has moved.
+    """
     if not one:
         return None
     for new in sorted(other - one):
@@ -241,7 +245,7 @@ def _listed(values: set[str] | frozenset[str]) -> str:
 
 
 def _has_parent(path: str, members: dict[str, Member]) -> bool:
-    """Whether the object that holds a member is there too. The items of an empty list say nothing of the next one's."""
+    """Whether the object that contains a member is also present. An empty list shows nothing about its items."""
     return not path.endswith("[]") and path.rpartition(".")[0] in members
 
 

@@ -6,7 +6,6 @@ recurse on hostile nesting, build objects for tags, and not read `NO`, `1:20` an
 
 import json
 import re
-import tomllib
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from datetime import date, time
@@ -228,7 +227,9 @@ _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def _build_toml(text: str, builder: Builder) -> None:
-    # tomllib takes quadratic time for a dotted key.
+    import tomllib  # few scenarios need it
+
+    # It takes quadratic time for a dotted key.
     if any(chain[1] and chain[2] for chain in _CHAIN.finditer(text)):
         builder.fail((0, 0), _TOO_DEEP)
     try:

@@ -45,8 +45,7 @@ class Loaded:
 
 def load(*sources: Source) -> Loaded:
     """Loads one scenario from all sources, with their rules in order. Raises a ScenarioError with all their
-    problems.
-    """
+    problems."""
     problems: list[Problem] = []
     parts: list[tuple[Scenario, Document]] = []
     files: list[Path] = []

@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from emulator.errors import Problem, ScenarioError
-from emulator.recording.readable import said_digest
-from emulator.recording.wire_file import WireFileError, WireRecord, read
 from emulator.scenario.document import Document, KeyPath
 from emulator.scenario.models import AnswerModel, RuleModel, Scenario
+
+if TYPE_CHECKING:
+    from emulator.recording.wire_file import WireRecord
 
 
 def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scenario, Document]:
@@ -30,8 +32,7 @@ def with_wires(scenario: Scenario, document: Document, path: Path) -> tuple[Scen
 
 def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Document]:
     """Checks a scenario that isn't a file. Raises ScenarioError if it names wire files, which are relative to a
-    file.
-    """
+    file."""
     problems = [
         document.problem(("rules", number, *key_path), "wire works only in a file: it is relative to the file's folder")
         for number, rule in enumerate(scenario.rules)
@@ -42,8 +43,11 @@ def without_wires(scenario: Scenario, document: Document) -> tuple[Scenario, Doc
     return scenario, document
 
 
-def wire_of(answer: AnswerModel) -> WireRecord | None:
+def wire_of(answer: AnswerModel) -> "WireRecord | None":
     """Returns the recorded answer; None if the reply next to it has been edited. Raises ScenarioError."""
+    from emulator.recording.readable import said_digest  # only for scenarios with recordings
+    from emulator.recording.wire_file import WireFileError, read
+
     assert answer.wire is not None
     try:
         wire = read(Path(answer.wire))
@@ -68,6 +72,8 @@ def _wires(rule: RuleModel) -> Iterator[tuple[KeyPath, str]]:
 def _wrong_with(folder: Path, wire: str) -> str:
     if "\0" in wire or os.path.isabs(wire) or ".." in Path(wire).parts:
         return "must be a path inside this file's folder"
+    from emulator.recording.wire_file import WireFileError, read
+
     try:
         read(folder / wire)
     except FileNotFoundError:

@@ -323,8 +323,7 @@ def opened(answer: Any) -> Any:
 
 def preflight(headers: Mapping[str, str]) -> PlannedBody:
     """Returns the answer to a CORS preflight request. It lists the headers, because `*` does not cover
-    Authorization.
-    """
+    Authorization."""
     wanted = headers.get("access-control-request-headers", ALLOWED_HEADERS)
     return PlannedBody(
         204,

@@ -1,10 +1,9 @@
 """The control channel of several workers: control requests to one of them reach all of them, in the same order.
 
 Each worker has a socket pair with its parent, which forwards frames and reads only their heads, except for frames to
-its
-store, in which all workers count together (`emulator.state.store`). The parent numbers frames to all workers, and every
-worker, including the sender, acts on them in this order, so all of them are in the same state. A new worker takes over
-the state of another one."""
+its store, in which all workers count together (`emulator.state.store`). The parent numbers frames to all workers, and
+every worker, including the sender, acts on them in this order, so all of them are in the same state. A new worker takes
+over the state of another one."""
 
 import socket
 import struct

@@ -29,6 +29,7 @@ from emulator.server.protocol import ConnectionHandle
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.blanks import Recollection
+from emulator.state.compiled import CompiledScenario
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
 from emulator.wire import Playback
@@ -42,6 +43,8 @@ MAX_LENGTHS = 64
 """The most lengths of bodies that are remembered for one head."""
 MAX_HELD = 65536
 """The most bytes of a body that its head waits for."""
+MAX_DIGITS = 9
+"""The most digits of a length."""
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = b"ength: "
 """The end of the name of the header that tells the length of the body, however it is capitalized."""
@@ -69,13 +72,18 @@ class Known:
     scope: Scope
     """As it was with the length with which the head came first."""
     request_head: RequestHead
+    before: bytes
+    after: bytes
+    """The bytes of the head on both sides of the length."""
+    compiled: CompiledScenario
+    """The default namespace's scenario at that time, which may decide where the key is."""
     lengths: dict[bytes, RequestHead] = field(default_factory=dict)
     """The same with other lengths."""
 
     def of_length(self, length: bytes, namespace: Namespace) -> RequestHead:
         """The head of a request whose body has this length."""
         if self.request_head.compiled is not namespace.compiled:  # its provider may look for the key elsewhere
-            self.request_head = self.request_head.within(namespace)
+            self.request_head = self.request_head.within(namespace).routed()
             self.lengths.clear()
         found = self.lengths.get(length)
         if found is None:
@@ -94,7 +102,11 @@ def taken_apart(data: bytes) -> tuple[bytes, bytes, int]:
         return b"", b"", 0
     stop = data.find(b"\r", start)
     length = data[start:stop]
-    return (data[:start] + data[stop:end], length, end) if length.isdigit() and len(length) < 10 else (b"", b"", 0)
+    return (
+        (data[:start] + data[stop:end], length, end)
+        if length.isdigit() and len(length) <= MAX_DIGITS
+        else (b"", b"", 0)
+    )
 
 
 class FastPath:
@@ -103,7 +115,6 @@ class FastPath:
     def __init__(self, app: App) -> None:
         self._app = app
         self._heads: dict[bytes, Known] = {}
-        self._compiled = app.namespaces.default.compiled
 
     def learn(self, data: bytes, scope: Scope) -> None:
         """Remember the head of a request that came alone, the head in one packet, and keeps its connection open."""
@@ -127,26 +138,40 @@ class FastPath:
             if len(self._heads) >= MAX_HEADS:
                 self._heads.clear()
             shared = {name: value for name, value in scope.items() if name not in OF_THE_CONNECTION}
-            self._heads[head] = Known(shared, replace(request_head, kind=object()))
+            start, compiled = head.find(LENGTH) + len(LENGTH), self._app.namespaces.default.compiled
+            request_head = replace(request_head, kind=object()).routed()
+            self._heads[head] = Known(shared, request_head, head[:start], head[start:], compiled)
 
-    def awaits(self, data: bytes) -> bool:
+    def awaits(self, protocol: Any, data: bytes) -> bool:
         """Whether this is a known head whose body is still to come."""
+        known, length, end = self._known(protocol.handle, data)
+        return known is not None and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
+
+    def _known(self, handle: ConnectionHandle, data: bytes) -> tuple[Known | None, bytes, int]:
+        """The head that a request begins with, the length of the body, and where that begins. As a rule it is the head
+        that came last on the connection."""
+        known: Known | None = handle.known
+        if known is not None and data.startswith(known.before):
+            start = len(known.before)
+            stop = data.find(b"\r", start, start + MAX_DIGITS + 1)
+            length = data[start:stop]
+            if length.isdigit() and data.startswith(known.after, stop):
+                return known, length, stop + len(known.after)
         head, length, end = taken_apart(data)
-        return head in self._heads and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
+        handle.known = self._heads.get(head)
+        return handle.known, length, end
 
     def take(self, protocol: Any, data: bytes) -> bool:
         """Answer what came or let the application do it; False when it has to be parsed."""
-        head, length, end = taken_apart(data)
-        known = self._heads.get(head)
-        if known is None or self._app.is_recording:
+        handle, app = protocol.handle, self._app
+        known, length, end = self._known(handle, data)
+        if known is None or app.is_recording:
             return False
-        app = self._app
         namespaces = app.namespaces
-        if namespaces.default.compiled is not self._compiled:  # a provider may now look for the key elsewhere
+        if namespaces.default.compiled is not known.compiled:  # a provider may now look for the key elsewhere
             self._heads.clear()
-            self._compiled = namespaces.default.compiled
+            handle.known = None
             return False
-        handle = protocol.handle
         if len(data) - end != int(length) or handle.is_full or handle.is_lost or app.players.draining:
             return False
         name = known.request_head.namespace

@@ -1,10 +1,10 @@
 """The head of a request: the provider, path and namespace in its URL and headers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from emulator.providers import PROVIDERS
-from emulator.providers.base import bearer
+from emulator.providers.base import ProviderError, bearer
 from emulator.records import record
 from emulator.request import HttpRequest
 from emulator.server.uvicorn_adapter import Scope
@@ -60,6 +60,10 @@ class RequestHead:
     """Bytes of the head."""
     kind: object = None
     """The same object for all heads that differ only in the length of the body; None if that is unknown."""
+    operation: str = ""
+    """The endpoint, if only the head decides which one it is."""
+    dialect: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def of_length(self, length: str) -> "RequestHead":
         """Returns the same head for a body of another length."""
@@ -75,16 +79,30 @@ class RequestHead:
             self.sent_path,
             self.size + len(length) - len(self.headers["content-length"]),
             self.kind,
+            self.operation,
+            self.dialect,
+            self.parameters,
         )
 
     def within(self, namespace: Namespace) -> "RequestHead":
         """Returns the head with the credential that the provider finds under the settings of the request's
-        namespace.
-        """
+        namespace."""
         if namespace.compiled is self.compiled or not self.target.provider:
             return self
         provider = namespace.compiled.providers[self.target.provider]
         return replace(self, key=provider.credential_in(self.headers, self.query), compiled=namespace.compiled)
+
+    def routed(self) -> "RequestHead":
+        """Returns the head with its endpoint, unless that changes with time."""
+        provider = self.compiled.providers[self.target.provider]
+        if provider.is_dated:
+            return self
+        try:
+            operation, parameters = provider.route(self.method, self.target.path)
+        except ProviderError:
+            return self
+        dialect = provider.dialect_of(operation, self.with_body(b""))
+        return replace(self, operation=operation.name, dialect=dialect, parameters=parameters)
 
     def with_body(self, body: bytes) -> HttpRequest:
         """Returns the whole request."""
@@ -96,11 +114,15 @@ class RequestHead:
             self.headers,
             self.query,
             body,
-            key=self.key,
-            faults=target.faults,
-            sent_path=self.sent_path,
-            head_size=self.size,
-            head=self.kind,
+            self.key,
+            self.operation,
+            self.dialect,
+            target.faults,
+            self.parameters,
+            self.sent_path,
+            self.size,
+            None,
+            self.kind,
         )
 
 

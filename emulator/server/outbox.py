@@ -1,8 +1,7 @@
 """Ended exchanges that are not in the store yet. They are written in batches, in the background.
 
 A journal keeps only its newest exchanges, so under load, many of the waiting ones never need to be written. Totals
-count
-all of them. What waits for a store that is gone is bounded, and losses are logged."""
+count all of them. What waits for a store that is gone is bounded, and losses are logged."""
 
 import asyncio
 import json

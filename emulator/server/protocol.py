@@ -87,6 +87,7 @@ class ConnectionHandle:
         "__weakref__",
         "idle",
         "is_met",
+        "known",
         "listener_control",
         "next",
         "player",
@@ -107,6 +108,7 @@ class ConnectionHandle:
         self.is_met = False
         """The next request came before the connection was done with the answer."""
         self.idle: Alarm | None = None
+        self.known: Any = None  # what the short-cut made of the head that came last
         self.was_cut = False
         """The server ended before the answer did."""
 
@@ -192,7 +194,7 @@ GONE = _Gone()
 class FastPath(Protocol):
     """What may answer a request before uvicorn parses it."""
 
-    def awaits(self, data: bytes) -> bool:
+    def awaits(self, protocol: Any, data: bytes) -> bool:
         """Whether this is the beginning of a request that it may answer once the rest is there."""
 
     def take(self, protocol: Any, data: bytes) -> bool:
@@ -400,7 +402,7 @@ class Connection(_Held):
             held, self.held = self.held, b""
             if short.take(self, held + data if held else data):
                 return
-            if not held and short.awaits(data):
+            if not held and short.awaits(self, data):
                 self.hold(data)
                 return
             data = held + data

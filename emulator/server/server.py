@@ -63,6 +63,9 @@ CANCEL_AFTER = 1.0
 """Seconds for an answer's work to end once its connection is closed."""
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than in client pools, so that the client closes first."""
+WATCH_DELAY = 0.25
+"""Seconds after which the watch of scenario files begins: what it loads must not delay the first answers. A change in
+between is not missed."""
 BACKLOG = 2048
 ACCEPTS = 4
 """The number of connections accepted in one turn of uvloop's loop: by default, one, and turns are long under load."""
@@ -256,6 +259,8 @@ class Server:
             app.problems = error.problems
             logger.error("The scenario is invalid, so the last valid version stays active:\n%s", error)
 
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), WATCH_DELAY)
         await watch(self.options.sources, self.options.compiled, deliver, complain, stop, self._seen)
 
     def call(self, work: Callable[[], Result]) -> Result:

@@ -1,6 +1,5 @@
 """Everything that a server shares with the other replicas of a store: calls, numbers of exchanges, journals and
-totals.
-"""
+totals."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -23,9 +23,8 @@ _MOST_NAMED = 3
 
 
 def misframed(scope: Mapping[str, Any]) -> tuple[int, str] | None:
-    """Returns the status and the reason for a head that HTTP/1.1 requires a server to reject (RFC 9112 2.3, 3 and
-    3.2).
-    """
+    """Returns the status and the reason for a head that HTTP/1.1 requires a server to reject (RFC 9112 2.3, 3
+    and 3.2)."""
     version = scope["http_version"]
     if version not in _VERSIONS:
         if version == "0.9":
@@ -66,8 +65,7 @@ def refused(
 
 def without_provider(method: str, path: str, prefix: str, providers: Mapping[str, Provider]) -> str:
     """Returns why a path reaches no provider, and a path that does. `prefix` is the part before it, such as
-    `/@NAME`.
-    """
+    `/@NAME`."""
     first = path.lstrip("/").partition("/")[0]
     known = list(providers)
     missing = f"There is no provider at {prefix}{path}."

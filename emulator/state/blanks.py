@@ -16,7 +16,7 @@ MAX_ANSWER_BYTES = 262_144
 MAX_AT_ONCE = 60_000
 """The size limit in bytes of an answer that is sent in one write."""
 FEW = 4
-"""A run with at most so many frames is filled in together with its neighbors, as one text."""
+"""A run with at most this many frames is filled in together with its neighbors, as one text."""
 
 ID = "\x1fid\x1f"
 CREATED = 9_007_199_254_740_881

@@ -1,10 +1,10 @@
--- The part of the store that most requests need, and no more: which attempt they are. It does what `decide` of store.lua does
--- for a plan without anything else in it.
+-- The only part of the store that most requests need: the number of their attempt. It does the same as `decide` of
+-- store.lua for a plan with nothing else in it.
 --
 -- KEYS  1 … 8  as in store.lua, without leases
--- ARGV  1 milliseconds until the namespace is forgotten  2 whether all keys are used now, or only what this script touches
---       3 the limit of a generation  then, for each kind of request: its identity, the counter of its rule, the account that
---       must not have been given a balance (each may be empty), how many of them there are
+-- ARGV  1 milliseconds to keep the namespace  2 whether to renew all keys, or only those that this script uses
+--       3 the limit of a generation  then, for each kind of request: its identity, the counter of its rule, the account
+--       whose balance must not have been set at run time (each may be empty), the number of requests
 --
 -- Replies with the state and, for each kind, the attempt before the first of them; -1: it needs a plan.
 

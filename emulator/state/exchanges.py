@@ -468,6 +468,8 @@ def size_of(exchange: Exchange) -> int:
     size = OVERHEAD + http_request.head_size + len(http_request.body) + len(exchange.model)
     if exchange.notes:
         size += sum(map(len, exchange.notes))
+    if isinstance(answer, Recollection) and playback is not None:  # nothing else is kept
+        return size + playback.bytes_sent
     if exchange._unheeded is not None:
         size += sum(map(len, exchange._unheeded))
     if playback is not None and playback.sent is not None:

@@ -63,7 +63,7 @@ class Shelf:
 
 
 class Forgotten(Why):
-    """Nobody can tell any more."""
+    """Stands in for explanations whose request body was dropped."""
 
     __slots__ = ()
 

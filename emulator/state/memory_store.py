@@ -156,9 +156,8 @@ class MemoryStore:
             space.leases.get(key, {}).pop(settlement["lease"], None)
 
     def change(self, namespace: str, change: Change) -> Amount | None:
-        """Makes a change for the control API, unless it was already made. Returns the new balance, if it is about
-        one.
-        """
+        """Makes a change for the control API, unless it was already made. Returns the new balance, if it is
+        about one."""
         space, account, order = self._space(namespace), change["account"], change["order"]
         if not order or order > space.order:
             space.order = max(order, space.order)
@@ -203,7 +202,7 @@ class MemoryStore:
             _drop_response(space, next(iter(space.responses)))
 
     def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
-        """The stored responses with these ids, or with items that have them; empty where there is none."""
+        """The stored responses with these ids, or with items that have them; empty if there are none."""
         space = self._space(namespace)
         return [space.responses.get(id) or space.responses.get(space.holders.get(id, ""), "") for id in ids]
 

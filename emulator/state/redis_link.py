@@ -1,7 +1,7 @@
-"""A server's own line to Redis for what requests wait for: packets of commands, one after the other.
+"""A server's own connection to Redis for what requests wait for: packets of commands, one after the other.
 
-redis-py connects, so addresses, passwords and TLS are its own. Then its client's machinery is left out, which costs
-more than the steps themselves, and hiredis reads the replies."""
+redis-py connects, so it handles addresses, passwords and TLS. After that, its client is bypassed, since it costs more
+than the steps themselves, and hiredis parses the replies."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -16,13 +16,13 @@ Replied: TypeAlias = Callable[[list[Any]], None]
 
 
 class RedisLink(asyncio.Protocol):
-    """One packet at a time is under way. Replies that are errors stand among the others as `hiredis.ReplyError`."""
+    """Sends one packet at a time. Error replies are among the others as `hiredis.ReplyError`."""
 
     def __init__(self, connection: RedisConnection, on_lost: Callable[[BaseException], None]) -> None:
         self._connection = connection
         self._on_lost = on_lost
         self._writer: Any = None
-        """asyncio's stream, which would close its socket if it were forgotten."""
+        """asyncio's stream, which would close its socket when garbage-collected."""
         self._transport: asyncio.Transport | None = None
         self._reader = Reader()
         self._replies: list[Any] = []
@@ -37,28 +37,28 @@ class RedisLink(asyncio.Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a packet is under way."""
+        """Whether a packet awaits its replies."""
         return self._then is not None
 
     async def open(self) -> None:
-        """Raises RedisError, OSError or TimeoutError."""
+        """Connects. Raises RedisError, OSError or TimeoutError."""
         opened = self._connection.client.connection_pool.make_connection()
         await opened.connect()
-        self._writer, opened._writer = opened._writer, None  # from now on, it is ours
+        self._writer, opened._writer = opened._writer, None  # from now on, this object owns it
         transport: asyncio.Transport = self._writer.transport
         self._reader = Reader()
         transport.set_protocol(self)
         self._transport = transport
 
     def send(self, commands: Sequence[Command], then: Replied) -> None:
-        """Sends a packet; `then` gets the replies, unless the line is lost before."""
+        """Sends a packet; `then` receives the replies, unless the connection is lost first."""
         assert self._transport is not None
         self._expected, self._then = len(commands), then
         self._timer = asyncio.get_running_loop().call_later(REPLY_TIMEOUT, self._is_late)
         self._transport.write(b"".join([pack_command(command) for command in commands]))  # type: ignore[arg-type]
 
     def close(self) -> None:
-        """Ends the line; nobody is told."""
+        """Closes the connection, without a notification."""
         transport, self._transport = self._transport, None
         self._forget()
         if transport is not None:
@@ -89,7 +89,7 @@ class RedisLink(asyncio.Protocol):
         self._on_lost(error)
 
     def _forget(self) -> None:
-        """Nothing is under way any more."""
+        """Forgets the current packet."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._then, self._replies, self._expected = None, None, [], 0

@@ -63,8 +63,7 @@ class RedisStore:
 
     def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
         """Counts a request's attempt. The future raises StoreGone, and soon, since the request doesn't need the
-        store.
-        """
+        store."""
         return self._packets.count(namespace, counting)
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
@@ -87,9 +86,8 @@ class RedisStore:
         return decision
 
     def settle(self, namespace: str, settlement: Settlement) -> "asyncio.Future[None]":
-        """Queues a settlement without waiting. It is sent before any later command, and again until Redis confirms
-        it.
-        """
+        """Queues a settlement without waiting. It is sent before any later command, and again until Redis
+        confirms it."""
         held = self._held.get(namespace)
         for key in settlement["closes"]:
             if held is not None:

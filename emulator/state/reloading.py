@@ -38,9 +38,8 @@ async def watch(
     """Watches until `stop` is set.
 
     `compiled` is the current version, and `seen` the `fingerprint` of its files when it was read, so that no later
-    change
-    is missed. `deliver` gets every new version, `complain` the problems of an invalid one. Both are called in the event
-    loop.
+    change is missed. `deliver` gets every new version, `complain` the problems of an invalid one. Both are called in
+    the event loop.
 
     The folders are watched instead of the files: editors replace files, and deployments swap links to whole folders."""
     files = compiled.files

@@ -1,12 +1,12 @@
--- The store in Redis: what emulator/state/memory_store.py does, line for line, in one step on the server.
+-- The store in Redis: the same as emulator/state/memory_store.py, line for line, in one step on the server.
 --
 -- KEYS  1 values  2 3 attempts  4 5 prefixes  6 7 tallies (each with the generation before it)  8 names of leases
 --       9 … leases; for `change` the stored responses (responses.lua)
--- ARGV  1 what to do  2 its argument as JSON  3 milliseconds until the namespace is forgotten  4 whether that begins anew for
---       all its keys  5 … the quotas of the leases
+-- ARGV  1 the operation  2 its argument as JSON  3 milliseconds to keep the namespace  4 whether to renew all its keys
+--       5 … the quotas of the leases
 --
--- Lua's numbers are floats: whole numbers stay below 2^53, money is in two of them, and floats are written so that they
--- are read as the same.
+-- Lua's numbers are floats: integers stay below 2^53, money is two of them, and floats are written so that they are
+-- read back exactly.
 
 local BASE, MAX_RECENT, MAX_TALLIES, MINUTE, LEASE_MS = 1e15, 20000, 10000, 60.0, 15000
 local VALUES, LEASES = KEYS[1], KEYS[8]
@@ -215,7 +215,7 @@ local function look_up(prefixes, now, keeps)
   return found
 end
 
--- New keys get their time, and now and then all of them.
+-- Sets the lifetime of new keys and, now and then, of all keys.
 local function touch()
   for place = 1, 8 do
     if ARGV[4] == '1' or (place % 2 == 0 or place == 1) and call('PTTL', KEYS[place]) == -1 then
@@ -296,7 +296,7 @@ function actions.settle(settlement)
   return 1
 end
 
--- Leases go on as long as their owner says so.
+-- Renews the leases of a live owner.
 function actions.renew(leases)
   for _, each in ipairs(leases) do
     local key = lease_key[each[1]]

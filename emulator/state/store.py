@@ -285,7 +285,7 @@ class Store(Protocol):
         ...
 
     async def load(self, namespace: str, ids: Sequence[str]) -> list[str]:
-        """The stored responses with these ids, or with items that have them; empty where there is none. Raises
+        """The stored responses with these ids, or with items that have them; empty if there are none. Raises
         StoreGone."""
         ...
 

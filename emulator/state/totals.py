@@ -19,7 +19,22 @@ MAX_LABEL = 100
 KINDS = ("prompt", "completion", "reasoning", "cached")
 """The kinds of tokens."""
 
+NOTHING = Decimal(0)
 Labels = tuple[str, ...]
+Kind = tuple[str, str, int, str, str, str, bool]
+"""Provider, operation, status, outcome, ending, model, and whether it is a stream."""
+
+
+@dataclass(slots=True)
+class _Counted:
+    """Where the exchanges of one kind are counted, so that it is looked up once."""
+
+    labels: Labels
+    paid: Labels
+    model: str
+    stream: bool
+    tokens: list[int] | None = None
+    first: Histogram | None = None
 
 
 @dataclass(slots=True)
@@ -36,37 +51,51 @@ class Totals:
     """By kind, source and result: applied or skipped."""
     first: dict[Labels, Histogram] = field(default_factory=dict)
     """Seconds until the first byte of the body, by provider and whether it is a stream."""
+    _counted: dict[Kind, _Counted] = field(default_factory=dict)
 
     def note(self, exchange: Exchange) -> None:
         """Counts a finished exchange."""
-        (provider, _, _), playback, usage = exchange.place, exchange.playback, exchange.usage
-        provider = provider or "none"
-        ended = exchange.ended or "aborted"
-        labels = (provider, exchange.operation or "none", str(exchange.status), exchange.outcome, ended)
-        _add(self.requests, labels, 1)
+        playback, usage, (provider, _, _) = exchange.playback, exchange.usage, exchange.place
+        ended = playback.ended if playback is not None else "aborted"
+        kind = (provider, exchange.operation, exchange.status, exchange.outcome, ended, exchange.model, exchange.stream)
+        counted = self._counted.get(kind) or self._counted_for(kind)
+        self.requests[counted.labels] += 1
         if usage is not None:
-            counts = self._tokens_of(provider, exchange.model)
-            counts[0] += usage.prompt
-            counts[1] += usage.completion
-            counts[2] += usage.reasoning
-            counts[3] += usage.cached
+            tokens = counted.tokens or self._tokens_of(counted)
+            tokens[0] += usage.prompt
+            tokens[1] += usage.completion
+            tokens[2] += usage.reasoning
+            tokens[3] += usage.cached
             if exchange.cost:
-                self.cost[(provider,)] = self.cost.get((provider,), Decimal(0)) + exchange.cost
+                self.cost[counted.paid] = self.cost.get(counted.paid, NOTHING) + exchange.cost
         if exchange.faults or exchange.skipped:
             self._note_faults(exchange)
         if playback is not None and playback.first_sent is not None:
-            place = (provider, "true" if exchange.stream else "false")
-            histogram = self.first.get(place)
-            if histogram is None:
-                histogram = self.first[place] = Histogram()
-            histogram.add(max(0.0, playback.first_sent - exchange.started))
+            (counted.first or self._first_of(counted)).add(max(0.0, playback.first_sent - exchange.started))
 
-    def _tokens_of(self, provider: str, model: str) -> list[int]:
-        counts = self.tokens.get((provider, model))
-        if counts is None:
-            labels = (provider, model) if len(self.tokens) < MAX_SERIES else (OTHER, OTHER)
-            counts = self.tokens.setdefault(labels, [0] * len(KINDS))
-        return counts
+    def _counted_for(self, kind: Kind) -> "_Counted":
+        """Returns where exchanges of a kind are counted."""
+        provider, operation, status, outcome, ended, model, stream = kind
+        provider = provider or "none"
+        labels: Labels = (provider, operation or "none", str(status), outcome, ended)
+        if labels not in self.requests and len(self.requests) >= MAX_SERIES:
+            labels = (OTHER,) * len(labels)
+        if len(self._counted) >= MAX_SERIES:
+            self._counted.clear()
+        counted = self._counted[kind] = _Counted(labels, (provider,), model, stream)
+        return counted
+
+    def _tokens_of(self, counted: "_Counted") -> list[int]:
+        labels: Labels = (*counted.paid, counted.model)
+        if labels not in self.tokens and len(self.tokens) >= MAX_SERIES:
+            labels = (OTHER, OTHER)
+        counted.tokens = self.tokens.setdefault(labels, [0] * len(KINDS))
+        return counted.tokens
+
+    def _first_of(self, counted: "_Counted") -> Histogram:
+        labels: Labels = (*counted.paid, "true" if counted.stream else "false")
+        counted.first = self.first.setdefault(labels, Histogram())
+        return counted.first
 
     def _note_faults(self, exchange: Exchange) -> None:
         rows = [(fault, "applied") for fault in exchange.applied]

@@ -2,8 +2,7 @@
 
 `judge(rows)` takes exchanges in the form of `Exchange.details()` or `journal/export`. Every finding is one file in
 `findings/` and one row of `CHECKS`: a plain function over `Evidence` that knows no vendor and no dialect. The
-`WireShape`
-of the exchange reads its wire format (`attempts.py`).
+`WireShape` of the exchange reads its wire format (`attempts.py`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,5 +1,4 @@
-"""One exchange as a verdict sees it: what was asked, what was said, how it ended, all from its record in the "
-"journal."""
+"""One exchange as a verdict sees it: the request, the answer and the ending, all from its record in the journal."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -2,8 +2,7 @@
 
 Attempts are recognized by the client's own data (its retry count, an idempotency key), otherwise by conversation and
 time: the same turns, sent again after a failed attempt. Bodies need not be equal, and equal bodies aren't attempts of
-one
-call if nothing had failed or if they were sent in parallel.
+one call if nothing had failed or if they were sent in parallel.
 """
 
 import re

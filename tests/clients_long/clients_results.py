@@ -1,4 +1,4 @@
-"""What became of the clients: kept in results.json, from which docs/clients.md has its tables."""
+"""The results of the clients, in results.json, from which docs/clients.md gets its tables."""
 
 import json
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,6 @@
-"""Clients sit the exam, as they come and with everything mended that a program can mend; docs/clients.md shows it."""
+"""Clients take the exam, unmodified and with everything fixed that a program can fix; docs/clients.md shows the
+results.
+"""
 
 import json
 import shutil

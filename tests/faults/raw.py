@@ -1,4 +1,4 @@
-"""A client that knows nothing of HTTP: it tells which bytes came and how the connection ended."""
+"""A client without HTTP: it returns the bytes that arrived and how the connection ended."""
 
 import json
 from itertools import product

@@ -1,4 +1,4 @@
-"""How connections and HTTP itself go wrong: exact bytes, and a real FIN or RST."""
+"""Faults of connections and of HTTP itself: exact bytes, and a real FIN or RST."""
 
 import time
 from collections.abc import Sequence

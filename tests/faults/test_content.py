@@ -1,4 +1,4 @@
-"""Answers that say something wrong, or stop saying it."""
+"""Answers with wrong or missing content."""
 
 import json
 from typing import Any

@@ -1,4 +1,5 @@
-"""What each fault makes of an answer in the dialect `generate_content`: the same as of a chat, in its own terms."""
+"""The effect of each fault on an answer in the dialect `generate_content`: the same as for a chat, in its own
+format."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -408,7 +409,7 @@ def test_what_there_is_not_in_the_dialect_is_reported(fault: str, content: Conte
 
 
 SILENT = {"hang", "stall", "done_then_open"}
-"""They keep the connection open for ever."""
+"""They keep the connection open forever."""
 BROKEN = {"reset", "close", "half_status", "random_data", "malformed_chunk", "content_length", "wait_then_close"} | {
     "no_length_close",
     "refuse_connections",

@@ -1,4 +1,4 @@
-"""Whatever a request writes for a fault's parameter, it is a fault or a refusal that names the parameter."""
+"""Whatever a request gives for a fault's parameter, the result is the fault or an error that names the parameter."""
 
 import asyncio
 import json

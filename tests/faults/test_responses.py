@@ -1,4 +1,6 @@
-"""What each fault makes of an answer in the dialect `responses`: the same as of a chat, in that dialect's own terms."""
+"""The effect of each fault on an answer in the dialect `responses`: the same as for a chat, in that dialect's own
+format.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -262,7 +264,7 @@ def test_what_there_is_not_in_the_dialect_is_reported(fault: str, endpoint: Endp
 
 
 SILENT = {"hang", "stall", "done_then_open"}
-"""They keep the connection open for ever."""
+"""They keep the connection open forever."""
 BROKEN = {"reset", "close", "half_status", "random_data", "malformed_chunk", "content_length", "wait_then_close"} | {
     "no_length_close",
     "refuse_connections",

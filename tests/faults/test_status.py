@@ -50,7 +50,7 @@ NO_CHOICES = '{"id":"one","object":"chat.completion","created":1,"model":"deepse
 
 
 def gateway(status: bytes, title: str, server: str, more: bytes = b"") -> bytes:
-    """A page as nginx and those who descend from it write it."""
+    """A page in the format of nginx and its descendants."""
     body = (
         f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
         f"<hr><center>{server}</center>\r\n</body>\r\n</html>\r\n"

@@ -1,4 +1,4 @@
-"""The faults that only streams of typed events know: blocks and items, their texts, numbers, ids and signatures."""
+"""The faults that apply only to streams of typed events: blocks and items, their texts, numbers, ids and signatures."""
 
 import json
 from collections.abc import Iterator

@@ -49,7 +49,7 @@ SCENARIO: dict[str, Any] = {
 PROMPTS = ("Hi", "Think", "Call", "Slow", "Silence", "Refuse")
 MAXTOKEN = "maxtoken"
 SILENCE = 0.1
-"""Seconds after which a connection from which all has come counts as silent for ever."""
+"""Seconds after which a connection that has sent everything counts as silent forever."""
 
 # What maxtoken says
 
@@ -269,7 +269,7 @@ def is_described(kind: type[Fault]) -> bool:
 
 
 def sweep(on: Virtual, provider: str, cases: Sequence[Case]) -> None:
-    """Ask for each fault with every kind of answer: it comes, or the fault tells why it could not be applied."""
+    """Requests each fault with every kind of answer: it applies, or the journal says why it could not."""
     for case in cases:
         for prompt in PROMPTS if case.ending != "timeout" else ("Hi", "Refuse"):
             for streamed in (True, False):

@@ -1,4 +1,4 @@
-"""What a conversation has to be like before DeepSeek, and whoever forwards it, answers it: tools, reasoning, parts."""
+"""The conversations that DeepSeek and its resellers accept: tools, reasoning, parts."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def says(content: str | None = "Rain.") -> dict[str, Any]:
 
 
 def told(emulator: Emulator, ask: Ask, provider: str, *messages: dict[str, Any], **members: Any) -> str | None:
-    """The complaint about a conversation; None when it is answered."""
+    """Returns the error for a conversation; None if it is answered."""
     response = ask(emulator, provider, question(provider, messages=list(messages), **members))
     if response.status_code == 200:
         return None

@@ -1,4 +1,4 @@
-"""DeepSeek's own API as its reference and those who captured it show: bodies, streams, headers, every refusal."""
+"""DeepSeek's own API according to its reference and to captured traffic: bodies, streams, headers, all errors."""
 
 import json
 import re

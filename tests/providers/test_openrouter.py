@@ -1,4 +1,4 @@
-"""OpenRouter: members of its own around everybody's chats, what they cost, who answers, how it refuses."""
+"""OpenRouter: its own members, prices, hosts and errors."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What resellers serve beside chats: Claude's messages, pictures, vectors, responses, models, plans."""
+"""What resellers serve besides chat: Claude's messages, images, embeddings, responses, models, plans."""
 
 import base64
 import json

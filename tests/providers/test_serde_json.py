@@ -1,4 +1,6 @@
-"""Places in a body and reasons why it is no JSON, as serde_json tells them: captured ones, and held against orjson."""
+"""Positions in a body and reasons why it is not JSON, as serde_json reports them: captured ones, and compared with
+orjson.
+"""
 
 import json
 from typing import Any

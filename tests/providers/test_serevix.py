@@ -62,7 +62,7 @@ def gateway(response: httpx.Response, message: str, code: str = "") -> dict[str,
 
 
 def upstream(message: str) -> dict[str, Any]:
-    """The body of a refusal that DeepSeek gave and the gateway passed on."""
+    """The body of an error that DeepSeek sent and the gateway forwarded."""
     kind = "invalid_request_error"
     return {"error": {"message": message, "type": kind, "param": "", "code": kind}}
 

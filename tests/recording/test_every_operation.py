@@ -1,5 +1,5 @@
 """Every operation of every provider, streamed and not, and whatever an upstream breaks: the client gets what the
-upstream sent, byte for byte, and so does whoever replays it."""
+upstream sent, byte for byte, and a replay sends the same."""
 
 import random
 import socket
@@ -22,7 +22,7 @@ RESET = b"\1\0\0\0\0\0\0\0"
 
 
 class Repeater(ByteServer):
-    """An upstream that says to everybody what it was last given, and ends the connection in the same way."""
+    """An upstream that sends every client what it was last given, and ends the connection in the same way."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []

@@ -1,4 +1,4 @@
-"""What other tools have recorded becomes scenarios, and scenarios become what other tools read."""
+"""Recordings of other tools become scenarios, and scenarios become fixtures of other tools."""
 
 import json
 import subprocess

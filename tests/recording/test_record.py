@@ -345,10 +345,10 @@ def test_the_banner_says_what_is_recorded_from_where_and_how_to_use_it(tmp_path:
         "",
         "Recording Anthropic",
         "  upstream  https://api.anthropic.com",
-        f"  folder    {folder}  (mode new: replays what is there, records everything else)",
+        f"  folder    {folder}  (mode new: replays existing recordings, records everything else)",
         f"  base URL  {url}/anthropic",
         "  SDK       for Anthropic's SDKs: base_url is the provider's own URL",
-        "  auth      x-api-key: <your own key, which no file will hold>",
+        "  auth      x-api-key: <your own key; it is never written to a file>",
         f"  replay    emulator serve --strict --scenario '{folder}'",
         f"  live page {url}/__emulator/",
     ]

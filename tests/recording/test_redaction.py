@@ -1,4 +1,4 @@
-"""Secrets that pass through the recorder, and are in none of its files."""
+"""Secrets that pass through the recorder are in none of its files."""
 
 import json
 from pathlib import Path

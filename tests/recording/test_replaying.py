@@ -1,4 +1,4 @@
-"""What is replayed: at its own moments or at others, cut anew, with faults on top, counted and charged as it was."""
+"""Replays: with the original or another timing, split differently, with faults, counted and charged as recorded."""
 
 import json
 from pathlib import Path

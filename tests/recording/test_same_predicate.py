@@ -1,4 +1,4 @@
-"""The recorder and the matcher agree on what makes two requests the same, whatever is asked and in whatever dialect."""
+"""The recorder and the matcher agree on which requests are equal, whatever the question and the dialect."""
 
 import asyncio
 import json

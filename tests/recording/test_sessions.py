@@ -21,7 +21,7 @@ SCENARIO = {"rules": [{"reply": {"content": "Bonjour"}}]}
 
 
 def test_run_records_and_then_replays(tmp_path: Path) -> None:
-    """The variables lead to who is recorded, or was."""
+    """The variables lead to the recorder, or to the replay."""
     program = ASK.replace("URL", "os.environ['OPENAI_BASE_URL'].removesuffix('/v1')")
     with Emulator(SCENARIO) as upstream:
         options = ("--record", str(tmp_path / "out"), "--upstream", f"openai={upstream.url('openai')}")

@@ -1,4 +1,4 @@
-"""What is seen and steered costs streams nothing, and stays within its bounds. Each test prints its figures."""
+"""Observation and control cost streams nothing, and stay within their bounds. Each test prints its figures."""
 
 import asyncio
 import json

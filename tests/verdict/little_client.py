@@ -1,4 +1,4 @@
-"""A client of a few lines, that tests make mistakes with."""
+"""A client of a few lines with which tests make mistakes."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -60,7 +60,7 @@ def test_a_client_can_say_it_by_a_header(client: Client, is_guilty: bool) -> Non
 
 
 def test_a_client_that_raises_on_truncation_is_not_blamed(client: Client) -> None:
-    """It tries again, and the retry is none of the sins of retries."""
+    """It retries, and the retry breaks no rule for retries."""
     client.namespace.faults.next("truncate:after_tokens=3")
     client.post()
     whole = client.text(client.post())

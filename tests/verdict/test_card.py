@@ -40,7 +40,7 @@ def page(client: Client) -> Iterator["Page"]:
 
 
 def test_findings_are_cards_that_lead_to_their_exchanges(page: "Page", client: Client) -> None:
-    page.get_by_text("Nothing to say against the client so far.").wait_for()
+    page.get_by_text("No findings about the client so far.").wait_for()
     client.namespace.faults.next("error:status=402")
     client.post()
     client.post()

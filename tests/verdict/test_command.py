@@ -34,7 +34,7 @@ def test_text(client: Client) -> None:
 
 def test_nothing_to_say(client: Client) -> None:
     client.post()
-    sentence = "✓ nothing to say against the client in 1 exchange\n"
+    sentence = "✓ no findings about the client in 1 exchange\n"
     assert run("verdict", client.namespace.origin) == (0, sentence, "")
 
 

@@ -1,4 +1,4 @@
-"""Bugs that clients had in the wild, each reproduced by a client of a few lines, and innocents blamed wrongly."""
+"""Real bugs of clients, each reproduced by a client of a few lines, and correct clients that must not be blamed."""
 
 import time
 

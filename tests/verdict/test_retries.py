@@ -247,7 +247,7 @@ def test_a_count_on_a_new_connection_is_no_proof(client: Client) -> None:
 
 @pytest.mark.parametrize(("outcome", "is_found"), [("failed", True), ("complete", False), (None, False)])
 def test_an_odd_answer_that_is_asked_for_again(client: Client, outcome: str | None, is_found: bool) -> None:
-    """The answer has members that nobody knows: whether the client took it for a failure, it has to say itself."""
+    """The answer has unknown members: only the client can say whether it treated it as a failure."""
     client.namespace.faults.next("unknown_fields")
     client.post()
     client.post()

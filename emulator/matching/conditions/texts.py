@@ -197,7 +197,7 @@ def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> Fitting
     if wanted.any_of is not None:
         parts = [_fitting_exactly(part, normalize) for part in wanted.any_of]
         tests.append(lambda text: any(test(text) for test, _ in parts))
-        wishes.append(lambda text: " and ".join(wish(text) for _, wish in parts) or "is none of an empty list")
+        wishes.append(lambda text: " and ".join(wish(text) for _, wish in parts) or "is not in an empty list")
     if wanted.not_ is not None:
         forbidden, _ = _fitting_exactly(wanted.not_, normalize)
         tests.append(lambda text: not forbidden(text))

@@ -8,9 +8,8 @@ from emulator.verdict.base import Verdict
 
 
 def as_junit(verdict: Verdict, source: str) -> str:
-    """Returns a test case for each code: MUST findings fail it, SHOULD findings are its output, unknown ones skip
-    it.
-    """
+    """Returns a test case for each code: MUST findings fail it, SHOULD findings are its output, unknown ones
+    skip it."""
     failed = {finding.code for finding in verdict.findings if finding.severity == "MUST"}
     found = {finding.code for finding in verdict.findings}
     unknown = {each.code for each in verdict.unknown} - found

@@ -51,15 +51,14 @@ def summary(verdict: Verdict, paint: Painter | None = None) -> str:
     parts = [paint(f"{musts} MUST", "MUST")] if musts else []
     parts += [paint(f"{shoulds} SHOULD", "SHOULD")] if shoulds else []
     if not parts:
-        parts.append(paint("✓ nothing to say against the client", "ok"))
+        parts.append(paint("✓ no findings about the client", "ok"))
     if verdict.unknown:
         parts.append(paint(f"{len(verdict.unknown)} unknown", "unknown"))
     return f"{', '.join(parts)} {among}"
 
 
 def failure(verdict: Verdict) -> str:
-    """What an assertion says: every finding with its code and the statuses of its exchanges; empty when there is "
-    "none."""
+    """Returns an assertion's message: the findings with their codes and the statuses of exchanges; empty if none."""
     if not verdict.findings:
         return ""
     lines = [summary(verdict)]

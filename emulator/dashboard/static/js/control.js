@@ -1,4 +1,4 @@
-// What the server is set to: clock, accounts, namespaces, and a fresh start.
+// The server's settings: clock, accounts, namespaces, and resets.
 
 import * as api from "./api.js";
 import { action, download, h, put, toast } from "./dom.js";

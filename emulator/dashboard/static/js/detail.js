@@ -196,7 +196,7 @@ function answered(exchange) {
     card(`Body, ${format.bytes(response.size)}`, h("button", { type: "button", class: "button small corner", onclick: () => copy(response.text) }, "Copy"), code(format.pretty(response.text) || "(nothing)", "Body of the response"), cut(response))] };
 }
 
-/** The bytes as they were sent, line by line with the moment of each frame. */
+/** The bytes as they were sent, line by line, with the time of each frame. */
 function raw(exchange) {
   const { response } = exchange;
   const encoder = new TextEncoder();
@@ -228,7 +228,7 @@ function visible(text) {
 
 const raised = (text) => (/\{[{%#]/.test(text) ? `{% raw %}${text}{% endraw %}` : text);
 
-/** The rule that would answer this exchange again as it was answered. */
+/** A rule that would give the same answer again. */
 export function ruleOf(exchange) {
   const question = lastQuestion(exchange);
   const rule = { name: `saved-${exchange.number}`, match: { provider: [exchange.provider] } };
@@ -263,7 +263,7 @@ function saveAsRule(exchange) {
     }
   }) }, "Save rule");
   const box = dialog("Save as rule",
-    h("p", { class: "dim" }, "It is tried before all rules of the scenario, until it is removed or the scenario is replaced."),
+    h("p", { class: "dim" }, "It is tried before all rules of the scenario until it is removed or the scenario is replaced."),
     area, problems, h("div", { class: "actions" }, save,
       h("button", { type: "button", class: "button", onclick: () => copy(area.value, "Rule copied") }, "Copy"),
       h("button", { type: "button", class: "button", onclick: () => download(`rule-${exchange.number}.json`, JSON.stringify({ version: 1, rules: [JSON.parse(area.value)] }, null, 2), "application/json") }, "Download as scenario")));

@@ -36,7 +36,7 @@ export function put(element, ...children) {
 
 let toastTimer;
 
-/** Says something for a few seconds. */
+/** Shows a message for a few seconds. */
 export function toast(text, kind = "ok") {
   const box = document.getElementById("toasts");
   put(box, h("div", { class: `toast ${kind}` }, text));
@@ -44,13 +44,13 @@ export function toast(text, kind = "ok") {
   toastTimer = setTimeout(() => box.replaceChildren(), kind === "bad" ? 9000 : 4000);
 }
 
-/** Why what was asked for in a card was not done stays there until something is. */
+/** An action's error stays in its card until another action succeeds. */
 function explain(card, text) {
   card?.querySelector(":scope > .why-not")?.remove();
   if (text) card?.append(h("p", { class: "problems why-not" }, text));
 }
 
-/** Runs what a button or a form does, and says why it failed. */
+/** Runs the action of a button or a form, and shows why it failed. */
 export function action(what) {
   return async (event) => {
     const button = event?.currentTarget;

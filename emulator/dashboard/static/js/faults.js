@@ -1,4 +1,4 @@
-// Every fault with its parameters, made from the schema: arm one, watch it act, remove it.
+// Every fault with its parameters, generated from the schema: apply one, watch it, remove it.
 
 import * as api from "./api.js";
 import { action, h, marked, put, toast } from "./dom.js";
@@ -86,7 +86,7 @@ export function faults({ families, schema }) {
   return { element, stop: () => { stop(); clearTimeout(timer); } };
 }
 
-/** What was filled in. */
+/** The values of the form. */
 const valuesOf = (inputs) => Object.fromEntries(Object.entries(inputs).map(([key, given]) => [key, given.value()]).filter(([, value]) => value !== undefined));
 
 const parametersOf = (fault) => Object.entries(fault).filter(([name]) => name !== "kind").map(([name, value]) => `${name}=${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
@@ -104,7 +104,7 @@ export function kindsOf(schema) {
   return kinds;
 }
 
-/** What a parameter can be: the one type that is not null. */
+/** The type of a parameter: the one that is not null. */
 function shapeOf(about) {
   return about.anyOf?.find((each) => each.type && each.type !== "null") ?? about;
 }

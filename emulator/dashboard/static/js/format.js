@@ -1,4 +1,4 @@
-// Numbers and names as people read them.
+// Formats numbers and names for people.
 
 export function seconds(value) {
   if (value === null || value === undefined) return "–";
@@ -31,7 +31,7 @@ export function pretty(text) {
   }
 }
 
-/** ok, warn, bad or open: the colour of an exchange. */
+/** ok, warn, bad or open: determines the color of an exchange. */
 export function mood(row) {
   if (row.ended === null) return "open";
   if (row.status >= 500 || row.status === 0) return "bad";
@@ -51,7 +51,7 @@ export const endings = {
 const HUES = [221, 262, 172, 24, 340, 200, 290, 140, 45, 310];
 const seen = new Map();
 
-/** The hue by which a provider is known on this page. */
+/** The hue of a provider on this page. */
 export function hue(provider) {
   if (!provider) return 220;
   if (!seen.has(provider)) {

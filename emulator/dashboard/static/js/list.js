@@ -1,4 +1,4 @@
-// The live list: only the rows in sight exist, so that a thousand cost what twenty do.
+// The live list: only the visible rows exist, so a thousand rows cost no more than twenty.
 
 import { h, put } from "./dom.js";
 import * as format from "./format.js";

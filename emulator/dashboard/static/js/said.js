@@ -1,4 +1,4 @@
-// What a provider's answer says, whichever dialect it is in.
+// The content of a provider's answer, in any dialect.
 
 /** Splits a stream of server-sent events into their data. */
 export function eventReader(onData) {
@@ -42,7 +42,7 @@ function ofResponses(value, type) {
   return NOTHING;
 }
 
-/** What a whole answer says. */
+/** The content of a whole answer. */
 export function whole(value, key = "message") {
   value = value?.model_response ?? value;
   if (value?.error) return { ...NOTHING, error: message(value.error) };

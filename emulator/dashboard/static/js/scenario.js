@@ -1,4 +1,4 @@
-// The rules that answer, and the scenario as text: edit it, and see what is wrong at its place.
+// The rules, and the scenario as text: edit it, and see errors at their positions.
 
 import * as api from "./api.js";
 import { action, editor, h, put, toast } from "./dom.js";
@@ -23,7 +23,7 @@ export function scenario() {
     gutter.scrollTop = area.scrollTop;
   }
 
-  /** What was edited is there again after a look at another view. */
+  /** Keeps the edited text while another view is open. */
   function keep() {
     draft.text = area.value;
     draft.kind = kind.value;
@@ -92,7 +92,7 @@ export function scenario() {
   return { element, stop: () => {} };
 }
 
-/** A condition as one reads it: `contains “weather”`, `a or b`. */
+/** Formats a condition: `contains “weather”`, `a or b`. */
 function inWords(value) {
   if (typeof value === "string") return `“${value}”`;
   if (Array.isArray(value)) return value.map(inWords).join(" or ");

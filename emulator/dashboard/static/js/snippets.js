@@ -1,4 +1,4 @@
-// The same request as lines to paste: curl, Python, Node.
+// The same request as code to paste: curl, Python, Node.
 
 const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
 const usesSdk = (request) => request.method === "POST" && /\/chat\/completions$/.test(request.url) && request.authorization.startsWith("Bearer ");

@@ -1,4 +1,4 @@
-// The exchanges that this page knows: a bounded list, told to its readers once per frame however many events came.
+// The exchanges on this page: a bounded list that notifies its readers once per frame, however many events arrive.
 
 export const MAX_EXCHANGES = 1000;
 const known = new Map();
@@ -39,7 +39,7 @@ export function subscribe(reader) {
   return () => readers.delete(reader);
 }
 
-// Filter: words that all have to occur, `field:value` for one field, a leading `-` turns a term around.
+// Filter: all words must occur, `field:value` matches one field, a leading `-` negates a term.
 
 const FIELDS = {
   provider: (row) => row.provider ?? "none",

@@ -10,7 +10,7 @@ const CURVE = [22, 112];
 const LANES = { planned: 130, sent: 148 };
 const MAX_TICKS = 1500;
 
-/** Steps of a ruler that a reader can divide by: 1, 2, 5 times a power of ten. */
+/** Readable steps of a ruler: 1, 2 or 5 times a power of ten. */
 export function rulerStep(span, wanted) {
   const rough = span / wanted;
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -98,7 +98,7 @@ function flagMark(at, label, width) {
     s("text", { x: at + (isLeft ? -13 : 13), y: 32, "text-anchor": isLeft ? "end" : "start" }, `⚡ ${label}`));
 }
 
-/** Where faults show: at the end that came too early, at the longest silence, or else at the first byte. */
+/** Where faults are marked: at an early end, at the longest silence, or else at the first byte. */
 export function faultMarks(exchange, frames) {
   const labels = exchange.applied.map((fault) => fault.split(" ")[0]);
   if (!labels.length) return [];

@@ -1,4 +1,4 @@
-// What the journal shows of the client: a card for each finding, with its exchanges, the rule and the fix.
+// What the journal shows about the client: a card for each finding, with its exchanges, the rule and the fix.
 
 import * as api from "./api.js";
 import { h, put, toast } from "./dom.js";
@@ -22,7 +22,7 @@ export function verdict() {
     shown = text;
     const musts = found.findings.filter((finding) => finding.severity === "MUST").length;
     const counts = [[musts, "MUST"], [found.findings.length - musts, "SHOULD"], [found.unknown.length, "unknown"]].filter(([count]) => count);
-    put(summary, counts.length ? counts.map(([count, name]) => `${count} ${name}`).join(", ") : "Nothing to say against the client so far.");
+    put(summary, counts.length ? counts.map(([count, name]) => `${count} ${name}`).join(", ") : "No findings about the client so far.");
     put(cards, found.findings.length === 0 && found.unknown.length === 0
       ? h("div", { class: "empty" }, h("div", { class: "empty-mark", "aria-hidden": "true" }, "✓"), h("p", {}, "Mistakes of the client appear here as soon as its requests show them."))
       : [found.findings.map(findingCard), found.unknown.length > 0 && unknownCard(found.unknown)]);

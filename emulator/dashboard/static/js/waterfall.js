@@ -1,4 +1,4 @@
-// Exchanges beside each other in time: who waited for whom, and what ran together.
+// Exchanges side by side in time: which waited for which, and which ran in parallel.
 
 import { h, put, s } from "./dom.js";
 import * as format from "./format.js";
@@ -41,7 +41,7 @@ export function waterfall({ onSelect }) {
   return { element, stop: () => { stop(); sized.disconnect(); } };
 }
 
-/** Time to pixels. Times in which nothing happened are cut out, so that bursts stay readable. */
+/** Time to pixels. Idle times are cut out, so that bursts stay readable. */
 function scaleOf(rows, left, right) {
   const bursts = [];
   for (const row of [...rows].sort((a, b) => a.received - b.received)) {

@@ -1,0 +1,32 @@
+"""The dialects of one provider, each loaded and made when it is first spoken."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from emulator.dialects.base import Dialect
+
+
+class Spoken(Mapping[str, Dialect[Any]]):
+    """A provider's dialects by their names, the provider itself first if it is one."""
+
+    def __init__(self, provider: Any, dialects: Mapping[str, type[Dialect[Any]]]) -> None:
+        self._provider = provider
+        self._classes = dialects
+        own = (provider.dialect,) if isinstance(provider, Dialect) else ()
+        self._names = tuple(dict.fromkeys((*own, *dialects)))
+        self._made: dict[str, Dialect[Any]] = {name: provider for name in own if name not in dialects}
+
+    def __getitem__(self, name: str) -> Dialect[Any]:
+        found = self._made.get(name)
+        if found is None:
+            found = self._made[name] = self._classes[name](self._provider)
+        return found
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
