@@ -6,6 +6,8 @@ import os
 import sys
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,12 @@ if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(BYTECODE)
     sys.dont_write_bytecode = False
+
+# httpx imports them late. If a run of pytester did, it would forget them at its end, and httpx would then not know the
+# errors of the copy that comes next.
+for late in ("httpcore", "httpcore2"):
+    with suppress(ImportError):
+        import_module(late)
 
 
 @pytest.fixture(scope="module")

@@ -132,15 +132,11 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     import gc
     from dataclasses import replace
 
-    from emulator.errors import UsageError
     from emulator.logs import install
     from emulator.server.server import bind
     from emulator.server.workers import reserve, run, write_lock, write_within
-    from emulator.state.shared import why_alone
 
     gc.enable()  # this process only watches the workers
-    if reasons := why_alone(options.compiled.scenario, options.engine.faults):
-        raise UsageError(f"--workers {number}: several workers can't serve this scenario: {'; '.join(reasons)}.")
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]

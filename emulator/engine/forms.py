@@ -1,13 +1,12 @@
-"""Requests of a known form: in most of them only the words are new.
+"""Requests of a known form: most requests differ from earlier ones only in their texts.
 
-A client sends the same head and the same members again and again, and says something else each time. What a provider
-makes of such a request (its checks, the model, the parameters) depends on everything but the words, as long as these
-are plain texts. So it is remembered, and the next request of the form brings only its messages. Where even these are
-the same but for the last one, the bytes around its words are a mould: a request that fits it need not be read at all.
-Where a rule has one answer in final words, all requests of a form get the same one, but for ids, moments and the tokens
-of their prompts.
+A client sends the same head and the same members again and again, with other texts. What a provider makes of such a
+request (checks, model, parameters) depends on everything but the texts, as long as these are plain. So it is cached,
+and the next request of the form contributes only its messages. If only the last of these is new, the bytes around its
+text are a mould: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form
+get the same one, except for ids, times and the tokens of their prompts.
 
-Whatever is not plain, not small, not accepted or not from a known head goes the whole way each time.
+Everything that is not plain, not small, not accepted or not from a known head is processed completely each time.
 """
 
 import secrets
@@ -50,7 +49,7 @@ class Known(NamedTuple):
 
 
 def read(context: RequestContext, operation: Operation, key: str) -> tuple[ModelRequest, Form | None]:
-    """What a request says, and its form if that is known or worth knowing. Raises ProviderError."""
+    """Returns the parsed request, and its form if that is known or worth caching. Raises ProviderError."""
     http_request, dialect = context.http_request, context.dialect
     if http_request.head is None or dialect.weighs_words or len(http_request.body) > MAX_REQUEST_BYTES:
         return dialect.parse(http_request, key), None
@@ -86,7 +85,7 @@ def _taken_apart(http_request: HttpRequest, context: RequestContext) -> tuple[An
         native = orjson.loads(http_request.body)
         plain = context.dialect.plain(native)
         return native, plain, b"" if plain is None else orjson.dumps(plain.form)
-    except (orjson.JSONDecodeError, TypeError):  # no JSON, or nested deeper than orjson writes it
+    except (orjson.JSONDecodeError, TypeError):  # not JSON, or nested too deeply for orjson to write it
         return None, None, b""
 
 
@@ -157,7 +156,7 @@ def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: Res
 
 
 def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> CachedAnswer | None:
-    """The answer that the same rule gave to the same form before."""
+    """Returns the cached answer of the same rule to the same form."""
     form, match = admitted.form, admitted.match
     if form is None or match is None or struck.faults or admitted.lease is not None:
         return None
@@ -171,7 +170,7 @@ def answer_of(form: Form, answer: Any, use: CacheUse, cache: ResponseCache) -> C
 
 
 def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> PlannedBody:
-    """That answer with this request's own id, moment and prompt."""
+    """Returns that answer with this request's own id, time and prompt tokens."""
     context, exchange, request = admitted.context, admitted.context.exchange, admitted.request
     exchange.outcome, exchange.status = "reply", known.blank.planned.status
     exchange.usage = usage = known.usage_of(prompt.total)
@@ -190,7 +189,7 @@ def remember_answer(
     admitted: Admitted,
     struck: StruckFaults,
 ) -> None:
-    """Keep the answer of a rule to a form, if only its id, moment and prompt would be new the next time."""
+    """Caches the answer of a rule to a form, if only its id, time and prompt tokens would differ the next time."""
     if not _is_final(replies, admitted, struck) or holds_stand_in(planned) or not is_small(planned):
         return
     context, request, form, match = admitted.context, admitted.request, admitted.form, admitted.match
@@ -213,13 +212,13 @@ def remember_answer(
     item_ids = dialect.item_ids(own_id, choices) if choices else ()
     values = blank.values(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
     if blank.filled(values) == planned and b"".join(blank.pieces(values)) == planned.body():
-        # else something in it is made of the prompt's tokens in a way of its own
+        # otherwise, it depends on the prompt's tokens in another way
         known = CachedAnswer(match.answer, blank, completion.usage, choices)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known, ENTRY + 2 * blank.size)
 
 
 def _is_final(replies: list[Reply], admitted: Admitted, struck: StruckFaults) -> bool:
-    """Whether every request of the form gets these words from the rule, and nothing is made for one of them alone."""
+    """Whether the rule gives every request of the form this text, and nothing is generated for a single request."""
     form, match, context = admitted.form, admitted.match, admitted.context
     if form is None or match is None or struck.faults or admitted.lease is not None or context.exchange.notes:
         return False
