@@ -14,13 +14,18 @@ class Spoken(Mapping[str, Dialect[Any]]):
         self._classes = dialects
         own = (provider.dialect,) if isinstance(provider, Dialect) else ()
         self._names = tuple(dict.fromkeys((*own, *dialects)))
-        self._made: dict[str, Dialect[Any]] = {name: provider for name in own if name not in dialects}
+        self.made: dict[str, Dialect[Any]] = {name: provider for name in own if name not in dialects}
+        """Those that have been spoken."""
 
     def __getitem__(self, name: str) -> Dialect[Any]:
-        found = self._made.get(name)
+        found = self.made.get(name)
         if found is None:
-            found = self._made[name] = self._classes[name](self._provider)
+            found = self.made.setdefault(name, self._classes[name](self._provider))
         return found
+
+    def known(self, name: str) -> Dialect[Any]:
+        """Returns a dialect; for an unknown name, the first one."""
+        return self[name if name in self._names else self._names[0]]
 
     def __contains__(self, name: object) -> bool:
         return name in self._names
