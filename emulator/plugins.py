@@ -50,7 +50,7 @@ def points(group: str) -> Sequence[EntryPoint]:
 
 @lru_cache(maxsize=1)
 def _every(path: tuple[str, ...]) -> Any:
-    """The entry points of all groups: to look for one reads a file of every installed package on the path."""
+    """Returns the entry points of all groups. Cached, since finding any reads a file of every installed package."""
     return entry_points()
 
 

@@ -64,7 +64,7 @@ def command(
     import gc
     import sys
 
-    gc.disable()  # until everything is loaded: imports create no garbage
+    gc.disable()  # until everything is imported, since imports create no garbage
     from emulator.cli.banner import record_banner
     from emulator.cli.serve import serve_alone
     from emulator.engine import Options
