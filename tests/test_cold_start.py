@@ -147,14 +147,14 @@ assert "gzip" in FAULTS and len(FAULTS) > 80
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_is_loaded_is_old_for_the_garbage_collector_and_yet_collected() -> None:
-    """Searching it when it is new would take a sixth of the time until the first emulator runs."""
+def test_imported_objects_are_in_the_oldest_generation_and_still_collected() -> None:
+    """Scanning them as new objects would take a sixth of the time until the first emulator runs."""
     program = """
 import gc
 from emulator import Emulator
 assert len(gc.get_objects(0)) + len(gc.get_objects(1)) < 10_000 < len(gc.get_objects(2))
 assert gc.isenabled() and gc.get_freeze_count() == 0
-gc.freeze()  # what the program around it has frozen stays so
+gc.freeze()  # objects frozen by the surrounding program stay frozen
 from emulator import Pace
 assert gc.get_freeze_count() > 10_000
 """
