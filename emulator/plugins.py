@@ -29,6 +29,10 @@ class Lazy(Mapping[str, Class]):
             found = self._found[name] = getattr(import_module(module), member)
         return found
 
+    def is_loaded(self, name: str) -> bool:
+        """Whether a class is at hand."""
+        return name in self._found
+
     def __contains__(self, name: object) -> bool:
         return name in self._places
 
