@@ -149,7 +149,7 @@ def store_for_early(stage: Arrived) -> Store | None:
 
 
 async def route(arrived: Arrived) -> Routed:
-    """Finds the operation, and loads its dialect if nobody has spoken it. Raises ProviderError."""
+    """Finds the operation, and loads its dialect on first use. Raises ProviderError."""
     context = arrived.context
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
