@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock, unix_time
-from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol
+from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol, head_size
 from emulator.state.connections import ConnectionRecord
 from emulator.wire import Afterwards, Handshake
 
@@ -207,14 +207,16 @@ class FastPath(Protocol):
 class _Limits(UvicornProtocol):
     """The limits of a request on one connection: how large its head may be, and how long its parts may take."""
 
+    # Besides uvicorn's own attributes, for which Python keeps no table of names per connection: they are less than 30.
+    __slots__ = ("backlog", "deadline", "handle", "unfinished")
     keeps_no_state: bool
     """Whether an answer may be written past the parser."""
     backlog: Sized
     """Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes."""
     most_backlog: int
     handle: ConnectionHandle
-    deadline: asyncio.TimerHandle | None = None
-    unfinished = 0
+    deadline: asyncio.TimerHandle | None
+    unfinished: int
     """Bytes of a request whose end has not come."""
 
     def is_body_open(self) -> bool:
@@ -232,7 +234,7 @@ class _Limits(UvicornProtocol):
         if self.flow.read_paused and self.is_writing() and (cycle is None or len(cycle.body) < MIN_BODY_PROGRESS):
             self.flow.resume_reading()  # uvicorn stops to read after a second request: nobody would see who leaves
         is_large = self.unfinished > MAX_HEAD_BYTES
-        if len(self.backlog) > self.most_backlog or (is_large and is_new and _head_size(cycle.scope) > MAX_HEAD_BYTES):
+        if len(self.backlog) > self.most_backlog or (is_large and is_new and head_size(cycle.scope) > MAX_HEAD_BYTES):
             self.give_up(HEAD_TOO_LARGE)
         elif (not is_new and not was_in_body) or self.scope is not cycle.scope:  # in a head
             if is_new:
@@ -313,8 +315,8 @@ class _Limits(UvicornProtocol):
 class _Held(_Limits):
     """A known head that waits for its body, and is left to the parser if that does not come."""
 
-    held = b""
-    awaiting: Any = None
+    __slots__ = ("awaiting", "held")
+    awaiting: Any
     """A request of the short-cut that waits for the store."""
 
     def feed(self, data: bytes) -> None:
@@ -358,6 +360,8 @@ class Connection(_Held):
     """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
     a `ConnectionHandle` into every request's state."""
 
+    __slots__ = ("_answered", "_gate", "_shortcut")
+
     def __init__(self, listener_control: ListenerControl, fast_path: FastPath | None, **given: Any) -> None:
         super().__init__(**given)
         self.logger = logger
@@ -365,6 +369,7 @@ class Connection(_Held):
         self._gate = listener_control
         self._shortcut = fast_path
         self._answered = 0.0  # when the short-cut last answered, by the loop's time
+        self.deadline, self.unfinished, self.held, self.awaiting = None, 0, b"", None
 
     def cycle_for(self, scope: Scope) -> Cycle:
         """uvicorn's record of a request that came whole and needs no parsing."""
@@ -493,8 +498,3 @@ class Connection(_Held):
         if self.handle.player is not None:
             self.handle.player.is_held = False
             self.handle.player.wake()
-
-
-def _head_size(scope: Scope) -> int:
-    lines = sum([len(name) + len(value) + 4 for name, value in scope["headers"]])
-    return len(scope["raw_path"]) + len(scope["query_string"]) + lines
