@@ -13,7 +13,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-newest test-oldest clients soak coverage check lint format typecheck docs lock bench bench-quick guard dist zipapp try-dist clean
+.PHONY: help run test test-newest test-oldest clients soak manifests coverage check lint format typecheck docs lock bench bench-quick guard dist zipapp try-dist clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,14 @@ clients: $(DEV_STAMP) ## Run real clients (Node, Python, agents), each in an env
 
 soak: $(DEV_STAMP) ## Run the long tests, and all examples of the property tests
 	@EMULATOR_EXAMPLES=1 $(BIN)/python -m pytest -m "soak or hypothesis" tests $(ARGS)
+
+# kubectl builds what is applied, patches included.
+manifests: $(DEV_STAMP) ## Validate the Kubernetes manifests against the schemas of Kubernetes (needs kubectl)
+	@for folder in kubernetes kubernetes-redis; do \
+		kubectl kustomize docs/deploy/$$folder > build-manifests.yaml && \
+		$(BIN)/uvx --quiet kubernetes-validate@1.37.0 --strict build-manifests.yaml || { rm -f build-manifests.yaml; exit 1; }; \
+	done; rm -f build-manifests.yaml
+	@$(BIN)/uvx --quiet kubernetes-validate@1.37.0 --strict docs/deploy/kubernetes/autoscaler.yaml
 
 coverage: $(DEV_STAMP) ## Run the tests and fail if line and branch coverage is too low
 	@$(BIN)/python -m pytest -n auto --cov $(ARGS)

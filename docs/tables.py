@@ -166,7 +166,7 @@ def keys_of(model: type[BaseModel]) -> Callable[[], Iterator[str]]:
 
     def table() -> Iterator[str]:
         words = docstrings.of(model)
-        yield "| key | what it says |\n|---|---|\n"
+        yield "| key | meaning |\n|---|---|\n"
         for name, field in model.model_fields.items():
             yield f"| `{field.alias or name}` | {cell(words.get(name) or field.description or '')} |\n"
 

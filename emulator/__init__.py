@@ -1,8 +1,9 @@
 """A local stand-in for LLM chat providers: exact wire formats, scripted answers, paced streams, injected faults."""
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # nothing is imported here, so that a signal finds the command's handler as early as possible
 if TYPE_CHECKING:
+    from typing import Any
+
     from emulator.embedded import Emulator
     from emulator.errors import BindError, EmulatorError, Problem, ScenarioError, UsageError
     from emulator.pace import Pace
@@ -22,7 +23,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Imports names on first use: `emulator --help` and the pytest plugin need hardly any of them."""
     if name not in _HOMES:
         raise AttributeError(f"module 'emulator' has no attribute '{name}'")
@@ -34,5 +35,8 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_HOMES[name]), name)
     finally:
+        if not gc.get_freeze_count():  # both move all objects to the oldest generation, which is rarely scanned
+            gc.freeze()
+            gc.unfreeze()
         if is_collecting:
             gc.enable()

@@ -214,23 +214,34 @@ class WallClock:
         return None
 
 
+class Reached(Protocol):
+    """The latest virtual time in any of several processes; none shows an earlier one."""
+
+    def get(self) -> float: ...
+
+    def reach(self, elapsed: float) -> None: ...
+
+
 class VirtualClock:
     """Time that moves on demand. With `leaps`, whenever everything in the event loop is waiting, it skips to the next
-    deadline, so an hour of streaming takes only as long as sending."""
+    deadline, so an hour of streaming takes only as long as sending. `reached`: the latest time in all processes."""
 
-    def __init__(self, *, leaps: bool = True, start: float = VIRTUAL_START) -> None:
+    def __init__(self, *, leaps: bool = True, start: float = VIRTUAL_START, reached: Reached | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._leaps = leaps
         self._start = start
+        self._reached = reached
         self._elapsed = 0.0
         self._alarms: list[Entry] = []
         self._is_leaping = False
         self._working = 0
 
     def time(self) -> float:
-        return min(self._start + self._elapsed, LATEST_DATE)
+        return min(self._start + self.now(), LATEST_DATE)
 
     def now(self) -> float:
+        if self._reached is not None:
+            self._elapsed = max(self._elapsed, self._reached.get())
         return self._elapsed
 
     def call_at(self, when: float, callback: Callback) -> Alarm:
@@ -250,7 +261,7 @@ class VirtualClock:
 
     def leap(self) -> None:
         """Makes time skip from now on, so that nothing waits any longer."""
-        self._leaps = True
+        self._leaps, self._reached = True, None  # the other processes' time no longer matters
         self._leap_soon()
 
     @contextlib.contextmanager
@@ -282,7 +293,9 @@ class VirtualClock:
     def _go_off(self) -> None:
         alarm = heappop(self._alarms)[2]
         if alarm.callback is not None:
-            self._elapsed = max(self._elapsed, alarm.when)
+            self._elapsed = max(self.now(), alarm.when)
+            if self._reached is not None:
+                self._reached.reach(self._elapsed)
             try:
                 alarm.callback()
             except Exception as error:  # one failed callback must not stop the clock for the others

@@ -2,8 +2,13 @@
 
 import gc
 import json
-from collections.abc import Iterator, Mapping
+import os
+import sys
+from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +17,20 @@ from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
 from emulator import Emulator
+
+BYTECODE = Path(__file__).parents[1] / ".pytest_cache" / "bytecode"
+"""Where bytecode is kept that must not stand beside the sources: without it, each process compiles all modules anew."""
+
+if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(BYTECODE)
+    sys.dont_write_bytecode = False
+
+# httpx imports them late. If a run of pytester did, it would forget them at its end, and httpx would then not know the
+# errors of the copy that comes next.
+for late in ("httpcore", "httpcore2"):
+    with suppress(ImportError):
+        import_module(late)
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +81,23 @@ def ask(http: httpx.Client) -> Ask:
         return http.request(method, url, content=data, headers={"content-type": "application/json", **given})
 
     return post
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are processors: a third of the time goes into waiting for what is slow on purpose."""
+    processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    return processors + (processors + 1) // 2
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collects tests, not garbage: everything that is made meanwhile stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
 
 
 THAWED = pytest.StashKey[bool]()

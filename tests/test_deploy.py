@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -293,14 +294,28 @@ def with_redis() -> dict[str, list[dict[str, Any]]]:
 def test_the_variant_with_redis_patches_what_there_is() -> None:
     overlay = yaml.safe_load((REDIS / "kustomization.yaml").read_text())
     assert overlay["resources"] == ["../kubernetes", "redis.yaml"]
-    patches = [each["path"] for each in overlay["patches"]]
-    assert {*patches, "redis.yaml"} == with_redis().keys()
+    paths = [each["path"] for each in overlay["patches"] if "path" in each]
+    assert {*paths, "redis.yaml"} == with_redis().keys()
     known = {(each["kind"], each["metadata"]["name"]) for each in manifests()}
-    patched = [each for name in patches for each in with_redis()[name]]
+    patched = [each for name in paths for each in with_redis()[name]]
+    patched += [yaml.safe_load(each["patch"]) for each in overlay["patches"] if "patch" in each]
     assert {(each["kind"], each["metadata"]["name"]) for each in patched} <= known
     gone = {(each["kind"], each["metadata"]["name"]) for each in patched if each.get("$patch") == "delete"}
     left = {key for key in known if key[1] == "emulator-router"} - gone
     assert left == {("Service", "emulator-router")}
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
+@pytest.mark.parametrize("folder", [MANIFESTS, REDIS], ids=["router", "redis"])
+def test_kubectl_builds_what_is_applied(folder: Path) -> None:
+    done = subprocess.run(["kubectl", "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr[:2000]
+    built = {(each["kind"], each["metadata"]["name"]): each for each in yaml.safe_load_all(done.stdout)}
+    replicas = built["StatefulSet", "emulator"]["spec"]["template"]["spec"]["containers"][0]
+    names = {each["name"] for each in replicas["env"]}
+    assert ("EMULATOR_STORE" in names) == (folder == REDIS)
+    assert (("Deployment", "emulator-router") in built) == (folder == MANIFESTS)
+    assert {"livenessProbe", "readinessProbe"} <= replicas.keys()
 
 
 def test_replicas_reach_the_redis_of_the_variant_and_nothing_else_does() -> None:

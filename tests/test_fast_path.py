@@ -483,7 +483,7 @@ def test_another_uvicorn_than_the_tested_one_goes_without(
         known(client, ask("serevix", "steady"))
     assert taken == []
     assert [record.getMessage() for record in caplog.records] == [
-        "The short-cut for known requests is off: it was made for uvicorn 0.54.x, this is 0.55.1."
+        "The fast path for known requests is off: it was made for uvicorn 0.54.x, this is 0.55.1."
     ]
 
 

@@ -423,13 +423,12 @@ def test_a_world_that_was_given_something_is_not_lost_in_silence(monkeypatch: py
 # Many at once
 
 WORLDS = 16
-REQUESTS = 200
 CONNECTIONS = 16
 
 
-def script_of(world: int) -> dict[str, Any]:
+def script_of(world: int, count: int) -> dict[str, Any]:
     """A scenario whose answers identify its namespace."""
-    turns = [{"reply": {"content": f"world {world} turn {turn}"}} for turn in range(REQUESTS // 4)]
+    turns = [{"reply": {"content": f"world {world} turn {turn}"}} for turn in range(count // 4)]
     return {
         "seed": world,
         "clock": "manual",
@@ -487,7 +486,8 @@ async def one_request(client: httpx.AsyncClient, emulator: Emulator, world: int,
     return number, kind, told
 
 
-def test_sixteen_worlds_with_two_hundred_requests_at_once_never_cross() -> None:
+@pytest.mark.parametrize("count", [48, pytest.param(200, marks=pytest.mark.soak)])
+def test_sixteen_namespaces_with_many_requests_at_once_never_cross(count: int) -> None:
     async def main(emulator: Emulator) -> list[list[tuple[int, str, str]]]:
         limits = httpx.Limits(max_connections=CONNECTIONS)
         free = asyncio.Semaphore(CONNECTIONS)  # what waits in httpx's own queue costs it more the longer that is
@@ -497,19 +497,19 @@ def test_sixteen_worlds_with_two_hundred_requests_at_once_never_cross() -> None:
                 return await one_request(client, emulator, world, number)
 
         async with httpx.AsyncClient(trust_env=False, verify=False, limits=limits, timeout=60) as client:
-            pairs = [(world, number) for number in range(REQUESTS) for world in range(WORLDS)]
+            pairs = [(world, number) for number in range(count) for world in range(WORLDS)]
             answers = await asyncio.gather(*itertools.starmap(one, pairs))
         return [answers[world::WORLDS] for world in range(WORLDS)]
 
     with Emulator({"unmatched": "error", "rules": []}) as emulator:
         for world in range(WORLDS):
-            emulator.namespace(f"crowd-{world}", script_of(world))
+            emulator.namespace(f"crowd-{world}", script_of(world, count))
         crowds = asyncio.run(main(emulator))
         emulator.wait_until_idle()
         assert emulator.journal == ()
         for world, answers in enumerate(crowds):
             turns = Counter(text for _, kind, text in answers if kind == "turn")
-            assert turns == Counter(f"world {world} turn {turn}" for turn in range(REQUESTS // 4))
+            assert turns == Counter(f"world {world} turn {turn}" for turn in range(count // 4))
             for number, kind, text in answers:
                 prompt = f"{kind} {number} for {world}"
                 if kind == "echo":
@@ -519,7 +519,7 @@ def test_sixteen_worlds_with_two_hundred_requests_at_once_never_cross() -> None:
                 elif kind == "generated":
                     assert prompt in text
             journal = emulator.namespace(f"crowd-{world}").journal
-            assert [exchange.number for exchange in journal] == list(range(1, REQUESTS + 1))
+            assert [exchange.number for exchange in journal] == list(range(1, count + 1))
             assert all(
                 json.loads(exchange.call.body)["messages"][0]["content"].endswith(f"for {world}")
                 for exchange in journal

@@ -24,6 +24,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",
 )
 PATIENT = 20_000
 """Milliseconds that a loaded machine may take for anything."""
@@ -478,6 +479,15 @@ def test_keys_move_open_filter_and_go_back(page: "Page", emulator: Emulator) -> 
     page.wait_for_selector(".fault-card")
 
 
+def test_nothing_moves_for_whoever_prefers_that(page: "Page", emulator: Emulator) -> None:
+    ask(emulator, "hello there")
+    page.wait_for_selector("#row-1")
+    moving = "document.getAnimations().map(each => each.animationName)"
+    assert page.evaluate(moving) == []
+    page.emulate_media(reduced_motion="no-preference")
+    assert page.evaluate(moving) == ["pulse"]
+
+
 def test_dark_mode_follows_the_system_and_the_button(page: "Page", emulator: Emulator) -> None:
     theme = "document.documentElement.dataset.theme"
     assert page.evaluate(theme) == "light"
@@ -496,8 +506,15 @@ OUTSIDE = """() => [...document.querySelectorAll("main :is(button, input, select
 VIEWS = ("", "exchanges/1", "waterfall", "try", "faults", "scenario", "verdict", "control")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.soak),
+        pytest.param(390, "light", marks=pytest.mark.soak),
+    ],
+)
 def test_no_view_has_a_serious_violation_or_is_wider_than_the_screen(
     page: "Page", emulator: Emulator, width: int, scheme: Any
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from rawhttp import eventually
 from redis_server import RedisServer
 from served import Served, served
 
@@ -258,16 +259,56 @@ def until_admitted(origin: str, seconds: float) -> None:
     assert status == 200
 
 
+class Leases:
+    """What Redis knows of the answers that are open, each with the moment at which nobody holds it any more."""
+
+    def __init__(self, url: str) -> None:
+        import redis
+
+        self._redis = redis.Redis.from_url(url)
+
+    def end(self) -> float:
+        """Of the only one, in milliseconds."""
+        ((_, _, end),) = self._all()
+        return end
+
+    def bring_forward(self, seconds: float) -> None:
+        """As if so much time had passed."""
+        for key, lease, _ in self._all():
+            self._redis.zincrby(key, -1000 * seconds, lease)
+
+    def _all(self) -> list[tuple[Any, Any, float]]:
+        keys: Any = self._redis.keys("*lease:*")
+        return [(key, *each) for key in keys for each in self._redis.zrange(key, 0, -1, withscores=True)]
+
+
 def test_what_a_killed_replica_held_is_free_again(
-    scenario: Callable[[str], str], replicas: Callable[..., list[Served]]
+    scenario: Callable[[str], str], replicas: Callable[..., list[Served]], redis_server: RedisServer
 ) -> None:
+    leases = Leases(redis_server.url)
     servers = replicas("--speed", "1", "--scenario", scenario(json.dumps(ONE_AT_A_TIME)))
     origins = origins_of(servers)
     with hold(servers[0], origins[1]):  # one that ends gives it back at once
         pass
     until_admitted(origins[2], 10)
     with hold(servers[0], origins[1]):
-        time.sleep(LEASE_SECONDS + 1)  # an answer that goes on keeps it
+        first = leases.end()
+        eventually(lambda: leases.end() > first, LEASE_SECONDS)  # an answer that goes on keeps it
+        assert chat(origins[1], "quick", "k").status_code == 429
+        servers[0].process.kill()
+        servers[0].process.wait()
+        leases.bring_forward(LEASE_SECONDS)
+        until_admitted(origins[1], LEASE_SECONDS / 3)  # nobody keeps it
+
+
+@pytest.mark.soak
+def test_what_a_killed_replica_held_is_free_again_in_its_time(
+    scenario: Callable[[str], str], replicas: Callable[..., list[Served]]
+) -> None:
+    servers = replicas("--speed", "1", "--scenario", scenario(json.dumps(ONE_AT_A_TIME)))
+    origins = origins_of(servers)
+    with hold(servers[0], origins[1]):
+        time.sleep(LEASE_SECONDS + 1)
         assert chat(origins[1], "quick", "k").status_code == 429
         servers[0].process.kill()
         servers[0].process.wait()

@@ -1,4 +1,4 @@
-"""Several workers on one port: they give the same answers, end together, and reject what they can't do correctly."""
+"""Several workers on one port: they give the same answers, end together, and act as one server."""
 
 import json
 import os
@@ -16,6 +16,7 @@ import httpx
 import processes
 import psutil
 import pytest
+from redis_server import RedisServer
 from talk import single
 
 from emulator.scenario.sources import load
@@ -66,21 +67,6 @@ def test_workers_end_when_their_parent_is_killed() -> None:
     process.communicate(timeout=10)  # returns once the last worker has closed its end of the pipes
     with pytest.raises(httpx.ConnectError):
         single.get(url)
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        (("--fault", "refuse_connections"), "faults that stop listening would stop only one of the processes"),
-        (("--scenario", "virtual.yaml"), "the clock is virtual, and each process would have its own"),
-    ],
-)
-def test_what_several_processes_cannot_do_is_refused(tmp_path: Path, options: tuple[str, str], reason: str) -> None:
-    (tmp_path / "virtual.yaml").write_text("{version: 1, clock: virtual}")
-    process = serve("--workers", "2", options[0], options[1].replace("virtual.yaml", str(tmp_path / "virtual.yaml")))
-    output, errors = process.communicate(timeout=60)
-    assert (process.returncode, output) == (2, "")
-    assert errors == f"--workers 2: several workers can't serve this scenario: {reason}.\n"
 
 
 def test_what_depends_on_other_requests_is_known() -> None:
@@ -293,11 +279,93 @@ def test_a_worker_that_takes_the_place_of_another_has_what_that_was_given(worker
     assert [row["name"] for row in before["namespaces"]] == ["default", "mine"]
 
 
-def test_what_workers_cannot_share_is_refused_with_the_reason(workers: Workers) -> None:
-    refused = "Serve without --workers for this: "
-    assert workers("POST", "faults", {"fault": "refuse_connections"}) == {
-        "error": f"{refused}a fault that stops listening would stop only one process."
-    }
-    assert workers("PUT", "clock", {"mode": "virtual"}) == {
-        "error": f"{refused}the clock is virtual, and each process would have its own."
-    }
+# A virtual clock is that of all workers
+
+VIRTUAL = {"version": 1, "clock": "virtual", "rules": [{"pace": {"ttft": 5000}, "reply": {"content": "late"}}]}
+
+
+def moments(origin: str, count: int) -> list[int]:
+    """Returns the `created` times of successive answers."""
+    url = f"{origin}/serevix/v1/chat/completions"
+    body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}]}
+    headers = {"authorization": "Bearer k"}
+    return [single.post(url, json=body, headers=headers, timeout=20).json()["created"] for _ in range(count)]
+
+
+def test_virtual_time_continues_from_the_latest_of_all_workers(tmp_path: Path) -> None:
+    path = tmp_path / "virtual.json"
+    path.write_text(json.dumps(VIRTUAL))
+    seen = []
+    for workers in ((), ("--workers", "3")):
+        process = processes.Popen(
+            [*processes.COMMAND, "serve", "--port", "0", "--log", "off", "--scenario", str(path), *workers],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        try:
+            origin = origin_of(process)
+            seen.append(moments(origin, 12))
+            times = {Workers(process, origin)("GET", "clock")["now"] for _ in range(9)}
+            assert len(times) == 1
+            if workers:  # changing the clock restarts it, in all workers
+                assert Workers(process, origin)("PUT", "clock", {"mode": "manual"})["mode"] == "manual"
+                assert Workers(process, origin)("PUT", "clock", {"mode": "virtual"})["mode"] == "virtual"
+                assert moments(origin, 12) == seen[0]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=15)
+    assert seen[0] == seen[1]
+    assert seen[0][-1] - seen[0][0] >= 11 * 5000
+
+
+# Faults of the port are those of all workers
+
+
+def fails(workers: Workers, prefix: str = "") -> bool:
+    try:
+        return workers.chat(prefix=prefix).status_code != 200
+    except httpx.TransportError:
+        return True
+
+
+@pytest.fixture(params=["workers", "workers with a store"])
+def ports(request: pytest.FixtureRequest, redis_server: RedisServer) -> "Iterator[Workers]":
+    process = serve("--workers", "3", *(["--store", redis_server.url] if "store" in request.param else []))
+    try:
+        yield Workers(process, origin_of(process))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)
+
+
+def test_a_port_that_refuses_connections_is_closed_by_all_workers(ports: Workers) -> None:
+    assert not any(fails(ports) for _ in range(12))
+    assert fails(ports, "/~refuse_connections:seconds=3")
+    closed = time.monotonic()
+    while not all(fails(ports) for _ in range(4)):
+        assert time.monotonic() - closed < 1
+    while time.monotonic() < closed + 2.5:
+        assert fails(ports)
+    while fails(ports):
+        assert time.monotonic() - closed < 15
+    deadline = time.monotonic() + 10
+    while any(fails(ports) for _ in range(12)):
+        assert time.monotonic() < deadline
+
+
+def test_connections_are_reset_as_often_as_a_fault_says_by_all_workers_together(ports: Workers) -> None:
+    assert fails(ports, "/~reset_on_accept:count=7")
+    assert sum(fails(ports) for _ in range(40)) == 7
+
+
+def test_handshakes_break_as_often_as_a_fault_says_in_all_workers_together(tmp_path: Path) -> None:
+    process = serve("--workers", "3", "--tls", str(tmp_path / "tls"), "--fault", "tls_reset:times=5")
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.search(r"https://[\d.]+:\d+", line)
+        assert found is not None, line
+        workers = Workers(process, found[0])
+        assert sum(fails(workers) for _ in range(30)) == 5
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=15)

@@ -5,10 +5,12 @@ Nothing is imported here before Ctrl-C has a handler, so that a Ctrl-C during lo
 import os
 import signal
 import sys
-from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
+
     from emulator.cli.app import cli
 
 __all__ = ["BAD_USE", "CANNOT_BIND", "FINDINGS", "cli", "main"]
@@ -17,7 +19,7 @@ FINDINGS, BAD_USE, CANNOT_BIND = 1, 2, 3
 """Exit codes other than 0."""
 
 
-def main() -> NoReturn:
+def main() -> "NoReturn":
     """The entry point of the command."""
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _leave)
@@ -34,7 +36,7 @@ def main() -> NoReturn:
     sys.exit(code)
 
 
-def _leave(signum: int, frame: FrameType | None) -> NoReturn:
+def _leave(signum: int, frame: "FrameType | None") -> "NoReturn":
     """Exits on a signal during startup, where an exception would surface in whatever is being imported."""
     try:
         os.write(2, b"Stopped before the command finished.\n")
@@ -63,7 +65,7 @@ def cannot_write(error: OSError) -> int:
     return BAD_USE
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name != "cli":
         raise AttributeError(f"module 'emulator.cli' has no attribute '{name}'")
     from emulator.cli.app import cli

@@ -12,7 +12,7 @@ from emulator.cli import BAD_USE, CANNOT_BIND
 from emulator.cli.banner import banner
 from emulator.cli.options import Option
 from emulator.cli.output import fail, is_colored
-from emulator.cli.serving import say_unknown_variables, server_options, with_server_options
+from emulator.cli.serving import load_quickly, say_unknown_variables, server_options, with_server_options
 
 if TYPE_CHECKING:
     import socket
@@ -58,9 +58,7 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage or an unusable file; 3: the port is taken, or the
     address is unavailable."""
-    import gc
-
-    gc.disable()  # until everything is loaded: imports create no garbage
+    load_quickly(runs_other_code=values["allow_code"])
     from emulator.control.access import access_for
     from emulator.errors import BindError, EmulatorError
 
@@ -132,15 +130,11 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     import gc
     from dataclasses import replace
 
-    from emulator.errors import UsageError
     from emulator.logs import install
     from emulator.server.server import bind
     from emulator.server.workers import reserve, run, write_lock, write_within
-    from emulator.state.shared import why_alone
 
     gc.enable()  # this process only watches the workers
-    if reasons := why_alone(options.compiled.scenario, options.engine.faults):
-        raise UsageError(f"--workers {number}: several workers can't serve this scenario: {'; '.join(reasons)}.")
     with _named(host, port):
         reserved = reserve(host, port)
     port = reserved.getsockname()[1]

@@ -106,9 +106,6 @@ async def _answered_by_all(server: Controlled, peers: Peers, call: Call, asked: 
     peers.check()
     if server.stored is not None:
         return await _answered_by_replicas(server, server.stored, call, asked)
-    if route.alone is not None and (reasons := route.alone(asked)):
-        listed = "; ".join(reasons)
-        raise Conflict(f"Serve without --workers for this: {listed}.")
     if route.path == "events":
         return Stream(peers.stream(call.encoded()), "text/event-stream")
     if route.path == "journal/wait":
@@ -182,6 +179,9 @@ def perform(server: Controlled, message: bytes) -> "bytes | Awaitable[bytes] | A
         return part(server, message)
     if message.startswith(b'{"adopt"'):
         adopt(server, orjson.loads(message)["adopt"])
+        return b""
+    if message.startswith(b'{"listener"'):
+        server.act_on_listener(orjson.loads(message)["listener"])
         return b""
     if message == TAKE_OVER:
         assert server.peers is not None

@@ -50,7 +50,6 @@ from emulator.scenario.document import Document, inside
 from emulator.scenario.loading import build, parse
 from emulator.scenario.models import RuleModel, Scenario
 from emulator.state.compiled import CompiledScenario, compile_document
-from emulator.state.shared import why_alone
 
 PREFIX = "/__emulator"
 
@@ -109,8 +108,6 @@ class ControlRoute:
     """Merges the results of `do` from all workers, possibly as an awaitable; None: any of them is the answer."""
     in_store: InStore | None = None
     """Adds the counts of a store that all processes share."""
-    alone: Callable[[Asked], list[str]] | None = None
-    """Returns the parts of a request that only a single process can do."""
     pattern: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -163,24 +160,6 @@ def _events(server: Controlled, asked: Asked) -> Stream:
     from emulator.control.events import Events
 
     return Stream(Events(server.namespaces.get(asked.namespace).journal, asked.query).stream(), "text/event-stream")
-
-
-def _alone_scenario(asked: Asked) -> list[str]:
-    return why_alone(_scenario_from(asked).scenario)
-
-
-def _alone_namespace(asked: Asked) -> list[str]:
-    compiled = _script_of(asked)
-    return [] if compiled is None else why_alone(compiled.scenario)
-
-
-def _alone_fault(asked: Asked) -> list[str]:
-    fault = api.fault_with(asked.body.fault, {})
-    return ["a fault that stops listening would stop only one process"] if fault.reaches_beyond_exchange else []
-
-
-def _alone_clock(asked: Asked) -> list[str]:
-    return ["the clock is virtual, and each process would have its own"] if asked.body.mode == "virtual" else []
 
 
 def _openapi(server: Controlled, asked: Asked) -> Any:
@@ -246,7 +225,6 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "rules", "Add a rule that is tried before all others.",
         lambda s, a: api.add_rule(s, a.namespace, a.body), Id, body=RuleModel, status=201,
-        errors=(409,), alone=lambda a: why_alone(Scenario.model_construct(version=1, rules=(a.body,))),
     ),
     ControlRoute(
         "DELETE", "rules", "Remove all added rules.",
@@ -260,7 +238,6 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "PUT", "scenario", "Replace the scenario, with JSON or with text.",
         lambda s, a: api.use_scenario(s, a.namespace, _scenario_from(a)), body=Scenario,
-        errors=(409,), alone=_alone_scenario,
     ),
     ControlRoute(
         "GET", "faults", "The added faults.",
@@ -269,7 +246,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "POST", "faults", "Add a fault.",
         lambda s, a: api.add_fault(s, a.namespace, a.body.fault, a.body.times), Id, body=FaultBody,
-        status=201, errors=(409,), alone=_alone_fault,
+        status=201,
     ),
     ControlRoute("DELETE", "faults", "Remove all faults.", lambda s, a: api.remove_faults(s, a.namespace), Removed),
     ControlRoute(
@@ -303,7 +280,6 @@ ROUTES: tuple[ControlRoute, ...] = (
     ControlRoute(
         "PUT", "clock", "Choose what moves the clock.",
         lambda s, a: api.set_clock(s, a.namespace, a.body.mode), Time, body=ClockBody,
-        errors=(409,), alone=_alone_clock,
     ),
     ControlRoute(
         "POST", "clock/advance", "Advance a virtual or manual clock.",
@@ -316,7 +292,7 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "PUT", "namespaces/{name}", "Create or replace a namespace.", _namespace_from, NamespaceRow, body=NamespaceBody,
-        errors=(409,), alone=_alone_namespace,
+        errors=(409,),
     ),
     ControlRoute(
         "DELETE", "namespaces/{name}", "Remove a namespace.",

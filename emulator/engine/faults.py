@@ -9,7 +9,7 @@ from emulator.engine.stages import POOL, Arrived, Matched, Parsed, RequestContex
 from emulator.errors import shortened
 from emulator.faults import ORDER
 from emulator.faults.base import MAX_LIGHT, FaultContext, HandshakeFault, NotApplicable
-from emulator.faults.selection import ActiveFault, asked_by, from_request
+from emulator.faults.selection import ActiveFault, asked_by, count_together, from_request
 from emulator.matching.rules import Rule
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
@@ -149,6 +149,9 @@ def handshake_fault(host: str, namespace: Namespace, options: Options) -> Handsh
     active = [each for each in active if isinstance(each.fault, HandshakeFault)]
     if not active:
         return None
+    for each in active:
+        if each.source in ("scenario", "server"):
+            count_together(namespace.fault_registry, each)
     identity = seeded.hashed(seeded.mixed_before("handshake", host))
     attempt = namespace.attempt(identity)
     selected = namespace.fault_registry.select(active, namespace.clock.now(), namespace.seed, identity, attempt)
@@ -193,7 +196,7 @@ def _asked_for(context: RequestContext) -> list[ActiveFault]:
             reason = "the server doesn't let requests ask for it that way"
             _note_skipped(f"{shortened(text)} ({source})", reason, context.exchange)
     permitted = [each for each in asked if each[0] in options.request_faults]
-    return from_request(permitted, http_request.headers, sends_key=bool(http_request.key), is_worker=options.worker > 0)
+    return from_request(permitted, http_request.headers, sends_key=bool(http_request.key))
 
 
 def _note_skipped(fault: str, reason: str, exchange: Exchange) -> None:

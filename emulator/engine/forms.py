@@ -1,13 +1,12 @@
-"""Requests of a known form: in most of them only the words are new.
+"""Requests of a known form: most requests differ from earlier ones only in their texts.
 
-A client sends the same head and the same members again and again, and says something else each time. What a provider
-makes of such a request (its checks, the model, the parameters) depends on everything but the words, as long as these
-are plain texts. So it is remembered, and the next request of the form brings only its messages. Where even these are
-the same but for the last one, the bytes around its words are a mould: a request that fits it need not be read at all.
-Where a rule has one answer in final words, all requests of a form get the same one, but for ids, moments and the tokens
-of their prompts.
+A client sends the same head and the same members again and again, with other texts. What a provider makes of such a
+request (checks, model, parameters) depends on everything but the texts, as long as these are plain. So it is cached,
+and the next request of the form contributes only its messages. If only the last of these is new, the bytes around its
+text are a mold: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form
+get the same one, except for ids, times and the tokens of their prompts.
 
-Whatever is not plain, not small, not accepted or not from a known head goes the whole way each time.
+Everything that is not plain, not small, not accepted or not from a known head is processed completely each time.
 """
 
 import secrets
@@ -28,16 +27,16 @@ from emulator.providers.base import Operation
 from emulator.reply import CacheUse, Reply, ReplyTemplate
 from emulator.request import HttpRequest, ModelRequest
 from emulator.state.blanks import CREATED, ID, PROMPT, REQUEST_ID, blanked, holds_stand_in, is_small
-from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mould
+from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mold
 from emulator.state.response_cache import MAX_REQUEST_BYTES, ResponseCache
 from emulator.wire import PlannedBody
 
-MAX_MOULDS = 8
-"""The most moulds for one head."""
+MAX_MOLDS = 8
+"""The most molds for one head."""
 WORDS = f"words {secrets.token_hex(16)}"
 """The stand-in for the last text of a request. It is random, so no request can contain it."""
 ENTRY = 1024
-"""The size of a form or a mould without its texts."""
+"""The size of a form or a mold without its texts."""
 
 
 class Known(NamedTuple):
@@ -50,7 +49,7 @@ class Known(NamedTuple):
 
 
 def read(context: RequestContext, operation: Operation, key: str) -> tuple[ModelRequest, Form | None]:
-    """What a request says, and its form if that is known or worth knowing. Raises ProviderError."""
+    """Returns the parsed request, and its form if that is known or worth caching. Raises ProviderError."""
     http_request, dialect = context.http_request, context.dialect
     if http_request.head is None or dialect.weighs_words or len(http_request.body) > MAX_REQUEST_BYTES:
         return dialect.parse(http_request, key), None
@@ -60,7 +59,7 @@ def read(context: RequestContext, operation: Operation, key: str) -> tuple[Model
     forms, place = context.namespace.response_cache.forms, (http_request.head, text)
     form: Form | None = forms.get(place)
     if form is not None and form.spoken is dialect:
-        _learn_mould(form, http_request, plain, context.namespace.response_cache)
+        _learn_mold(form, http_request, plain, context.namespace.response_cache)
         return _request_of(form, http_request, plain, native), form
     request = dialect.parse(http_request, key)
     form = _form_of(request, operation, context)
@@ -69,14 +68,14 @@ def read(context: RequestContext, operation: Operation, key: str) -> tuple[Model
 
 
 def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
-    """Returns a request that fits a mould, if its tokens can be counted quickly."""
-    for mould in cache.moulds.get(http_request.head) or ():
-        words = mould.words_of(http_request.body)
+    """Returns a request that fits a mold, if its tokens can be counted quickly."""
+    for mold in cache.molds.get(http_request.head) or ():
+        words = mold.words_of(http_request.body)
         if words is not None:
-            form = mould.form
+            form = mold.form
             form.patience = PATIENCE
-            count = _count_of([mould.lead + words + mould.tail], form)
-            return None if count is None else Known(form, mould.filled(http_request, words), mould.tokens + count)
+            count = _count_of([mold.lead + words + mold.tail], form)
+            return None if count is None else Known(form, mold.filled(http_request, words), mold.tokens + count)
     return None
 
 
@@ -86,7 +85,7 @@ def _taken_apart(http_request: HttpRequest, context: RequestContext) -> tuple[An
         native = orjson.loads(http_request.body)
         plain = context.dialect.plain(native)
         return native, plain, b"" if plain is None else orjson.dumps(plain.form)
-    except (orjson.JSONDecodeError, TypeError):  # no JSON, or nested deeper than orjson writes it
+    except (orjson.JSONDecodeError, TypeError):  # not JSON, or nested too deeply for orjson to write it
         return None, None, b""
 
 
@@ -130,8 +129,8 @@ def _count_of(texts: list[str], form: Form) -> int | None:
         return sum([tokens.count(text) for text in texts]) if tokens.is_quick(texts) else None
 
 
-def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
-    """Makes a mould of a body, unless earlier ones were not used."""
+def _learn_mold(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
+    """Makes a mold of a body, unless earlier ones were not used."""
     body, words = http_request.body, orjson.dumps(plain.messages[-1].content)
     if not form.patience or body.count(words) != 1:
         return
@@ -150,14 +149,14 @@ def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: Res
     if rest is None or len(places) != 1 or texts[places[0]].count(WORDS) != 1:
         return
     lead, _, tail = texts[places[0]].partition(WORDS)
-    mould = Mould(form, before, after, plain.messages[:-1], fixed + rest, lead, tail)
-    moulds = (mould, *(cache.moulds.get(http_request.head) or ()))[:MAX_MOULDS]
-    size = sum([ENTRY + len(each.before) + len(each.after) for each in moulds])
-    cache.moulds.keep(http_request.head, moulds, size)
+    mold = Mold(form, before, after, plain.messages[:-1], fixed + rest, lead, tail)
+    molds = (mold, *(cache.molds.get(http_request.head) or ()))[:MAX_MOLDS]
+    size = sum([ENTRY + len(each.before) + len(each.after) for each in molds])
+    cache.molds.keep(http_request.head, molds, size)
 
 
 def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> CachedAnswer | None:
-    """The answer that the same rule gave to the same form before."""
+    """Returns the cached answer of the same rule to the same form."""
     form, match = admitted.form, admitted.match
     if form is None or match is None or struck.faults or admitted.lease is not None:
         return None
@@ -171,7 +170,7 @@ def answer_of(form: Form, answer: Any, use: CacheUse, cache: ResponseCache) -> C
 
 
 def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> PlannedBody:
-    """That answer with this request's own id, moment and prompt."""
+    """Returns that answer with this request's own id, time and prompt tokens."""
     context, exchange, request = admitted.context, admitted.context.exchange, admitted.request
     exchange.outcome, exchange.status = "reply", known.blank.planned.status
     exchange.usage = usage = known.usage_of(prompt.total)
@@ -190,7 +189,7 @@ def remember_answer(
     admitted: Admitted,
     struck: StruckFaults,
 ) -> None:
-    """Keep the answer of a rule to a form, if only its id, moment and prompt would be new the next time."""
+    """Caches the answer of a rule to a form, if only its id, time and prompt tokens would differ the next time."""
     if not _is_final(replies, admitted, struck) or holds_stand_in(planned) or not is_small(planned):
         return
     context, request, form, match = admitted.context, admitted.request, admitted.form, admitted.match
@@ -213,13 +212,13 @@ def remember_answer(
     item_ids = dialect.item_ids(own_id, choices) if choices else ()
     values = blank.values(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
     if blank.filled(values) == planned and b"".join(blank.pieces(values)) == planned.body():
-        # else something in it is made of the prompt's tokens in a way of its own
+        # otherwise, it depends on the prompt's tokens in another way
         known = CachedAnswer(match.answer, blank, completion.usage, choices)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known, ENTRY + 2 * blank.size)
 
 
 def _is_final(replies: list[Reply], admitted: Admitted, struck: StruckFaults) -> bool:
-    """Whether every request of the form gets these words from the rule, and nothing is made for one of them alone."""
+    """Whether the rule gives every request of the form this text, and nothing is generated for a single request."""
     form, match, context = admitted.form, admitted.match, admitted.context
     if form is None or match is None or struck.faults or admitted.lease is not None or context.exchange.notes:
         return False

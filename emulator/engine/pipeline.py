@@ -16,7 +16,7 @@ from emulator.engine.limits import count, with_limits
 from emulator.engine.options import Options
 from emulator.engine.rendering import cache_use, listing, pace_of, paced, rendered
 from emulator.engine.short_way import recall
-from emulator.engine.stages import Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
+from emulator.engine.stages import POOL, Admitted, Arrived, Matched, Parsed, PlannedResponse, RequestContext, Routed
 from emulator.engine.writing import count_prompt, vocabulary_of, write_replies
 from emulator.errors import StoreGone, UsageError
 from emulator.faults.selection import KEY as FAULT_KEY
@@ -52,6 +52,9 @@ async def answer(
             return known.response()
     cached = before.cached
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
+    provider = namespace.compiled.providers[http_request.provider]
+    if not provider.spoken.made and provider.spoken.loads(""):  # while streams go on
+        await POOL.run(provider.speaking, "")
     context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
         if cached is None:
@@ -73,7 +76,7 @@ async def _way(arrived: Arrived) -> PlannedResponse:
     struck: StruckFaults | None = None
     try:
         try:
-            stage = routed = route(arrived)
+            stage = routed = await route(arrived)
             key = authenticate(routed)
             shared = shares_stored(routed)
             if shared is not None:
@@ -145,12 +148,14 @@ def store_for_early(stage: Arrived) -> Store | None:
     return store if counts or not context.is_stateless else None
 
 
-def route(arrived: Arrived) -> Routed:
-    """Finds the operation. Raises ProviderError."""
+async def route(arrived: Arrived) -> Routed:
+    """Finds the operation, and loads its dialect on first use. Raises ProviderError."""
     context = arrived.context
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
     spoken = provider.dialect_of(operation, http_request)
+    if spoken not in provider.spoken.made and provider.spoken.loads(spoken):
+        await POOL.run(provider.speaking, spoken)
     dialect = provider.speaking(spoken)
     kept = context.namespace.stored_for_one() if dialect.has_stored else context.namespace.stored
     return Routed(context.routed(http_request.routed(operation.name, spoken, parameters, kept), dialect), operation)

@@ -108,9 +108,6 @@ class Fault(BaseModel):
     """What it does on the wire, in one sentence."""
     tests: ClassVar[str]
     """What it tests in a client, in one sentence."""
-    reaches_beyond_exchange: ClassVar[bool] = False
-    """Whether it also affects the connections of other clients."""
-
     kind: str
     probability: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The share of requests that it applies to (seeded random, independent of other faults)."""
@@ -148,8 +145,6 @@ class Fault(BaseModel):
 
 class ListenerFault(Fault):
     """A fault of the listening socket, which affects every client. Requests may ask for it only within limits."""
-
-    reaches_beyond_exchange: ClassVar[bool] = True
 
     seconds: Delay = 1.0
     """Duration in seconds."""

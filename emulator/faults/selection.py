@@ -24,6 +24,8 @@ MAX_LENGTH = 8192
 """Maximum length of one requested fault."""
 MAX_SECONDS_BEYOND = 60.0
 """Maximum seconds of a requested fault that affects other clients."""
+LASTING = ("live-", "queue-", "server ")
+"""The prefix of the ids of faults that don't come from the scenario: their counters outlive it."""
 MAX_COUNTERS = 10_000
 """Maximum number of faults with counters; the oldest is dropped first."""
 
@@ -71,6 +73,8 @@ class FaultRegistry:
     """Counts live faults over several processes; None if there is only this one."""
     keys: dict[str, int] = field(default_factory=dict)
     """The key of each of these faults there."""
+    standing: dict[str, int] = field(default_factory=dict)
+    """The same for faults of the scenario and the server."""
     last_id: int = 0
     """The number in the last id."""
 
@@ -103,6 +107,12 @@ class FaultRegistry:
         """Adds the faults that another process has, with the same ids."""
         self.live, self.keys, self.last_id = dict(live), dict(keys), last_id
 
+    def forget_scenario(self) -> None:
+        """Drops the counters of the scenario's faults, since another scenario's start at zero."""
+        self.counters = {id: counter for id, counter in self.counters.items() if id.startswith(LASTING)}
+        for id in [id for id in self.standing if not id.startswith(LASTING)]:
+            self._release(id)
+
     def remove(self, id: str) -> bool:
         """Removes a live or queued fault; returns whether there was one."""
         self.counters.pop(id, None)
@@ -119,7 +129,7 @@ class FaultRegistry:
         self._spent[id] = None
 
     def _release(self, id: str) -> None:
-        key = self.keys.pop(id, None)
+        key = self.keys.pop(id, None) or self.standing.pop(id, None)
         if key is not None and self.claims is not None:
             self.claims.release(key)
 
@@ -136,15 +146,16 @@ class FaultRegistry:
 
     def clear(self) -> None:
         """Removes all live and queued faults, and clears all counters."""
-        for id in tuple(self.keys):
+        for id in (*self.keys, *self.standing):
             self._release(id)
         self.live.clear()
         self.queue.clear()
         self.counters.clear()
 
     def armed(self, *, of_handshake: bool | None = None) -> Iterator[ActiveFault]:
-        """The next one-shot fault, then the live ones. of_handshake: only those that break TLS handshakes, or only the
-        others."""
+        """Yields the next one-shot fault, then the live ones. `of_handshake`: only those that break TLS handshakes, or
+        only the others.
+        """
 
         def is_wanted(fault: Fault) -> bool:
             return of_handshake is None or isinstance(fault, HandshakeFault) is of_handshake
@@ -160,7 +171,8 @@ class FaultRegistry:
         assert self.claims is not None
         fault = each.fault
         may = hits(each, seed, identity, attempt)
-        strikes = self.claims.claim(self.keys[each.id], fault.skip, fault.times, hits=may)
+        key = self.keys.get(each.id) or self.standing[each.id]
+        strikes = self.claims.claim(key, fault.skip, fault.times, hits=may)
         if strikes is None:  # another process has used it up
             self.spend(each.id)
         return bool(strikes)
@@ -184,7 +196,7 @@ class FaultRegistry:
                 continue
             counter = self._counter(each.id)
             counter.seen += 1
-            if each.id in self.keys:
+            if each.id in self.keys or each.id in self.standing:
                 if self._claimed(each, seed, identity, attempt):
                     counter.struck += 1
                     struck.append(each)
@@ -198,6 +210,15 @@ class FaultRegistry:
                 self.spend(each.id)
             struck.append(each)
         return struck
+
+
+def count_together(registry: FaultRegistry, each: ActiveFault) -> None:
+    """Makes all processes count a fault of the scenario or the server together. They all derive the same key."""
+    fault = each.fault
+    if registry.claims is not None and each.id not in registry.standing and (fault.times is not None or fault.skip):
+        key = int.from_bytes(seeded.digest("fault", each.id, repr(fault))[:7])
+        registry.standing[each.id] = key
+        registry.claims.open(key)
 
 
 def is_in_window(fault: Fault, since: float) -> bool:
@@ -225,11 +246,9 @@ def asked_by(headers: Mapping[str, str], key: str | None, urls: tuple[str, ...])
 
 
 def from_request(
-    asked: Sequence[tuple[Source, str]], headers: Mapping[str, str], *, sends_key: bool, is_worker: bool
+    asked: Sequence[tuple[Source, str]], headers: Mapping[str, str], *, sends_key: bool
 ) -> list[ActiveFault]:
-    """The faults that a request asks for. Raises UsageError for an unknown or disallowed one.
-
-    is_worker: whether other processes also answer requests on this port, with listening sockets of their own."""
+    """The faults that a request asks for. Raises UsageError for an unknown or disallowed one."""
     if len(asked) > MAX_PER_REQUEST:
         raise UsageError(f"A request may ask for at most {MAX_PER_REQUEST} faults, not {len(asked)}.")
     found = []
@@ -239,11 +258,6 @@ def from_request(
         fault = fault_of(text)
         if isinstance(fault, ListenerFault):
             _check_reach(fault, headers, sends_key=sends_key)
-        if is_worker and fault.reaches_beyond_exchange:
-            raise UsageError(
-                f"The fault '{fault.kind}' needs a single process: it would close only one of the listening sockets. "
-                "Serve without --workers."
-            )
         found.append(ActiveFault(f"{source} {text}", fault, source))
     return found
 

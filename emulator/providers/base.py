@@ -115,7 +115,7 @@ def per_million(
 ) -> Price:
     """Returns a price from USD per million tokens, the unit in which providers state it."""
     million = Decimal(1_000_000)
-    return Price.model_construct(  # our own numbers need no check, nor what it takes to check
+    return Price.model_construct(  # unvalidated: the numbers are ours, and loading the validator takes time
         prompt=Decimal(prompt) / million,
         completion=Decimal(completion) / million,
         cached=Decimal(cached) / million,
@@ -237,7 +237,7 @@ class Provider(Generic[SettingsT_co]):
 
     def __init__(self, settings: SettingsT_co | None = None) -> None:
         self.settings = settings if settings is not None else cast(SettingsT_co, self.Settings())
-        self.spoken: Mapping[str, Dialect] = Spoken(self, self.dialects)
+        self.spoken = Spoken(self, self.dialects)
 
     def served_names(self) -> Sequence[str] | None:
         """Returns the names of the models that these settings allow; None: any."""
@@ -250,8 +250,7 @@ class Provider(Generic[SettingsT_co]):
 
     def speaking(self, dialect: str) -> Dialect:
         """Returns this provider's version of a dialect; for an unknown name, its own."""
-        spoken = self.spoken
-        return spoken[dialect if dialect in spoken else next(iter(spoken))]
+        return self.spoken.made.get(dialect) or self.spoken.known(dialect)
 
     @classmethod
     def sdk_base_path(cls) -> str | None:

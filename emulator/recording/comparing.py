@@ -116,23 +116,28 @@ def _rows(old: Recorded, new: Recorded, drifts: Sequence[Drift]) -> list[Row]:
 
 
 def as_text(result: Comparison, *, is_colored: bool = False) -> str:
-    """Returns a paragraph for each answer that differs, the worst first, and a summary line. Equal differences in
-    several kinds of events are combined into one line.
-    """
-    titles: dict[str, dict[Row, list[str]]] = {}
+    """Returns a paragraph for each answer that differs, the worst first, and a summary line."""
+    titles: dict[str, list[Row]] = {}
     for row in result.rows:
-        same = replace(row, drift=replace(row.drift, where=""))
-        titles.setdefault(row.name, {}).setdefault(same, []).append(row.drift.where)
-    lines: list[str] = []
-    for name, rows in titles.items():
-        lines.append(_painted(BOLD, name, is_colored))
-        for row, places in rows.items():
-            drift = replace(row.drift, where=_listed(places))
-            mark = f" {_painted(DIM, f'[{row.mark}]', is_colored)}" if row.mark else ""
-            level, _, rest = str(drift).partition(":")
-            lines.append(f"  {_painted(COLORS[drift.level], level, is_colored)}:{rest}{mark}")
-        lines.append("")
-    return "\n".join([*lines, summed_up(result)])
+        titles.setdefault(row.name, []).append(row)
+    paragraphs = [
+        "\n".join([_painted(BOLD, name, is_colored), *as_lines(rows, is_colored=is_colored)])
+        for name, rows in titles.items()
+    ]
+    return "\n\n".join([*paragraphs, summed_up(result)])
+
+
+def as_lines(rows: Sequence[Row], *, is_colored: bool = False) -> list[str]:
+    """Returns a line for each difference of an answer. Equal ones in several kinds of events are combined."""
+    places: dict[Row, list[str]] = {}
+    for row in rows:
+        places.setdefault(replace(row, drift=replace(row.drift, where="")), []).append(row.drift.where)
+    lines = []
+    for row, kinds in places.items():
+        mark = f" {_painted(DIM, f'[{row.mark}]', is_colored)}" if row.mark else ""
+        level, _, rest = str(replace(row.drift, where=_listed(kinds))).partition(":")
+        lines.append(f"  {_painted(COLORS[row.drift.level], level, is_colored)}:{rest}{mark}")
+    return lines
 
 
 def _listed(places: Sequence[str]) -> str:

@@ -96,6 +96,8 @@ class App:
         """Its part of the store that the replicas share."""
         self.redis: RedisConnection | None = None
         """The connection to the store that this server shares with others."""
+        self.act_on_listener: Callable[[Mapping[str, Any]], None] = lambda _: None
+        """Changes the listening sockets as another worker was asked to."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()

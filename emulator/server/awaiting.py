@@ -1,6 +1,7 @@
-"""A request of the short-cut that waits for the store: it is answered as soon as the reply is there, without a task.
+"""A request of the fast path that waits for the store: it is answered as soon as the reply arrives, without a task.
 
-Whatever else happens on the connection meanwhile, a task of the application takes over, as for every other request."""
+If anything else happens on the connection in the meantime, a task of the application takes over, as for other
+requests."""
 
 from asyncio import Future
 from collections.abc import Callable, Coroutine
@@ -12,11 +13,11 @@ from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
 
 Result = PlannedResponse | tuple[Recollection, Exchange]
-"""What to send; a cached answer need not be spelled out."""
+"""What to send; a cached answer may be sent as text."""
 
 
 class Awaiting:
-    """It begins with the first future that the engine waits for; whatever it waits for later is left to the task."""
+    """Starts with the first future that the engine waits for; later ones are left to the task."""
 
     __slots__ = ("_app", "_coroutine", "_finish", "_future", "_hand_on")
 
@@ -28,13 +29,13 @@ class Awaiting:
         finish: Callable[[Result], None],
         hand_on: Callable[[Coroutine[Any, Any, Result], Any], None],
     ) -> None:
-        """`finish` sends the result; `hand_on` gives the rest of the coroutine to a task."""
+        """`finish` sends the result; `hand_on` passes the rest of the coroutine to a task."""
         self._app = app
         self._coroutine: Coroutine[Any, Any, Result] | None = coroutine
         self._future = future
         self._finish = finish
         self._hand_on = hand_on
-        future._asyncio_future_blocking = False  # as a task does it with what it waits for
+        future._asyncio_future_blocking = False  # as a task does with its futures
         future.add_done_callback(self._go_on)
         began(app)
 

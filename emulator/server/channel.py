@@ -42,7 +42,7 @@ class Channel(asyncio.Protocol):
         self.index = member.index
         self.workers = member.workers
         self._sock = member.sock
-        self._talk = Conversation(self._send)
+        self._talk = Conversation(self.send)
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._stored: dict[int, asyncio.Future[bytes]] = {}
@@ -86,7 +86,7 @@ class Channel(asyncio.Protocol):
 
     async def _ask(self, message: bytes, to: int) -> list[bytes]:
         with self._talk.asking() as question:
-            self._send(CALL, to, question.call, message)
+            self.send(CALL, to, question.call, message)
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await question.done
@@ -110,7 +110,7 @@ class Channel(asyncio.Protocol):
 
         self._stored[call] = reply
         reply.add_done_callback(over)
-        self._send(STORE, ALL, call, message)
+        self.send(STORE, ALL, call, message)
         return reply
 
     def stream(self, message: bytes) -> AsyncIterator[bytes]:
@@ -134,7 +134,8 @@ class Channel(asyncio.Protocol):
         if not self._is_closing:  # the parent has dropped this worker, or is gone
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _send(self, kind: int, to: int, call: int, payload: bytes = b"") -> None:
+    def send(self, kind: int, to: int, call: int, payload: bytes = b"") -> None:
+        """Sends a frame; to call all workers without waiting for answers, `call` is 0."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(Frame(kind, to, self.index, call, 0, payload).encoded())
 

@@ -1,12 +1,12 @@
-"""A short-cut for requests whose head came before: they need not be parsed again.
+"""The fast path for requests whose head is known: they are not parsed again.
 
-A client says the same head with every request of a kind, but for the length of the body. So the bytes of a head are
-remembered with what uvicorn and the application made of them, and a request that begins with them and has come whole
-goes straight to the engine. Many clients send head and body one after the other: then the head waits for its body. An
-answer that needs no waiting, neither for work in a thread nor for its pace, is sent on the spot; for every other one, a
-task of the application goes on where the engine has come to.
+A client sends the same head with every request of a kind, except for the length of the body. So the bytes of a head are
+cached with what uvicorn and the application made of them, and a complete request that begins with them goes straight to
+the engine. Many clients send head and body separately; then the head waits for its body. An answer that needs no
+waiting, neither for work in a thread nor for its pace, is sent immediately; for every other one, a task of the
+application continues where the engine has stopped.
 
-Everything unusual goes the long way: a new head, a request in more than two packets or with others behind it, an answer
+Everything unusual is parsed normally: a new head, a request in more than two packets or followed by others, an answer
 that is still being sent, a client that expects a `100 Continue`, an upgrade, a page of another origin.
 """
 
@@ -40,26 +40,28 @@ logger = logging.getLogger("emulator")
 MAX_HEADS = 256
 MAX_HEAD_LENGTH = 4096
 MAX_LENGTHS = 64
-"""The most lengths of bodies that are remembered for one head."""
+"""The most body lengths that are cached for one head."""
 MAX_HELD = 65536
-"""The most bytes of a body that its head waits for."""
+"""The most bytes of a body for which its head waits."""
 MAX_DIGITS = 9
 """The most digits of a length."""
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH = b"ength: "
-"""The end of the name of the header that tells the length of the body, however it is capitalized."""
+"""The end of the name of the Content-Length header, in any capitalization."""
 OF_THE_CONNECTION = ("client", "server", "scheme", "state")
-"""What a scope says that is not in the head."""
+"""The parts of a scope that are not in the head."""
 TESTED = "0.54."
-"""The uvicorn whose protocol this was made for."""
+"""The version of uvicorn for whose protocol this was written."""
 
 
 def fast_path_for(app: App, protocol_class: type[Any]) -> "FastPath | None":
-    """The short-cut, where the server's protocol allows one; with another uvicorn it stays off, and says so."""
+    """Returns the fast path, if the server's protocol allows one. With another version of uvicorn, it stays off,
+    with a log message.
+    """
     if not protocol_class.keeps_no_state:
         return None  # h11 must see every byte
     if not uvicorn_adapter.version().startswith(TESTED):
-        words = "The short-cut for known requests is off: it was made for uvicorn %sx, this is %s."
+        words = "The fast path for known requests is off: it was made for uvicorn %sx, this is %s."
         logger.warning(words, TESTED, uvicorn_adapter.version())
         return None
     return FastPath(app)
@@ -67,10 +69,10 @@ def fast_path_for(app: App, protocol_class: type[Any]) -> "FastPath | None":
 
 @dataclass(slots=True)
 class Known:
-    """What was made of a head."""
+    """The parsed form of a head."""
 
     scope: Scope
-    """As it was with the length with which the head came first."""
+    """The head with the body length of its first request."""
     request_head: RequestHead
     before: bytes
     after: bytes
@@ -78,11 +80,11 @@ class Known:
     compiled: CompiledScenario
     """The default namespace's scenario at that time, which may decide where the key is."""
     lengths: dict[bytes, RequestHead] = field(default_factory=dict)
-    """The same with other lengths."""
+    """The head with other body lengths."""
 
     def of_length(self, length: bytes, namespace: Namespace) -> RequestHead:
-        """The head of a request whose body has this length."""
-        if self.request_head.compiled is not namespace.compiled:  # its provider may look for the key elsewhere
+        """Returns the head of a request whose body has this length."""
+        if self.request_head.compiled is not namespace.compiled:  # its provider may take the key from elsewhere
             self.request_head = self.request_head.within(namespace).routed()
             self.lengths.clear()
         found = self.lengths.get(length)
@@ -94,8 +96,9 @@ class Known:
 
 
 def taken_apart(data: bytes) -> tuple[bytes, bytes, int]:
-    """What a request begins with: the head without the length of the body, that length, and where the body begins.
-    Empty and 0 when the head isn't whole or tells no length."""
+    """Splits the beginning of a request: the head without the body's length, that length, and where the body begins.
+    Empty and 0 if the head is incomplete or has no length.
+    """
     end = data.find(END_OF_HEAD, 0, MAX_HEAD_LENGTH) + len(END_OF_HEAD)
     start = data.find(LENGTH, 0, end) + len(LENGTH)
     if end < len(END_OF_HEAD) or start < len(LENGTH):
@@ -110,14 +113,15 @@ def taken_apart(data: bytes) -> tuple[bytes, bytes, int]:
 
 
 class FastPath:
-    """The heads of late, for all connections of one server."""
+    """The recent heads, for all connections of one server."""
 
     def __init__(self, app: App) -> None:
         self._app = app
         self._heads: dict[bytes, Known] = {}
 
     def learn(self, data: bytes, scope: Scope) -> None:
-        """Remember the head of a request that came alone, the head in one packet, and keeps its connection open."""
+        """Caches the head of a request that arrived alone, with its head in one packet, and keeps its
+        connection open."""
         if self._app.is_recording:
             return
         head, length, end = taken_apart(data)
@@ -143,7 +147,7 @@ class FastPath:
             self._heads[head] = Known(shared, request_head, head[:start], head[start:], compiled)
 
     def awaits(self, protocol: Any, data: bytes) -> bool:
-        """Whether this is a known head whose body is still to come."""
+        """Whether this is a known head whose body has not arrived yet."""
         known, length, end = self._known(protocol.handle, data)
         return known is not None and len(data) - end < int(length) <= MAX_HELD and not self._app.is_recording
 
@@ -162,13 +166,13 @@ class FastPath:
         return handle.known, length, end
 
     def take(self, protocol: Any, data: bytes) -> bool:
-        """Answer what came or let the application do it; False when it has to be parsed."""
+        """Answers a request or lets the application do so. Returns False if it must be parsed."""
         handle, app = protocol.handle, self._app
         known, length, end = self._known(handle, data)
         if known is None or app.is_recording:
             return False
         namespaces = app.namespaces
-        if namespaces.default.compiled is not known.compiled:  # a provider may now look for the key elsewhere
+        if namespaces.default.compiled is not known.compiled:  # a provider may now take the key from elsewhere
             self._heads.clear()
             handle.known = None
             return False
@@ -209,7 +213,7 @@ class FastPath:
         return True
 
     def send(self, plan: PlannedResponse, protocol: Any, namespace: Namespace, start: float) -> bool:
-        """Whether the whole answer could be sent at once."""
+        """Whether the whole answer could be sent immediately."""
         playback = _sent(plan, start, namespace.clock, protocol.handle)
         if playback is None:
             return False
@@ -222,7 +226,7 @@ class FastPath:
     def recollect(
         self, recollection: Recollection, exchange: Exchange, protocol: Any, namespace: Namespace, start: float
     ) -> None:
-        """Send a cached answer."""
+        """Sends a cached answer."""
         handle = protocol.handle
         exchange.playback = send_recollection(recollection, start, namespace.clock, handle)
         came_on(exchange, handle.record)
@@ -243,7 +247,7 @@ class _Begun:
     start: float
 
     def finish(self, result: Result) -> None:
-        """Send the answer, on the spot if that can be."""
+        """Sends the answer, immediately if possible."""
         protocol, path = self.protocol, self.path
         protocol.awaiting = None
         handle = protocol.handle
@@ -258,7 +262,7 @@ class _Begun:
             self._begin(result)
 
     def hand_on(self, coroutine: Coroutine[Any, Any, Result], awaited: Any) -> None:
-        """Let a task of the application do the rest."""
+        """Lets a task of the application do the rest."""
         self.protocol.awaiting = None
         self._begin(_planned(_rest(coroutine, awaited)))
 
@@ -268,7 +272,7 @@ class _Begun:
 
 
 def spelled_out(recollection: Recollection, exchange: Exchange) -> PlannedResponse:
-    """A cached answer for those who send it step by step."""
+    """Returns a cached answer to send step by step."""
     return PlannedResponse(recollection.planned(), exchange)
 
 
@@ -280,12 +284,12 @@ async def _planned(rest: Awaitable[Result]) -> PlannedResponse:
 def _sent(plan: PlannedResponse, start: float, clock: Clock, handle: ConnectionHandle) -> Playback | None:
     try:
         return send_in_one(plan.answer, start, clock, handle)
-    except ValueError:  # a header that HTTP cannot carry, as a provider from elsewhere may write it
-        return None  # the task will fail in the same way, and is answered for
+    except ValueError:  # a header that is invalid in HTTP, perhaps from a plugin's provider
+        return None  # the task will fail in the same way, and be answered
 
 
 def started(coroutine: Coroutine[Any, Any, Value]) -> Value | Awaitable[Value]:
-    """Run a coroutine here and now: its result, or the rest of it when it has to wait."""
+    """Runs a coroutine immediately. Returns its result, or the rest of it if it must wait."""
     try:
         awaited = coroutine.send(None)
     except StopIteration as stop:
@@ -296,7 +300,7 @@ def started(coroutine: Coroutine[Any, Any, Value]) -> Value | Awaitable[Value]:
 
 @coroutine
 def _rest(coroutine: Coroutine[Any, Any, Value], awaited: Any) -> Generator[Any, Any, Value]:
-    """What is left of a coroutine that waits for something: to be awaited in a task."""
+    """The rest of a waiting coroutine, to be awaited in a task."""
     while True:
         try:
             sent = yield awaited

@@ -14,6 +14,7 @@ from emulator.engine.recorded import exact_steps, runs_of, used_in
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Operation
 from emulator.recording.capture import captured, cleaned
+from emulator.recording.comparing import Row, as_lines
 from emulator.recording.drift import drifts_in
 from emulator.recording.folder import Recordings
 from emulator.recording.following import Followed, followed
@@ -160,15 +161,17 @@ class Keeper:
         """Whether its shape differs from the recorded one. New answers count as different."""
         question = self.recordings.questions.get(asked.digest)
         wires = question.wires if question is not None else []
-        if asked.number > len(wires):
+        if question is None or asked.number > len(wires):
             return True
         try:
             drifts = drifts_in(read(wires[asked.number - 1]), wire)
         except (OSError, WireFileError):
             return True
-        for drift in drifts:
-            self.say(f"{asked}: {drift}")
         if drifts:
+            name = question.rule.get("name", asked)
+            title = f"{name}, answer {asked.number}," if asked.number > 1 else name
+            lines = as_lines([Row(drift) for drift in drifts])
+            self.say("\n".join([f"{title} has another shape than the recorded one:", *lines]))
             self.counts.drifted += 1
         return bool(drifts)
 

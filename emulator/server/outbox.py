@@ -34,6 +34,8 @@ SHARE, SHARE_OF_MANY = 31.0, 3.0
 MANY = 5000
 MIN_REST, MAX_REST = 0.02, 2.0
 """The minimum of that rest, since each batch is a message to the store and to every replica; and the maximum."""
+MAX_CREDIT = 5.0
+"""The most seconds of rest that an idle outbox saves up, so that a few exchanges are written immediately."""
 LARGE = 32 * 1024
 """Exchanges of at least this many bytes are serialized on a thread."""
 RETRY = 0.1
@@ -136,14 +138,16 @@ class Outbox:
                 self._waiting = []
 
     async def _write_down(self) -> None:
-        lost = 0
+        lost, owed, ended = 0, 0.0, self._clock.now()
         while True:
             await self._wake.wait()
             self._wake.clear()
             waiting, self._waiting = self._waiting, []
             started = self._clock.now()
             written, count = await self._take()
-            busy = self._clock.now() - started
+            share = SHARE if self._put - self._done < MANY else SHARE_OF_MANY
+            owed = max(owed - (started - ended), -MAX_CREDIT) + (self._clock.now() - started) * share
+            ended = self._clock.now()
             await self._commit(written, waiting)
             if self.lost > lost:
                 logger.error("%d exchanges are missing in the journals: the store was gone.", self.lost - lost)
@@ -160,7 +164,7 @@ class Outbox:
                 self._wake.set()
             if not self._waiting:
                 self._hurry.clear()
-                await self._rest(busy * (SHARE if self._put - self._done < MANY else SHARE_OF_MANY))
+                await self._rest(owed)
 
     async def _rest(self, seconds: float) -> None:
         try:

@@ -43,24 +43,24 @@ BODILESS = (204, 304)
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 """What ends a body of one chunk."""
 MAX_WRITE = 65536
-"""What is due at once is sent at once, but in writes of at most this size, so that a slow reader is noticed."""
+"""Everything that is due is sent immediately, but in writes of at most this size, so that a slow reader is noticed."""
 
 
 class Watcher(Protocol):
-    """What sees how far an answer has come."""
+    """Observes the progress of an answer."""
 
     underway: Playback | None
 
 
 class Players:
-    """The answers being played now, so that a shutdown can end them."""
+    """The answers that are being played, so that a shutdown can end them."""
 
     def __init__(self) -> None:
         self.active: set[_Player] = set()
         self.draining = False
 
     def drain(self, grace: float) -> None:
-        """The server ends: what cannot be over within so many seconds is reset now."""
+        """Stops, at the server's end: resets every answer that can't end within `grace` seconds."""
         self.draining = True
         for player in tuple(self.active):
             if not player.can_end_within(grace):
@@ -76,17 +76,18 @@ async def play(
     players: Players,
     watcher: Watcher | None = None,
 ) -> Playback:
-    """Send an answer whose moments count from `start` on the clock. Returns when its last byte is handed to the
-    socket, the client has gone, or the server shuts down; never raises for what a client does.
+    """Sends an answer whose times are relative to `start` on the clock.
 
-    `scope` and `send` are uvicorn's own: no middleware may stand between. `watcher` sees how far it has come."""
+    Returns when its last byte has been passed to the socket, the client is gone, or the server shuts down. Clients
+    can't cause exceptions. `scope` and `send` are uvicorn's own, without middleware in between. `watcher` observes the
+    progress."""
     cycle: Cycle = send.__self__  # type: ignore[attr-defined]
     handle = cast(ConnectionHandle, scope["state"][HANDLE])
     if players.draining:
         cycle.keep_alive = False
     playback = await _play(answer, start, clock, cycle, handle, players, watcher)
     if handle.was_cut and playback.ended == "client_closed":
-        playback.ended = "shutdown"  # it was not the client who closed
+        playback.ended = "shutdown"  # the client did not close the connection
     return playback
 
 
@@ -113,7 +114,7 @@ async def _play(
         watcher.underway = player.playback
     await player.play(players)
     if handle.is_lost:
-        cycle.disconnected = True  # uvicorn sees to it for the last of pipelined requests only
+        cycle.disconnected = True  # uvicorn does this only for the last of pipelined requests
         return player.playback
     is_last = player.end()
     if handle.protocol.keeps_no_state and not is_last and player.afterwards is None and cycle.keep_alive:
@@ -146,7 +147,7 @@ class _Mute:
 
 
 class _Parting:
-    """The transport of a protocol whose close waits for the client to end."""
+    """Returns the transport of a protocol, or a wrapper if its close waits for the client's end."""
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
@@ -161,20 +162,21 @@ class _Parting:
 
 
 async def _settle(cycle: Cycle, is_last: bool, *, lingers: bool) -> None:
-    """Let uvicorn finish an answer that was written past it: then it takes the next request of the
-    connection, or closes it after the last."""
+    """Lets uvicorn finish an answer that was written past it: then it takes the connection's next request, or closes
+    it after the last one.
+    """
     cycle.transport = _Mute(cycle.transport, lingers)
     await cycle.send({"type": "http.response.start", "status": 204, "headers": [CLOSE_HEADER] if is_last else []})
     await cycle.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def settle(cycle: Cycle) -> None:
-    """The same for an answer that was written without a player, on a connection that stays open."""
+    """The same for an answer without a player, on a connection that stays open."""
     await _settle(cycle, False, lingers=False)
 
 
 def _close_books(cycle: Cycle) -> None:
-    """The same in four lines, as uvicorn does it for httptools after the last byte of an answer."""
+    """The same in four lines, as uvicorn does for httptools after the last byte of an answer."""
     cycle.response_started = cycle.response_complete = True
     cycle.waiting_for_100_continue = False
     cycle.message_event.set()
@@ -184,7 +186,7 @@ def _close_books(cycle: Cycle) -> None:
 async def _send_whole(
     planned: PlannedBody, start: float, clock: Clock, cycle: Cycle, handle: ConnectionHandle
 ) -> Playback:
-    """Everything is due now: one head, one body, in as few writes as a slow reader allows."""
+    """Sends an answer that is due immediately: one head and one body, in as few writes as a slow reader allows."""
     playback = send_in_one(planned, start, clock, handle) if _is_usual(cycle, handle) else None
     if playback is not None:
         _close_books(cycle)
@@ -214,8 +216,9 @@ async def _send_whole(
 def send_in_one(
     answer: PlannedBody | Sequence[Step], start: float, clock: Clock, handle: ConnectionHandle
 ) -> Playback | None:
-    """Head and body in one write, on a connection that can take them and stays open. None when that cannot be: it
-    is not all due, or too much, or the connection is to be closed after it."""
+    """Sends head and body in one write, on a connection that accepts them and stays open. Returns None if that is
+    impossible: not all of it is due, it is too large, or the connection must close.
+    """
     if not isinstance(answer, PlannedBody) or answer.at or answer.status in BODILESS or CLOSE_HEADER in answer.headers:
         return None
     body = answer.body()
@@ -227,7 +230,7 @@ def send_in_one(
 
 
 def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: ConnectionHandle) -> Playback:
-    """A recalled answer in one write, on a connection that can take it and stays open."""
+    """Sends a cached answer in one write, on a connection that accepts it and stays open."""
     answer, values = recollection.answer, recollection.values
     body = answer.pieces(values)
     size = sum(map(len, body))
@@ -245,7 +248,7 @@ def send_recollection(recollection: Recollection, start: float, clock: Clock, ha
 
 
 class _DefaultLines:
-    """The lines of the headers that the server puts before all others, which change once a second."""
+    """Returns the lines of the server's own headers, which come first and change once a second."""
 
     def __init__(self) -> None:
         self._headers: Sequence[Header] = ()
@@ -261,7 +264,7 @@ _default_lines = _DefaultLines()
 
 
 def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
-    """Whether head and body may go in one write: nothing about the request asks for more."""
+    """Whether head and body may be sent in one write, since the request requires nothing else."""
     scope = cycle.scope
     return (
         handle.protocol.keeps_no_state
@@ -275,11 +278,11 @@ def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
 
 
 def _in_one(planned: PlannedBody, body: bytes, handle: ConnectionHandle) -> bytes:
-    """A whole answer as bytes, in chunks if it is a stream."""
+    """Returns a whole answer as bytes, in chunks if it is a stream."""
     headers = [*handle.protocol.server_state.default_headers, *planned.headers]
     head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
-        raise ValueError(f"a header holds a line end: {headers}")
+        raise ValueError(f"a header contains a line end: {headers}")
     return _framed(head, body, streamed=planned.streamed)
 
 
@@ -299,10 +302,10 @@ def _status_line(status: int) -> bytes:
 
 
 class _Player:
-    """Sends what is due, then sleeps until the next deadline: driven by alarms, without a task of its own.
-
-    It keeps at hand what each token needs: with a thousand streams, every further object is one more that the
-    processor has to fetch from memory."""
+    """Sends what is due, then sleeps until the next deadline. It is driven by alarms, without a task of its own, and
+    has direct references to what each token needs: with a thousand streams, every further object costs the processor
+    a fetch from memory.
+    """
 
     __slots__ = (
         "afterwards",
@@ -327,17 +330,17 @@ class _Player:
         self.handle = handle
         self.transport = handle.protocol.transport
         self.is_held = handle.is_full
-        """The client reads too slowly: `wake` is called when it can take more."""
+        """Whether the client reads too slowly; `wake` is called when it can take more."""
         self.is_over = False
         self.start = start
         self.clock = clock
         self.cycle = cycle
         self.index = 0
-        self.framing: Framing | None = None  # none until the head is sent
+        self.framing: Framing | None = None  # None until the head is sent
         self.is_last = (
             not cycle.keep_alive or cycle.scope["http_version"] == "1.0" or _says_close(cycle.scope["headers"])
         )
-        self.ending: Ended = "client_closed"  # how it will have ended when the connection is lost
+        self.ending: Ended = "client_closed"  # the ending if the connection is lost
         self.sent = array("d")
         self.playback = Playback(sent=self.sent)
         self.afterwards: Afterwards | None = None
@@ -347,7 +350,7 @@ class _Player:
     async def play(self, players: Players) -> None:
         handle = self.handle
         handle.player = self
-        handle.protocol.flow.resume_reading()  # a large request leaves it paused, and nobody would see the client leave
+        handle.protocol.flow.resume_reading()  # a large request leaves it paused, and a disconnect unnoticed
         players.active.add(self)
         try:
             if handle.is_lost:
@@ -362,11 +365,11 @@ class _Player:
                 self.alarm.cancel()
 
     def advance(self) -> None:
-        """Do everything that is due, then set the alarm for what follows or finish."""
+        """Does everything that is due, then sets the alarm for the next step or finishes."""
         raise NotImplementedError
 
     def begin(self, status: int, headers: Sequence[Header], framing: Framing | None = None) -> bytes:
-        """The bytes of the head, with what HTTP demands beside the given headers."""
+        """Returns the bytes of the head, with the headers that HTTP requires in addition to the given ones."""
         scope = self.cycle.scope
         given = dict(headers)
         demanded: list[Header] = []
@@ -393,21 +396,21 @@ class _Player:
             b"%b: %b" % header for header in (*self.handle.protocol.server_state.default_headers, *headers, *demanded)
         ]
         if any(b"\r" in line or b"\n" in line for line in lines):
-            raise ValueError(f"a header holds a line end: {headers}")
+            raise ValueError(f"a header contains a line end: {headers}")
         return b"\r\n".join((_status_line(status), *lines, b"", b""))
 
     def end(self) -> bool:
-        """Say that the body is over, where it can be said; tells whether the connection has to be closed."""
+        """Marks the end of the body, if possible. Returns whether the connection must be closed."""
         if self.framing == "chunks":
             self.handle.write(b"0\r\n\r\n")
         return self.is_last
 
     def last_due(self) -> float:
-        """The moment of its last byte, on its clock; infinite when it never ends."""
+        """The time of its last byte on its clock; infinite if it never ends."""
         raise NotImplementedError
 
     def can_end_within(self, seconds: float) -> bool:
-        """Whether it may be over by then. Nobody can tell how fast virtual time goes."""
+        """Whether it may end by then. The speed of virtual time is unknown."""
         return not isinstance(self.clock, WallClock) or self.last_due() <= self.clock.now() + seconds
 
     def finish(self, ended: Ended) -> None:
@@ -421,11 +424,11 @@ class _Player:
                 self.done.set_result(None)
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Handles the loss of the connection."""
         self.finish(self.ending)
 
     def wake(self) -> None:
-        """Go on, if there is anything to do and it can be done."""
+        """Continues, if there is something to do and it can be done."""
         if self.is_over or self.transport.is_closing():
             return  # `lost`, which is about to be called, does the rest
         try:
@@ -457,7 +460,7 @@ class _Player:
 
 
 class _BodyPlayer(_Player):
-    """The way of nearly every stream: shared pieces, an index, and writes past ASGI."""
+    """Plays nearly every stream: shared pieces, an index, and writes past ASGI."""
 
     __slots__ = ("at", "due", "offset", "planned", "run", "runs")
 
@@ -508,7 +511,7 @@ class _BodyPlayer(_Player):
 
 
 class _StepPlayer(_Player):
-    """The way of everything unusual: any steps in any order."""
+    """Plays everything unusual: any steps in any order."""
 
     __slots__ = ("steps",)
 
@@ -537,7 +540,7 @@ class _StepPlayer(_Player):
             if due > now:
                 return self.wake_at(due)
             if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
-                return None  # nothing more to do until the client leaves, or reads on
+                return None  # nothing more to do until the client leaves or continues reading
             self.index += 1
             self._do(step, now)
         return None
@@ -558,7 +561,7 @@ class _StepPlayer(_Player):
                 self.handle.write(b"%x\r\n%b\r\n" % (len(data), data) if self.framing == "chunks" else data)
                 self._note(len(data), 1, self.start + step.at, now)
                 if step.gap:
-                    self.playback.last_sent = self.clock.now()  # writing may have taken its time
+                    self.playback.last_sent = self.clock.now()  # writing may have taken a while
             case Raw():
                 self.handle.write(step.data)
                 self._note(len(step.data), 1, self.start + step.at, now)
@@ -586,7 +589,9 @@ class _StepPlayer(_Player):
                 pass
 
     def _sized(self, head: Head) -> Sequence[Header]:
-        """A whole body has a Content-Length, as its provider would send it; a stream goes in chunks."""
+        """Returns the framing: a whole body has a Content-Length, as its provider would send it; a stream is sent in
+        chunks.
+        """
         rest = self.steps[self.index :]
         is_event_stream = any(name == b"content-type" and b"event-stream" in value for name, value in head.headers)
         is_sized = any(name in (b"content-length", b"transfer-encoding") for name, _ in head.headers)

@@ -1,7 +1,7 @@
-"""The connection protocol: what both of uvicorn's protocol classes are given, so that an answer has the socket itself.
+"""The connection protocol: additions to both of uvicorn's protocol classes, so that an answer can use the socket.
 
-It lets a stream write past ASGI, where every token would cost a coroutine, lets a fault do what HTTP forbids, tells
-when the client has gone, and gives every request limits: for the size of its head, and for the time it may take.
+It lets a stream write past ASGI, where every token would cost a coroutine, lets a fault do what HTTP forbids, notices
+when the client is gone, and gives every request limits: for the size of its head, and for the time it may take.
 """
 
 import asyncio
@@ -22,23 +22,23 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
 
 
 logger = logging.getLogger("emulator.http")
-"""Instead of `uvicorn.error`, which may belong to the program around the emulator."""
-# A warning about each request that is no HTTP would fill the log of a fuzz test, and a server that ends cancels.
+"""Used instead of `uvicorn.error`, which may belong to the surrounding program."""
+# A warning about each invalid request would fill the log of a fuzz test, and a stopping server cancels tasks.
 logger.setLevel(logging.ERROR)
 logger.addFilter(_is_no_cancellation)
 
 HANDLE = "emulator.connection"
 HEAD_TIMEOUT = 10.0
-"""Seconds in which the head of a request has to come, and each `LEAST_IN_TIME` bytes of its body."""
+"""Seconds within which the head of a request must arrive, and each `MIN_BODY_PROGRESS` bytes of its body."""
 MIN_BODY_PROGRESS = 65536
 MAX_HEAD_BYTES = 65536
 DISCARD_TIMEOUT = 2.0
 MAX_DISCARDED = 2**24
-"""After an answer that came before its request was over: so long and so much is still taken and thrown away. A close
-at once would be a reset, and could cost the client its answer."""
+"""How long, and how many bytes of, an incomplete request are still read and discarded after its answer. Closing
+immediately would be a reset, and the client could lose its answer."""
 MAX_PIPELINED = 1000
 MAX_BACKLOG = 2**20
-"""How much of what a client sends ahead is kept: requests by httptools, bytes by h11."""
+"""The most pipelined data to keep: requests with httptools, bytes with h11."""
 _REFUSED = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 REQUEST_TIMEOUT = _REFUSED % b"408 Request Timeout"
 HEAD_TOO_LARGE = _REFUSED % b"431 Request Header Fields Too Large"
@@ -46,42 +46,42 @@ BAD_REQUEST = _REFUSED % b"400 Bad Request"
 
 
 class ListenerControl(Protocol):
-    """What the transport may do with the server's listening sockets."""
+    """Control over the server's listening sockets."""
 
     numbers: Iterator[int]
-    """Connections are counted from 1."""
+    """Returns the next number of a connection, counted from 1."""
 
     def refuse(self, seconds: float) -> None:
-        """Stop listening for so long."""
+        """Stops listening for this long."""
 
     def reset_accepts(self, count: int, seconds: float) -> None:
-        """Reset so many more of the connections that come next, within so many seconds."""
+        """Resets the next `count` connections (in addition to earlier calls), within `seconds`."""
 
     def resets_next(self) -> bool:
-        """Whether the connection that has just been accepted is to be reset. It counts."""
+        """Whether to reset the connection that has just been accepted; counts it."""
 
     def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
-        """Let so many more of the TLS handshakes that come next go wrong, within so many seconds."""
+        """Breaks the next `count` TLS handshakes (in addition to earlier calls), within `seconds`."""
 
     def lost(self) -> None:
-        """A connection is gone."""
+        """Handles the end of a connection."""
 
 
 class Listener(Protocol):
-    """What a connection reports while an answer is sent."""
+    """The events of a connection while an answer is sent."""
 
     is_held: bool
-    """The client reads too slowly."""
+    """Whether the client reads too slowly."""
 
     def wake(self) -> None:
-        """The client can take more data again."""
+        """Called when the client can take more data again."""
 
     def lost(self) -> None:
-        """The connection is gone."""
+        """Called when the connection is lost."""
 
 
 class ConnectionHandle:
-    """What the transport may do with one connection, beyond ASGI."""
+    """Control over one connection, beyond ASGI."""
 
     __slots__ = (
         "__weakref__",
@@ -103,39 +103,39 @@ class ConnectionHandle:
         self.player: Listener | None = None
         """Notified when the connection is lost, and when the client reads too slowly."""
         self.next: Literal["answer", "close", "reset", "discard"] = "answer"
-        """What the next request gets. Set with the last byte of an answer: a quick client has the next request here
-        before the task of the answer runs again."""
+        """What the next request gets. It is set with the last byte of an answer, since a fast client's next request
+        may arrive before the answer's task runs again."""
         self.is_met = False
-        """The next request came before the connection was done with the answer."""
+        """Whether the next request arrived before the connection was done with the answer."""
         self.idle: Alarm | None = None
-        self.known: Any = None  # what the short-cut made of the head that came last
+        self.known: Any = None  # the form of the last head on the fast path
         self.was_cut = False
-        """The server ended before the answer did."""
+        """Whether the server stopped before the answer ended."""
 
     @property
     def is_lost(self) -> bool:
-        """The connection is closing or gone."""
+        """Whether the connection is closing or gone."""
         return bool(self.protocol.transport.is_closing())
 
     def has_left(self) -> bool:
-        """The same as a function, for slow work in a thread: nobody waits for its result any more."""
+        """The same as a function, for slow work in a thread whose result is no longer needed."""
         return self.is_lost
 
     @property
     def is_full(self) -> bool:
-        """The client reads too slowly."""
+        """Whether the client reads too slowly."""
         return bool(self.protocol.flow.write_paused)
 
     def write(self, data: bytes) -> None:
         self.protocol.transport.write(data)
 
     def close(self) -> None:
-        """Send what is buffered, then FIN."""
+        """Sends what is buffered, then FIN."""
         self.record.closed_by = self.record.closed_by or "server"
         self.protocol.transport.close()
 
     def reset(self) -> None:
-        """A real RST: without the linger option an abort sends FIN."""
+        """Sends a real RST: without the linger option, an abort sends FIN."""
         self.record.closed_by = self.record.closed_by or "server"
         transport = self.protocol.transport
         sock = transport.get_extra_info("socket")
@@ -144,7 +144,7 @@ class ConnectionHandle:
         transport.abort()
 
     def cut(self) -> None:
-        """End the connection because the server ends. A FIN would pass for the end of an answer that is not over."""
+        """Ends the connection because the server stops. A FIN could be mistaken for the end of an unfinished answer."""
         self.was_cut = True
         self.reset()
 
@@ -163,16 +163,16 @@ class ConnectionHandle:
             self.idle = None
 
     def turn_away(self) -> None:
-        """Meet the next request with the end of the connection."""
+        """Ends the connection when the next request arrives."""
         if self.next == "reset":
             self.reset()
         else:
-            self.protocol.transport.write_eof()  # a close would send RST if the client is not done with its request
+            self.protocol.transport.write_eof()  # closing would send RST if the client is still sending its request
 
 
 class _Gone:
-    """Stands for the protocol of a lost connection. Protocol and handle would keep each other in memory until
-    Python looks for such pairs, which stops every stream for a while."""
+    """Replaces the protocol of a lost connection. Otherwise, protocol and handle would keep each other in memory
+    until a garbage collection, which stops every stream for a while."""
 
     keeps_no_state = write_paused = False
 
@@ -192,35 +192,41 @@ GONE = _Gone()
 
 
 class FastPath(Protocol):
-    """What may answer a request before uvicorn parses it."""
+    """May answer a request before uvicorn parses it."""
 
     def awaits(self, protocol: Any, data: bytes) -> bool:
-        """Whether this is the beginning of a request that it may answer once the rest is there."""
+        """Whether this is the beginning of a request that it can answer once the rest has arrived."""
 
     def take(self, protocol: Any, data: bytes) -> bool:
-        """Whether that was done."""
+        """Answers a request, if possible. Returns whether it did."""
 
     def learn(self, data: bytes, scope: Scope) -> None:
-        """A packet was one request, or its head and a part of its body; this is what the head said."""
+        """Learns from a packet with one request, or its head and a part of its body, and from the parsed head."""
 
 
 class _Limits(UvicornProtocol):
-    """The limits of a request on one connection: how large its head may be, and how long its parts may take."""
+    """The limits of requests on one connection: the size of a head, and the time for each part."""
 
     # Besides uvicorn's own attributes, for which Python keeps no table of names per connection: they are less than 30.
     __slots__ = ("backlog", "deadline", "handle", "unfinished")
     keeps_no_state: bool
     """Whether an answer may be written past the parser."""
     backlog: Sized
-    """Requests that wait for their turn: httptools keeps them as cycles, h11 as bytes."""
+    """The queue of pipelined requests: httptools keeps them as cycles, h11 as bytes."""
     most_backlog: int
     handle: ConnectionHandle
+<<<<<<< HEAD
     deadline: asyncio.TimerHandle | None
     unfinished: int
     """Bytes of a request whose end has not come."""
+=======
+    deadline: asyncio.TimerHandle | None = None
+    unfinished = 0
+    """The bytes of an incomplete request."""
+>>>>>>> main
 
     def is_body_open(self) -> bool:
-        """Whether more of the body of an answered request is to come."""
+        """Whether more of the body of an answered request is expected."""
         raise NotImplementedError
 
     def is_pipelining(self) -> bool:
@@ -228,11 +234,11 @@ class _Limits(UvicornProtocol):
         raise NotImplementedError
 
     def consider(self, before: Cycle | None, was_in_body: bool) -> None:
-        """Give a request that comes in pieces a limit and a deadline; nearly all come whole."""
+        """Gives a request that arrives in pieces a limit and a deadline; nearly all arrive complete."""
         cycle = self.cycle
         is_new = cycle is not before
         if self.flow.read_paused and self.is_writing() and (cycle is None or len(cycle.body) < MIN_BODY_PROGRESS):
-            self.flow.resume_reading()  # uvicorn stops to read after a second request: nobody would see who leaves
+            self.flow.resume_reading()  # uvicorn stops reading after a second request, and misses a disconnect
         is_large = self.unfinished > MAX_HEAD_BYTES
         if len(self.backlog) > self.most_backlog or (is_large and is_new and head_size(cycle.scope) > MAX_HEAD_BYTES):
             self.give_up(HEAD_TOO_LARGE)
@@ -251,7 +257,7 @@ class _Limits(UvicornProtocol):
             self.stop_patience()
 
     def part(self) -> None:
-        """Close the connection, after what the client still sends."""
+        """Closes the connection, after reading what the client still sends."""
         self.stop_patience()
         self.handle.next = "discard"
         self.deadline = self.loop.call_later(DISCARD_TIMEOUT, self.transport.close)
@@ -259,37 +265,37 @@ class _Limits(UvicornProtocol):
         self.transport.write_eof()
 
     def discard(self, size: int) -> None:
-        """So much came after the end."""
+        """Counts bytes that arrived after the end."""
         self.unfinished += size
         if self.unfinished > MAX_DISCARDED:
             self.transport.close()
 
     def be_patient(self) -> None:
-        """Wait for what has to come, from now on."""
+        """Starts the deadline for the missing part."""
         if self.deadline is not None:
             self.deadline.cancel()
         self.deadline = self.loop.call_later(HEAD_TIMEOUT, self._run_out)
 
     def stop_patience(self) -> None:
-        """A request is here."""
+        """Handles a complete request."""
         self.unfinished = 0
         if self.deadline is not None:
             self.deadline.cancel()
             self.deadline = None
 
     def give_up(self, words: bytes) -> None:
-        """Close the connection, with these words where they do not stand in the midst of an answer."""
+        """Closes the connection, with this response unless it would be in the middle of an answer."""
         self.stop_patience()
         if self.transport.is_closing():
             return
         if not self.is_writing():
             self.transport.write(words)
             if self.cycle is not None:
-                self.cycle.disconnected = True  # what was asked for is answered already
+                self.cycle.disconnected = True  # the request is already answered
         self.transport.close()
 
     def is_writing(self) -> bool:
-        """Whether an answer has begun and not ended, so that nothing may be written between."""
+        """Whether an answer has begun but not ended, so that nothing else may be written."""
         cycle = self.cycle
         return (
             self.handle.player is not None
@@ -303,7 +309,7 @@ class _Limits(UvicornProtocol):
         return bool(cycle.more_body)
 
     def _run_out(self) -> None:
-        """Too little has come in time. An answer under way is let end first: its client may pipeline."""
+        """Handles a missed deadline. A current answer may end first, since its client may pipeline."""
         self.deadline = None
         cycle = self.cycle
         if self.is_writing() or (cycle is not None and not cycle.response_complete and not cycle.more_body):
@@ -313,35 +319,41 @@ class _Limits(UvicornProtocol):
 
 
 class _Held(_Limits):
-    """A known head that waits for its body, and is left to the parser if that does not come."""
+    """A known head that waits for its body, and goes to the parser if that does not arrive."""
 
+<<<<<<< HEAD
     __slots__ = ("awaiting", "held")
     awaiting: Any
     """A request of the short-cut that waits for the store."""
+=======
+    held = b""
+    awaiting: Any = None
+    """A request of the fast path that waits for the store."""
+>>>>>>> main
 
     def feed(self, data: bytes) -> None:
-        """Let the parser have what came."""
+        """Passes what has arrived to the parser."""
         raise NotImplementedError
 
     def unset_keep_alive(self) -> None:
-        """Let the connection rest for as long as it wants."""
+        """Stops the keep-alive timer, so that the connection may stay idle."""
         self._unset_keepalive_if_required()
 
     def hold(self, data: bytes) -> None:
-        """Keep a known head until its body is there."""
+        """Keeps a known head until its body has arrived."""
         self.held = data
         self.unset_keep_alive()
         self.be_patient()
 
     def let_go(self) -> None:
-        """Let the parser have what was kept."""
+        """Passes what was kept to the parser."""
         held, self.held = self.held, b""
         if held:
             self.unfinished += len(held)
             self.feed(held)
 
     def stop_awaiting(self) -> None:
-        """From now on, a task of the application waits."""
+        """Records that a task of the application waits."""
         if self.awaiting is not None:
             self.awaiting.hand_over()
 
@@ -350,15 +362,14 @@ class _Held(_Limits):
         super()._run_out()
 
     def shutdown(self) -> None:
-        """uvicorn's own: a request that has begun is still answered."""
+        """uvicorn's own timeout: a request that has begun is still answered."""
         self.let_go()
         self.stop_awaiting()
         super().shutdown()
 
 
 class Connection(_Held):
-    """What is the same in the connections of both parsers: it stands before one of uvicorn's protocol classes, and puts
-    a `ConnectionHandle` into every request's state."""
+    """A mixin for both of uvicorn's protocol classes that puts a `ConnectionHandle` into every request's state."""
 
     __slots__ = ("_answered", "_gate", "_shortcut")
 
@@ -368,15 +379,19 @@ class Connection(_Held):
         self.access_log = False
         self._gate = listener_control
         self._shortcut = fast_path
+<<<<<<< HEAD
         self._answered = 0.0  # when the short-cut last answered, by the loop's time
         self.deadline, self.unfinished, self.held, self.awaiting = None, 0, b"", None
+=======
+        self._answered = 0.0  # when the fast path last answered, in the loop's time
+>>>>>>> main
 
     def cycle_for(self, scope: Scope) -> Cycle:
-        """uvicorn's record of a request that came whole and needs no parsing."""
+        """Returns uvicorn's record of a complete request that needs no parsing."""
         raise NotImplementedError
 
     def start(self, cycle: Cycle) -> None:
-        """Let the application answer."""
+        """Lets the application answer."""
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -434,14 +449,14 @@ class Connection(_Held):
                 short.learn(data, self.scope)
 
     def _is_between_requests(self) -> bool:
-        """Whether nothing is open: no answer, and no part of a request."""
+        """Whether the connection is idle: no open answer, and no part of a request."""
         cycle = self.cycle
         if cycle is None:
             return self.scope is None
         return cycle.response_complete and not cycle.more_body and self.scope is cycle.scope
 
     def begin(self, scope: Scope) -> None:
-        """Let the application answer a request that needs no parsing and no reading, as uvicorn does it."""
+        """Lets the application answer a request that needs no parsing and no reading, as uvicorn does."""
         if self.deadline is not None:
             self.stop_patience()
         self.unset_keep_alive()
@@ -451,7 +466,7 @@ class Connection(_Held):
         self.start(self.cycle)
 
     def rest(self) -> None:
-        """An answer went out past uvicorn: the connection waits for its next request."""
+        """Waits for the next request, after an answer was sent past uvicorn."""
         if self.deadline is not None:
             self.stop_patience()
         self.server_state.total_requests += 1
@@ -460,7 +475,7 @@ class Connection(_Held):
             self.timeout_keep_alive_handler()
 
     def timeout_keep_alive_handler(self) -> None:
-        """uvicorn sets a timer for each answer; the short-cut has this one set again when it was too early."""
+        """Closes an idle connection. For the fast path, the timer is set again if it was too early."""
         self.stop_awaiting()
         left = self._answered + self.timeout_keep_alive - self.loop.time()
         if left > 0:
@@ -469,7 +484,7 @@ class Connection(_Held):
             super().timeout_keep_alive_handler()
 
     def eof_received(self) -> None:
-        """The client has ended the connection, or its half of it."""
+        """Handles the client's end of the connection, or of its half."""
         if not self.transport.is_closing():
             self.handle.record.closed_by = "client"
         super().eof_received()
@@ -477,7 +492,7 @@ class Connection(_Held):
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_awaiting()
         super().connection_lost(exc)
-        # uvicorn forgets this after a reset, and would keep the connection in memory until the timer is due.
+        # After a reset, uvicorn does not do this, and would keep the connection in memory until the timer is due.
         self.unset_keep_alive()
         self.stop_patience()
         self.handle.stop_waiting()

@@ -22,6 +22,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from weakref import WeakSet
 
+import orjson
+
 from emulator.clock import WallClock, wait_until
 from emulator.control.access import Access
 from emulator.engine import Options, handshake_fault
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from emulator.server.sharing import Sharing
     from emulator.state.redis_connection import RedisConnection, StoreAddress
     from emulator.state.redis_store import RedisStore
+    from emulator.state.shared import Shared
 
 Result = TypeVar("Result")
 logger = logging.getLogger("emulator")
@@ -195,9 +198,9 @@ class Server:
         if member is not None:
             shelf = Shelf(MAX_BYTES // member.workers, MAX_UNCUT // member.workers, member.shared)
         is_replica = self.options.store is not None
-        channel = None if member is None or is_replica else _channel(member)
+        channel = None if member is None else _channel(member)
         redis = shared = None
-        store: Store | None = None if channel is None else _worker_store(channel)
+        store: Store | None = None if channel is None or is_replica else _worker_store(channel)
         if self.options.store is not None:
             redis = await _connected(self.options.store)
             store = shared = _redis_store(redis)
@@ -217,8 +220,10 @@ class Server:
         with self._lock:
             self.app, self.http = app, http
             self._loop, self._thread, self._process = asyncio.get_running_loop(), threading.get_ident(), os.getpid()
-        if channel is not None:
-            await _join(app, channel)
+        if channel is not None and member is not None:
+            http.listener_control.join(member.shared, partial(_tell_workers, channel))
+            app.act_on_listener = http.listener_control.act
+            await _join(app, channel, is_replica=is_replica)
         sharing = None if app.redis is None else await _sharing(app, app.redis, clock)
         try:
             await http.serve(sock, on_ready)
@@ -362,13 +367,23 @@ async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: Com
             logger.error("The rules of namespace %s keep their counts after the reload: %s", namespace.name, error)
 
 
-async def _join(app: App, channel: "Channel") -> None:
-    """Makes a server one of several workers."""
-    from emulator.control.calls import join
+async def _join(app: App, channel: "Channel", *, is_replica: bool) -> None:
+    """Makes a server one of several workers. With a store, workers send each other only messages about the port."""
+    from emulator.control.calls import join, perform
 
-    app.peers = channel
     await channel.start()
-    await join(app, channel)
+    if is_replica:
+        channel.serve(partial(perform, app))
+    else:
+        app.peers = channel
+        await join(app, channel)
+
+
+def _tell_workers(channel: "Channel", order: dict[str, Any]) -> None:
+    """Sends all workers an order for their listening sockets."""
+    from emulator.server.broker import ALL, CALL
+
+    channel.send(CALL, ALL, 0, orjson.dumps({"listener": order}))
 
 
 async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":
@@ -530,21 +545,50 @@ class HttpServer:
                 signal.signal(number, handler)
 
 
+@dataclass(slots=True)
+class _Charge:
+    """A fault for the next connections."""
+
+    count: int
+    until: float
+    how: Handshake | None
+    key: int
+    """The key under which all workers count it."""
+    used: int = 0
+    """The number of connections that it has applied to in this process."""
+
+    def takes(self, now: float, shared: "Shared | None") -> bool:
+        """Whether it applies to the next connection; counts it."""
+        if self.used >= self.count or now >= self.until:
+            self.used = self.count
+        elif shared is not None and not shared.claim(self.key, 0, self.count, hits=True):
+            self.used = self.count  # by the other workers
+        else:
+            self.used += 1
+            return True
+        return False
+
+
 class ListenerControl:
-    """A server's listening sockets: they can be closed for a while, and what they accept can be reset. To be used in
-    the event loop. It uses real time, since the port belongs to all namespaces.
+    """A server's listening sockets: they can be closed for a while, and what they accept can be broken, in all workers.
+    To be used in the event loop. It uses real time, since the port belongs to all namespaces.
     """
 
     def __init__(self, clock: WallClock, server: HttpServer) -> None:
-        self.resets = 0
         self.numbers = count(1)
         self._server: HttpServer | None = server
         self._clock = clock
         self._until = 0.0
-        self._resets_until = 0.0
-        self._broken: tuple[Handshake, int, float] | None = None
+        self._resets: list[_Charge] = []
+        self._broken: _Charge | None = None
         self._reopening: asyncio.Task[None] | None = None
+        self._shared: Shared | None = None
+        self._tell: Callable[[dict[str, Any]], None] = self.act
         self.lost = server.lost
+
+    def join(self, shared: "Shared", tell: Callable[[dict[str, Any]], None]) -> None:
+        """Shares the port with other workers. `tell` makes all of them `act`, including this one."""
+        self._shared, self._tell = shared, tell
 
     @property
     def is_open(self) -> bool:
@@ -553,46 +597,66 @@ class ListenerControl:
     @property
     def is_untouched(self) -> bool:
         """Whether it accepts connections, and no fault closes or breaks them."""
-        return self.is_open and self.resets <= 0 and self._broken is None
+        return self.is_open and not self._resets and self._broken is None
 
     def refuse(self, seconds: float) -> None:
         """Refuses connections for this long, or longer if an earlier call said so. Idle connections are closed and
         busy ones end with their answer, as when a server goes down.
         """
+        self._tell({"what": "refuse", "seconds": seconds})
+
+    def reset_accepts(self, count: int, seconds: float) -> None:
+        """Resets the next `count` connections (in addition to earlier calls), within `seconds`."""
+        self._charge("reset", count, seconds, "")
+
+    def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
+        """Breaks the next `count` TLS handshakes, within `seconds`."""
+        self._charge("handshake", count, seconds, how)
+
+    def _charge(self, what: str, count: int, seconds: float, how: str) -> None:
+        key = secrets.randbits(63)
+        if self._shared is not None:
+            self._shared.open(key)
+        self._tell({"what": what, "count": count, "seconds": seconds, "how": how, "key": key})
+
+    def act(self, order: Mapping[str, Any]) -> None:
+        """Executes an order that any of the workers has received."""
+        if order["what"] == "refuse":
+            self._refuse(order["seconds"])
+            return
+        until = self._clock.now() + order["seconds"]
+        charge = _Charge(order["count"], until, order["how"] or None, order["key"])
+        if order["what"] == "reset":
+            self._resets.append(charge)
+        else:
+            self._broken = charge
+
+    def _refuse(self, seconds: float) -> None:
         if self._server is None:
             return
         self._until = max(self._until, self._clock.now() + seconds)
         if self.is_open:
             self._reopening = asyncio.create_task(self._reopen(self._server, self._shut(self._server)))
 
-    def reset_accepts(self, count: int, seconds: float) -> None:
-        """Resets the next `count` connections (in addition to earlier calls), within `seconds`."""
-        now = self._clock.now()
-        if now >= self._resets_until:
-            self.resets = 0
-        self.resets += count
-        self._resets_until = max(self._resets_until, now + seconds)
-
     def resets_next(self) -> bool:
         """Whether to reset the connection that has just been accepted; counts it."""
-        if self.resets <= 0:
-            return False
-        in_time = self._clock.now() < self._resets_until
-        self.resets = self.resets - 1 if in_time else 0
-        return in_time
-
-    def break_handshakes(self, how: Handshake, count: int, seconds: float) -> None:
-        """Breaks the next `count` TLS handshakes (in addition to earlier calls), within `seconds`."""
-        self._broken = (how, count, self._clock.now() + seconds)
+        while self._resets:
+            if self._resets[0].takes(self._clock.now(), self._shared):
+                if self._resets[0].used == self._resets[0].count:
+                    del self._resets[0]
+                return True
+            del self._resets[0]
+        return False
 
     def breaks_next(self) -> Handshake | None:
         """Returns how to break the handshake that is about to begin; counts it."""
-        if self._broken is None:
+        charge = self._broken
+        if charge is None:
             return None
-        how, count, until = self._broken
-        in_time = self._clock.now() < until
-        self._broken = (how, count - 1, until) if in_time and count > 1 else None
-        return how if in_time else None
+        takes = charge.takes(self._clock.now(), self._shared)
+        if charge.used >= charge.count:
+            self._broken = None
+        return charge.how if takes else None
 
     def close(self) -> None:
         """Stops all timers, at the server's end."""

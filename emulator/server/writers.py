@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import pickle
 import signal
@@ -196,6 +197,7 @@ def _write(line: socket.socket, keeper: Keeper) -> None:
     try:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
+        gc.enable()  # it is disabled while the recorder starts
         os.setpgid(0, 0)  # a signal for all processes of the recorder must not affect what it has handed over
         os.nice(NICE)
         with yielding_often():

@@ -36,8 +36,6 @@ NAME = re.compile(r"[A-Za-z0-9._-]{1,128}")
 """Names that need no change in a URL, a header or a key."""
 MAX_ADDED = 1000
 """The most rules that may be added to a namespace."""
-LASTING = ("live-", "queue-", "server ")
-"""The prefix of the ids of faults that don't come from the scenario: their counters outlive it."""
 MAX_ATTEMPTS = 10_000
 """The most different requests whose attempts are counted; the least recently used is dropped first."""
 
@@ -115,9 +113,7 @@ class Namespace:
         self.loaded = compiled
         self._used = {}
         self._put_added(self.added)
-        self.fault_registry.counters = {
-            id: counter for id, counter in self.fault_registry.counters.items() if id.startswith(LASTING)
-        }
+        self.fault_registry.forget_scenario()
         self.response_cache.clear()
         fresh = _quotas_of(compiled)
         if fresh.defined == self.quotas.defined:

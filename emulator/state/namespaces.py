@@ -101,6 +101,8 @@ class Namespaces:
         for known in (self._named, self.given):
             if name in known:
                 known.pop(name).forget()
+                if self.shelf.shared is not None:
+                    self.shelf.shared.clock(name, is_new=True)
                 return True
         return self._lost.pop(name, "") is None
 
@@ -110,7 +112,7 @@ class Namespaces:
         """
         if mode != namespace.clock_mode:
             release(namespace.clock)
-            namespace.clock, namespace.clock_mode = self._clock_for(mode), mode
+            namespace.clock, namespace.clock_mode = self._clock_for(namespace.name, mode, is_new=True), mode
             namespace.fault_registry.started = namespace.clock.now()
             namespace.response_cache.clear()
 
@@ -141,12 +143,15 @@ class Namespaces:
         return 1 + len(self._named) + len(self.given)
 
     def _made(self, name: str, compiled: CompiledScenario, seed: int | None) -> Namespace:
-        made = Namespace(name, compiled, self._clock_for(compiled.scenario.clock), seed, self.shelf)
+        made = Namespace(name, compiled, self._clock_for(name, compiled.scenario.clock), seed, self.shelf)
         made.store = self.store
         return made
 
-    def _clock_for(self, kind: ClockMode) -> Clock:
-        return self._clock if kind == "real" else VirtualClock(leaps=kind == "virtual")
+    def _clock_for(self, name: str, kind: ClockMode, *, is_new: bool = False) -> Clock:
+        if kind == "real":
+            return self._clock
+        shared, leaps = self.shelf.shared, kind == "virtual"
+        return VirtualClock(leaps=leaps, reached=shared.clock(name, is_new=is_new) if shared and leaps else None)
 
     def _keep(self, namespace: Namespace) -> None:
         while len(self.given) >= MAX_GIVEN:

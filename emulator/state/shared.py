@@ -6,6 +6,7 @@ import os
 import struct
 import tempfile
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 
 from emulator.faults.base import Fault
 from emulator.scenario.models import Match, RuleModel, Scenario
@@ -13,8 +14,13 @@ from emulator.scenario.models import Match, RuleModel, Scenario
 _NUMBER = struct.Struct("=Q")
 _ROW = struct.Struct("=8sQQQ")
 _USED, _FREE = b"\xf3fault\xa7+", b"\xf3fault\xa7-"
+_TIME = struct.Struct("=8sd")
+MAX_CLOCKS = 4096
+"""Slots for shared clocks, by the hash of the namespace; a newer clock replaces an older one in the same slot."""
 MAX_ROWS = 4096
 """The most faults that are counted; new ones replace the oldest."""
+_CLOCKS = _NUMBER.size + MAX_ROWS * _ROW.size
+"""The offset of the clocks."""
 
 
 class Shared:
@@ -24,8 +30,8 @@ class Shared:
         import fcntl
 
         self._lockf, self._exclusive, self._unlock = fcntl.lockf, fcntl.LOCK_EX, fcntl.LOCK_UN
-        self._memory = mmap.mmap(-1, _NUMBER.size + MAX_ROWS * _ROW.size)
-        self._memory[_NUMBER.size :] = _ROW.pack(_FREE, 0, 0, 0) * MAX_ROWS
+        self._memory = mmap.mmap(-1, _CLOCKS + MAX_CLOCKS * _TIME.size)
+        self._memory[_NUMBER.size : _CLOCKS] = _ROW.pack(_FREE, 0, 0, 0) * MAX_ROWS
         self._places: dict[int, int] = {}
         """The slot in which each key was last seen."""
         self._file = _nameless_file()
@@ -68,6 +74,27 @@ class Shared:
                 _ROW.pack_into(self._memory, place, _FREE, 0, 0, 0)
             self._places.pop(key, None)
 
+    def clock(self, name: str, *, is_new: bool) -> "SharedTime":
+        """Returns a namespace's virtual time, which all processes share; `is_new`: restarts it."""
+        key = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        place = _CLOCKS + int.from_bytes(key) % MAX_CLOCKS * _TIME.size
+        with self._locked():
+            if is_new or _TIME.unpack_from(self._memory, place)[0] != key:
+                _TIME.pack_into(self._memory, place, key, 0.0)
+        return SharedTime(self, key, place)
+
+    def time_of(self, key: bytes, place: int) -> float:
+        """Returns the time in a slot; 0.0 if another clock has replaced it."""
+        found, elapsed = _TIME.unpack_from(self._memory, place)
+        return elapsed if found == key else 0.0
+
+    def reach(self, key: bytes, place: int, elapsed: float) -> None:
+        """Moves a clock forward."""
+        with self._locked():
+            found, before = _TIME.unpack_from(self._memory, place)
+            if found == key and before < elapsed:
+                _TIME.pack_into(self._memory, place, key, elapsed)
+
     def _find(self, key: int) -> int:
         name = _ROW.pack(_USED, key, 0, 0)[:16]
         place = self._places.get(key, -1)
@@ -76,7 +103,7 @@ class Shared:
         return place
 
     def _oldest(self) -> int:
-        places = range(_NUMBER.size, len(self._memory), _ROW.size)
+        places = range(_NUMBER.size, _CLOCKS, _ROW.size)
         return min(places, key=lambda place: int(_ROW.unpack_from(self._memory, place)[1]))
 
     @contextlib.contextmanager
@@ -88,22 +115,24 @@ class Shared:
             self._lockf(self._file, self._unlock)
 
 
+class SharedTime:
+    """The latest virtual time of a namespace in any process, in seconds since its start."""
+
+    def __init__(self, shared: Shared, key: bytes, place: int) -> None:
+        self._shared, self._key, self._place = shared, key, place
+
+    def get(self) -> float:
+        return self._shared.time_of(self._key, self._place)
+
+    def reach(self, elapsed: float) -> None:
+        self._shared.reach(self._key, self._place, elapsed)
+
+
 def _nameless_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("emulator")
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def why_alone(scenario: Scenario, server_faults: Sequence[Fault] = ()) -> list[str]:
-    """Why several processes on one port can't serve a scenario and the server's faults; empty if they can."""
-    reasons = []
-    if scenario.clock == "virtual":
-        reasons.append("the clock is virtual, and each process would have its own")
-    everywhere = [*server_faults, *scenario.faults, *(fault for rule in scenario.rules for fault in rule.faults)]
-    if any(fault.reaches_beyond_exchange for fault in everywhere):
-        reasons.append("faults that stop listening would stop only one of the processes")
-    return reasons
 
 
 def counts_requests(scenario: Scenario, added: Sequence[RuleModel] = ()) -> bool:

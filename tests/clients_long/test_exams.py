@@ -61,7 +61,7 @@ SITTING: Mapping[str, Sitting] = {
         {
             check("`finish_reason`", OPENAI_CUT): (*NO_ANSWER, *CUT),
             f"Set `OpenAI(timeout=8)`: {WAITS}.": SILENT,
-            "Catch `ValueError` beside `APIError`: errors of JSON come through.": ("bad_event",),
+            "Catch `ValueError` in addition to `APIError`: JSON errors are not wrapped.": ("bad_event",),
         },
         {"The SDK takes an event without data for JSON, and fails.": ("ids_and_pings", "event_blocks")},
     ),
@@ -72,7 +72,7 @@ SITTING: Mapping[str, Sitting] = {
             check("`finish_reason`", OPENAI_CUT): (*NO_ANSWER, *CUT),
             "Set `timeout: 8000` for the head of the answer, and abort `stream.controller` after as long without an "
             "event; the default is ten minutes, and none within a stream.": SILENT,
-            "Catch `SyntaxError` beside `APIError`: errors of JSON come through.": ("bad_event",),
+            "Catch `SyntaxError` in addition to `APIError`: JSON errors are not wrapped.": ("bad_event",),
             "The SDK heeds Retry-After up to a minute. Give it a `fetch` that sets `x-should-retry: false` for "
             "longer ones.": ("retry_after_long",),
         },
@@ -87,7 +87,7 @@ SITTING: Mapping[str, Sitting] = {
             "text that is missing.": ("no_usage", "null_content"),
             "Stop reading at `message_stop`.": ("text_after_done", "open_after_done"),
             f"Set `Anthropic(timeout=8)`: {WAITS}.": SILENT,
-            "Catch `ValueError` beside `APIError`: errors of JSON come through.": ("bad_event",),
+            "Catch `ValueError` in addition to `APIError`: JSON errors are not wrapped.": ("bad_event",),
         },
         operation="messages",
     ),

@@ -239,6 +239,26 @@ def test_files_are_for_their_owner_alone_and_the_modes_know_them(tmp_path: Path)
     assert len(files) == 2
 
 
+def test_what_has_drifted_is_said_like_a_difference_and_replaces_the_recording(tmp_path: Path) -> None:
+    said = []
+    for faults in ((), ("unknown_fields",), ("unknown_fields",)):
+        with (
+            Emulator({"rules": [{"reply": {"content": "Paris"}}]}, faults=faults) as upstream,
+            recording(tmp_path, {"serevix": upstream.url("serevix")}, mode="drifted") as running,
+        ):
+            post(running.url("serevix") + "/v1/chat/completions", {**ASKED, "stream": True})
+        said.append((running.said, running.recorder.counts.unchanged, running.recorder.counts.drifted))
+    assert said[0] == ([], 0, 0)
+    where = "in the chunk without text, the chunk with content and the chunk with finish"
+    lines = [
+        f"  info: {path} {where} is new"
+        for path in ("$.choices[].delta.x_unknown", "$.choices[].x_unknown", "$.x_unknown")
+    ]
+    told = "\n".join(["Capital of France? has another shape than the recorded one:", *lines])
+    assert said[1] == ([told], 0, 1)
+    assert said[2] == ([], 1, 0)
+
+
 def test_many_streams_at_once_are_all_recorded(tmp_path: Path) -> None:
     with (
         Emulator(pace=Pace(0.05, 300)) as upstream,
