@@ -207,7 +207,7 @@ class FastPath(Protocol):
 class _Limits(UvicornProtocol):
     """The limits of requests on one connection: the size of a head, and the time for each part."""
 
-    # Besides uvicorn's own attributes, for which Python keeps no table of names per connection: they are less than 30.
+    # uvicorn's own attributes are few enough for a table that all connections share; more would give each its own.
     __slots__ = ("backlog", "deadline", "handle", "unfinished")
     keeps_no_state: bool
     """Whether an answer may be written past the parser."""
@@ -215,15 +215,9 @@ class _Limits(UvicornProtocol):
     """The queue of pipelined requests: httptools keeps them as cycles, h11 as bytes."""
     most_backlog: int
     handle: ConnectionHandle
-<<<<<<< HEAD
     deadline: asyncio.TimerHandle | None
     unfinished: int
-    """Bytes of a request whose end has not come."""
-=======
-    deadline: asyncio.TimerHandle | None = None
-    unfinished = 0
     """The bytes of an incomplete request."""
->>>>>>> main
 
     def is_body_open(self) -> bool:
         """Whether more of the body of an answered request is expected."""
@@ -321,15 +315,9 @@ class _Limits(UvicornProtocol):
 class _Held(_Limits):
     """A known head that waits for its body, and goes to the parser if that does not arrive."""
 
-<<<<<<< HEAD
     __slots__ = ("awaiting", "held")
     awaiting: Any
-    """A request of the short-cut that waits for the store."""
-=======
-    held = b""
-    awaiting: Any = None
     """A request of the fast path that waits for the store."""
->>>>>>> main
 
     def feed(self, data: bytes) -> None:
         """Passes what has arrived to the parser."""
@@ -379,12 +367,8 @@ class Connection(_Held):
         self.access_log = False
         self._gate = listener_control
         self._shortcut = fast_path
-<<<<<<< HEAD
-        self._answered = 0.0  # when the short-cut last answered, by the loop's time
-        self.deadline, self.unfinished, self.held, self.awaiting = None, 0, b"", None
-=======
         self._answered = 0.0  # when the fast path last answered, in the loop's time
->>>>>>> main
+        self.deadline, self.unfinished, self.held, self.awaiting = None, 0, b"", None
 
     def cycle_for(self, scope: Scope) -> Cycle:
         """Returns uvicorn's record of a complete request that needs no parsing."""
