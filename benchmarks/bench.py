@@ -27,7 +27,7 @@ Results = dict[str, dict[str, list[Figures]]]
 """The figures of every round, by row and server."""
 
 DISTURBED = 25
-"""Percent of a core: a measurement is remarked on when other programs used more than this."""
+"""The CPU use of other programs, in percent of a core, above which a measurement is marked as disturbed."""
 
 BEGIN, END = "<!-- benchmark:begin -->", "<!-- benchmark:end -->"
 
@@ -40,7 +40,7 @@ def _emulator() -> Target:
     start = [str(program)] if program.exists() else [sys.executable, "-m", "emulator"]
 
     def command(wish: Wish) -> list[str]:
-        # A written pace holds for answers in one piece too, so the rows without a pace ask for all speed.
+        # A scenario's pace applies to non-streaming answers too, so the rows without a pace ask for full speed.
         return [
             *start, "serve", "--host", "127.0.0.1", "--port", str(wish.port), "--scenario", str(wish.scenario),
             "--speed", "1" if wish.paced else "max", "--log", "off",
@@ -81,7 +81,7 @@ def find_targets(names: Sequence[str]) -> tuple[dict[str, Target], dict[str, str
 
 
 def compile_programs() -> None:
-    """The client and the C floor, when they are missing or older than their source."""
+    """Compiles the client and the C floor if they are missing or older than their source."""
     BINARIES.mkdir(exist_ok=True)
     for name in ("client", "floor"):
         source, binary = HERE / f"{name}.c", BINARIES / name
@@ -92,7 +92,9 @@ def compile_programs() -> None:
 def measure(
     rows: Iterable[Row], targets: dict[str, Target], effort: Effort, rounds: int
 ) -> tuple[Results, dict[str, str]]:
-    """Every row: its servers in turn, again and again, so that a slow minute of the machine meets all of them."""
+    """Measures every row, its servers in turn in each round, so that a slow minute of the machine affects all of
+    them.
+    """
     results: Results = {}
     reasons: dict[str, str] = {}
     busy: dict[str, dict[str, None]] = {}
@@ -130,7 +132,7 @@ def _failed(reasons: dict[str, str]) -> set[tuple[str, str]]:
 
 
 def table(rows: Iterable[Row], results: Results) -> str:
-    """One line per figure, one column per server, and what our figure had to reach."""
+    """Returns a table with one line per figure, one column per server, and the bound for our figure."""
     rows = [row for row in rows if results.get(row.name)]
     names = [name for name in EVERYBODY if any(results[row.name].get(name) for row in rows)]
     head = ["row", "figure", *names, "spread", "required", "moonshot"]
@@ -156,7 +158,7 @@ def _median(values: Sequence[float], digits: int) -> str:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """How far apart our rounds are: (most - least) / median."""
+    """Returns the spread of our rounds: (most - least) / median."""
     middle = statistics.median(values) if values else 0
     return f"{(max(values) - min(values)) / middle:.0%}" if len(values) > 1 and middle else "–"
 
@@ -176,7 +178,7 @@ def _verdict(judgement: Judgement, series: dict[str, list[float]]) -> str:
 
 
 def missed(rows: Iterable[Row], results: Results) -> list[str]:
-    """The required bounds that our figures break."""
+    """Returns the required bounds that our figures miss."""
     misses = []
     for row in rows:
         found = results.get(row.name, {})
@@ -263,7 +265,7 @@ def _output(*command: str) -> str:
 
 
 def write_section(file: Path, text: str) -> None:
-    """Replaces what is between the two marks, or adds them at the end; the rest of the file stays."""
+    """Replaces the text between the two marks, or adds both at the end of the file."""
     section = f"{BEGIN}\n{text}{END}\n"
     before = file.read_text() if file.exists() else ""
     if BEGIN in before and END in before:
@@ -282,10 +284,10 @@ def main() -> int:
     names = [row.name for row in ROWS]
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench", description=(__doc__ or "").splitlines()[0])
     add = parser.add_argument
-    add("--quick", action="store_true", help="short runs, few servers: under three minutes")
+    add("--quick", action="store_true", help="short runs with few servers, under three minutes")
     add("--only", action="append", choices=names, metavar="ROW", help="only this row: " + ", ".join(names))
-    add("--servers", help="only these, with commas between: " + ", ".join(EVERYBODY))
-    add("--rounds", type=int, default=3, help="how often each server is measured (default 3)")
+    add("--servers", help="only these, separated by commas: " + ", ".join(EVERYBODY))
+    add("--rounds", type=int, default=3, help="how many times to measure each server (default 3)")
     add("--write", type=Path, metavar="FILE", help="also put the result into the marked section of this file")
     add("--json", action="store_true", help="print the figures of every round instead of the table")
     options = parser.parse_args()

@@ -47,7 +47,7 @@ def event(identity: str, created: int, delta: dict[str, str], finish_reason: str
 
 
 def empty_app(ttft: float, gap: float) -> Any:
-    """Answers with bytes made beforehand and looks at nothing but the path; a stream is one send per token."""
+    """Answers with precomputed bytes and reads only the path; a stream is one send per token."""
     identity, created = f"chatcmpl-{uuid.uuid4().hex}", int(time.time())
     body = json.dumps(completion(), separators=(",", ":")).encode()
     head = {
@@ -90,8 +90,8 @@ def empty_app(ttft: float, gap: float) -> Any:
 
 
 def starlette_app(ttft: float, gap: float) -> "Starlette":
-    """A mock as one would write it in ten minutes: parse, look, dump; a generator in a StreamingResponse."""
-    # Imported here, or the empty app would start later and weigh more than it has to.
+    """A mock that takes ten minutes to write: it parses and dumps JSON, and streams with a StreamingResponse."""
+    # Imported here, so that the empty app starts faster and needs less memory.
     from starlette.applications import Starlette
     from starlette.responses import JSONResponse, StreamingResponse
     from starlette.routing import Route

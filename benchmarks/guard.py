@@ -36,14 +36,14 @@ from emulator.state.namespaces import Namespaces
 
 KEPT = Path(__file__).with_name("guard.json")
 MOST = 1.2
-"""By how much a ratio may grow."""
+"""The factor by which a ratio may grow."""
 C_CALL = 5
-"""How many bytecodes a call of a C function counts."""
+"""The cost of a call of a C function, in bytecodes."""
 WARM_UP, COUNTED = 60, 9
-"""Requests."""
+"""Numbers of requests."""
 FLOOR = "floor"
 HEADERS = {"Host": "127.0.0.1:8080", **servers.HEADERS}
-"""A head as an SDK sends it."""
+"""A request's head, as an SDK sends it."""
 
 
 def chat(prompt: str, stream: bool) -> dict[str, Any]:
@@ -75,7 +75,7 @@ CASES: dict[str, tuple[str, Body, bool, bool, bool]] = {
 
 
 class Transport(asyncio.Transport):
-    """Takes whatever is written."""
+    """A transport that discards what is written."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 8080)})
@@ -95,7 +95,7 @@ class Transport(asyncio.Transport):
 
 @contextmanager
 def counting(total: list[int]) -> Iterator[None]:
-    """Adds to the total what Python executes meanwhile."""
+    """Counts what Python executes in the block."""
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
@@ -120,7 +120,7 @@ def counting(total: list[int]) -> Iterator[None]:
 
 
 async def cost(connection: Any, packets: Callable[[], list[bytes]]) -> float:
-    """What one request costs once everything is warm."""
+    """Returns the cost of one request once the caches are warm."""
     transport = Transport()
     connection.connection_made(transport)
     costs = []
@@ -162,7 +162,7 @@ def packets_of(path: str, body: Body, stream: bool, is_new: bool, head_first: bo
 
 
 async def costs_of(file: Path) -> dict[str, float]:
-    """What a request of each kind costs, and the floor."""
+    """Returns the cost of a request of each kind, and of the floor's."""
     tokens.load()
     clock = WallClock()
     app = App(Namespaces(compile_scenario(file), clock), Options(speed=inf))
@@ -179,18 +179,18 @@ async def costs_of(file: Path) -> dict[str, float]:
 
 
 def ratios(costs: dict[str, float]) -> dict[str, float]:
-    """Each cost as a multiple of the floor's."""
+    """Returns each cost as a multiple of the floor's."""
     return {name: round(each / costs[FLOOR], 3) for name, each in costs.items() if name != FLOOR}
 
 
 def grown(now: dict[str, float], kept: dict[str, float]) -> list[str]:
-    """The cases that cost too much, and those of which nothing is kept."""
+    """Returns the cases that cost too much or have no stored ratio."""
     return [name for name, ratio in now.items() if ratio > MOST * kept.get(name, 0)]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.guard", description=__doc__)
-    parser.add_argument("--write", action="store_true", help="keep the present ratios")
+    parser.add_argument("--write", action="store_true", help="store the measured ratios")
     options = parser.parse_args()
     file = KEPT.with_name("scenario.yaml")
     costs = asyncio.run(costs_of(file))
@@ -203,11 +203,11 @@ def main() -> int:
         KEPT.write_text(json.dumps({**every, version: now}, indent=2, sort_keys=True) + "\n")
         return 0
     if not kept:
-        print(f"Nothing is kept for Python {version}; `python -m benchmarks.guard --write` does it.")
+        print(f"No ratios are stored for Python {version}; `python -m benchmarks.guard --write` stores them.")
         return 0
     failed = grown(now, kept)
     for name in failed:
-        print(f"{name} costs more than {MOST} x what it did. Mend it, or keep the new ratio with --write.")
+        print(f"{name} costs more than {MOST} x what it did. Fix it, or store the new ratio with --write.")
     return bool(failed)
 
 

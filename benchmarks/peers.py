@@ -24,7 +24,7 @@ VERSIONS = {"aimock": "1.43.0", "fakellm": "0.3.5", "stubllm": "0.1.5", "mocktop
 
 
 def peers(names: list[str]) -> tuple[list[Target], dict[str, str]]:
-    """The targets that can be started, and the reasons of the others."""
+    """Returns the targets that can be started, and why the others cannot."""
     targets, reasons = [], {}
     for name in names:
         try:
@@ -64,7 +64,7 @@ def _run(command: list[str]) -> None:
 
 
 def _written(wish: Wish, name: str, content: Any) -> str:
-    """A configuration file. JSON, which is YAML too."""
+    """Writes a configuration file as JSON, which is also YAML."""
     file = wish.directory / name
     file.write_text(json.dumps(content))
     return str(file)
@@ -144,5 +144,5 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "llmock": _llmock,
 }
 
-# A pip that finds a newer version of itself would tell so on every run.
+# Otherwise, pip would report on every run that there is a newer version of it.
 os.environ.setdefault("PIP_DISABLE_PIP_VERSION_CHECK", "1")

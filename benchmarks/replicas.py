@@ -29,17 +29,17 @@ TICK = 1e6 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Side:
-    """Processes that are asked together."""
+    """Processes that are measured together."""
 
     ports: Sequence[int]
     servers: Sequence[int]
-    """Their process ids."""
+    """The process ids."""
     store: Sequence[int]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """CPU in µs for each request."""
+    """CPU time per request, in µs."""
 
     servers: float
     store: float
@@ -50,7 +50,7 @@ class Cost:
 
 
 class Case:
-    """One way to ask."""
+    """One kind of load."""
 
     def __init__(self, connections: int, *, is_new: bool) -> None:
         self.connections, self.is_new = connections, is_new
@@ -100,13 +100,13 @@ def ask(side: Side, case: Case, seconds: float, folder: Path) -> Cost:
 
 
 def used(processes: Sequence[int]) -> float:
-    """µs of CPU time, user and system."""
+    """Returns the CPU time of a process, user and system, in µs."""
     return sum(sum(int(value) for value in _stat(process)[11:13]) for process in processes) * TICK
 
 
 @contextlib.contextmanager
 def running_redis(folder: Path) -> Iterator[tuple[int, int]]:
-    """A Redis without persistence: its port and its process id. Raises Unavailable."""
+    """Runs a Redis without persistence and yields its port and its process id. Raises Unavailable."""
     program = shutil.which("redis-server") or shutil.which("valkey-server")
     if program is None:
         raise Unavailable("redis-server is not installed (Debian: apt-get install redis-server)")
@@ -130,7 +130,7 @@ def running_redis(folder: Path) -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def sides(folder: Path, replicas: int) -> Iterator[dict[str, Side]]:
-    """Both sides, up and asked once."""
+    """Starts both sides and sends each a request."""
     with contextlib.ExitStack() as stack:
         port, redis = stack.enter_context(running_redis(folder))
         plain = _emulator()
@@ -155,7 +155,7 @@ def measure(rounds: int, seconds: float, replicas: int) -> list[Case]:
     with tempfile.TemporaryDirectory(prefix="emulator-replicas-") as name:
         folder = Path(name)
         with sides(folder, replicas) as both:
-            for side in both.values():  # caches fill, code is compiled; nothing of it is counted
+            for side in both.values():  # warm-up, which isn't counted
                 for case in cases:
                     ask(side, case, seconds / 4, folder)
             for _ in range(rounds):
@@ -181,7 +181,7 @@ def table(cases: Sequence[Case], replicas: int) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replicas", description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of each measurement")
+    parser.add_argument("--seconds", type=float, default=1.0, help="the length of each measurement")
     parser.add_argument("--replicas", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print all figures")
     parser.add_argument("--write", type=Path, help="replace what is between the two marks in this file")

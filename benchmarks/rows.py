@@ -43,12 +43,12 @@ A_FEW = (OURS, *FLOORS, "aimock")
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How long is measured."""
+    """How long to measure, and where to write files."""
 
     is_quick: bool
     directory: Path
     notes: dict[str, str]
-    """What a row has to say beyond its figures, by the name of the row."""
+    """Remarks about a row, by the row's name."""
 
     @property
     def seconds(self) -> float:
@@ -74,14 +74,14 @@ class Judgement:
         return f"{sign} {bound:g}" + (f" x {self.against}" if self.against else "")
 
     def value(self, ours: Sequence[float], theirs: Sequence[float]) -> float | None:
-        """The median over the rounds that have both."""
+        """Returns the median of the rounds that have both figures; None if there is none."""
         if not self.against:
             return statistics.median(ours) if ours else None
         ratios = [mine / other for mine, other in zip(ours, theirs, strict=False) if other]
         return statistics.median(ratios) if ratios else None
 
     def holds(self, value: float) -> bool:
-        # As printed: a bound of 0.0 % is kept by 0.004 %.
+        # As printed: 0.004 % meets a bound of 0.0 %.
         if self.at_least is not None:
             return value >= self.at_least
         return self.at_most is not None and value <= self.at_most
@@ -106,10 +106,10 @@ class Row:
     servers: tuple[str, ...] = (OURS,)
     quick_servers: tuple[str, ...] = (OURS,)
     slow_servers: tuple[str, ...] = ()
-    """Measured in the first round only: they take long and are judged by nothing."""
+    """Servers measured only in the first round, because they are slow and no bound refers to them."""
     quick_rounds: int = 1
     is_quick: bool = True
-    """Part of the quick run."""
+    """Whether the row is part of the quick run."""
 
 
 def required(
@@ -129,7 +129,7 @@ def _json(target: Target, effort: Effort, *, is_new: bool, head_first: bool = Fa
     with Server(target, effort.directory) as server:
         warm_up(server, effort.warm_up)
         body = request_body(stream=False, is_new=is_new)
-        # The counter starts behind the warm-up's, so that "new" is true.
+        # The counter starts after the warm-up's, so that the prompts really are new.
         way = {"head_first": True} if head_first else {}
         figures = load(server, "json", body, connections=32, seconds=effort.seconds, counter=100_000_000, **way)
     _refuse_failures(figures)
@@ -189,11 +189,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         {"model": "deepseek-flash", "instructions": SYSTEM, "input": PROMPT.format(number="%d"), "messages": None},
     ),
 }
-"""The dialects that are compared: a path, and what is different in the body."""
+"""The dialects to compare: the path, and the members of the body that differ."""
 
 
 def dialects(target: Target, effort: Effort) -> Figures:
-    """What new questions cost in each dialect, as a share of what they cost in chat completions."""
+    """Measures the cost of new questions in each dialect, relative to chat completions."""
     figures: Figures = {}
     with Server(target, effort.directory) as server:
         for stream in (False, True):
@@ -217,7 +217,7 @@ def dialects(target: Target, effort: Effort) -> Figures:
 
 
 def sdk(target: Target, effort: Effort) -> Figures:
-    """What a call costs the server when eight programs with an SDK each stream answers to new prompts."""
+    """Measures the server's cost per call while eight programs with an SDK stream answers to new prompts."""
     calls = 20 if effort.is_quick else 60
     with Server(target, effort.directory) as server:
         warm_up(server, effort.warm_up)
@@ -240,7 +240,7 @@ def _refuse_failures(figures: dict[str, float]) -> None:
 
 
 def workers(target: Target, effort: Effort) -> Figures:
-    # Two workers need a core each and the client one more; with fewer all share what there is, which judges nothing.
+    # Two workers need a core each and the client one more; with fewer cores, the figures mean nothing.
     has_cores = len(CORES) >= 3
     server_cores, client_cores = (set(CORES[:2]), set(CORES[2:])) if has_cores else (set(CORES), set(CORES))
     if not has_cores:
@@ -264,7 +264,7 @@ def _paced(
 ) -> Figures:
     scenario_file = SCENARIO
     if disturb:
-        # It is rewritten meanwhile, so it is a copy.
+        # A copy, because the file is rewritten during the measurement.
         scenario_file = effort.directory / "disturbed.yaml"
         shutil.copy(SCENARIO, scenario_file)
     with Server(target, effort.directory, paced=True, scenario=scenario_file) as server:
@@ -276,7 +276,7 @@ def _paced(
             "paced",
             body,
             streams=streams,
-            # Streams that are renewed begin evenly over a stream's length, so that they go on beginning evenly.
+            # Streams that are replaced start evenly over a stream's length, so that their replacements do too.
             ramp=4 if hold else 1 if streams > 1 else 0,
             hold=hold,
             limit=60 + hold,
@@ -314,7 +314,7 @@ def paced_1000(target: Target, effort: Effort) -> Figures:
 
 
 def paced_1000_beside(target: Target, effort: Effort) -> Figures:
-    """While another program takes a quarter of the server's core."""
+    """Measures streams while another program uses a quarter of the server's core."""
     program = "import time\nwhile True:\n    t = time.perf_counter()\n    while time.perf_counter() < t + 0.005: pass\n"
     with on_cores(SERVER_CORES):
         other = subprocess.Popen([sys.executable, "-c", program + "    time.sleep(0.015)"])
@@ -362,7 +362,7 @@ def _reload(server: Server) -> str:
 
 
 def _arm_a_fault(server: Server) -> str:
-    # By URL and in a namespace of its own, or it would hit the streams that are measured.
+    # By URL and in its own namespace, so that it doesn't hit the measured streams.
     path = f"/@disturbance/~error:name=overloaded{server.target.path}"
     status, _ = server.ask("POST", path, request_body(stream=False))
     return f"fault armed: {status}"
@@ -376,7 +376,7 @@ DISTURBANCES = (_ask_for_a_big_count, _reload, _arm_a_fault)
 
 def memory(target: Target, effort: Effort) -> Figures:
     figures: Figures = {}
-    # With a pace the server is found to be up without asking it for an answer, so the tokenizer is still asleep.
+    # With a pace, readiness is checked without a chat request, so the tokenizer isn't loaded yet.
     with Server(target, effort.directory, paced=True) as server:
         time.sleep(0.5)
         if target.health_path:
@@ -391,7 +391,7 @@ def memory(target: Target, effort: Effort) -> Figures:
 
 def cold_start(target: Target, effort: Effort) -> Figures:
     seconds = []
-    # The first start of a run compiles and reads from disk; it is thrown away.
+    # The first start of a run compiles and reads from disk; it isn't counted.
     for number in range(4 if effort.is_quick else 6):
         with Server(target, effort.directory) as server:
             if number:
@@ -400,7 +400,7 @@ def cold_start(target: Target, effort: Effort) -> Figures:
 
 
 def embedded(target: Target, effort: Effort) -> Figures:
-    """In a Python program: from the import to a server that answers, the same again, and the end."""
+    """Measures, in a Python program, the time from the import to a running server, further starts, and the stop."""
     program = """
 import json, time
 start = time.perf_counter()
@@ -436,7 +436,7 @@ def rules(target: Target, effort: Effort) -> Figures:
             file.write_text(scenario(count, kind))
             with Server(target, effort.directory, scenario=file) as server:
                 warm_up(server, effort.warm_up)
-                # No memory of answers helps: `equals` needs the one prompt, so what is new is said by the system.
+                # No cache helps: `equals` needs the same prompt, so the system message varies.
                 system = f"{SYSTEM} Case %d." if kind == "equals" else SYSTEM
                 body = request_body(stream=False, is_new=kind == "contains", system=system)
                 result = load(server, "json", body, connections=32, seconds=effort.seconds, counter=100_000_000)
@@ -645,7 +645,7 @@ ROWS = (
         _paced_lines(
             "complete", "ttft_p50", "interval_p50", "interval_p99", "length",
             interval_p50=(required(at_most=0.1),),
-            # 0.0 % as it is printed with one digit.
+            # 0.0 % as printed with one digit.
             length=(required(at_most=0.05),),
         ),
         (OURS, *FLOORS, "aimock"),

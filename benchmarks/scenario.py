@@ -1,4 +1,4 @@
-"""Writes the scenario that is measured: any number of rules, of which the benchmark's prompt matches the last.
+"""Writes the benchmark's scenario: any number of rules, of which the benchmark's prompt matches the last.
 
 `python -m benchmarks.scenario > benchmarks/scenario.yaml` writes the one in the repository.
 """
@@ -14,7 +14,7 @@ TOKENS = 200
 TTFT = 0.02
 TOKENS_PER_SECOND = 50
 
-# Words of three letters: one token each for the emulator's tokenizer, one chunk each for every peer, however it cuts.
+# Words of three letters: one token each for the emulator's tokenizer, and one chunk each for every peer.
 SENTENCE = "the sun was out and she had one big red car but his dog did not see who ran off"
 WORDS = SENTENCE.split()
 
@@ -24,7 +24,7 @@ SAME_NUMBER = "000000000"
 
 
 def words(count: int, source: list[str]) -> str:
-    """`count` words with a space between them, from the list again and again."""
+    """Returns `count` words, separated by spaces, cycling through the list."""
     return " ".join(source[index % len(source)] for index in range(count))
 
 
@@ -32,7 +32,7 @@ ANSWER = words(TOKENS, WORDS)
 
 
 def scenario(rules: int = 100, kind: Kind = "mixed") -> str:
-    """The YAML text. Rules match all alike or, when mixed, two fifths by equals, two by contains and one by regex."""
+    """Returns the YAML text. Mixed rules match by equals (two fifths), contains (two fifths) and regex (one fifth)."""
     return "\n".join(_lines(rules, kind)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Starts a server on its own core, asks what it costs, and sends the client at it."""
+"""Starts a server on its own core, runs the client against it, and measures its CPU time and memory."""
 
 import contextlib
 import http.client
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 BINARIES = HERE / "bin"
 SCENARIO = HERE / "scenario.yaml"
 CORES: list[int] = sorted(os.sched_getaffinity(0))
-"""The cores this process was given, before anything was pinned."""
+"""The cores available to this process before pinning."""
 SERVER_CORES = {CORES[0]}
 CLIENT_CORES = {CORES[-1]}
 
@@ -43,19 +43,19 @@ HEADERS = {
     "x-stainless-retry-count": "0",
     "x-stainless-read-timeout": "600",
 }
-"""A head as an SDK sends it."""
+"""A request's head, as an SDK sends it."""
 PATH = "/v1/chat/completions"
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Unavailable(Exception):
-    """This server cannot be measured here; the text says why."""
+    """Raised if a server can't be measured on this machine; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """How a server is to be started for one measurement."""
+    """How to start a server for one measurement."""
 
     port: int
     directory: Path
@@ -66,24 +66,24 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One server that can be measured: how it is started and how it is asked."""
+    """A server to measure: how to start it and how to send it requests."""
 
     name: str
     command: Callable[[Wish], list[str]]
     path: str = PATH
     stream_path: str = ""
-    """Only where it differs from `path`."""
+    """Only if it differs from `path`."""
     gap: float = 1 / TOKENS_PER_SECOND
-    """Seconds between two tokens that it can be told to keep."""
+    """The time between two tokens that it can be configured to keep, in seconds."""
     can_hurry: bool = True
-    """It can stream without a pause between the tokens."""
+    """Whether it can stream without pauses between tokens."""
     is_shortened: bool = False
-    """It honours `max_tokens`."""
+    """Whether it honors `max_tokens`."""
     health_path: str = ""
-    """A path that is answered without work; else the first answer itself says that the server is up."""
+    """A path to check readiness with; if empty, a chat request is used."""
     environment: Callable[[Wish], Mapping[str, str]] = field(default=lambda wish: {})
     setup: Sequence[tuple[str, Any]] = ()
-    """What is posted to it, path and JSON, once it is up."""
+    """The path and the JSON to post once the server is up."""
     version: str = ""
 
     @property
@@ -94,7 +94,7 @@ class Target:
 def request_body(
     *, stream: bool, is_new: bool = False, max_tokens: int = 0, prompt: str = "", system: str = SYSTEM
 ) -> bytes:
-    """A chat request. With `is_new` the client puts a number into the prompt that no other request has: for `%d`."""
+    """Returns a chat request. With `is_new`, its prompt has a `%d`, which the client replaces with a unique number."""
     body: dict[str, Any] = {
         "model": "deepseek-v3",
         "messages": [
@@ -127,7 +127,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A started server with its children; it is ended with the `with` block."""
+    """A running server with its child processes; it ends with the `with` block."""
 
     def __init__(
         self,
@@ -150,11 +150,11 @@ class Server:
     def __enter__(self) -> "Server":
         command = self.target.command(self.wish)
         environment = {**os.environ, **self.target.environment(self.wish)}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # what pip installs is compiled, so everything is
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pip compiles what it installs, so all servers are compiled
         began = time.monotonic()
         try:
             with self.log.open("wb") as log, on_cores(self.cores):
-                # A session of its own, so that children it leaves behind can be ended with it.
+                # Its own session, so that leftover children can be killed with it.
                 self.process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -194,7 +194,7 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def _wait(self, limit: float = 20) -> None:
-        # A paced answer takes as long as its stream would, so the pace is kept out of this.
+        # A paced answer takes as long as its stream would, so such servers are checked with their health path.
         is_slow = self.wish.paced and self.target.is_shortened
         method, path = ("GET", self.target.health_path) if is_slow else ("POST", self.target.path)
         body = b"" if is_slow else request_body(stream=False)
@@ -211,7 +211,7 @@ class Server:
                 continue
             if status == 200:
                 return
-            # It is up and refuses; that seldom changes.
+            # The server is up and refuses the request; that rarely changes.
             end = min(end, time.monotonic() + 3)
             time.sleep(0.05)
         last_words = answer[:120].decode(errors="replace")
@@ -220,7 +220,7 @@ class Server:
     def ask(
         self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, timeout: float = 20
     ) -> tuple[int, bytes]:
-        """One request on a connection of its own."""
+        """Sends one request on its own connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request(method, path, body or None, {**HEADERS, **(headers or {})})
@@ -232,7 +232,7 @@ class Server:
             connection.close()
 
     def processes(self) -> list[int]:
-        """The server's own process and all its descendants."""
+        """Returns the ids of the server's process and all its descendants."""
         parents: dict[int, int] = {}
         for entry in os.listdir("/proc"):
             if entry.isdigit():
@@ -244,7 +244,7 @@ class Server:
         return tree
 
     def cpu_seconds(self) -> float:
-        """What the tree has used, user and system, ended children included."""
+        """Returns the CPU time of the process tree, user and system, including ended children."""
         total = 0
         for process in self.processes():
             with contextlib.suppress(OSError):
@@ -260,19 +260,19 @@ class Server:
 
 
 def busy_seconds() -> float:
-    """What all programs have used of all cores since the machine started, and what its host took away."""
+    """Returns the CPU time of all programs since the machine started, including the time stolen by its host."""
     with open("/proc/stat") as file:
         user, nice, system, _idle, _waiting, interrupt, soft_interrupt, stolen = map(int, file.readline().split()[1:9])
     return (user + nice + system + interrupt + soft_interrupt + stolen) / TICKS_PER_SECOND
 
 
 def _stat(process: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on: state, parent, …; the name before them may hold spaces."""
+    """Returns the fields of /proc/PID/stat from the third on (state, parent, …), since the name may contain spaces."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
 
 
 class Load:
-    """The client at work on a server."""
+    """A running client."""
 
     def __init__(
         self, server: Server, mode: str, body: bytes, cores: set[int] = CLIENT_CORES, path: str = "", **options: object
@@ -295,14 +295,14 @@ class Load:
             self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def wait(self) -> dict[str, Any]:
-        """The client's figures, and what they cost the server."""
+        """Returns the client's figures and the server's CPU time."""
         try:
             while self._process.poll() is None:
                 self.most_resident = max(self.most_resident, self.server.resident_bytes())
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     self._process.wait(timeout=0.25)
         finally:
-            # Kills only a client that an error left behind. What it prints is a line, far less than a pipe holds.
+            # Kills the client only after an error. Its output is one line, which always fits into the pipe.
             self._process.kill()
             output, errors = self._process.communicate()
         if self._process.returncode:
@@ -322,7 +322,7 @@ def load(
 
 
 def warm_up(server: Server, seconds: float) -> None:
-    """Lets caches fill and code be compiled; nothing of it is counted."""
+    """Sends uncounted requests, which fill caches and specialize bytecode."""
     few = 8 if server.target.is_shortened else 0
     load(server, "json", request_body(stream=False, is_new=True, max_tokens=few), connections=32, seconds=seconds)
     if server.wish.paced and server.target.is_shortened:

@@ -35,7 +35,7 @@ def __getattr__(name: str) -> "Any":
     try:
         return getattr(import_module(_HOMES[name]), name)
     finally:
-        if not gc.get_freeze_count():  # both together make old what is new, so that it is not searched right now
+        if not gc.get_freeze_count():  # both move all objects to the oldest generation, which is rarely scanned
             gc.freeze()
             gc.unfreeze()
         if is_collecting:

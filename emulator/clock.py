@@ -215,7 +215,7 @@ class WallClock:
 
 
 class Reached(Protocol):
-    """How far several processes have come: none of them is behind what another one has reached."""
+    """The latest virtual time in any of several processes; none shows an earlier one."""
 
     def get(self) -> float: ...
 
@@ -224,7 +224,7 @@ class Reached(Protocol):
 
 class VirtualClock:
     """Time that moves on demand. With `leaps`, whenever everything in the event loop is waiting, it skips to the next
-    deadline, so an hour of streaming takes only as long as sending. `reached`: the time of other processes, too."""
+    deadline, so an hour of streaming takes only as long as sending. `reached`: the latest time in all processes."""
 
     def __init__(self, *, leaps: bool = True, start: float = VIRTUAL_START, reached: Reached | None = None) -> None:
         self._loop = asyncio.get_running_loop()
@@ -261,7 +261,7 @@ class VirtualClock:
 
     def leap(self) -> None:
         """Makes time skip from now on, so that nothing waits any longer."""
-        self._leaps, self._reached = True, None  # the time of others no longer matters
+        self._leaps, self._reached = True, None  # the other processes' time no longer matters
         self._leap_soon()
 
     @contextlib.contextmanager

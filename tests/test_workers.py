@@ -285,14 +285,14 @@ VIRTUAL = {"version": 1, "clock": "virtual", "rules": [{"pace": {"ttft": 5000}, 
 
 
 def moments(origin: str, count: int) -> list[int]:
-    """When answers were made, by their own account, for a client that asks again and again."""
+    """Returns the `created` times of successive answers."""
     url = f"{origin}/serevix/v1/chat/completions"
     body = {"model": "deepseek-v3", "messages": [{"role": "user", "content": "Hi"}]}
     headers = {"authorization": "Bearer k"}
     return [single.post(url, json=body, headers=headers, timeout=20).json()["created"] for _ in range(count)]
 
 
-def test_virtual_time_goes_on_where_another_worker_has_brought_it(tmp_path: Path) -> None:
+def test_virtual_time_continues_from_the_latest_of_all_workers(tmp_path: Path) -> None:
     path = tmp_path / "virtual.json"
     path.write_text(json.dumps(VIRTUAL))
     seen = []
@@ -306,7 +306,7 @@ def test_virtual_time_goes_on_where_another_worker_has_brought_it(tmp_path: Path
             seen.append(moments(origin, 12))
             times = {Workers(process, origin)("GET", "clock")["now"] for _ in range(9)}
             assert len(times) == 1
-            if workers:  # another clock begins again, for all
+            if workers:  # changing the clock restarts it, in all workers
                 assert Workers(process, origin)("PUT", "clock", {"mode": "manual"})["mode"] == "manual"
                 assert Workers(process, origin)("PUT", "clock", {"mode": "virtual"})["mode"] == "virtual"
                 assert moments(origin, 12) == seen[0]

@@ -10,6 +10,7 @@ from emulator.cli import BAD_USE, CANNOT_BIND
 from emulator.cli.options import Option
 from emulator.cli.output import fail
 from emulator.cli.providers import provider_of
+from emulator.cli.serving import load_quickly
 
 if TYPE_CHECKING:
     from emulator.logs import Style
@@ -61,10 +62,9 @@ def command(
     serve --scenario FOLDER
 
     Exit code 0: stopped by a signal; 1: an answer couldn't be written; 2: bad usage; 3: the port is taken."""
-    import gc
     import sys
 
-    gc.disable()  # until everything is loaded: imports create no garbage
+    load_quickly()
     from emulator.cli.banner import record_banner
     from emulator.cli.serve import serve_alone
     from emulator.engine import Options

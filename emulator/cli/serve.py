@@ -12,7 +12,7 @@ from emulator.cli import BAD_USE, CANNOT_BIND
 from emulator.cli.banner import banner
 from emulator.cli.options import Option
 from emulator.cli.output import fail, is_colored
-from emulator.cli.serving import say_unknown_variables, server_options, with_server_options
+from emulator.cli.serving import load_quickly, say_unknown_variables, server_options, with_server_options
 
 if TYPE_CHECKING:
     import socket
@@ -58,9 +58,7 @@ def command(host: str, port: int, workers: int, log: "Style", **values: Any) -> 
 
     Exit code 0: stopped by a signal; 1: workers failed; 2: bad usage or an unusable file; 3: the port is taken, or the
     address is unavailable."""
-    import gc
-
-    gc.disable()  # until everything is loaded: imports create no garbage
+    load_quickly(runs_other_code=values["allow_code"])
     from emulator.control.access import access_for
     from emulator.errors import BindError, EmulatorError
 

@@ -3,7 +3,7 @@
 A client sends the same head and the same members again and again, with other texts. What a provider makes of such a
 request (checks, model, parameters) depends on everything but the texts, as long as these are plain. So it is cached,
 and the next request of the form contributes only its messages. If only the last of these is new, the bytes around its
-text are a mould: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form
+text are a mold: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form
 get the same one, except for ids, times and the tokens of their prompts.
 
 Everything that is not plain, not small, not accepted or not from a known head is processed completely each time.
@@ -27,16 +27,16 @@ from emulator.providers.base import Operation
 from emulator.reply import CacheUse, Reply, ReplyTemplate
 from emulator.request import HttpRequest, ModelRequest
 from emulator.state.blanks import CREATED, ID, PROMPT, REQUEST_ID, blanked, holds_stand_in, is_small
-from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mould
+from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mold
 from emulator.state.response_cache import MAX_REQUEST_BYTES, ResponseCache
 from emulator.wire import PlannedBody
 
-MAX_MOULDS = 8
-"""The most moulds for one head."""
+MAX_MOLDS = 8
+"""The most molds for one head."""
 WORDS = f"words {secrets.token_hex(16)}"
 """The stand-in for the last text of a request. It is random, so no request can contain it."""
 ENTRY = 1024
-"""The size of a form or a mould without its texts."""
+"""The size of a form or a mold without its texts."""
 
 
 class Known(NamedTuple):
@@ -59,7 +59,7 @@ def read(context: RequestContext, operation: Operation, key: str) -> tuple[Model
     forms, place = context.namespace.response_cache.forms, (http_request.head, text)
     form: Form | None = forms.get(place)
     if form is not None and form.spoken is dialect:
-        _learn_mould(form, http_request, plain, context.namespace.response_cache)
+        _learn_mold(form, http_request, plain, context.namespace.response_cache)
         return _request_of(form, http_request, plain, native), form
     request = dialect.parse(http_request, key)
     form = _form_of(request, operation, context)
@@ -68,14 +68,14 @@ def read(context: RequestContext, operation: Operation, key: str) -> tuple[Model
 
 
 def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
-    """Returns a request that fits a mould, if its tokens can be counted quickly."""
-    for mould in cache.moulds.get(http_request.head) or ():
-        words = mould.words_of(http_request.body)
+    """Returns a request that fits a mold, if its tokens can be counted quickly."""
+    for mold in cache.molds.get(http_request.head) or ():
+        words = mold.words_of(http_request.body)
         if words is not None:
-            form = mould.form
+            form = mold.form
             form.patience = PATIENCE
-            count = _count_of([mould.lead + words + mould.tail], form)
-            return None if count is None else Known(form, mould.filled(http_request, words), mould.tokens + count)
+            count = _count_of([mold.lead + words + mold.tail], form)
+            return None if count is None else Known(form, mold.filled(http_request, words), mold.tokens + count)
     return None
 
 
@@ -129,8 +129,8 @@ def _count_of(texts: list[str], form: Form) -> int | None:
         return sum([tokens.count(text) for text in texts]) if tokens.is_quick(texts) else None
 
 
-def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
-    """Makes a mould of a body, unless earlier ones were not used."""
+def _learn_mold(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
+    """Makes a mold of a body, unless earlier ones were not used."""
     body, words = http_request.body, orjson.dumps(plain.messages[-1].content)
     if not form.patience or body.count(words) != 1:
         return
@@ -149,10 +149,10 @@ def _learn_mould(form: Form, http_request: HttpRequest, plain: Plain, cache: Res
     if rest is None or len(places) != 1 or texts[places[0]].count(WORDS) != 1:
         return
     lead, _, tail = texts[places[0]].partition(WORDS)
-    mould = Mould(form, before, after, plain.messages[:-1], fixed + rest, lead, tail)
-    moulds = (mould, *(cache.moulds.get(http_request.head) or ()))[:MAX_MOULDS]
-    size = sum([ENTRY + len(each.before) + len(each.after) for each in moulds])
-    cache.moulds.keep(http_request.head, moulds, size)
+    mold = Mold(form, before, after, plain.messages[:-1], fixed + rest, lead, tail)
+    molds = (mold, *(cache.molds.get(http_request.head) or ()))[:MAX_MOLDS]
+    size = sum([ENTRY + len(each.before) + len(each.after) for each in molds])
+    cache.molds.keep(http_request.head, molds, size)
 
 
 def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> CachedAnswer | None:

@@ -53,7 +53,7 @@ async def answer(
     cached = before.cached
     identity = cached.identity if cached is not None else await _read(identity_of, http_request, of=http_request)
     provider = namespace.compiled.providers[http_request.provider]
-    if not provider.spoken.made:  # its first dialect is loaded while streams go on
+    if not provider.spoken.made and provider.spoken.loads(""):  # while streams go on
         await POOL.run(provider.speaking, "")
     context = _arrived(http_request, namespace, options, identity, has_left=has_left, is_stateless=before.is_stateless)
     try:
@@ -149,12 +149,12 @@ def store_for_early(stage: Arrived) -> Store | None:
 
 
 async def route(arrived: Arrived) -> Routed:
-    """Finds the operation, and loads its dialect if nobody has spoken it. Raises ProviderError."""
+    """Finds the operation, and loads its dialect on first use. Raises ProviderError."""
     context = arrived.context
     http_request, provider = context.http_request, context.provider
     operation, parameters = provider.route(http_request.method, http_request.path)
     spoken = provider.dialect_of(operation, http_request)
-    if spoken not in provider.spoken.made and spoken in provider.spoken:
+    if spoken not in provider.spoken.made and provider.spoken.loads(spoken):
         await POOL.run(provider.speaking, spoken)
     dialect = provider.speaking(spoken)
     kept = context.namespace.stored_for_one() if dialect.has_stored else context.namespace.stored

@@ -74,7 +74,7 @@ class FaultRegistry:
     keys: dict[str, int] = field(default_factory=dict)
     """The key of each of these faults there."""
     standing: dict[str, int] = field(default_factory=dict)
-    """The same for faults of the scenario and the server that break handshakes."""
+    """The same for faults of the scenario and the server."""
     last_id: int = 0
     """The number in the last id."""
 
@@ -108,7 +108,7 @@ class FaultRegistry:
         self.live, self.keys, self.last_id = dict(live), dict(keys), last_id
 
     def forget_scenario(self) -> None:
-        """The faults of another scenario count from the beginning."""
+        """Drops the counters of the scenario's faults, since another scenario's start at zero."""
         self.counters = {id: counter for id, counter in self.counters.items() if id.startswith(LASTING)}
         for id in [id for id in self.standing if not id.startswith(LASTING)]:
             self._release(id)
@@ -153,8 +153,9 @@ class FaultRegistry:
         self.counters.clear()
 
     def armed(self, *, of_handshake: bool | None = None) -> Iterator[ActiveFault]:
-        """The next one-shot fault, then the live ones. of_handshake: only those that break TLS handshakes, or only the
-        others."""
+        """Yields the next one-shot fault, then the live ones. `of_handshake`: only those that break TLS handshakes, or
+        only the others.
+        """
 
         def is_wanted(fault: Fault) -> bool:
             return of_handshake is None or isinstance(fault, HandshakeFault) is of_handshake
@@ -212,7 +213,7 @@ class FaultRegistry:
 
 
 def count_together(registry: FaultRegistry, each: ActiveFault) -> None:
-    """Counts a fault of the scenario or the server over several processes. All of them find the same key."""
+    """Makes all processes count a fault of the scenario or the server together. They all derive the same key."""
     fault = each.fault
     if registry.claims is not None and each.id not in registry.standing and (fault.times is not None or fault.skip):
         key = int.from_bytes(seeded.digest("fault", each.id, repr(fault))[:7])

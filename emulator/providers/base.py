@@ -115,7 +115,7 @@ def per_million(
 ) -> Price:
     """Returns a price from USD per million tokens, the unit in which providers state it."""
     million = Decimal(1_000_000)
-    return Price.model_construct(  # our own numbers need no check, nor what it takes to check
+    return Price.model_construct(  # unvalidated: the numbers are ours, and loading the validator takes time
         prompt=Decimal(prompt) / million,
         completion=Decimal(completion) / million,
         cached=Decimal(cached) / million,

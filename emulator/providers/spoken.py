@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from emulator.dialects.base import Dialect
+from emulator.plugins import Lazy
 
 
 class Spoken(Mapping[str, Dialect[Any]]):
@@ -25,7 +26,15 @@ class Spoken(Mapping[str, Dialect[Any]]):
 
     def known(self, name: str) -> Dialect[Any]:
         """Returns a dialect; for an unknown name, the first one."""
-        return self[name if name in self._names else self._names[0]]
+        return self[self._known(name)]
+
+    def loads(self, name: str) -> bool:
+        """Whether `known` has to load modules."""
+        name = self._known(name)
+        return name not in self.made and isinstance(self._classes, Lazy) and not self._classes.is_loaded(name)
+
+    def _known(self, name: str) -> str:
+        return name if name in self._names else self._names[0]
 
     def __contains__(self, name: object) -> bool:
         return name in self._names

@@ -97,7 +97,7 @@ class App:
         self.redis: RedisConnection | None = None
         """The connection to the store that this server shares with others."""
         self.act_on_listener: Callable[[Mapping[str, Any]], None] = lambda _: None
-        """Does to the listening sockets what another worker was asked for."""
+        """Changes the listening sockets as another worker was asked to."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()

@@ -368,8 +368,7 @@ async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: Com
 
 
 async def _join(app: App, channel: "Channel", *, is_replica: bool) -> None:
-    """Makes a server one of several workers. Those that are replicas hear from each other only what is about their
-    port."""
+    """Makes a server one of several workers. With a store, workers send each other only messages about the port."""
     from emulator.control.calls import join, perform
 
     await channel.start()
@@ -381,7 +380,7 @@ async def _join(app: App, channel: "Channel", *, is_replica: bool) -> None:
 
 
 def _tell_workers(channel: "Channel", order: dict[str, Any]) -> None:
-    """Has all workers act on their listening sockets."""
+    """Sends all workers an order for their listening sockets."""
     from emulator.server.broker import ALL, CALL
 
     channel.send(CALL, ALL, 0, orjson.dumps({"listener": order}))
@@ -548,22 +547,22 @@ class HttpServer:
 
 @dataclass(slots=True)
 class _Charge:
-    """How many of the next connections a fault is for."""
+    """A fault for the next connections."""
 
     count: int
     until: float
     how: Handshake | None
     key: int
-    """What all workers count it under."""
+    """The key under which all workers count it."""
     used: int = 0
-    """How many of them this process has had."""
+    """The number of connections that it has applied to in this process."""
 
     def takes(self, now: float, shared: "Shared | None") -> bool:
-        """Whether it is for the next connection; counts it."""
+        """Whether it applies to the next connection; counts it."""
         if self.used >= self.count or now >= self.until:
             self.used = self.count
         elif shared is not None and not shared.claim(self.key, 0, self.count, hits=True):
-            self.used = self.count  # by the others
+            self.used = self.count  # by the other workers
         else:
             self.used += 1
             return True
@@ -588,7 +587,7 @@ class ListenerControl:
         self.lost = server.lost
 
     def join(self, shared: "Shared", tell: Callable[[dict[str, Any]], None]) -> None:
-        """Other workers share the port. `tell` has all of them `act`, this one included."""
+        """Shares the port with other workers. `tell` makes all of them `act`, including this one."""
         self._shared, self._tell = shared, tell
 
     @property
@@ -621,7 +620,7 @@ class ListenerControl:
         self._tell({"what": what, "count": count, "seconds": seconds, "how": how, "key": key})
 
     def act(self, order: Mapping[str, Any]) -> None:
-        """Does what one of the processes that share the port has been asked for."""
+        """Executes an order that any of the workers has received."""
         if order["what"] == "refuse":
             self._refuse(order["seconds"])
             return

@@ -197,7 +197,7 @@ def _write(line: socket.socket, keeper: Keeper) -> None:
     try:
         for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(name, signal.SIG_IGN)
-        gc.enable()  # which it is not while the recorder starts
+        gc.enable()  # it is disabled while the recorder starts
         os.setpgid(0, 0)  # a signal for all processes of the recorder must not affect what it has handed over
         os.nice(NICE)
         with yielding_often():

@@ -20,7 +20,7 @@ from emulator.state.blanks import BlankAnswer
 MAX_SPENT = 256
 """The most token counts for which the usage and cost of an answer are cached."""
 PATIENCE = 4
-"""The most moulds that are made of a form's requests before one of them is used."""
+"""The most molds that are made of a form's requests before one of them is used."""
 _WORDS = re.compile(rb'[^"\\\x00-\x1f]+')
 """A text that is the same in JSON, without escapes."""
 
@@ -51,7 +51,7 @@ class Form:
     cached_from: float
     """The number of prompt tokens from which the provider looks a prompt up in its own cache."""
     patience: int = PATIENCE
-    """How many more moulds may be made."""
+    """How many more molds may be made."""
 
 
 class UnreadRequest(ModelRequest):
@@ -112,7 +112,7 @@ class CachedAnswer:
 
 
 @dataclass(slots=True, eq=False)
-class Mould:
+class Mold:
     """A body of a form without its last text: any text can be put there, and the rest keeps its meaning."""
 
     form: Form

@@ -58,7 +58,7 @@ class ResponseCache:
         """The parsed requests without their texts."""
         self.answers: Recent[Any] = Recent()
         """The answers of rules to every request of a form."""
-        self.moulds: Recent[Any] = Recent()
+        self.molds: Recent[Any] = Recent()
         """Bodies of these forms without their last texts, by their heads."""
 
     def get(self, http_request: HttpRequest) -> CachedResponse | None:
@@ -75,7 +75,7 @@ class ResponseCache:
         self._kept.clear()
         self.forms.clear()
         self.answers.clear()
-        self.moulds.clear()
+        self.molds.clear()
 
 
 def _key(http_request: HttpRequest) -> Key:

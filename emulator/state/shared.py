@@ -16,11 +16,11 @@ _ROW = struct.Struct("=8sQQQ")
 _USED, _FREE = b"\xf3fault\xa7+", b"\xf3fault\xa7-"
 _TIME = struct.Struct("=8sd")
 MAX_CLOCKS = 4096
-"""The most clocks that are shared; another one takes the place of the older one whose name falls into the same row."""
+"""Slots for shared clocks, by the hash of the namespace; a newer clock replaces an older one in the same slot."""
 MAX_ROWS = 4096
 """The most faults that are counted; new ones replace the oldest."""
 _CLOCKS = _NUMBER.size + MAX_ROWS * _ROW.size
-"""Where the clocks begin."""
+"""The offset of the clocks."""
 
 
 class Shared:
@@ -75,7 +75,7 @@ class Shared:
             self._places.pop(key, None)
 
     def clock(self, name: str, *, is_new: bool) -> "SharedTime":
-        """The virtual time of a namespace, in every process; is_new: it starts again."""
+        """Returns a namespace's virtual time, which all processes share; `is_new`: restarts it."""
         key = blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         place = _CLOCKS + int.from_bytes(key) % MAX_CLOCKS * _TIME.size
         with self._locked():
@@ -84,7 +84,7 @@ class Shared:
         return SharedTime(self, key, place)
 
     def time_of(self, key: bytes, place: int) -> float:
-        """The time in a row; 0.0 if it is another clock's by now."""
+        """Returns the time in a slot; 0.0 if another clock has replaced it."""
         found, elapsed = _TIME.unpack_from(self._memory, place)
         return elapsed if found == key else 0.0
 
@@ -116,7 +116,7 @@ class Shared:
 
 
 class SharedTime:
-    """How far the virtual time of a namespace has come in any process."""
+    """The latest virtual time of a namespace in any process, in seconds since its start."""
 
     def __init__(self, shared: Shared, key: bytes, place: int) -> None:
         self._shared, self._key, self._place = shared, key, place

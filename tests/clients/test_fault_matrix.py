@@ -79,7 +79,7 @@ def requests_of(emulator: Emulator) -> int:
 
 
 def by_openai(sdk: openai.OpenAI, emulator: Emulator, fault: str, *, stream: bool, timeout: float = PATIENT) -> str:
-    """What openai-python sees; ` x2` stands for two requests."""
+    """What openai-python sees; ` x2` means two requests."""
     heard = Heard(5 if stream else 1)
     client = sdk.with_options(base_url=f"{emulator.origin}/~{fault}/serevix/v1", timeout=timeout)
     before = requests_of(emulator)

@@ -79,7 +79,7 @@ class Client(NamedTuple):
 
     @property
     def has_own_test(self) -> bool:
-        """Whether it is no program that prints what it sees."""
+        """Whether it is not a program that prints what it sees."""
         return self.runs_itself or "/" in self.program
 
     @property

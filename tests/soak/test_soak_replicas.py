@@ -21,7 +21,7 @@ CLIENTS = 6
 PAUSE = 0.05
 """Seconds between a client's requests: it is the order of things that is tested, not the load."""
 UNSEEN = 3 * CLIENTS
-"""The most answers of a replica that are under way to the store when it is killed."""
+"""The most answers of a killed replica that had not reached the store."""
 MAX_CALL = 10.0
 MEBIBYTE = 2**20
 
@@ -108,7 +108,7 @@ def test_replicas_that_are_killed_and_restarted_under_traffic() -> None:
                 victim = chance.randrange(3)
                 alive = {0, 1, 2} - {victim}
                 before = shown(fleet, traffic.namespace, {0, 1, 2})
-                fleet[victim].journal(traffic.namespace)  # it has written down what it has answered
+                fleet[victim].journal(traffic.namespace)  # returns once all its exchanges are in the store
                 fleet[victim].kill()
                 replacement = pool.submit(fleet.replace, victim)
                 started = time.monotonic()
@@ -126,7 +126,7 @@ def test_replicas_that_are_killed_and_restarted_under_traffic() -> None:
                 whole = sum(row["ended"] == "complete" for row in rows.values())
                 answered = traffic.answered.get(finished, Counter())
                 assert set(answered.values()) <= {1}, "two answers with one id"
-                # Answers that a replica gives right before it is killed may come without ever being shown as ended.
+                # The last answers of a killed replica may reach the client without being recorded as ended.
                 assert len(answered) - UNSEEN <= whole <= traffic.started[finished]
                 periods += 1
                 memory.append(redis_memory(fleet))

@@ -45,7 +45,7 @@ class Phrases:
     questions: tuple[str, ...]
     """What begins a question that has to be quoted as a whole."""
     tails: tuple[str, ...]
-    """What may follow the topic and is no part of it."""
+    """What may follow the topic without being part of it."""
     articles: tuple[str, ...] = ()
     """What a topic is better quoted without."""
     cues: Mapping[str, tuple[str, ...]]
