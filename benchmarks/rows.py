@@ -130,7 +130,7 @@ def _json(target: Target, effort: Effort, *, is_new: bool, head_first: bool = Fa
         warm_up(server, effort.warm_up)
         body = request_body(stream=False, is_new=is_new)
         # The counter starts after the warm-up's, so that the prompts really are new.
-        way = {"head_first": True} if head_first else {}
+        way: dict[str, Any] = {"head_first": True} if head_first else {}
         figures = load(server, "json", body, connections=32, seconds=effort.seconds, counter=100_000_000, **way)
     _refuse_failures(figures)
     return {
@@ -202,11 +202,11 @@ def dialects(target: Target, effort: Effort) -> Figures:
                 if name == "messages":
                     body["system"] = body["messages"].pop(0)["content"]
                 data = json.dumps({key: value for key, value in body.items() if value is not None}).encode()
-                for seconds, counter in ((effort.warm_up, 0), (effort.seconds, 100_000_000)):
-                    result = load(
-                        server, "stream" if stream else "json", data, path=path, connections=32, seconds=seconds,
-                        counter=counter, **({"any_end": True, "tokens": 0} if stream else {}),
-                    )  # fmt: skip
+                mode = "stream" if stream else "json"
+                options: dict[str, Any] = {"path": path, "connections": 32}
+                options |= {"any_end": True, "tokens": 0} if stream else {}
+                load(server, mode, data, seconds=effort.warm_up, counter=0, **options)
+                result = load(server, mode, data, seconds=effort.seconds, counter=100_000_000, **options)
                 _refuse_failures(result)
                 cpu = result["server_cpu_seconds"] / result["answers"] * 1e6
                 figures[f"{name}_{'stream' if stream else 'json'}"] = cpu

@@ -20,7 +20,7 @@ HEADERS = 14 + 20 + 32
 EXACT, DENSE = 1000, 2000
 """The measured number of streams of a replica."""
 FLEETS = (10_000, 100_000, 1_000_000)
-STORED = Costs(request=125, packet=82, step=23, store_packet=17)
+STORED = Costs(request=34, packet=32, step=1.4, store_packet=15)
 """With a store, for the same whole answer again and again: fitted to one replica with 1 and with 8 clients, as
 tests/soak/test_soak_scale.py does."""
 STREAM_SECONDS = 10

@@ -25,7 +25,7 @@ from emulator.engine.endings import error_message
 from emulator.engine.faults import handshake_fault
 from emulator.engine.options import Options
 from emulator.engine.pipeline import answer, misused, refused
-from emulator.engine.recalling import recall_counted
+from emulator.engine.recalling import form_to_count, recall_counted, recall_form_counted
 from emulator.engine.short_way import Recalled, recall
 from emulator.engine.stages import PlannedResponse
 
@@ -36,10 +36,12 @@ __all__ = [
     "Recalled",
     "answer",
     "error_message",
+    "form_to_count",
     "handshake_fault",
     "look_up",
     "misused",
     "recall",
     "recall_counted",
+    "recall_form_counted",
     "refused",
 ]

@@ -28,6 +28,7 @@ from emulator.state.leases import (
     rate_plan,
     refusal_of,
 )
+from emulator.state.namespace import Namespace
 from emulator.state.quotas import Quota
 from emulator.state.rate_limits import Used, allowance, seconds_until_next
 from emulator.state.store import (
@@ -160,7 +161,7 @@ async def decide_early(stage: Arrived, store: Store) -> Decided:
 
 async def decide_recalled(context: RequestContext, match: RuleMatch | None, store: Store) -> RequestContext:
     """Returns the number of the attempt of a request whose answer is known."""
-    rule = "" if match is None else _counter(context, match.rule)
+    rule = "" if match is None else counter_of(context.namespace, match.rule)
     question = _early(context, Faults((), ()))
     return numbered(context, await _counted_alone(question, Counting(question.base["identity"], rule, ""), store))
 
@@ -318,18 +319,23 @@ def _counting(question: Question) -> Counting | None:
         return None
     rule = ""
     if left:
-        only = left[0]
-        answers = only.rule.answers
-        if not only.is_certain or len(answers) > 1 or answers[0].set_state is not None:
+        if not is_plain(left[0]):
             return None
-        rule = _counter(question.context, only.rule)
+        rule = counter_of(question.context.namespace, left[0].rule)
     if any(map(question.is_counted, question.all_faults)):
         return None
     return Counting(base["identity"], rule, account["given"] if account is not None else "")
 
 
-def _counter(context: RequestContext, rule: Rule) -> str:
-    return f"u:{context.namespace.rule_key(rule.position)}"
+def is_plain(left: Left) -> bool:
+    """Whether a rule surely gives its one answer and changes nothing but its counter."""
+    answers = left.rule.answers
+    return left.is_certain and len(answers) == 1 and answers[0].set_state is None
+
+
+def counter_of(namespace: Namespace, rule: Rule) -> str:
+    """The counter of a rule's uses."""
+    return f"u:{namespace.rule_key(rule.position)}"
 
 
 async def _counted_alone(question: Question, counting: Counting, store: Store) -> Decision:

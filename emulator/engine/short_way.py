@@ -5,6 +5,9 @@ request of that form, with new ids, times and token counts. If anything else cou
 pipeline instead; nothing has been counted by then.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 from emulator.completion import NO_CACHE
 from emulator.dialects.base import Dialect
 from emulator.engine.arrival import arrive, identity_of
@@ -18,7 +21,7 @@ from emulator.engine.stages import PlannedResponse
 from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import RuleMatch, find
 from emulator.pace import AT_ONCE, Pace
-from emulator.providers.base import Limits, ProviderError
+from emulator.providers.base import Limits, Provider, ProviderError
 from emulator.records import record
 from emulator.request import HttpRequest
 from emulator.state.blanks import Recollection
@@ -52,6 +55,17 @@ class Recalled:
         return PlannedResponse(planned, self.exchange)
 
 
+class Found(NamedTuple):
+    """What answers a request of a known form."""
+
+    answer: CachedAnswer
+    match: RuleMatch
+    question: MatchContext
+    """The request as rules see it."""
+    limits: Limits | None
+    """The limits of the key."""
+
+
 def recall(http_request: HttpRequest, namespace: Namespace, options: Options, before: Lookup) -> Recalled | None:
     """Returns the answer to a known request; None if it has to go through the pipeline."""
     store = namespace.store
@@ -81,20 +95,28 @@ def _to_the_same(cached: CachedResponse, http_request: HttpRequest, namespace: N
 
 def _to_a_form(asked: Known, namespace: Namespace, options: Options) -> Recalled | None:
     """Returns the answer to a request of a known form; None if it isn't cached or something else matters."""
-    found = _found(asked, namespace)
+    found = found_for(asked, namespace, lambda question: find(namespace.compiled.rules, question, namespace.used))
     if found is None:
         return None
+    arrived = arrive(asked.request.http_request, namespace, options, found.question.identity)
+    recalled = filled(asked, found, arrived, namespace, options)
+    namespace.use(found.match)
+    return recalled
+
+
+def filled(
+    asked: Known, found: Found, arrived: tuple[Exchange, Provider, bytes, str], namespace: Namespace, options: Options
+) -> Recalled:
+    """Fills the answer to a form for a request that has arrived."""
     form, request, prompt = asked
     answer, match, question, limits = found
-    http_request = request.http_request
-    exchange, provider, entropy, request_id = arrive(http_request, namespace, options, question.identity)
-    exchange.body_size = len(http_request.body)
+    exchange, provider, entropy, request_id = arrived
+    exchange.body_size = len(request.http_request.body)
     exchange.model, exchange.stream, exchange.rule = form.model, form.stream, match.rule.name
     exchange.outcome, exchange.status = "reply", answer.blank.planned.status
     exchange.tokenizer, exchange.is_estimate, exchange.read_as = form.tokenizer, form.is_estimate, form.read_as
     exchange.why = asked_later(question, match, namespace, form.spoken)
     exchange.usage, exchange.cost = answer.spent(prompt, provider, form.model, exchange.received)
-    namespace.use(match)
     id, blank = form.spoken.make_id(entropy), answer.blank
     item_ids = form.spoken.item_ids(id, answer.choices) if answer.choices else ()
     values = blank.values(id, int(exchange.received), request_id, prompt, item_ids)
@@ -104,8 +126,8 @@ def _to_a_form(asked: Known, namespace: Namespace, options: Options) -> Recalled
     return Recalled(Recollection(blank, values, headers), exchange, pace, form.spoken, entropy)
 
 
-def _found(asked: Known, namespace: Namespace) -> tuple[CachedAnswer, RuleMatch, MatchContext, Limits | None] | None:
-    """Returns the answer, its rule, the request as rules see it and the limits of the key. Counts nothing."""
+def found_for(asked: Known, namespace: Namespace, match_of: Callable[[MatchContext], RuleMatch | None]) -> Found | None:
+    """Returns what answers a request of a known form. Counts nothing."""
     form, request, prompt = asked
     http_request, store = request.http_request, namespace.store
     provider = namespace.compiled.providers[http_request.provider]
@@ -116,7 +138,7 @@ def _found(asked: Known, namespace: Namespace) -> tuple[CachedAnswer, RuleMatch,
     if attempt == OFTEN and form.spoken.is_repeatable:
         return None  # it will probably be repeated
     question = namespace.ask(request, identity, attempt)
-    match = find(namespace.compiled.rules, question, namespace.used)
+    match = match_of(question)
     if match is None or match.rule.faults:
         return None
     answer = answer_of(form, match.answer, NO_CACHE, namespace.response_cache)
@@ -127,4 +149,4 @@ def _found(asked: Known, namespace: Namespace) -> tuple[CachedAnswer, RuleMatch,
         form.spoken.check_prompt(request, prompt)
     except ProviderError:
         return None
-    return answer, match, question, limits
+    return Found(answer, match, question, limits)

@@ -19,7 +19,7 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from emulator.clock import Clock
-from emulator.engine import PlannedResponse, look_up, recall, recall_counted
+from emulator.engine import PlannedResponse, form_to_count, look_up, recall, recall_counted, recall_form_counted
 from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.awaiting import Awaiting, Result
@@ -200,7 +200,9 @@ class FastPath:
         if store is not None and cached is not None and cached.is_at_once and cached.answer.is_at_once:
             coroutine = recall_counted(cached, http_request, namespace, app.options, store)
         else:
-            coroutine = app.plan(http_request, namespace, handle.has_left, before)
+            plan = partial(app.plan, http_request, namespace, handle.has_left, before)
+            form = None if store is None else form_to_count(http_request, namespace, app.options, before)
+            coroutine = plan() if form is None else recall_form_counted(*form, namespace, app.options, plan)
         try:
             awaited = coroutine.send(None)
         except StopIteration as stop:

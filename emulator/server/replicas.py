@@ -38,6 +38,8 @@ PATIENCE = 2.0
 """Seconds to wait for the replicas' answers; after that, those that arrived are used."""
 MAX_JOIN = 5.0
 """Seconds for which a server waits to join before it listens."""
+HEARD = b"heard"
+"""Asks for nothing but an answer: whoever gives it has acted on what came before."""
 KEPT = ("calls", "given", "word", "number", "totals", "batches", "sizes", "bytes", "salt")
 
 
@@ -65,6 +67,8 @@ class Replicas:
         """Joins the others, and answers calls with `handle`. If the store is gone, joins once it is back."""
 
         def act(message: bytes) -> "bytes | Awaitable[bytes] | AsyncIterator[bytes]":
+            if message == HEARD:
+                return b""
             if message == TAKE_OVER and not self.joining.word:
                 return b'{"order":0,"given":{}}'  # it has not taken over anything itself
             return handle(message)
@@ -185,6 +189,11 @@ class Replicas:
         for kind in (GONE, JOINED):  # so that all request continuing answers again
             self.bus.send(kind, ALL, 0, b"")
         self._talk.restart_streams()
+        with self._talk.asking() as question:  # once they answer, the others have asked for what continues
+            self.bus.send(CALL, ALL, question.call, HEARD)
+            question.expected = await self._who_lives() | {self.bus.member}
+            question.look()
+            await self._answered(question)
 
     def _lost(self) -> None:
         self.joining.has_joined.clear()

@@ -39,12 +39,17 @@ def key_digest(*parts: str) -> str:
     return blake2b("\0".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
+def account_name(provider: str, key: str) -> str:
+    """The counter of a balance that was set at run time."""
+    return f"g:{provider}:{key_digest(key)}"
+
+
 def account_plan(quotas: Quotas, provider: str, key: str, *, guards: bool) -> AccountPlan:
     """Returns the account whose balance counts for a request with this key."""
     accounts = [account for account in quotas.accounts if account.key == key]
     balances = [each.balance for each in accounts if each.provider in (None, provider) and each.balance is not None]
     return AccountPlan(
-        given=f"g:{provider}:{key_digest(key)}",
+        given=account_name(provider, key),
         spent=f"s:{key_digest(key)}" if any(each.balance is not None for each in accounts) else "",
         balance=amount_of(balances[0]) if balances else None,
         guards=guards,

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(SECONDS + 300)]
 NO_REUSE = httpx.Limits(max_keepalive_connections=0)
 KILL_INTERVAL = 5.0
 CLIENTS = 6
-PAUSE = 0.05
+PAUSE = 0.12
 """Seconds between a client's requests: it is the order of things that is tested, not the load."""
 UNSEEN = 3 * CLIENTS
 """The most answers of a killed replica that had not reached the store."""
