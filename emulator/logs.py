@@ -91,11 +91,15 @@ class LogWriter:
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-            while self._thread is not None and self._queued and not self._is_gone:
+            while self._thread is not None and self._is_behind() and not self._is_gone:
                 before = self._written
-                self._changed.wait_for(lambda seen=before: self._written != seen or not self._queued, timeout)  # type: ignore[misc]
+                self._changed.wait_for(lambda seen=before: self._written != seen or not self._is_behind(), timeout)  # type: ignore[misc]
                 if self._written == before:
                     return
+
+    def _is_behind(self) -> bool:
+        """Whether something is still to be written, if only how many lines are missing."""
+        return self._queued > 0 or self._has_overflowed
 
     def _run(self) -> None:
         while True:

@@ -85,9 +85,9 @@ def ask(http: httpx.Client) -> Ask:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Half as many again as there are processors: a third of the time goes into waiting for what is slow on purpose."""
+    """More than there are processors: nearly half of the time goes into waiting for what is slow on purpose."""
     processors = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    return processors + (processors + 1) // 2
+    return min(2 * processors, processors + 4)
 
 
 @pytest.hookimpl(wrapper=True)
