@@ -114,7 +114,7 @@ class Journal:
         if not exchange.is_kept or exchange.size or self._is_closed:
             return
         exchange.size = size = size_of(exchange)
-        if exchange.why is not None and len(exchange.why.body) > MAX_REQUEST_BYTES:
+        if exchange.body_size > MAX_REQUEST_BYTES and exchange.why is not None:
             self.shelf.keep_uncut(exchange, exchange.why.body)
         self.bytes += size
         self.shelf.bytes += size

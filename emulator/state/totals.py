@@ -55,9 +55,9 @@ class Totals:
 
     def note(self, exchange: Exchange) -> None:
         """Counts a finished exchange."""
-        playback, usage, (provider, _, _) = exchange.playback, exchange.usage, exchange.place
-        ended = playback.ended if playback is not None else "aborted"
-        kind = (provider, exchange.operation, exchange.status, exchange.outcome, ended, exchange.model, exchange.stream)
+        playback, usage, http_request = exchange.playback, exchange.usage, exchange._http_request
+        place, ended = (http_request.provider, http_request.operation), playback.ended if playback else "aborted"
+        kind = (*place, exchange.status, exchange.outcome, ended, exchange.model, exchange.stream)
         counted = self._counted.get(kind) or self._counted_for(kind)
         self.requests[counted.labels] += 1
         if usage is not None:
@@ -71,7 +71,8 @@ class Totals:
         if exchange.faults or exchange.skipped:
             self._note_faults(exchange)
         if playback is not None and playback.first_sent is not None:
-            (counted.first or self._first_of(counted)).add(max(0.0, playback.first_sent - exchange.started))
+            seconds = playback.first_sent - exchange.started
+            (counted.first or self._first_of(counted)).add(seconds if seconds > 0 else 0.0)
 
     def _counted_for(self, kind: Kind) -> "_Counted":
         """Returns where exchanges of a kind are counted."""
