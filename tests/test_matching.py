@@ -517,3 +517,16 @@ def test_ten_thousand_literal_prompts_cost_no_more_than_one() -> None:
 def test_a_regex_that_matches_anywhere_is_compiled_once() -> None:
     book = book_of({"match": {"prompt": {"regex": "a(b)"}}})
     assert book.rules[0].patterns == (compiled("a(b)"),)
+
+
+@given(
+    st.permutations(["order number 1", "order number", "order numbers", "the weather", "weather", "w", "(?i)weather"])
+)
+def test_rules_whose_texts_begin_alike_are_tried_in_order(texts: list[str]) -> None:
+    rules = [
+        {"name": text, "match": {"prompt": {"regex" if "?" in text else "contains": text}}, **ONE} for text in texts
+    ]
+    for prompt in ("The weather and order number 1", "order number 7, WEATHER", "the weather", "nothing"):
+        found = find(book_of(*rules), MatchContext(request_of(prompt)), {})
+        fitting = [text for text in texts if text in prompt or ("?" in text and "weather" in prompt.lower())]
+        assert (None if found is None else found.rule.name) == (fitting[0] if fitting else None)

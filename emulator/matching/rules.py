@@ -150,8 +150,10 @@ class Candidates(NamedTuple):
     """The other rules that require some text in the prompt, each under a part of it that few rules share."""
     unindexed: tuple[Candidate, ...]
     """The remaining rules."""
-    needed: tuple[tuple[str, Candidate], ...]
-    """The other rules, each with the text that it requires in the folded prompt; empty if it requires none."""
+    needed: tuple[tuple[str, tuple[tuple[str, Candidate], ...]], ...]
+    """The other rules, each with the text that it requires in the folded prompt (or an empty one), grouped by the
+    first characters of that text.
+    """
 
     def of(self, prompt: str, lowered: str) -> Sequence[Candidate]:
         """The rules that this prompt may match, in order; `lowered` is the folded prompt."""
@@ -164,11 +166,20 @@ class Candidates(NamedTuple):
                 return self.unindexed
             others = (*self.unindexed, *likely)
         elif not exact or not others:
-            return exact or [candidate for text, candidate in self.needed if text in lowered]
-        return sorted((*exact, *others), key=lambda candidate: candidate.rule.position)
+            if exact:
+                return exact
+            found = [each for stem, group in self.needed if stem in lowered for text, each in group if text in lowered]
+            return found if len(found) < 2 else sorted(found, key=_position)
+        return sorted((*exact, *others), key=_position)
+
+
+def _position(candidate: Candidate) -> int:
+    return candidate.rule.position
 
 
 MAX_CLASSES = 256
+STEM = 8
+"""The length of the beginning of a required text that is tested once for all rules that share it."""
 NGRAM = 4
 """The length of the text parts under which rules are looked up, if there are many."""
 
@@ -219,8 +230,7 @@ class RuleSet:
                 candidate = Candidate(rule, substring, required_substring, tuple(condition.holds for condition in left))
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
         exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
-        needed = tuple([(_needed(candidate), candidate) for candidate in others])
-        return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others), needed)
+        return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others), _grouped(others))
 
 
 def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate, ...]], tuple[Candidate, ...]]:
@@ -233,6 +243,15 @@ def _indexed(candidates: Sequence[Candidate]) -> tuple[dict[str, tuple[Candidate
             index.setdefault(min(ngrams, key=counts.__getitem__), []).append(candidate)
     unindexed = [candidate for candidate, ngrams in zip(candidates, wanted, strict=True) if not ngrams]
     return {ngram: tuple(found) for ngram, found in index.items()}, tuple(unindexed)
+
+
+def _grouped(candidates: Sequence[Candidate]) -> tuple[tuple[str, tuple[tuple[str, Candidate], ...]], ...]:
+    """Candidates with the texts that they require, grouped by the first characters of these."""
+    groups: dict[str, list[tuple[str, Candidate]]] = {}
+    for candidate in candidates:
+        text = _needed(candidate)
+        groups.setdefault(text[:STEM], []).append((text, candidate))
+    return tuple([(stem, tuple(group)) for stem, group in groups.items()])
 
 
 def _wanted(candidate: Candidate) -> list[str]:

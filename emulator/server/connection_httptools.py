@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sized
-from typing import Any
+from typing import Any, Literal
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -23,9 +23,37 @@ class _Dropped(list[tuple[bytes, bytes]]):
 _TRAILER = _Dropped()
 
 
+class _MessageEvent(asyncio.Event):
+    """An event for which nobody waits as a rule, so that it makes room for those who do only when one does."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._waited_for: asyncio.Event | None = None
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        self._is_set = True
+        if self._waited_for is not None:
+            self._waited_for.set()
+
+    def clear(self) -> None:
+        self._is_set = False
+        if self._waited_for is not None:
+            self._waited_for.clear()
+
+    async def wait(self) -> Literal[True]:
+        if not self._is_set:
+            self._waited_for = self._waited_for or asyncio.Event()
+            await self._waited_for.wait()
+        return True
+
+
 class HttpToolsConnection(Connection, HttpToolsProtocol):
     """uvicorn's httptools protocol with a `ConnectionHandle`."""
 
+    __slots__ = ("_answering",)
     keeps_no_state = True
     most_backlog = MAX_PIPELINED
 
@@ -87,7 +115,7 @@ class HttpToolsConnection(Connection, HttpToolsProtocol):
             access_logger=self.access_logger,
             access_log=self.access_log,
             default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
+            message_event=_MessageEvent(),
             expect_100_continue=False,
             keep_alive=True,
             on_response=self.on_response_complete,

@@ -34,7 +34,7 @@ SHARE, SHARE_OF_MANY = 31.0, 3.0
 MANY = 5000
 MIN_REST, MAX_REST = 0.02, 2.0
 """The minimum of that rest, since each batch is a message to the store and to every replica; and the maximum."""
-MAX_CREDIT = 5.0
+MAX_CREDIT = 1.0
 """The most seconds of rest that an idle outbox saves up, so that a few exchanges are written immediately."""
 LARGE = 32 * 1024
 """Exchanges of at least this many bytes are serialized on a thread."""

@@ -236,7 +236,8 @@ def send_recollection(recollection: Recollection, start: float, clock: Clock, ha
     size = sum(map(len, body))
     head = [_status_line(answer.planned.status), _default_lines.of(handle.protocol.server_state.default_headers)]
     head += answer.head.pieces(values)
-    head += [b"\r\n%b: %b" % header for header in recollection.headers]
+    if recollection.headers:
+        head += [b"\r\n%b: %b" % header for header in recollection.headers]
     if answer.planned.streamed:
         head.append(b"\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n" % size)
         body.append(LAST_CHUNK)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock, unix_time
-from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol
+from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol, head_size
 from emulator.state.connections import ConnectionRecord
 from emulator.wire import Afterwards, Handshake
 
@@ -207,14 +207,16 @@ class FastPath(Protocol):
 class _Limits(UvicornProtocol):
     """The limits of requests on one connection: the size of a head, and the time for each part."""
 
+    # uvicorn's own attributes are few enough for a table that all connections share; more would give each its own.
+    __slots__ = ("backlog", "deadline", "handle", "unfinished")
     keeps_no_state: bool
     """Whether an answer may be written past the parser."""
     backlog: Sized
     """The queue of pipelined requests: httptools keeps them as cycles, h11 as bytes."""
     most_backlog: int
     handle: ConnectionHandle
-    deadline: asyncio.TimerHandle | None = None
-    unfinished = 0
+    deadline: asyncio.TimerHandle | None
+    unfinished: int
     """The bytes of an incomplete request."""
 
     def is_body_open(self) -> bool:
@@ -232,7 +234,7 @@ class _Limits(UvicornProtocol):
         if self.flow.read_paused and self.is_writing() and (cycle is None or len(cycle.body) < MIN_BODY_PROGRESS):
             self.flow.resume_reading()  # uvicorn stops reading after a second request, and misses a disconnect
         is_large = self.unfinished > MAX_HEAD_BYTES
-        if len(self.backlog) > self.most_backlog or (is_large and is_new and _head_size(cycle.scope) > MAX_HEAD_BYTES):
+        if len(self.backlog) > self.most_backlog or (is_large and is_new and head_size(cycle.scope) > MAX_HEAD_BYTES):
             self.give_up(HEAD_TOO_LARGE)
         elif (not is_new and not was_in_body) or self.scope is not cycle.scope:  # in a head
             if is_new:
@@ -313,8 +315,8 @@ class _Limits(UvicornProtocol):
 class _Held(_Limits):
     """A known head that waits for its body, and goes to the parser if that does not arrive."""
 
-    held = b""
-    awaiting: Any = None
+    __slots__ = ("awaiting", "held")
+    awaiting: Any
     """A request of the fast path that waits for the store."""
 
     def feed(self, data: bytes) -> None:
@@ -357,6 +359,8 @@ class _Held(_Limits):
 class Connection(_Held):
     """A mixin for both of uvicorn's protocol classes that puts a `ConnectionHandle` into every request's state."""
 
+    __slots__ = ("_answered", "_gate", "_shortcut")
+
     def __init__(self, listener_control: ListenerControl, fast_path: FastPath | None, **given: Any) -> None:
         super().__init__(**given)
         self.logger = logger
@@ -364,6 +368,7 @@ class Connection(_Held):
         self._gate = listener_control
         self._shortcut = fast_path
         self._answered = 0.0  # when the fast path last answered, in the loop's time
+        self.deadline, self.unfinished, self.held, self.awaiting = None, 0, b"", None
 
     def cycle_for(self, scope: Scope) -> Cycle:
         """Returns uvicorn's record of a complete request that needs no parsing."""
@@ -492,8 +497,3 @@ class Connection(_Held):
         if self.handle.player is not None:
             self.handle.player.is_held = False
             self.handle.player.wake()
-
-
-def _head_size(scope: Scope) -> int:
-    lines = sum([len(name) + len(value) + 4 for name, value in scope["headers"]])
-    return len(scope["raw_path"]) + len(scope["query_string"]) + lines

@@ -101,3 +101,9 @@ def settings(app: Any, connection_class: type[Any], keep_alive: int) -> Config:
 def version() -> str:
     """Returns the version of the installed uvicorn."""
     return uvicorn.__version__
+
+
+def head_size(scope: Scope) -> int:
+    """Returns the size of a request's head in bytes."""
+    lines = sum([len(name) + len(value) + 4 for name, value in scope["headers"]])
+    return len(scope["raw_path"]) + len(scope["query_string"]) + lines

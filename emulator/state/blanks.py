@@ -70,10 +70,14 @@ class BlankRun:
     after: Template
     many: tuple[Template, ...]
     """The pieces, if they have blanks themselves."""
+    is_constant: bool
+    """Whether there are no blanks."""
 
     def filled(self, values: Values) -> FrameRun:
         """Returns the frames, filled in."""
         run = self.run
+        if self.is_constant:
+            return run
         return FrameRun(
             run.part,
             self.before.filled(values),
@@ -221,7 +225,9 @@ class _Cutting:
         """Returns the same for frames."""
         before, middle, after = map(self.template, (run.before, run.middle, run.after))
         is_plain = run.before or run.after or not any(map(self.stand_in.search, run.pieces))
-        return BlankRun(run, before, middle, after, () if is_plain else tuple(map(self.template, run.pieces)))
+        many = () if is_plain else tuple(map(self.template, run.pieces))
+        is_constant = is_plain and not (before.blanks or middle.blanks or after.blanks)
+        return BlankRun(run, before, middle, after, many, is_constant)
 
 
 def _with(header: Header, request_id: bytes) -> Header:
