@@ -135,5 +135,5 @@ try-dist: zipapp ## Build everything in dist/, and try each in an empty environm
 	@$(BIN)/python tests/try_dist.py dist
 
 clean: ## Remove everything that the other targets created
-	@rm -rf $(VENV) .venv-newest .venv-oldest .coverage coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	@rm -rf $(VENV) .venv-newest .venv-oldest .coverage* coverage.xml .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

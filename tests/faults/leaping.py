@@ -32,5 +32,5 @@ def _quietly(on: Virtual, caplog: pytest.LogCaptureFixture) -> Iterator[Virtual]
     with caplog.at_level(logging.WARNING):
         yield on
         eventually(on.is_alone)
-    told = [each for each in caplog.get_records("call") if each.levelno >= logging.ERROR or "uvicorn" in each.name]
-    assert [each.getMessage() for each in told] == []
+    logged = [each for each in caplog.get_records("call") if each.levelno >= logging.ERROR or "uvicorn" in each.name]
+    assert [each.getMessage() for each in logged] == []

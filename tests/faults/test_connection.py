@@ -113,7 +113,7 @@ def test_a_stale_connection_meets_its_next_request_without_a_byte(
         assert client.response().status == 200
         seen = len(live.emulator.journal)
         ending = talk_into(client, live.ask() + b" " * size)
-        # Whoever still writes when the connection is reset, may be told so by the write.
+        # Whoever still writes when the connection is reset, may learn it from the write.
         assert ending == (b"", {"close": "eof", "reset": "reset"}[end])
     assert len(live.emulator.journal) == seen
 
@@ -419,6 +419,6 @@ OTHERS: dict[str, tuple[str, list[Step]]] = {
 @pytest.mark.parametrize("reason", OTHERS)
 def test_what_cannot_be_done_to_an_answer_is_told(reason: str) -> None:
     fault, steps = OTHERS[reason]
-    with pytest.raises(NotApplicable) as told:
+    with pytest.raises(NotApplicable) as raised:
         rewritten(fault, steps)
-    assert str(told.value) == reason
+    assert str(raised.value) == reason

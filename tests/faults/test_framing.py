@@ -349,6 +349,6 @@ OTHERS: dict[str, tuple[str, list[Step], bool]] = {
 @pytest.mark.parametrize("reason", OTHERS)
 def test_what_cannot_be_framed_so_is_told(reason: str) -> None:
     fault, steps, streamed = OTHERS[reason]
-    with pytest.raises(NotApplicable) as told:
+    with pytest.raises(NotApplicable) as raised:
         rewritten(fault, steps, streamed=streamed)
-    assert str(told.value) == reason
+    assert str(raised.value) == reason

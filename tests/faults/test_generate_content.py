@@ -105,7 +105,7 @@ class Content:
         url = f"{self.emulator.url('gemini')}/v1beta/models/{MODEL}:{method}"
         return self.client.post(url, json=body, headers=headers)
 
-    def told(self, fault: str, prompt: str = "Hi", **how: Any) -> tuple[str, tuple[str, ...]]:
+    def answered(self, fault: str, prompt: str = "Hi", **how: Any) -> tuple[str, tuple[str, ...]]:
         """The body, and what the journal notes."""
         return self.post(fault, prompt, **how).text, self.last().notes
 
@@ -247,7 +247,7 @@ STREAMS: dict[str, str] = {
 
 @pytest.mark.parametrize("fault", STREAMS)
 def test_a_stream_goes_wrong_in_the_terms_of_the_dialect(fault: str, content: Content) -> None:
-    assert content.told(fault) == (STREAMS[fault], ())
+    assert content.answered(fault) == (STREAMS[fault], ())
 
 
 CHANGED: dict[str, Event] = {
@@ -271,8 +271,8 @@ CHANGED: dict[str, Event] = {
 
 @pytest.mark.parametrize("fault", CHANGED)
 def test_a_whole_answer_goes_wrong_in_the_terms_of_the_dialect(fault: str, content: Content) -> None:
-    told, notes = content.told(fault, method=WHOLE)
-    assert (told, notes) == (laid_out(CHANGED[fault]) + "\n", ())
+    text, notes = content.answered(fault, method=WHOLE)
+    assert (text, notes) == (laid_out(CHANGED[fault]) + "\n", ())
 
 
 def test_an_error_under_200_has_googles_envelope(content: Content) -> None:
@@ -405,7 +405,7 @@ NOT_HERE = {
 @pytest.mark.parametrize("fault", NOT_HERE)
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, content: Content) -> None:
     kind = fault.partition(":")[0]
-    assert content.told(fault) == (sse(*HEALTHY), (f"fault {kind} (header) was skipped: {NOT_HERE[fault]}",))
+    assert content.answered(fault) == (sse(*HEALTHY), (f"fault {kind} (header) was skipped: {NOT_HERE[fault]}",))
 
 
 SILENT = {"hang", "stall", "done_then_open"}

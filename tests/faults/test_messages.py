@@ -110,7 +110,7 @@ class Messages:
         url = self.emulator.url("deepseek") + URL
         return self.client.post(url, json={**body, "stream": stream, **members}, headers=headers)
 
-    def told(self, fault: str, prompt: str = "Hi", **how: Any) -> tuple[str, tuple[str, ...]]:
+    def answered(self, fault: str, prompt: str = "Hi", **how: Any) -> tuple[str, tuple[str, ...]]:
         """The body, and what the journal notes."""
         return self.post(fault, prompt, **how).text, self.last().notes
 
@@ -245,13 +245,13 @@ STREAMS: dict[str, str] = {
 
 @pytest.mark.parametrize("fault", STREAMS)
 def test_a_stream_goes_wrong_in_the_terms_of_the_dialect(fault: str, messages: Messages) -> None:
-    assert messages.told(fault) == (STREAMS[fault], ())
+    assert messages.answered(fault) == (STREAMS[fault], ())
 
 
 def test_an_error_without_an_event_line_has_the_envelope_of_a_refusal(messages: Messages) -> None:
     kind = "service_unavailable_error"
-    told, notes = messages.told("error_event:form=bare")
-    first, _, rest = told.partition(sse(*ALL_SAID))
+    text, notes = messages.answered("error_event:form=bare")
+    first, _, rest = text.partition(sse(*ALL_SAID))
     assert (first, notes) == ("", ())
     assert json.loads(rest.removeprefix("data: ")) == {
         "error": {"message": BUSY, "type": kind, "param": None, "code": kind}
@@ -276,12 +276,12 @@ WHOLE: dict[str, Event] = {
 
 @pytest.mark.parametrize("fault", WHOLE)
 def test_a_whole_message_goes_wrong_in_the_terms_of_the_dialect(fault: str, messages: Messages) -> None:
-    told, notes = messages.told(fault, stream=False)
-    assert (json.loads(told), notes) == (WHOLE[fault], ())
+    text, notes = messages.answered(fault, stream=False)
+    assert (json.loads(text), notes) == (WHOLE[fault], ())
 
 
 def test_broken_arguments_come_in_pieces_as_they_are_and_whole_as_a_text(messages: Messages) -> None:
-    stream, _ = messages.told("tool_arguments", "Call")
+    stream, _ = messages.answered("tool_arguments", "Call")
     events = [json.loads(line.removeprefix("data: ")) for line in stream.splitlines() if line.startswith("data: ")]
     pieces = [event["delta"].get("partial_json", "") for event in events if event["type"] == DELTA]
     assert "".join(pieces) == '{"a'
@@ -294,7 +294,7 @@ def test_broken_arguments_come_in_pieces_as_they_are_and_whole_as_a_text(message
 
 
 def test_no_arguments_are_no_delta(messages: Messages) -> None:
-    stream, notes = messages.told("tool_arguments:form=empty", "Call")
+    stream, notes = messages.answered("tool_arguments:form=empty", "Call")
     assert notes == ()
     assert "input_json_delta" not in stream
     assert messages.post("tool_arguments:form=empty", "Call", stream=False).json()["content"][-1]["input"] == {}
@@ -316,7 +316,7 @@ NOT_HERE = {
 @pytest.mark.parametrize("fault", NOT_HERE)
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, messages: Messages) -> None:
     kind = fault.partition(":")[0]
-    assert messages.told(fault) == (sse(*HEALTHY), (f"fault {kind} (header) was skipped: {NOT_HERE[fault]}",))
+    assert messages.answered(fault) == (sse(*HEALTHY), (f"fault {kind} (header) was skipped: {NOT_HERE[fault]}",))
 
 
 SILENT = {"hang", "stall", "done_then_open"}

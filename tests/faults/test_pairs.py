@@ -106,7 +106,7 @@ def test_pairs_end_on_the_wire_as_their_steps_say(
         eventually(lambda: listener_control.is_open)
         on.emulator._server.call(partial(setattr, listener_control, "resets", 0))
     eventually(on.is_alone)
-    gc.collect()  # an exception that nobody fetched is told when it is forgotten
+    gc.collect()  # an exception that nobody fetched is reported when it is forgotten
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 

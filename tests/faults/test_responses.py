@@ -57,7 +57,7 @@ class Endpoint:
         headers = {"authorization": "Bearer k", **({"x-emulator-fault": fault} if fault else {})}
         return self.client.post(self.emulator.url("deepseek") + "/responses", json=body, headers=headers)
 
-    def told(self, fault: str, prompt: str = "Hi", **how: Any) -> tuple[str, tuple[str, ...]]:
+    def answered(self, fault: str, prompt: str = "Hi", **how: Any) -> tuple[str, tuple[str, ...]]:
         """The body, and what the journal notes."""
         return self.post(fault, prompt, **how).text, self.last().notes
 
@@ -201,26 +201,26 @@ def test_streams_go_wrong_in_the_terms_of_the_dialect(endpoint: Endpoint) -> Non
     }
     wrong = {}
     for fault, expected in streams.items():
-        told, notes = endpoint.told(fault)
-        if (told, notes) != (expected, ()):
-            wrong[fault] = (told, expected, notes)
+        text, notes = endpoint.answered(fault)
+        if (text, notes) != (expected, ()):
+            wrong[fault] = (text, expected, notes)
     assert wrong == {}
-    told, notes = endpoint.told("data_after_done")
+    text, notes = endpoint.answered("data_after_done")
     assert notes == ()
-    *before, last = read(told)
+    *before, last = read(text)
     assert before == healthy
     assert last == {**late, "item_id": last["item_id"]}
 
 
 def test_an_odd_reason_is_told_in_the_last_event(endpoint: Endpoint) -> None:
-    last = read(endpoint.told("finish_reason:value=odd")[0])[-1]
+    last = read(endpoint.answered("finish_reason:value=odd")[0])[-1]
     assert (last["type"], last["response"]["status"]) == ("response.incomplete", "incomplete")
     assert last["response"]["incomplete_details"] == {"reason": "odd"}
 
 
 def test_an_empty_answer_is_only_its_frame(endpoint: Endpoint) -> None:
-    told, notes = endpoint.told("empty_choices")
-    events = read(told)
+    text, notes = endpoint.answered("empty_choices")
+    events = read(text)
     assert [event["type"] for event in events] == ["response.created", "response.in_progress", "response.completed"]
     assert (events[-1]["response"]["output"], notes) == ([], ())
     assert endpoint.post("empty_choices:value=null", stream=False).json() == {**endpoint.body, "output": None}
@@ -236,12 +236,12 @@ def test_whole_responses_go_wrong_in_the_terms_of_the_dialect(endpoint: Endpoint
         "missing_fields": {name: value for name, value in body.items() if name not in facts},
     }
     for fault, expected in whole.items():
-        told, notes = endpoint.told(fault, stream=False)
-        assert (json.loads(told), notes) == (expected, ()), fault
+        text, notes = endpoint.answered(fault, stream=False)
+        assert (json.loads(text), notes) == (expected, ()), fault
 
 
 def test_broken_arguments_are_the_same_everywhere(endpoint: Endpoint) -> None:
-    events = read(endpoint.told("tool_arguments", "Call")[0])
+    events = read(endpoint.answered("tool_arguments", "Call")[0])
     pieces = [e["delta"] for e in events if e["type"] == "response.function_call_arguments.delta"]
     done = [e["arguments"] for e in events if e["type"] == "response.function_call_arguments.done"]
     assert ("".join(pieces), done, events[-1]["response"]["output"][-1]["arguments"]) == ('{"a', ['{"a'], '{"a')
@@ -259,8 +259,8 @@ NOT_HERE = {
 @pytest.mark.parametrize("fault", NOT_HERE)
 def test_what_there_is_not_in_the_dialect_is_reported(fault: str, endpoint: Endpoint) -> None:
     kind = fault.partition(":")[0]
-    told = f"fault {kind} (header) was skipped: {NOT_HERE[fault]}"
-    assert endpoint.told(fault) == (sse(*endpoint.healthy), (told,))
+    note = f"fault {kind} (header) was skipped: {NOT_HERE[fault]}"
+    assert endpoint.answered(fault) == (sse(*endpoint.healthy), (note,))
 
 
 SILENT = {"hang", "stall", "done_then_open"}

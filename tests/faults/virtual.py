@@ -285,4 +285,4 @@ def sweep(on: Virtual, provider: str, cases: Sequence[Case]) -> None:
                     unchunked(data)
                 for note in on.record().notes:
                     assert note.startswith(f"fault {case.fault.partition(':')[0]} (header) was skipped: "), where
-    gc.collect()  # an exception that nobody fetched is told when it is forgotten
+    gc.collect()  # an exception that nobody fetched is reported when it is forgotten
