@@ -22,12 +22,12 @@ def test_it_counts_the_same_each_time_and_notices_more(monkeypatch: pytest.Monke
     now = guard.ratios(costs())
     assert now[CASE] == pytest.approx(kept[CASE], rel=0.1)
     assert guard.grown(now, kept) == []
-    read = forms.read
+    known = forms.known
 
     def slower(*given: Any) -> Any:
         for _ in range(2000):
             pass
-        return read(*given)
+        return known(*given)
 
-    monkeypatch.setattr("emulator.engine.pipeline.read", slower)
+    monkeypatch.setattr("emulator.engine.short_way.known", slower)
     assert guard.grown(guard.ratios(costs()), kept) == [CASE]

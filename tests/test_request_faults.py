@@ -30,8 +30,8 @@ def error_spec(kind: str, why: str) -> str:
 
 def message(response: httpx.Response) -> str:
     assert (response.status_code, response.headers["x-emulator-error"]) == (400, "fault")
-    told: str = response.json()["error"]["message"]
-    return told
+    text: str = response.json()["error"]["message"]
+    return text
 
 
 @pytest.fixture
