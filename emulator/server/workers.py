@@ -6,6 +6,7 @@ through the control channel (`emulator.server.broker`), which goes through the p
 """
 
 import contextlib
+import errno
 import os
 import select
 import signal
@@ -15,12 +16,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from zlib import crc32
 
 from emulator.clock import WallClock
 from emulator.errors import BindError, UsageError
 from emulator.server.broker import Broker
 from emulator.server.channel import Member
-from emulator.server.server import bind
+from emulator.server.server import HINTS, bind
 from emulator.state.shared import Shared
 
 MAX_FAILED_STARTS = 3
@@ -43,7 +45,31 @@ def reserve(host: str, port: int) -> socket.socket:
     with _one_at_a_time():
         if port:
             bind(host, port, listens=False).close()
-        return bind(host, port, listens=False, shares_port=True)
+        sock = bind(host, port, listens=False, shares_port=True)
+    if not _claims(host, sock.getsockname()[1]):
+        sock.close()
+        raise BindError(f"Cannot listen on {host}:{port}: {os.strerror(errno.EADDRINUSE)}. {HINTS[errno.EADDRINUSE]}")
+    return sock
+
+
+def _claims(host: str, port: int) -> bool:
+    """Whether this process is the first to claim an address, which it does until it ends. On Linux, a bound socket that
+    does not listen yet keeps nobody from binding: without this, servers that start together would share the port.
+    """
+    try:
+        import fcntl
+
+        path = os.path.join(tempfile.gettempdir(), f"emulator-{os.getuid()}.ports")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except (ImportError, OSError):
+        return True
+    try:
+        # A lock of one byte at the address's place belongs to this process alone, not to its workers.
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, crc32(f"{host}:{port}".encode()))
+    except OSError as error:
+        os.close(descriptor)
+        return error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
 
 
 @contextlib.contextmanager
