@@ -68,7 +68,7 @@ class Watched:
         """How many tasks the event loop has, the one that counts left out."""
         return self.emulator._server.call(lambda: len(asyncio.all_tasks())) - 1
 
-    def assert_at_rest(self, within: float = 20.0) -> None:
+    def assert_at_rest(self, within: float = 5.0) -> None:
         """Whether everything is released: connections, tasks, answers, timers of requests."""
         eventually(self.is_alone, within)
         eventually(lambda: self.tasks() == self.tasks_at_rest, within)

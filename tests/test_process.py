@@ -83,9 +83,8 @@ def test_a_signal_at_any_moment_of_the_start_ends_all_workers(number: int, momen
         finally:
             process.kill()
             process.communicate()
-        if "Traceback" in errors:  # while Python itself was still starting, before the command had its handler
-            assert set(re.findall(r'/emulator/(\S+\.py)", line \d+, in', errors)) <= {"__main__.py", "cli/__init__.py"}
-            assert "in main" not in errors
+        if "Traceback" in errors:  # while Python itself was still starting, before the first line of the emulator
+            assert "/emulator/" not in errors
             continue
         assert process.returncode in (0, 128 + number, -number), (delay, errors)
 

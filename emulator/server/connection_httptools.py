@@ -24,7 +24,7 @@ _TRAILER = _Dropped()
 
 
 class _MessageEvent(asyncio.Event):
-    """An event for which nobody waits as a rule, so that it makes room for those who do only when one does."""
+    """An event that is rarely waited for, so it creates its queue of waiters only when it is."""
 
     def __init__(self) -> None:
         self._is_set = False

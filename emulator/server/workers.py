@@ -42,55 +42,34 @@ def reserve(host: str, port: int) -> socket.socket:
     """Returns a socket that reserves a port for this server; its workers bind the same port themselves. Any other
     process of the same user could take a shared port, so it is first bound without sharing. Raises BindError.
     """
-    with _one_at_a_time():
-        if port:
-            bind(host, port, listens=False).close()
-        sock = bind(host, port, listens=False, shares_port=True)
-    if not _claims(host, sock.getsockname()[1]):
-        sock.close()
-        raise BindError(f"Cannot listen on {host}:{port}: {os.strerror(errno.EADDRINUSE)}. {HINTS[errno.EADDRINUSE]}")
+    if port:
+        _claim(host, port)
+        bind(host, port, listens=False).close()
+    sock = bind(host, port, listens=False, shares_port=True)
+    if not port:
+        _claim(host, sock.getsockname()[1])
     return sock
 
 
-def _claims(host: str, port: int) -> bool:
-    """Whether this process is the first to claim an address, which it does until it ends. On Linux, a bound socket that
-    does not listen yet keeps nobody from binding: without this, servers that start together would share the port.
+def _claim(host: str, port: int) -> None:
+    """Claims an address for this process until it ends. Raises BindError if another process has claimed it. On Linux,
+    a bound socket doesn't keep others from binding until it listens, so servers that start together would share a port.
     """
     try:
         import fcntl
 
         path = os.path.join(tempfile.gettempdir(), f"emulator-{os.getuid()}.ports")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except (ImportError, OSError):
-        return True
+    except (ImportError, OSError):  # not writable: servers that start within a moment may clash
+        return
     try:
-        # A lock of one byte at the address's place belongs to this process alone, not to its workers.
+        # The lock of one byte, at the address's place, belongs to this process alone and not to its workers.
         fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, crc32(f"{host}:{port}".encode()))
     except OSError as error:
         os.close(descriptor)
-        return error.errno not in (errno.EACCES, errno.EAGAIN)
-    return True
-
-
-@contextlib.contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    """A lock, so that servers that one user starts at the same time bind one after the other."""
-    try:
-        import fcntl
-
-        path = os.path.join(tempfile.gettempdir(), f"emulator-{os.getuid()}.lock")
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except (
-        ImportError,
-        OSError,
-    ):  # not writable: two servers that start within a millisecond may clash
-        yield
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            reason = f"{os.strerror(errno.EADDRINUSE)}. {HINTS[errno.EADDRINUSE]}"
+            raise BindError(f"Cannot listen on {host}:{port}: {reason}") from None
 
 
 def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> int:
