@@ -118,6 +118,14 @@ class BlankAnswer:
     is_at_once: bool
     """Whether head and body can be sent in one write, unless it is paced."""
 
+    @property
+    def values_count(self) -> int:
+        """The number of values for its blanks."""
+        blanks = [self.head, *[part for part in self.body if isinstance(part, Template)]]
+        for run in self.runs:
+            blanks += [run.before, run.middle, run.after, *run.many]
+        return max([which + 1 for blank in blanks for _, which in blank.blanks], default=0)
+
     def values(self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()) -> Values:
         """Returns the values for the blanks: the id, time, request id, prompt tokens and other ids of one answer."""
         always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode())
