@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import sys
+import time
 from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -100,20 +101,45 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-THAWED = pytest.StashKey[bool]()
+class Collections:
+    """Notices that the garbage collector has examined much: then what the whole run needs is frozen, so that it is not
+    examined each time. (Hypothesis and the emulator itself thaw it now and then.)"""
+
+    SLOW = 0.01
+    """Seconds that a full collection takes where there is more than one test has made."""
+
+    def __init__(self) -> None:
+        self.are_slow, self._began = True, 0.0
+
+    def __call__(self, phase: str, info: Mapping[str, int]) -> None:
+        if info["generation"] < 2:
+            return
+        if phase == "start":
+            self._began = time.thread_time()
+        elif time.thread_time() - self._began > self.SLOW:
+            self.are_slow = True
+
+    def freeze(self) -> None:
+        """Only between tests: a test may count on its garbage being found."""
+        if self.are_slow:
+            gc.freeze()
+            self.are_slow = False
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Freezes what the whole run needs, so that tests that look for leaks don't examine it each time."""
-    if item.session.stash.get(THAWED, True):
-        item.session.stash[THAWED] = False
-        gc.freeze()
+COLLECTIONS = Collections()
+gc.callbacks.append(COLLECTIONS)
 
 
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Hypothesis puts it back after each of its tests. (To ask for the count would go through all of it.)"""
-    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-        item.session.stash[THAWED] = True
+def pytest_runtest_setup() -> None:
+    COLLECTIONS.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Garbage is looked for until none is left; pytest then looks ten times, whatever it finds."""
+    for _ in range(5):
+        if not gc.collect():
+            break
+    gc.freeze()
 
 
 @pytest.fixture
