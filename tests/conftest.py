@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -26,6 +26,28 @@ if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(BYTECODE)
     sys.dont_write_bytecode = False
+
+
+
+def remembering(create: Callable[..., Any]) -> Callable[..., Any]:
+    """Creates the context with the usual certificates once: to load them takes longer than most tests."""
+    usual: dict[tuple[object, ...], Any] = {}
+
+    def once(verify: Any = True, cert: Any = None, trust_env: bool = True) -> Any:
+        if verify is not True or cert is not None:
+            return create(verify=verify, cert=cert, trust_env=trust_env)
+        key = (trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        if key not in usual:
+            usual[key] = create(trust_env=trust_env)
+        return usual[key]
+
+    return once
+
+
+for each in ("httpx", "httpx2"):
+    with suppress(ImportError):
+        transports = import_module(f"{each}._transports.default")
+        transports.create_ssl_context = remembering(transports.create_ssl_context)
 
 # httpx imports them late. If a run of pytester did, it would forget them at its end, and httpx would then not know the
 # errors of the copy that comes next.
