@@ -228,7 +228,20 @@ def load(*, is_extended: bool) -> None:
         for name in [each for each in sys.modules if each.partition(".")[0] == "emulator"]:
             del sys.modules[name]
         invalidate_caches()
+    else:
+        load_vocabularies()
     gc.freeze()
+
+
+def load_vocabularies() -> None:
+    """Loads what a server loads with the first answer that it generates; that takes most of the time of a short test."""
+    from emulator import tokens
+    from emulator.encodings import ENCODINGS, is_installed
+
+    tokens.load()
+    if is_installed():
+        for encoding in ENCODINGS.values():
+            encoding.load()
 
 
 def main() -> NoReturn:
