@@ -28,7 +28,6 @@ if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
     sys.dont_write_bytecode = False
 
 
-
 def remembering(create: Callable[..., Any]) -> Callable[..., Any]:
     """Creates the context with the usual certificates once: to load them takes longer than most tests."""
     usual: dict[tuple[object, ...], Any] = {}

@@ -234,7 +234,7 @@ def load(*, is_extended: bool) -> None:
 
 
 def load_vocabularies() -> None:
-    """Loads what a server loads with the first answer that it generates; that takes most of the time of a short test."""
+    """Loads what a server loads to generate its first answer; that takes most of the time of a short test."""
     from emulator import tokens
     from emulator.encodings import ENCODINGS, is_installed
 
