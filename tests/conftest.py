@@ -112,6 +112,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(2 * processors, processors + 4)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distributes tests in large parts, so that what a file shares is started in one process; whoever is done takes
+    over from the others."""
+    if config.getoption("dist") != "load":
+        return None
+    return import_module("xdist.scheduler").WorkStealingScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what takes long first, behind which nobody has to wait at the end; everything else stays in random order."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collects tests, not garbage: everything that is made meanwhile stays."""

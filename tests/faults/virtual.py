@@ -278,7 +278,7 @@ def sweep(on: Virtual, provider: str, cases: Sequence[Case], part: str) -> None:
     """Requests each fault with kinds of answers, streamed and not: it applies, or the journal says why it could not."""
     for case in cases:
         for streamed in (True, False):
-            prompts = PROMPTS if case.ending != "timeout" else ("Hi", "Refuse")
+            prompts: Sequence[str] = PROMPTS if case.ending != "timeout" else ("Hi", "Refuse")
             if part == "a sample":
                 prompts = (prompts[crc32(f"{provider} {case.fault} {streamed}".encode()) % len(prompts)],)
             for prompt in prompts:
