@@ -45,7 +45,7 @@ def remembering(create: Callable[..., Any]) -> Callable[..., Any]:
 
 for each in ("httpx", "httpx2"):
     with suppress(ImportError):
-        transports = import_module(f"{each}._transports.default")
+        transports: Any = import_module(f"{each}._transports.default")
         transports.create_ssl_context = remembering(transports.create_ssl_context)
 
 # httpx imports them late. If a run of pytester did, it would forget them at its end, and httpx would then not know the
