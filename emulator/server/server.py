@@ -28,6 +28,7 @@ from emulator.clock import WallClock, wait_until
 from emulator.control.access import Access
 from emulator.engine import Options, handshake_fault
 from emulator.errors import BindError, EmulatorError, ScenarioError, StoreGone
+from emulator.records import record
 from emulator.scenario.sources import Source
 from emulator.server.app import App
 from emulator.server.fast_path import fast_path_for
@@ -87,7 +88,7 @@ CONNECTIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServerOptions:
     """The options of a server."""
 

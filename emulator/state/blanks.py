@@ -6,10 +6,11 @@ request. The engine decides which answers are suitable.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import orjson
 
+from emulator.records import record
 from emulator.wire import FrameRun, Header, PlannedBody
 
 MAX_ANSWER_BYTES = 262_144
@@ -35,7 +36,7 @@ Values = tuple[bytes, ...]
 """What is filled in, as bytes: id, time, request id, then numbers, then other ids."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Template:
     """A text with blanks; each blank is one of its parts."""
 
@@ -60,7 +61,7 @@ class Template:
         return sum(map(len, self.parts))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlankRun:
     """Frames with blanks around their pieces."""
 
@@ -100,7 +101,7 @@ class BlankRun:
         return len(self.run.pieces) * around + sum(map(len, self.run.pieces))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlankAnswer:
     """An answer with blanks."""
 
@@ -143,7 +144,7 @@ class BlankAnswer:
         return PlannedBody(planned.status, headers, tuple([run.filled(values) for run in self.runs]), planned.streamed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recollection:
     """An answer with blanks and its values. It is filled in only when it is read."""
 
