@@ -57,7 +57,6 @@ def over_the_limits() -> frozenset[str]:
 
 
 LONG = {
-    "control/api.py": "one plain function for each route",
     "server/playback.py": "how an answer is played, whatever becomes of the connection meanwhile",
     "server/server.py": "how a server starts, listens and ends",
     "tokens.py": "one algorithm, with its tables",
