@@ -58,7 +58,6 @@ def over_the_limits() -> frozenset[str]:
 
 LONG = {
     "server/playback.py": "how an answer is played, whatever becomes of the connection meanwhile",
-    "server/server.py": "how a server starts, listens and ends",
     "tokens.py": "one algorithm, with its tables",
 }
 """The files that are longer than others may be, and why they read better in one piece."""
