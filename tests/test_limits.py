@@ -57,9 +57,7 @@ def over_the_limits() -> frozenset[str]:
 
 
 LONG = {
-    "control/api.py": "one plain function for each route",
     "server/playback.py": "how an answer is played, whatever becomes of the connection meanwhile",
-    "server/server.py": "how a server starts, listens and ends",
     "tokens.py": "one algorithm, with its tables",
 }
 """The files that are longer than others may be, and why they read better in one piece."""

@@ -66,7 +66,7 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
 
     without = Emulator(SCENARIO)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("emulator.server.server.fast_path_for", lambda *_: None)
+        patch.setattr("emulator.server.http_server.fast_path_for", lambda *_: None)
         without.start()
     with pytest.MonkeyPatch.context() as patch, without, Emulator(SCENARIO) as usual:
         patch.setattr(short_way, "known", counted)

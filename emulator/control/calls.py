@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from emulator.control import api
-from emulator.control.api import Conflict, Controlled, NotFound, Peers, TimedOut, Workers
+from emulator.control.controlled import Conflict, Controlled, NotFound, Peers, TimedOut, Workers
 from emulator.control.routes import ROUTES, Asked, ControlRoute, Stream
 from emulator.control.stored import ANSWERS, Stored, part
 from emulator.control.takeover import adopt, take_over, taken

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from emulator.control import api, in_store, merging
-from emulator.control.api import Controlled
+from emulator.control import accounts, api, in_store, merging
+from emulator.control.controlled import Controlled
 from emulator.control.in_store import InStore
 from emulator.control.merging import Merge
 from emulator.control.models import (
@@ -256,16 +256,16 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "GET", "accounts", "The accounts and their balances.",
-        lambda s, a: api.accounts(s, a.namespace), Accounts,
+        lambda s, a: accounts.rows(s, a.namespace), Accounts,
     ),
     ControlRoute(
         "PUT", "accounts/{provider}/{key}", "Set the balance of an account.",
-        lambda s, a: api.set_balance(s, a.namespace, a.path["provider"], a.path["key"], a.body.balance),
+        lambda s, a: accounts.set_balance(s, a.namespace, a.path["provider"], a.path["key"], a.body.balance),
         AccountRow, body=BalanceBody, errors=(404, 409),
     ),
     ControlRoute(
         "POST", "accounts/{provider}/{key}/top-up", "Add to the balance of an account.",
-        lambda s, a: api.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
+        lambda s, a: accounts.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
         AccountRow, body=TopUpBody, errors=(404, 409),
     ),
     ControlRoute(

@@ -33,7 +33,7 @@ from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback
 
 if TYPE_CHECKING:
-    from emulator.control.api import Peers
+    from emulator.control.controlled import Peers
     from emulator.control.stored import Stored
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay

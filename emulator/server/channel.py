@@ -14,7 +14,7 @@ from emulator.server.conversation import Conversation
 from emulator.state.shared import Shared
 
 if TYPE_CHECKING:
-    from emulator.control.api import Handle
+    from emulator.control.controlled import Handle
 
 STORE_TIMEOUT = 3.0
 """Seconds to wait for a reply of the parent's store."""
