@@ -73,8 +73,8 @@ def test_they_are_equal_when_frozen_dataclasses_are(one: dict[str, Any], other: 
     is_equal = Reference(**one) == Reference(**other)
     assert (Point(**one) == Point(**other)) is is_equal
     assert len({Point(**one), Point(**other)}) == len({Reference(**one), Reference(**other)})
-    assert Point(**one) != Reference(**one)
-    assert Point(**one) != Named(**one)
+    assert Named(**one) not in {Point(**one), Reference(**one)}
+    assert [Point(**one)].count(Reference(**one)) == 0  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("values", VALUES)
