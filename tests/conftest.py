@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
@@ -31,6 +32,10 @@ if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
 for late in ("httpcore", "httpcore2"):
     with suppress(ImportError):
         import_module(late)
+
+# Property tests say what holds, however busy the machine is; benchmarks say how fast.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="module")

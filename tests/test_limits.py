@@ -92,7 +92,16 @@ def test_no_reason_outlives_what_it_is_for() -> None:
 
 
 def test_only_the_clock_takes_the_time() -> None:
-    takers = {"time", "monotonic", "perf_counter", "monotonic_ns", "perf_counter_ns", "time_ns", "process_time"}
+    takers = {
+        "time",
+        "monotonic",
+        "perf_counter",
+        "monotonic_ns",
+        "perf_counter_ns",
+        "time_ns",
+        "process_time",
+        "thread_time",
+    }
     found = [
         f"{place}:{node.lineno}"
         for place, node in nodes()
