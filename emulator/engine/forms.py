@@ -74,7 +74,8 @@ def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
         if words is not None:
             form = mold.form
             form.patience = PATIENCE
-            count = _count_of([mold.lead + words + mold.tail], form)
+            encoding = None if form.encoding is None else ENCODINGS[form.encoding]
+            count = tokens.count_if_quick(mold.lead + words + mold.tail, encoding)
             return None if count is None else Known(form, mold.filled(http_request, words), mold.tokens + count)
     return None
 
@@ -211,7 +212,7 @@ def remember_answer(
     own_id = dialect.make_id(context.entropy)
     item_ids = dialect.item_ids(own_id, choices) if choices else ()
     values = blank.values(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
-    if blank.filled(values) == planned and b"".join(blank.pieces(values)) == planned.body():
+    if blank.filled(values) == planned and blank.text(values) == planned.body():
         # otherwise, it depends on the prompt's tokens in another way
         known = CachedAnswer(match.answer, blank, completion.usage, choices)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known, ENTRY + 2 * blank.size)
