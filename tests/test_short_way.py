@@ -15,8 +15,7 @@ from talk import KEYS, MODELS
 from emulator import Emulator
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.engine import forms, short_way
-from emulator.engine.forms import Known
-from emulator.state.forms import PATIENCE
+from emulator.state.forms import PATIENCE, UnreadRequest
 from emulator.state.recent import Recent
 
 SCENARIO: dict[str, Any] = {
@@ -52,7 +51,7 @@ WORDS = (
     | st.text(st.characters(codec="utf-8"), max_size=12).map("rain {}".format)
 )
 names = (f"words-{number}" for number in itertools.count())
-recalls: list[Known | None] = []
+recalls: list[UnreadRequest | None] = []
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +59,7 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
     """Two servers that differ in nothing else; the first one's recalls are counted."""
     look = forms.known
 
-    def counted(*given: Any) -> Known | None:
+    def counted(*given: Any) -> UnreadRequest | None:
         recalls.append(look(*given))
         return recalls[-1]
 

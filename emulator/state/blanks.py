@@ -42,6 +42,14 @@ Values = tuple[bytes, ...]
 """What is filled in, as bytes: id, time, request id, then numbers, then other ids."""
 
 
+def values_of(
+    id: str, created: int, request_id: str, numbers: tuple[bytes, ...] = (), item_ids: Sequence[str] = ()
+) -> Values:
+    """Returns the values for the blanks: the id, time, request id, numbers and other ids of one answer."""
+    always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode()) + numbers
+    return (*always, *[item_id.encode() for item_id in item_ids]) if item_ids else always
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
     """A text with blanks: every second part is one."""
@@ -142,13 +150,9 @@ class BlankAnswer:
     is_at_once: bool
     """Whether head and body can be sent in one write, unless it is paced."""
 
-    def values(self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()) -> Values:
-        """Returns the values for the blanks: the id, time, request id, prompt tokens and other ids of one answer."""
-        always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode())
-        if not self.numbers and not item_ids:
-            return always
-        numbers = [b"%d" % (prompt + number) for number in self.numbers]
-        return (*always, *numbers, *[item_id.encode() for item_id in item_ids])
+    def numbers_of(self, prompt: int) -> tuple[bytes, ...]:
+        """Returns the numbers in an answer to a prompt with this number of tokens."""
+        return tuple([b"%d" % (prompt + number) for number in self.numbers])
 
     def text(self, values: Values) -> bytes:
         """Returns the whole body."""
