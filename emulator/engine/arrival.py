@@ -29,5 +29,5 @@ def identity_of(http_request: HttpRequest) -> bytes:
 
 def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
     """Returns what the ids and random choices of a request come from."""
-    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(attempt, salt)
-    return seeded.hashed(b"%b%d:%b%b" % (before, len(identity), identity, after))
+    before, number, after = seeded.mixed_before(seed, "id"), b"%d" % attempt, seeded.mixed_before(salt)
+    return seeded.hashed(b"%b%d:%b%d:%b%b" % (before, len(identity), identity, len(number), number, after))

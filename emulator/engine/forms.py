@@ -156,7 +156,7 @@ def _learn_mold(form: Form, http_request: HttpRequest, plain: Plain, cache: Resp
 
 
 def _new_text(messages: Sequence[Message], before: Sequence[Message]) -> int:
-    """Returns the index of the message that differs from those of an earlier request: of the last one, if several do."""
+    """Returns the index of the message that differs from an earlier request's; that of the last one, if several do."""
     last = len(messages) - 1
     if len(messages) != len(before):
         return last

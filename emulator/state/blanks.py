@@ -46,7 +46,7 @@ def values_of(
     id: str, created: int, request_id: str, numbers: tuple[bytes, ...] = (), item_ids: Sequence[str] = ()
 ) -> Values:
     """Returns the values for the blanks: the id, time, request id, numbers and other ids of one answer."""
-    always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode()) + numbers
+    always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode(), *numbers)
     return (*always, *[item_id.encode() for item_id in item_ids]) if item_ids else always
 
 
@@ -140,7 +140,7 @@ class BlankAnswer:
     start: tuple[Template | Series, ...]
     series: Series | None
     rest: Template
-    """The body: everything before its last series, that, and what follows it."""
+    """The body: everything before its last series, that, and what follows it. Without a series, it is all in `rest`."""
     runs: tuple[BlankRun, ...]
     numbers: tuple[int, ...]
     """What each blank for a number adds to the number of prompt tokens."""
@@ -163,12 +163,13 @@ class BlankAnswer:
         """Returns the whole answer as it is sent in one write, and the size of its body. `head` begins with the status
         line and the server's own headers; `more` headers follow the answer's own.
         """
-        series, end = self.series, self.rest.pieces(values)
-        start = [piece for part in self.start for piece in part.pieces(values)]
-        size = sum(map(len, start)) + sum(map(len, end))
+        series, end, between = self.series, self.rest.pieces(values), b""
+        size = sum(map(len, end))
+        start: list[bytes] = []
         if series is not None:
+            start = [piece for part in self.start for piece in part.pieces(values)]
             between = series.between.filled(values)
-            size += series.constant + len(between) * (len(series.items) - 1)
+            size += sum(map(len, start)) + series.constant + len(between) * (len(series.items) - 1)
         head += self.head.pieces(values)
         if more:
             head.append(_known_lines(more))
@@ -178,7 +179,7 @@ class BlankAnswer:
         else:
             head.append(LENGTH % size)
         if series is None:
-            return b"".join(head + start + end), size
+            return b"".join(head + end), size
         items = list(series.items)  # everything is joined in one pass over memory
         items[0] = b"".join([*head, *start, items[0]])
         items[-1] = b"".join([items[-1], *end])
@@ -225,14 +226,15 @@ def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
     cutting = _Cutting([item_id.encode() for item_id in item_ids], planned)
     runs = tuple([cutting.run(run) for run in planned.runs])
     lines = lines_of(planned.headers)
-    *start, rest = parts = tuple(_together(runs, cutting))
-    last = start.pop() if start else None
-    size, count = sum([part.size for part in parts]), len(planned.headers)
+    body = list(_together(runs, cutting))
+    size, count = sum([part.size for part in body]), len(planned.headers)
+    rest, last = body.pop(), body.pop() if len(body) > 1 else None
+    assert isinstance(rest, Template)
     is_well_formed = (lines.count(b"\r"), lines.count(b"\n")) == (count, count)
     return BlankAnswer(
         planned,
         cutting.template(lines),
-        tuple(start),
+        tuple(body),
         last if isinstance(last, Series) else None,
         rest,
         runs,

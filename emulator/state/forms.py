@@ -80,7 +80,7 @@ class UnreadRequest(ModelRequest):
         self._native: Mapping[str, Any] | None = None
 
     @property
-    def messages(self) -> tuple[Message, ...]:  # type: ignore[override]
+    def messages(self) -> tuple[Message, ...]:
         """The conversation."""
         before, after = self._mold.around
         return (*before, Message(self._mold.role, self._words), *after)
@@ -164,7 +164,7 @@ class Mold:
     """What precedes and follows it in that text."""
 
     def words_of(self, body: bytes) -> str | None:
-        """Returns the text that a body has in that place; None if the body differs otherwise, or the text is escaped."""
+        """Returns the text that a body has there; None if the body differs otherwise, or the text is escaped."""
         if not (body.startswith(self.before) and body.endswith(self.after)):
             return None
         try:
