@@ -16,7 +16,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from heapq import heapify, heappop, heappush
 from importlib.util import find_spec
@@ -31,6 +30,7 @@ import orjson
 
 from emulator.clock import stopwatch
 from emulator.errors import UsageError
+from emulator.records import record
 from emulator.request import Message, Tool, ToolCall
 
 K = TypeVar("K", bound=Hashable)
@@ -39,7 +39,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pieces:
     """A text, split as a stream may split it: after each token, but not within a character. The tuples have equal
     lengths.
@@ -601,6 +601,7 @@ class _Tokenizer:
         return map(len, filter(None, parts))
 
 
+_MERGES = b'"merges": ['
 _tokenizer: _Tokenizer | None = None
 _loading = Lock()
 
@@ -633,10 +634,13 @@ def _read() -> Mapping[str, Any]:
 
 def _parsed(text: mmap) -> Mapping[str, Any]:
     """Parses the data without the vocabulary's token ids, which are half of it and not needed here."""
-    start, end = text.find(b'"vocab": {'), text.find(b'"merges": [')
+    start = text.find(b'"vocab": {')
+    end = text.rfind(_MERGES)
     if 0 <= start < end:
         with suppress(ValueError):
-            short: Mapping[str, Any] = orjson.loads(text[:start] + text[end:])
+            short: dict[str, Any] = orjson.loads(text[:start] + _MERGES + b"]}}")
+            with memoryview(text) as view, view[end + len(_MERGES) - 1 : text.rfind(b"]") + 1] as merges:  # not copied
+                short["model"]["merges"] = orjson.loads(merges)
             return short
     whole: Mapping[str, Any] = orjson.loads(text[:])
     return whole

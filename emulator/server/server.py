@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from hashlib import blake2b
 from importlib import import_module
@@ -22,6 +22,7 @@ from emulator.clock import WallClock
 from emulator.control.access import Access
 from emulator.engine import Options
 from emulator.errors import EmulatorError, ScenarioError, StoreGone
+from emulator.records import record
 from emulator.scenario.sources import Source
 from emulator.server.app import App
 from emulator.server.heads import HOSTS
@@ -59,7 +60,7 @@ MANUAL_CLOCK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ServerOptions:
     """The options of a server."""
 

@@ -6,12 +6,13 @@ request. The engine decides which answers are suitable.
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from operator import itemgetter
 
 import orjson
 
+from emulator.records import record
 from emulator.wire import FrameRun, Header, PlannedBody
 
 MAX_ANSWER_BYTES = 262_144
@@ -50,7 +51,7 @@ def values_of(
     return (*always, *[item_id.encode() for item_id in item_ids]) if item_ids else always
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Template:
     """A text with blanks: every second part is one."""
 
@@ -78,7 +79,7 @@ class Template:
         return sum(map(len, self.parts))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Series:
     """A long text in which the same text with blanks is between constant ones: the tokens of a stream."""
 
@@ -97,7 +98,7 @@ class Series:
         return self.constant + self.between.size * (len(self.items) - 1)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlankRun:
     """Frames with blanks around their pieces."""
 
@@ -129,7 +130,7 @@ class BlankRun:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class BlankAnswer:
     """An answer with blanks."""
 
@@ -194,7 +195,7 @@ class BlankAnswer:
         return PlannedBody(planned.status, headers, tuple([run.filled(values) for run in self.runs]), planned.streamed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recollection:
     """An answer with blanks and its values. It is filled in only when it is read."""
 
