@@ -23,7 +23,7 @@ SCENARIO: dict[str, Any] = {
     "providers": {"anthropic": {"requests_per_minute": 40}, "openai": {"tokens_per_minute": 400}},
     "rules": [
         {"match": {"prompt": {"contains": "rain"}}, "reply": {"content": "100 % rain, {and} more of it, as ever."}},
-        {"match": {"prompt": {"contains": "long"}}, "reply": {"reasoning": "Let me think. " * 9, "content": "So be it! " * 9}},
+        {"match": {"prompt": {"contains": "long"}}, "reply": {"reasoning": "I see. " * 9, "content": "Be it. " * 9}},
         {"match": {"prompt": {"regex": "(?i)th[io]nk"}}, "reply": {"reasoning": "Well.", "content": "Yes, it is so."}},
         {"match": {"prompt": "call"}, "reply": {"tool_calls": [{"name": "f", "arguments": {}}]}},
         {"match": {"prompt": {"contains": "echo"}}, "reply": {"content": "{{ request.prompt }}"}},
