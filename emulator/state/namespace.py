@@ -223,9 +223,8 @@ class Namespace:
     def begin(self, http_request: HttpRequest) -> Exchange:
         """Records a request that has just arrived."""
         received = self.clock.time()
-        exchange = Exchange(
-            self.journal.next_number(), received, http_request, started=self.clock.now(), namespace=self.name
-        )
+        exchange = Exchange(self.journal.next_number(), received, http_request, self.name)
+        exchange.started = self.clock.now()
         exchange.arrived = received if isinstance(self.clock, WallClock) else unix_time()
         self.journal.add(exchange)
         return exchange
@@ -277,9 +276,11 @@ class Namespace:
     def attempt(self, identity: bytes) -> int:
         """How many times this exact request has arrived, including now."""
         attempts = self._attempts
-        number = attempts.pop(identity, 0) + 1
+        number = attempts.get(identity, 0) + 1
         attempts[identity] = number
-        if len(attempts) > MAX_ATTEMPTS:
+        if number > 1:
+            attempts.move_to_end(identity)
+        elif len(attempts) > MAX_ATTEMPTS:
             attempts.popitem(last=False)
         return number
 
