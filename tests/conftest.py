@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
@@ -53,6 +54,10 @@ for each in ("httpx", "httpx2"):
 for late in ("httpcore", "httpcore2"):
     with suppress(ImportError):
         import_module(late)
+
+# Property tests say what holds, however busy the machine is; benchmarks say how fast.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import orjson
 
 from emulator.clock import unix_time
+from emulator.records import record
 from emulator.server.sent_totals import totals_of
 from emulator.server.stored import reply, shared_key
 from emulator.state.journal import MAX_BYTES, MAX_EXCHANGES
@@ -49,7 +49,7 @@ return count
 """
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """An ended exchange, as the store keeps it."""
 
@@ -62,7 +62,7 @@ class Written:
     """Its further details."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kept:
     """An exchange in the store."""
 
