@@ -30,7 +30,7 @@ from emulator import tokens
 from emulator.clock import WallClock
 from emulator.engine import Options
 from emulator.server.app import App
-from emulator.server.server import HttpServer
+from emulator.server.http_server import HttpServer
 from emulator.state.compiled import compile_scenario
 from emulator.state.namespaces import Namespaces
 

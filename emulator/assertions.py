@@ -1,20 +1,20 @@
 """Assertions about the requests in a namespace. A failed one shows the actual requests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from emulator.errors import UsageError, did_you_mean
 from emulator.journal_text import MAX_LINES, counted, is_unmatched, lines, outcome, place, reasons, shown
+from emulator.records import record
 from emulator.state.exchanges import Exchange
 
 MAX_VALUE = 80
 """The maximum characters of a value in a message."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RuleUse:
     """A rule of a namespace, and how often it has answered."""
 

@@ -11,6 +11,7 @@ from emulator import arguments
 from emulator.arguments import ScenarioSource
 from emulator.assertions import Assertions, RuleUse
 from emulator.control import api
+from emulator.control.controlled import NotFound, TimedOut
 from emulator.errors import EmulatorError, UsageError, did_you_mean
 from emulator.faults.base import Fault
 from emulator.journal_text import counted, lines
@@ -86,7 +87,7 @@ class NamespaceClient(Assertions):
         selection, seconds = _wanted(count, timeout, wanted)
         try:
             return self._server.call_async(self._over(selection, count, seconds), seconds + CALL_TIMEOUT)
-        except api.TimedOut:
+        except TimedOut:
             raise AssertionError(self._not_come(count, seconds, selection)) from None
 
     async def wait_for_async(self, count: int = 1, **options: Any) -> tuple[Exchange, ...]:
@@ -241,7 +242,7 @@ class Faults:
         """Removes a fault; returns whether it was there."""
         try:
             self._disarm(lambda app: api.remove_fault(app, self._namespace.name, id))
-        except api.NotFound:
+        except NotFound:
             return False
         return True
 

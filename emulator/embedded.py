@@ -17,7 +17,8 @@ from emulator.faults.base import Fault
 from emulator.faults.selection import fault_sources
 from emulator.pace import Pace
 from emulator.resources import DEFAULT_SCENARIO
-from emulator.server.server import Server, ServerOptions, bind
+from emulator.server.server import Server, ServerOptions
+from emulator.server.sockets import bind
 from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.namespace import safe_name
 

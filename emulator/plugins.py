@@ -1,13 +1,17 @@
 """Tables of classes that are imported when they are named, and plugins from other packages, found by entry points."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from importlib.machinery import PathFinder
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from emulator.errors import UsageError
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 Class = TypeVar("Class")
 
@@ -43,18 +47,48 @@ class Lazy(Mapping[str, Class]):
         return len(self._places)
 
 
-def points(group: str) -> Sequence[EntryPoint]:
+def points(group: str) -> "Sequence[EntryPoint]":
     """Returns the entry points of a group, sorted by name."""
-    return sorted(_every(tuple(sys.path)).select(group=group), key=lambda point: (point.name, distribution(point)))
+    found = _every(tuple(sys.path))
+    return sorted(found.select(group=group), key=lambda point: (point.name, distribution(point))) if found else ()
 
 
 @lru_cache(maxsize=1)
 def _every(path: tuple[str, ...]) -> Any:
-    """Returns the entry points of all groups. Cached, since finding any reads a file of every installed package."""
+    """Returns the entry points of all groups, or None if there is no plugin. Cached, since finding any reads a file of
+    every installed package."""
+    others = [finder for finder in sys.meta_path if hasattr(finder, "find_distributions") and finder is not PathFinder]
+    if not others and not any(map(_may_bring, path)):
+        return None
+    from importlib.metadata import entry_points
+
     return entry_points()
 
 
-def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint], str | None]) -> Any:
+def _may_bring(folder: str) -> bool:
+    """Whether a folder on the module search path may hold a package with plugins. Nearly always none does, and then
+    `importlib.metadata` need not be loaded, which takes longer than to look here."""
+    try:
+        with os.scandir(folder or ".") as entries:
+            inside = [entry.path for entry in entries if entry.name.lower().endswith((".dist-info", ".egg-info"))]
+    except FileNotFoundError:
+        return False
+    except OSError:  # such as a zip file
+        return True
+    return folder.endswith(".egg") or any(map(_mentions_plugins, inside))
+
+
+def _mentions_plugins(information: str) -> bool:
+    try:
+        with open(f"{information}/entry_points.txt", "rb") as file:
+            return b"[emulator." in file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
+def loaded(noun: str, point: "EntryPoint", complaint_of: "Callable[[Any, EntryPoint], str | None]") -> Any:
     """Loads an entry point. Raises UsageError if that fails or if `complaint_of` finds it invalid."""
     try:
         found = point.load()
@@ -66,12 +100,12 @@ def loaded(noun: str, point: EntryPoint, complaint_of: Callable[[Any, EntryPoint
     return found
 
 
-def distribution(point: EntryPoint) -> str:
+def distribution(point: "EntryPoint") -> str:
     """Returns the package that provides an entry point, with its version."""
     return f"{point.dist.name} {point.dist.version}" if point.dist is not None else "an unknown package"
 
 
-def refused(noun: str, point: EntryPoint, reason: str) -> UsageError:
+def refused(noun: str, point: "EntryPoint", reason: str) -> UsageError:
     """Returns an error that names the package. `noun` is the kind of plugin, such as `provider`."""
     name = f"; or uninstall it: pip uninstall {point.dist.name}" if point.dist is not None else ""
     return UsageError(

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from types import FrameType
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from emulator.errors import ScenarioError, UsageError, did_you_mean, shortened
 from emulator.generation.needs import ScriptedError
+from emulator.records import record
 from emulator.reply import ErrorReply, Reply
 from emulator.request import ModelRequest
 from emulator.scenario.document import Document
@@ -35,7 +36,7 @@ RULE_KEYS = tuple(RuleModel.model_fields)
 MATCH_KEYS = tuple(field.alias or name for name, field in Match.model_fields.items())
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WrittenRule:
     """A rule, and the functions that return its answers, by position."""
 

@@ -29,11 +29,6 @@ def mixed(*ingredients: Entropy) -> bytes:
     return b"".join(parts)
 
 
-def mixed_bytes(data: bytes) -> bytes:
-    """Returns the same for one value in bytes."""
-    return b"%d:%b" % (len(data), data)
-
-
 mixed_before = lru_cache(maxsize=1024)(mixed)
 """The same, cached, for values that are used often."""
 

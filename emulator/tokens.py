@@ -16,7 +16,6 @@ from bisect import bisect_right
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from heapq import heapify, heappop, heappush
 from importlib.util import find_spec
@@ -31,6 +30,7 @@ import orjson
 
 from emulator.clock import stopwatch
 from emulator.errors import UsageError
+from emulator.records import record
 from emulator.request import Message, Tool, ToolCall
 
 K = TypeVar("K", bound=Hashable)
@@ -39,7 +39,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pieces:
     """A text, split as a stream may split it: after each token, but not within a character. The tuples have equal
     lengths.
@@ -242,6 +242,14 @@ def _preamble(
             texts.append(text)
             text = _json(schema)
     return fixed, text, texts, start
+
+
+def count_if_quick(text: str, encoding: Encoding | None) -> int | None:
+    """Returns the number of tokens in a text by this vocabulary (None: DeepSeek's); None if it takes long."""
+    if encoding is None and _tokenizer is not None and len(text) <= _QUICK:
+        return _tokenizer.count_text(text)
+    with counted_by(encoding):
+        return count(text) if is_quick((text,)) else None
 
 
 def is_quick(texts: Sequence[str]) -> bool:
@@ -450,6 +458,26 @@ class _Kinds(dict[int, str]):
         return kind
 
 
+class _Unsure(Exception):
+    """A text can't be counted without what surrounds it."""
+
+
+def _ends_a_word(text: str) -> bool:
+    """Whether a text ends where a word ends, if a space follows, and contains no part of a special token."""
+    return not text[-1].isspace() and "<" not in text and "｜" not in text
+
+
+class _Computed(dict[str, int]):
+    """Numbers that are computed when they are first looked up."""
+
+    def __init__(self, compute: Callable[[str], int]) -> None:
+        self._compute = compute
+
+    def __missing__(self, text: str) -> int:
+        number = self[text] = self._compute(text)
+        return number
+
+
 class _Tokenizer:
     """Byte-level BPE with the merges of a `tokenizer.json`. The words of the last million characters are cached."""
 
@@ -462,8 +490,10 @@ class _Tokenizer:
         rest = [byte for byte in range(256) if byte not in printable]
         self._letters = {byte: chr(256 + index) for index, byte in enumerate(rest)}
         self._known: dict[str, _Word] = {}
+        self._sizes = _Computed(lambda word: (self._known.get(word) or self._learn(word))[0])
+        """The tokens of each word."""
         self._space = 1 << 20
-        self._chunks: dict[str, int] = {}
+        self._chunks = _Computed(self._learn_chunk)
         """The tokens of each text between two spaces, including the space before it."""
         self._chunk_space = 1 << 20
 
@@ -496,34 +526,29 @@ class _Tokenizer:
         return [known(word) or self._learn(word) for word in self._cut(part)]
 
     def count(self, part: str) -> int:
-        return sum([word[0] for word in self.words(part)])
+        return 1 if part in self._special else sum(map(self._sizes.__getitem__, self._cut(part)))
 
     def count_text(self, text: str) -> int:
         """Returns the tokens of a whole text. Most texts consist of cached chunks between spaces: a word always ends
         before a space that follows something else.
         """
-        chunks = text.split(" ")
-        if len(chunks) > 1 and "  " not in text and "<" not in text and "｜" not in text:
-            first, *rest = chunks
-            counts = list(map(self._chunks.get, rest))
-            if None in counts:
-                counts = [
-                    self._learn_chunk(chunk) if count is None else count
-                    for chunk, count in zip(rest, counts, strict=True)
-                ]
-            if None not in counts and (not first or (not first[-1].isspace() and len(first) <= _SLICE)):
-                return sum(counts) + self.count(first)  # type: ignore[arg-type]  # none is None
+        first, *rest = text.split(" ")
+        if rest and len(first) <= _SLICE and (not first or _ends_a_word(first)):
+            try:
+                return self.count(first) + sum(map(self._chunks.__getitem__, rest))
+            except _Unsure:
+                pass
         return sum(map(self.count, self.slices(text)))
 
-    def _learn_chunk(self, chunk: str) -> int | None:
-        """Returns the tokens of a chunk; None if it does not end where a word ends, or is too long to cache."""
-        if not chunk or chunk[-1].isspace() or len(chunk) > _LONGEST_CHUNK:
-            return None
+    def _learn_chunk(self, chunk: str) -> int:
+        """Returns the tokens of a chunk. Raises _Unsure if they depend on what follows, or it is too long to cache."""
+        if not chunk or len(chunk) > _LONGEST_CHUNK or not _ends_a_word(chunk):
+            raise _Unsure
         self._chunk_space -= len(chunk) + 32
         if self._chunk_space < 0:
-            self._chunks, self._chunk_space = {}, 1 << 20
-        count = self._chunks[chunk] = self.count(f" {chunk}")
-        return count
+            self._chunks.clear()
+            self._chunk_space = 1 << 20
+        return sum(map(self._sizes.__getitem__, self._cut(f" {chunk}")))
 
     def _cut(self, part: str) -> Iterable[str]:
         if part.isascii():
@@ -544,6 +569,7 @@ class _Tokenizer:
         self._space -= len(word) + 32
         if self._space < 0:
             self._known, self._space = {}, 1 << 20
+            self._sizes.clear()
         self._known[word] = learned
         return learned
 
@@ -575,6 +601,7 @@ class _Tokenizer:
         return map(len, filter(None, parts))
 
 
+_MERGES = b'"merges": ['
 _tokenizer: _Tokenizer | None = None
 _loading = Lock()
 
@@ -607,10 +634,13 @@ def _read() -> Mapping[str, Any]:
 
 def _parsed(text: mmap) -> Mapping[str, Any]:
     """Parses the data without the vocabulary's token ids, which are half of it and not needed here."""
-    start, end = text.find(b'"vocab": {'), text.find(b'"merges": [')
+    start = text.find(b'"vocab": {')
+    end = text.rfind(_MERGES)
     if 0 <= start < end:
         with suppress(ValueError):
-            short: Mapping[str, Any] = orjson.loads(text[:start] + text[end:])
+            short: dict[str, Any] = orjson.loads(text[:start] + _MERGES + b"]}}")
+            with memoryview(text) as view, view[end + len(_MERGES) - 1 : text.rfind(b"]") + 1] as merges:  # not copied
+                short["model"]["merges"] = orjson.loads(merges)
             return short
     whole: Mapping[str, Any] = orjson.loads(text[:])
     return whole

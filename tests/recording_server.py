@@ -16,7 +16,8 @@ from processes import COMMAND, ENVIRONMENT
 from emulator.cli.record import record_options, recorder_of
 from emulator.engine import Options
 from emulator.server.recorder import Recorder, compiled_in
-from emulator.server.server import Server, ServerOptions, bind
+from emulator.server.server import Server, ServerOptions
+from emulator.server.sockets import bind
 
 
 @dataclass

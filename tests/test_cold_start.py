@@ -67,6 +67,9 @@ LATER = (
     "regex",
     "starlette",
     "tomllib",
+    "anyio",
+    "importlib.metadata",
+    "uvicorn.main",
 )
 """Modules that are slow to load and not needed for a literal answer."""
 BODY = {"model": "MaaS_Deepseek_V4_pro_20260424", "messages": [{"role": "user", "content": "Hi"}]}

@@ -366,7 +366,7 @@ def test_a_start_that_fails_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatc
     emulator = Emulator(HELLO)
     before = threading.active_count()
     with monkeypatch.context() as patch:
-        patch.setattr("emulator.server.server.import_module", fail)
+        patch.setattr("emulator.server.http_server.import_module", fail)
         for _ in range(3):
             with pytest.raises(EmulatorError, match=r"^The emulator did not start: no connections today$"):
                 emulator.start()

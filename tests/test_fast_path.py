@@ -45,7 +45,7 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
     """Two servers that differ in nothing else."""
     without = Emulator(SCENARIO)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("emulator.server.server.fast_path_for", lambda *_: None)
+        patch.setattr("emulator.server.http_server.fast_path_for", lambda *_: None)
         without.start()
     with without, Emulator(SCENARIO) as usual:
         yield usual, without
@@ -93,6 +93,7 @@ REQUESTS = st.tuples(
 """A request, in one of the ways in which they come, and where it is split."""
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUESTS, min_size=1, max_size=5), st.integers(1, 4))
 def test_a_client_cannot_tell(
@@ -459,7 +460,7 @@ def test_the_journal_shows_what_was_sent_of_a_recalled_answer(provider: str) -> 
 
 
 def test_an_idle_connection_is_kept_from_its_last_answer_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("emulator.server.server.KEEP_ALIVE", 0.5)
+    monkeypatch.setattr("emulator.server.http_server.KEEP_ALIVE", 0.5)
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
         began = time.monotonic()
         while (last := time.monotonic()) - began < 0.8:

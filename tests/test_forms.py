@@ -149,6 +149,15 @@ def test_words_alone_change_nothing_else(endpoint: tuple[str, str, str], bodies:
     assert known == asyncio.run(told(COMPILED, endpoint, bodies, None))
 
 
+@pytest.mark.parametrize("endpoint", [each for each in ENDPOINTS if each[2] == "responses"])
+def test_a_response_repeats_its_own_instructions(endpoint: tuple[str, str, str]) -> None:
+    turns = [{"role": "user", "content": "the weather"}]
+    bodies = [{"turns": turns, "lead": lead} for lead in ("Be kind.", "Be kind.", "Be brief.", "Be brief.")]
+    answers = asyncio.run(told(COMPILED, endpoint, bodies, object()))
+    said = [json.loads(planned.body())["instructions"] for planned, _ in answers]
+    assert said == ["Be kind.", "Be kind.", "Be brief.", "Be brief."]
+
+
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: f"{endpoint[0]} {endpoint[1]}")
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_the_second_request_of_a_form_is_not_parsed(

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -80,6 +81,28 @@ class TestTheProviderThatThePageShows:
 
     def test_is_listed_after_the_others(self, tmp_path: Path) -> None:
         code, output, errors = run("providers", "--json", environment=documented(tmp_path))
+        assert (code, errors) == (0, "")
+        assert list(json.loads(output)) == [*PROVIDERS, "acme"]
+
+    @pytest.mark.parametrize("form", ["zip", "egg-info", "egg"])
+    def test_is_found_however_it_is_installed(self, form: str, tmp_path: Path) -> None:
+        environment = documented(tmp_path)
+        information = next(tmp_path.glob("*.dist-info"))
+        if form == "zip":
+            with ZipFile(archive := tmp_path / "packages.zip", "w") as packages:
+                for file in (*tmp_path.glob("*.py"), *information.iterdir()):
+                    packages.write(file, file.relative_to(tmp_path))
+            environment = {"PYTHONPATH": str(archive)}
+        elif form == "egg-info":
+            information.rename(information.with_suffix(".egg-info"))
+        else:
+            (egg := tmp_path / "acme-1.0.egg").mkdir()
+            for file in tmp_path.glob("*.py"):
+                file.rename(egg / file.name)
+            (information / "METADATA").rename(information / "PKG-INFO")
+            information.rename(egg / "EGG-INFO")
+            environment = {"PYTHONPATH": str(egg)}
+        code, output, errors = run("providers", "--json", environment=environment)
         assert (code, errors) == (0, "")
         assert list(json.loads(output)) == [*PROVIDERS, "acme"]
 

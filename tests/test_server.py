@@ -17,7 +17,8 @@ from served import run, served
 from talk import KEYS, PATHS, question
 
 from emulator.errors import BindError
-from emulator.server.server import Server, ServerOptions, bind, loop_factory
+from emulator.server.server import Server, ServerOptions, loop_factory
+from emulator.server.sockets import bind
 from emulator.state.compiled import compile_scenario
 
 GRACE = 2.0

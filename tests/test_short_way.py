@@ -15,8 +15,7 @@ from talk import KEYS, MODELS
 from emulator import Emulator
 from emulator.dialects.chat_completions import ChatCompletions
 from emulator.engine import forms, short_way
-from emulator.engine.forms import Known
-from emulator.state.forms import PATIENCE
+from emulator.state.forms import PATIENCE, UnreadRequest
 from emulator.state.recent import Recent
 
 SCENARIO: dict[str, Any] = {
@@ -24,6 +23,7 @@ SCENARIO: dict[str, Any] = {
     "providers": {"anthropic": {"requests_per_minute": 40}, "openai": {"tokens_per_minute": 400}},
     "rules": [
         {"match": {"prompt": {"contains": "rain"}}, "reply": {"content": "100 % rain, {and} more of it, as ever."}},
+        {"match": {"prompt": {"contains": "long"}}, "reply": {"reasoning": "I see. " * 9, "content": "Be it. " * 9}},
         {"match": {"prompt": {"regex": "(?i)th[io]nk"}}, "reply": {"reasoning": "Well.", "content": "Yes, it is so."}},
         {"match": {"prompt": "call"}, "reply": {"tool_calls": [{"name": "f", "arguments": {}}]}},
         {"match": {"prompt": {"contains": "echo"}}, "reply": {"content": "{{ request.prompt }}"}},
@@ -52,7 +52,7 @@ WORDS = (
     | st.text(st.characters(codec="utf-8"), max_size=12).map("rain {}".format)
 )
 names = (f"words-{number}" for number in itertools.count())
-recalls: list[Known | None] = []
+recalls: list[UnreadRequest | None] = []
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def with_and_without() -> Iterator[tuple[Emulator, Emulator]]:
     """Two servers that differ in nothing else; the first one's recalls are counted."""
     look = forms.known
 
-    def counted(*given: Any) -> Known | None:
+    def counted(*given: Any) -> UnreadRequest | None:
         recalls.append(look(*given))
         return recalls[-1]
 
     without = Emulator(SCENARIO)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("emulator.server.server.fast_path_for", lambda *_: None)
+        patch.setattr("emulator.server.http_server.fast_path_for", lambda *_: None)
         without.start()
     with pytest.MonkeyPatch.context() as patch, without, Emulator(SCENARIO) as usual:
         patch.setattr(short_way, "known", counted)
@@ -80,7 +80,9 @@ def asked(endpoint: str, words: str, said: dict[str, Any], written: dict[str, An
     said = dict(said)
     lead = said.pop("lead", None)
     turns = [{"role": "user", "content": words}]
-    if lead is not None and endpoint not in ("anthropic",):
+    if lead is not None and endpoint == "anthropic":
+        said["system"] = lead
+    elif lead is not None:
         turns.insert(0, {"role": "system", "content": lead})
     body = {**MODELS[provider], **({"max_tokens": 64} if provider == "anthropic" else {}), member: turns, **said}
     data = json.dumps(body, **written).encode("utf-8", "surrogatepass")
@@ -111,7 +113,9 @@ def talk(emulator: Emulator, sent: Sequence[bytes], namespace: str) -> tuple[lis
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     endpoint=st.sampled_from(sorted(ENDPOINTS)),
+    usual=st.sampled_from(["rain", "long"]),
     words=st.lists(WORDS, min_size=4, max_size=9),
+    new=st.sampled_from(["words", "words", "lead"]),
     said=st.sampled_from(
         [{}, {"stream": True}, {"user": "me"}, {"lead": "Be brief."}, {"lead": "rain", "stream": True}]
     ),
@@ -120,15 +124,18 @@ def talk(emulator: Emulator, sent: Sequence[bytes], namespace: str) -> tuple[lis
 def test_a_client_cannot_tell_that_only_its_words_were_read(
     with_and_without: tuple[Emulator, Emulator],
     endpoint: str,
+    usual: str,
     words: list[str],
+    new: str,
     said: dict[str, Any],
     written: dict[str, Any],
 ) -> None:
     namespace = next(names)
-    texts = ["rain 1", "rain 2", "rain 3", *words, *words[:2]]
-    sent = [asked(endpoint, text, said, written, x_emulator_namespace=namespace) for text in texts]
-    usual, without = (talk(emulator, sent, namespace) for emulator in with_and_without)
-    assert usual == without
+    texts = [*[f"{usual} {number}" for number in (1, 2, 3)], *words, *words[:2]]
+    asks = [(usual, {**said, "lead": text}) if new == "lead" else (text, said) for text in texts]
+    sent = [asked(endpoint, text, others, written, x_emulator_namespace=namespace) for text, others in asks]
+    short, whole = (talk(emulator, sent, namespace) for emulator in with_and_without)
+    assert short == whole
 
 
 def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, Emulator]) -> None:
@@ -139,7 +146,8 @@ def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, E
     assert [response.status for response in usual[0]] == [200] * 40 + [429] * 4
 
 
-def test_only_the_words_are_read_from_the_third_request_on(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("new", ["words", "lead"])
+def test_only_the_new_text_is_read_from_the_fourth_request_on(monkeypatch: pytest.MonkeyPatch, new: str) -> None:
     plain, read = ChatCompletions.plain, []
 
     def counted(self: ChatCompletions[Any], native: Any) -> Any:
@@ -149,7 +157,8 @@ def test_only_the_words_are_read_from_the_third_request_on(monkeypatch: pytest.M
     monkeypatch.setattr(ChatCompletions, "plain", counted)
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
         for day in range(20):
-            client.send(asked("serevix", f"rain on day {day}", {}, {}))
+            words, lead = (f"rain on day {day}", "Be kind.") if new == "words" else ("rain", f"It is day {day}.")
+            client.send(asked("serevix", words, {"lead": lead}, {}))
             assert json.loads(client.response().body)["choices"][0]["message"]["content"].startswith("100 % rain")
     assert len(read) < 2 + PATIENCE * 2
 

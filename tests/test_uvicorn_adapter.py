@@ -1,6 +1,8 @@
 """The internals of uvicorn that are used exist in the installed version."""
 
 import inspect
+import subprocess
+import sys
 from typing import Any, get_args
 
 import pytest
@@ -40,3 +42,35 @@ def test_every_attribute_that_is_used_is_there(http: Http, loop: Loop) -> None:
         eventually(on.is_alone)
     finally:
         on.emulator.stop()
+
+
+def test_the_surrounding_program_has_all_of_uvicorn() -> None:
+    """Its server and its command are loaded on first use."""
+    program = """
+import sys
+from emulator.server.uvicorn_adapter import version
+import uvicorn
+assert "uvicorn.main" not in sys.modules and uvicorn.__version__ == version()
+try:
+    uvicorn.nothing
+except AttributeError as error:
+    assert str(error) == "module 'uvicorn' has no attribute 'nothing'"
+assert "uvicorn.main" not in sys.modules
+from uvicorn import Server, run
+from uvicorn.main import main
+assert (Server, run, main) == (uvicorn.Server, uvicorn.run, uvicorn.main)
+assert set(uvicorn.__all__) <= set(dir(uvicorn))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_uvicorn_is_used_as_it_is_when_the_surrounding_program_has_loaded_it() -> None:
+    program = """
+import uvicorn, types
+before = dict(vars(uvicorn))
+import emulator.server.uvicorn_adapter
+assert type(uvicorn) is types.ModuleType and dict(vars(uvicorn)) == before
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

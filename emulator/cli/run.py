@@ -163,7 +163,8 @@ def _serve(
     from emulator import logs
     from emulator.cli.output import is_colored
     from emulator.errors import EmulatorError
-    from emulator.server.server import Server, bind
+    from emulator.server.server import Server
+    from emulator.server.sockets import bind
 
     show = logs.on_exchange(log, writer, is_colored=is_colored(2))
 

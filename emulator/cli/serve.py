@@ -115,7 +115,7 @@ def serve_alone(
     options: "ServerOptions", host: str, port: int, log: "Style", shown: Callable[[str], str] | None = None
 ) -> None:
     """Runs one server in this process. `shown` returns its banner for its URL."""
-    from emulator.server.server import bind
+    from emulator.server.sockets import bind
 
     with _named(host, port):
         sock = bind(host, port)
@@ -131,7 +131,7 @@ def serve_with_workers(number: int, options: "ServerOptions", host: str, port: i
     from dataclasses import replace
 
     from emulator.logs import install
-    from emulator.server.server import bind
+    from emulator.server.sockets import bind
     from emulator.server.workers import reserve, run, write_lock, write_within
 
     gc.enable()  # this process only watches the workers

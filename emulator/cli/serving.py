@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -54,6 +55,9 @@ def load_quickly(*, runs_other_code: bool = False) -> None:
     gc.disable()
     if not runs_other_code:
         os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+        loader: Any = ModuleType("pydantic.plugin._loader")  # the actual one imports `importlib.metadata` all the same
+        loader.get_plugins = lambda: ()
+        sys.modules.setdefault(loader.__name__, loader)
 
 
 def say_unknown_variables() -> None:

@@ -8,9 +8,10 @@ import hmac
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from emulator.errors import UsageError, shortened
+from emulator.records import record
 
 OPEN = frozenset({"health", "ready"})
 """The routes without access checks: probes of the orchestrator."""
@@ -19,7 +20,7 @@ _LOOPBACK = re.compile(r"localhost|(?:[a-z0-9-]+\.)+localhost|127(?:\.[0-9]{1,3}
 _ORIGIN = re.compile(r"https?://[^/\s,;]+")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Access:
     """The access rules of the control API."""
 
@@ -31,7 +32,7 @@ class Access:
     """Names that the Host header may have, in addition to the loopback ones."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Denial:
     """Why a request may not use the control API."""
 

@@ -6,19 +6,17 @@ doesn't exist."""
 
 import asyncio
 import platform
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence, Sized
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from functools import cache
-from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from math import inf
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
-from emulator.control.access import Access
-from emulator.control.in_store import order_of, stored
-from emulator.errors import EmulatorError, Problem, UsageError, did_you_mean, shortened
+from emulator.control.controlled import Conflict, Controlled, NotFound, TimedOut
+from emulator.control.in_store import stored
+from emulator.errors import UsageError, did_you_mean, shortened
 from emulator.faults import fault_of, spelled
 from emulator.faults.base import Fault
 from emulator.offload import Pool
@@ -30,105 +28,13 @@ from emulator.state import exchanges as records
 from emulator.state.compiled import CompiledScenario, compile_scenario
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import Journal
-from emulator.state.leases import account_plan
-from emulator.state.memory_store import balance_in
 from emulator.state.namespace import NAME, ClockMode, Namespace
-from emulator.state.namespaces import Namespaces
-from emulator.state.store import LASTING_COUNTS, Change, Store, amount_of, change_of, decimal_of
-from emulator.state.timing import Timing
-from emulator.state.totals import Totals
+from emulator.state.store import LASTING_COUNTS
 
 JUDGES = Pool("verdict", 1)
 """Judging a whole journal takes a while."""
 if TYPE_CHECKING:  # the HTTP models are slow to load, and Python users need none of them
     from emulator.control.models import AcknowledgeBody, Selection, VerdictQuery
-    from emulator.control.stored import Stored
-
-Handle = Callable[[bytes], "bytes | Awaitable[bytes] | AsyncIterator[bytes]"]
-"""Answers a worker's message."""
-SHOWN_OF_KEY = 4
-MIN_HIDDEN = 12
-"""Keys of at least this many characters are shown only by their ends."""
-
-
-class NotFound(EmulatorError):
-    """No such resource."""
-
-
-class Conflict(UsageError):
-    """Not possible in the current state."""
-
-
-class TimedOut(EmulatorError):
-    """The exchanges to wait for didn't arrive."""
-
-
-class Playing(Protocol):
-    """The open answers."""
-
-    @property
-    def active(self) -> Sized: ...
-
-
-class Peers(Protocol):
-    """The processes of a server, including this one: its workers, or the replicas that share a store."""
-
-    @property
-    def order(self) -> int: ...
-
-    def check(self) -> None: ...
-
-    async def ask(self, message: bytes, *, is_write: bool = False) -> list[bytes]: ...
-
-    def stream(self, message: bytes) -> AsyncIterator[bytes]: ...
-
-
-class Workers(Peers, Protocol):
-    """The workers of a server."""
-
-    async def ask_one(self, message: bytes) -> list[bytes]: ...
-
-    def serve(self, handle: Handle, order: int = 0) -> None: ...
-
-
-class Controlled(Protocol):
-    """The parts of a server that the control functions need."""
-
-    @property
-    def provider(self) -> str | None: ...
-
-    @property
-    def problems(self) -> Sequence[Problem]: ...
-
-    @property
-    def timing(self) -> Timing: ...
-
-    @property
-    def namespaces(self) -> Namespaces: ...
-
-    @property
-    def access(self) -> Access: ...
-
-    @property
-    def totals(self) -> Totals: ...
-
-    @property
-    def players(self) -> Playing: ...
-
-    @property
-    def peers(self) -> Peers | None: ...
-
-    @property
-    def stored(self) -> "Stored | None": ...
-
-    @property
-    def act_on_listener(self) -> Callable[[Mapping[str, Any]], None]: ...
-
-    @property
-    def speed(self) -> float: ...
-
-    def set_speed(self, speed: float) -> None: ...
-
 
 # The server
 
@@ -442,96 +348,6 @@ def fault_with(fault: str | int | Mapping[str, Any] | Fault, parameters: Mapping
     except ValueError as error:
         raise UsageError(f"The fault {error}") from None
     return fault_of({**given, **parameters} if isinstance(given, Mapping) else given)
-
-
-# Accounts
-
-
-def shown_key(key: str) -> str:
-    """A key for display; a long one is shown only by its end."""
-    return key if len(key) < MIN_HIDDEN else f"…{key[-SHOWN_OF_KEY:]}"
-
-
-def _key_id(key: str) -> str:
-    return blake2b(key.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
-
-
-def _amount(value: Decimal | None) -> str | None:
-    return None if value is None else format(value, "f")
-
-
-def accounts(server: Controlled, namespace: str) -> Any:
-    """The accounts of a namespace, with their balances."""
-    where = server.namespaces.get(namespace)
-    if where.store is not None:
-        return _accounts_in_store(where, where.store)
-    return _account_rows(where.quotas.rows())
-
-
-async def _accounts_in_store(where: Namespace, store: Store) -> dict[str, Any]:
-    values = (await store.snapshot(where.name))["values"]
-
-    def balance(provider: str | None, key: str) -> Decimal | None:
-        plan = account_plan(where.quotas, provider or "", key, guards=False)
-        amount = balance_in(values, plan)
-        return None if amount is None else decimal_of(amount)
-
-    return _account_rows((provider, key, balance(provider, key)) for provider, key, _ in where.quotas.rows())
-
-
-def _account_rows(rows: Iterable[tuple[str | None, str, Decimal | None]]) -> dict[str, Any]:
-    return {
-        "accounts": [
-            {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
-            for provider, key, balance in rows
-        ]
-    }
-
-
-def _account(where: Namespace, provider: str, key: str) -> str:
-    """The key of an account, which can also be given as its id. Raises NotFound."""
-    if provider not in PROVIDERS:
-        hint = did_you_mean(provider, list(PROVIDERS))
-        raise NotFound(f"There is no provider '{shortened(provider)}'.{hint} Providers: {', '.join(PROVIDERS)}")
-    return next((known for _, known, _ in where.quotas.rows() if _key_id(known) == key), key)
-
-
-def set_balance(server: Controlled, namespace: str, provider: str, key: str, balance: Decimal | None) -> Any:
-    """Sets the balance of an account in USD; None is unlimited. Raises NotFound."""
-    where = server.namespaces.own(namespace)
-    key = _account(where, provider, key)
-    where.quotas.give(provider, key, balance)
-    account = account_plan(where.quotas, provider, key, guards=False)
-    amount = None if balance is None else amount_of(balance)
-    return stored(server, where, _balance_row(provider, key, balance), "give", account=account, amount=amount)
-
-
-def _balance_row(provider: str, key: str, balance: Decimal | None) -> dict[str, Any]:
-    return {"provider": provider, "key": shown_key(key), "id": _key_id(key), "balance": _amount(balance)}
-
-
-def top_up(server: Controlled, namespace: str, provider: str, key: str, amount: Decimal) -> Any:
-    """Adds to the balance of an account. Raises NotFound, or Conflict if it is unlimited."""
-    where = server.namespaces.own(namespace)
-    key = _account(where, provider, key)
-    if not where.quotas.knows(provider, key):
-        raise NotFound(f"There is no account '{shown_key(key)}' of {provider}. PUT a balance to create it.")
-    balance = where.quotas.balance(provider, key)
-    if balance is None:
-        raise Conflict("This account is unlimited and can't be topped up.")
-    if where.store is not None:
-        plan = account_plan(where.quotas, provider, key, guards=False)
-        change = change_of("top_up", order_of(server), account=plan, amount=amount_of(amount))
-        return _topped_up(where, where.store, change, (provider, key))
-    return set_balance(server, namespace, provider, key, balance + amount)
-
-
-async def _topped_up(where: Namespace, store: Store, change: Change, account: tuple[str, str]) -> dict[str, Any]:
-    """The store computes the sum, since others use it at the same time."""
-    found = await store.change(where.name, change)
-    balance = None if found is None else decimal_of(found)
-    where.quotas.give(*account, balance)
-    return _balance_row(*account, balance)
 
 
 # Time

@@ -4,17 +4,17 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from emulator.control import api
-from emulator.control.api import Conflict, Controlled, NotFound, Peers, TimedOut, Workers
+from emulator.control.controlled import Conflict, Controlled, NotFound, Peers, TimedOut, Workers
 from emulator.control.routes import ROUTES, Asked, ControlRoute, Stream
 from emulator.control.stored import ANSWERS, Stored, part
 from emulator.control.takeover import adopt, take_over, taken
 from emulator.errors import Problem, ScenarioError, StoreGone, Unanswered, UsageError
+from emulator.records import record
 from emulator.scenario.document import Document
 from emulator.scenario.loading import build, parse
 
@@ -36,7 +36,7 @@ class Refused(Exception):
         super().__init__(message)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Call:
     """A call as the client sent it."""
 

@@ -12,8 +12,8 @@ from starlette.types import Receive, Scope, Send
 from emulator import dashboard
 from emulator.control import api
 from emulator.control.access import cors_headers, denial
-from emulator.control.api import Controlled
 from emulator.control.calls import Call, Refused, answered
+from emulator.control.controlled import Controlled
 from emulator.control.routes import PREFIX, ROUTES, ControlRoute, Stream, Text
 from emulator.errors import Problem, did_you_mean
 from emulator.scenario.loading import MAX_BYTES

@@ -7,7 +7,7 @@ from emulator.state.namespace import Namespace
 from emulator.state.store import ChangeKind, Store, change_of
 
 if TYPE_CHECKING:
-    from emulator.control.api import Controlled
+    from emulator.control.controlled import Controlled
 
 InStore = Callable[[Store, str, dict[str, Any]], Awaitable[dict[str, Any]]]
 """Adds a store's counts to what the processes show of a namespace."""

@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pydantic import BaseModel
 
-from emulator.control import api, in_store, merging
-from emulator.control.api import Controlled
+from emulator.control import accounts, api, in_store, merging
+from emulator.control.controlled import Controlled
 from emulator.control.in_store import InStore
 from emulator.control.merging import Merge
 from emulator.control.models import (
@@ -46,6 +46,7 @@ from emulator.control.models import (
     VersionAnswer,
     Waiting,
 )
+from emulator.records import record
 from emulator.scenario.document import Document, inside
 from emulator.scenario.loading import build, parse
 from emulator.scenario.models import RuleModel, Scenario
@@ -54,7 +55,7 @@ from emulator.state.compiled import CompiledScenario, compile_document
 PREFIX = "/__emulator"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """A validated request to the control API."""
 
@@ -68,7 +69,7 @@ class Asked:
     """The body as sent, with the positions of its values."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Text:
     """A response that isn't JSON."""
 
@@ -76,7 +77,7 @@ class Text:
     media_type: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stream:
     """A response that continues until its reader leaves."""
 
@@ -87,7 +88,7 @@ class Stream:
 Do = Callable[[Controlled, Asked], Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ControlRoute:
     """One route. `do` returns plain data or a Stream, or an awaitable; `merge` may turn it into a Text."""
 
@@ -255,16 +256,16 @@ ROUTES: tuple[ControlRoute, ...] = (
     ),
     ControlRoute(
         "GET", "accounts", "The accounts and their balances.",
-        lambda s, a: api.accounts(s, a.namespace), Accounts,
+        lambda s, a: accounts.rows(s, a.namespace), Accounts,
     ),
     ControlRoute(
         "PUT", "accounts/{provider}/{key}", "Set the balance of an account.",
-        lambda s, a: api.set_balance(s, a.namespace, a.path["provider"], a.path["key"], a.body.balance),
+        lambda s, a: accounts.set_balance(s, a.namespace, a.path["provider"], a.path["key"], a.body.balance),
         AccountRow, body=BalanceBody, errors=(404, 409),
     ),
     ControlRoute(
         "POST", "accounts/{provider}/{key}/top-up", "Add to the balance of an account.",
-        lambda s, a: api.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
+        lambda s, a: accounts.top_up(s, a.namespace, a.path["provider"], a.path["key"], a.body.amount),
         AccountRow, body=TopUpBody, errors=(404, 409),
     ),
     ControlRoute(

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from emulator.control import api, merging
-from emulator.control.api import Controlled, NotFound, Peers, TimedOut
+from emulator.control.controlled import Controlled, NotFound, Peers, TimedOut
 from emulator.control.events import Events
 from emulator.control.export import EXPORTS
 from emulator.control.models import Selection

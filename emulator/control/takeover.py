@@ -6,7 +6,8 @@ from decimal import Decimal
 from math import inf
 from typing import Any
 
-from emulator.control.api import Controlled, plain
+from emulator.control.api import plain
+from emulator.control.controlled import Controlled
 from emulator.faults import fault_of
 from emulator.scenario.document import Document
 from emulator.scenario.loading import build

@@ -1,7 +1,6 @@
 """The page at `/__emulator/`: static files, and the page's data about providers and faults."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -13,6 +12,7 @@ from emulator.dialects.generate_content_urls import STREAM
 from emulator.faults import FAULTS
 from emulator.providers import PROVIDERS
 from emulator.providers.base import VARIABLE, Operation, Provider
+from emulator.records import record
 
 ASSETS = "assets/"
 CATALOG = f"{ASSETS}catalog.json"
@@ -30,7 +30,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class File:
     """One file of the page."""
 

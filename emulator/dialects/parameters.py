@@ -11,7 +11,6 @@ Members of a nested body are separate parameters, such as `stream_options.includ
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -19,10 +18,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import AliasChoices, BaseModel, create_model
 from pydantic.fields import FieldInfo
 
+from emulator.records import record
+
 Kind = Literal["honored", "ignored", "refused"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Effect:
     """What a member of a body does."""
 
@@ -63,7 +64,7 @@ SAMPLING_MEMBERS = frozenset(
 """Members that only affect sampling. Most requests have some, so the log does not mention them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Parameter:
     """One member of a body, identified by its path, such as `text.format`."""
 
@@ -72,7 +73,7 @@ class Parameter:
     is_required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Refusal:
     """A member that a request may not have, with the name and message of the error."""
 
@@ -81,7 +82,7 @@ class Refusal:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Member:
     name: str
     effect: Effect

@@ -142,8 +142,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
             instructions = native["instructions"]
             if type(instructions) is not str or not instructions:
                 return None
-            messages.insert(0, Message("system", instructions))
-            rest["instructions"] = "text"
+            messages.insert(0, Message("system", instructions))  # also part of the form, since responses repeat them
         return Plain(tuple(messages), rest)
 
     # The answer

@@ -4,10 +4,11 @@ Observed messages are listed in docs/providers.md; the rest follows serde's own 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
+
+from emulator.records import record
 
 EXPECTED = {
     "string_type": "a string",
@@ -88,7 +89,7 @@ def not_of_type(complaint: str) -> str:
     return f"Failed to deserialize the JSON body into the target type: {complaint}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Range:
     """The range of a number, and how the provider writes it."""
 

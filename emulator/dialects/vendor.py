@@ -1,7 +1,7 @@
 """The interface between a dialect and the vendor that speaks it: errors, habits of models, the `Vendor` protocol."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal, NamedTuple, Protocol
 
 import pydantic
@@ -95,7 +95,7 @@ def provider_error(name: str, message: str | None = None, **details: Any) -> Pro
     return ProviderError(ErrorReply(name=name, message=message, **details))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ErrorSpec:
     """One row of a provider's error table: what an error name means on the wire."""
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import orjson
@@ -29,7 +28,7 @@ class Event:
     native: dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where a value is in an event or in a whole body: the object that holds it, and the member's name."""
 

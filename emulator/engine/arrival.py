@@ -23,12 +23,11 @@ def arrive(
 
 def identity_of(http_request: HttpRequest) -> bytes:
     """Returns a digest that is the same for equal requests."""
-    place = seeded.mixed_before(http_request.provider, http_request.method, http_request.path)
-    return seeded.hashed(place + seeded.mixed_bytes(http_request.body))
+    place, body = seeded.mixed_before(http_request.provider, http_request.method, http_request.path), http_request.body
+    return seeded.hashed(b"%b%d:%b" % (place, len(body), body))
 
 
 def entropy_of(seed: int, identity: bytes, attempt: int, salt: int) -> bytes:
     """Returns what the ids and random choices of a request come from."""
-    number = seeded.mixed_bytes(b"%d" % attempt)
-    before, after = seeded.mixed_before(seed, "id"), seeded.mixed_before(salt)
-    return seeded.hashed(before + seeded.mixed_bytes(identity) + number + after)
+    before, number, after = seeded.mixed_before(seed, "id"), b"%d" % attempt, seeded.mixed_before(salt)
+    return seeded.hashed(b"%b%d:%b%d:%b%b" % (before, len(identity), identity, len(number), number, after))

@@ -13,7 +13,7 @@ from emulator.providers.base import ProviderError
 from emulator.records import record
 from emulator.reply import Block, Reply, Search
 from emulator.request import HttpRequest, ToolCall
-from emulator.state.blanks import CREATED, ID, REQUEST_ID, blanked, holds_stand_in, is_small
+from emulator.state.blanks import CREATED, ID, REQUEST_ID, blanked, holds_stand_in, is_small, values_of
 from emulator.state.exchanges import Exchange
 from emulator.state.forms import CachedAnswer
 from emulator.state.namespace import Namespace
@@ -66,7 +66,7 @@ def recalled(cached: CachedResponse, context: RequestContext) -> PlannedBody:
     exchange, dialect = context.exchange, context.provider.speaking(cached.dialect)
     note(exchange, cached, context.http_request, context.namespace)
     blank = cached.answer
-    values = blank.values(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
+    values = values_of(dialect.make_id(context.entropy), int(exchange.received), context.request_id)
     planned = blank.filled(values)
     if cached.is_at_once:
         return planned
@@ -115,7 +115,7 @@ def cache_known(known: CachedAnswer, prompt: Prompt, admitted: Admitted, struck:
     """The same for an answer to every request of a form."""
     if _is_cacheable((), prompt, admitted, struck):
         blank = known.blank
-        _keep(blank.filled(blank.values(ID, CREATED, REQUEST_ID, prompt.total)), admitted)
+        _keep(blank.filled(values_of(ID, CREATED, REQUEST_ID, blank.numbers_of(prompt.total))), admitted)
 
 
 def _keep(body: PlannedBody, admitted: Admitted) -> None:

@@ -2,16 +2,17 @@
 
 A client sends the same head and the same members again and again, with other texts. What a provider makes of such a
 request (checks, model, parameters) depends on everything but the texts, as long as these are plain. So it is cached,
-and the next request of the form contributes only its messages. If only the last of these is new, the bytes around its
-text are a mold: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form
-get the same one, except for ids, times and the tokens of their prompts.
+and the next request of the form contributes only its messages. If only one of these is new, the bytes around its text
+are a mold: a request that fits it isn't parsed at all. If a rule has one literal answer, all requests of a form get the
+same one, except for ids, times and the tokens of their prompts.
 
 Everything that is not plain, not small, not accepted or not from a known head is processed completely each time.
 """
 
 import secrets
+from collections.abc import Sequence
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 
@@ -25,27 +26,18 @@ from emulator.engine.writing import Prompt
 from emulator.generation.needs import is_plain
 from emulator.providers.base import Operation
 from emulator.reply import CacheUse, Reply, ReplyTemplate
-from emulator.request import HttpRequest, ModelRequest
-from emulator.state.blanks import CREATED, ID, PROMPT, REQUEST_ID, blanked, holds_stand_in, is_small
-from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mold
+from emulator.request import HttpRequest, Message, ModelRequest
+from emulator.state.blanks import CREATED, ID, PROMPT, REQUEST_ID, blanked, holds_stand_in, is_small, values_of
+from emulator.state.forms import PATIENCE, CachedAnswer, Form, Mold, UnreadRequest
 from emulator.state.response_cache import MAX_REQUEST_BYTES, ResponseCache
 from emulator.wire import PlannedBody
 
 MAX_MOLDS = 8
 """The most molds for one head."""
 WORDS = f"words {secrets.token_hex(16)}"
-"""The stand-in for the last text of a request. It is random, so no request can contain it."""
+"""The stand-in for a text of a request. It is random, so no request can contain it."""
 ENTRY = 1024
 """The size of a form or a mold without its texts."""
-
-
-class Known(NamedTuple):
-    """A request of a known form."""
-
-    form: Form
-    request: ModelRequest
-    prompt: int
-    """The number of its prompt tokens."""
 
 
 def read(context: RequestContext, operation: Operation, key: str) -> tuple[ModelRequest, Form | None]:
@@ -60,22 +52,25 @@ def read(context: RequestContext, operation: Operation, key: str) -> tuple[Model
     form: Form | None = forms.get(place)
     if form is not None and form.spoken is dialect:
         _learn_mold(form, http_request, plain, context.namespace.response_cache)
+        form.last = plain.messages
         return _request_of(form, http_request, plain, native), form
     request = dialect.parse(http_request, key)
     form = _form_of(request, operation, context)
+    form.last = plain.messages
     forms.keep(place, form, ENTRY + len(text))
     return request, form
 
 
-def known(http_request: HttpRequest, cache: ResponseCache) -> Known | None:
+def known(http_request: HttpRequest, cache: ResponseCache) -> UnreadRequest | None:
     """Returns a request that fits a mold, if its tokens can be counted quickly."""
     for mold in cache.molds.get(http_request.head) or ():
         words = mold.words_of(http_request.body)
         if words is not None:
             form = mold.form
             form.patience = PATIENCE
-            count = _count_of([mold.lead + words + mold.tail], form)
-            return None if count is None else Known(form, mold.filled(http_request, words), mold.tokens + count)
+            encoding = None if form.encoding is None else ENCODINGS[form.encoding]
+            count = tokens.count_if_quick(mold.lead + words + mold.tail, encoding)
+            return None if count is None else mold.filled(http_request, words, mold.tokens + count)
     return None
 
 
@@ -114,6 +109,7 @@ def _form_of(request: ModelRequest, operation: Operation, context: RequestContex
         dialect.body_of(operation.name),
         dialect.is_immediate(request),
         cached_from,
+        provider.limits(request),
     )
 
 
@@ -131,7 +127,8 @@ def _count_of(texts: list[str], form: Form) -> int | None:
 
 def _learn_mold(form: Form, http_request: HttpRequest, plain: Plain, cache: ResponseCache) -> None:
     """Makes a mold of a body, unless earlier ones were not used."""
-    body, words = http_request.body, orjson.dumps(plain.messages[-1].content)
+    place = _new_text(plain.messages, form.last)
+    body, words = http_request.body, orjson.dumps(plain.messages[place].content)
     if not form.patience or body.count(words) != 1:
         return
     start = body.find(words) + 1
@@ -140,19 +137,31 @@ def _learn_mold(form: Form, http_request: HttpRequest, plain: Plain, cache: Resp
     other = form.spoken.plain(native)
     if other is None or orjson.dumps(other.form) != orjson.dumps(plain.form):
         return
-    if other.messages[:-1] != plain.messages[:-1] or other.messages[-1].content != WORDS:
+    around, role = (plain.messages[:place], plain.messages[place + 1 :]), plain.messages[place].role
+    if other.messages != (*around[0], Message(role, WORDS), *around[1]):
         return
-    fixed, texts = form.spoken.prompt_parts(_request_of(form, http_request, other, native))
+    asked = _request_of(form, http_request, other, native)
+    fixed, texts = form.spoken.prompt_parts(asked)
     places = [place for place, text in enumerate(texts) if WORDS in text]
     rest = _count_of([text for text in texts if WORDS not in text], form)
     form.patience -= rest is not None  # else the vocabulary is still being read
     if rest is None or len(places) != 1 or texts[places[0]].count(WORDS) != 1:
         return
     lead, _, tail = texts[places[0]].partition(WORDS)
-    mold = Mold(form, before, after, plain.messages[:-1], fixed + rest, lead, tail)
+    prompt = None if asked.prompt == WORDS else asked.prompt
+    mold = Mold(form, before, after, around, role, prompt, fixed + rest, lead, tail)
     molds = (mold, *(cache.molds.get(http_request.head) or ()))[:MAX_MOLDS]
     size = sum([ENTRY + len(each.before) + len(each.after) for each in molds])
     cache.molds.keep(http_request.head, molds, size)
+
+
+def _new_text(messages: Sequence[Message], before: Sequence[Message]) -> int:
+    """Returns the index of the message that differs from an earlier request's; that of the last one, if several do."""
+    last = len(messages) - 1
+    if len(messages) != len(before):
+        return last
+    new = [place for place, message in enumerate(messages) if message != before[place]]
+    return new[0] if len(new) == 1 else last
 
 
 def known_answer(use: CacheUse, admitted: Admitted, struck: StruckFaults) -> CachedAnswer | None:
@@ -178,7 +187,8 @@ def given_again(known: CachedAnswer, prompt: Prompt, admitted: Admitted) -> Plan
     id = context.dialect.make_id(context.entropy)
     item_ids = context.dialect.item_ids(id, known.choices) if known.choices else ()
     blank = known.blank
-    return blank.filled(blank.values(id, int(exchange.received), context.request_id, prompt.total, item_ids))
+    numbers = blank.numbers_of(prompt.total)
+    return blank.filled(values_of(id, int(exchange.received), context.request_id, numbers, item_ids))
 
 
 def remember_answer(
@@ -210,8 +220,9 @@ def remember_answer(
     blank = blanked(dialect.render(completion, request), dialect.item_ids(ID, choices) if choices else ())
     own_id = dialect.make_id(context.entropy)
     item_ids = dialect.item_ids(own_id, choices) if choices else ()
-    values = blank.values(own_id, int(context.exchange.received), context.request_id, prompt.total, item_ids)
-    if blank.filled(values) == planned and b"".join(blank.pieces(values)) == planned.body():
+    numbers = blank.numbers_of(prompt.total)
+    values = values_of(own_id, int(context.exchange.received), context.request_id, numbers, item_ids)
+    if blank.filled(values) == planned and blank.text(values) == planned.body():
         # otherwise, it depends on the prompt's tokens in another way
         known = CachedAnswer(match.answer, blank, completion.usage, choices)
         context.namespace.response_cache.answers.keep((form, id(match.answer), use), known, ENTRY + 2 * blank.size)

@@ -28,14 +28,15 @@ def headers_after(
     """Counts a request that is allowed and what its answer uses, and returns the headers that report what remains."""
     rates, place, now, usage = namespace.rate_limits, _place(request), exchange.received, exchange.usage
     tokens, output = (0, 0) if usage is None else provider.counted(usage)
-    rates.take(place, limits, now, Used(requests=1, tokens=tokens, output=output))
-    return provider.limit_headers(rates.remaining(place, limits, now), now)
+    used = rates.take(place, limits, now, Used(1, tokens, 0.0, output))
+    return provider.limit_headers(allowance(limits, used), now)
 
 
 def allows(limits: Limits, request: ModelRequest, namespace: Namespace) -> bool:
     """Whether the limits of the key allow a request now."""
-    left = namespace.rate_limits.remaining(_place(request), limits, namespace.clock.time())
-    return not (limits.is_enforced and left.is_used_up)
+    if not limits.is_enforced:
+        return True
+    return not namespace.rate_limits.remaining(_place(request), limits, namespace.clock.time()).is_used_up
 
 
 def with_limits(planned: PlannedBody, stage: Arrived) -> PlannedBody:

@@ -1,14 +1,14 @@
 """Server-wide defaults, for whatever a scenario doesn't set."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from emulator.faults.base import Fault
 from emulator.faults.selection import BY_REQUEST, Source
 from emulator.pace import Pace
+from emulator.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Options:
     """Server-wide defaults, for whatever a scenario doesn't set."""
 

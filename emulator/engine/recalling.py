@@ -1,21 +1,22 @@
 """Cached answers if other processes count too: all they need is the number of the attempt."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from emulator.engine.arrival import entropy_of
 from emulator.engine.caching import Lookup, note
 from emulator.engine.deciding import NOTED, counter_of, is_plain
-from emulator.engine.forms import Known, known
+from emulator.engine.forms import known
 from emulator.engine.options import Options
 from emulator.engine.short_way import Found, filled, found_for
 from emulator.engine.stages import PlannedResponse
 from emulator.errors import StoreGone
 from emulator.matching.conditions import MatchContext
 from emulator.matching.residual import left_of
-from emulator.matching.rules import RuleMatch
+from emulator.matching.rules import RuleMatch, RuleSet
 from emulator.request import HttpRequest
-from emulator.state.blanks import Recollection
+from emulator.state.blanks import Recollection, values_of
 from emulator.state.exchanges import Exchange
+from emulator.state.forms import UnreadRequest
 from emulator.state.leases import account_name
 from emulator.state.namespace import Namespace
 from emulator.state.response_cache import CachedResponse
@@ -47,18 +48,22 @@ async def recall_counted(
     entropy = entropy_of(namespace.seed, identity, attempt, salt)
     request_id = provider.request_id(exchange.received, entropy)
     id, blank = provider.speaking(cached.dialect).make_id(entropy), cached.answer
-    return Recollection(blank, blank.values(id, int(exchange.received), request_id)), exchange
+    return Recollection(blank, values_of(id, int(exchange.received), request_id)), exchange
 
 
 async def recall_form_counted(
-    asked: Known, found: Found, namespace: Namespace, options: Options, plan: Callable[[], Awaitable[PlannedResponse]]
+    request: UnreadRequest,
+    found: Found,
+    namespace: Namespace,
+    options: Options,
+    plan: Callable[[], Awaitable[PlannedResponse]],
 ) -> PlannedResponse | tuple[Recollection, Exchange]:
     """Answers a request of a known form once the store has counted it; if it can't, the pipeline (`plan`) does. May run
     outside of a task."""
-    request, question, store = asked.request, found.question, namespace.store
+    (answer, match, question), store = found, namespace.store
     assert store is not None
     given = account_name(request.http_request.provider, request.key)
-    counting = Counting(question.identity.hex()[:32], counter_of(namespace, found.match.rule), given)
+    counting = Counting(question.identity.hex()[:32], counter_of(namespace, match.rule), given)
     salt, notes = 0, tuple[str, ...]()
     try:
         attempt, state = await store.count(namespace.name, counting)
@@ -74,24 +79,25 @@ async def recall_form_counted(
     entropy = entropy_of(namespace.seed, question.identity, attempt, salt)
     arrived = exchange, provider, entropy, provider.request_id(exchange.received, entropy)
     seen = MatchContext(request, state, attempt, question.identity, question.seed)
-    recalled = filled(asked, found._replace(question=seen), arrived, namespace, options)
+    recalled = filled(request, (answer, match, seen), arrived, namespace, options)
     return (recalled.recollection, exchange) if recalled.is_at_once else recalled.response()
 
 
 def form_to_count(
     http_request: HttpRequest, namespace: Namespace, options: Options, before: Lookup | None
-) -> tuple[Known, Found] | None:
+) -> tuple[UnreadRequest, Found] | None:
     """Returns what answers a request of a known form, if all that others can change about it is the number of its
     attempt."""
     store, compiled = namespace.store, namespace.compiled
     if before is None or not before.is_stateless or store is None or not store.decides_all:
         return None
-    if compiled.scenario.faults or options.faults or (asked := known(http_request, namespace.response_cache)) is None:
+    if compiled.scenario.faults or options.faults or (request := known(http_request, namespace.response_cache)) is None:
         return None
+    found = None if request.form.limits is not None else found_for(request, namespace, _plain_match)
+    return None if found is None else (request, found)
 
-    def plain_match(question: MatchContext) -> RuleMatch | None:
-        left = left_of(compiled.rules, question)
-        return RuleMatch(left[0].rule, left[0].rule.answers[0]) if len(left) == 1 and is_plain(left[0]) else None
 
-    found = found_for(asked, namespace, plain_match)
-    return None if found is None or found.limits is not None else (asked, found)
+def _plain_match(rules: RuleSet, question: MatchContext, used: Mapping[int, int]) -> RuleMatch | None:
+    """Returns the rule that answers, if nothing else can happen."""
+    left = left_of(rules, question)
+    return RuleMatch(left[0].rule, left[0].rule.answers[0]) if len(left) == 1 and is_plain(left[0]) else None

@@ -6,7 +6,7 @@ pure; only the server touches sockets.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
@@ -17,6 +17,7 @@ from emulator.errors import did_you_mean, shortened
 from emulator.plugins import moved
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ERROR_NAMES, Provider
+from emulator.records import record
 from emulator.reply import Completion, ErrorReply
 from emulator.request import ModelRequest
 from emulator.wire import BreakHandshakes, Close, Data, End, Handshake, Hang, Head, PlannedBody, Raw, Reset, Step
@@ -52,7 +53,7 @@ class NotApplicable(Exception):
     """The fault can't act on this answer, for example because it isn't a stream. The journal notes it."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FaultContext:
     """What a fault knows about the answer it breaks. `entropy` seeds its random choices."""
 

@@ -6,11 +6,13 @@ its parameters, and is part of the JSON Schema. An unusable one is rejected with
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from emulator.faults.base import Family, Fault
 from emulator.plugins import Lazy, distribution, loaded, points, refused
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "emulator.faults"
 KIND = re.compile(r"[a-z][a-z0-9_]*")
@@ -42,7 +44,7 @@ def kind_of(fault: type[Fault]) -> str:
     return str(fault.model_fields["kind"].default)
 
 
-def complaint_of(fault: Any, point: EntryPoint) -> str | None:
+def complaint_of(fault: Any, point: "EntryPoint") -> str | None:
     """Why an object isn't a usable fault."""
     if not (isinstance(fault, type) and issubclass(fault, Fault)):
         return f"{point.value} is {fault!r}, not a subclass of emulator.faults.base.Fault"

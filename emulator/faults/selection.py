@@ -12,6 +12,7 @@ from emulator import seeded
 from emulator.errors import UsageError, shortened
 from emulator.faults import fault_of
 from emulator.faults.base import Fault, HandshakeFault, ListenerFault
+from emulator.records import record
 
 Source = Literal["header", "key", "url", "queue", "live", "rule", "scenario", "server"]
 BY_REQUEST: tuple[Source, ...] = ("header", "key", "url")
@@ -30,7 +31,7 @@ MAX_COUNTERS = 10_000
 """Maximum number of faults with counters; the oldest is dropped first."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ActiveFault:
     """A fault that may apply, and its source. `id` identifies its random choices and its counters."""
 

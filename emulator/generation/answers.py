@@ -4,7 +4,6 @@ The question determines the kind of answer; `_WRITERS` has a function for each k
 the length."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import count as numbers
 from random import Random
 from typing import Any, Literal
@@ -15,11 +14,12 @@ from emulator.generation.page import PARAGRAPH, Page, TokenCounter
 from emulator.generation.phrases import Aspect, Phrases
 from emulator.generation.question import Question, cleaned
 from emulator.generation.snippets import SNIPPETS, named_in, program
+from emulator.records import record
 
 Style = Literal["plain", "markdown", "code"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Result:
     """What a tool returned earlier in the conversation."""
 

@@ -1,12 +1,13 @@
 """Determines what is needed to complete an answer, without loading the code that generates it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from emulator.errors import EmulatorError
 from emulator.generation import templates
 from emulator.generation.prompted import wants_code_block
+from emulator.records import record
 from emulator.reply import ErrorReply, Reply, ReplyTemplate
 from emulator.request import ModelRequest
 
@@ -35,7 +36,7 @@ class SchemaError(WritingError):
     """No value was found for the request's schema."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RenderContext:
     """What a reply may refer to besides the request. `now` is the time in ISO form."""
 

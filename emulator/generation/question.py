@@ -4,13 +4,13 @@ It reads only the beginning and the end of a prompt, so a long one takes no more
 has phrases for how people ask."""
 
 import re
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Literal
 
 from emulator.generation.languages import COMMON
 from emulator.generation.phrases import Phrases, phrases_in
 from emulator.generation.snippets import named_in
+from emulator.records import record
 
 Kind = Literal["explain", "list", "table", "compare", "code", "translate", "summarize", "greet"]
 
@@ -42,7 +42,7 @@ _STOPS = " .。:：,，、;；-–—"
 _ENDS = " .。!！?？:：,，、;；-–—\"“”„«»「」'"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Question:
     """What a prompt asks."""
 

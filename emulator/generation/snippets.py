@@ -4,10 +4,11 @@ import builtins
 import keyword
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from emulator.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Snippet:
     """A program in one language. NAME is an identifier made from the prompt's words, TEXT is those words, NOTE a
     comment.

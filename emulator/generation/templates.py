@@ -9,12 +9,12 @@ counted, and filters that could build large values from small ones are replaced.
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any
 
 from emulator.errors import EmulatorError, did_you_mean
+from emulator.records import record
 
 FUEL = 200_000
 """The most steps of a template; 64 bytes of text count as one. A long reply takes a few thousand."""
@@ -326,7 +326,7 @@ _FILTERS: dict[str, Callable[..., Any]] = {
 # The cost of a template, from its text alone
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Cost:
     """`growth`: how many times larger than its input all values of a template can be together."""
 

@@ -6,7 +6,6 @@ Every warning is certain, as far as the files alone can show; undecidable cases 
 import ast
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from emulator.matching.conditions.texts import texts_in
 from emulator.matching.conditions.values import glob_pattern
 from emulator.patterns import compiled
 from emulator.providers import COMPLETIONS, PROVIDERS
+from emulator.records import record
 from emulator.scenario.document import Document, quote, spell
 from emulator.scenario.fields import HEADER_NAME, texts_of
 from emulator.scenario.models import Match, RuleModel, Scenario
@@ -33,7 +33,7 @@ START = "start"
 """The state in which every namespace starts."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LintWarning:
     """A probable mistake in a rule: its path within the rule, and a sentence."""
 

@@ -58,6 +58,12 @@ class Rule:
     model: RuleModel | None = None
     """The model it was compiled from."""
 
+    @property
+    def is_constant(self) -> bool:
+        """Whether it always gives the same answer."""
+        is_single = len(self.answers) == 1 and self.answers[0].chance is None and self.then in ("repeat_last", "cycle")
+        return is_single and self.times is None and self.chance is None
+
     def answer(self, used: int, ask: MatchContext) -> Answer | None:
         """The answer for use number `used` (0 for the first); None if the rule is used up."""
         answers = self.answers
@@ -136,6 +142,8 @@ class Candidate(NamedTuple):
     required_substring: str | None
     """A text that the folded prompt must contain."""
     tests: tuple[Callable[[MatchContext], bool], ...]
+    always: RuleMatch | None
+    """The match, if it is always the same."""
 
 
 class Candidates(NamedTuple):
@@ -227,7 +235,9 @@ class RuleSet:
                     (condition.required_substring for condition in left if condition.required_substring is not None),
                     None,
                 )
-                candidate = Candidate(rule, substring, required_substring, tuple(condition.holds for condition in left))
+                always = RuleMatch(rule, rule.answers[0]) if rule.is_constant else None
+                tests = tuple([condition.holds for condition in left])
+                candidate = Candidate(rule, substring, required_substring, tests, always)
                 (others if rule.literal is None else by_prompt.setdefault(rule.literal, [])).append(candidate)
         exact = {prompt: tuple(rules) for prompt, rules in by_prompt.items()}
         return Candidates(exact, tuple(others), first_uncacheable, *_indexed(others), _grouped(others))
@@ -308,12 +318,14 @@ def find(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> RuleMatch
     allow()
     prompt = ask.request.prompt
     lowered = folded(prompt)
-    for rule, substring, required_substring, tests in book.candidates(ask, lowered):
+    for rule, substring, required_substring, tests, always in book.candidates(ask, lowered):
         if substring is not None:
             if substring not in prompt:
                 continue
         elif (required_substring is not None and required_substring not in lowered) or not _all_hold(tests, ask):
             continue
+        if always is not None:
+            return always
         if rule.skips(ask):
             continue
         answer = rule.answer(used.get(rule.position, 0), ask)

@@ -14,6 +14,8 @@ from emulator.wire import Header
 ORGANIZATION = "b6f2a1d4-5c3e-4f7a-9d2b-0e8c7a6f5d43"
 REQUESTS, INPUT_TOKENS, OUTPUT_TOKENS = 4_000, 2_000_000, 400_000
 """The default limits per minute."""
+NAMES = ("requests", "input-tokens", "output-tokens", "tokens")
+NOTHING = Remaining(0, 0, 0.0)
 LEARN = (
     "For details, refer to: https://docs.claude.com/en/api/rate-limits. You can see the response headers for current "
     "usage. Please reduce the prompt length or the maximum tokens requested, or try again later. You may also contact "
@@ -37,15 +39,14 @@ class AnthropicLimits(Provider[AnthropicSettings]):
         return usage.prompt - usage.cached, usage.completion
 
     def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
-        output = left.output or Remaining(0, 0, 0.0)
-        both = Remaining(
-            left.tokens.limit + output.limit, left.tokens.left + output.left, max(left.tokens.reset, output.reset)
-        )
-        return (
-            *_limit_headers("requests", left.requests, now),
-            *_limit_headers("input-tokens", left.tokens, now),
-            *_limit_headers("output-tokens", output, now),
-            *_limit_headers("tokens", both, now),
+        requests, tokens, output = left
+        most, number, reset = output or NOTHING
+        late = tokens.reset if tokens.reset > reset else reset
+        return _written(
+            (requests.limit, requests.left, ceil(now + requests.reset)),
+            (tokens.limit, _shown(tokens.left, tokens.limit), ceil(now + tokens.reset)),
+            (most, _shown(number, most), ceil(now + reset)),
+            (tokens.limit + most, _shown(tokens.left + number, tokens.limit + most), ceil(now + late)),
         )
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
@@ -71,17 +72,20 @@ class AnthropicLimits(Provider[AnthropicSettings]):
         )
 
 
-def _limit_headers(name: str, row: Remaining, now: float) -> tuple[Header, ...]:
-    """Returns the headers for one limit; tokens are rounded to the nearest thousand."""
-    left = row.left
-    if name != "requests" and row.limit >= 10_000:
-        left = min(row.limit, round(left, -3))
-    return _written(name, row.limit, left, ceil(now + row.reset))
+def _shown(left: int, limit: int) -> int:
+    """Returns the tokens that are left as headers show them: rounded to the nearest thousand."""
+    return left if limit < 10_000 else min(limit, round(left, -3))
+
+
+@lru_cache(maxsize=64)
+def _written(*rows: tuple[int, int, int]) -> tuple[Header, ...]:
+    """Returns the headers for all limits; cached, since many requests share them."""
+    return tuple([header for name, row in zip(NAMES, rows, strict=True) for header in _row(name, *row)])
 
 
 @lru_cache(maxsize=256)
-def _written(name: str, limit: int, left: int, second: int) -> tuple[Header, ...]:
-    """Returns the headers for one limit; cached, since many requests share them."""
+def _row(name: str, limit: int, left: int, second: int) -> tuple[Header, ...]:
+    """Returns the headers for one limit. It is restored at `second`."""
     reset = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     rows = (("limit", limit), ("remaining", left), ("reset", reset))
     return tuple([(f"anthropic-ratelimit-{name}-{what}".encode(), str(value).encode()) for what, value in rows])

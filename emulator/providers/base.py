@@ -6,7 +6,7 @@ dialect of each operation. It uses no sockets, no clock and no randomness.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from math import ceil
 from typing import Annotated, Any, ClassVar, Generic, Literal, NamedTuple, cast
@@ -18,6 +18,7 @@ from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
 from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
 from emulator.providers.spoken import Spoken
+from emulator.records import record
 from emulator.reply import ErrorReply, Usage
 from emulator.request import Controls, HttpRequest, ModelRequest
 from emulator.wire import Header, PlannedBody, single
@@ -52,7 +53,7 @@ STREAM_HEADERS: tuple[Header, ...] = (
 VARIABLE = re.compile(r"(\{\w+\})")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Operation:
     """One endpoint. `path` may hold variable parts: `/v1/ai/{endpointPath}/chat/completions`, `{model}:countTokens`."""
 

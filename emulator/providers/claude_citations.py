@@ -4,11 +4,12 @@ most words with the answer.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from emulator.dialects.embeddings import words_of
 from emulator.providers.claude_prompt import blocks_of
+from emulator.records import record
 from emulator.reply import Citation, Passage, Reply, Text, Thought
 
 SENTENCE = re.compile(r"[^.!?。！？\n]+[.!?。！？]*\s*")
@@ -17,7 +18,7 @@ MAX_SENTENCES = 2_000
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quotable:
     """A part of a document that can be cited."""
 

@@ -4,11 +4,11 @@ All of this is public (the list in the SDK, platform.claude.com).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
 from emulator.providers.base import Price, per_million
+from emulator.records import record
 from emulator.reply import Usage
 
 Thinks = Literal["never", "on_request", "by_default", "always"]
@@ -33,7 +33,7 @@ def price(prompt: str, completion: str, read: str) -> Price:
     return per_million(prompt, completion, read, str(base * Decimal("1.25")), str(base * 2))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Claude:
     """One model."""
 

@@ -1,7 +1,7 @@
 """The error messages of Claude's API; each begins with the path of the member."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from pydantic_core import ErrorDetails
@@ -11,6 +11,7 @@ from emulator.providers.claude_citations import may_cite
 from emulator.providers.claude_models import EFFORTS, Claude
 from emulator.providers.claude_prompt import MAX_POINTS, controls
 from emulator.providers.claude_signatures import is_genuine
+from emulator.records import record
 
 Json = Mapping[str, Any]
 LIMIT_DOCS = "#max-tokens-and-context-window-size"
@@ -36,7 +37,7 @@ CHANCE = ("temperature", "top_p", "top_k")
 THOUGHTS = ("thinking", "redacted_thinking")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """A request to validate."""
 

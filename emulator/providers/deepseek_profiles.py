@@ -6,11 +6,12 @@ each other.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import Literal
 
 from emulator.providers.base import Price, per_million
+from emulator.records import record
 
 ProfileName = Literal[
     "2026-04-24", "2026-04-26", "2026-07-24", "2026-07-31", "2026-08-13", "2026-08-16", "2026-08-21", "2026-09-10",
@@ -21,7 +22,7 @@ PEAK_HOURS = ((1, 4), (6, 10))
 CONTEXT_WINDOW, MAX_OUTPUT = 1_048_576, 393_216
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rates:
     """The price of a model's tokens, and the price in peak hours."""
 
@@ -29,7 +30,7 @@ class Rates:
     peak: Price | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Model:
     """A model in the list of models."""
 
@@ -54,7 +55,7 @@ class Model:
     """The tokens of other instructions that the default effort adds."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Alias:
     """Another name of a listed model."""
 
@@ -63,7 +64,7 @@ class Alias:
     """Whether it thinks; None: the request decides."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Profile:
     """A state of the service."""
 

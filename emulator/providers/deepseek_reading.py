@@ -1,7 +1,6 @@
 """How DeepSeek parses a body, and where it stops at a value of the wrong type: as serde in Rust does."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Generic
 
 import orjson
@@ -15,6 +14,7 @@ from emulator.providers.base import SettingsT_co
 from emulator.providers.deepseek_input import DeepSeekBody, DeepSeekBodyT
 from emulator.providers.openai_chat import ChatDialect
 from emulator.providers.serde_json import Malformed, Path, Span, after_item, position, spans
+from emulator.records import record
 from emulator.request import HttpRequest
 
 TOOL_CHOICES = ("none", "auto", "required")
@@ -25,7 +25,7 @@ def listed(words: Sequence[str]) -> str:
     return " or ".join([", ".join(f"`{word}`" for word in words[:-1]), f"`{words[-1]}`"])
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Misfit:
     """A part of a body that has the wrong type or value."""
 

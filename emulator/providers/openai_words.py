@@ -1,13 +1,13 @@
 """OpenAI's error messages; each error has a code and names the member."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from emulator.dialects.base import ProviderError, provider_error
 from emulator.dialects.serde import place
+from emulator.records import record
 
 NOT_JSON = (
     "We could not parse the JSON body of your request. (HINT: This likely means you aren't using your HTTP library "
@@ -124,7 +124,7 @@ def misfit(error: ErrorDetails) -> ProviderError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bounds:
     """The range of a number."""
 

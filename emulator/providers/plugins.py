@@ -6,11 +6,13 @@ docs/adding-a-provider.md shows a complete one.
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from emulator.plugins import distribution, loaded, points, refused
 from emulator.providers.base import ERROR_NAMES, INTERNAL_NAMES, Provider
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "emulator.providers"
 NAME = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
@@ -38,7 +40,7 @@ def with_plugins(own: Mapping[str, type[Provider]]) -> Mapping[str, type[Provide
     return providers
 
 
-def complaint_of(provider: Any, point: EntryPoint) -> str | None:
+def complaint_of(provider: Any, point: "EntryPoint") -> str | None:
     """Yields the reasons why an object isn't a usable provider."""
     if not (isinstance(provider, type) and issubclass(provider, Provider)):
         return f"{point.value} is {provider!r}; expected a subclass of emulator.providers.base.Provider"

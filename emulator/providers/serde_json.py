@@ -13,6 +13,8 @@ from math import isinf
 
 import orjson
 
+from emulator.records import record
+
 Path = tuple[str | int, ...]
 """Keys and indexes from the top: `("messages", 0, "role")`."""
 
@@ -28,7 +30,7 @@ _HEX = re.compile(rb"[0-9A-Fa-f]{4}")
 _WORDS = {b"n": b"null", b"t": b"true", b"f": b"false"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Span:
     """The bytes of a value, from `start` up to but not including `end`."""
 

@@ -1,7 +1,7 @@
 """The markers of a test that configure its emulator."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from inspect import signature
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,6 +17,7 @@ from emulator.providers import PROVIDERS
 from emulator.pytest_plugin.pairs import Pair
 from emulator.recording.folder import slug
 from emulator.recording.redaction import redaction_of
+from emulator.records import record
 from emulator.server.recorder import MODES, RecordOptions, compiled_in
 from emulator.server.relaying import upstream_of
 from emulator.state.compiled import CompiledScenario, compile_scenario
@@ -28,7 +29,7 @@ KNOWN = (*OWN, *SERVER)
 NOTHING: Mapping[str, Any] = {"rules": []}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Settings:
     """The configuration of one test's emulator."""
 

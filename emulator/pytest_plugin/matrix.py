@@ -1,16 +1,17 @@
 """The table *your client x fault*: the result of each test with each fault and provider."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from emulator.records import record
 
 PROPERTY = "emulator_faults"
 MAX_REASON = 160
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """The result of one test with one fault at one provider."""
 

@@ -1,6 +1,5 @@
 """The faults and providers with which the `emulator_faults` fixture runs a test."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ from emulator.errors import EmulatorError, UsageError, did_you_mean
 from emulator.faults import fault_of
 from emulator.faults.base import Fault
 from emulator.providers import PROVIDERS
+from emulator.records import record
 
 USUAL = (
     "error:status=429,times=1",
@@ -30,7 +30,7 @@ USUAL = (
 DEFAULT_PROVIDER = "openai"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Pair:
     """One fault at one provider."""
 

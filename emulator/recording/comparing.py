@@ -10,6 +10,7 @@ from emulator.errors import UsageError
 from emulator.recording.drift import LEVELS, Drift, Level, drifts_in
 from emulator.recording.folder import questions_in
 from emulator.recording.wire_file import SUFFIX, WireFileError, WireRecord, read
+from emulator.records import record
 
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 COLORS: dict[Level, str] = {"error": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[36m"}
@@ -18,7 +19,7 @@ MAX_PLACES = 3
 GITHUB = {"error": "error", "warning": "warning", "info": "notice"}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recorded:
     """One recorded answer."""
 
@@ -36,7 +37,7 @@ class Recorded:
         return self.name if self.number == 1 else f"{self.name} (answer {self.number})"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Row:
     """One difference, with its position."""
 

@@ -9,6 +9,7 @@ from emulator.dialects.base import Meaning, WireShape
 from emulator.recording.readable import shape_of
 from emulator.recording.redaction import REDACTED
 from emulator.recording.wire_file import WireRecord
+from emulator.records import record
 
 Level = Literal["info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "info")
@@ -27,7 +28,7 @@ Facts = Mapping[str, Mapping[str, frozenset[str]]]
 """For each kind of event, the possible values of its members, as JSON."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Drift:
     """One difference. A new member is info, a missing one a warning; a different type, order, event or fixed value
     is an error.

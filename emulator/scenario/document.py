@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, NoReturn
 
 from emulator.errors import Problem, ScenarioError, did_you_mean
+from emulator.records import record
 
 Key = str | int
 KeyPath = tuple[Key, ...]  # the keys and indexes from the root to a value
@@ -26,7 +27,7 @@ _WORD = re.compile(r"[\w-]{1,60}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Document:
     """The contents of a file. Aliases share parts of `data`, so don't change it.
 

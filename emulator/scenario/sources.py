@@ -3,13 +3,14 @@
 import glob
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from emulator.errors import Problem, ScenarioError, did_you_mean
 from emulator.providers import PROVIDERS
+from emulator.records import record
 from emulator.resources import scenario_named, scenario_names
 from emulator.scenario.document import Document, KeyPath, quote, spell
 from emulator.scenario.loading import build, read
@@ -24,7 +25,7 @@ SAID_ONCE = ("name", "seed", "locale", "clock", "unmatched")
 """Keys that apply to all files, so all files that set one must agree."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """A scenario, the position of each of its rules (`path:line:column`), and the files it was read from."""
 

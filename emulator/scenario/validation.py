@@ -7,7 +7,7 @@ are possible there, and which branch was meant.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Any, get_args
 
@@ -17,6 +17,7 @@ from pydantic_core.core_schema import ErrorType
 
 from emulator.errors import Problem, did_you_mean
 from emulator.plugins import LAZY
+from emulator.records import record
 from emulator.scenario.document import Document, Key, KeyPath, hinted, one_line, quote, spell
 
 CoreSchema = Mapping[str, Any]
@@ -59,7 +60,7 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
     return sorted(problems, key=lambda problem: (problem.line, problem.column))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Spot:
     """A position in the walk: `key_path` in the data; `name` also has the keys that a validator put in between."""
 
@@ -78,7 +79,7 @@ class _Spot:
         return self  # a label of pydantic's, or the index of a list that a validator made from one value
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Finding:
     """A mistake in words. `noun` is the expected value, if that is all there is to say: several are joined by "or"."""
 

@@ -7,7 +7,7 @@ routes (the front page, the control API) use Starlette, which is loaded on first
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from emulator.clock import Clock, VirtualClock
@@ -15,6 +15,7 @@ from emulator.control.access import Access
 from emulator.engine import Lookup, Options, PlannedResponse, answer, misused, refused
 from emulator.errors import Problem
 from emulator.providers import CREDENTIALS, PROVIDERS
+from emulator.records import record
 from emulator.reply import ErrorReply
 from emulator.request import HttpRequest
 from emulator.server.heads import HOSTS, Heads, RequestHead
@@ -32,7 +33,7 @@ from emulator.state.totals import Totals
 from emulator.wire import Header, PlannedBody, Playback
 
 if TYPE_CHECKING:
-    from emulator.control.api import Peers
+    from emulator.control.controlled import Peers
     from emulator.control.stored import Stored
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
@@ -48,7 +49,7 @@ ALLOWED_HEADERS = ", ".join(sorted({"authorization", "content-type", "x-api-key"
 """The headers that a page may send if its preflight request lists none."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class PendingResponse:
     """An open answer, with the namespace and the clock with which it began."""
 

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from emulator.records import record
 from emulator.server.worker_store import owner_of, replied
 from emulator.state.memory_store import MemoryStore
 
@@ -27,7 +28,7 @@ MAX_PENDING_BYTES = 512 * 2**20
 RECEIVE = 1 << 18
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frame:
     """A message on the channel."""
 

@@ -5,16 +5,16 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from emulator.errors import StoreGone, Unanswered
+from emulator.records import record
 from emulator.server.broker import ALL, ANY, CALL, STORE, Frame, take_frames
 from emulator.server.conversation import Conversation
 from emulator.state.shared import Shared
 
 if TYPE_CHECKING:
-    from emulator.control.api import Handle
+    from emulator.control.controlled import Handle
 
 STORE_TIMEOUT = 3.0
 """Seconds to wait for a reply of the parent's store."""
@@ -22,7 +22,7 @@ ANSWER_TIMEOUT = 10.0
 """Seconds to wait for the workers' answers."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Member:
     """What a worker receives from its parent."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from emulator.server.broker import ALL, ANSWER, CALL, CANCEL, GONE, JOINED, MORE, PART, SENT, Frame
 
 if TYPE_CHECKING:
-    from emulator.control.api import Handle
+    from emulator.control.controlled import Handle
 
 RESTART = 255
 """A kind of frame that is never sent: continuing answers must be requested again."""

@@ -1,9 +1,9 @@
 """The replicas' configuration in the store: a stream of calls, and occasional snapshots of everything before."""
 
 import secrets
-from dataclasses import dataclass
 from functools import partial
 
+from emulator.records import record
 from emulator.server.bus import TTL
 from emulator.server.stored import reply, shared_key
 from emulator.state.redis_connection import RedisConnection
@@ -25,7 +25,7 @@ BATCH = 20
 """The number of calls to read at once; each may contain a whole scenario."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Snapshot:
     """The replicas' configuration up to a call; `given` is empty if there is none."""
 
@@ -35,7 +35,7 @@ class Snapshot:
     """The last call that is no longer in the stream."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class WrittenCall:
     """A call in the stream."""
 

@@ -1,7 +1,7 @@
 """The head of a request: the provider, path and namespace in its URL and headers."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from emulator.providers import PROVIDERS
 from emulator.providers.base import ProviderError, bearer
@@ -25,7 +25,7 @@ NAMESPACE_HEADER = "x-emulator-namespace"
 NAMESPACE_KEY = "sk-emu-"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Target:
     """The destination of a request: the provider, the documented path, and the namespace and faults in the URL."""
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from emulator.clock import unix_time
+from emulator.records import record
 from emulator.server.sent_totals import totals_of
 from emulator.server.stored import reply, shared_key
 from emulator.state.journal import MAX_BYTES, MAX_EXCHANGES
@@ -89,7 +89,7 @@ class Batch(NamedTuple):
     written: Sequence[tuple[str, "Written"]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Written:
     """An ended exchange, as the store keeps it."""
 
@@ -102,7 +102,7 @@ class Written:
     """Its further details."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Kept:
     """An exchange in the store."""
 

@@ -20,6 +20,7 @@ from emulator.recording.folder import Recordings
 from emulator.recording.following import Followed, followed
 from emulator.recording.tape import Tape
 from emulator.recording.wire_file import WireFileError, WireRecord, read
+from emulator.records import record
 from emulator.reply import Usage
 from emulator.request import HttpRequest, ModelRequest
 from emulator.wire import Step
@@ -57,7 +58,7 @@ class Counts:
         return counts
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Asked:
     """A request to forward."""
 
@@ -72,7 +73,7 @@ class Asked:
         return f"{self.http_request.provider} {self.http_request.method} {self.http_request.path}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seen:
     """The parts of a response that the journal shows."""
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 from emulator.clock import Alarm, Clock, WallClock
 from emulator.server.protocol import HANDLE, ConnectionHandle
 from emulator.server.uvicorn_adapter import Cycle, Message, Scope
-from emulator.state.blanks import Recollection
+from emulator.state.blanks import LAST_CHUNK, Recollection, lines_of
 from emulator.wire import (
     MAX_MOMENTS,
     Afterwards,
@@ -40,8 +40,6 @@ Send = Callable[[Message], Any]
 
 CLOSE_HEADER: Header = (b"connection", b"close")
 BODILESS = (204, 304)
-LAST_CHUNK = b"\r\n0\r\n\r\n"
-"""What ends a body of one chunk."""
 MAX_WRITE = 65536
 """Everything that is due is sent immediately, but in writes of at most this size, so that a slow reader is noticed."""
 
@@ -245,19 +243,10 @@ def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock
 
 def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: Writer) -> Playback:
     """Sends a cached answer in one write, on a connection that accepts it and stays open."""
-    answer, values = recollection.answer, recollection.values
-    body = answer.pieces(values)
-    size = sum(map(len, body))
+    answer = recollection.answer
     head = [_status_line(answer.planned.status), _default_lines.of(handle.protocol.server_state.default_headers)]
-    head += answer.head.pieces(values)
-    if recollection.headers:
-        head += [b"\r\n%b: %b" % header for header in recollection.headers]
-    if answer.planned.streamed:
-        head.append(b"\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n" % size)
-        body.append(LAST_CHUNK)
-    else:
-        head.append(b"\r\ncontent-length: %d\r\n\r\n" % size)
-    handle.write(b"".join(head + body))
+    data, size = answer.sent(head, recollection.values, recollection.headers)
+    handle.write(data)
     now = clock.now()
     return Playback("complete", size, answer.frames, now, now, now - start)
 
@@ -271,7 +260,7 @@ class _DefaultLines:
 
     def of(self, headers: Sequence[Header]) -> bytes:
         if headers is not self._headers:
-            self._headers, self._lines = headers, b"".join([b"\r\n%b: %b" % header for header in headers])
+            self._headers, self._lines = headers, lines_of(headers)
         return self._lines
 
 

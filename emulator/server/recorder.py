@@ -6,7 +6,7 @@ import os
 import ssl
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, cast
@@ -17,6 +17,7 @@ from emulator.errors import UsageError
 from emulator.providers import PROVIDERS
 from emulator.recording.keys import digest_of
 from emulator.recording.redaction import Redaction
+from emulator.records import record
 from emulator.request import HttpRequest
 from emulator.scenario.sources import is_scenario
 from emulator.server.app import App, answer_with
@@ -43,7 +44,7 @@ Mode = Literal["none", "new", "all", "drifted"]
 MODES: tuple[Mode, ...] = ("none", "new", "all", "drifted")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RecordOptions:
     """What to record, from where, and into which folder."""
 

@@ -25,7 +25,7 @@ from emulator.server.stored import stop
 from emulator.state.redis_connection import RedisConnection
 
 if TYPE_CHECKING:
-    from emulator.control.api import Handle
+    from emulator.control.controlled import Handle
 
 logger = logging.getLogger("emulator")
 

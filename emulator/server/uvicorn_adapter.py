@@ -5,15 +5,55 @@ declared here, and `tests/test_uvicorn_adapter.py` compares them with the instal
 changes any of them fails there by name. Only this module and `connection_*.py` import uvicorn."""
 
 import asyncio
+import sys
 from collections.abc import Callable, MutableMapping
+from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
-
-import uvicorn
-from uvicorn.server import ServerState
 
 __all__ = ["Config", "Cycle", "Flow", "Message", "Scope", "ServerState", "UvicornProtocol", "settings", "version"]
 
-Config = uvicorn.Config
+_LATER = "uvicorn.main"
+"""uvicorn's own server and command, which aren't used here: loading them takes as long as everything else of it."""
+
+
+class _Uvicorn(ModuleType):
+    """The package uvicorn, which loads its server and its command once they are asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _pending:
+            raise AttributeError(f"module '{self.__name__}' has no attribute '{name}'")
+        later = import_module(_LATER)
+        for each in _pending:
+            setattr(self, each, getattr(later, each))
+        return getattr(self, name)
+
+
+def _import_in_part() -> list[str]:
+    """Imports uvicorn without `_LATER`, unless it is there already. Returns the names that it takes from there."""
+    if "uvicorn" in sys.modules:
+        return []
+    pending = object()
+    stand_in: Any = ModuleType(_LATER)
+    stand_in.__getattr__ = lambda name: pending
+    sys.modules[_LATER] = stand_in
+    try:
+        package = import_module("uvicorn")
+    finally:
+        del sys.modules[_LATER]
+    names = [name for name, value in vars(package).items() if value is pending]
+    for name in names:
+        delattr(package, name)
+    package.__class__ = _Uvicorn
+    return names
+
+
+_pending = _import_in_part()
+
+import uvicorn  # noqa: E402  # now it is there
+from uvicorn.config import Config  # noqa: E402
+from uvicorn.server import ServerState  # noqa: E402
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 

@@ -22,7 +22,7 @@ from emulator.clock import WallClock
 from emulator.errors import BindError, UsageError
 from emulator.server.broker import Broker
 from emulator.server.channel import Member
-from emulator.server.server import HINTS, bind
+from emulator.server.sockets import HINTS, bind
 from emulator.state.shared import Shared
 
 MAX_FAILED_STARTS = 3

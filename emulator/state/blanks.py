@@ -5,11 +5,14 @@ request. The engine decides which answers are suitable.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import lru_cache
+from operator import itemgetter
 
 import orjson
 
+from emulator.records import record
 from emulator.wire import FrameRun, Header, PlannedBody
 
 MAX_ANSWER_BYTES = 262_144
@@ -17,6 +20,11 @@ MAX_AT_ONCE = 60_000
 """The size limit in bytes of an answer that is sent in one write."""
 FEW = 4
 """A run with at most this many frames is filled in together with its neighbors, as one text."""
+
+CHUNKED = b"\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n"
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+"""What ends a body of one chunk."""
+LENGTH = b"\r\ncontent-length: %d\r\n\r\n"
 
 ID = "\x1fid\x1f"
 CREATED = 9_007_199_254_740_881
@@ -35,32 +43,62 @@ Values = tuple[bytes, ...]
 """What is filled in, as bytes: id, time, request id, then numbers, then other ids."""
 
 
-@dataclass(frozen=True, slots=True)
+def values_of(
+    id: str, created: int, request_id: str, numbers: tuple[bytes, ...] = (), item_ids: Sequence[str] = ()
+) -> Values:
+    """Returns the values for the blanks: the id, time, request id, numbers and other ids of one answer."""
+    always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode(), *numbers)
+    return (*always, *[item_id.encode() for item_id in item_ids]) if item_ids else always
+
+
+@record
 class Template:
-    """A text with blanks; each blank is one of its parts."""
+    """A text with blanks: every second part is one."""
 
     parts: tuple[bytes, ...]
-    blanks: tuple[tuple[int, int], ...]
-    """The index of each blank, and the index of its value."""
+    pick: Callable[[Values], tuple[bytes, ...]]
+    """Returns the values of its blanks, in order."""
+
+    @property
+    def has_blanks(self) -> bool:
+        return len(self.parts) > 1
 
     def pieces(self, values: Values) -> list[bytes]:
         """Returns the text in pieces."""
         parts = list(self.parts)
-        for place, which in self.blanks:
-            parts[place] = values[which]
+        parts[1::2] = self.pick(values)
         return parts
 
     def filled(self, values: Values) -> bytes:
         """Returns the text."""
-        return b"".join(self.pieces(values)) if self.blanks else self.parts[0]
+        return b"".join(self.pieces(values)) if len(self.parts) > 1 else self.parts[0]
 
     @property
     def size(self) -> int:
-        """Its size in bytes without the values."""
+        """Its size in bytes with stand-ins."""
         return sum(map(len, self.parts))
 
 
-@dataclass(frozen=True, slots=True)
+@record
+class Series:
+    """A long text in which the same text with blanks is between constant ones: the tokens of a stream."""
+
+    between: Template
+    items: tuple[bytes, ...]
+    constant: int
+    """The size in bytes of all items."""
+
+    def pieces(self, values: Values) -> list[bytes]:
+        """Returns the text in pieces."""
+        return [self.between.filled(values).join(self.items)]
+
+    @property
+    def size(self) -> int:
+        """Its size in bytes with stand-ins."""
+        return self.constant + self.between.size * (len(self.items) - 1)
+
+
+@record
 class BlankRun:
     """Frames with blanks around their pieces."""
 
@@ -72,6 +110,8 @@ class BlankRun:
     """The pieces, if they have blanks themselves."""
     is_constant: bool
     """Whether there are no blanks."""
+    between: Template | None
+    """What is between the constant parts of the text; None if it can't be divided so, or is constant."""
 
     def filled(self, values: Values) -> FrameRun:
         """Returns the frames, filled in."""
@@ -89,18 +129,8 @@ class BlankRun:
             self.middle.filled(values),
         )
 
-    def pieces(self, values: Values) -> list[bytes]:
-        """Returns the frames as one text, in pieces."""
-        return [self.filled(values).joined()]
 
-    @property
-    def size(self) -> int:
-        """Its size in bytes without the values."""
-        around = self.before.size + self.middle.size + self.after.size + (self.run.first is not None) * 8
-        return len(self.run.pieces) * around + sum(map(len, self.run.pieces))
-
-
-@dataclass(frozen=True, slots=True)
+@record
 class BlankAnswer:
     """An answer with blanks."""
 
@@ -108,39 +138,53 @@ class BlankAnswer:
     """The answer with stand-ins."""
     head: Template
     """The lines of its own headers, each after a line end."""
-    body: tuple[Template | BlankRun, ...]
+    start: tuple[Template | Series, ...]
+    series: Series | None
+    rest: Template
+    """The body: everything before its last series, that, and what follows it. Without a series, it is all in `rest`."""
     runs: tuple[BlankRun, ...]
     numbers: tuple[int, ...]
     """What each blank for a number adds to the number of prompt tokens."""
     frames: int
     size: int
-    """The size of the body in bytes without the values."""
+    """The size of the body in bytes with stand-ins."""
     is_at_once: bool
     """Whether head and body can be sent in one write, unless it is paced."""
 
-    @property
-    def values_count(self) -> int:
-        """The number of values for its blanks."""
-        blanks = [self.head, *[part for part in self.body if isinstance(part, Template)]]
-        for run in self.runs:
-            blanks += [run.before, run.middle, run.after, *run.many]
-        return max([which + 1 for blank in blanks for _, which in blank.blanks], default=0)
+    def numbers_of(self, prompt: int) -> tuple[bytes, ...]:
+        """Returns the numbers in an answer to a prompt with this number of tokens."""
+        return tuple([b"%d" % (prompt + number) for number in self.numbers])
 
-    def values(self, id: str, created: int, request_id: str, prompt: int = 0, item_ids: Sequence[str] = ()) -> Values:
-        """Returns the values for the blanks: the id, time, request id, prompt tokens and other ids of one answer."""
-        always = (orjson.dumps(id)[1:-1], b"%d" % created, request_id.encode())
-        if not self.numbers and not item_ids:
-            return always
-        numbers = [b"%d" % (prompt + number) for number in self.numbers]
-        return (*always, *numbers, *[item_id.encode() for item_id in item_ids])
+    def text(self, values: Values) -> bytes:
+        """Returns the whole body."""
+        parts = [*self.start, self.rest] if self.series is None else [*self.start, self.series, self.rest]
+        return b"".join([piece for part in parts for piece in part.pieces(values)])
 
-    def pieces(self, values: Values) -> list[bytes]:
-        """Returns the whole body, in pieces."""
-        first, *others = self.body
-        pieces = first.pieces(values)
-        for each in others:
-            pieces += each.pieces(values)
-        return pieces
+    def sent(self, head: list[bytes], values: Values, more: tuple[Header, ...] = ()) -> tuple[bytes, int]:
+        """Returns the whole answer as it is sent in one write, and the size of its body. `head` begins with the status
+        line and the server's own headers; `more` headers follow the answer's own.
+        """
+        series, end, between = self.series, self.rest.pieces(values), b""
+        size = sum(map(len, end))
+        start: list[bytes] = []
+        if series is not None:
+            start = [piece for part in self.start for piece in part.pieces(values)]
+            between = series.between.filled(values)
+            size += sum(map(len, start)) + series.constant + len(between) * (len(series.items) - 1)
+        head += self.head.pieces(values)
+        if more:
+            head.append(_known_lines(more))
+        if self.planned.streamed:
+            head.append(CHUNKED % size)
+            end.append(LAST_CHUNK)
+        else:
+            head.append(LENGTH % size)
+        if series is None:
+            return b"".join(head + end), size
+        items = list(series.items)  # everything is joined in one pass over memory
+        items[0] = b"".join([*head, *start, items[0]])
+        items[-1] = b"".join([items[-1], *end])
+        return between.join(items), size
 
     def filled(self, values: Values) -> PlannedBody:
         """Returns the answer, filled in."""
@@ -151,7 +195,7 @@ class BlankAnswer:
         return PlannedBody(planned.status, headers, tuple([run.filled(values) for run in self.runs]), planned.streamed)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recollection:
     """An answer with blanks and its values. It is filled in only when it is read."""
 
@@ -182,35 +226,51 @@ def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
     """Returns an answer with blanks, from one with stand-ins. `item_ids` are the stand-ins for other ids."""
     cutting = _Cutting([item_id.encode() for item_id in item_ids], planned)
     runs = tuple([cutting.run(run) for run in planned.runs])
-    lines = b"".join([b"\r\n%b: %b" % header for header in planned.headers])
-    body = tuple(_together(runs, cutting))
+    lines = lines_of(planned.headers)
+    body = list(_together(runs, cutting))
     size, count = sum([part.size for part in body]), len(planned.headers)
+    rest, last = body.pop(), body.pop() if len(body) > 1 else None
+    assert isinstance(rest, Template)
     is_well_formed = (lines.count(b"\r"), lines.count(b"\n")) == (count, count)
     return BlankAnswer(
         planned,
         cutting.template(lines),
-        body,
+        tuple(body),
+        last if isinstance(last, Series) else None,
+        rest,
         runs,
         tuple(cutting.numbers.values()),
         sum([len(run.pieces) for run in planned.runs]),
         size,
-        bool(body) and size <= MAX_AT_ONCE and is_well_formed and not planned.at and not planned.exact,
+        0 < size <= MAX_AT_ONCE and is_well_formed and not planned.at and not planned.exact,
     )
 
 
-def _together(runs: Sequence[BlankRun], cutting: "_Cutting") -> Iterator[Template | BlankRun]:
-    """Yields the frames; short runs are joined with their neighbors."""
+def lines_of(headers: Sequence[Header]) -> bytes:
+    """Returns headers as lines, each after a line end."""
+    return b"".join([b"\r\n%b: %b" % header for header in headers])
+
+
+_known_lines = lru_cache(maxsize=64)(lines_of)
+"""The same, cached, for headers that many answers share: what is left of limits."""
+
+
+def _together(runs: Sequence[BlankRun], cutting: "_Cutting") -> Iterator[Template | Series]:
+    """Yields the body: templates, and between two of them a series for each long run."""
     text = b""
     for blank_run in runs:
-        if len(blank_run.run.pieces) <= FEW:
-            text += blank_run.run.joined()
+        run, between = blank_run.run, blank_run.between
+        if between is None or len(run.pieces) <= FEW:
+            text += run.joined()
             continue
-        if text:
-            yield cutting.template(text)
-            text = b""
-        yield blank_run
-    if text:
-        yield cutting.template(text)
+        yield cutting.template(text + run.before if run.first is None else b"%b%b%d" % (text, run.before, run.first))
+        items = tuple(run.pieces)
+        if run.first is not None:  # what surrounds a number is constant
+            around = [run.after + run.before + b"%d" % (run.first + place) for place in range(1, len(items))]
+            items = (b"", *[piece + after for piece, after in zip(items, around, strict=False)], items[-1])
+        yield Series(between, items, sum(map(len, items)))
+        text = run.after
+    yield cutting.template(text)
 
 
 class _Cutting:
@@ -227,15 +287,23 @@ class _Cutting:
     def template(self, text: bytes) -> Template:
         """Returns the template for a text with stand-ins."""
         parts = tuple(self.stand_in.split(text))
-        return Template(parts, tuple([(place, self.order[parts[place]]) for place in range(1, len(parts), 2)]))
+        which = [self.order[part] for part in parts[1::2]]
+        few = slice(which[0], which[0] + 1) if which else slice(0)
+        return Template(parts, itemgetter(*which) if len(which) > 1 else itemgetter(few))
 
     def run(self, run: FrameRun) -> BlankRun:
         """Returns the same for frames."""
         before, middle, after = map(self.template, (run.before, run.middle, run.after))
-        is_plain = run.before or run.after or not any(map(self.stand_in.search, run.pieces))
-        many = () if is_plain else tuple(map(self.template, run.pieces))
-        is_constant = is_plain and not (before.blanks or middle.blanks or after.blanks)
-        return BlankRun(run, before, middle, after, many, is_constant)
+        is_plain = not any(map(self.stand_in.search, run.pieces))
+        many = () if is_plain or run.before or run.after else tuple(map(self.template, run.pieces))
+        is_around = before.has_blanks or after.has_blanks
+        between = None
+        if is_plain and run.first is None and is_around:
+            between = self.template(run.after + run.before)
+        elif is_plain and not is_around and middle.has_blanks:
+            between = middle
+        is_constant = not many and not is_around and not middle.has_blanks
+        return BlankRun(run, before, middle, after, many, is_constant, between)
 
 
 def _with(header: Header, request_id: bytes) -> Header:

@@ -1,20 +1,20 @@
 """Compiled scenarios: everything that is derived once, for all namespaces that use it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from emulator.matching.rules import RuleSet, compile_rules
 from emulator.pace import Pace
 from emulator.providers import PROVIDERS
 from emulator.providers.base import Provider
+from emulator.records import record
 from emulator.resources import DEFAULT_SCENARIO
 from emulator.scenario.document import Document
 from emulator.scenario.models import Scenario
 from emulator.scenario.sources import Source, load, load_document
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class CompiledScenario:
     """A compiled scenario: rules, providers with their settings, accepted keys. It is immutable."""
 

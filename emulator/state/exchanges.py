@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from emulator.clock import unix_time
 from emulator.dialects.parameters import ignored_in
+from emulator.records import record
 from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.blanks import Recollection
@@ -433,7 +434,7 @@ def _text_of(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Frames:
     """The frames of an answer whose plan the journal no longer keeps."""
 

@@ -12,7 +12,9 @@ from pydantic import BaseModel
 from emulator.dialects.base import Dialect
 from emulator.encodings import EncodingName
 from emulator.matching.rules import Answer
-from emulator.providers.base import Provider
+from emulator.pace import AT_ONCE, Pace
+from emulator.providers.base import Limits, Provider
+from emulator.records import record
 from emulator.reply import Choice, Usage
 from emulator.request import Controls, HttpRequest, Message, ModelRequest
 from emulator.state.blanks import BlankAnswer
@@ -21,8 +23,8 @@ MAX_SPENT = 256
 """The most token counts for which the usage and cost of an answer are cached."""
 PATIENCE = 4
 """The most molds that are made of a form's requests before one of them is used."""
-_WORDS = re.compile(rb'[^"\\\x00-\x1f]+')
-"""A text that is the same in JSON, without escapes."""
+_CONTROL = re.compile("[\x00-\x1f]")
+"""The characters that JSON escapes, besides the quote and the backslash."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,21 +52,38 @@ class Form:
     """Whether the answer is sent immediately, whatever the pace."""
     cached_from: float
     """The number of prompt tokens from which the provider looks a prompt up in its own cache."""
+    limits: Limits | None
+    """The limits of the key."""
     patience: int = PATIENCE
     """How many more molds may be made."""
+    last: tuple[Message, ...] = ()
+    """The messages of the last request that was parsed."""
+    fitting: set[int] = field(default_factory=set)
+    """Numbers of prompt tokens that fit into the model's context, and that the provider accepts."""
 
 
 class UnreadRequest(ModelRequest):
-    """A request of a known form. Its body is parsed only when it is read."""
+    """A request of a known form. Its body and its messages are made only when they are read."""
 
-    __slots__ = ("_native",)
+    __slots__ = ("_mold", "_native", "_words", "form", "tokens")
 
-    def __init__(self, http_request: HttpRequest, form: Form, messages: tuple[Message, ...], prompt: str) -> None:
+    def __init__(self, http_request: HttpRequest, mold: "Mold", words: str, count: int) -> None:
+        self.form = form = mold.form
         # Records are frozen for the type checker alone.
-        self.http_request, self.messages, self.prompt = http_request, messages, prompt  # type: ignore[misc]
+        self.http_request = http_request  # type: ignore[misc]
+        self.prompt = words if mold.prompt is None else mold.prompt  # type: ignore[misc]
         self.model, self.stream, self.controls = form.model, form.stream, form.controls  # type: ignore[misc]
         self.key, self.served = form.key, form.served  # type: ignore[misc]
+        self.tokens = count
+        """The number of its prompt tokens."""
+        self._mold, self._words = mold, words
         self._native: Mapping[str, Any] | None = None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation."""
+        before, after = self._mold.around
+        return (*before, Message(self._mold.role, self._words), *after)
 
     @property
     def body(self) -> Mapping[str, Any]:
@@ -72,6 +91,16 @@ class UnreadRequest(ModelRequest):
         if self._native is None:
             self._native = orjson.loads(self.http_request.body)
         return self._native
+
+
+@record
+class Spent:
+    """What an answer to a prompt of some length has used."""
+
+    usage: Usage
+    cost: Decimal
+    numbers: tuple[bytes, ...]
+    """The numbers in it that depend on the length of the prompt."""
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +113,11 @@ class CachedAnswer:
     """The usage without the prompt."""
     choices: tuple[Choice, ...] = ()
     """The choices for which other ids are made."""
-    _spent: dict[int, tuple[Usage, Decimal]] = field(default_factory=dict)
+    paced_under: object = None
+    """The server's options for which its pace is known."""
+    pace: Pace = AT_ONCE
+    """Its pace."""
+    _spent: dict[int, Spent] = field(default_factory=dict)
 
     def usage_of(self, prompt: int) -> Usage:
         """Returns the usage of a request with this number of prompt tokens."""
@@ -99,48 +132,52 @@ class CachedAnswer:
             known.cache_written_1h,
         )
 
-    def spent(self, prompt: int, provider: Provider, model: str, moment: float) -> tuple[Usage, Decimal]:
-        """Returns the usage and the cost of a request with this number of prompt tokens, at this time."""
+    def spent(self, prompt: int, provider: Provider, model: str, moment: float) -> Spent:
+        """Returns what a request with this number of prompt tokens uses at this time."""
         found = self._spent.get(prompt)
         if found is not None and not provider.prices_move:
             return found
         usage = self.usage_of(prompt)
         if len(self._spent) >= MAX_SPENT:
             self._spent.clear()
-        self._spent[prompt] = found = usage, provider.cost(usage, model, moment)
+        found = Spent(usage, provider.cost(usage, model, moment), self.blank.numbers_of(prompt))
+        self._spent[prompt] = found
         return found
 
 
 @dataclass(slots=True, eq=False)
 class Mold:
-    """A body of a form without its last text: any text can be put there, and the rest keeps its meaning."""
+    """A body of a form without one of its texts: any text can be put there, and the rest keeps its meaning."""
 
     form: Form
     before: bytes
     after: bytes
-    messages: tuple[Message, ...]
-    """The messages before the last."""
+    around: tuple[tuple[Message, ...], tuple[Message, ...]]
+    """The messages before and after the one with this text."""
+    role: str
+    prompt: str | None
+    """The text of the user's last message; None: the one that is missing."""
     tokens: int
-    """The tokens of the prompt without the text that contains the last one."""
+    """The tokens of the prompt without the text that contains this one."""
     lead: str
     tail: str
-    """What precedes and follows the last text in that one."""
+    """What precedes and follows it in that text."""
 
     def words_of(self, body: bytes) -> str | None:
-        """Returns the last text of a body; None if the body differs otherwise, or the text is escaped."""
-        before, after = len(self.before), len(body) - len(self.after)
-        if not body.startswith(self.before) or not body.endswith(self.after):
-            return None
-        if _WORDS.fullmatch(body, before, after) is None:
+        """Returns the text that a body has there; None if the body differs otherwise, or the text is escaped."""
+        if not (body.startswith(self.before) and body.endswith(self.after)):
             return None
         try:
-            return body[before:after].decode()
+            words = body[len(self.before) : len(body) - len(self.after)].decode()
         except UnicodeDecodeError:
             return None
+        if not words or '"' in words or "\\" in words or not (words.isprintable() or _CONTROL.search(words) is None):
+            return None
+        return words
 
-    def filled(self, http_request: HttpRequest, words: str) -> ModelRequest:
-        """Returns a request with this text."""
+    def filled(self, http_request: HttpRequest, words: str, count: int) -> UnreadRequest:
+        """Returns a request with this text, and its number of prompt tokens."""
         form = self.form
         if not http_request.operation:
             http_request = http_request.routed(form.operation, form.dialect, form.parameters)
-        return UnreadRequest(http_request, form, (*self.messages, Message("user", words)), words)
+        return UnreadRequest(http_request, self, words, count)

@@ -3,7 +3,7 @@
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from emulator.faults.selection import FaultRegistry
 from emulator.matching.conditions import MatchContext
 from emulator.matching.rules import Rule, RuleMatch, compile_added, find, with_added
 from emulator.providers.base import provider_error
+from emulator.records import record
 from emulator.request import HttpRequest, ModelRequest
 from emulator.scenario.models import RuleModel
 from emulator.state.compiled import CompiledScenario
@@ -52,7 +53,7 @@ def safe_name(name: str) -> str:
     return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-')[:100] or 'namespace'}-{digest}"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class AddedRule:
     """A rule that was added to a namespace at run time."""
 
@@ -222,9 +223,8 @@ class Namespace:
     def begin(self, http_request: HttpRequest) -> Exchange:
         """Records a request that has just arrived."""
         received = self.clock.time()
-        exchange = Exchange(
-            self.journal.next_number(), received, http_request, started=self.clock.now(), namespace=self.name
-        )
+        exchange = Exchange(self.journal.next_number(), received, http_request, self.name)
+        exchange.started = self.clock.now()
         exchange.arrived = received if isinstance(self.clock, WallClock) else unix_time()
         self.journal.add(exchange)
         return exchange
@@ -276,9 +276,11 @@ class Namespace:
     def attempt(self, identity: bytes) -> int:
         """How many times this exact request has arrived, including now."""
         attempts = self._attempts
-        number = attempts.pop(identity, 0) + 1
+        number = attempts.get(identity, 0) + 1
         attempts[identity] = number
-        if len(attempts) > MAX_ATTEMPTS:
+        if number > 1:
+            attempts.move_to_end(identity)
+        elif len(attempts) > MAX_ATTEMPTS:
             attempts.popitem(last=False)
         return number
 

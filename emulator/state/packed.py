@@ -120,7 +120,7 @@ class Packer:
             or template.blank is not blank
             or template.first._http_request.head is not head
         ):
-            template, before = self._template(exchange, blank)
+            template, before = self._template(exchange, recollection)
         if not template.is_clean:
             return None
         first, own_body = template.first, b""
@@ -143,14 +143,14 @@ class Packer:
         )  # fmt: skip
         return b"".join((before, fixed, counts, cost, values, own_body))
 
-    def _template(self, exchange: Exchange, blank: BlankAnswer) -> tuple[_Template, bytes]:
+    def _template(self, exchange: Exchange, recollection: Recollection) -> tuple[_Template, bytes]:
         """Returns a template for an exchange and others like it, and its record."""
         if len(self._templates) >= MAX_TEMPLATES:
             self._templates.clear()
         self._count += 1
-        http_request = exchange._http_request
-        blanks = tuple([b"\0%d\0" % place for place in range(blank.values_count)])
-        head, body = b"".join(blank.head.pieces(blanks)), b"".join(blank.pieces(blanks))
+        http_request, blank = exchange._http_request, recollection.answer
+        blanks = tuple([b"\0%d\0" % place for place in range(len(recollection.values))])
+        head, body = b"".join(blank.head.pieces(blanks)), blank.text(blanks)
         parts = self._parts(
             exchange, b"HTTP/1.1 %d %b\r\n\r\n%b" % (blank.planned.status, head, body), 0, exchange.playback
         )

@@ -10,6 +10,7 @@ from re import Pattern
 from emulator.errors import UsageError
 from emulator.matching.conditions.values import glob_pattern
 from emulator.providers.base import Allotment, Provider, ProviderError, provider_error
+from emulator.records import record
 from emulator.reply import Usage
 from emulator.scenario.models import Account, QuotaModel
 
@@ -19,7 +20,7 @@ MAX_TALLIES = 10_000
 """The most pairs of quota and key; the oldest is dropped first."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Quota:
     """A limit per key. Counted: `requests` and `tokens` in each window, `concurrency` at any moment."""
 

@@ -36,25 +36,25 @@ class RateLimits:
         """Returns the seconds until another request is allowed."""
         return seconds_until_next(limits, self._drained(place, limits, now))
 
-    def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> None:
-        """Counts what a request uses."""
+    def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> Used:
+        """Counts what a request uses. Returns all that is used."""
         used = added(limits, self._drained(place, limits, now), taken)
         self._used.pop(place, None)
         self._used[place] = used
         if len(self._used) > MAX_BUCKETS:
             del self._used[next(iter(self._used))]
+        return used
 
     def _drained(self, place: tuple[str, str, str], limits: Limits, now: float) -> Used:
         used = self._used.get(place)
         if used is None:
             return Used(at=now)
-        share = max(0.0, now - used.at) / MINUTE
-        return Used(
-            max(0.0, used.requests - share * limits.requests),
-            max(0.0, used.tokens - share * limits.tokens),
-            now,
-            max(0.0, used.output - share * (limits.output or 0)),
-        )
+        before, tokens, at, output = used
+        share = (now - at) / MINUTE if now > at else 0.0
+        before -= share * limits.requests
+        tokens -= share * limits.tokens
+        output -= share * (limits.output or 0)
+        return Used(before if before > 0 else 0.0, tokens if tokens > 0 else 0.0, now, output if output > 0 else 0.0)
 
 
 def allowance(limits: Limits, used: Used) -> Allowance:
@@ -76,13 +76,16 @@ def seconds_until_next(limits: Limits, used: Used) -> float:
 
 def added(limits: Limits, used: Used, taken: Used) -> Used:
     """Returns what is used after a request."""
+    requests, tokens, output = used.requests + taken.requests, used.tokens + taken.tokens, used.output + taken.output
+    most = limits.output or 0
     return Used(
-        min(used.requests + taken.requests, limits.requests),
-        min(used.tokens + taken.tokens, limits.tokens),
+        requests if requests < limits.requests else limits.requests,
+        tokens if tokens < limits.tokens else limits.tokens,
         used.at,
-        min(used.output + taken.output, limits.output or 0),
+        output if output < most else most,
     )
 
 
 def _left(limit: int, used: float) -> Remaining:
-    return Remaining(limit, max(0, int(limit - used + 1e-6)), used / limit * MINUTE if limit else 0.0)
+    left = int(limit - used + 1e-6)
+    return Remaining(limit, left if left > 0 else 0, used / limit * MINUTE if limit else 0.0)

@@ -7,12 +7,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from emulator.errors import StoreGone, UsageError
+from emulator.records import record
 
 logger = logging.getLogger("emulator")
 
@@ -30,7 +30,7 @@ SCHEMES = ("redis", "rediss", "unix", "valkey", "valkeys")
 FORM = "redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE][?prefix=TEXT&ttl=SECONDS]"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreAddress:
     """The address of a store, and how a server uses it."""
 

@@ -1,15 +1,14 @@
 """The content of an answer, parsed from its bytes as a client would."""
 
-from dataclasses import dataclass
-
 from emulator.dialects.base import Meaning, WireShape
 from emulator.providers import PROVIDERS
+from emulator.records import record
 from emulator.state.redaction import events_of
 
 MEANINGS: tuple[Meaning, ...] = ("content", "reasoning", "id", "finish")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Said:
     """The texts of an answer; those of several choices or blocks are separated by blank lines."""
 

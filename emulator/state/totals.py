@@ -56,8 +56,15 @@ class Totals:
     def note(self, exchange: Exchange) -> None:
         """Counts a finished exchange."""
         playback, usage, http_request = exchange.playback, exchange.usage, exchange._http_request
-        place, ended = (http_request.provider, http_request.operation), playback.ended if playback else "aborted"
-        kind = (*place, exchange.status, exchange.outcome, ended, exchange.model, exchange.stream)
+        kind = (
+            http_request.provider,
+            http_request.operation,
+            exchange.status,
+            exchange.outcome,
+            "aborted" if playback is None else playback.ended,
+            exchange.model,
+            exchange.stream,
+        )
         counted = self._counted.get(kind) or self._counted_for(kind)
         self.requests[counted.labels] += 1
         if usage is not None:
@@ -66,7 +73,7 @@ class Totals:
             tokens[1] += usage.completion
             tokens[2] += usage.reasoning
             tokens[3] += usage.cached
-            if exchange.cost:
+            if exchange.cost is not NOTHING and exchange.cost:
                 self.cost[counted.paid] = self.cost.get(counted.paid, NOTHING) + exchange.cost
         if exchange.faults or exchange.skipped:
             self._note_faults(exchange)

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from emulator.dialects.base import WireShape
 from emulator.dialects.turns import Answer, Turn, error_in
+from emulator.records import record
 from emulator.state.said import shape_of
 
 Row = Mapping[str, Any]
@@ -47,7 +48,7 @@ def shape(provider: str, dialect: str) -> WireShape:
     return shape_of(provider, dialect) or WireShape()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Stream:
     """Parses a stream by the standard of server-sent events."""
 

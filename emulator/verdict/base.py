@@ -1,17 +1,18 @@
 """Findings, and the evidence that checks get."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from emulator.errors import UsageError, did_you_mean
+from emulator.records import record
 from emulator.verdict.attempts import Attempt
 from emulator.verdict.calls import Call, FollowUp
 
 Severity = Literal["MUST", "SHOULD"]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """Expectations of the client for which no standard gives a number."""
 
@@ -21,7 +22,7 @@ class Limits:
     """Seconds without a token after which a client should have given up, even if it received other bytes."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Evidence:
     """Everything in the journal, in order."""
 
@@ -39,7 +40,7 @@ class Evidence:
         return [each for each in self.attempts if each.spoken == attempt.spoken] if attempt.spoken else [attempt]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Found:
     """Something that a client did, with the exchanges that show it."""
 
@@ -47,7 +48,7 @@ class Found:
     explanation: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Open:
     """Something that the journal can't show, and how to make it visible."""
 
@@ -55,7 +56,7 @@ class Open:
     needs: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Check:
     """One mistake that a client may make."""
 
@@ -77,7 +78,7 @@ class Check:
         return f"{self.source}: “{self.sentence}”"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """A mistake that a client made."""
 
@@ -109,7 +110,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Unknown:
     """A question that could not be decided."""
 
@@ -126,7 +127,7 @@ class Unknown:
         return {"code": self.check.code, "exchanges": list(self.exchanges), "needs": self.needs}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Verdict:
     """What a journal shows about a client."""
 

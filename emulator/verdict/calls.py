@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from emulator.dialects.turns import Turn
+from emulator.records import record
 from emulator.verdict.attempts import Attempt, stayed
 
 MAX_GAP = 900.0
@@ -176,7 +177,7 @@ def _is_resumed(last: Attempt, attempt: Attempt) -> bool:
     return any(end == turn.text.strip() for turn in last.output)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FollowUp:
     """A later request whose history contains the client's version of an answer."""
 

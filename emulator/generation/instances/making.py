@@ -8,7 +8,7 @@ added. A failed attempt moves on to the next branch. If a place has finally fail
 import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from emulator.generation.instances.references import REFERENCES, JsonSchema
 from emulator.generation.instances.scalars import make_number, make_string
 from emulator.generation.instances.search import NO_VALUE, Exhausted, Fuel, Miss
 from emulator.generation.instances.validity import SchemaDocument, frozen, is_writable
+from emulator.records import record
 
 T = TypeVar("T")
 Seed = int | str
@@ -91,7 +92,7 @@ def instance(schema: JsonSchema, seed: Seed, fuel: Fuel | None = None) -> Any:
         raise UnsatisfiableSchema(f"The schema is malformed at {_short(maker.where)}: {error}") from error
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Place:
     """Where the search is."""
 

@@ -9,7 +9,6 @@ import functools
 import re
 import string
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import accumulate
 from random import Random
 from typing import Any, Protocol
@@ -17,6 +16,7 @@ from typing import Any, Protocol
 from emulator.generation.instances.ecma import Test, translated
 from emulator.generation.instances.search import Fuel, Miss
 from emulator.patterns import parsed
+from emulator.records import record
 
 ENDLESS = 1 << 30
 MAX_PATTERN_LENGTH = 4_000
@@ -42,7 +42,7 @@ class Node(Protocol):
         """Returns every position where a match that begins at one of `starts` can end."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Chars:
     """One character: a literal, a class or a dot."""
 
@@ -63,7 +63,7 @@ class Chars:
         return {start + 1 for start in starts if start < len(text) and self.test(text[start])}
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Edge:
     """An anchor or a word boundary. It generates nothing; matching checks it."""
 
@@ -90,7 +90,7 @@ class Edge:
         return (before != after) == (self.kind == "AT_BOUNDARY")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Look:
     """A lookahead or lookbehind. It generates nothing either."""
 
@@ -114,7 +114,7 @@ class Look:
         return start >= 0 and at in self.node.ends(text, {start}, fuel)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sequence:
     """A sequence of parts."""
 
@@ -141,7 +141,7 @@ class Sequence:
         return starts
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Choice:
     """One of several parts."""
 
@@ -160,7 +160,7 @@ class Choice:
         return set().union(*(node.ends(text, starts, fuel) for node in self.nodes))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Repeat:
     """A part, repeated `low` to `high` times."""
 

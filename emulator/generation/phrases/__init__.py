@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 
+from emulator.records import record
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Aspect:
     """One side from which anything can be seen: an item of a list, a row of a table, a section."""
 

@@ -6,12 +6,14 @@ explained if it doesn't hold. An unusable one is rejected with one sentence.
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import EntryPoint
 from keyword import iskeyword
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from emulator.matching.conditions.base import Condition, DependsOn
 from emulator.plugins import loaded, points, refused
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 GROUP = "emulator.conditions"
 KEY = re.compile(r"[a-z][a-z0-9_]*")
@@ -31,7 +33,7 @@ def brought(own: Sequence[str]) -> Mapping[str, type[Condition[Any]]]:
     return found
 
 
-def complaint_of(condition: Any, point: EntryPoint) -> str | None:
+def complaint_of(condition: Any, point: "EntryPoint") -> str | None:
     """Yields the reasons why an object isn't a usable condition."""
     if not (isinstance(condition, type) and issubclass(condition, Condition)):
         return f"{point.value} is {condition!r}; expected a subclass of emulator.matching.conditions.base.Condition"

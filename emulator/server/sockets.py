@@ -1,0 +1,38 @@
+"""The sockets that servers listen on."""
+
+import errno
+import socket
+
+from emulator.errors import BindError
+
+BACKLOG = 2048
+HINTS = {
+    errno.EADDRINUSE: "Another program is using this port; choose another with --port.",
+    errno.EACCES: "Ports below 1024 may need more rights; choose another with --port.",
+}
+
+
+def bind(host: str, port: int, *, listens: bool = True, shares_port: bool = False) -> socket.socket:
+    """A listening socket, or one that refuses connections. Port 0 picks a free one. Raises BindError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shares_port:  # each process gets an accept queue of its own
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind((host, port))
+        if listens:
+            sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        hint = HINTS.get(error.errno or 0, "Check --host.")
+        raise BindError(f"Cannot listen on {host}:{port}: {error.strerror or error}. {hint}") from None
+    except OverflowError:
+        sock.close()
+        raise BindError(f"Cannot listen on {host}:{port}: a port is a number from 0 to 65535.") from None
+    sock.setblocking(False)
+    return sock
+
+
+def shares_port_of(sock: socket.socket) -> bool:
+    return hasattr(socket, "SO_REUSEPORT") and bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT))
