@@ -3,8 +3,6 @@
 import asyncio
 from array import array
 from collections.abc import Callable, Sequence
-from functools import cache
-from http import HTTPStatus
 from itertools import accumulate
 from math import inf
 from typing import Any, Protocol, cast
@@ -33,6 +31,7 @@ from emulator.wire import (
     Reset,
     ResetAccepts,
     Step,
+    status_line,
 )
 
 Receive = Callable[[], Any]
@@ -229,10 +228,10 @@ def send_in_one(
 
 def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: ConnectionHandle) -> Playback:
     """Sends a cached answer in one write, on a connection that accepts it and stays open."""
-    answer = recollection.answer
-    head = [_status_line(answer.planned.status), _default_lines.of(handle.protocol.server_state.default_headers)]
-    data, size = answer.sent(head, recollection.values, recollection.headers)
-    handle.write(data)
+    answer, protocol = recollection.answer, handle.protocol
+    own = _default_lines.of(protocol.server_state.default_headers)
+    data, size = answer.whole.sent(recollection.values, own, recollection.headers)
+    protocol.transport.write(data)
     now = clock.now()
     return Playback("complete", size, answer.frames, now, now, now - start)
 
@@ -270,7 +269,7 @@ def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
 def _in_one(planned: PlannedBody, body: bytes, handle: ConnectionHandle) -> bytes:
     """Returns a whole answer as bytes, in chunks if it is a stream."""
     headers = [*handle.protocol.server_state.default_headers, *planned.headers]
-    head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
+    head = b"".join([status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
         raise ValueError(f"a header contains a line end: {headers}")
     return _framed(head, body, streamed=planned.streamed)
@@ -280,15 +279,6 @@ def _framed(head: bytes, body: bytes, *, streamed: bool) -> bytes:
     if not streamed:
         return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
     return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b%b" % (head, len(body), body, LAST_CHUNK)
-
-
-@cache
-def _status_line(status: int) -> bytes:
-    try:
-        reason = HTTPStatus(status).phrase
-    except ValueError:
-        reason = ""
-    return b"HTTP/1.1 %d %b" % (status, reason.encode())
 
 
 class _Player:
@@ -387,7 +377,7 @@ class _Player:
         ]
         if any(b"\r" in line or b"\n" in line for line in lines):
             raise ValueError(f"a header contains a line end: {headers}")
-        return b"\r\n".join((_status_line(status), *lines, b"", b""))
+        return b"\r\n".join((status_line(status), *lines, b"", b""))
 
     def end(self) -> bool:
         """Marks the end of the body, if possible. Returns whether the connection must be closed."""
