@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from itertools import count
 from operator import attrgetter
-from time import CLOCK_MONOTONIC, monotonic, perf_counter
+from time import CLOCK_MONOTONIC, monotonic, perf_counter, thread_time
 from time import time as wall_time
 from typing import Protocol
 
@@ -36,6 +36,8 @@ unix_time = wall_time
 """Real Unix seconds, whatever a namespace's clock says."""
 stopwatch = perf_counter
 """Monotonic real time in seconds, for measuring work; not the time of any namespace."""
+work_time = thread_time
+"""Seconds that this thread has computed: other programs on a busy machine don't count."""
 
 
 class Alarm:

@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from importlib import import_module
 from typing import Any
 
-from emulator.clock import stopwatch
+from emulator.clock import work_time
 
 codes: Any = import_module("re._constants")
 """The names of the nodes in a parsed pattern."""
@@ -21,7 +21,7 @@ MAX_SEARCHED = 65536
 """The most characters of a text that are searched."""
 TIME_FOR_SEARCH = 0.005
 TIME_FOR_REQUEST = 0.015
-"""The most seconds that searches without RE2 may take, each and together."""
+"""The most seconds of computing that searches without RE2 may take, each and together."""
 MAX_REPEAT = 1000
 """RE2's limit."""
 ENCODED = "utf-8"
@@ -136,13 +136,13 @@ class Pattern:
         seconds = min(TIME_FOR_SEARCH, _allowance.left)
         if seconds <= 0:
             return None
-        begin = stopwatch()
+        begin = work_time()
         try:
             return search(text, timeout=seconds)
         except TimeoutError:
             return None
         finally:
-            _allowance.left -= stopwatch() - begin
+            _allowance.left -= work_time() - begin
 
 
 @lru_cache(4096)

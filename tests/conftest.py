@@ -4,7 +4,8 @@ import gc
 import json
 import os
 import sys
-from collections.abc import Generator, Iterator, Mapping
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import import_module
@@ -13,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import settings
 from redis_server import RedisServer, running_redis
 from talk import KEYS, PATHS, Ask, Serving
 
@@ -26,11 +28,36 @@ if sys.dont_write_bytecode and "PYTHONPYCACHEPREFIX" not in os.environ:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(BYTECODE)
     sys.dont_write_bytecode = False
 
+
+def remembering(create: Callable[..., Any]) -> Callable[..., Any]:
+    """Creates the context with the usual certificates once: to load them takes longer than most tests."""
+    usual: dict[tuple[object, ...], Any] = {}
+
+    def once(verify: Any = True, cert: Any = None, trust_env: bool = True) -> Any:
+        if verify is not True or cert is not None:
+            return create(verify=verify, cert=cert, trust_env=trust_env)
+        key = (trust_env, os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+        if key not in usual:
+            usual[key] = create(trust_env=trust_env)
+        return usual[key]
+
+    return once
+
+
+for each in ("httpx", "httpx2"):
+    with suppress(ImportError):
+        transports: Any = import_module(f"{each}._transports.default")
+        transports.create_ssl_context = remembering(transports.create_ssl_context)
+
 # httpx imports them late. If a run of pytester did, it would forget them at its end, and httpx would then not know the
 # errors of the copy that comes next.
 for late in ("httpcore", "httpcore2"):
     with suppress(ImportError):
         import_module(late)
+
+# Property tests say what holds, however busy the machine is; benchmarks say how fast.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +117,21 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(2 * processors, processors + 4)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distributes tests in large parts, so that what a file shares is started in one process; whoever is done takes
+    over from the others."""
+    if config.getoption("dist") != "load":
+        return None
+    return import_module("xdist.scheduler").WorkStealingScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts what takes long first, behind which nobody has to wait at the end; everything else stays in random order."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     """Collects tests, not garbage: everything that is made meanwhile stays."""
@@ -100,20 +142,45 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.enable()
 
 
-THAWED = pytest.StashKey[bool]()
+class Collections:
+    """Notices that the garbage collector has examined much: then what the whole run needs is frozen, so that it is not
+    examined each time. (Hypothesis and the emulator itself thaw it now and then.)"""
+
+    SLOW = 0.01
+    """Seconds that a full collection takes where there is more than one test has made."""
+
+    def __init__(self) -> None:
+        self.are_slow, self._began = True, 0.0
+
+    def __call__(self, phase: str, info: Mapping[str, int]) -> None:
+        if info["generation"] < 2:
+            return
+        if phase == "start":
+            self._began = time.thread_time()
+        elif time.thread_time() - self._began > self.SLOW:
+            self.are_slow = True
+
+    def freeze(self) -> None:
+        """Only between tests: a test may count on its garbage being found."""
+        if self.are_slow:
+            gc.freeze()
+            self.are_slow = False
 
 
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Freezes what the whole run needs, so that tests that look for leaks don't examine it each time."""
-    if item.session.stash.get(THAWED, True):
-        item.session.stash[THAWED] = False
-        gc.freeze()
+COLLECTIONS = Collections()
+gc.callbacks.append(COLLECTIONS)
 
 
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """Hypothesis puts it back after each of its tests. (To ask for the count would go through all of it.)"""
-    if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
-        item.session.stash[THAWED] = True
+def pytest_runtest_setup() -> None:
+    COLLECTIONS.freeze()
+
+
+def pytest_sessionfinish() -> None:
+    """Garbage is looked for until none is left; pytest then looks ten times, whatever it finds."""
+    for _ in range(5):
+        if not gc.collect():
+            break
+    gc.freeze()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Lock
@@ -227,7 +228,20 @@ def load(*, is_extended: bool) -> None:
         for name in [each for each in sys.modules if each.partition(".")[0] == "emulator"]:
             del sys.modules[name]
         invalidate_caches()
+    else:
+        load_vocabularies()
     gc.freeze()
+
+
+def load_vocabularies() -> None:
+    """Loads what a server loads to generate its first answer; that takes most of the time of a short test."""
+    from emulator import tokens
+    from emulator.encodings import ENCODINGS, is_installed
+
+    tokens.load()
+    if is_installed():
+        for encoding in ENCODINGS.values():
+            encoding.load()
 
 
 def main() -> NoReturn:
@@ -237,8 +251,28 @@ def main() -> NoReturn:
     except Forked:
         from emulator.cli import main as command
 
-        command()
+        leave(command)
     sys.exit()
+
+
+def leave(command: Callable[[], object]) -> None:
+    """Runs the command and ends as the interpreter does, except that it frees nothing: each page that the processes
+    share would be copied for that. What has failed is left to the interpreter."""
+    code: object = None
+    try:
+        command()
+    except SystemExit as end:
+        code = end.code
+    if not isinstance(code, int | None):
+        sys.exit(str(code))
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":

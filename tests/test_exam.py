@@ -184,6 +184,7 @@ def test_what_was_heard() -> None:
 # Clients
 
 
+@pytest.mark.long
 def test_a_client_that_does_everything_right_is_never_blamed() -> None:
     found = facts(timeout="30")
     assert {name: grade for name, grade in grades(found).items() if grade not in ("PASS", "SKIP")} == {}
@@ -191,6 +192,7 @@ def test_a_client_that_does_everything_right_is_never_blamed() -> None:
     assert found["MUST"]["passed"] == found["MUST"]["held"]
 
 
+@pytest.mark.long
 def test_a_client_that_does_not_stream_is_never_blamed() -> None:
     found = facts(client=(*CLIENT, "whole"), timeout="30")
     assert {name: grade for name, grade in grades(found).items() if grade not in ("PASS", "SKIP")} == {}
@@ -233,6 +235,7 @@ def test_each_case_tells_what_the_verdict_finds() -> None:
     }
 
 
+@pytest.mark.long
 def test_a_client_that_hangs_is_stopped_with_all_its_children() -> None:
     program = (
         "import os, subprocess, sys, urllib.request\n"

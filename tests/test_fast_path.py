@@ -93,6 +93,7 @@ REQUESTS = st.tuples(
 """A request, in one of the ways in which they come, and where it is split."""
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUESTS, min_size=1, max_size=5), st.integers(1, 4))
 def test_a_client_cannot_tell(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from emulator.matching.conditions import MatchContext, normalized, tool_results
 from emulator.matching.rules import RuleMatch, RuleSet, compile_rules, find, misses
-from emulator.patterns import compiled
+from emulator.patterns import allow, compiled
 from emulator.providers import COMPLETIONS
 from emulator.reply import ErrorReply, ReplyTemplate
 from emulator.request import Controls, HttpRequest, Message, ModelRequest, Tool, ToolCall
@@ -447,6 +447,7 @@ ASKED = st.builds(
 
 
 def tried_one_by_one(book: RuleSet, ask: MatchContext, used: Mapping[int, int]) -> str | None:
+    allow()
     for rule in book.rules:
         if all(condition.holds(ask) for condition in rule.conditions) and not rule.skips(ask):
             answer = rule.answer(used.get(rule.position, 0), ask)

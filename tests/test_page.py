@@ -14,7 +14,7 @@ from talk import KEYS, PATHS, question, single
 from emulator import Emulator
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, BrowserContext, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -62,11 +62,20 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-@pytest.fixture
-def page(browser: "Browser", emulator: Emulator) -> Iterator["Page"]:
-    """The page, loaded and live; nothing may go wrong in it, and nothing may come from elsewhere."""
+@pytest.fixture(scope="module")
+def context(browser: "Browser", documented: Emulator) -> Iterator["BrowserContext"]:
+    """Shared, since each starts processes of its own, which end with its last page. What a page stores belongs to the
+    port of its emulator."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
     context.set_default_timeout(PATIENT)
+    context.new_page().goto(origin(documented))
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(context: "BrowserContext", emulator: Emulator) -> Iterator["Page"]:
+    """The page, loaded and live; nothing may go wrong in it, and nothing may come from elsewhere."""
     page = context.new_page()
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
@@ -75,7 +84,7 @@ def page(browser: "Browser", emulator: Emulator) -> Iterator["Page"]:
     page.goto(f"{origin(emulator)}/__emulator/")
     page.wait_for_selector("#live.live.live:has-text('live')")
     yield page
-    context.close()
+    page.close()
     assert faults == []
 
 

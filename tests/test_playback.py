@@ -516,6 +516,23 @@ def test_a_client_that_leaves_with_requests_in_the_pipeline_leaves_nothing_behin
     assert stage.ended()[0] == "client_closed"
 
 
+def test_pieces_that_are_late_for_a_client_that_has_left_are_not_logged(stage: Stage) -> None:
+    """A busy machine sends many at once, before it notices that the client has left."""
+    stage.put([Head(200, STREAM), Data(b"x"), Data(b"y", at=60.0), End(at=60.0)])
+    client = stage.connect()
+    client.send(ask())
+    client.read_until(b"x\r\n")
+    (protocol,) = stage.protocols()
+
+    def leave() -> None:
+        client.leave(reset=True)
+        for _ in range(20):
+            protocol.handle.write(b"z")
+
+    stage.emulator._server.call(leave)
+    assert stage.ended()[0] == "client_closed"
+
+
 def test_a_client_that_sends_no_whole_body_leaves_nothing_behind(stage: Stage) -> None:
     client = stage.connect()
     client.send(ask(content_length="1000"))
@@ -559,7 +576,7 @@ def test_a_server_that_stops_resets_whatever_is_not_over(
 
 # Clients that read slowly
 
-SIZE = 50 * 2**20
+SIZE = 20 * 2**20
 PIECE = 8192
 FRAMES = SIZE // PIECE
 

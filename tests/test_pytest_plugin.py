@@ -558,6 +558,7 @@ def test_wrong_faults_are_one_sentence(project: pytest.Pytester) -> None:
     assert "Traceback" not in said(result)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("count", "workers"), [(40, "2"), pytest.param(400, "8", marks=pytest.mark.soak)], ids=["small", "whole"]
 )

@@ -518,6 +518,7 @@ def swaps_under_load(folder: Path, number: int, per_second: float) -> tuple[list
     return answers, right
 
 
+@pytest.mark.long
 def test_two_hundred_swaps_under_load_lose_no_request(tmp_path: Path) -> None:
     answers, right = swaps_under_load(tmp_path / "config", 200, 50)
     good = {json.loads(text)["rules"][0]["name"] for text in VALID}

@@ -359,6 +359,7 @@ def test_a_store_that_is_gone_is_named_and_everything_heals_when_it_is_back(heal
     assert [replica.metric("llm_emulator_requests_total") - counted for replica in healing] == [1, 1, 1]
 
 
+@pytest.mark.long
 def test_a_store_that_says_nothing_for_a_while_loses_nothing(healing: Fleet) -> None:
     counted = healing[1].metric("llm_emulator_requests_total")
     for replica in healing:

@@ -145,6 +145,7 @@ def test_clients_that_leave_free_the_threads(http: httpx.Client) -> None:
     assert endings.count((499, "client_closed")) > 30  # the rest had been worked for before the end was seen
 
 
+@pytest.mark.long
 def test_a_stop_waits_for_no_schema() -> None:
     request = wire(json.dumps(COSTLY["conditions"]))
     with served() as server:

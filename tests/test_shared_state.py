@@ -282,6 +282,7 @@ class Leases:
         return [(key, *each) for key in keys for each in self._redis.zrange(key, 0, -1, withscores=True)]
 
 
+@pytest.mark.long
 def test_what_a_killed_replica_held_is_free_again(
     scenario: Callable[[str], str], replicas: Callable[..., list[Served]], redis_server: RedisServer
 ) -> None:
@@ -332,6 +333,7 @@ def test_what_a_killed_worker_held_is_free_again(scenario: Callable[[str], str])
             assert chat(origin, "quick", "k").status_code == 200
 
 
+@pytest.mark.long
 def test_without_its_store_a_server_answers_what_needs_none_and_then_goes_on(
     redis_server: RedisServer, scenario: Callable[[str], str], replicas: Callable[..., list[Served]]
 ) -> None:

@@ -156,6 +156,7 @@ def test_a_server_that_ends_answers_who_waits_for_the_store(fleet: Fleet) -> Non
         assert connection.response().status == 200
 
 
+@pytest.mark.long
 def test_known_requests_are_answered_without_the_store(fleet: Fleet) -> None:
     with Connection(fleet[0].served.port) as connection:
         learned(connection, "plain")

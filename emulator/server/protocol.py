@@ -127,7 +127,8 @@ class ConnectionHandle:
         return bool(self.protocol.flow.write_paused)
 
     def write(self, data: bytes) -> None:
-        self.protocol.transport.write(data)
+        if not (transport := self.protocol.transport).is_closing():  # asyncio would soon warn of it
+            transport.write(data)
 
     def close(self) -> None:
         """Sends what is buffered, then FIN."""

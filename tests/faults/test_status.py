@@ -12,6 +12,7 @@ from virtual import (
     COUNTS,
     DONE,
     EVENTS,
+    PARTS,
     PROMPTS,
     TYPED,
     USAGE,
@@ -128,9 +129,10 @@ def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
     assert each.record().notes == ()
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
-def test_each_fault_suits_each_provider(virtual: Virtual, provider: str) -> None:
-    sweep(virtual, provider, list(SWEPT.values()))
+def test_each_fault_suits_each_provider(virtual: Virtual, provider: str, part: str) -> None:
+    sweep(virtual, provider, list(SWEPT.values()), part)
 
 
 def test_each_fault_is_described_and_shown() -> None:

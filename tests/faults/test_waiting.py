@@ -9,6 +9,7 @@ from virtual import (
     DONE,
     EVENTS,
     FINISH,
+    PARTS,
     ROLE,
     STREAM_HEADERS,
     TEXTS,
@@ -82,9 +83,10 @@ def test_the_wire_shows_exactly_this(each: Virtual, case: Case) -> None:
     assert each.waited() == case.waits
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("provider", EVERY_PROVIDER)
-def test_each_fault_suits_each_provider(virtual: Virtual, provider: str) -> None:
-    sweep(virtual, provider, list(SWEPT.values()))
+def test_each_fault_suits_each_provider(virtual: Virtual, provider: str, part: str) -> None:
+    sweep(virtual, provider, list(SWEPT.values()), part)
 
 
 def test_each_fault_is_described_and_shown() -> None:

@@ -4,11 +4,13 @@ import asyncio
 import signal
 from pathlib import Path
 
+import pytest
 from crowd import streams
 from recording_server import command
 from served import served
 
 
+@pytest.mark.long
 def test_first_requests_that_come_together_are_all_recorded(tmp_path: Path) -> None:
     with served("--log", "off", "--speed", "max") as upstream:
         url = f"http://127.0.0.1:{upstream.port}/serevix"

@@ -418,6 +418,7 @@ def recorded_over_tls(folder: Path, **environment: str) -> tuple[httpx.Response,
     return answer, err
 
 
+@pytest.mark.long
 def test_an_upstream_with_a_certificate_of_an_own_authority_is_recorded(tmp_path: Path) -> None:
     answer, err = recorded_over_tls(tmp_path, SSL_CERT_FILE="CA")
     assert (answer.status_code, answer.content.endswith(b"data: [DONE]\n\n")) == (200, True), err

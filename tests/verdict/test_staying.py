@@ -140,6 +140,7 @@ def test_one_pooled_connection_is_not_left_behind(client: Client) -> None:
     assert client.found() == {}
 
 
+@pytest.mark.long
 def test_a_pool_that_had_to_grow_is_not_left_behind(slow: Client) -> None:
     with ExitStack() as stack:
         responses = [stack.enter_context(slow.opened(f"Question {number}")) for number in range(4)]
