@@ -168,6 +168,8 @@ class BlankAnswer:
 
     planned: PlannedBody
     """The answer with stand-ins."""
+    head: Template
+    """The lines of its own headers, each after a line end."""
     whole: Whole
     runs: tuple[BlankRun, ...]
     numbers: tuple[int, ...]
@@ -236,6 +238,7 @@ def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
     is_well_formed = (lines.count(b"\r"), lines.count(b"\n")) == (count, count)
     return BlankAnswer(
         planned,
+        cutting.template(lines),
         whole,
         runs,
         tuple(cutting.numbers.values()),
