@@ -242,10 +242,9 @@ def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock
 
 def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: Writer) -> Playback:
     """Sends a cached answer in one write, on a connection that accepts it and stays open."""
-    answer, protocol = recollection.answer, handle.protocol
-    own = _default_lines.of(protocol.server_state.default_headers)
+    answer, own = recollection.answer, _default_lines.of(handle.protocol.server_state.default_headers)
     data, size = answer.whole.sent(recollection.values, own, recollection.headers)
-    protocol.transport.write(data)
+    handle.write(data)
     now = clock.now()
     return Playback("complete", size, answer.frames, now, now, now - start)
 
