@@ -60,12 +60,13 @@ class FrameRun:
     """The bytes between the number and the piece."""
 
     def frames(self) -> Iterator[bytes]:
-        if self.first is not None:
-            for number, piece in enumerate(self.pieces, self.first):
-                yield b"%b%d%b%b%b" % (self.before, number, self.middle, piece, self.after)
-            return
-        for piece in self.pieces:
-            yield self.before + piece + self.after
+        return map(self.frame, range(len(self.pieces)))
+
+    def frame(self, index: int) -> bytes:
+        """Returns one of its frames."""
+        if self.first is None:
+            return self.before + self.pieces[index] + self.after
+        return b"%b%d%b%b%b" % (self.before, self.first + index, self.middle, self.pieces[index], self.after)
 
     def joined(self) -> bytes:
         """Returns all frames joined, in one pass over memory."""

@@ -423,7 +423,14 @@ class _Player:
         self.finish(self.ending)
 
     def wake(self) -> None:
-        """Continues, if there is something to do and it can be done."""
+        """Continues after a pause."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Does what is due, if there is something to do and it can be done."""
         if self.is_over or self.transport.is_closing():
             return  # `lost`, which is about to be called, does the rest
         try:
@@ -433,25 +440,27 @@ class _Player:
             if not self.done.done():
                 self.done.set_exception(error)
 
-    def wake_at(self, when: float) -> None:
-        if self.alarm is not None:
-            self.alarm.cancel()
-        self.alarm = self.clock.call_at(when, self.wake)
+    def go_on_at(self, when: float) -> None:
+        """Goes on then. The alarm, if there is one, has gone off."""
+        if self.alarm is None:
+            self.alarm = self.clock.call_at(when, self.go_on, is_urgent=not self.playback.frames_sent)
+        else:
+            self.clock.renew(self.alarm, when)
 
     def _note(self, size: int, frames: int, due: float, now: float) -> None:
-        playback = self.playback
+        playback, sent = self.playback, self.sent
+        if not playback.frames_sent:
+            playback.first_sent = now
         playback.bytes_sent += size
         playback.frames_sent += frames
-        sent = self.sent
+        playback.last_sent = now
+        late = now - due
+        if late > playback.late:
+            playback.late = late
         if frames == 1 and len(sent) < MAX_MOMENTS:
             sent.append(now)
         else:
             sent.extend([now] * min(frames, MAX_MOMENTS - len(sent)))
-        if playback.first_sent is None:
-            playback.first_sent = now
-        playback.last_sent = now
-        if now - due > playback.late:
-            playback.late = now - due
 
 
 class _BodyPlayer(_Player):
@@ -478,33 +487,33 @@ class _BodyPlayer(_Player):
             return
         if self.framing is None:
             self.transport.write(self.begin(self.planned.status, self.planned.headers))
-        now = self.clock.now()
-        run, due = self.run, self.due
+        now, due, run, offset = self.clock.now(), self.due, self.run, self.offset
         frames: list[bytes] = []
         size = 0
         while run is not None and due <= now and size < MAX_WRITE:
-            frame = run.before + run.pieces[self.offset] + run.after
+            frame = run.before + run.pieces[offset] + run.after if run.first is None else run.frame(offset)
             frames.append(frame)
             size += len(frame)
-            self.index += 1
-            self.offset += 1
-            if self.offset == len(run.pieces):
-                run = self.run = next(self.runs, None)
-                self.offset = 0
+            offset += 1
+            if offset == len(run.pieces):
+                run, offset = next(self.runs, None), 0
                 if run is None:
                     break
-            due = self.start + self.at[self.index]
+            due = self.start + self.at[self.index + len(frames)]
         if frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             if run is None and self.before_last is not None:
                 self.before_last(self.playback, size, len(frames), now)
             self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
             self._note(size, len(frames), self.due, now)
-            self.due = due
+            self.run, self.offset, self.due = run, offset, due
+            self.index += len(frames)
         if run is None:
             self.finish("complete")
+        elif self.alarm is not None:  # the usual case, without one more call
+            self.clock.renew(self.alarm, due)
         else:
-            self.wake_at(due)
+            self.go_on_at(due)
 
 
 class _StepPlayer(_Player):
@@ -535,7 +544,7 @@ class _StepPlayer(_Player):
             if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
                 due = max(due, self.playback.last_sent + step.gap)
             if due > now:
-                return self.wake_at(due)
+                return self.go_on_at(due)
             if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
                 return None  # nothing more to do until the client leaves or continues reading
             self.index += 1
