@@ -4,6 +4,7 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from emulator.state.exchanges import MAX_TEXT, Exchange, size_of
 from emulator.state.recorded import MAX_REQUEST_BYTES, Why
@@ -184,7 +185,8 @@ class Journal:
         over = len(self._kept) - self.capacity
         if over < SLACK:
             return
-        for number in [number for number, each in self._kept.items() if each.size][:over]:
+        ended = [number for number, each in islice(self._kept.items(), 2 * over) if each.size][:over]
+        for number in ended or [number for number, each in self._kept.items() if each.size][:over]:
             self._kept.move_to_end(number, last=False)
             self.drop_oldest()
 
