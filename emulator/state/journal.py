@@ -185,10 +185,13 @@ class Journal:
         over = len(self._kept) - self.capacity
         if over < SLACK:
             return
-        ended = [number for number, each in islice(self._kept.items(), 2 * over) if each.size][:over]
-        for number in ended or [number for number, each in self._kept.items() if each.size][:over]:
-            self._kept.move_to_end(number, last=False)
-            self.drop_oldest()
+        kept, dropped = self._kept, 0
+        for exchange in list(islice((each for each in kept.values() if each.size), over)):
+            del kept[exchange.number]
+            exchange.is_kept = False
+            dropped += exchange.size
+        self.bytes -= dropped
+        self.shelf.bytes -= dropped
 
     def clear(self) -> None:
         """Removes all exchanges; numbers continue."""
