@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock, unix_time
-from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol, head_size
+from emulator.server.uvicorn_adapter import GONE, Cycle, Scope, UvicornProtocol, head_size
 from emulator.state.connections import ConnectionRecord
 from emulator.wire import Afterwards, Handshake
 
@@ -169,27 +169,6 @@ class ConnectionHandle:
             self.reset()
         else:
             self.protocol.transport.write_eof()  # closing would send RST if the client is still sending its request
-
-
-class _Gone:
-    """Replaces the protocol of a lost connection. Otherwise, protocol and handle would keep each other in memory
-    until a garbage collection, which stops every stream for a while."""
-
-    keeps_no_state = write_paused = False
-
-    def __init__(self) -> None:
-        self.transport = self.flow = self
-
-    def is_closing(self) -> bool:
-        return True
-
-    def resume_reading(self) -> None:
-        pass
-
-    write = close = abort = write_eof = get_extra_info = lambda *_: None
-
-
-GONE = _Gone()
 
 
 class FastPath(Protocol):
