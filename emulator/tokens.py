@@ -30,6 +30,7 @@ import orjson
 
 from emulator.clock import stopwatch
 from emulator.errors import UsageError
+from emulator.late import late
 from emulator.records import record
 from emulator.request import Message, Tool, ToolCall
 
@@ -419,9 +420,7 @@ _RULES = [
 # The same as one expression over kinds of characters, since `re` has no \p. Kinds: n number; a, l letter or mark, ASCII
 # or not; q, p punctuation or symbol, ASCII or not; space; r line end; s other whitespace; o anything else. In the range
 # of the second rule, j replaces l, k replaces p, and i replaces o. What no rule matches is also a word.
-_WORD = re.compile(
-    "n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+"
-)
+_WORD = late("n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+")
 # For ASCII, the kinds can be written out, which is faster.
 _ASCII = {"a": "A-Za-z", "n": "0-9", "q": r"!-/:-@\[-`{-~", "r": "\r\n", "s": "\t\v\f", "o": "\0-\x08\x0e-\x1f\x7f"}
 _ASCII_WORD = re.compile(
@@ -434,7 +433,7 @@ _SPACES = (*b"\t\v\f\x85\xa0", 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0
 # Positions where a word ends in any context: before a space that follows something else, after the last line end in a
 # run of whitespace, between digits and letters, between a letter or digit and punctuation, and after a run of
 # ideographs.
-_CUT = re.compile(
+_CUT = late(
     r"(?<=\S)(?=[ \t])|(?<=\n)(?=[^\S\r\n]*\S)|(?<=[0-9])(?=[A-Za-z])|(?<=[^\W_])(?=[!-/:-@\[-`{-~])"
     r"|(?<=[\u4e00-\u9fa5])(?=[^\u4e00-\u9fa5\u3040-\u30ff])"
 )
@@ -495,6 +494,8 @@ class _Tokenizer:
         self._space = 1 << 20
         self._chunks = _Computed(self._learn_chunk)
         """The tokens of each text between two spaces, including the space before it."""
+        self._firsts = _Computed(self._learn_first)
+        """The tokens of each text before the first space."""
         self._chunk_space = 1 << 20
 
     @cached_property
@@ -533,9 +534,9 @@ class _Tokenizer:
         before a space that follows something else.
         """
         first, *rest = text.split(" ")
-        if rest and len(first) <= _SLICE and (not first or _ends_a_word(first)):
+        if rest:
             try:
-                return self.count(first) + sum(map(self._chunks.__getitem__, rest))
+                return self._firsts[first] + sum(map(self._chunks.__getitem__, rest))
             except _Unsure:
                 pass
         return sum(map(self.count, self.slices(text)))
@@ -544,11 +545,25 @@ class _Tokenizer:
         """Returns the tokens of a chunk. Raises _Unsure if they depend on what follows, or it is too long to cache."""
         if not chunk or len(chunk) > _LONGEST_CHUNK or not _ends_a_word(chunk):
             raise _Unsure
-        self._chunk_space -= len(chunk) + 32
+        self._make_room(len(chunk))
+        if "0" <= chunk[0] <= "9":  # the space is a word of its own
+            return self._sizes[" "] + sum(map(self._sizes.__getitem__, self._cut(chunk)))
+        return sum(map(self._sizes.__getitem__, self._cut(f" {chunk}")))
+
+    def _learn_first(self, chunk: str) -> int:
+        """The same for a text with nothing before it, which may be empty or longer."""
+        if len(chunk) > _SLICE or (chunk and not _ends_a_word(chunk)):
+            raise _Unsure
+        self._make_room(len(chunk))
+        return sum(map(self._sizes.__getitem__, self._cut(chunk)))
+
+    def _make_room(self, size: int) -> None:
+        """Counts a chunk to be cached; if there are too many, all are forgotten."""
+        self._chunk_space -= size + 32
         if self._chunk_space < 0:
             self._chunks.clear()
+            self._firsts.clear()
             self._chunk_space = 1 << 20
-        return sum(map(self._sizes.__getitem__, self._cut(f" {chunk}")))
 
     def _cut(self, part: str) -> Iterable[str]:
         if part.isascii():
