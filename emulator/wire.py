@@ -254,8 +254,8 @@ class PlannedBody:
         return [Head(self.status, (*self.headers, length), last), *datas, End(last)]
 
 
-Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown"]
-"""How an answer ended."""
+Ended = Literal["complete", "client_closed", "closed", "reset", "shutdown", "lost"]
+"""How an answer ended. `lost`: its process was killed, and nobody knows how much of it was sent."""
 MAX_MOMENTS = 4096
 """The maximum number of frames of an answer whose times are kept."""
 

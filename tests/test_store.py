@@ -226,7 +226,7 @@ def test_nobody_waits_for_a_store_that_others_have_found_gone(redis: RedisServer
         asking = asyncio.ensure_future(store.decide("gone", plan))
         started = asyncio.get_running_loop().time()
         connection.lost(OSError("closed"))
-        store._packets.put(Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
+        store.packets.put(Step(("PING",), waiting := asyncio.get_running_loop().create_future()))
         for each in (asking, waiting):
             with pytest.raises(StoreGone, match="does not answer: closed"):
                 await each

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from emulator.control.stored import Stored
     from emulator.server.recorder import Recorder
     from emulator.server.replaying import Replay
+    from emulator.server.spool import Spool
     from emulator.state.redis_connection import RedisConnection
 
 logger = logging.getLogger("emulator")
@@ -99,6 +100,8 @@ class App:
         """The connection to the store that this server shares with others."""
         self.act_on_listener: Callable[[Mapping[str, Any]], None] = lambda _: None
         """Changes the listening sockets as another worker was asked to."""
+        self.spool: Spool | None = None
+        """Keeps exchanges safe from the death of this process, if others show them."""
         self.on_exchange: Callable[[Exchange], None] | None = None
         """Called with each exchange once it has ended."""
         self.problems: tuple[Problem, ...] = ()
@@ -164,8 +167,9 @@ class App:
                 exchange = plan.exchange
                 came_on(exchange, scope["state"][HANDLE].record)
                 exchange.planned = plan.answer
+                before_last = None if self.spool is None else self.spool.begin(exchange)
                 exchange.playback = await play(
-                    plan.answer, pending.start, pending.clock, scope, send, self.players, exchange
+                    plan.answer, pending.start, pending.clock, scope, send, self.players, exchange, before_last
                 )
             finally:
                 self.close(plan, namespace)
@@ -306,6 +310,8 @@ async def answer_with(app: App, plan: PlannedResponse, namespace: Namespace, sco
 def settle(app: App, exchange: Exchange, namespace: Namespace) -> None:
     """Counts a finished exchange, and reports it."""
     app.totals.note(exchange)
+    if app.spool is not None:
+        app.spool.end(exchange)
     namespace.journal.settle(exchange)
     if app.on_exchange is not None:
         app.on_exchange(exchange)

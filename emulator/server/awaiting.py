@@ -11,6 +11,7 @@ from emulator.engine import PlannedResponse
 from emulator.server.app import App, began, ended
 from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
+from emulator.state.replies import Reply
 
 Result = PlannedResponse | tuple[Recollection, Exchange]
 """What to send; a cached answer may be sent as text."""
@@ -25,7 +26,7 @@ class Awaiting:
         self,
         app: App,
         coroutine: Coroutine[Any, Any, Result],
-        future: "Future[Any]",
+        future: "Future[Any] | Reply[Any]",
         finish: Callable[[Result], None],
         hand_on: Callable[[Coroutine[Any, Any, Result], Any], None],
     ) -> None:
@@ -36,19 +37,25 @@ class Awaiting:
         self._finish = finish
         self._hand_on = hand_on
         future._asyncio_future_blocking = False  # as a task does with its futures
-        future.add_done_callback(self._go_on)
+        if isinstance(future, Reply):
+            future.then(self._go_on)
+        else:
+            future.add_done_callback(self._go_on)
         began(app)
 
     def hand_over(self) -> None:
         """Leaves the rest to a task."""
         if (coroutine := self._coroutine) is not None:
             self._coroutine = None
-            self._future.remove_done_callback(self._go_on)
+            if isinstance(self._future, Reply):
+                self._future.then(None)
+            else:
+                self._future.remove_done_callback(self._go_on)
             self._future._asyncio_future_blocking = True
             self._hand_on(coroutine, self._future)
             ended(self._app)
 
-    def _go_on(self, _: "Future[Any]") -> None:
+    def _go_on(self, _: Any) -> None:
         coroutine, self._coroutine = self._coroutine, None
         if coroutine is None:
             return

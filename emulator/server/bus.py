@@ -74,6 +74,11 @@ class Bus:
         channel = self._key("all" if to == ALL else f"to:{to}")
         pipe.publish(channel, _HEAD.pack(kind, is_large, self.member, call) + payload)
 
+    async def who_listens(self) -> set[int]:
+        """Returns the replicas that have a connection to the store. Raises StoreGone."""
+        channels = await reply(self._connection, self._connection.client.pubsub_channels(self._key("to:*")))
+        return {int(name.rpartition(b":")[2]) for name in channels}
+
     async def who_lives(self, pipe: Any = None) -> set[int]:
         """Returns the connected replicas, and the ones heard from. Executes the pipeline's commands first. Raises
         StoreGone.

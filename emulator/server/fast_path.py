@@ -24,14 +24,16 @@ from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.awaiting import Awaiting, Result
 from emulator.server.heads import RequestHead
-from emulator.server.playback import send_in_one, send_recollection
+from emulator.server.playback import Writer, send_in_one, send_recollection
 from emulator.server.protocol import ConnectionHandle
+from emulator.server.spool import Catch
 from emulator.server.strays import misframed
 from emulator.server.uvicorn_adapter import Scope
 from emulator.state.blanks import Recollection
 from emulator.state.compiled import CompiledScenario
 from emulator.state.exchanges import Exchange, came_on
 from emulator.state.namespace import Namespace
+from emulator.state.replies import Reply
 from emulator.wire import Playback
 
 Value = TypeVar("Value")
@@ -208,7 +210,7 @@ class FastPath:
         except StopIteration as stop:
             begun.finish(stop.value)
         else:
-            if store is not None and isinstance(awaited, Future):
+            if store is not None and isinstance(awaited, Future | Reply):
                 protocol.awaiting = Awaiting(app, coroutine, awaited, begun.finish, begun.hand_on)
             else:
                 begun.hand_on(coroutine, awaited)
@@ -216,11 +218,15 @@ class FastPath:
 
     def send(self, plan: PlannedResponse, protocol: Any, namespace: Namespace, start: float) -> bool:
         """Whether the whole answer could be sent immediately."""
-        playback = _sent(plan, start, namespace.clock, protocol.handle)
+        spool, handle = self._app.spool, protocol.handle
+        catch = None if spool is None else Catch(protocol)
+        playback = _sent(plan, start, namespace.clock, handle if catch is None else catch)
         if playback is None:
             return False
         plan.exchange.playback = playback
-        came_on(plan.exchange, protocol.handle.record)
+        came_on(plan.exchange, handle.record)
+        if spool is not None and catch is not None:
+            spool.answered(plan.exchange, catch)
         self._app.close(plan, namespace)
         protocol.rest()
         return True
@@ -229,9 +235,14 @@ class FastPath:
         self, recollection: Recollection, exchange: Exchange, protocol: Any, namespace: Namespace, start: float
     ) -> None:
         """Sends a cached answer."""
-        handle = protocol.handle
-        exchange.playback = send_recollection(recollection, start, namespace.clock, handle)
+        handle, spool = protocol.handle, self._app.spool
         came_on(exchange, handle.record)
+        if spool is None:
+            exchange.playback = send_recollection(recollection, start, namespace.clock, handle)
+        else:
+            catch = Catch(protocol)
+            exchange.playback = send_recollection(recollection, start, namespace.clock, catch)
+            spool.answered(exchange, catch, recollection)
         exchange.end(recollection)
         settle(self._app, exchange, namespace)
         protocol.rest()
@@ -283,7 +294,7 @@ async def _planned(rest: Awaitable[Result]) -> PlannedResponse:
     return result if isinstance(result, PlannedResponse) else spelled_out(*result)
 
 
-def _sent(plan: PlannedResponse, start: float, clock: Clock, handle: ConnectionHandle) -> Playback | None:
+def _sent(plan: PlannedResponse, start: float, clock: Clock, handle: Writer) -> Playback | None:
     try:
         return send_in_one(plan.answer, start, clock, handle)
     except ValueError:  # a header that is invalid in HTTP, perhaps from a plugin's provider

@@ -1,14 +1,22 @@
 -- What replicas have to write down, once each: totals, and exchanges that are over.
--- KEYS: batches, totals, sizes, bytes, word. ARGV: the replica, the number of its batch, the beginning and the end of a
--- journal's key, seconds to keep it, the most exchanges of a journal, the most bytes of all, the word of the store that
--- this is for, how many totals; then for each total its field and what to add, and for each exchange its namespace,
--- number, arrival, row and details.
+-- KEYS: batches, totals, sizes, bytes, word, spools, the replica's spool, its open answers, what others have counted for
+-- it. ARGV: the replica, the number of its batch, the beginning and the end of a journal's key, seconds to keep it, the
+-- most exchanges of a journal, the most bytes of all, the word of the store that this is for, how far the spool was
+-- known to be written down, how far it will be, the first entry of the spool to keep, whether another replica does this
+-- for it, how many totals; then for each total its field and what to add, and for each exchange its namespace, number,
+-- arrival, row and details.
 if redis.call('GET', KEYS[5]) ~= ARGV[8] then return -1 end
 if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return 0 end
+local known = redis.call('HGET', KEYS[6], ARGV[1])
+if known and known ~= ARGV[9] then return -2 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
-local ttl, most, most_bytes, totals = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[9])
-local at = 10
+redis.call('HSET', KEYS[6], ARGV[1], ARGV[10])
+redis.call('XTRIM', KEYS[7], 'MINID', ARGV[11])
+local ttl, most, most_bytes, totals = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[13])
+local at, is_for_another = 14, ARGV[12] == '1'
+if is_for_another then redis.call('DEL', KEYS[8]) end
 for _ = 1, totals do
+  if is_for_another then redis.call('HINCRBYFLOAT', KEYS[9], ARGV[at], ARGV[at + 1]) end
   if string.find(ARGV[at + 1], '.', 1, true) then
     redis.call('HINCRBYFLOAT', KEYS[2], ARGV[at], ARGV[at + 1])
   else

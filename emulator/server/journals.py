@@ -1,10 +1,10 @@
 """The journals of all replicas in the store: a stream for each namespace, and the totals."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from importlib.resources import files
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -49,6 +49,46 @@ return count
 """
 
 
+SPOOLS = "spools"
+"""The replicas' spools, and how far each is written down."""
+NOT_JOINED, TAKEN = -1, -2
+"""Why a batch was not written: the store has other data or was not joined; another replica was faster."""
+
+
+def spool_names(member: object) -> tuple[str, str, str]:
+    """Returns the names of a replica's spool, its open answers, and the totals that others have counted for it."""
+    return f"spool:{member}", f"open:{member}", f"counted:{member}"
+
+
+class Reach(NamedTuple):
+    """How far a spool is written down: its last entry in the totals, and the last one in the journals."""
+
+    totals: int = 0
+    journal: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.totals} {self.journal}"
+
+    @classmethod
+    def read(cls, text: bytes | None) -> "Reach":
+        """Reads it from the store."""
+        return cls(*map(int, text.split())) if text else cls()
+
+
+class Batch(NamedTuple):
+    """What a replica writes down in one step."""
+
+    number: str
+    """Identifies it, so that it is written once."""
+    known: Reach
+    """How far the spool was written down before."""
+    reaches: Reach
+    keeps: int
+    """The first entry of the spool to keep."""
+    totals: Mapping[bytes, str]
+    written: Sequence[tuple[str, "Written"]]
+
+
 @record
 class Written:
     """An ended exchange, as the store keeps it."""
@@ -82,26 +122,52 @@ class Journals:
         self._key = partial(shared_key, connection)
         self.word = b""
         """The token of the store's data that this replica has joined."""
+        self.complete: Callable[[], Awaitable[None]] = _nothing
+        """Writes down what replicas that are gone have left; called before reading."""
         self._watchers: dict[str, set[asyncio.Future[None]]] = {}
 
     # Writing
 
-    async def commit(self, number: int, totals: Mapping[bytes, str], written: Sequence[tuple[str, Written]]) -> bool:
-        """Writes a batch once, even if it is retried. `number` identifies the batch. Returns False if nothing was
-        written because the store has other data or was not joined. Raises StoreGone.
+    async def commit(self, batch: "Batch", member: int | None = None) -> int:
+        """Writes a batch once, even if it is retried; `member`: for another replica that is gone. Returns a negative
+        number if nothing was written: NOT_JOINED or TAKEN. Raises StoreGone.
         """
         if not self.word:
-            return False
+            return NOT_JOINED
         address, client = self._connection.address, self._connection.client
         before, after = address.key("\0", NAME).split("\0")
+        owner = self._owner if member is None else str(member)
         limits = (str(int(address.ttl)), str(MAX_EXCHANGES), str(MAX_BYTES))
-        words: list[Any] = [self._owner, str(number), before, after, *limits, self.word, str(len(totals))]
-        for field, amount in totals.items():
+        words: list[Any] = [
+            owner,
+            batch.number,
+            before,
+            after,
+            *limits,
+            self.word,
+            str(batch.known),
+            str(batch.reaches),
+        ]
+        words += (f"{batch.keeps}-0", "0" if member is None else "1", str(len(batch.totals)))
+        for field, amount in batch.totals.items():
             words += (field, amount)
-        for namespace, each in written:
+        for namespace, each in batch.written:
             words += (namespace, str(each.number), repr(each.arrived), each.row, each.rest)
-        keys = [self._key(name) for name in ("batches", "totals", "sizes", "bytes", "word")]
-        return bool(await reply(self._connection, client.eval(script(), len(keys), *keys, *words)) >= 0)
+        names = ("batches", "totals", "sizes", "bytes", "word", SPOOLS, *spool_names(owner))
+        keys = [self._key(name) for name in names]
+        return int(await reply(self._connection, client.eval(script(), len(keys), *keys, *words)))
+
+    async def taken(self) -> tuple["Reach", dict[bytes, str]]:
+        """Returns what others have written for this replica because they thought it was gone: how far its spool, and
+        the totals, once. Raises StoreGone.
+        """
+        pipe = self._connection.client.pipeline(transaction=True)
+        *_, counted = spool_names(self._owner)
+        pipe.hget(self._key(SPOOLS), self._owner)
+        pipe.hgetall(self._key(counted))
+        pipe.delete(self._key(counted))
+        reach, fields, _ = await reply(self._connection, pipe.execute())
+        return Reach.read(reach), {field: amount.decode() for field, amount in fields.items()}
 
     async def clear(self, namespace: str) -> int:
         """Removes a journal, and returns how many exchanges it had. Raises StoreGone."""
@@ -121,6 +187,11 @@ class Journals:
 
     async def rows(self, namespace: str, after: bytes = b"") -> list[Kept]:
         """Returns the rows of exchanges in the order of the store; `after`: only later ones. Raises StoreGone."""
+        await self.complete()
+        return await self.stored_rows(namespace, after)
+
+    async def stored_rows(self, namespace: str, after: bytes = b"") -> list[Kept]:
+        """The same, without what replicas have left that are gone. Raises StoreGone."""
         start = b"(" + after if after else b"-"
         client = self._connection.client
         entries, words = await reply(self._connection, client.eval(LIST, 1, self._journal(namespace), start))
@@ -129,6 +200,7 @@ class Journals:
 
     async def details(self, namespace: str) -> list[Kept]:
         """Returns the same with all details. Raises StoreGone."""
+        await self.complete()
         client, key = self._connection.client, self._journal(namespace)
         said = await reply(self._connection, client.hgetall(f"{key}:acknowledged"))
         found: list[Kept] = []
@@ -140,6 +212,7 @@ class Journals:
 
     async def one(self, namespace: str, number: int) -> Kept | None:
         """Returns everything about one exchange. Raises StoreGone."""
+        await self.complete()
         client = self._connection.client
         found = await reply(self._connection, client.eval(FIND, 1, self._journal(namespace), str(number)))
         if found is None:
@@ -149,6 +222,7 @@ class Journals:
 
     async def counts(self) -> dict[str, int]:
         """Returns the number of exchanges in each namespace. Raises StoreGone."""
+        await self.complete()
         client = self._connection.client
         names = [name.decode() for name in await reply(self._connection, client.zrange(self._key("sizes"), 0, -1))]
         pipe = client.pipeline(transaction=False)
@@ -158,6 +232,7 @@ class Journals:
 
     async def totals(self) -> tuple[dict[str, Any], int]:
         """Returns the totals of all past and present replicas, and the bytes of all journals. Raises StoreGone."""
+        await self.complete()
         pipe = self._connection.client.pipeline(transaction=False)
         pipe.hgetall(self._key("totals"))
         pipe.get(self._key("bytes"))
@@ -189,6 +264,10 @@ class Journals:
 
     def _journal(self, namespace: str) -> str:
         return self._connection.address.key(namespace, NAME)
+
+
+async def _nothing() -> None:
+    pass
 
 
 @cache

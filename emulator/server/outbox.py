@@ -7,7 +7,7 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -15,8 +15,9 @@ import orjson
 from emulator.clock import Clock, wait_until
 from emulator.errors import StoreGone
 from emulator.offload import Pool
-from emulator.server.journals import Journals, Written
-from emulator.server.sent_totals import SentTotals
+from emulator.server.journals import TAKEN, Batch, Journals, Reach, Written
+from emulator.server.redis_spool import RedisSpool
+from emulator.server.sent_totals import SentTotals, without
 from emulator.server.stored import stop
 from emulator.state.exchanges import Exchange
 from emulator.state.journal import MAX_EXCHANGES, Journal
@@ -29,7 +30,7 @@ MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 * 2**20
 MAX_BATCH, MAX_BATCH_BYTES = 200, 2 * 2**20
 TURN = 0.001
 """Seconds of work before the event loop gets a turn."""
-SHARE, SHARE_OF_MANY = 31.0, 3.0
+SHARE, SHARE_OF_MANY = 63.0, 3.0
 """Seconds of rest for each second of serializing exchanges, unless a reader waits; and if many exchanges wait."""
 MANY = 5000
 MIN_REST, MAX_REST = 0.02, 2.0
@@ -41,20 +42,32 @@ LARGE = 32 * 1024
 RETRY = 0.1
 POOL = Pool("journal", 1)
 Waiting = tuple[int, "asyncio.Future[None]"]
+InWords = tuple[str, Written, int]
+"""An exchange to write: its namespace, what is written, and its entry in the spool."""
 
 
 class Outbox:
     """The outbox of one replica."""
 
-    def __init__(self, journals: Journals, totals: Totals, clock: Clock) -> None:
+    def __init__(self, journals: Journals, totals: Totals, spool: RedisSpool, clock: Clock) -> None:
         self.on_written: Callable[[dict[str, int]], None] = lambda _: None
         """Called with the highest number written in each namespace."""
         self.lost = 0
         """The number of exchanges that are in no journal because the store was gone for too long."""
         self._journals = journals
         self._totals = SentTotals(totals)
+        self._spool = spool
         self._clock = clock
-        self._queues: dict[str, deque[Exchange]] = {}
+        self.reach = Reach()
+        """How far the spool is written down."""
+        self._periods = [1]
+        """The first entries of the spool's periods that are still needed."""
+        self._taken: dict[bytes, str] = {}
+        """The totals that others have written because they thought that this replica was gone."""
+        self._is_full = False
+        """Whether the spool is to be shortened first."""
+        self._queues: dict[str, deque[tuple[Exchange, int]]] = {}
+        """The waiting exchanges, each with its entry in the spool."""
         self._bytes = 0
         self._put, self._done = 0, 0
         """The number of exchanges that have arrived, and of those that no longer wait."""
@@ -70,8 +83,8 @@ class Outbox:
         """Starts writing."""
         self._task = asyncio.create_task(self._run())
 
-    async def close(self) -> None:
-        """Stops, at the server's end, after writing what waits if the store is reachable."""
+    async def close(self) -> bool:
+        """Stops, at the server's end, after writing what waits if the store is reachable. Returns whether it was."""
         try:
             async with asyncio.timeout(1.0):
                 await self.flushed()
@@ -79,13 +92,14 @@ class Outbox:
             if waiting := self._put - self._done:
                 logger.warning("%d exchanges were not written to the store.", waiting)
         await stop([self._task])
+        return self._put == self._done
 
     def put(self, exchange: Exchange) -> None:
         """Adds an ended exchange."""
         queue = self._queues.get(exchange.namespace)
         if queue is None:
             queue = self._queues[exchange.namespace] = deque()
-        queue.append(exchange)
+        queue.append((exchange, self._spool.entry))
         self._put += 1
         self._bytes += exchange.size
         if len(queue) > MAX_EXCHANGES:  # the journal would also drop it
@@ -103,17 +117,28 @@ class Outbox:
             self._drop(queue)
         return count
 
+    def hurry(self) -> None:
+        """Writes soon: what was on its way to the spool may have been lost."""
+        self._hurry.set()
+        self._wake.set()
+
+    def shorten(self) -> None:
+        """Writes the totals soon, so that the spool can be shortened."""
+        if not self._is_full:
+            self._is_full = True
+            self.hurry()
+
     async def flushed(self) -> None:
         """Returns once everything that has ended so far is in the store. Raises StoreGone."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((self._put, future))
-        self._hurry.set()
-        self._wake.set()
+        self.hurry()
         await future
 
     def again(self, journals: Iterable[Journal]) -> None:
         """Writes everything that is kept here again, after the store has lost its data."""
         self._totals.forget()
+        self._taken = {}
         self._losses += 1
         for queue in self._queues.values():
             while queue:
@@ -124,8 +149,8 @@ class Outbox:
                     self.put(exchange)
         self._wake.set()
 
-    def _drop(self, queue: "deque[Exchange]") -> None:
-        self._bytes -= queue.popleft().size
+    def _drop(self, queue: "deque[tuple[Exchange, int]]") -> None:
+        self._bytes -= queue.popleft()[0].size
         self._done += 1
 
     async def _run(self) -> None:
@@ -134,7 +159,7 @@ class Outbox:
                 await self._write_down()
             except Exception as error:
                 logger.exception("The journal could not be written to the store: please report this")
-                self._fail(self._waiting, error)
+                _fail(self._waiting, error)
                 self._waiting = []
 
     async def _write_down(self) -> None:
@@ -164,71 +189,98 @@ class Outbox:
                 self._wake.set()
             if not self._waiting:
                 self._hurry.clear()
-                await self._rest(owed)
+                await _rest(self._hurry, owed)
 
-    async def _rest(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(min(max(seconds, MIN_REST), MAX_REST)):
-                await self._hurry.wait()
-        except TimeoutError:
-            pass
-
-    async def _take(self) -> tuple[list[tuple[str, Written]], int]:
+    async def _take(self) -> tuple[list[InWords], int]:
         """Returns some of the waiting exchanges, serialized, and their number."""
-        written: list[tuple[str, Written]] = []
+        written: list[InWords] = []
+        if self._is_full and not self._waiting:
+            self._is_full = False
+            return written, 0
         size, pause = 0, self._clock.now() + TURN
         for namespace, queue in tuple(self._queues.items()):
             while queue and len(written) < MAX_BATCH and size < MAX_BATCH_BYTES:
-                exchange = queue.popleft()
+                exchange, entry = queue.popleft()
                 self._bytes -= exchange.size
                 each = await POOL.run(in_words, exchange) if exchange.size > LARGE else in_words(exchange)
-                written.append((namespace, each))
+                written.append((namespace, each, entry))
                 size += len(each.row) + len(each.rest)
                 if self._clock.now() > pause:
                     await wait_until(self._clock, self._clock.now() + 1e-6)
                     pause = self._clock.now() + TURN
-            if not queue:
-                self._queues.pop(namespace, None)
+            self._queues.pop(namespace, None)
+            if queue:
+                self._queues[namespace] = queue  # the others come first next time
         return written, len(written)
 
-    async def _commit(self, written: list[tuple[str, Written]], waiting: list[Waiting]) -> None:
+    async def _commit(self, written: list[InWords], waiting: list[Waiting]) -> None:
         """Writes a batch, however long that takes."""
+        last = self._spool.new_period()
         added, seen = self._totals.changes()
         if not added and not written:
             return
+        first = min([queue[0][1] for queue in self._queues.values() if queue], default=last + 1)
         self._batch += 1
         losses = self._losses
         while True:
             if self._losses != losses:  # all of it waits again
                 return
+            reaches = Reach(last, max(min(first - 1, last), self.reach.journal))
+            keeps = max([start for start in self._periods if start <= reaches.journal + 1])
+            rows = [(namespace, each) for namespace, each, _ in written]
+            batch = Batch(str(self._batch), self.reach, reaches, keeps, without(added, self._taken), rows)
             try:
-                if await self._journals.commit(self._batch, added, written):
+                done = await self._journals.commit(batch)
+                if done >= 0:
+                    self.reach, self._taken = reaches, {}
+                    self._periods = [start for start in self._periods if start >= keeps] + [last + 1]
                     break
+                if done == TAKEN:
+                    self.reach, more = await self._journals.taken()
+                    self._taken = without(self._taken, {}, plus=more)
+                    written = self._not_taken(written)
+                    continue
                 await wait_until(self._clock, self._clock.now() + RETRY)
             except StoreGone as error:
-                self._fail(waiting + self._waiting, error)
+                _fail(waiting + self._waiting, error)
                 waiting.clear()
                 self._waiting = []
                 await wait_until(self._clock, self._clock.now() + RETRY)
         self._totals.confirm(seen)
         highest: dict[str, int] = {}
-        for namespace, each in written:
+        for namespace, each, _ in written:
             highest[namespace] = max(each.number, highest.get(namespace, 0))
         if highest:
             self.on_written(highest)
 
-    def _fail(self, waiting: list[Waiting], error: Exception) -> None:
-        for _, future in waiting:
-            if not future.done():
-                future.set_exception(error)
+    def _not_taken(self, written: list[InWords]) -> list[InWords]:
+        """Drops what others have written."""
+        for queue in self._queues.values():
+            while queue and queue[0][1] <= self.reach.journal:
+                self._drop(queue)
+        return [each for each in written if each[2] > self.reach.journal]
 
 
-def in_words(exchange: Exchange) -> Written:
-    """Returns an exchange as the store keeps it."""
+async def _rest(hurry: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(min(max(seconds, MIN_REST), MAX_REST)):
+            await hurry.wait()
+    except TimeoutError:
+        pass
+
+
+def _fail(waiting: list[Waiting], error: Exception) -> None:
+    for _, future in waiting:
+        if not future.done():
+            future.set_exception(error)
+
+
+def in_words(exchange: Exchange, known: Mapping[str, Any] | None = None) -> Written:
+    """Returns an exchange as the store keeps it; `known`: details that it doesn't have itself."""
     row = exchange.row()
     why = exchange.why
     details = exchange.details(explains=why is None or why.is_quick)
-    rest = {name: value for name, value in details.items() if name not in row}
+    rest = {name: value for name, value in details.items() if name not in row} | dict(known or {})
     return Written(exchange.number, exchange.arrived, _json(row), _json(rest))
 
 

@@ -44,10 +44,23 @@ MAX_WRITE = 65536
 """Everything that is due is sent immediately, but in writes of at most this size, so that a slow reader is noticed."""
 
 
+BeforeLast = Callable[[Playback, int, int, float], None]
+"""Receives the progress so far, the bytes and frames that are about to be sent, and the time."""
+
+
 class Watcher(Protocol):
     """Observes the progress of an answer."""
 
     underway: Playback | None
+
+
+class Writer(Protocol):
+    """A connection, as far as a whole answer needs it."""
+
+    @property
+    def protocol(self) -> Any: ...
+
+    def write(self, data: bytes) -> None: ...
 
 
 class Players:
@@ -73,17 +86,18 @@ async def play(
     send: Send,
     players: Players,
     watcher: Watcher | None = None,
+    before_last: "BeforeLast | None" = None,
 ) -> Playback:
     """Sends an answer whose times are relative to `start` on the clock.
 
     Returns when its last byte has been passed to the socket, the client is gone, or the server shuts down. Clients
     can't cause exceptions. `scope` and `send` are uvicorn's own, without middleware in between. `watcher` observes the
-    progress."""
+    progress; `before_last` is called before the last bytes of an answer that is sent in frames."""
     cycle: Cycle = send.__self__  # type: ignore[attr-defined]
     handle = cast(ConnectionHandle, scope["state"][HANDLE])
     if players.draining:
         cycle.keep_alive = False
-    playback = await _play(answer, start, clock, cycle, handle, players, watcher)
+    playback = await _play(answer, start, clock, cycle, handle, players, watcher, before_last)
     if handle.was_cut and playback.ended == "client_closed":
         playback.ended = "shutdown"  # the client did not close the connection
     return playback
@@ -97,6 +111,7 @@ async def _play(
     handle: ConnectionHandle,
     players: Players,
     watcher: Watcher | None,
+    before_last: "BeforeLast | None",
 ) -> Playback:
     if isinstance(answer, PlannedBody):
         if not answer.at or cycle.scope["method"] == "HEAD":
@@ -108,6 +123,7 @@ async def _play(
         player = _BodyPlayer(handle, start, clock, cycle, answer)
     else:
         player = _StepPlayer(handle, start, clock, cycle, answer)
+    player.before_last = before_last
     if watcher is not None:
         watcher.underway = player.playback
     await player.play(players)
@@ -211,9 +227,7 @@ async def _send_whole(
     return Playback("client_closed", sent, frames, now, now, now - start)
 
 
-def send_in_one(
-    answer: PlannedBody | Sequence[Step], start: float, clock: Clock, handle: ConnectionHandle
-) -> Playback | None:
+def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock, handle: Writer) -> Playback | None:
     """Sends head and body in one write, on a connection that accepts them and stays open. Returns None if that is
     impossible: not all of it is due, it is too large, or the connection must close.
     """
@@ -227,7 +241,7 @@ def send_in_one(
     return Playback("complete", len(body), sum([len(run.pieces) for run in answer.runs]), now, now, now - start)
 
 
-def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: ConnectionHandle) -> Playback:
+def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: Writer) -> Playback:
     """Sends a cached answer in one write, on a connection that accepts it and stays open."""
     answer = recollection.answer
     head = [_status_line(answer.planned.status), _default_lines.of(handle.protocol.server_state.default_headers)]
@@ -267,7 +281,7 @@ def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
     )
 
 
-def _in_one(planned: PlannedBody, body: bytes, handle: ConnectionHandle) -> bytes:
+def _in_one(planned: PlannedBody, body: bytes, handle: Writer) -> bytes:
     """Returns a whole answer as bytes, in chunks if it is a stream."""
     headers = [*handle.protocol.server_state.default_headers, *planned.headers]
     head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
@@ -300,6 +314,7 @@ class _Player:
     __slots__ = (
         "afterwards",
         "alarm",
+        "before_last",
         "clock",
         "cycle",
         "done",
@@ -334,6 +349,7 @@ class _Player:
         self.sent = array("d")
         self.playback = Playback(sent=self.sent)
         self.afterwards: Afterwards | None = None
+        self.before_last: BeforeLast | None = None
         self.alarm: Alarm | None = None
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -491,6 +507,8 @@ class _BodyPlayer(_Player):
             due = self.start + self.at[self.index]
         if frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
+            if run is None and self.before_last is not None:
+                self.before_last(self.playback, size, len(frames), now)
             self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
             self._note(size, len(frames), self.due, now)
             self.due = due
@@ -536,6 +554,8 @@ class _StepPlayer(_Player):
         return None
 
     def _do(self, step: Step, now: float) -> None:
+        if self.before_last is not None and isinstance(step, Data | Raw) and self._is_last():
+            self.before_last(self.playback, len(step.data), 1, now)
         match step:
             case Head():
                 head = self.begin(step.status, self._sized(step), step.framing)
@@ -577,6 +597,11 @@ class _StepPlayer(_Player):
                 self.handle.listener_control.break_handshakes(step.how, step.count, step.seconds)
             case Hang():  # never reached: `advance` stays before it
                 pass
+
+    def _is_last(self) -> bool:
+        """Whether nothing follows that the client could see."""
+        rest = self.steps[self.index : self.index + 3]
+        return all(isinstance(step, End | Afterwards) for step in rest)
 
     def _sized(self, head: Head) -> Sequence[Header]:
         """Returns the framing: a whole body has a Content-Length, as its provider would send it; a stream is sent in

@@ -20,6 +20,7 @@ from emulator.server.bus import Bus
 from emulator.server.conversation import Conversation, Question
 from emulator.server.given import Given
 from emulator.server.joining import TAKE_OVER, Joining
+from emulator.server.journals import SPOOLS, spool_names
 from emulator.server.stored import stop
 from emulator.state.redis_connection import RedisConnection
 
@@ -40,7 +41,7 @@ MAX_JOIN = 5.0
 """Seconds for which a server waits to join before it listens."""
 HEARD = b"heard"
 """Asks for nothing but an answer: whoever gives it has acted on what came before."""
-KEPT = ("calls", "given", "word", "number", "totals", "batches", "sizes", "bytes", "salt")
+KEPT = ("calls", "given", "word", "number", "totals", "batches", "sizes", "bytes", "salt", SPOOLS)
 
 
 class Replicas:
@@ -51,6 +52,8 @@ class Replicas:
         """Called with the highest number in each namespace whose journal has new exchanges."""
         self.on_joined: Callable[[bool], Awaitable[None]] | None = None
         """Called each time this replica has joined; True if the store has lost its data in between."""
+        self.complete: Callable[[], Awaitable[None]] | None = None
+        """Writes down what replicas that are gone have left."""
         self.bus = Bus(connection, clock)
         self._connection = connection
         self._clock = clock
@@ -205,7 +208,9 @@ async def _beat(replicas: Replicas, connection: RedisConnection, clock: Clock) -
     while True:
         if not connection.is_gone:
             with contextlib.suppress(StoreGone):
-                await replicas.bus.beat(KEPT)
+                await replicas.bus.beat((*KEPT, *spool_names(replicas.bus.member)))
+                if replicas.complete is not None and replicas.joining.word:
+                    await replicas.complete()
                 await replicas.joining.look()
                 await replicas.look()
         await wait_until(clock, clock.now() + BEAT)

@@ -62,6 +62,21 @@ class SentTotals:
         self._sent |= seen
 
 
+def without(
+    added: Mapping[bytes, str], less: Mapping[bytes, str], *, plus: Mapping[bytes, str] | None = None
+) -> dict[bytes, str]:
+    """Returns what to add to each field, without what others have added already; `plus`: and with more."""
+    found = dict(added)
+    for amounts, sign in ((less, -1), (plus or {}, 1)):
+        for field, amount in amounts.items():
+            known = found.get(field, "0")
+            total = Decimal(known) + sign * Decimal(amount)
+            text = f"{total:f}"
+            is_whole = "." not in known + amount
+            found[field] = text.partition(".")[0] if is_whole else text if "." in text else f"{text}.0"
+    return found
+
+
 def totals_of(fields: Mapping[bytes, bytes]) -> dict[str, Any]:
     """Returns the totals in the store, in the form of `Totals.to_dict`."""
     found: dict[str, list[Any]] = {name: [] for name in (*COUNTS, "cost")}

@@ -149,7 +149,7 @@ class Server:
             http.listener_control.join(member.shared, partial(_tell_workers, channel))
             app.act_on_listener = http.listener_control.act
             await _join(app, channel, is_replica=is_replica)
-        sharing = None if app.redis is None else await _sharing(app, app.redis, clock)
+        sharing = None if shared is None or redis is None else await _sharing(app, redis, shared, clock)
         try:
             await http.serve(sock, on_ready)
         finally:
@@ -311,11 +311,11 @@ def _tell_workers(channel: "Channel", order: dict[str, Any]) -> None:
     channel.send(CALL, ALL, 0, orjson.dumps({"listener": order}))
 
 
-async def _sharing(app: App, connection: "RedisConnection", clock: WallClock) -> "Sharing":
+async def _sharing(app: App, connection: "RedisConnection", store: "RedisStore", clock: WallClock) -> "Sharing":
     """Makes a server one of several replicas."""
     from emulator.server.sharing import Sharing
 
-    sharing = Sharing(app, connection, clock)
+    sharing = Sharing(app, connection, store.packets, clock)
     await sharing.start()
     return sharing
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from emulator.state.memory_store import MemoryStore
+from emulator.state.replies import Reply
 from emulator.state.store import Amount, Change, Counted, Counting, Decision, Plan, Settlement, Snapshot
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class WorkerStore:
         self.owner = owner_of(channel.index)
         self.fallback = MemoryStore()
 
-    def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
-        """The future raises StoreGone."""
-        counted: asyncio.Future[Counted] = asyncio.get_running_loop().create_future()
+    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
+        """The reply raises StoreGone."""
+        counted: Reply[Counted] = Reply(asyncio.get_running_loop())
 
         def over(reply: "asyncio.Future[bytes]") -> None:
             if counted.done():

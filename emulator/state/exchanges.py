@@ -50,7 +50,7 @@ class _Findings:
     if TYPE_CHECKING:
         _http_request: HttpRequest
         _answer: "PlannedBody | RecordedResponse | Recollection | None"
-        _frames: "_Frames | None"
+        _frames: "Frames | None"
         why: "Why | None"
         faults: tuple[str, ...]
         read_as: type[BaseModel] | None
@@ -139,7 +139,7 @@ class _Findings:
         playback = self.playback or self.underway
         kept = self._answer.planned() if isinstance(self._answer, Recollection) else self._answer
         answer = self.planned or (kept if isinstance(kept, PlannedBody) else None)
-        planned = self._frames if answer is None else _frames_of(answer)
+        planned = self._frames if answer is None else frames_of(answer)
         if planned is None:
             return []
         sent = [] if playback is None else playback.moments(len(planned.at))
@@ -206,7 +206,7 @@ class Exchange(_Findings):
     is_kept: bool = False
     """Whether the journal still holds it."""
     _answer: PlannedBody | RecordedResponse | Recollection | None = field(default=None, repr=False)
-    _frames: "_Frames | None" = field(default=None, repr=False)
+    _frames: "Frames | None" = field(default=None, repr=False)
     arrived: float = 0.0
     """When the request arrived, in real Unix seconds, whatever the namespace's clock says."""
     socket: ConnectionRecord | None = field(default=None, repr=False)
@@ -274,7 +274,8 @@ class Exchange(_Findings):
 
     @property
     def ended(self) -> str | None:
-        """How it ended: `complete`, `client_closed`, `closed`, `reset` or `shutdown`; None while it is open."""
+        """How it ended: `complete`, `client_closed`, `closed`, `reset`, `shutdown` or `lost` (with its process); None
+        while it is open."""
         return self.playback.ended if self.playback is not None else None
 
     def reached(self, http_request: HttpRequest) -> None:
@@ -310,7 +311,7 @@ class Exchange(_Findings):
             if is_whole:
                 self._answer = answer  # type: ignore[assignment]
             else:
-                self._answer, self._frames = as_sent(answer, playback), _frames_of(answer)
+                self._answer, self._frames = as_sent(answer, playback), frames_of(answer)
 
     def row(self) -> dict[str, Any]:
         """Returns the exchange for lists: without headers and bodies, and without what is slow to compute."""
@@ -434,7 +435,7 @@ def _text_of(content: Any) -> str:
 
 
 @record
-class _Frames:
+class Frames:
     """The frames of an answer whose plan the journal no longer keeps."""
 
     at: Sequence[float]
@@ -442,10 +443,10 @@ class _Frames:
     parts: tuple[str, ...]
 
 
-def _frames_of(answer: PlannedBody | Sequence[Step]) -> _Frames:
+def frames_of(answer: PlannedBody | Sequence[Step]) -> Frames:
     datas = islice((step for step in steps_of(answer) if isinstance(step, Data | Raw) and step.data), MAX_MOMENTS)
     rows = [(step.at, len(step.data), step.part if isinstance(step, Data) else "raw") for step in datas]
-    return _Frames(
+    return Frames(
         array("d", [row[0] for row in rows]), array("L", [row[1] for row in rows]), tuple([row[2] for row in rows])
     )
 

@@ -57,6 +57,12 @@ class RedisLink(asyncio.Protocol):
         self._timer = asyncio.get_running_loop().call_later(REPLY_TIMEOUT, self._is_late)
         self._transport.write(b"".join([pack_command(command) for command in commands]))  # type: ignore[arg-type]
 
+    def push(self, data: bytes) -> None:
+        """Sends commands that have no replies, if it is open. They arrive before any later packet, even if this process
+        is killed immediately."""
+        if self._transport is not None:
+            self._transport.write(data)
+
     def close(self) -> None:
         """Closes the connection, without a notification."""
         transport, self._transport = self._transport, None

@@ -18,6 +18,7 @@ from hiredis import ReplyError
 from emulator.errors import StoreGone
 from emulator.state.redis_connection import REPLY_TIMEOUT, RedisConnection
 from emulator.state.redis_link import Command, RedisLink
+from emulator.state.replies import Reply
 from emulator.state.store import Counted, Counting
 
 logger = logging.getLogger("emulator")
@@ -74,7 +75,7 @@ class Counts:
     __slots__ = ("kinds", "words")
 
     def __init__(self) -> None:
-        self.kinds: dict[Counting, list[asyncio.Future[Counted]]] = {}
+        self.kinds: dict[Counting, list[Reply[Counted]]] = {}
         self.words: Command = ()
 
     def reply(self, packets: "Packets", answer: Any) -> None:
@@ -84,16 +85,16 @@ class Counts:
             return
         state = text_of(answer[0])
         for waiting, before in zip(self.kinds.values(), answer[1:], strict=True):
-            for attempt, future in enumerate(waiting, before + 1):
-                if not future.done():
-                    future.set_result(Counted(attempt if before >= 0 else 0, state))
+            for attempt, counted in enumerate(waiting, before + 1):
+                if not counted.done():
+                    counted.set_result(Counted(attempt if before >= 0 else 0, state))
 
     def fail(self, error: StoreGone) -> None:
         """Fails."""
         for waiting in self.kinds.values():
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(error)
+            for counted in waiting:
+                if not counted.done():
+                    counted.set_exception(error)
 
 
 class Packets:
@@ -102,6 +103,12 @@ class Packets:
     def __init__(self, connection: RedisConnection, name: str, words_of: Callable[[str, "Counts"], Command]) -> None:
         """`words_of` returns the command that counts requests of a namespace."""
         self.name = name
+        self.is_replying = False
+        """Whether requests continue whose replies have arrived together."""
+        self.replied: Callable[[], object] = lambda: None
+        """Called after all of them have continued."""
+        self.opened: Callable[[], None] = lambda: None
+        """Called when the connection is open, which may have been lost with what was on its way."""
         self._connection = connection
         self._words_of = words_of
         self._steps: deque[Step] = deque()
@@ -157,12 +164,17 @@ class Packets:
         self.put(step)
         return confirmed
 
-    def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
+    def push(self, data: bytes) -> None:
+        """Sends commands that have no replies, before anything else that is sent later; drops them if the connection
+        isn't open."""
+        self._link.push(data)
+
+    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
         """Counts a request, together with all that arrive until the next packet is sent."""
-        future: asyncio.Future[Counted] = self._loop.create_future()
+        counted: Reply[Counted] = Reply(self._loop)
         if self._connection.is_gone:
-            future.set_exception(self._connection.gone())
-            return future
+            counted.set_exception(self._connection.gone())
+            return counted
         counts = self._counts.get(namespace)
         if counts is None:
             if not self._counts and not self._sent:
@@ -170,9 +182,9 @@ class Packets:
             if self._patience is None:
                 self._patience = self._loop.call_later(PATIENCE, self._look_at_counts)
             counts = self._counts[namespace] = Counts()
-        counts.kinds.setdefault(counting, []).append(future)
+        counts.kinds.setdefault(counting, []).append(counted)
         self._soon()
-        return future
+        return counted
 
     def _soon(self) -> None:
         """Sends what has gathered at the end of this turn of the loop, or once the current packet is answered."""
@@ -204,6 +216,7 @@ class Packets:
 
         try:
             await self._link.open()
+            self.opened()
         except (RedisError, OSError, TimeoutError) as error:
             self._lost(error)
         finally:
@@ -220,11 +233,13 @@ class Packets:
                 self._load(answers, missing)
                 return
         sent, self._sent = self._sent, []
+        self._is_due = self.is_replying = True
         for each, answer in zip(sent, answers, strict=True):
             each.reply(self, answer)
+        self.is_replying = False
+        self.replied()
         self._since = self._loop.time()
         # Clients that are answered now ask again: the next packet waits for them, for one more turn of the loop.
-        self._is_due = True
         self._loop.call_soon(self._loop.call_soon, self._send)
 
     def _load(self, answers: list[Any], missing: list[Step | Counts]) -> None:

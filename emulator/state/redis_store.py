@@ -16,6 +16,7 @@ from emulator.state.redis_commands import STORED, VALUES, Commands
 from emulator.state.redis_connection import RedisConnection
 from emulator.state.redis_link import Command
 from emulator.state.redis_packets import PATIENCE, Packets, Step, forget, text_of
+from emulator.state.replies import Reply
 from emulator.state.store import (
     LEASE_SECONDS,
     MAX_STORED_BYTES,
@@ -46,7 +47,7 @@ class RedisStore:
         self._held: dict[str, dict[tuple[str, str], None]] = {}
         """The open leases by namespace, each as its quota and name."""
         self._commands = Commands(connection.address)
-        self._packets = Packets(connection, self.name, self._commands.count)
+        self.packets = Packets(connection, self.name, self._commands.count)
         self._loop = asyncio.get_running_loop()
         self._renewing: asyncio.Task[None] | None = None
 
@@ -59,12 +60,12 @@ class RedisStore:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
-        await self._packets.close()
+        await self.packets.close()
 
-    def count(self, namespace: str, counting: Counting) -> "asyncio.Future[Counted]":
-        """Counts a request's attempt. The future raises StoreGone, and soon, since the request doesn't need the
+    def count(self, namespace: str, counting: Counting) -> Reply[Counted]:
+        """Counts a request's attempt. The reply raises StoreGone, and soon, since the request doesn't need the
         store."""
-        return self._packets.count(namespace, counting)
+        return self.packets.count(namespace, counting)
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:
         """Raises StoreGone, sooner for a request that doesn't need the store."""
@@ -94,7 +95,7 @@ class RedisStore:
                 held.pop((key, settlement["lease"]), None)
         if held is not None and not held:
             del self._held[namespace]
-        return self._packets.settle(self._commands.step(namespace, "settle", settlement, settlement["closes"]))
+        return self.packets.settle(self._commands.step(namespace, "settle", settlement, settlement["closes"]))
 
     async def change(self, namespace: str, change: Change) -> Amount | None:
         """Raises StoreGone."""
@@ -123,7 +124,7 @@ class RedisStore:
         if connection.is_gone:
             raise connection.gone()
         done: asyncio.Future[Any] = loop.create_future()
-        self._packets.put(Step(words, done))
+        self.packets.put(Step(words, done))
         if patience is None:
             return await done
         timer = loop.call_later(patience, _give_up, done, f"The {self.name} has not replied within {patience:g} s.")
@@ -147,7 +148,7 @@ class RedisStore:
                 if not self._connection.is_gone:
                     renewed = self._loop.create_future()
                     renewed.add_done_callback(forget)
-                    self._packets.put(Step(words, renewed))
+                    self.packets.put(Step(words, renewed))
 
 
 def _give_up(done: "asyncio.Future[Any]", complaint: str) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncio import Future
 
     from emulator.state.memory_store import MemoryStore
+    from emulator.state.replies import Reply
 
 Amount = list[int]
 """Money in units of 1e-18 USD, as two integers: `high * BASE + low`. Lua's floats represent both exactly."""
@@ -257,8 +258,8 @@ class Store(Protocol):
         """Whether every request uses it, even one that shares only the number of its attempt."""
         ...
 
-    def count(self, namespace: str, counting: Counting) -> "Future[Counted]":
-        """Counts a request that can do without the store. The future raises StoreGone."""
+    def count(self, namespace: str, counting: Counting) -> "Reply[Counted]":
+        """Counts a request that can do without the store. The reply raises StoreGone."""
         ...
 
     async def decide(self, namespace: str, plan: Plan, *, is_needed: bool = True) -> Decision:

@@ -46,6 +46,7 @@ export const endings = {
   closed: "closed early",
   reset: "reset",
   shutdown: "server stopped",
+  lost: "server killed",
 };
 
 const HUES = [221, 262, 172, 24, 340, 200, 290, 140, 45, 310];

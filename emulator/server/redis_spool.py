@@ -1,0 +1,138 @@
+"""A replica's spool in Redis (`server/spool.py`), on the connection on which it counts requests."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from emulator.server.playback import BODILESS, BeforeLast
+from emulator.server.spool import Catch
+from emulator.state.blanks import Recollection
+from emulator.state.exchanges import Exchange
+from emulator.state.packed import Packer, wire_of
+from emulator.state.recorded import as_sent
+from emulator.state.redis_packets import Packets
+from emulator.wire import PlannedBody, Playback
+
+FULL = 8 * 2**20
+"""The bytes in a spool at which its exchanges should be written down."""
+MAX_ENTRIES = 20_000
+"""The most entries of a spool; more are never needed."""
+_SKIP = b"*3\r\n$6\r\nCLIENT\r\n$5\r\nREPLY\r\n$4\r\nSKIP\r\n"
+"""Redis doesn't reply to the next command: a reply that nobody has read would end the connection with a reset when this
+process is killed, and what was sent on it could be lost."""
+
+
+class RedisSpool:
+    """In Redis: entries of a stream, each with the exchanges of one turn of the loop, and a hash of open ones."""
+
+    def __init__(self, packets: Packets, spool: str, still_open: str) -> None:
+        self.entry = 0
+        """The number of the entry with the newest exchange."""
+        self.bytes = 0
+        """The bytes of all entries since the last time they were written down."""
+        self.on_full: Callable[[], None] = lambda: None
+        self._packets = packets
+        self._loop = asyncio.get_running_loop()
+        self._packer = Packer(is_private=False)
+        limit = f"*8\r\n$4\r\nXADD\r\n{_word(spool)}$6\r\nMAXLEN\r\n$1\r\n~\r\n{_word(str(MAX_ENTRIES))}"
+        self._add = _SKIP + limit.encode()
+        self._set = _SKIP + f"*4\r\n$4\r\nHSET\r\n{_word(still_open)}".encode()
+        self._unset = _SKIP + f"*3\r\n$4\r\nHDEL\r\n{_word(still_open)}".encode()
+        self._last = 0
+        """The last entry that was sent."""
+        self._records: list[bytes] = []
+        """The exchanges of the next entry."""
+        self._over: list[int] = []
+        """The numbers of exchanges that are no longer open."""
+        self._held: list[tuple[Any, bytes]] = []
+        """Answers to send after it."""
+        self._open: set[int] = set()
+        self._answered: Exchange | None = None
+        self._is_due = False
+        packets.replied = self.flush
+
+    def answered(self, exchange: Exchange, catch: Catch, recollection: Recollection | None = None) -> None:
+        """Sends a whole answer, once its exchange is kept: at the end of this turn, if many continue in it."""
+        record, packer, playback = None, self._packer, exchange.playback
+        if recollection is not None and playback is not None:
+            record = packer.pack_again(exchange, recollection, playback)
+        self._put(packer.pack(exchange, catch.wire, catch.own_lines, playback) if record is None else record)
+        self._answered = exchange
+        self._held.append((catch.protocol.transport, catch.wire))
+        if not self._packets.is_replying:
+            self.flush()
+
+    def begin(self, exchange: Exchange) -> BeforeLast:
+        """Keeps an exchange whose answer is about to be sent: as if it had been sent, if that is done in one go.
+        Returns what to call before its last bytes are sent: from then on, it has been."""
+        answer = exchange.planned
+        if isinstance(answer, PlannedBody) and not answer.at:
+            size, now = 0 if answer.status in BODILESS else len(answer.body()), exchange.started
+            sent = Playback("complete", size, sum([len(run.pieces) for run in answer.runs]), now, now)
+            record = self._packer.pack(exchange, wire_of(answer), 0, sent)
+        else:
+            record = self._packer.pack(exchange)
+        self._open.add(exchange.number)
+        number = b"%d" % exchange.number
+        self._packets.push(b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (self._set, len(number), number, len(record), record))
+        return partial(self._almost_over, exchange)
+
+    def _almost_over(self, exchange: Exchange, playback: Playback, size: int, frames: int, now: float) -> None:
+        first = now if playback.first_sent is None else playback.first_sent
+        sent = Playback(
+            "complete", playback.bytes_sent + size, playback.frames_sent + frames, first, now, playback.late
+        )
+        answer = None if exchange.planned is None else as_sent(exchange.planned, sent)
+        self._put(self._packer.pack(exchange, wire_of(answer), 0, sent))
+        self.flush()
+
+    def end(self, exchange: Exchange) -> None:
+        """Keeps how it has ended."""
+        if exchange is self._answered:
+            self._answered = None
+            return
+        if exchange.number in self._open:
+            self._open.discard(exchange.number)
+            self._over.append(exchange.number)
+        self._put(self._packer.pack(exchange, wire_of(exchange._answer), 0, exchange.playback))
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> int:
+        """Sends the next entry, and then the answers that wait for it. Returns the number of the last entry."""
+        self._is_due = False
+        if self._records:
+            data = b"".join(self._records)
+            id = b"%d-0" % self.entry
+            parts = [b"%b$%d\r\n%b\r\n$1\r\nr\r\n$%d\r\n%b\r\n" % (self._add, len(id), id, len(data), data)]
+            if self._over:
+                parts += [b"%b$%d\r\n%d\r\n" % (self._unset, len(str(number)), number) for number in self._over]
+                self._over.clear()
+            self._packets.push(parts[0] if len(parts) == 1 else b"".join(parts))
+            self._records.clear()
+            self._last = self.entry
+            self.bytes += len(data)
+            if self.bytes > FULL:
+                self.on_full()
+        if self._held:
+            held, self._held = self._held, []
+            for transport, wire in held:
+                transport.write(wire)
+        return self._last
+
+    def new_period(self) -> int:
+        """Sends what waits, and lets no later entry refer to earlier ones. Returns the number of the last entry."""
+        last = self.flush()
+        self._packer.period += 1
+        self.bytes = 0
+        return last
+
+    def _put(self, record: bytes) -> None:
+        self.entry = self._last + 1
+        self._records.append(record)
+
+
+def _word(text: str) -> str:
+    return f"${len(text.encode())}\r\n{text}\r\n"
