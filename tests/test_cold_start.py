@@ -84,8 +84,8 @@ def test_a_first_answer_loads_nothing_else() -> None:
             client.send(asked)
             assert b"Hello! How can I help you today?" in client.response().body
         server.signal(signal.SIGTERM)
-        _, _, told = server.finish()
-    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:")}
+        _, _, reported = server.finish()
+    loaded = {line.rpartition("|")[2].strip() for line in reported.splitlines() if line.startswith("import time:")}
     assert "emulator.engine.pipeline" in loaded
     faults = {place.partition(":")[0] for place in OWN.values()}
     assert loaded & {*LATER, *faults} == set()

@@ -32,7 +32,7 @@ def ask(emulator: Emulator, fault: str, key: str | None = "k", **members: Any) -
         ("429; overloaded", "k", {}, 429, "fault error (header) was skipped: another error came first"),
     ],
 )
-def test_what_could_not_be_broken_is_told(
+def test_what_could_not_be_broken_is_reported(
     fault: str, key: str | None, members: dict[str, Any], status: int, note: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
@@ -42,7 +42,7 @@ def test_what_could_not_be_broken_is_told(
     assert note in caplog.messages
 
 
-def test_each_of_three_that_do_the_same_is_told_of_by_itself() -> None:
+def test_each_of_three_that_do_the_same_is_reported_by_itself() -> None:
     with Emulator({"rules": [{"reply": {"content": "Hi"}}]}) as emulator:
         ask(emulator, "no_done; no_done; no_done", stream=True)
         emulator.wait_until_idle()
