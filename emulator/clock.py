@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 from operator import attrgetter
 from time import CLOCK_MONOTONIC, monotonic, perf_counter, thread_time
 from time import time as wall_time
@@ -41,7 +42,7 @@ work_time = thread_time
 
 
 class Alarm:
-    """A deadline on a clock. `cancel()` may be called at any time, even after it went off."""
+    """A deadline on a clock. `cancel()` may be called at any time, even after it went off; it is final."""
 
     __slots__ = ("callback", "when")
 
@@ -66,8 +67,13 @@ class Clock(Protocol):
     def now(self) -> float:
         """Monotonic seconds, for deadlines."""
 
-    def call_at(self, when: float, callback: Callback) -> Alarm:
-        """Calls back in the event loop once `now()` has reached `when`; at once if it already has."""
+    def call_at(self, when: float, callback: Callback, *, is_urgent: bool = False) -> Alarm:
+        """Calls back in the event loop once `now()` has reached `when`; at once if it already has. If many are late,
+        the urgent ones come first.
+        """
+
+    def renew(self, alarm: Alarm, when: float) -> None:
+        """Sets an alarm that has gone off for another time, which costs less than a new one."""
 
 
 class _Timerfd:
@@ -104,6 +110,7 @@ class WallClock:
         self._loop = loop or asyncio.get_running_loop()
         self._slots: dict[int, list[Alarm]] = {}
         self._order: list[int] = []  # a heap of the slots that hold alarms
+        self._urgent: list[Entry] = []
         self._armed = 0.0
         self._timer: asyncio.TimerHandle | None = None  # replaces the timerfd where there is none
         self._timerfd: _Timerfd | None = None
@@ -117,8 +124,18 @@ class WallClock:
     time = staticmethod(wall_time)
     now = staticmethod(monotonic)
 
-    def call_at(self, when: float, callback: Callback) -> Alarm:
+    def call_at(self, when: float, callback: Callback, *, is_urgent: bool = False) -> Alarm:
         alarm = Alarm(when, callback)
+        if is_urgent:
+            heappush(self._urgent, (when, next(_serial), alarm))
+            if not self._armed or when < self._armed:
+                self._arm(when)
+        else:
+            self.renew(alarm, when)
+        return alarm
+
+    def renew(self, alarm: Alarm, when: float) -> None:
+        alarm.when = when
         slot = int(when * SLOTS) if when < MAX_TIME else NEVER
         together = self._slots.get(slot)
         if together is not None:
@@ -128,12 +145,12 @@ class WallClock:
             heappush(self._order, slot)
         if not self._armed or when < self._armed:
             self._arm(when)
-        return alarm
 
     def close(self) -> None:
         """Drops all alarms and releases the timer."""
         self._slots.clear()
         self._order.clear()
+        self._urgent.clear()
         if self._timer is not None:
             self._timer.cancel()
         if self._timerfd is not None:
@@ -178,7 +195,9 @@ class WallClock:
         self._arm_next()
 
     def _due(self, moment: float) -> list[Alarm]:
-        """Removes and returns the due alarms of the earliest slot."""
+        """Removes and returns the due alarms of the earliest slot, or one that is urgent."""
+        if self._urgent and self._urgent[0][0] <= moment:
+            return [heappop(self._urgent)[2]]
         if not self._order:
             return []
         slot, current = self._order[0], int(moment * SLOTS)
@@ -204,16 +223,24 @@ class WallClock:
             self._slots[slot] = alarms + self._slots.get(slot, [])
 
     def _arm_next(self) -> None:
+        while self._urgent and self._urgent[0][2].callback is None:
+            heappop(self._urgent)
+        first = min(self._next_slot(), self._urgent[0][0] if self._urgent else inf)
+        if first < inf:
+            self._arm(first)
+
+    def _next_slot(self) -> float:
+        """Returns when the next alarms that aren't urgent go off, and drops cancelled ones."""
         while self._order:
             slot = self._order[0]
             alarms = self._slots[slot]
             if len(alarms) == 1:
                 if alarms[0].callback is not None:
-                    return self._arm(alarms[0].when)
+                    return alarms[0].when
             elif any(alarm.callback is not None for alarm in alarms):
-                return self._arm((slot + 1.001) / SLOTS)  # slightly later, never a nanosecond too early
+                return (slot + 1.001) / SLOTS  # slightly later, never a nanosecond too early
             del self._slots[heappop(self._order)]
-        return None
+        return inf
 
 
 class Reached(Protocol):
@@ -246,13 +273,17 @@ class VirtualClock:
             self._elapsed = max(self._elapsed, self._reached.get())
         return self._elapsed
 
-    def call_at(self, when: float, callback: Callback) -> Alarm:
+    def call_at(self, when: float, callback: Callback, *, is_urgent: bool = False) -> Alarm:
         alarm = Alarm(when, callback)
+        self.renew(alarm, when)
+        return alarm
+
+    def renew(self, alarm: Alarm, when: float) -> None:
+        alarm.when = when
         heappush(self._alarms, (when, next(_serial), alarm))
         if (self._leaps or when <= self._elapsed) and not self._is_leaping:
             self._is_leaping = True
             self._loop.call_soon(self._leap)
-        return alarm
 
     def advance(self, seconds: float) -> None:
         """Advances time; every alarm in between goes off at its own time. Call it in the event loop."""

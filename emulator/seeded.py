@@ -19,18 +19,25 @@ def mixed(*ingredients: Entropy) -> bytes:
     """Values to hash. Mixes can be concatenated: `mixed(a, b) == mixed(a) + mixed(b)`."""
     parts = []
     for item in ingredients:
-        if isinstance(item, bytes):
+        if item.__class__ is str:
+            data = item.encode("utf-8", "surrogatepass")
+        elif item.__class__ is bytes:
             data = item
         elif item.__class__ is int:
             data = b"%d" % item
-        else:
-            data = str(item).encode("utf-8", "surrogatepass")
+        else:  # a subclass
+            data = bytes(item) if isinstance(item, bytes) else str(item).encode("utf-8", "surrogatepass")
         parts.append(b"%d:%b" % (len(data), data))  # length first, so that ("ab", "c") and ("a", "bc") differ
     return b"".join(parts)
 
 
 mixed_before = lru_cache(maxsize=1024)(mixed)
 """The same, cached, for values that are used often."""
+
+
+def digest_of(purpose: str, item: bytes) -> bytes:
+    """Returns `digest(purpose, item)`."""
+    return hashed(b"%b%d:%b" % (mixed_before(purpose), len(item), item))
 
 
 def hashed(mixture: bytes) -> bytes:

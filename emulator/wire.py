@@ -7,7 +7,8 @@ works on the same answer as a list of `Step`s (`PlannedBody.steps`), which it ma
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
+from http import HTTPStatus
 from itertools import chain
 from typing import Literal
 
@@ -59,12 +60,13 @@ class FrameRun:
     """The bytes between the number and the piece."""
 
     def frames(self) -> Iterator[bytes]:
-        if self.first is not None:
-            for number, piece in enumerate(self.pieces, self.first):
-                yield b"%b%d%b%b%b" % (self.before, number, self.middle, piece, self.after)
-            return
-        for piece in self.pieces:
-            yield self.before + piece + self.after
+        return map(self.frame, range(len(self.pieces)))
+
+    def frame(self, index: int) -> bytes:
+        """Returns one of its frames."""
+        if self.first is None:
+            return self.before + self.pieces[index] + self.after
+        return b"%b%d%b%b%b" % (self.before, self.first + index, self.middle, self.pieces[index], self.after)
 
     def joined(self) -> bytes:
         """Returns all frames joined, in one pass over memory."""
@@ -85,6 +87,16 @@ class FrameRun:
 def _numbers(first: int, count: int) -> tuple[bytes, ...]:
     """Returns `count` consecutive numbers as digits."""
     return tuple([b"%d" % number for number in range(first, first + count)])
+
+
+@cache
+def status_line(status: int) -> bytes:
+    """Returns the first line of a response, without its end."""
+    try:
+        reason = HTTPStatus(status).phrase
+    except ValueError:
+        reason = ""
+    return b"HTTP/1.1 %d %b" % (status, reason.encode())
 
 
 def single(part: Part, frame: bytes, tokens: int = 0, also: frozenset[Part] = NOTHING_ELSE) -> FrameRun:

@@ -375,3 +375,58 @@ async def turns() -> None:
     """Let the event loop turn a few times."""
     for _ in range(10):
         await asyncio.sleep(0)
+
+
+def test_an_urgent_alarm_does_not_wait_for_all_that_are_late(run: FrameRun) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        seen: list[str] = []
+        for number in range(3):
+            clock.call_at(start + number / 1000, partial(seen.append, "late"))
+        clock.call_at(start + 0.009, partial(seen.append, "urgent"), is_urgent=True)
+        clock.call_at(start + 0.010, partial(seen.append, "cancelled"), is_urgent=True).cancel()
+        clock.call_at(start + 0.020, partial(seen.append, "not due"), is_urgent=True)
+        while clock.now() < start + 0.011:  # the loop is busy meanwhile
+            pass
+        await rung_at(clock, start + 0.015)
+        assert seen == ["urgent", "late", "late", "late"]
+        await rung_at(clock, start + 0.03)
+        assert seen == ["urgent", "late", "late", "late", "not due"]
+
+    run(main)
+
+
+def test_an_urgent_alarm_wakes_an_idle_loop(run: FrameRun) -> None:
+    async def main(clock: WallClock) -> None:
+        for other in (0.0, 3600.0):
+            if other:
+                clock.call_at(clock.now() + other, pytest.fail)
+            rung = asyncio.Event()
+            when = clock.now() + 0.01
+            clock.call_at(when, rung.set, is_urgent=True)
+            async with asyncio.timeout(30):
+                await rung.wait()
+            assert clock.now() >= when
+
+    run(main)
+
+
+def test_an_alarm_that_went_off_can_be_set_again_until_it_is_cancelled(run: FrameRun) -> None:
+    async def main(clock: WallClock) -> None:
+        start = clock.now()
+        seen: list[float] = []
+
+        def ring() -> None:
+            seen.append(alarm.when)
+            if len(seen) < 3:
+                clock.renew(alarm, alarm.when + 0.005)
+
+        alarm = clock.call_at(start + 0.005, ring)
+        await rung_at(clock, start + 0.03)
+        assert seen == [start + 0.005, start + 0.005 + 0.005, start + 0.005 + 0.005 + 0.005]
+        clock.renew(alarm, clock.now() + 0.005)
+        alarm.cancel()
+        await rung_at(clock, clock.now() + 0.01)
+        assert len(seen) == 3
+
+    run(main)

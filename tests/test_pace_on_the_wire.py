@@ -138,3 +138,27 @@ def test_virtual_time_streams_an_hour_at_once(serving: Serving) -> None:
     heard = listen(emulator, stream=True)
     assert (len(heard.tokens), heard.total < 5) == (100, True)
     assert emulator.journal[-1].record()["last_sent"] == pytest.approx(HOUR + 99 / 0.1)
+
+
+QUESTION = [{"role": "user", "content": "Hi"}]
+STREAMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat completions": ("/serevix/v1/chat/completions", {"model": "deepseek-v3", "messages": QUESTION}),
+    "messages": ("/anthropic/v1/messages", {"model": "claude-sonnet-4-5", "max_tokens": 99, "messages": QUESTION}),
+    "responses": ("/openai/v1/responses", {"model": "gpt-4.1", "input": "Hi"}),
+}
+
+
+@pytest.mark.parametrize("dialect", STREAMS)
+def test_a_pace_changes_no_byte_of_a_stream(dialect: str) -> None:
+    path, body = STREAMS[dialect]
+    data = json.dumps({**body, "stream": True}).encode()
+    asked = request(path, data, authorization="Bearer k", x_api_key="k", anthropic_version="2023-06-01")
+    rule = {"reply": {"content": said(12), "id": "one", "created": 1}, "pace": {"tokens_per_second": 500}}
+    bodies = []
+    for speed in (1.0, inf):
+        scenario = {"seed": 1, "clock": "virtual", "rules": [rule]}
+        with Emulator(scenario, speed=speed) as emulator, Connection(emulator.port) as client:
+            client.send(asked)
+            bodies.append(client.response().body)
+    assert bodies[0] == bodies[1]
+    assert bodies[0].count(b"word") >= 12

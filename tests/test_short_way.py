@@ -146,6 +146,20 @@ def test_limits_count_requests_of_a_form_too(with_and_without: tuple[Emulator, E
     assert [response.status for response in usual[0]] == [200] * 40 + [429] * 4
 
 
+def test_a_price_changes_on_the_hour(with_and_without: tuple[Emulator, Emulator]) -> None:
+    costs = []
+    for emulator in with_and_without:
+        name = next(names)
+        namespace = emulator.namespace(name)
+        for hour in range(8):
+            sent = [asked("deepseek", f"rain {hour}{minute}", {}, {}, x_emulator_namespace=name) for minute in range(3)]
+            talk(emulator, sent, name)
+            namespace.advance(3600)
+        costs.append([exchange.cost for exchange in namespace.journal])
+    assert costs[0] == costs[1]
+    assert len(set(costs[0])) == 2
+
+
 @pytest.mark.parametrize("new", ["words", "lead"])
 def test_only_the_new_text_is_read_from_the_fourth_request_on(monkeypatch: pytest.MonkeyPatch, new: str) -> None:
     plain, read = ChatCompletions.plain, []

@@ -193,6 +193,8 @@ def acknowledge(server: Controlled, namespace: str, word: "AcknowledgeBody") -> 
         assert word.id is not None
         exchange = _carrying(server.namespaces.get(namespace).journal, word.id)
     records.acknowledge(exchange, word.model_dump(mode="json", exclude={"number", "exchange", "id"}, exclude_none=True))
+    if (changed := server.namespaces.get(namespace).journal.shelf.on_change) is not None:
+        changed(exchange)
     return {"number": exchange.number}
 
 

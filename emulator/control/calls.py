@@ -110,7 +110,7 @@ async def _answered_by_all(server: Controlled, peers: Peers, call: Call, asked: 
         return Stream(peers.stream(call.encoded()), "text/event-stream")
     if route.path == "journal/wait":
         return await _waited(peers, call, asked)
-    return merged(route, await peers.ask(call.encoded()), asked)
+    return merged(route, await peers.ask(call.encoded(), is_write=route.method != "GET"), asked)
 
 
 async def _answered_by_replicas(server: Controlled, stored: Stored, call: Call, asked: Asked) -> Any:

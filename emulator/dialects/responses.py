@@ -100,7 +100,7 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
         return f"resp_{entropy[:16].hex()}"
 
     def item_id(self, id: str, kind: str, index: int) -> str:
-        return f"{kind}_{seeded.digest('item', id, index)[:16].hex()}"
+        return f"{kind}_{item_digest(id, index)[:16].hex()}"
 
     def item_ids(self, id: str, choices: Sequence[Choice]) -> list[str]:
         return [self.item_id(id, kind_of(block)[1], index) for index, block in enumerate(choices[0].blocks)]
@@ -351,6 +351,13 @@ class Responses(ResponsesShape, Dialect[VendorT], Generic[VendorT]):
 
 
 KINDS = {Thought: ("reasoning", "rs"), Text: ("message", "msg"), Refusing: ("message", "msg")}
+
+
+def item_digest(id: str, index: int) -> bytes:
+    """Returns what the id of an item comes from: `seeded.digest("item", id, index)`."""
+    data = id.encode("utf-8", "surrogatepass")
+    before, after = seeded.mixed_before("item"), seeded.mixed_before(index)
+    return seeded.hashed(b"%b%d:%b%b" % (before, len(data), data, after))
 
 
 def kind_of(block: Block) -> tuple[str, str]:

@@ -122,7 +122,7 @@ class Anthropic(AnthropicLimits):
     # The answer
 
     def request_id(self, received: float, entropy: bytes) -> str:
-        return f"req_011C{base58(seeded.digest('request', entropy), 20)}"
+        return f"req_011C{base58(seeded.digest_of('request', entropy), 20)}"
 
     def response_headers(self, request_id: str) -> tuple[Header, ...]:
         return ((b"request-id", request_id.encode()), (b"anthropic-organization-id", ORGANIZATION.encode()))

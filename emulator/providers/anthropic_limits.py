@@ -39,14 +39,13 @@ class AnthropicLimits(Provider[AnthropicSettings]):
         return usage.prompt - usage.cached, usage.completion
 
     def limit_headers(self, left: Allowance, now: float) -> tuple[Header, ...]:
-        requests, tokens, output = left
-        most, number, reset = output or NOTHING
-        late = tokens.reset if tokens.reset > reset else reset
+        requests, tokens, output = left.requests, left.tokens, left.output or NOTHING
+        both, late = tokens.limit + output.limit, tokens.reset if tokens.reset > output.reset else output.reset
         return _written(
             (requests.limit, requests.left, ceil(now + requests.reset)),
             (tokens.limit, _shown(tokens.left, tokens.limit), ceil(now + tokens.reset)),
-            (most, _shown(number, most), ceil(now + reset)),
-            (tokens.limit + most, _shown(tokens.left + number, tokens.limit + most), ceil(now + late)),
+            (output.limit, _shown(output.left, output.limit), ceil(now + output.reset)),
+            (both, _shown(tokens.left + output.left, both), ceil(now + late)),
         )
 
     def over_limit(self, request: ModelRequest, left: Allowance, seconds: float) -> ErrorReply:
@@ -74,7 +73,10 @@ class AnthropicLimits(Provider[AnthropicSettings]):
 
 def _shown(left: int, limit: int) -> int:
     """Returns the tokens that are left as headers show them: rounded to the nearest thousand."""
-    return left if limit < 10_000 else min(limit, round(left, -3))
+    if limit < 10_000:
+        return left
+    rounded = (left + 499 + (left // 1000 & 1)) // 1000 * 1000  # to even, like `round(left, -3)`, but faster
+    return rounded if rounded < limit else limit
 
 
 @lru_cache(maxsize=64)

@@ -167,7 +167,8 @@ class Limits(NamedTuple):
     output: int | None = None
 
 
-class Remaining(NamedTuple):
+@record
+class Remaining:
     """What is left of a limit. It is fully restored in `reset` seconds."""
 
     limit: int
@@ -175,7 +176,8 @@ class Remaining(NamedTuple):
     reset: float
 
 
-class Allowance(NamedTuple):
+@record
+class Allowance:
     """What is left of all limits."""
 
     requests: Remaining
@@ -185,7 +187,7 @@ class Allowance(NamedTuple):
     @property
     def is_used_up(self) -> bool:
         """Whether one of the limits is exhausted."""
-        return any(row is not None and row.left < 1 for row in self)
+        return any(row is not None and row.left < 1 for row in (self.requests, self.tokens, self.output))
 
 
 class Provider(Generic[SettingsT_co]):
@@ -219,7 +221,7 @@ class Provider(Generic[SettingsT_co]):
     cache_from: ClassVar[int] = 1
     """Shorter prompts are not cached."""
     prices_move: ClassVar[bool] = False
-    """Whether a price depends on the time of day."""
+    """Whether a price depends on the time of day. It changes only on the full hour (UTC)."""
     price: ClassVar[Price] = per_million("0", "0", "0")
     """The default price of tokens."""
     habits: ClassVar[Habits] = PLAIN

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any, Generic
 
-from emulator import seeded, tokens
+from emulator import tokens
 from emulator.dialects.base import VendorT
 from emulator.dialects.obfuscation import tails_of
-from emulator.dialects.responses import Json, Outcome, Responses
+from emulator.dialects.responses import Json, Outcome, Responses, item_digest
 from emulator.providers.openai_models import is_thinker, thinks
 from emulator.providers.openai_responses_rules import LONG_ID, sealed_of
 from emulator.reply import Block, Completion, Thought, Usage
@@ -26,7 +26,7 @@ class OpenAIResponseItems(Responses[VendorT], Generic[VendorT]):
         return f"resp_{entropy.hex()[:LONG_ID]}"
 
     def item_id(self, id: str, kind: str, index: int) -> str:
-        return f"{kind}_{seeded.digest('item', id, index).hex()[:LONG_ID]}"
+        return f"{kind}_{item_digest(id, index).hex()[:LONG_ID]}"
 
     def thought(self, thought: Thought) -> Json:
         sealed = {} if thought.encrypted is None else {"encrypted_content": sealed_of(thought.text)}

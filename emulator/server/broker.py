@@ -7,6 +7,7 @@ over the state of another one."""
 
 import socket
 import struct
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -16,10 +17,10 @@ from emulator.state.memory_store import MemoryStore
 
 ALL, ANY = 0, 0xFFFF
 """Receivers of a frame other than workers' indexes: every worker; any older worker."""
-CALL, ANSWER, PART, MORE, CANCEL, SENT, GONE, JOINED, STORE = range(9)
+CALL, ANSWER, PART, MORE, CANCEL, SENT, GONE, JOINED, STORE, HEIR = range(10)
 """Kinds of frames: a call; a whole answer; a part of an answer that continues; a request for the next part; the end
 of interest in more; the workers to which a call was forwarded; a worker is gone; a worker has joined; a call to the
-parent's store, and its reply.
+parent's store, and its reply; what to take over of a worker that is gone, and that it was taken over.
 """
 HEAD = struct.Struct("!IBHHIQ")
 """The size of the payload, kind, receiver, sender, number of the call, number among frames to all workers."""
@@ -63,6 +64,8 @@ class _Line:
     """The parent's end of one worker's socket pair."""
 
     index: int
+    slot: int
+    """The number of its worker's box."""
     sock: socket.socket
     serves: bool = False
     received: bytearray = field(default_factory=bytearray)
@@ -72,19 +75,26 @@ class _Line:
 class Broker:
     """The parent's part: forwards frames. It never waits; its owner says which descriptors can be read and written."""
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int) -> None:
+        """slots: how many boxes there are (`server/black_box.py`)."""
         self.store = MemoryStore()
         """The store in which the workers count together."""
         self._lines: dict[int, _Line] = {}
+        self._free = deque(range(slots))
+        """The boxes that nobody uses."""
+        self._left: dict[int, int | None] = {}
+        """The boxes of workers that are gone, and who takes each of them over."""
         self._order = 0
 
-    def connect(self, index: int) -> socket.socket:
-        """Returns a worker's end of a socket pair, before it is forked."""
+    def connect(self, index: int) -> tuple[socket.socket, int]:
+        """Returns a worker's end of a socket pair, and the number of its box, before it is forked."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
-        self._lines[index] = _Line(index, ours)
-        return theirs
+        slot = self._free.popleft() if self._free else next(iter(self._left))  # nobody is left to take over the oldest
+        self._left.pop(slot, None)
+        self._lines[index] = _Line(index, slot, ours)
+        return theirs, slot
 
     def close(self) -> None:
         """Closes all sockets: in the parent when it ends, in a child as soon as it is forked."""
@@ -98,6 +108,11 @@ class Broker:
         if line is not None:
             line.sock.close()
             self.store.lost(owner_of(index))
+            self._left[line.slot] = None
+            for slot, heir in self._left.items():
+                if heir == index:
+                    self._left[slot] = None
+            self._bequeath()
             self._send(tuple(self._lines.values()), Frame(GONE, ALL, index, 0, self._order, b""))
 
     def readers(self) -> list[int]:
@@ -111,26 +126,40 @@ class Broker:
     def turn(self, ready: Iterable[int]) -> None:
         """Reads, forwards and writes as much as possible. `ready` are the descriptors that can be read."""
         can_be_read = set(ready)
-        for line in tuple(self._lines.values()):
-            if line.sock.fileno() in can_be_read:
-                self._read(line)
+        lines = [line for line in self._lines.values() if line.sock.fileno() in can_be_read]
+        gone = [line for line in lines if not self._read(line)]
+        for line in gone:  # first, so that whoever calls now hears of all that they have left
+            self._forward(line)
+            self.lost(line.index)
+        for line in lines:
+            if line.index in self._lines:
+                self._forward(line)
         for line in tuple(self._lines.values()):
             if line.to_send:
                 self._flush(line)
 
-    def _read(self, line: _Line) -> None:
+    def _read(self, line: _Line) -> bool:
+        """Returns whether the worker is still there."""
         try:
             data = line.sock.recv(RECEIVE)
         except BlockingIOError:
-            return
+            return True
         except OSError:
             data = b""
-        if not data:
-            self.lost(line.index)
-            return
         line.received += data
+        return bool(data)
+
+    def _forward(self, line: _Line) -> None:
         for frame in take_frames(line.received):
             self._pass_on(line, frame)
+
+    def _bequeath(self) -> None:
+        """Asks a worker to take over what others have left."""
+        heir = next((line for line in self._lines.values() if line.serves), None)
+        if heir is not None:
+            for slot in [slot for slot, known in self._left.items() if known is None]:
+                self._left[slot] = heir.index
+                self._send((heir,), Frame(HEIR, heir.index, 0, 0, 0, slot.to_bytes(2)))
 
     def _pass_on(self, source: _Line, frame: Frame) -> None:
         receivers: tuple[_Line, ...]
@@ -138,8 +167,14 @@ class Broker:
             reply = replied(self.store, frame.payload)
             self._send((source,), Frame(STORE, source.index, 0, frame.call, 0, reply))
             return
+        if frame.kind == HEIR:
+            slot = int.from_bytes(frame.payload)
+            if self._left.pop(slot, None) is not None:
+                self._free.append(slot)
+            return
         if frame.kind == JOINED:
             source.serves = True
+            self._bequeath()
             receivers = self._others(source.index)
         elif frame.to == ALL:
             self._order += 1

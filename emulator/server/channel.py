@@ -4,12 +4,13 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, cast
 
 from emulator.errors import StoreGone, Unanswered
 from emulator.records import record
-from emulator.server.broker import ALL, ANY, CALL, STORE, Frame, take_frames
+from emulator.server.black_box import Boxes
+from emulator.server.broker import ALL, ANY, CALL, HEIR, STORE, Frame, take_frames
 from emulator.server.conversation import Conversation
 from emulator.state.shared import Shared
 
@@ -33,6 +34,10 @@ class Member:
     """The counts that it shares with the others."""
     workers: int
     """The number of workers."""
+    boxes: Boxes
+    """The memory of all workers that outlives them."""
+    slot: int
+    """The number of its own box."""
 
 
 class Channel(asyncio.Protocol):
@@ -41,6 +46,8 @@ class Channel(asyncio.Protocol):
     def __init__(self, member: Member) -> None:
         self.index = member.index
         self.workers = member.workers
+        self.inherit: Callable[[int], None] | None = None
+        """Takes over the box with this number, of a worker that is gone."""
         self._sock = member.sock
         self._talk = Conversation(self.send)
         self._transport: asyncio.Transport | None = None
@@ -78,13 +85,13 @@ class Channel(asyncio.Protocol):
         """Returns the answers of all workers, including this one, in the order of their indexes. All act on calls in
         the same order. Raises Unanswered.
         """
-        return await self._ask(message, ALL)
+        return await self._ask(message, ALL, repeats=not is_write)
 
     async def ask_one(self, message: bytes) -> list[bytes]:
         """Returns the answer of another serving worker, if there is one. Raises Unanswered."""
         return await self._ask(message, ANY)
 
-    async def _ask(self, message: bytes, to: int) -> list[bytes]:
+    async def _ask(self, message: bytes, to: int, *, repeats: bool = False) -> list[bytes]:
         with self._talk.asking() as question:
             self.send(CALL, to, question.call, message)
             try:
@@ -95,7 +102,9 @@ class Channel(asyncio.Protocol):
                 raise Unanswered(
                     f"Worker {names} has not answered within {ANSWER_TIMEOUT:.0f} s; the others have."
                 ) from None
-            return question.parts()
+            if not (repeats and question.has_lost):
+                return question.parts()
+        return await self._ask(message, to, repeats=True)  # others have taken over what the lost one had
 
     def ask_store(self, message: bytes) -> "asyncio.Future[bytes]":
         """Returns the reply of the parent's store. Raises StoreGone."""
@@ -125,7 +134,11 @@ class Channel(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._received += data
         for frame in take_frames(self._received):
-            if frame.kind != STORE:
+            if frame.kind == HEIR:
+                if self.inherit is not None:
+                    self.inherit(int.from_bytes(frame.payload))
+                self.send(HEIR, ALL, 0, frame.payload)
+            elif frame.kind != STORE:
                 self._talk.on_frame(frame)
             elif (reply := self._stored.get(frame.call)) is not None and not reply.done():
                 reply.set_result(frame.payload)

@@ -27,6 +27,8 @@ class Question:
     expected: set[int] | None = None
     """None: the receivers are not known yet."""
     answers: dict[int, bytes] = field(default_factory=dict)
+    has_lost: bool = False
+    """Whether a process ended that should have answered."""
 
     def look(self) -> None:
         """Checks whether the call is complete."""
@@ -120,7 +122,8 @@ class Conversation:
 
     def _lost(self, sender: int) -> None:
         for asked in self._asked.values():
-            if asked.expected is not None:
+            if asked.expected is not None and sender in asked.expected:
+                asked.has_lost = asked.has_lost or sender not in asked.answers
                 asked.expected.discard(sender)
                 asked.look()
         self.answers.lost(sender)

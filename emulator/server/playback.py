@@ -3,8 +3,6 @@
 import asyncio
 from array import array
 from collections.abc import Callable, Sequence
-from functools import cache
-from http import HTTPStatus
 from itertools import accumulate
 from math import inf
 from typing import Any, Protocol, cast
@@ -33,6 +31,7 @@ from emulator.wire import (
     Reset,
     ResetAccepts,
     Step,
+    status_line,
 )
 
 Receive = Callable[[], Any]
@@ -243,9 +242,8 @@ def send_in_one(answer: PlannedBody | Sequence[Step], start: float, clock: Clock
 
 def send_recollection(recollection: Recollection, start: float, clock: Clock, handle: Writer) -> Playback:
     """Sends a cached answer in one write, on a connection that accepts it and stays open."""
-    answer = recollection.answer
-    head = [_status_line(answer.planned.status), _default_lines.of(handle.protocol.server_state.default_headers)]
-    data, size = answer.sent(head, recollection.values, recollection.headers)
+    answer, own = recollection.answer, _default_lines.of(handle.protocol.server_state.default_headers)
+    data, size = answer.whole.sent(recollection.values, own, recollection.headers)
     handle.write(data)
     now = clock.now()
     return Playback("complete", size, answer.frames, now, now, now - start)
@@ -284,7 +282,7 @@ def _is_usual(cycle: Cycle, handle: ConnectionHandle) -> bool:
 def _in_one(planned: PlannedBody, body: bytes, handle: Writer) -> bytes:
     """Returns a whole answer as bytes, in chunks if it is a stream."""
     headers = [*handle.protocol.server_state.default_headers, *planned.headers]
-    head = b"".join([_status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
+    head = b"".join([status_line(planned.status), *[b"\r\n%b: %b" % header for header in headers]])
     if head.count(b"\n") != len(headers) or head.count(b"\r") != len(headers):
         raise ValueError(f"a header contains a line end: {headers}")
     return _framed(head, body, streamed=planned.streamed)
@@ -294,15 +292,6 @@ def _framed(head: bytes, body: bytes, *, streamed: bool) -> bytes:
     if not streamed:
         return b"%b\r\ncontent-length: %d\r\n\r\n%b" % (head, len(body), body)
     return b"%b\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b%b" % (head, len(body), body, LAST_CHUNK)
-
-
-@cache
-def _status_line(status: int) -> bytes:
-    try:
-        reason = HTTPStatus(status).phrase
-    except ValueError:
-        reason = ""
-    return b"HTTP/1.1 %d %b" % (status, reason.encode())
 
 
 class _Player:
@@ -403,7 +392,7 @@ class _Player:
         ]
         if any(b"\r" in line or b"\n" in line for line in lines):
             raise ValueError(f"a header contains a line end: {headers}")
-        return b"\r\n".join((_status_line(status), *lines, b"", b""))
+        return b"\r\n".join((status_line(status), *lines, b"", b""))
 
     def end(self) -> bool:
         """Marks the end of the body, if possible. Returns whether the connection must be closed."""
@@ -434,7 +423,14 @@ class _Player:
         self.finish(self.ending)
 
     def wake(self) -> None:
-        """Continues, if there is something to do and it can be done."""
+        """Continues after a pause."""
+        if self.alarm is not None:
+            self.alarm.cancel()
+            self.alarm = None
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Does what is due, if there is something to do and it can be done."""
         if self.is_over or self.transport.is_closing():
             return  # `lost`, which is about to be called, does the rest
         try:
@@ -444,25 +440,27 @@ class _Player:
             if not self.done.done():
                 self.done.set_exception(error)
 
-    def wake_at(self, when: float) -> None:
-        if self.alarm is not None:
-            self.alarm.cancel()
-        self.alarm = self.clock.call_at(when, self.wake)
+    def go_on_at(self, when: float) -> None:
+        """Goes on then. The alarm, if there is one, has gone off."""
+        if self.alarm is None:
+            self.alarm = self.clock.call_at(when, self.go_on, is_urgent=not self.playback.frames_sent)
+        else:
+            self.clock.renew(self.alarm, when)
 
     def _note(self, size: int, frames: int, due: float, now: float) -> None:
-        playback = self.playback
+        playback, sent = self.playback, self.sent
+        if not playback.frames_sent:
+            playback.first_sent = now
         playback.bytes_sent += size
         playback.frames_sent += frames
-        sent = self.sent
+        playback.last_sent = now
+        late = now - due
+        if late > playback.late:
+            playback.late = late
         if frames == 1 and len(sent) < MAX_MOMENTS:
             sent.append(now)
         else:
             sent.extend([now] * min(frames, MAX_MOMENTS - len(sent)))
-        if playback.first_sent is None:
-            playback.first_sent = now
-        playback.last_sent = now
-        if now - due > playback.late:
-            playback.late = now - due
 
 
 class _BodyPlayer(_Player):
@@ -489,33 +487,33 @@ class _BodyPlayer(_Player):
             return
         if self.framing is None:
             self.transport.write(self.begin(self.planned.status, self.planned.headers))
-        now = self.clock.now()
-        run, due = self.run, self.due
+        now, due, run, offset = self.clock.now(), self.due, self.run, self.offset
         frames: list[bytes] = []
         size = 0
         while run is not None and due <= now and size < MAX_WRITE:
-            frame = run.before + run.pieces[self.offset] + run.after
+            frame = run.before + run.pieces[offset] + run.after if run.first is None else run.frame(offset)
             frames.append(frame)
             size += len(frame)
-            self.index += 1
-            self.offset += 1
-            if self.offset == len(run.pieces):
-                run = self.run = next(self.runs, None)
-                self.offset = 0
+            offset += 1
+            if offset == len(run.pieces):
+                run, offset = next(self.runs, None), 0
                 if run is None:
                     break
-            due = self.start + self.at[self.index]
+            due = self.start + self.at[self.index + len(frames)]
         if frames:
             data = frames[0] if len(frames) == 1 else b"".join(frames)
             if run is None and self.before_last is not None:
                 self.before_last(self.playback, size, len(frames), now)
             self.transport.write(b"%x\r\n%b\r\n" % (size, data) if size and self.framing == "chunks" else data)
             self._note(size, len(frames), self.due, now)
-            self.due = due
+            self.run, self.offset, self.due = run, offset, due
+            self.index += len(frames)
         if run is None:
             self.finish("complete")
+        elif self.alarm is not None:  # the usual case, without one more call
+            self.clock.renew(self.alarm, due)
         else:
-            self.wake_at(due)
+            self.go_on_at(due)
 
 
 class _StepPlayer(_Player):
@@ -546,7 +544,7 @@ class _StepPlayer(_Player):
             if isinstance(step, Data) and step.gap and self.playback.last_sent is not None:
                 due = max(due, self.playback.last_sent + step.gap)
             if due > now:
-                return self.wake_at(due)
+                return self.go_on_at(due)
             if isinstance(step, Hang) or (self.is_held and isinstance(step, Head | Data | Raw)):
                 return None  # nothing more to do until the client leaves or continues reading
             self.index += 1

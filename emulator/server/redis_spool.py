@@ -5,14 +5,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from emulator.server.playback import BODILESS, BeforeLast
+from emulator.server.playback import BeforeLast
 from emulator.server.spool import Catch
+from emulator.server.spooling import almost_over, begun, ended, whole
 from emulator.state.blanks import Recollection
 from emulator.state.exchanges import Exchange
-from emulator.state.packed import Packer, wire_of
-from emulator.state.recorded import as_sent
+from emulator.state.packed import Packer
 from emulator.state.redis_packets import Packets
-from emulator.wire import PlannedBody, Playback
+from emulator.wire import Playback
 
 FULL = 8 * 2**20
 """The bytes in a spool at which its exchanges should be written down."""
@@ -54,37 +54,22 @@ class RedisSpool:
 
     def answered(self, exchange: Exchange, catch: Catch, recollection: Recollection | None = None) -> None:
         """Sends a whole answer, once its exchange is kept: at the end of this turn, if many continue in it."""
-        record, packer, playback = None, self._packer, exchange.playback
-        if recollection is not None and playback is not None:
-            record = packer.pack_again(exchange, recollection, playback)
-        self._put(packer.pack(exchange, catch.wire, catch.own_lines, playback) if record is None else record)
+        self._put(whole(self._packer, exchange, catch, recollection))
         self._answered = exchange
         self._held.append((catch.protocol.transport, catch.wire))
         if not self._packets.is_replying:
             self.flush()
 
     def begin(self, exchange: Exchange) -> BeforeLast:
-        """Keeps an exchange whose answer is about to be sent: as if it had been sent, if that is done in one go.
-        Returns what to call before its last bytes are sent: from then on, it has been."""
-        answer = exchange.planned
-        if isinstance(answer, PlannedBody) and not answer.at:
-            size, now = 0 if answer.status in BODILESS else len(answer.body()), exchange.started
-            sent = Playback("complete", size, sum([len(run.pieces) for run in answer.runs]), now, now)
-            record = self._packer.pack(exchange, wire_of(answer), 0, sent)
-        else:
-            record = self._packer.pack(exchange)
+        """Keeps an exchange whose answer is about to be sent. Returns what to call before its last bytes are sent."""
+        record = begun(self._packer, exchange)
         self._open.add(exchange.number)
         number = b"%d" % exchange.number
         self._packets.push(b"%b$%d\r\n%b\r\n$%d\r\n%b\r\n" % (self._set, len(number), number, len(record), record))
         return partial(self._almost_over, exchange)
 
     def _almost_over(self, exchange: Exchange, playback: Playback, size: int, frames: int, now: float) -> None:
-        first = now if playback.first_sent is None else playback.first_sent
-        sent = Playback(
-            "complete", playback.bytes_sent + size, playback.frames_sent + frames, first, now, playback.late
-        )
-        answer = None if exchange.planned is None else as_sent(exchange.planned, sent)
-        self._put(self._packer.pack(exchange, wire_of(answer), 0, sent))
+        self._put(almost_over(self._packer, exchange, playback, size, frames, now))
         self.flush()
 
     def end(self, exchange: Exchange) -> None:
@@ -95,7 +80,7 @@ class RedisSpool:
         if exchange.number in self._open:
             self._open.discard(exchange.number)
             self._over.append(exchange.number)
-        self._put(self._packer.pack(exchange, wire_of(exchange._answer), 0, exchange.playback))
+        self._put(ended(self._packer, exchange))
         if not self._is_due:
             self._is_due = True
             self._loop.call_soon(self.flush)

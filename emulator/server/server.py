@@ -148,6 +148,8 @@ class Server:
         if channel is not None and member is not None:
             http.listener_control.join(member.shared, partial(_tell_workers, channel))
             app.act_on_listener = http.listener_control.act
+            if not is_replica:
+                _keep(app, channel, member)
             await _join(app, channel, is_replica=is_replica)
         sharing = None if shared is None or redis is None else await _sharing(app, redis, shared, clock)
         try:
@@ -277,6 +279,14 @@ def _worker_store(channel: "Channel") -> "Store":
     from emulator.server.worker_store import WorkerStore
 
     return WorkerStore(channel)
+
+
+def _keep(app: App, channel: "Channel", member: "Member") -> None:
+    """Keeps a worker's exchanges where others find them if it is killed."""
+    from emulator.server.worker_spool import WorkerSpool
+
+    app.spool = spool = WorkerSpool(app, member.boxes[member.slot])
+    channel.inherit = lambda slot: spool.adopt(member.boxes[slot])
 
 
 async def _restarted(namespaces: Sequence[tuple[Namespace, bool]], compiled: CompiledScenario) -> None:

@@ -20,9 +20,11 @@ from zlib import crc32
 
 from emulator.clock import WallClock
 from emulator.errors import BindError, UsageError
+from emulator.server.black_box import Boxes
 from emulator.server.broker import Broker
 from emulator.server.channel import Member
 from emulator.server.sockets import HINTS, bind
+from emulator.state.journal import MAX_BYTES
 from emulator.state.shared import Shared
 
 MAX_FAILED_STARTS = 3
@@ -81,7 +83,7 @@ def run(number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[
         raise UsageError(
             "Several workers need a system that can fork; instead, run several servers on different ports."
         )
-    return _Supervisor(serve, on_ready, say).run(number)
+    return _Supervisor(number, serve, on_ready, say).run(number)
 
 
 def write_within(descriptor: int, text: str, seconds: float = WRITE_TIMEOUT) -> None:
@@ -139,7 +141,7 @@ class _Supervisor:
     child's end, becomes a byte in a socket that the loop waits on, so none can be lost between a check and a wait.
     """
 
-    def __init__(self, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> None:
+    def __init__(self, number: int, serve: Serve, on_ready: Callable[[], None], say: Callable[[str], None]) -> None:
         self._serve = serve
         self._on_ready = on_ready
         self._say = say
@@ -150,7 +152,8 @@ class _Supervisor:
         self._now = WallClock.now
         self._next_index = 1
         self._number = 0
-        self._broker = Broker()
+        self._boxes = Boxes(number, MAX_BYTES)
+        self._broker = Broker(self._boxes.count)
         self._shared = Shared()
         self._due: list[tuple[float, str]] = []
         """The start times of replacements, each with its message."""
@@ -287,14 +290,14 @@ class _Supervisor:
     def _fork(self) -> None:
         index, self._next_index = self._next_index, self._next_index + 1
         reader, writer = os.pipe()
-        line = self._broker.connect(index)
+        line, slot = self._broker.connect(index)
         pid = -1
         # A signal between the fork and the child's setup would count as one for the parent, and be lost.
         signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, signal.SIGCHLD))
         try:
             pid = os.fork()
             if pid == 0:
-                self._be_worker(index, line, reader, writer)
+                self._be_worker(Member(index, line, self._shared, self._number, self._boxes, slot), reader, writer)
         except OSError as error:
             os.close(reader)
             self._broker.lost(index)
@@ -308,7 +311,7 @@ class _Supervisor:
         if pid > 0:
             self._workers.append(_Worker(index, pid, reader))
 
-    def _be_worker(self, index: int, line: socket.socket, reader: int, writer: int) -> None:
+    def _be_worker(self, member: Member, reader: int, writer: int) -> None:
         """Runs the child. Never returns."""
         code = FAILED
         try:
@@ -324,13 +327,13 @@ class _Supervisor:
             self._broker.close()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, signal.SIGCHLD))
             threading.Thread(target=_end_with, args=(self._lifeline[0],), daemon=True).start()
-            self._serve(Member(index, line, self._shared, self._number), lambda: _tell(writer))
+            self._serve(member, lambda: _tell(writer))
             code = 0
         except BindError as error:
             self._say(str(error))
             code = CANNOT_BIND
         except BaseException as error:
-            self._say(f"worker {index}: {type(error).__name__}: {error}")
+            self._say(f"worker {member.index}: {type(error).__name__}: {error}")
         finally:
             os._exit(code)
 

@@ -5,7 +5,7 @@ request. The engine decides which answers are suitable.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from operator import itemgetter
@@ -13,7 +13,7 @@ from operator import itemgetter
 import orjson
 
 from emulator.records import record
-from emulator.wire import FrameRun, Header, PlannedBody
+from emulator.wire import FrameRun, Header, PlannedBody, status_line
 
 MAX_ANSWER_BYTES = 262_144
 MAX_AT_ONCE = 60_000
@@ -21,10 +21,9 @@ MAX_AT_ONCE = 60_000
 FEW = 4
 """A run with at most this many frames is filled in together with its neighbors, as one text."""
 
-CHUNKED = b"\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n"
+CHUNKED, LENGTH = b"\r\ntransfer-encoding: chunked\r\n\r\n%b\r\n", b"\r\ncontent-length: %b\r\n\r\n"
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 """What ends a body of one chunk."""
-LENGTH = b"\r\ncontent-length: %d\r\n\r\n"
 
 ID = "\x1fid\x1f"
 CREATED = 9_007_199_254_740_881
@@ -37,7 +36,11 @@ _CREATED = b"%d" % CREATED
 _REQUEST_ID = REQUEST_ID.encode()
 _ALWAYS = (_ID, _CREATED, _REQUEST_ID)
 """The values that every answer has, in order."""
-_STAND_IN = re.compile(b"|".join([*map(re.escape, _ALWAYS), rb"7305418\d{9}"]))
+_OWN, _MORE, _SIZE = b"\x1fown\x1f", b"\x1fmore\x1f", b"\x1fsize\x1f"
+"""The stand-ins for the server's own headers, for those after the answer's own, and for the size of the body."""
+_LAST = (_OWN, _MORE, _SIZE)
+"""The values that follow all others when an answer is sent, in order."""
+_STAND_IN = re.compile(b"|".join([*map(re.escape, (*_ALWAYS, *_LAST)), rb"7305418\d{9}"]))
 
 Values = tuple[bytes, ...]
 """What is filled in, as bytes: id, time, request id, then numbers, then other ids."""
@@ -80,22 +83,42 @@ class Template:
 
 
 @record
-class Series:
-    """A long text in which the same text with blanks is between constant ones: the tokens of a stream."""
+class Whole:
+    """An answer as it is sent in one write, with its status line, all headers and the framing of its body."""
 
-    between: Template
-    items: tuple[bytes, ...]
+    start: Template
+    """Everything, or what precedes the pieces."""
+    between: Template | None
+    """The text between two pieces of a long run; None if there is none."""
+    pieces: tuple[bytes, ...]
+    """These pieces; the first and the last one are empty."""
+    end: Template
+    """What follows them."""
+    body: Callable[[Values], tuple[bytes, ...]]
+    """Returns the values in the body, except for those between pieces."""
     constant: int
-    """The size in bytes of all items."""
+    """The size in bytes of everything else in the body, except for what is between pieces."""
+    is_chunked: bool
 
-    def pieces(self, values: Values) -> list[bytes]:
-        """Returns the text in pieces."""
-        return [self.between.filled(values).join(self.items)]
+    def sent(self, values: Values, own: bytes, more: tuple[Header, ...] = ()) -> tuple[bytes, int]:
+        """Returns the answer, and the size of its body. `own` are the lines of the server's own headers, `more` the
+        headers after the answer's own."""
+        size = self.constant + sum(map(len, self.body(values)))
+        lines = _known_lines(more) if more else b""
+        if self.between is None:
+            whole = (*values, own, lines, b"%x" % size if self.is_chunked else b"%d" % size)
+            return b"".join(self.start.pieces(whole)), size
+        between, pieces = self.between.filled(values), list(self.pieces)
+        size += len(between) * (len(pieces) - 1)
+        pieces[0] = self.start.filled((*values, own, lines, b"%x" % size))
+        pieces[-1] = self.end.filled(values)
+        return between.join(pieces), size
 
     @property
     def size(self) -> int:
         """Its size in bytes with stand-ins."""
-        return self.constant + self.between.size * (len(self.items) - 1)
+        between = 0 if self.between is None else self.between.size * (len(self.pieces) - 1)
+        return self.start.size + between + sum(map(len, self.pieces)) + self.end.size
 
 
 @record
@@ -112,6 +135,15 @@ class BlankRun:
     """Whether there are no blanks."""
     between: Template | None
     """What is between the constant parts of the text; None if it can't be divided so, or is constant."""
+
+    def divided(self) -> list[bytes]:
+        """Returns what precedes, separates and follows the occurrences of `between`."""
+        run, pieces = self.run, self.run.pieces
+        if run.first is None:
+            return [run.before + pieces[0], *pieces[1:-1], pieces[-1] + run.after]
+        numbered = [run.before + b"%d" % number for number in range(run.first, run.first + len(pieces))]
+        separate = [piece + run.after + start for piece, start in zip(pieces, numbered[1:], strict=False)]
+        return [numbered[0], *separate, pieces[-1] + run.after]
 
     def filled(self, values: Values) -> FrameRun:
         """Returns the frames, filled in."""
@@ -138,16 +170,11 @@ class BlankAnswer:
     """The answer with stand-ins."""
     head: Template
     """The lines of its own headers, each after a line end."""
-    start: tuple[Template | Series, ...]
-    series: Series | None
-    rest: Template
-    """The body: everything before its last series, that, and what follows it. Without a series, it is all in `rest`."""
+    whole: Whole
     runs: tuple[BlankRun, ...]
     numbers: tuple[int, ...]
     """What each blank for a number adds to the number of prompt tokens."""
     frames: int
-    size: int
-    """The size of the body in bytes with stand-ins."""
     is_at_once: bool
     """Whether head and body can be sent in one write, unless it is paced."""
 
@@ -155,36 +182,16 @@ class BlankAnswer:
         """Returns the numbers in an answer to a prompt with this number of tokens."""
         return tuple([b"%d" % (prompt + number) for number in self.numbers])
 
+    @property
+    def size(self) -> int:
+        """Its size in bytes with stand-ins."""
+        return self.whole.size
+
     def text(self, values: Values) -> bytes:
         """Returns the whole body."""
-        parts = [*self.start, self.rest] if self.series is None else [*self.start, self.series, self.rest]
-        return b"".join([piece for part in parts for piece in part.pieces(values)])
-
-    def sent(self, head: list[bytes], values: Values, more: tuple[Header, ...] = ()) -> tuple[bytes, int]:
-        """Returns the whole answer as it is sent in one write, and the size of its body. `head` begins with the status
-        line and the server's own headers; `more` headers follow the answer's own.
-        """
-        series, end, between = self.series, self.rest.pieces(values), b""
-        size = sum(map(len, end))
-        start: list[bytes] = []
-        if series is not None:
-            start = [piece for part in self.start for piece in part.pieces(values)]
-            between = series.between.filled(values)
-            size += sum(map(len, start)) + series.constant + len(between) * (len(series.items) - 1)
-        head += self.head.pieces(values)
-        if more:
-            head.append(_known_lines(more))
-        if self.planned.streamed:
-            head.append(CHUNKED % size)
-            end.append(LAST_CHUNK)
-        else:
-            head.append(LENGTH % size)
-        if series is None:
-            return b"".join(head + end), size
-        items = list(series.items)  # everything is joined in one pass over memory
-        items[0] = b"".join([*head, *start, items[0]])
-        items[-1] = b"".join([items[-1], *end])
-        return between.join(items), size
+        data, size = self.whole.sent(values, b"")
+        end = len(data) - (len(LAST_CHUNK) if self.whole.is_chunked else 0)
+        return data[end - size : end]
 
     def filled(self, values: Values) -> PlannedBody:
         """Returns the answer, filled in."""
@@ -226,23 +233,21 @@ def blanked(planned: PlannedBody, item_ids: Sequence[str] = ()) -> BlankAnswer:
     """Returns an answer with blanks, from one with stand-ins. `item_ids` are the stand-ins for other ids."""
     cutting = _Cutting([item_id.encode() for item_id in item_ids], planned)
     runs = tuple([cutting.run(run) for run in planned.runs])
-    lines = lines_of(planned.headers)
-    body = list(_together(runs, cutting))
-    size, count = sum([part.size for part in body]), len(planned.headers)
-    rest, last = body.pop(), body.pop() if len(body) > 1 else None
-    assert isinstance(rest, Template)
+    whole = cutting.whole(planned, runs)
+    lines, count = lines_of(planned.headers), len(planned.headers)
     is_well_formed = (lines.count(b"\r"), lines.count(b"\n")) == (count, count)
     return BlankAnswer(
         planned,
         cutting.template(lines),
-        tuple(body),
-        last if isinstance(last, Series) else None,
-        rest,
+        whole,
         runs,
         tuple(cutting.numbers.values()),
         sum([len(run.pieces) for run in planned.runs]),
-        size,
-        0 < size <= MAX_AT_ONCE and is_well_formed and not planned.at and not planned.exact,
+        any(run.pieces for run in planned.runs)
+        and whole.size <= MAX_AT_ONCE
+        and is_well_formed
+        and not planned.at
+        and not planned.exact,
     )
 
 
@@ -255,24 +260,6 @@ _known_lines = lru_cache(maxsize=64)(lines_of)
 """The same, cached, for headers that many answers share: what is left of limits."""
 
 
-def _together(runs: Sequence[BlankRun], cutting: "_Cutting") -> Iterator[Template | Series]:
-    """Yields the body: templates, and between two of them a series for each long run."""
-    text = b""
-    for blank_run in runs:
-        run, between = blank_run.run, blank_run.between
-        if between is None or len(run.pieces) <= FEW:
-            text += run.joined()
-            continue
-        yield cutting.template(text + run.before if run.first is None else b"%b%b%d" % (text, run.before, run.first))
-        items = tuple(run.pieces)
-        if run.first is not None:  # what surrounds a number is constant
-            around = [run.after + run.before + b"%d" % (run.first + place) for place in range(1, len(items))]
-            items = (b"", *[piece + after for piece, after in zip(items, around, strict=False)], items[-1])
-        yield Series(between, items, sum(map(len, items)))
-        text = run.after
-    yield cutting.template(text)
-
-
 class _Cutting:
     """Cuts the texts of an answer at their stand-ins."""
 
@@ -283,13 +270,39 @@ class _Cutting:
         found = dict.fromkeys(each for text in texts for each in self.stand_in.findall(text) if each not in known)
         self.numbers = {each: int(each) - PROMPT for each in found}
         self.order = {each: place for place, each in enumerate((*_ALWAYS, *self.numbers, *items))}
+        self.order |= {each: place - len(_LAST) for place, each in enumerate(_LAST)}
 
     def template(self, text: bytes) -> Template:
         """Returns the template for a text with stand-ins."""
         parts = tuple(self.stand_in.split(text))
         which = [self.order[part] for part in parts[1::2]]
-        few = slice(which[0], which[0] + 1) if which else slice(0)
+        few = slice(which[0], which[0] + 1 or None) if which else slice(0)
         return Template(parts, itemgetter(*which) if len(which) > 1 else itemgetter(few))
+
+    def whole(self, planned: PlannedBody, runs: Sequence[BlankRun]) -> Whole:
+        """Returns the answer as it is sent in one write."""
+        texts = [each.run.joined() for each in runs]
+        lengths = [0 if each.between is None else len(each.run.pieces) for each in runs]
+        place = lengths.index(max(lengths)) if max(lengths, default=0) > FEW else len(runs)
+        before, between, pieces, after = b"".join(texts[:place]), None, tuple[bytes, ...](), b""
+        if place < len(runs):
+            between, (first, *others, last) = runs[place].between, runs[place].divided()
+            before, pieces, after = before + first, (b"", *others, b""), b"".join([last, *texts[place + 1 :]])
+        body = self.template(before + after)
+        constant = sum(map(len, body.parts[::2])) + sum(map(len, pieces))
+        framing, end = (CHUNKED, LAST_CHUNK) if planned.streamed else (LENGTH, b"")
+        start = b"".join([status_line(planned.status), _OWN, lines_of(planned.headers), _MORE, framing % _SIZE, before])
+        if between is None:
+            start, end = start + end, b""
+        return Whole(
+            self.template(start),
+            between,
+            pieces,
+            self.template(after + end),
+            body.pick,
+            constant,
+            planned.streamed,
+        )
 
     def run(self, run: FrameRun) -> BlankRun:
         """Returns the same for frames."""

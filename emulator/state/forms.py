@@ -101,6 +101,8 @@ class Spent:
     cost: Decimal
     numbers: tuple[bytes, ...]
     """The numbers in it that depend on the length of the prompt."""
+    hour: int
+    """The hour for which the cost is known; 0 if prices don't change."""
 
 
 @dataclass(slots=True, eq=False)
@@ -134,13 +136,14 @@ class CachedAnswer:
 
     def spent(self, prompt: int, provider: Provider, model: str, moment: float) -> Spent:
         """Returns what a request with this number of prompt tokens uses at this time."""
+        hour = int(moment) // 3600 if provider.prices_move else 0
         found = self._spent.get(prompt)
-        if found is not None and not provider.prices_move:
+        if found is not None and found.hour == hour:
             return found
         usage = self.usage_of(prompt)
         if len(self._spent) >= MAX_SPENT:
             self._spent.clear()
-        found = Spent(usage, provider.cost(usage, model, moment), self.blank.numbers_of(prompt))
+        found = Spent(usage, provider.cost(usage, model, moment), self.blank.numbers_of(prompt), hour)
         self._spent[prompt] = found
         return found
 

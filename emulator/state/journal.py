@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from emulator.state.exchanges import MAX_TEXT, Exchange, size_of
@@ -37,6 +37,10 @@ class Shelf:
         """
         self.publish: Callable[[Exchange], None] | None = None
         """Receives each ended exchange, for a store."""
+        self.on_clear: Callable[[str], None] | None = None
+        """Receives the name of each journal that is cleared."""
+        self.on_change: Callable[[Exchange], None] | None = None
+        """Receives each exchange that is changed after it has ended."""
         self.most_uncut = MAX_UNCUT if most_uncut is None else most_uncut
         self.most_bytes = (MAX_BYTES if most_bytes is None else most_bytes) - self.most_uncut
         self.bytes = 0
@@ -79,6 +83,8 @@ class Journal:
     """The most recent exchanges, oldest first; older ones are dropped."""
 
     capacity: int = MAX_EXCHANGES
+    name: str = "default"
+    """The name of its namespace."""
     shelf: Shelf = field(default_factory=Shelf)
     count: int = 0
     """The number of exchanges so far."""
@@ -123,6 +129,21 @@ class Journal:
         if self.shelf.publish is not None:
             self.shelf.publish(exchange)
             self._drop_ended()
+
+    def adopt(self, exchanges: Sequence[Exchange]) -> None:
+        """Adds ended exchanges of another process that is gone, in order of their numbers."""
+        more = [each for each in exchanges if each.number not in self._kept]
+        for exchange in more:
+            exchange.is_kept, exchange.size = True, size_of(exchange)
+            self._kept[exchange.number] = exchange
+            self.bytes += exchange.size
+            self.shelf.bytes += exchange.size
+            if exchange.ended == "lost":  # nobody has been told how it ended
+                self._notify(exchange)
+        self._kept = OrderedDict(sorted(self._kept.items()))
+        while len(self._kept) > self.capacity:
+            self.drop_oldest()
+        self.shelf.make_room()
 
     def get(self, number: int) -> Exchange | None:
         """Returns the exchange with this number, if it is still in the journal."""
@@ -169,6 +190,8 @@ class Journal:
 
     def clear(self) -> None:
         """Removes all exchanges; numbers continue."""
+        if self.shelf.on_clear is not None:
+            self.shelf.on_clear(self.name)
         for exchange in self._kept.values():
             exchange.is_kept = False
         self._kept.clear()

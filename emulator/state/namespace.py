@@ -71,7 +71,7 @@ class Namespace:
         self.name = name
         self.clock = clock
         shelf = shelf or Shelf()
-        self.journal = Journal(shelf=shelf)
+        self.journal = Journal(name=name, shelf=shelf)
         self.prompt_cache = PromptCache()
         self.prefix_cache = PrefixCache()
         self.fault_registry = FaultRegistry(claims=shelf.shared)

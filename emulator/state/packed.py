@@ -88,14 +88,15 @@ class _Template:
 class Packer:
     """Packs the exchanges of one process. Each record begins with its length and its kind."""
 
-    def __init__(self, *, is_private: bool) -> None:
-        """is_private: nobody else can read what is packed, so that credentials may be in it."""
+    def __init__(self, *, is_private: bool, first: int = 1) -> None:
+        """is_private: nobody else can read what is packed, so that credentials may be in it. first: the number of the
+        first template."""
         self.period = 0
         """Grows when older records may be dropped: from then on, none refers to them."""
         self._is_private = is_private
         self._heads: dict[tuple[int, str], tuple[object, bytes]] = {}
         self._templates: dict[tuple[int, int], _Template] = {}
-        self._count = 0
+        self._next = first
 
     def pack(self, exchange: Exchange, wire: Wire = b"", own_lines: int = 0, playback: Playback | None = None) -> bytes:
         """Packs an exchange that is ending or, without `playback`, beginning. `own_lines`: how many headers of the
@@ -147,7 +148,6 @@ class Packer:
         """Returns a template for an exchange and others like it, and its record."""
         if len(self._templates) >= MAX_TEMPLATES:
             self._templates.clear()
-        self._count += 1
         http_request, blank = exchange._http_request, recollection.answer
         blanks = tuple([b"\0%d\0" % place for place in range(len(recollection.values))])
         head, body = b"".join(blank.head.pieces(blanks)), blank.text(blanks)
@@ -155,9 +155,10 @@ class Packer:
             exchange, b"HTTP/1.1 %d %b\r\n\r\n%b" % (blank.planned.status, head, body), 0, exchange.playback
         )
         is_clean = self._is_private or not _may_hold_credential(b"".join(parts), http_request)
-        template = _Template(self._count, self.period, blank, exchange, is_clean)
+        number, self._next = self._next, self._next + 1
+        template = _Template(number, self.period, blank, exchange, is_clean)
         self._templates[id(blank), id(http_request.head)] = template
-        return template, _record(TEMPLATE, parts, _LENGTH.pack(self._count)) if is_clean else b""
+        return template, _record(TEMPLATE, parts, _LENGTH.pack(number)) if is_clean else b""
 
     def _parts(self, exchange: Exchange, wire: Wire, own_lines: int, playback: Playback | None) -> _Parts:
         http_request = exchange._http_request
@@ -287,6 +288,7 @@ def _facts(exchange: Exchange, own_lines: int, playback: Playback | None) -> byt
             "read_as": exchange.read_as is not None,
             "why": exchange.why is not None,
             "unheeded": exchange._unheeded,
+            "acknowledged": exchange.acknowledged and (exchange.acknowledged, exchange.acknowledged_after),
             "playback": times,
             "moments": moments,
             "frames": None if frames is None else (list(frames.at), list(frames.sizes), frames.parts),
@@ -399,6 +401,8 @@ def _unpacked(parts: _Parts) -> Unpacked:
     exchange.cost = Decimal(found["cost"])
     exchange.faults, exchange.notes = tuple(found["faults"]), tuple(found["notes"])
     exchange.skipped = tuple([(fault, reason) for fault, reason in found["skipped"]])
+    if found["acknowledged"]:
+        exchange.acknowledged, exchange.acknowledged_after = found["acknowledged"]
     exchange.why = _UNEXPLAINED if found["why"] else None
     shape: Any = shape_of(http_request.provider, http_request.dialect)
     if found["unheeded"] is not None:

@@ -1,22 +1,26 @@
 """Limits per minute that a provider reports in its headers: how much is left, and when the limit is restored."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from emulator.providers.base import Allowance, Limits, Remaining
+from emulator.records import record
 
 MAX_BUCKETS = 10_000
 """The most pairs of key and model; the oldest is dropped first."""
 MINUTE = 60.0
 
 
-class Used(NamedTuple):
+@record
+class Used:
     """The used part of the limits at a point in time; it shrinks as the limits refill."""
 
     requests: float = 0.0
     tokens: float = 0.0
     at: float = 0.0
     output: float = 0.0
+
+
+NOTHING = Used()
 
 
 @dataclass(slots=True)
@@ -38,23 +42,27 @@ class RateLimits:
 
     def take(self, place: tuple[str, str, str], limits: Limits, now: float, taken: Used) -> Used:
         """Counts what a request uses. Returns all that is used."""
-        used = added(limits, self._drained(place, limits, now), taken)
-        self._used.pop(place, None)
-        self._used[place] = used
+        before = self._used.pop(place, NOTHING)
+        share = (now - before.at) / MINUTE if now > before.at else 0.0
+        used = self._used[place] = Used(
+            _level(before.requests - share * limits.requests, taken.requests, limits.requests),
+            _level(before.tokens - share * limits.tokens, taken.tokens, limits.tokens),
+            now,
+            _level(before.output - share * (limits.output or 0), taken.output, limits.output or 0),
+        )
         if len(self._used) > MAX_BUCKETS:
             del self._used[next(iter(self._used))]
         return used
 
     def _drained(self, place: tuple[str, str, str], limits: Limits, now: float) -> Used:
-        used = self._used.get(place)
-        if used is None:
-            return Used(at=now)
-        before, tokens, at, output = used
-        share = (now - at) / MINUTE if now > at else 0.0
-        before -= share * limits.requests
-        tokens -= share * limits.tokens
-        output -= share * (limits.output or 0)
-        return Used(before if before > 0 else 0.0, tokens if tokens > 0 else 0.0, now, output if output > 0 else 0.0)
+        used = self._used.get(place, NOTHING)
+        share = max(0.0, now - used.at) / MINUTE
+        return Used(
+            max(0.0, used.requests - share * limits.requests),
+            max(0.0, used.tokens - share * limits.tokens),
+            now,
+            max(0.0, used.output - share * (limits.output or 0)),
+        )
 
 
 def allowance(limits: Limits, used: Used) -> Allowance:
@@ -76,14 +84,18 @@ def seconds_until_next(limits: Limits, used: Used) -> float:
 
 def added(limits: Limits, used: Used, taken: Used) -> Used:
     """Returns what is used after a request."""
-    requests, tokens, output = used.requests + taken.requests, used.tokens + taken.tokens, used.output + taken.output
-    most = limits.output or 0
     return Used(
-        requests if requests < limits.requests else limits.requests,
-        tokens if tokens < limits.tokens else limits.tokens,
+        _level(used.requests, taken.requests, limits.requests),
+        _level(used.tokens, taken.tokens, limits.tokens),
         used.at,
-        output if output < most else most,
+        _level(used.output, taken.output, limits.output or 0),
     )
+
+
+def _level(before: float, more: float, limit: int) -> float:
+    """Returns what is used of a limit: never less than nothing, never more than the limit."""
+    level = before + more if before > 0.0 else more
+    return level if level < limit else limit
 
 
 def _left(limit: int, used: float) -> Remaining:
