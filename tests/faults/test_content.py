@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from zlib import crc32
 
 import pytest
 from rawhttp import HEAD_TIMEOUT
@@ -511,13 +512,15 @@ def test_faults_are_applied_in_the_order_of_the_table_however_they_are_named(vir
     assert virtual.record().notes == ()
 
 
-def test_every_two_faults_of_content_get_along(virtual: Virtual) -> None:
+@pytest.mark.parametrize("part", PARTS)
+def test_every_two_faults_of_content_get_along(virtual: Virtual, part: str) -> None:
     """Some undo others, and say so; none brings the emulator down."""
     kinds = [fault for fault in of_family("content") if fault != "done_then_open"]
     for first in kinds:
         for second in kinds:
-            for prompt in ("Hi", "Call"):
-                data, ending = virtual.get(f"{first}; {second}", prompt)
+            pair = f"{first}; {second}"
+            for prompt in ("Hi", "Call") if part == "all" else [("Hi", "Call")[crc32(pair.encode()) % 2]]:
+                data, ending = virtual.get(pair, prompt)
                 assert b"x-emulator-error" not in data, (first, second)
                 assert ending == "eof"
 
