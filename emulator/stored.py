@@ -2,14 +2,16 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
+
+from emulator.records import struct
 
 MAX_STORED = 1000
 """The maximum number of stored responses; the oldest is dropped first."""
 
 
-@dataclass(slots=True)
+@struct
 class StoredResponse:
     """One response. Until the clock reaches `ready`, it is in progress."""
 
@@ -25,7 +27,7 @@ class StoredResponse:
     canceled: bool = False
 
 
-@dataclass(slots=True)
+@struct
 class ResponseStore:
     """The stored responses of one namespace by id, bounded in number."""
 

@@ -30,6 +30,7 @@ import orjson
 
 from emulator.clock import stopwatch
 from emulator.errors import UsageError
+from emulator.late import late
 from emulator.records import record
 from emulator.request import Message, Tool, ToolCall
 
@@ -419,9 +420,7 @@ _RULES = [
 # The same as one expression over kinds of characters, since `re` has no \p. Kinds: n number; a, l letter or mark, ASCII
 # or not; q, p punctuation or symbol, ASCII or not; space; r line end; s other whitespace; o anything else. In the range
 # of the second rule, j replaces l, k replaces p, and i replaces o. What no rule matches is also a word.
-_WORD = re.compile(
-    "n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+"
-)
+_WORD = late("n{1,3}|i?j+|k+|i+(?=ij)|i+|qa+|[ so]?[al]+| ?[qp]+r*|[ sr]*r|[ sr]+(?![alqpo])|[ sr]+|o+(?=o[al])|o+")
 # For ASCII, the kinds can be written out, which is faster.
 _ASCII = {"a": "A-Za-z", "n": "0-9", "q": r"!-/:-@\[-`{-~", "r": "\r\n", "s": "\t\v\f", "o": "\0-\x08\x0e-\x1f\x7f"}
 _ASCII_WORD = re.compile(
@@ -434,7 +433,7 @@ _SPACES = (*b"\t\v\f\x85\xa0", 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0
 # Positions where a word ends in any context: before a space that follows something else, after the last line end in a
 # run of whitespace, between digits and letters, between a letter or digit and punctuation, and after a run of
 # ideographs.
-_CUT = re.compile(
+_CUT = late(
     r"(?<=\S)(?=[ \t])|(?<=\n)(?=[^\S\r\n]*\S)|(?<=[0-9])(?=[A-Za-z])|(?<=[^\W_])(?=[!-/:-@\[-`{-~])"
     r"|(?<=[\u4e00-\u9fa5])(?=[^\u4e00-\u9fa5\u3040-\u30ff])"
 )

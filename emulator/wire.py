@@ -6,13 +6,13 @@ works on the same answer as a list of `Step`s (`PlannedBody.steps`), which it ma
 
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache, lru_cache
 from http import HTTPStatus
 from itertools import chain
 from typing import Literal
 
-from emulator.records import record
+from emulator.records import record, struct
 
 Header = tuple[bytes, bytes]
 Part = Literal[
@@ -272,7 +272,7 @@ MAX_MOMENTS = 4096
 """The maximum number of frames of an answer whose times are kept."""
 
 
-@dataclass(slots=True)
+@struct
 class Playback:
     """How an answer was sent. Times are those of `Clock.now`; `late` is the worst delay in seconds."""
 

@@ -69,6 +69,7 @@ LATER = (
     "tomllib",
     "anyio",
     "importlib.metadata",
+    "tempfile",
     "uvicorn.main",
 )
 """Modules that are slow to load and not needed for a literal answer."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from emulator.records import record
+from emulator.records import record, struct
 
 
 @record
@@ -102,3 +102,30 @@ def test_one_that_contains_itself_is_shown() -> None:
     inside.append(loop)
     assert repr(loop) == "Named(x=1.0, y=0.0, note='', name=[...])"
     assert repr(point) == "Point(x=1.0, y=0.0, note='')"
+
+
+@struct
+class Tally:
+    """Changes, and so has no hash."""
+
+    count: int = 0
+    note: str = field(default="", compare=False)
+
+
+@struct
+class Counted(Tally):
+    """A record that extends it, with a method of its own."""
+
+    def __repr__(self) -> str:
+        return f"<{self.count}>"
+
+
+def test_structs_change_and_have_no_hash() -> None:
+    tally = Tally(note="n")
+    tally.count += 1
+    assert (tally, repr(tally)) == (Tally(1), "Tally(count=1, note='n')")
+    assert tally != Counted(1)
+    assert (repr(Counted(1)), Counted(1) == Counted(1)) == ("<1>", True)
+    for unhashable in (tally, Counted(1)):
+        with pytest.raises(TypeError, match="unhashable type"):
+            hash(unhashable)

@@ -2,6 +2,7 @@
 
 Nothing is imported here before Ctrl-C has a handler, so that a Ctrl-C during loading also ends with a sentence."""
 
+import gc
 import os
 import signal
 import sys
@@ -24,6 +25,7 @@ def main() -> "NoReturn":
     for name in (signal.SIGINT, signal.SIGTERM):
         signal.signal(name, _leave)
     _open_missing_descriptors()
+    gc.disable()  # imports create no garbage to search for
     from emulator.cli.app import run
 
     code = run()

@@ -1,6 +1,7 @@
 """The table of commands, and the group that loads a command on first use."""
 
 import errno
+import gc
 import sys
 from importlib import import_module
 from typing import NamedTuple
@@ -16,10 +17,12 @@ class Row(NamedTuple):
 
     module: str
     help: str
+    starts_collecting: bool = False
+    """Whether it starts the garbage collector itself, once everything is loaded."""
 
 
 COMMANDS = {
-    "serve": Row("emulator.cli.serve", "Start the server."),
+    "serve": Row("emulator.cli.serve", "Start the server.", True),
     "run": Row("emulator.cli.run", "Run a command against the emulator, without code changes."),
     "env": Row("emulator.cli.env", "Print the environment variables that point clients at a server."),
     "health": Row("emulator.cli.health", "Check whether a server answers, for health checks."),
@@ -70,6 +73,8 @@ class Commands(click.Group):
         if row is None:
             return None
         command = import_module(row.module).command
+        if not row.starts_collecting:
+            gc.enable()
         assert isinstance(command, click.Command)
         return command
 

@@ -6,7 +6,7 @@ think, what its errors look like. Without `alt=sse`, a stream is a JSON array: `
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import zip_longest
 from typing import Any, ClassVar, Generic
 
@@ -35,6 +35,7 @@ from emulator.dialects.generate_content_words import (
     made_signature,
     usage_metadata,
 )
+from emulator.records import struct
 from emulator.reply import Choice, Completion, Refusal, Reply, Text, Thought, TokenLogprob
 from emulator.request import HttpRequest, ModelRequest, ToolCall
 from emulator.wire import FrameRun, Header, Part, single
@@ -45,7 +46,7 @@ ENDS: frozenset[Part] = frozenset(["finish", "usage", "done"])
 SAFETY: list[dict[str, Any]] = [{"category": "HARM_CATEGORY_DANGEROUS_CONTENT", "probability": "HIGH", "blocked": True}]
 
 
-@dataclass(slots=True)
+@struct
 class Piece:
     """What one event of a stream adds."""
 

@@ -5,14 +5,14 @@ rule; the scenario; the server. The first error wins; everything else is compose
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, Protocol
 
 from emulator import seeded
 from emulator.errors import UsageError, shortened
 from emulator.faults import fault_of
 from emulator.faults.base import Fault, HandshakeFault, ListenerFault
-from emulator.records import record
+from emulator.records import record, struct
 
 Source = Literal["header", "key", "url", "queue", "live", "rule", "scenario", "server"]
 BY_REQUEST: tuple[Source, ...] = ("header", "key", "url")
@@ -40,7 +40,7 @@ class ActiveFault:
     source: Source
 
 
-@dataclass(slots=True)
+@struct
 class Counter:
     """How many requests a fault has seen, and how many it applied to."""
 
@@ -58,7 +58,7 @@ class Claims(Protocol):
     def release(self, key: int) -> None: ...
 
 
-@dataclass(slots=True)
+@struct
 class FaultRegistry:
     """The live faults of one namespace, and the counters of all its faults."""
 

@@ -1,9 +1,9 @@
 """Detects the language of a text, and names locales."""
 
 import locale as locale_names
-import re
 
 from emulator.errors import UsageError, did_you_mean
+from emulator.late import late
 
 # The most frequent words, which identify a language; they are also never the topic of a text.
 # fmt: off
@@ -44,9 +44,9 @@ COMMON = {language: frozenset(words.split()) for language, words in {
 # fmt: on
 _TRADITIONAL = frozenset("這個們說請謝嗎為會來時對學國體關於麼樣點還沒過開問題語簡單與給寫兩優讓裡")
 _SIMPLIFIED = frozenset("这个们说请谢吗为会来时对学国体关于么样点还没过开问题语简单与给写两优让里") - _TRADITIONAL
-_WORD = re.compile(r"[^\W\d_]+")
-_QUOTED = re.compile(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|\"[^\"]*\"|(?<!\w)'[^'\n]*'(?!\w)|`[^`]*`")
-_UKRAINIAN = re.compile("[іїєґ]")
+_WORD = late(r"[^\W\d_]+")
+_QUOTED = late(r"“[^”]*”|„[^“”]*[“”]|«[^»]*»|「[^」]*」|\"[^\"]*\"|(?<!\w)'[^'\n]*'(?!\w)|`[^`]*`")
+_UKRAINIAN = late("[іїєґ]")
 _HINTS = {"de": "äöüß", "fr": "çœêèàùîë", "es": "ñ¿¡óíáú", "pt": "ãõçâêóíáú", "it": "èàùòì"}
 # The requested language, whatever language the prompt is in.
 _WANTED = {

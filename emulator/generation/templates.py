@@ -14,6 +14,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from emulator.errors import EmulatorError, did_you_mean
+from emulator.late import late
 from emulator.records import record
 
 FUEL = 200_000
@@ -337,9 +338,9 @@ class Cost:
 
 
 _TAG = re.compile(r"\{\{|\{%|\{#")
-_RAW = re.compile(r"\{%[-+]?\s*raw\s*[-+]?%\}")
-_END_RAW = re.compile(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
-_TOKEN = re.compile(
+_RAW = late(r"\{%[-+]?\s*raw\s*[-+]?%\}")
+_END_RAW = late(r"\{%[-+]?\s*endraw\s*[-+]?%\}")
+_TOKEN = late(
     r"""(?P<blank>\s+) | (?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*') | (?P<name>[^\W\d]\w*) | (?P<number>\d[\w.]*)
     | (?P<end>[-+]?%\}|-?\}\}) | (?P<sign>\*\*|//|[=!<>]=|.)""",
     re.VERBOSE | re.DOTALL,

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
+
+from emulator.records import struct
 
 DUMMY_KEY = "sk-dummy"
 """A key that is valid nowhere, so that a stray request costs nothing."""
@@ -58,7 +60,7 @@ PRELOAD = Path(__file__).parent / "node_proxy.cjs"
 """Makes Node use the proxy in its environment where it doesn't do so itself."""
 
 
-@dataclass(slots=True)
+@struct
 class Changes:
     """The variables to set, and the user's own, which stay unchanged."""
 

@@ -4,13 +4,14 @@ import asyncio
 import ssl
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from typing import cast
 from weakref import WeakSet
 
 from emulator.interception.certificates import Authority, Flaw
 from emulator.interception.tls import HandshakeEnd, TlsProtocol
+from emulator.records import struct
 from emulator.wire import Handshake
 
 MakeProtocol = Callable[[], asyncio.Protocol]
@@ -20,7 +21,7 @@ MAX_SEEN = 1000
 LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
-@dataclass(slots=True)
+@struct
 class Sightings:
     """Facts for the report about connections that never became requests."""
 

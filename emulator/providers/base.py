@@ -17,6 +17,7 @@ from typing_extensions import TypeVar  # Python's own has defaults from 3.13 on
 
 from emulator.dialects.base import PLAIN, Dialect, ErrorSpec, Habits, Mark, ProviderError, provider_error
 from emulator.encodings import ENCODINGS, EncodingName, encoding_of, is_installed
+from emulator.late import late
 from emulator.providers.spoken import Spoken
 from emulator.records import record
 from emulator.reply import ErrorReply, Usage
@@ -66,7 +67,7 @@ class Operation:
     """Whether a model answers. Otherwise the provider itself does, for example with a list of models."""
     dialect: str = "chat_completions"
     """The name of its dialect in `Provider.dialects`."""
-    pattern: re.Pattern[str] = field(init=False)
+    pattern: re.Pattern[str] = field(init=False, compare=False)
     is_literal: bool = field(init=False)
 
     @property
@@ -76,7 +77,7 @@ class Operation:
 
     def __post_init__(self) -> None:
         parts = [f"(?P<{p[1:-1]}>[^/]+)" if p.startswith("{") else re.escape(p) for p in VARIABLE.split(self.path)]
-        object.__setattr__(self, "pattern", re.compile("".join(parts)))
+        object.__setattr__(self, "pattern", late("".join(parts)))
         object.__setattr__(self, "is_literal", "{" not in self.path)
 
 

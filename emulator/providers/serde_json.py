@@ -8,12 +8,12 @@ cline/cline#230); it is inferred that all others do.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import isinf
 
 import orjson
 
-from emulator.records import record
+from emulator.records import record, struct
 
 Path = tuple[str | int, ...]
 """Keys and indexes from the top: `("messages", 0, "role")`."""
@@ -86,7 +86,7 @@ class _Enough(Exception):
     """There are more than MAX_VALUES values."""
 
 
-@dataclass(slots=True)
+@struct
 class _Reader:
     """Parses as serde_json does, and fails at the same byte with the same message."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from emulator.errors import UsageError
 from emulator.recording.drift import LEVELS, Drift, Level, drifts_in
 from emulator.recording.folder import questions_in
 from emulator.recording.wire_file import SUFFIX, WireFileError, WireRecord, read
-from emulator.records import record
+from emulator.records import record, struct
 
 BOLD, DIM, PLAIN = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 COLORS: dict[Level, str] = {"error": "\x1b[31m", "warning": "\x1b[33m", "info": "\x1b[36m"}
@@ -49,7 +49,7 @@ class Row:
     """The source of the emulator's format: documented, public or inferred."""
 
 
-@dataclass(slots=True)
+@struct
 class Comparison:
     """The result of a comparison, with every difference."""
 

@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 from emulator.dialects.base import Meaning, WireShape
 from emulator.recording.readable import shape_of
 from emulator.recording.redaction import REDACTED
 from emulator.recording.wire_file import WireRecord
-from emulator.records import record
+from emulator.records import record, struct
 
 Level = Literal["info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("error", "warning", "info")
@@ -48,7 +48,7 @@ class Drift:
         return f"{self.level}: {self.path}{place} {self.message}"
 
 
-@dataclass(slots=True)
+@struct
 class Member:
     """The values of one member."""
 
@@ -59,7 +59,7 @@ class Member:
     """Strings, numbers and booleans, as JSON."""
 
 
-@dataclass(slots=True)
+@struct
 class Shape:
     """The shape of an answer, without its content."""
 

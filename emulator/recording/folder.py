@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from emulator.recording.files import sweep, write_whole
 from emulator.recording.readable import name_of, readable, said_digest
 from emulator.recording.redaction import Redaction
 from emulator.recording.wire_file import FOLDER, SUFFIX, WireFileError, WireRecord, read, written
+from emulator.records import struct
 
 MAX_SLUG = 60
 OTHER_LINE_ENDS = re.compile("[\x85\u2028\u2029]")
@@ -24,7 +25,7 @@ HEADER = """\
 """
 
 
-@dataclass(slots=True)
+@struct
 class Question:
     """One recorded request, and its answers in order."""
 

@@ -1,15 +1,16 @@
 """Parses a relayed response: its head, its segments and its end."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 import h11
 
 from emulator.recording.tape import BODILESS, MAX_HEAD, Tape
 from emulator.recording.wire_file import Segment, WireEnd, WireFraming
+from emulator.records import struct
 
 
-@dataclass(slots=True)
+@struct
 class Followed:
     """A response as it arrived."""
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from emulator.recording.folder import Recordings, dumped, slug
 from emulator.recording.keys import digest_of
 from emulator.recording.readable import MARKUP
 from emulator.recording.redaction import Redaction, redacted_json
+from emulator.records import struct
 
 FORMS = ("vcr", "har", "aimock", "jsonl")
 LOST = {
@@ -33,7 +34,7 @@ LOST = {
 """The members of a fixture that can't be imported, with their descriptions."""
 
 
-@dataclass(slots=True)
+@struct
 class Imported:
     """The result of importing a file."""
 

@@ -2,10 +2,12 @@
 
 import re
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import h11
+
+from emulator.records import struct
 
 MAX_HEAD = 2**20
 MAX_KEPT = 64 * 2**20
@@ -119,7 +121,7 @@ class EndFinder:
         return True
 
 
-@dataclass(slots=True)
+@struct
 class Tape:
     """A response as it arrived: every piece with its time, and the ending. Pieces and times are in separate lists,
     which Python's garbage collector can skip.

@@ -7,11 +7,11 @@ surrogates, numbers that JSON cannot represent, and anything too deep or too lar
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, NamedTuple, NoReturn
 
 from emulator.errors import Problem, ScenarioError, did_you_mean
-from emulator.records import record
+from emulator.records import record, struct
 
 Key = str | int
 KeyPath = tuple[Key, ...]  # the keys and indexes from the root to a value
@@ -133,7 +133,7 @@ class _Item(NamedTuple):
     height: int
 
 
-@dataclass(slots=True)
+@struct
 class _Frame:
     """An unfinished mapping or list."""
 

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from emulator.providers import PROVIDERS
 from emulator.recording.readable import prompt_of
 from emulator.recording.redaction import REDACTED
 from emulator.recording.wire_file import WireRecord, read
+from emulator.records import struct
 from emulator.scenario.models import AnswerModel, Match, RuleModel, Scenario
 from emulator.scenario.replies import ReplyModel
 
@@ -22,7 +23,7 @@ NOT_SAID = ("priority", "times", "chance", "set_state", "faults", "then")
 """The keys of a rule that neither can express."""
 
 
-@dataclass(slots=True)
+@struct
 class Exported:
     """The exported document, and a sentence for each thing that is not in it."""
 

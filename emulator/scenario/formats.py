@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import yaml
 
+from emulator.late import late
 from emulator.scenario.document import MAX_DEPTH, Builder, Document, KeyPath, Mark, quote
 
 Format = Literal["yaml", "json", "toml"]
@@ -23,8 +24,8 @@ _CONTROL = "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff"
 _FORBIDDEN: Mapping[Format, re.Pattern[str]] = {
     # YAML 1.1 parsers break lines at U+2028 and U+2029, YAML 1.2 parsers don't, so both are rejected.
     "yaml": re.compile(f"[{_CONTROL}\u2028\u2029\ufeff\ufffe\uffff]"),
-    "json": re.compile(f"[{_CONTROL}]"),
-    "toml": re.compile(f"[{_CONTROL}]"),
+    "json": late(f"[{_CONTROL}]"),
+    "toml": late(f"[{_CONTROL}]"),
 }
 
 
@@ -65,7 +66,7 @@ _CONSTANTS: Mapping[str, bool | None] = {
 }
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+_NOT_FINITE = late(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 _STANDARD = "tag:yaml.org,2002:"
 _TAGS: Mapping[str, type] = {
     _STANDARD + name: kind
@@ -188,7 +189,7 @@ def _advice(error: yaml.YAMLError, text: str) -> tuple[Mark, str]:
 
 # JSON: checked by the standard library, then walked again for the positions.
 
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]|[^\s{}\[\],:"]+')
+_TOKEN = late(r'"(?:[^"\\]|\\.)*+"|[{}\[\]]|[^\s{}\[\],:"]+')
 
 
 def _build_json(text: str, builder: Builder) -> None:
@@ -220,10 +221,10 @@ def _build_json(text: str, builder: Builder) -> None:
 
 _NAME = r"""(?:[A-Za-z0-9_-]++|(?<!\\)"(?:[^"\\\n]|\\.)*+"|'[^'\n]*+')"""
 _MORE = rf"(?:[ \t]*\.[ \t]*{_NAME})"
-_LINE = re.compile(rf"^[ \t]*+(\[\[?)?[ \t]*+({_NAME}{_MORE}*+)[ \t]*+[\]=]", re.MULTILINE)
-_LONG_TEXT = re.compile(r'(?<!\\)"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'', re.DOTALL)
-_CHAIN = re.compile(rf"{_NAME}(?:({_MORE}{{{MAX_DEPTH}}}{_MORE}*+)|{_MORE}*+)[ \t]*+([\]=])?")
-_POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_LINE = late(rf"^[ \t]*+(\[\[?)?[ \t]*+({_NAME}{_MORE}*+)[ \t]*+[\]=]", re.MULTILINE)
+_LONG_TEXT = late(r'(?<!\\)"""(?:[^\\]|\\.)*?"""|\'\'\'.*?\'\'\'', re.DOTALL)
+_CHAIN = late(rf"{_NAME}(?:({_MORE}{{{MAX_DEPTH}}}{_MORE}*+)|{_MORE}*+)[ \t]*+([\]=])?")
+_POSITION = late(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
 def _build_toml(text: str, builder: Builder) -> None:

@@ -13,13 +13,14 @@ that is still being sent, a client that expects a `100 Continue`, an upgrade, a 
 import logging
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from types import coroutine
 from typing import Any, TypeVar
 
 from emulator.clock import Clock
 from emulator.engine import PlannedResponse, form_to_count, look_up, recall, recall_counted, recall_form_counted
+from emulator.records import struct
 from emulator.server import uvicorn_adapter
 from emulator.server.app import PENDING, App, PendingResponse, settle
 from emulator.server.awaiting import Awaiting, Result
@@ -69,7 +70,7 @@ def fast_path_for(app: App, protocol_class: type[Any]) -> "FastPath | None":
     return FastPath(app)
 
 
-@dataclass(slots=True)
+@struct
 class Known:
     """The parsed form of a head."""
 
@@ -248,7 +249,7 @@ class FastPath:
         protocol.rest()
 
 
-@dataclass(slots=True)
+@struct
 class _Begun:
     """A request that the engine has begun to answer."""
 

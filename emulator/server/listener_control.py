@@ -4,11 +4,11 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from emulator.clock import WallClock, wait_until
+from emulator.records import struct
 from emulator.server.sockets import bind, shares_port_of
 from emulator.wire import Handshake
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from emulator.state.shared import Shared
 
 
-@dataclass(slots=True)
+@struct
 class _Charge:
     """A fault for the next connections."""
 

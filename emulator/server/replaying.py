@@ -2,11 +2,12 @@
 
 from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from emulator.dialects.base import ProviderError
 from emulator.engine import PlannedResponse
+from emulator.records import struct
 from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.connections import body_digest
@@ -18,7 +19,7 @@ Row = Mapping[str, Any]
 Place = tuple[str, str, str]
 
 
-@dataclass(slots=True)
+@struct
 class _Cursor:
     """The progress of one namespace in a run."""
 

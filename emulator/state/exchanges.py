@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from decimal import Decimal
 from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from emulator.clock import unix_time
 from emulator.dialects.parameters import ignored_in
-from emulator.records import record
+from emulator.records import record, struct
 from emulator.reply import Usage
 from emulator.request import HttpRequest
 from emulator.state.blanks import Recollection
@@ -150,7 +150,7 @@ class _Findings:
         return rows
 
 
-@dataclass(slots=True)
+@struct
 class Exchange(_Findings):
     """One request and its outcome. Durations are in seconds; `received` is Unix time."""
 

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import count
 
 from emulator.providers.base import Limits, Provider, ProviderError, provider_error
+from emulator.records import struct
 from emulator.reply import Usage
 from emulator.state.quotas import Quota, Quotas, end_of_window, too_many_open, used_up
 from emulator.state.store import (
@@ -113,7 +113,7 @@ def refusal_of(
     return used_up(provider, quota, end, now, by_requests=why == "requests")
 
 
-@dataclass(slots=True)
+@struct
 class SharedLease:
     """What an answer uses of a store's quotas. Closing it releases that, once."""
 

@@ -2,10 +2,11 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import floor
 from typing import Generic, TypeVar
 
+from emulator.records import struct
 from emulator.state.store import (
     LEASE_SECONDS,
     MAX_RECENT,
@@ -69,7 +70,7 @@ class Recent(Generic[Value]):
                 del values[key]
 
 
-@dataclass(slots=True)
+@struct
 class _Space:
     """The counters of one namespace."""
 

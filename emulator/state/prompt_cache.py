@@ -2,11 +2,12 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import accumulate
 
 from emulator import seeded
 from emulator.dialects.base import CachePoint
+from emulator.records import struct
 from emulator.reply import CacheUse
 
 MAX_ENTRIES = 10_000
@@ -18,7 +19,7 @@ Parts = Sequence[tuple[str, int]]
 """The texts of a prompt, each with its tokens."""
 
 
-@dataclass(slots=True)
+@struct
 class PrefixCache:
     """The cached prefixes of the keys in one namespace."""
 

@@ -1,7 +1,7 @@
 """Balances, and quotas that count requests, tokens and open answers."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from decimal import Decimal
 from math import ceil, inf, isinf
@@ -10,7 +10,7 @@ from re import Pattern
 from emulator.errors import UsageError
 from emulator.matching.conditions.values import glob_pattern
 from emulator.providers.base import Allotment, Provider, ProviderError, provider_error
-from emulator.records import record
+from emulator.records import record, struct
 from emulator.reply import Usage
 from emulator.scenario.models import Account, QuotaModel
 
@@ -64,7 +64,7 @@ _OWN = Quota(-1, None, None, None, None, None, None)
 """Returns the quota for a provider's own limit on a model, for the whole account."""
 
 
-@dataclass(slots=True)
+@struct
 class UsageCounter:
     """What one key has used of a quota in the window until `end` (Unix time)."""
 
@@ -74,7 +74,7 @@ class UsageCounter:
     open: int = 0
 
 
-@dataclass(slots=True)
+@struct
 class Quotas:
     """The balances and quotas of one namespace."""
 
@@ -191,7 +191,7 @@ class Quotas:
         )
 
 
-@dataclass(slots=True)
+@struct
 class Lease:
     """What an answer uses of the quotas. Closing it releases exactly that, once, even if the quotas have changed."""
 

@@ -1,9 +1,9 @@
 """Limits per minute that a provider reports in its headers: how much is left, and when the limit is restored."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from emulator.providers.base import Allowance, Limits, Remaining
-from emulator.records import record
+from emulator.records import record, struct
 
 MAX_BUCKETS = 10_000
 """The most pairs of key and model; the oldest is dropped first."""
@@ -23,7 +23,7 @@ class Used:
 NOTHING = Used()
 
 
-@dataclass(slots=True)
+@struct
 class RateLimits:
     """The recent use by the keys of one namespace."""
 

@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from emulator.records import struct
 from emulator.state.redis_connection import StoreAddress
 from emulator.state.redis_link import Command
 from emulator.state.redis_packets import Counts, script
@@ -23,7 +23,7 @@ MAX_KNOWN = 1000
 VALUES = NAMES[0]
 
 
-@dataclass(slots=True)
+@struct
 class _Known:
     """The cached data of a namespace."""
 

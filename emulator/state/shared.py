@@ -4,7 +4,6 @@ import contextlib
 import mmap
 import os
 import struct
-import tempfile
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
@@ -131,6 +130,8 @@ class SharedTime:
 def _nameless_file() -> int:
     if hasattr(os, "memfd_create"):
         return os.memfd_create("emulator")
+    import tempfile  # only workers need it, and it takes 2 ms to load
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
 

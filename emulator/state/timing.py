@@ -4,10 +4,11 @@ rather than the client was slow.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from emulator.clock import Alarm, Clock
+from emulator.records import struct
 from emulator.wire import Playback
 
 # Upper bounds of the buckets in seconds: 10 µs to 100 s, each 25 percent more than the one before.
@@ -16,7 +17,7 @@ INTERVAL = 0.1
 """Seconds between two samples of the loop's lag."""
 
 
-@dataclass(slots=True)
+@struct
 class Histogram:
     """A histogram of durations with bounded memory; its buckets are 25 percent wide."""
 
@@ -64,7 +65,7 @@ class Histogram:
         return {"count": self.count, **{name: round(value * 1000, 3) for name, value in quantiles.items()}}
 
 
-@dataclass(slots=True)
+@struct
 class Timing:
     """How punctual a server has been since it started or since the last `clear`."""
 

@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any
 
+from emulator.records import struct
 from emulator.state.exchanges import Exchange
 from emulator.state.redaction import redacted
 from emulator.state.timing import Histogram
@@ -25,7 +26,7 @@ Kind = tuple[str, str, int, str, str, str, bool]
 """Provider, operation, status, outcome, ending, model, and whether it is a stream."""
 
 
-@dataclass(slots=True)
+@struct
 class _Counted:
     """Where the exchanges of one kind are counted, so that it is looked up once."""
 
@@ -37,7 +38,7 @@ class _Counted:
     first: Histogram | None = None
 
 
-@dataclass(slots=True)
+@struct
 class Totals:
     """Counts from the start of the process."""
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from emulator import patterns
+from emulator.late import late
 from emulator.matching.conditions.base import (
     READS_NOTHING,
     Compiling,
@@ -210,8 +211,8 @@ def _fitting_exactly(wanted: TextCondition, normalize: Sequence[str]) -> Fitting
     return (tests[0] if len(tests) == 1 else lambda text: all(test(text) for test in tests)), wish
 
 
-_UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
-_DATE = re.compile(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\b")
+_UUID = late(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
+_DATE = late(r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\b")
 
 
 def normalized(text: str, how: Sequence[str]) -> str:
