@@ -494,6 +494,8 @@ class _Tokenizer:
         self._space = 1 << 20
         self._chunks = _Computed(self._learn_chunk)
         """The tokens of each text between two spaces, including the space before it."""
+        self._firsts = _Computed(self._learn_first)
+        """The tokens of each text before the first space."""
         self._chunk_space = 1 << 20
 
     @cached_property
@@ -532,9 +534,9 @@ class _Tokenizer:
         before a space that follows something else.
         """
         first, *rest = text.split(" ")
-        if rest and len(first) <= _SLICE and (not first or _ends_a_word(first)):
+        if rest:
             try:
-                return self.count(first) + sum(map(self._chunks.__getitem__, rest))
+                return self._firsts[first] + sum(map(self._chunks.__getitem__, rest))
             except _Unsure:
                 pass
         return sum(map(self.count, self.slices(text)))
@@ -543,11 +545,25 @@ class _Tokenizer:
         """Returns the tokens of a chunk. Raises _Unsure if they depend on what follows, or it is too long to cache."""
         if not chunk or len(chunk) > _LONGEST_CHUNK or not _ends_a_word(chunk):
             raise _Unsure
-        self._chunk_space -= len(chunk) + 32
+        self._make_room(len(chunk))
+        if "0" <= chunk[0] <= "9":  # the space is a word of its own
+            return self._sizes[" "] + sum(map(self._sizes.__getitem__, self._cut(chunk)))
+        return sum(map(self._sizes.__getitem__, self._cut(f" {chunk}")))
+
+    def _learn_first(self, chunk: str) -> int:
+        """The same for a text with nothing before it, which may be empty or longer."""
+        if len(chunk) > _SLICE or (chunk and not _ends_a_word(chunk)):
+            raise _Unsure
+        self._make_room(len(chunk))
+        return sum(map(self._sizes.__getitem__, self._cut(chunk)))
+
+    def _make_room(self, size: int) -> None:
+        """Counts a chunk to be cached; if there are too many, all are forgotten."""
+        self._chunk_space -= size + 32
         if self._chunk_space < 0:
             self._chunks.clear()
+            self._firsts.clear()
             self._chunk_space = 1 << 20
-        return sum(map(self._sizes.__getitem__, self._cut(f" {chunk}")))
 
     def _cut(self, part: str) -> Iterable[str]:
         if part.isascii():

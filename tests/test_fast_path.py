@@ -194,13 +194,25 @@ def test_a_body_may_come_after_its_head_and_have_any_length(provider: str, strea
 
 def test_a_head_whose_body_does_not_come_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = ask("serevix", "steady")
+    monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 1.0)
     with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
         known(client, asked)
-        monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 0.1)
         client.send(asked[:-5])
         assert client.response().status == 408
         assert client.read_rest() == (b"", "eof")
         assert len(emulator.journal) == 3
+
+
+def test_an_idle_connection_stays_longer_than_a_head_without_its_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = ask("serevix", "steady")
+    monkeypatch.setattr("emulator.server.protocol.HEAD_TIMEOUT", 1.0)
+    with Emulator(SCENARIO) as emulator, Connection(emulator.port) as client:
+        known(client, asked)
+        time.sleep(2.2)
+        client.send(asked)
+        assert client.response().status == 200
+        client.send(asked[:-5])
+        assert client.response().status == 408
 
 
 def test_a_request_that_has_begun_is_answered_before_the_end() -> None:

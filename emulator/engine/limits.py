@@ -3,7 +3,7 @@
 from emulator.engine.stages import Admitted, Arrived
 from emulator.providers.base import Allowance, Limits, Provider, ProviderError
 from emulator.request import ModelRequest
-from emulator.state.exchanges import Exchange
+from emulator.state.forms import Spent
 from emulator.state.leases import nothing_used, rate_plan
 from emulator.state.namespace import Namespace
 from emulator.state.rate_limits import Used, added, allowance
@@ -23,12 +23,10 @@ def count(admitted: Admitted) -> None:
 
 
 def headers_after(
-    limits: Limits, request: ModelRequest, exchange: Exchange, provider: Provider, namespace: Namespace
+    limits: Limits, request: ModelRequest, spent: Spent, now: float, provider: Provider, namespace: Namespace
 ) -> tuple[Header, ...]:
     """Counts a request that is allowed and what its answer uses, and returns the headers that report what remains."""
-    rates, place, now, usage = namespace.rate_limits, _place(request), exchange.received, exchange.usage
-    tokens, output = (0, 0) if usage is None else provider.counted(usage)
-    used = rates.take(place, limits, now, Used(1, tokens, 0.0, output))
+    used = namespace.rate_limits.take(_place(request), limits, now, Used(1, spent.tokens, 0.0, spent.output))
     return provider.limit_headers(allowance(limits, used), now)
 
 

@@ -120,7 +120,8 @@ def filled(
     id = form.spoken.make_id(entropy)
     item_ids = form.spoken.item_ids(id, answer.choices) if answer.choices else ()
     values = values_of(id, int(exchange.received), request_id, spent.numbers, item_ids)
-    headers = () if form.limits is None else headers_after(form.limits, request, exchange, provider, namespace)
+    limits, moment = form.limits, exchange.received
+    headers = () if limits is None else headers_after(limits, request, spent, moment, provider, namespace)
     if answer.paced_under is not options:
         answer.paced_under, answer.pace = options, _pace_of(form, match, namespace, options)
     return Recalled(Recollection(answer.blank, values, headers), exchange, answer.pace, form.spoken, entropy)
@@ -145,16 +146,14 @@ def found_for(request: UnreadRequest, namespace: Namespace, finding: Finding) ->
     if match is None or match.rule.faults:
         return None
     answer = answer_of(form, match.answer, NO_CACHE, namespace.response_cache)
-    if answer is None or not (form.limits is None or _allows(request, namespace)):
+    limits = form.limits
+    if answer is None or (
+        limits is not None and (namespace.store is not None or not allows(limits, request, namespace))
+    ):
         return None
     if request.tokens not in form.fitting and not _fits(request):
         return None
     return answer, match, question
-
-
-def _allows(request: UnreadRequest, namespace: Namespace) -> bool:
-    limits = request.form.limits
-    return limits is None or (namespace.store is None and allows(limits, request, namespace))
 
 
 def _fits(request: UnreadRequest) -> bool:

@@ -223,7 +223,7 @@ class RuleModel(Model):
 
     name: str | None = None
     """The rule's name in logs and messages."""
-    match: Match = Match.model_construct()
+    match: Match = Match.model_construct()  # type: ignore[assignment]  # it is a Match
     """Which requests it answers; by default, all completions."""
     priority: int = 0
     """Rules with a higher priority are tried first; equal ones in file order."""
@@ -361,7 +361,7 @@ class Scenario(Model):
     """More files, folders or globs, relative to this file. Their rules come after this file's rules."""
     defaults: Defaults = Defaults.model_construct()
     """Defaults for all rules."""
-    providers: ProviderSettings = ProviderSettings.model_construct()
+    providers: ProviderSettings = ProviderSettings.model_construct()  # type: ignore[assignment]
     """Settings per provider, by name."""
     accounts: Annotated[tuple[Account, ...], Field(strict=False)] = ()
     """The accepted keys; by default, any key."""

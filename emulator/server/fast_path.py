@@ -181,10 +181,11 @@ class FastPath:
             return False
         if len(data) - end != int(length) or handle.is_full or handle.is_lost or app.players.draining:
             return False
-        name = known.request_head.namespace
-        if namespaces.complaint(name):
-            return False
-        namespace = namespaces.get(name)
+        namespace, name = namespaces.default, known.request_head.namespace
+        if name is not None:
+            if namespaces.complaint(name):
+                return False
+            namespace = namespaces.get(name)
         request_head = known.of_length(length, namespace)
         clock = namespace.clock
         start = clock.now()

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sized
 from typing import Any, Literal, Protocol
 
 from emulator.clock import Alarm, Clock, unix_time
-from emulator.server.uvicorn_adapter import Cycle, Scope, UvicornProtocol, head_size
+from emulator.server.uvicorn_adapter import GONE, Cycle, Scope, UvicornProtocol, head_size
 from emulator.state.connections import ConnectionRecord
 from emulator.wire import Afterwards, Handshake
 
@@ -171,27 +171,6 @@ class ConnectionHandle:
             self.protocol.transport.write_eof()  # closing would send RST if the client is still sending its request
 
 
-class _Gone:
-    """Replaces the protocol of a lost connection. Otherwise, protocol and handle would keep each other in memory
-    until a garbage collection, which stops every stream for a while."""
-
-    keeps_no_state = write_paused = False
-
-    def __init__(self) -> None:
-        self.transport = self.flow = self
-
-    def is_closing(self) -> bool:
-        return True
-
-    def resume_reading(self) -> None:
-        pass
-
-    write = close = abort = write_eof = get_extra_info = lambda *_: None
-
-
-GONE = _Gone()
-
-
 class FastPath(Protocol):
     """May answer a request before uvicorn parses it."""
 
@@ -316,9 +295,13 @@ class _Limits(UvicornProtocol):
 class _Held(_Limits):
     """A known head that waits for its body, and goes to the parser if that does not arrive."""
 
-    __slots__ = ("awaiting", "held")
+    __slots__ = ("awaiting", "checking", "held", "held_since")
     awaiting: Any
     """A request of the fast path that waits for the store."""
+    held_since: float
+    """When the head arrived, in the loop's time."""
+    checking: asyncio.TimerHandle | None
+    """The last timer of the fast path, which also notices a body that does not arrive."""
 
     def feed(self, data: bytes) -> None:
         """Passes what has arrived to the parser."""
@@ -330,9 +313,10 @@ class _Held(_Limits):
 
     def hold(self, data: bytes) -> None:
         """Keeps a known head until its body has arrived."""
-        self.held = data
-        self.unset_keep_alive()
-        self.be_patient()
+        self.held, self.held_since = data, self.loop.time()
+        if self.timeout_keep_alive_task is None or self.timeout_keep_alive_task is not self.checking:
+            self.unset_keep_alive()
+            self.be_patient()
 
     def let_go(self) -> None:
         """Passes what was kept to the parser."""
@@ -369,7 +353,8 @@ class Connection(_Held):
         self._gate = listener_control
         self._shortcut = fast_path
         self._answered = 0.0  # when the fast path last answered, in the loop's time
-        self.deadline, self.unfinished, self.held, self.awaiting = None, 0, b"", None
+        self.deadline, self.unfinished, self.awaiting = None, 0, None
+        self.held, self.held_since, self.checking = b"", 0.0, None
 
     def cycle_for(self, scope: Scope) -> Cycle:
         """Returns uvicorn's record of a complete request that needs no parsing."""
@@ -462,9 +447,15 @@ class Connection(_Held):
     def timeout_keep_alive_handler(self) -> None:
         """Closes an idle connection. For the fast path, the timer is set again if it was too early."""
         self.stop_awaiting()
-        left = self._answered + self.timeout_keep_alive - self.loop.time()
+        due = self.held_since + HEAD_TIMEOUT if self.held else self._answered + self.timeout_keep_alive
+        left = due - self.loop.time()
         if left > 0:
-            self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            left = min(left, HEAD_TIMEOUT)  # a head may have to wait for its body meanwhile
+            self.checking = self.loop.call_later(left, self.timeout_keep_alive_handler)
+            self.timeout_keep_alive_task = self.checking
+        elif self.held:
+            self.timeout_keep_alive_task = None
+            self._run_out()
         else:
             super().timeout_keep_alive_handler()
 
@@ -479,6 +470,7 @@ class Connection(_Held):
         super().connection_lost(exc)
         # After a reset, uvicorn does not do this, and would keep the connection in memory until the timer is due.
         self.unset_keep_alive()
+        self.checking = None
         self.stop_patience()
         self.handle.stop_waiting()
         if self.handle.player is not None:

@@ -123,6 +123,27 @@ class UvicornProtocol(asyncio.Protocol):
             """Stops the keep-alive timer, so that the connection may stay idle."""
 
 
+class _Gone:
+    """Replaces the protocol of a lost connection. Otherwise, protocol and handle would keep each other in memory
+    until a garbage collection, which stops every stream for a while."""
+
+    keeps_no_state = write_paused = False
+
+    def __init__(self) -> None:
+        self.transport = self.flow = self
+
+    def is_closing(self) -> bool:
+        return True
+
+    def resume_reading(self) -> None:
+        pass
+
+    write = close = abort = write_eof = get_extra_info = lambda *_: None
+
+
+GONE = _Gone()
+
+
 def settings(app: Any, connection_class: type[Any], keep_alive: int) -> Config:
     """Returns uvicorn's settings: only HTTP, and the loggers of the surrounding program are not touched."""
     config = Config(

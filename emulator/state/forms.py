@@ -103,6 +103,9 @@ class Spent:
     """The numbers in it that depend on the length of the prompt."""
     hour: int
     """The hour for which the cost is known; 0 if prices don't change."""
+    tokens: int
+    output: int
+    """The tokens that count against the token limit, and those that count against the output limit."""
 
 
 @dataclass(slots=True, eq=False)
@@ -143,8 +146,8 @@ class CachedAnswer:
         usage = self.usage_of(prompt)
         if len(self._spent) >= MAX_SPENT:
             self._spent.clear()
-        found = Spent(usage, provider.cost(usage, model, moment), self.blank.numbers_of(prompt), hour)
-        self._spent[prompt] = found
+        cost, counted = provider.cost(usage, model, moment), provider.counted(usage)
+        self._spent[prompt] = found = Spent(usage, cost, self.blank.numbers_of(prompt), hour, *counted)
         return found
 
 
