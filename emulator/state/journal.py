@@ -139,7 +139,7 @@ class Journal:
             self._kept[exchange.number] = exchange
             self.bytes += exchange.size
             self.shelf.bytes += exchange.size
-            if exchange.ended == "lost":  # nobody has been told how it ended
+            if exchange.ended == "lost":  # its end has not been reported
                 self._notify(exchange)
         self._kept = OrderedDict(sorted(self._kept.items()))
         while len(self._kept) > self.capacity:

@@ -26,7 +26,7 @@ MEBIBYTE = 2**20
 
 
 class Traffic:
-    """Clients that ask any replica, each period in a namespace of its own, and remember what they were told."""
+    """Clients that ask any replica, each period in a namespace of its own, and remember the answers."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
